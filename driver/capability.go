@@ -1,0 +1,146 @@
+package driver
+
+import (
+	"context"
+	"time"
+)
+
+// The optional interfaces. A driver type has the methods of those, and only
+// those, whose promise it keeps on every broker that it connects to. What only
+// the server knows (its version, a plug-in) is checked when the driver is
+// opened. Each carries its limits; the core refuses what exceeds them.
+
+// Prioritizer orders waiting jobs by [Message].Level.
+//
+// Promise: the order is strict. Among waiting jobs one of a higher level is
+// always handed out first, whichever was enqueued first. A job keeps its level
+// across retries, delays, redeliveries and redrives.
+type Prioritizer interface {
+	// PriorityLevels is the number of levels that are told apart; 5 for all of
+	// Trivial to Critical. It does not block.
+	PriorityLevels() int
+}
+
+// Delayer holds jobs back for [Message].Delay.
+//
+// Promise: a job is never handed out early, and no more than a second late on
+// an idle broker. Jobs with different delays do not hold each other up. Delays
+// survive a restart of the broker as well as jobs do.
+type Delayer interface {
+	// MaxDelay is the longest delay; at least a year. It does not block.
+	MaxDelay() time.Duration
+}
+
+// Deduplicator refuses a second job with the same [Message].DedupKey on the
+// same queue.
+//
+// Promise: within the window from the first, a second job is reported as a
+// duplicate and is not stored, also after the first has run or died.
+type Deduplicator interface {
+	// DedupWindow is how long a key is remembered. It does not block.
+	DedupWindow() time.Duration
+}
+
+// Grouper runs the jobs of one [Message].Group one at a time.
+//
+// Promise: a job of a group is handed out only when every job of the group
+// that was enqueued before is done or dead, also when the one before failed
+// and waits for its retry. Other groups, and jobs without a group, go on.
+type Grouper interface {
+	// MaxGroups is how many groups may have jobs in a queue at one time, or 0
+	// where only memory bounds them. It does not block.
+	MaxGroups() int
+}
+
+// AtomicEnqueuer stores many jobs or none.
+type AtomicEnqueuer interface {
+	// AtomicLimit is the number of messages that one EnqueueAtomic takes. It
+	// does not block.
+	AtomicLimit() int
+
+	// EnqueueAtomic stores all messages on a declared queue, or none: an error
+	// with Fate NotStored says that none was, one with Fate Unknown that
+	// either all were or none. If one of them is a duplicate by its DedupKey,
+	// of a stored job or within the call, none is stored, and the error wraps
+	// [ErrDuplicate]. It takes at most AtomicLimit messages and
+	// Limits.EnqueueBytes bytes.
+	EnqueueAtomic(ctx context.Context, queue string, messages []*Message) error
+}
+
+// State is where a job of a queue stands, as an [Inspector] lists it.
+type State uint8
+
+const (
+	// Waiting jobs are ready to be handed out, or stand behind another job of
+	// their group.
+	Waiting State = iota + 1
+	// Scheduled jobs are held back until a time: delayed, or between retries.
+	Scheduled
+	// DeadLettered jobs are dead letters.
+	DeadLettered
+)
+
+// String is the state's name in lower case.
+func (s State) String() string {
+	switch s {
+	case Waiting:
+		return "waiting"
+	case Scheduled:
+		return "scheduled"
+	case DeadLettered:
+		return "dead"
+	}
+	return "invalid"
+}
+
+// Entry is a job as an [Inspector] shows it.
+type Entry struct {
+	Message
+	State State
+	// Failures, LastError and Deliveries are the job's history so far.
+	Failures   int
+	LastError  string
+	Deliveries int
+	// DueAt is when a Scheduled job becomes ready, by the broker's clock.
+	DueAt time.Time
+	// Reason is why a DeadLettered job died.
+	Reason string
+}
+
+// Inspector looks into a queue without consuming its jobs.
+type Inspector interface {
+	// List returns jobs in one state: at most max (between 1 and 1000),
+	// starting at cursor, which is empty for the first page and else the next
+	// of the page before. An empty next means that there are no more. Waiting
+	// jobs come in the order in which they would be handed out, as far as the
+	// broker can tell; scheduled ones by their time; dead ones oldest first. A
+	// job that changes its state while paging may be seen twice or not at all;
+	// no other is missed.
+	List(ctx context.Context, queue string, state State, cursor string, max int) (page []Entry, next string, err error)
+
+	// Find returns the job with this ID if it is waiting, scheduled or dead. A
+	// job that is running or does not exist is an error that wraps
+	// [ErrNotFound]. It may read the whole queue: it is for people, not for
+	// hot paths.
+	Find(ctx context.Context, queue string, id string) (Entry, error)
+
+	// Delete removes the job with this ID if it is waiting, scheduled or dead,
+	// and Find's words on errors and cost apply. A deleted job of a group lets
+	// the group go on.
+	Delete(ctx context.Context, queue string, id string) error
+}
+
+// Pauser stops a queue from handing out jobs.
+//
+// Promise: when Pause has returned, no Receive of any consumer of any process
+// returns a job that it had not been handed before, until Resume. Enqueue,
+// delays and settlements go on, and pausing survives as jobs do.
+type Pauser interface {
+	// Pause stops handing out jobs. Pausing a paused queue is a no-op.
+	Pause(ctx context.Context, queue string) error
+	// Resume goes on; waiting Receive calls get jobs at once. Resuming a queue
+	// that is not paused is a no-op.
+	Resume(ctx context.Context, queue string) error
+	// Paused tells whether the queue is paused.
+	Paused(ctx context.Context, queue string) (bool, error)
+}

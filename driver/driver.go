@@ -1,0 +1,241 @@
+// Package driver is the interface between batch and a broker: what the author
+// of a driver implements, and what the core of batch calls.
+//
+// Applications do not need this package. They hold a [Driver] value that a
+// driver package made and pass it to package batch.
+//
+// # The division of work
+//
+// A driver moves jobs to and from one kind of broker, and reports truthfully
+// what happened. It never retries, sleeps, or decides what becomes of a job:
+// retries, backoff, attempts, timeouts, expiry and dead-lettering are decided
+// by the core, which tells the driver through [Consumer.Settle]. A driver that
+// hides a failure by trying again takes the decision from the only party that
+// knows the caller's deadline.
+//
+// A driver implements [Driver], and whichever of the optional interfaces in
+// this package ([Prioritizer], [Delayer], [Deduplicator], [Grouper],
+// [AtomicEnqueuer], [Inspector], [Pauser]) its broker keeps the promise of. A
+// capability is never approximated: if the promise cannot be kept, the method
+// set must not have it, so that programs which rely on it do not compile. One
+// package may have several driver types where a broker has several shapes.
+//
+// # The contract of every method
+//
+// The comment on each method answers six questions: may it be called
+// concurrently, how long may it block, who owns the slices afterwards, what an
+// error says of the broker's state, what happens after Close, and which calls
+// are no-ops. The answers that hold throughout, unless a method says otherwise:
+//
+//   - Concurrency: any method may be called concurrently with any other, and
+//     with itself.
+//   - Blocking: until the broker answers or ctx ends, whichever is first. On a
+//     ctx that ended before the call, nothing is sent.
+//   - Ownership: slices passed in belong to the caller again when the call
+//     returns; bodies and headers that they point to are never modified by
+//     either side. What a driver returns belongs to the caller.
+//   - Errors: an [*Error] whose Fate says what became of the operation. Errors
+//     of ctx are returned so that errors.Is finds them.
+//   - After Close: every method returns an error that wraps [ErrClosed].
+//   - A call with nothing to do (no messages, no settlements) returns at once
+//     without error and without a round trip.
+//
+// Package conformance checks all of this on a real broker.
+package driver
+
+import (
+	"context"
+	"time"
+)
+
+// Driver is a connection to one broker. It is made by the driver's package,
+// connected and checked, and used until Close.
+type Driver interface {
+	// Info describes the driver and the broker that it is connected to. It
+	// does not block and answers the same after Close.
+	Info() Info
+
+	// Declare makes the queue exist, with everything that it needs to keep
+	// jobs, to hold retries back and to keep dead letters, so that a job
+	// enqueued before any worker ever ran is kept. Declaring a queue that
+	// exists is a no-op. A queue of that name that exists with other
+	// properties is an error that wraps [ErrConflict], and is left as it is.
+	Declare(ctx context.Context, queue string) error
+
+	// DeleteQueue removes the queue with all that it holds: waiting, scheduled
+	// and running jobs and dead letters. Consumers that are open on it see
+	// their deliveries lost. A queue that does not exist is a no-op.
+	DeleteQueue(ctx context.Context, queue string) error
+
+	// Enqueue stores messages on a declared queue. It returns one result for
+	// each message, in their order; the error of one says nothing of the
+	// others. A result without error is the broker's promise to keep the job:
+	// it is given only after the broker confirmed. An error's Fate is
+	// NotStored only if that is certain.
+	//
+	// It takes at most Limits.EnqueueBatch messages and Limits.EnqueueBytes
+	// bytes in one call; the core keeps to it. Results may be nil when every
+	// message was stored and none was a duplicate.
+	Enqueue(ctx context.Context, queue string, messages []*Message) []Result
+
+	// Consume opens a consumer on a declared queue. It does not wait for jobs.
+	Consume(ctx context.Context, queue string, options ConsumeOptions) (Consumer, error)
+
+	// Depth counts the jobs of a queue. Its cost does not grow with them. A
+	// count that the broker cannot tell is [Unknown].
+	Depth(ctx context.Context, queue string) (Depth, error)
+
+	// DeadLetters lists dead letters, oldest first, without consuming them:
+	// at most max (between 1 and 1000), starting at cursor, which is empty for
+	// the first page and else the next of the page before. An empty next means
+	// that there are no more. A dead letter that is added or removed while
+	// paging may or may not be seen; no other is missed or seen twice.
+	DeadLetters(ctx context.Context, queue string, cursor string, max int) (page []DeadLetter, next string, err error)
+
+	// Redrive moves the selected dead letters back to waiting, with failures
+	// and deliveries counted from zero and all else as it was enqueued,
+	// priority and group included. It returns how many it moved, also beside
+	// an error. Each is stored as waiting before it is removed as dead. IDs
+	// without a dead letter are not an error.
+	Redrive(ctx context.Context, queue string, which Selection) (int, error)
+
+	// Discard removes the selected dead letters for good and returns how many.
+	// IDs without a dead letter are not an error.
+	Discard(ctx context.Context, queue string, which Selection) (int, error)
+
+	// Close ends the connection, and the consumers opened on it as if by
+	// [Consumer.Close]. It waits for calls under way until ctx ends, then cuts
+	// them off. A second Close is a no-op.
+	Close(ctx context.Context) error
+}
+
+// Consumer receives jobs from one queue. What it received is leased to it:
+// nobody else is handed the job until the lease ends without having been
+// extended, or the job is settled.
+type Consumer interface {
+	// Lease is how long a delivery is held without [Consumer.Extend]: the core
+	// extends everything well within it. Zero means that the broker has no
+	// such clock, and holds a delivery as long as the connection lives; Extend
+	// then only tells which deliveries are lost. It does not block.
+	Lease() time.Duration
+
+	// Receive waits until the queue has at least one job for this consumer and
+	// returns at most max of them (at least 1, at most Limits.ReceiveBatch),
+	// without waiting for more than there are. It never returns none without
+	// an error. On a [Prioritizer], jobs of a higher level come first.
+	//
+	// Up to Limits.Receivers calls run at the same time. When ctx ends the
+	// call returns promptly with ctx's error, also where the broker's own
+	// blocking call goes on; a job that arrives for the abandoned call is
+	// handed to a later one or becomes available again, and is not lost.
+	//
+	// A job that the driver cannot read (a foreign or damaged entry) is moved
+	// to the dead letters by the driver with reason [ReasonUnreadable] if it
+	// has a body to keep, else dropped, and never blocks those behind it: the
+	// one fate that a driver settles itself, as the core never sees the job.
+	Receive(ctx context.Context, max int) ([]*Delivery, error)
+
+	// Settle ends deliveries. It returns one error for each settlement, in
+	// their order, or nil when all succeeded. A settlement without error is
+	// confirmed by the broker.
+	//
+	// Where an outcome needs a new message in the broker (a retry, a dead
+	// letter), it is stored before the old one is removed, or in one
+	// transaction: a crash in between may double a job but not lose it.
+	//
+	// A delivery that was settled before or whose lease was lost is an error
+	// that wraps [ErrLeaseLost], and the job's state is not touched. After an
+	// error with Fate Unknown the same settlement may be tried again; if the
+	// first try was carried out, the second says [ErrLeaseLost].
+	//
+	// It takes at most Limits.SettleBatch settlements.
+	Settle(ctx context.Context, settlements []Settlement) []error
+
+	// Extend renews the leases of deliveries, running or only prefetched, by
+	// another [Consumer.Lease] from now. It returns one error for each, in
+	// their order, or nil when all are held; a lease that is gone is an error
+	// that wraps [ErrLeaseLost]. It takes at most Limits.ExtendBatch
+	// deliveries.
+	Extend(ctx context.Context, deliveries []*Delivery) []error
+
+	// Close ends the consumer. Receive calls under way return an error that
+	// wraps [ErrClosed]. Deliveries that are not settled are not given back by
+	// Close; the core releases them before. What the broker still counts as
+	// held becomes available when its lease ends, at the latest. A second
+	// Close is a no-op.
+	Close(ctx context.Context) error
+}
+
+// ConsumeOptions are what a consumer is opened with.
+type ConsumeOptions struct {
+	// Lease is how long a delivery shall be held without being extended: at
+	// least Limits.MinLease, at most Limits.MaxLease. Drivers whose lease is
+	// the connection (MaxLease zero) are passed zero.
+	Lease time.Duration
+
+	// Prefetch is the number of deliveries that the core will hold at most at
+	// one time: running, buffered and being settled.
+	Prefetch int
+}
+
+// Info describes a driver and its broker.
+type Info struct {
+	// Driver is the driver's name, which is its main URL scheme: "redis".
+	Driver string
+	// Broker is the product that answered: "Redis", "Valkey".
+	Broker string
+	// Version is the broker's version in its own words, "8.0.2".
+	Version string
+	// Limits are the bounds that the broker or the driver sets.
+	Limits Limits
+}
+
+// Limits are the bounds of a driver. The core refuses what exceeds them with a
+// typed error before anything is sent. Every field must be set.
+type Limits struct {
+	// MaxBody is the largest body in bytes.
+	MaxBody int
+	// MaxHeaders is the largest sum of the header names and values in bytes.
+	MaxHeaders int
+	// EnqueueBatch and EnqueueBytes bound one Enqueue: messages, and the sum
+	// of their bodies and headers in bytes. EnqueueBytes holds at least one
+	// message of MaxBody and MaxHeaders.
+	EnqueueBatch, EnqueueBytes int
+	// Publishers is how many Enqueue calls for one queue are worth having
+	// under way at one time; at least 1.
+	Publishers int
+	// ReceiveBatch bounds what one Receive returns.
+	ReceiveBatch int
+	// Receivers is how many Receive calls of one consumer may be under way at
+	// one time; at least 1.
+	Receivers int
+	// SettleBatch and ExtendBatch bound one Settle and one Extend.
+	SettleBatch, ExtendBatch int
+	// MinLease and MaxLease bound ConsumeOptions.Lease. MaxLease zero means
+	// that a lease is the connection, and neither has a meaning.
+	MinLease, MaxLease time.Duration
+	// MaxRetryDelay bounds Settlement.Delay.
+	MaxRetryDelay time.Duration
+}
+
+// Unknown is a count that the broker cannot tell.
+const Unknown int64 = -1
+
+// Depth counts the jobs of a queue by state.
+type Depth struct {
+	// Waiting jobs are ready to be handed out.
+	Waiting int64
+	// Scheduled jobs are held back until a time: delayed, or between retries.
+	Scheduled int64
+	// Running jobs are handed out and not settled, those prefetched included.
+	Running int64
+	// Dead is the number of dead letters.
+	Dead int64
+}
+
+// Selection names dead letters: all of them, or those with one of the IDs. The
+// zero value selects none, so that an empty list by accident does no harm.
+type Selection struct {
+	All bool
+	IDs []string
+}

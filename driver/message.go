@@ -1,0 +1,197 @@
+package driver
+
+import "time"
+
+// Message is a job as a producer stores it. The core fills every field within
+// the bounds that it documents; drivers carry all of them, unchanged, from
+// Enqueue to [Delivery] and [DeadLetter], across retries, redeliveries and
+// redrives.
+type Message struct {
+	// ID names the job: 1 to 128 bytes of printable ASCII without spaces. It
+	// is unique unless the application chose it; drivers do not enforce that.
+	ID string
+	// Kind names the type of the job's args: 1 to 128 bytes of [A-Za-z0-9._:/-].
+	Kind string
+	// Body is the encoded args: any bytes, possibly none, up to Limits.MaxBody.
+	Body []byte
+	// ContentType is the MIME type of Body: 1 to 128 bytes of printable ASCII.
+	ContentType string
+	// Headers are the application's: at most 100, of names [A-Za-z0-9_.-] with
+	// 1 to 64 bytes, none starting with "batch-" in any case; values are any
+	// bytes. Nil when there are none. The names' case is kept.
+	Headers map[string]string
+
+	// EnqueuedAt is when the producer enqueued the job, by its clock, at a
+	// precision of milliseconds, in UTC.
+	EnqueuedAt time.Time
+	// ExpiresAt is when the job is no longer to be started, likewise; zero for
+	// never. The core checks it. Drivers only carry it.
+	ExpiresAt time.Time
+	// MaxAttempts is how many times the handler may fail before the job is a
+	// dead letter. Zero leaves it to the worker.
+	MaxAttempts int
+	// Timeout bounds one run of the handler, at a precision of milliseconds.
+	// Zero leaves it to the worker.
+	Timeout time.Duration
+
+	// The fields below are set only if the driver has the capability.
+
+	// Level is the job's priority, Normal if not set. See [Prioritizer].
+	Level Level
+	// Delay holds the job back for at least this long from when the broker
+	// stored it. It is a duration, so that the clocks of producer, broker and
+	// worker need not agree; drivers measure it by the broker's clock if they
+	// can. It is part of Enqueue only: deliveries have it zero. See [Delayer].
+	Delay time.Duration
+	// DedupKey makes a second job with this key a duplicate, 1 to 128 bytes of
+	// printable ASCII without spaces. Empty for none. See [Deduplicator].
+	DedupKey string
+	// Group is the name of the job's group, 1 to 128 bytes of printable ASCII
+	// without spaces. Empty for none. See [Grouper].
+	Group string
+}
+
+// Size is what the message counts towards Limits.EnqueueBytes.
+func (m *Message) Size() int { return len(m.Body) + m.HeaderSize() }
+
+// HeaderSize is what the headers count towards Limits.MaxHeaders.
+func (m *Message) HeaderSize() int {
+	n := 0
+	for name, value := range m.Headers {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
+// Level is a priority. Higher is handed out first; the zero value is Normal.
+type Level int8
+
+// The five levels.
+const (
+	Trivial  Level = -2
+	Low      Level = -1
+	Normal   Level = 0
+	High     Level = 1
+	Critical Level = 2
+)
+
+// Result is what became of one message of an Enqueue.
+type Result struct {
+	// Duplicate is true if a job with the same DedupKey was enqueued within the
+	// window; the message was not stored, and Err is nil.
+	Duplicate bool
+	// DuplicateOf is the ID of that job, or empty where the broker does not
+	// tell.
+	DuplicateOf string
+	// Err is nil if the broker promised to keep the job, or if it is a
+	// duplicate.
+	Err error
+}
+
+// Delivery is a job handed to a consumer, with its history.
+type Delivery struct {
+	Message
+
+	// Failures is how often the handler failed, as the last settlement with
+	// [Retry] stored it; zero on the first delivery.
+	Failures int
+	// LastError is the text of the last failure, likewise; possibly empty.
+	LastError string
+	// Deliveries is how often the job was handed out, this time included; at
+	// least 1. A broker that forgets counts in a crash may count too few.
+	Deliveries int
+	// Redeliveries is how often the job was handed out since it was last
+	// settled, not counting this time: the number of times that a holder
+	// vanished with it. Zero on a first delivery, and after a retry or release
+	// unless the broker cannot tell a release from a lost holder.
+	Redeliveries int
+
+	// Receipt is the driver's own means to settle the delivery.
+	Receipt any
+}
+
+// Outcome says what becomes of a delivery.
+type Outcome uint8
+
+const (
+	// Done removes the job: it ran, or is not to run.
+	Done Outcome = iota + 1
+	// Retry makes the job available again after Settlement.Delay, with
+	// Settlement.Failures and Settlement.Error as its history. It is not early,
+	// and no more than a second late on an idle broker. Every driver has it,
+	// those that are no [Delayer] too. A job of a group keeps its group
+	// blocked meanwhile.
+	Retry
+	// Release makes the job available again at once, its history as it was:
+	// the job was not run, or is given back before it ended.
+	Release
+	// Dead moves the job to the dead letters, with Settlement.Reason, Failures
+	// and Error.
+	Dead
+)
+
+// String is the outcome's name in lower case.
+func (o Outcome) String() string {
+	switch o {
+	case Done:
+		return "done"
+	case Retry:
+		return "retry"
+	case Release:
+		return "release"
+	case Dead:
+		return "dead"
+	}
+	return "invalid"
+}
+
+// Settlement ends one delivery.
+type Settlement struct {
+	Delivery *Delivery
+	Outcome  Outcome
+	// Delay is how long a Retry is held back: zero to Limits.MaxRetryDelay, at
+	// a precision of milliseconds, rounded up.
+	Delay time.Duration
+	// Failures is the number of the handler's failures to store with Retry and
+	// Dead.
+	Failures int
+	// Reason says why a job is Dead, in one of the words below.
+	Reason string
+	// Error is the text of the last failure to store with Retry and Dead: at
+	// most 2048 bytes of UTF-8.
+	Error string
+}
+
+// The reasons for which a job becomes a dead letter.
+const (
+	// ReasonAttempts: the handler failed MaxAttempts times.
+	ReasonAttempts = "max-attempts"
+	// ReasonPermanent: the handler said that no retry can succeed.
+	ReasonPermanent = "permanent"
+	// ReasonUndecodable: the codec could not decode the body for its kind.
+	ReasonUndecodable = "undecodable"
+	// ReasonUnknownKind: no worker knew the kind, for as many deliveries as
+	// the job has attempts.
+	ReasonUnknownKind = "unknown-kind"
+	// ReasonExpired: the job was not started by its deadline.
+	ReasonExpired = "expired"
+	// ReasonPoison: too many holders vanished while they had the job.
+	ReasonPoison = "poison"
+	// ReasonUnreadable: the driver could not read the broker's entry as a job.
+	ReasonUnreadable = "unreadable"
+)
+
+// DeadLetter is a job that will not run again unless it is redriven.
+type DeadLetter struct {
+	Message
+
+	// Failures, LastError and Deliveries are the job's history as it died.
+	Failures   int
+	LastError  string
+	Deliveries int
+	// Reason is one of the Reason constants.
+	Reason string
+	// DeadAt is when the job was moved to the dead letters, by the broker's
+	// clock if the driver can know it.
+	DeadAt time.Time
+}

@@ -1,0 +1,124 @@
+package driver
+
+import (
+	"fmt"
+	"net/url"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Params reads the query of a driver's URL strictly: what is not read by the
+// time of [Params.Err] is unknown and an error, as is a value that does not
+// parse or lies outside its bounds. It is not safe for concurrent use.
+type Params struct {
+	driver string
+	values url.Values
+	known  map[string]bool
+	errs   []string
+}
+
+// NewParams prepares to read u's query for the named driver.
+func NewParams(driver string, u *url.URL) *Params {
+	p := &Params{driver: driver, known: make(map[string]bool)}
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		p.errs = append(p.errs, "the query cannot be parsed: "+err.Error())
+	}
+	p.values = values
+	return p
+}
+
+// Has tells whether the parameter is given, and makes it known.
+func (p *Params) Has(name string) bool {
+	p.known[name] = true
+	return p.values.Has(name)
+}
+
+// String reads a parameter, or fallback where it is not given.
+func (p *Params) String(name, fallback string) string {
+	p.known[name] = true
+	all := p.values[name]
+	if len(all) > 1 {
+		p.errs = append(p.errs, fmt.Sprintf("parameter %s is given %d times", name, len(all)))
+	}
+	if len(all) == 0 {
+		return fallback
+	}
+	return all[0]
+}
+
+// Strings reads a parameter that may be given several times.
+func (p *Params) Strings(name string) []string {
+	p.known[name] = true
+	return p.values[name]
+}
+
+// Int reads a whole number between low and high.
+func (p *Params) Int(name string, fallback, low, high int) int {
+	text := p.String(name, "")
+	if text == "" && !p.values.Has(name) {
+		return fallback
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < low || n > high {
+		p.errs = append(p.errs, fmt.Sprintf("parameter %s=%q is not a whole number from %d to %d", name, text, low, high))
+		return fallback
+	}
+	return n
+}
+
+// Duration reads a duration in Go's form (1m30s) between low and high.
+func (p *Params) Duration(name string, fallback, low, high time.Duration) time.Duration {
+	text := p.String(name, "")
+	if text == "" && !p.values.Has(name) {
+		return fallback
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < low || d > high {
+		p.errs = append(p.errs, fmt.Sprintf("parameter %s=%q is not a duration from %s to %s", name, text, low, high))
+		return fallback
+	}
+	return d
+}
+
+// Bool reads true or false.
+func (p *Params) Bool(name string, fallback bool) bool {
+	text := p.String(name, "")
+	if text == "" && !p.values.Has(name) {
+		return fallback
+	}
+	switch text {
+	case "true":
+		return true
+	case "false":
+		return false
+	}
+	p.errs = append(p.errs, fmt.Sprintf("parameter %s=%q is not true or false", name, text))
+	return fallback
+}
+
+// Err is nil, or an error that wraps [ErrConfig] and names everything that was
+// wrong, unknown parameters among them with those that are known.
+func (p *Params) Err() error {
+	errs := p.errs
+	var unknown, known []string
+	for name := range p.values {
+		if !p.known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) > 0 {
+		for name := range p.known {
+			known = append(known, name)
+		}
+		sort.Strings(unknown)
+		sort.Strings(known)
+		errs = append(errs, fmt.Sprintf("unknown parameter %s; known: %s", strings.Join(unknown, ", "), strings.Join(known, ", ")))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return &Error{Driver: p.driver, Op: "open", Kind: ErrConfig, Fate: FateNotStored, Err: fmt.Errorf("%s", strings.Join(errs, "; "))}
+}
