@@ -45,7 +45,8 @@ type Deduplicator interface {
 //
 // Promise: a job of a group is handed out only when every job of the group
 // that was enqueued before is done or dead, also when the one before failed
-// and waits for its retry. Other groups, and jobs without a group, go on.
+// and waits for its retry. Other groups, and jobs without a group, go on. The
+// core refuses a job with both a Group and a Delay.
 type Grouper interface {
 	// MaxGroups is how many groups may have jobs in a queue at one time, or 0
 	// where only memory bounds them. It does not block.

@@ -45,10 +45,10 @@ var (
 type Fate uint8
 
 const (
-	// Unknown Fate, the zero value: the operation may have been carried out.
+	// FateUnknown is the zero value: the operation may have been carried out.
 	// Trying an enqueue again may store the job twice.
 	FateUnknown Fate = iota
-	// FateNotStored: the operation was certainly not carried out.
+	// FateNotStored says that the operation was certainly not carried out.
 	FateNotStored
 )
 
