@@ -1,0 +1,31 @@
+package batch
+
+import "encoding/json"
+
+// Codec turns args into a job's body and back. The content type travels with
+// the job, and a worker picks the codec by it, so that codecs can be changed
+// while jobs of the old one are stored. Methods are called concurrently.
+type Codec interface {
+	// ContentType is the MIME type of what Encode makes, 1 to 128 bytes of
+	// printable ASCII. It must always be the same.
+	ContentType() string
+	// Encode returns the encoded args. The slice must not be modified
+	// afterwards.
+	Encode(args any) ([]byte, error)
+	// Decode fills the value that args points to. It must not keep or modify
+	// body.
+	Decode(body []byte, args any) error
+}
+
+// JSON is the default codec: encoding/json, content type application/json.
+type JSON struct{}
+
+// ContentType is application/json.
+func (JSON) ContentType() string { return "application/json" }
+
+// Encode is json.Marshal.
+func (JSON) Encode(args any) ([]byte, error) { return json.Marshal(args) }
+
+// Decode is json.Unmarshal. Fields that args does not have are ignored, so that
+// an older worker can run what a newer producer enqueued.
+func (JSON) Decode(body []byte, args any) error { return json.Unmarshal(body, args) }

@@ -1,0 +1,193 @@
+package batch
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// What went wrong at the broker, for errors.Is. They are the values of package
+// driver, which says what each lets its receiver assume.
+var (
+	ErrClosed       = driver.ErrClosed
+	ErrUnavailable  = driver.ErrUnavailable
+	ErrUnauthorized = driver.ErrUnauthorized
+	ErrNotFound     = driver.ErrNotFound
+	ErrConflict     = driver.ErrConflict
+	ErrTooLarge     = driver.ErrTooLarge
+	ErrFull         = driver.ErrFull
+	ErrDuplicate    = driver.ErrDuplicate
+	ErrLeaseLost    = driver.ErrLeaseLost
+	ErrUnsupported  = driver.ErrUnsupported
+	ErrConfig       = driver.ErrConfig
+	ErrBroker       = driver.ErrBroker
+)
+
+// Mistakes of the program, for errors.Is. Nothing was sent.
+var (
+	// ErrInvalid: a name, option or argument is out of its bounds. The error is
+	// an [*InvalidError] that names it.
+	ErrInvalid = errors.New("invalid")
+	// ErrCapability: the broker that was opened lacks a capability that the
+	// program relies on. The error is a [*CapabilityError].
+	ErrCapability = errors.New("capability missing")
+	// ErrStarted: the worker was started already, or stopped.
+	ErrStarted = errors.New("worker already started")
+)
+
+// Why the context of a running handler was cancelled, for context.Cause.
+var (
+	// ErrTimeout: the job ran for longer than its timeout. This is a failure
+	// of the handler. The context's Err is context.DeadlineExceeded.
+	ErrTimeout = errors.New("batch: job timed out")
+	// ErrShutdown: the worker is stopping and its drain deadline has passed.
+	// The job is given back without spending an attempt if the handler returns
+	// an error.
+	ErrShutdown = errors.New("batch: worker is shutting down")
+)
+
+// InvalidError says which input is out of bounds. It wraps [ErrInvalid], and
+// [ErrTooLarge] where a size is.
+type InvalidError struct {
+	// Field names the input: "queue name", "header", "Delay".
+	Field string
+	// Value is the offending value, shortened if long.
+	Value string
+	// Bound says what is allowed.
+	Bound string
+	// Err is the cause, possibly nil.
+	Err error
+}
+
+// Error names the field, the value and the bound.
+func (e *InvalidError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "batch: invalid %s", e.Field)
+	if e.Value != "" {
+		fmt.Fprintf(&b, " %s", e.Value)
+	}
+	if e.Bound != "" {
+		fmt.Fprintf(&b, ": must be %s", e.Bound)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+// Unwrap makes ErrInvalid and the cause reachable.
+func (e *InvalidError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{ErrInvalid}
+	}
+	return []error{ErrInvalid, e.Err}
+}
+
+// Fate says what is known of an enqueue that failed.
+type Fate = driver.Fate
+
+// The fates of a job whose enqueue failed.
+const (
+	// FateUnknown: the broker may have stored the job: the connection broke or
+	// the context ended while the request was under way. Enqueueing it again
+	// may store it twice.
+	FateUnknown = driver.FateUnknown
+	// FateNotStored: the job is certainly not stored.
+	FateNotStored = driver.FateNotStored
+)
+
+// EnqueueError says what became of a job that was valid, but that the broker
+// did not confirm.
+type EnqueueError struct {
+	// ID is the job's, and Queue its queue's name.
+	ID, Queue string
+	// Fate tells whether it may be stored all the same.
+	Fate Fate
+	// Err is the cause: the driver's error, or the context's.
+	Err error
+}
+
+// Error names the job, its fate and the cause.
+func (e *EnqueueError) Error() string {
+	return fmt.Sprintf("batch: enqueue job %s on queue %s (%s): %v", e.ID, e.Queue, e.Fate, e.Err)
+}
+
+// Unwrap makes the cause reachable.
+func (e *EnqueueError) Unwrap() error { return e.Err }
+
+// ManyError is the error of [Queue.EnqueueMany] when some jobs failed. The
+// results tell which.
+type ManyError struct {
+	// Failed of Total jobs were not confirmed.
+	Failed, Total int
+	errs          []error
+}
+
+// Error counts the failures and shows the first.
+func (e *ManyError) Error() string {
+	return fmt.Sprintf("batch: %d of %d jobs were not enqueued, the first: %v", e.Failed, e.Total, e.errs[0])
+}
+
+// Unwrap returns the errors of the jobs that failed, in their order.
+func (e *ManyError) Unwrap() []error { return e.errs }
+
+// PanicError is what a handler's panic becomes: a failure like any other.
+type PanicError struct {
+	// Value is what the handler panicked with.
+	Value any
+	// Stack is the goroutine's stack, as runtime/debug.Stack has it.
+	Stack []byte
+}
+
+// Error is the panic's value, without the stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Unwrap returns the panic's value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// Permanent marks an error as one that no retry can mend: a handler that
+// returns it has its job dead-lettered at once. Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// Snooze, returned by a handler, makes the job come back after d without
+// spending an attempt. A negative d counts as zero.
+func Snooze(d time.Duration) error { return &snoozeError{max(d, 0)} }
+
+type snoozeError struct{ delay time.Duration }
+
+func (e *snoozeError) Error() string { return fmt.Sprintf("snoozed for %s", e.delay) }
+
+// RetryAfter is a failure with err whose retry comes after d instead of after
+// what the retry policy says. It spends an attempt, and the last one
+// dead-letters the job. A negative d counts as zero. A nil err is replaced by
+// one that says that the handler asked for a retry.
+func RetryAfter(d time.Duration, err error) error {
+	if err == nil {
+		err = errors.New("retry requested by the handler")
+	}
+	return &retryAfterError{max(d, 0), err}
+}
+
+type retryAfterError struct {
+	delay time.Duration
+	err   error
+}
+
+func (e *retryAfterError) Error() string { return e.err.Error() }
+func (e *retryAfterError) Unwrap() error { return e.err }

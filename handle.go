@@ -1,0 +1,142 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// Handle has the worker run fn for jobs of A's kind, on all of its queues. It
+// must be called before the worker is started. fn is called concurrently.
+//
+// What fn returns decides what becomes of the job:
+//
+//   - nil: done.
+//   - an error: a failure, which spends an attempt. The job is retried after
+//     the retry policy's backoff, and dead-lettered when it has failed
+//     MaxAttempts times. A panic counts as an error, a [*PanicError].
+//   - [RetryAfter]: the same with a delay of the handler's choice.
+//   - [Permanent]: a failure that dead-letters the job at once.
+//   - [Snooze]: the job comes back later and no attempt is spent.
+//
+// ctx is cancelled when the job's timeout has passed ([ErrTimeout]), when its
+// lease was lost ([ErrLeaseLost]) or when the worker must stop ([ErrShutdown]);
+// context.Cause tells which. A handler that returns nil all the same has done
+// its job. One that does not return is left behind after the worker's
+// StuckAfter, and the job fails.
+//
+// A nil handler, an invalid kind, a second handler for a kind and a worker that
+// was started are programming errors and panic; [TryHandle] returns them.
+func Handle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) error, options ...HandleOption) {
+	if err := TryHandle(w, fn, options...); err != nil {
+		panic(err.Error())
+	}
+}
+
+// TryHandle is [Handle] with mistakes as errors that wrap [ErrInvalid] or
+// [ErrStarted].
+func TryHandle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) error, options ...HandleOption) error {
+	if fn == nil {
+		return invalid("handler", "nil for "+reflect.TypeFor[A]().String(), "a function")
+	}
+	if t := reflect.TypeFor[A](); t.Kind() == reflect.Interface {
+		return invalid("args type", t.String(), "a concrete type: an interface cannot be decoded")
+	}
+	kind, err := safeKind(zeroArgs[A]())
+	if err != nil {
+		return err
+	}
+	if err := checkKind(kind); err != nil {
+		return err
+	}
+	h := &handler{
+		kind: kind,
+		decode: func(codec Codec, info *JobInfo) error {
+			job := &Job[A]{JobInfo: info}
+			info.decoded = job
+			return codec.Decode(info.Body, &job.Args)
+		},
+		run: func(ctx context.Context, info *JobInfo) error { return fn(ctx, info.decoded.(*Job[A])) },
+	}
+	for _, o := range options {
+		if o.apply == nil {
+			return invalid("handle option", "the zero HandleOption", "made by one of the option functions")
+		}
+		if err := o.apply(h); err != nil {
+			return err
+		}
+	}
+	return w.add(h)
+}
+
+// zeroArgs is a value of A that Kind is safe to call on.
+func zeroArgs[A Args]() Args {
+	if t := reflect.TypeFor[A](); t.Kind() == reflect.Pointer {
+		return reflect.New(t.Elem()).Interface().(Args)
+	}
+	var zero A
+	return zero
+}
+
+// handler is what a worker knows of a kind. Its fields do not change once the
+// worker runs.
+type handler struct {
+	kind string
+	// decode makes info.decoded and fills its args.
+	decode func(Codec, *JobInfo) error
+	// run calls the application's function, and before that the middleware once
+	// the worker was started.
+	run Handler
+
+	retry       RetryPolicy   // nil: the worker's
+	timeout     time.Duration // 0: the worker's
+	maxAttempts int           // 0: the worker's
+}
+
+// HandleOption sets how one kind of job is handled. What the producer set for a
+// single job comes before it, and it before what the worker's config says.
+type HandleOption struct {
+	apply func(*handler) error
+}
+
+// HandleRetry sets the kind's retry policy.
+func HandleRetry(policy RetryPolicy) HandleOption {
+	return HandleOption{func(h *handler) error {
+		if policy == nil {
+			return invalid("retry policy", "nil for kind "+h.kind, "a RetryPolicy")
+		}
+		h.retry = policy
+		return nil
+	}}
+}
+
+// HandleTimeout sets the timeout of jobs that come without one.
+func HandleTimeout(d time.Duration) HandleOption {
+	return HandleOption{func(h *handler) error {
+		h.timeout = d
+		return checkTimeout(d)
+	}}
+}
+
+// HandleMaxAttempts sets the number of attempts of jobs that come without one.
+func HandleMaxAttempts(n int) HandleOption {
+	return HandleOption{func(h *handler) error {
+		h.maxAttempts = n
+		return checkMaxAttempts(n)
+	}}
+}
+
+// add registers a handler.
+func (w *Worker) add(h *handler) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state != 0 {
+		return fmt.Errorf("batch: handle kind %s: %w", h.kind, ErrStarted)
+	}
+	if _, ok := w.handlers[h.kind]; ok {
+		return invalid("kind", quote(h.kind), "handled once: it has a handler already")
+	}
+	w.handlers[h.kind] = h
+	return nil
+}

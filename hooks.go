@@ -1,0 +1,185 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Hook watches what a queue or worker does, for logs, metrics and traces. It is
+// any value that implements one or more of the interfaces below; a value that
+// implements none is refused. Hooks are called in the order in which they were
+// given, synchronously, and concurrently for different jobs: they must be fast
+// and safe for concurrent use. A hook changes nothing of what happens to a job,
+// except for the headers that an [EnqueueStarter] adds.
+type Hook any
+
+// EnqueueStarter is called once for each job before it is encoded.
+type EnqueueStarter interface {
+	OnEnqueueStart(ctx context.Context, e *EnqueueStart)
+}
+
+// EnqueueStart is a job about to be enqueued.
+type EnqueueStart struct {
+	ID, Kind, Queue string
+	// Headers are the job's and may be added to, for a trace context say. Names
+	// are checked as those of [Header] are.
+	Headers map[string]string
+}
+
+// EnqueueEnder is called once for each job that OnEnqueueStart was called for
+// and that was sent: when the broker answered or the caller stopped waiting.
+type EnqueueEnder interface {
+	OnEnqueueEnd(ctx context.Context, e EnqueueEnd)
+}
+
+// EnqueueEnd is what became of an enqueue.
+type EnqueueEnd struct {
+	ID, Kind, Queue string
+	// Size is the length of the body in bytes.
+	Size int
+	// Duration is from encoding to the broker's answer.
+	Duration time.Duration
+	// Duplicate and Err are as in [Receipt] and [Queue.Enqueue].
+	Duplicate bool
+	Err       error
+}
+
+// JobStarter is called each time before the middleware and the handler of a job
+// are.
+type JobStarter interface {
+	OnJobStart(ctx context.Context, job *JobInfo)
+}
+
+// JobEnder is called once for each delivery whose fate was decided, also for
+// one that was never started (expired, not decodable, of unknown kind), before
+// the broker is told.
+type JobEnder interface {
+	OnJobEnd(ctx context.Context, e JobEnd)
+}
+
+// JobEnd is what was decided on a job.
+type JobEnd struct {
+	Job *JobInfo
+	// Started is false if the handler was not called.
+	Started bool
+	// Duration is how long middleware and handler ran.
+	Duration time.Duration
+	// Verdict says what becomes of the job, and why.
+	Verdict Verdict
+	// Err is what the handler returned, or why it was not called. A [*PanicError]
+	// has the stack.
+	Err error
+}
+
+// JobStuckWatcher is called when a handler goes on long after its context was
+// cancelled. Its slot is given to another job; the goroutine is left behind.
+type JobStuckWatcher interface {
+	OnJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration)
+}
+
+// LeaseLossWatcher is called when the broker no longer holds a job for this
+// worker. If the job is running its context was cancelled with [ErrLeaseLost];
+// it may run a second time elsewhere, or have done so.
+type LeaseLossWatcher interface {
+	OnLeaseLost(ctx context.Context, job *JobInfo)
+}
+
+// FaultWatcher is called when the worker could not receive, settle or extend,
+// each time before it tries again.
+type FaultWatcher interface {
+	OnFault(ctx context.Context, e Fault)
+}
+
+// Fault is a failed call to the broker.
+type Fault struct {
+	Queue string
+	// Op is "receive", "settle", "extend", "declare" or "close".
+	Op string
+	// Err is the driver's error.
+	Err error
+	// RetryIn is the pause before the next try, zero if there is none.
+	RetryIn time.Duration
+}
+
+// WorkerWatcher is called as a worker goes through its life, in the order of the
+// [WorkerState] constants, once each.
+type WorkerWatcher interface {
+	OnWorkerState(ctx context.Context, state WorkerState)
+}
+
+// WorkerState is a stage in a worker's life.
+type WorkerState uint8
+
+const (
+	// WorkerRunning: queues are declared and jobs are received.
+	WorkerRunning WorkerState = iota + 1
+	// WorkerDraining: no more jobs are received; running ones may finish.
+	WorkerDraining
+	// WorkerStopped: every job is settled or given back.
+	WorkerStopped
+)
+
+// String is the state's name in lower case.
+func (s WorkerState) String() string {
+	switch s {
+	case WorkerRunning:
+		return "running"
+	case WorkerDraining:
+		return "draining"
+	case WorkerStopped:
+		return "stopped"
+	}
+	return "invalid"
+}
+
+// hooks are hook values sorted by what they implement, once, so that a moment
+// without hooks costs a length check.
+type hooks struct {
+	enqueueStart []EnqueueStarter
+	enqueueEnd   []EnqueueEnder
+	jobStart     []JobStarter
+	jobEnd       []JobEnder
+	jobStuck     []JobStuckWatcher
+	leaseLost    []LeaseLossWatcher
+	fault        []FaultWatcher
+	worker       []WorkerWatcher
+}
+
+func sortHooks(list []Hook) (hooks, error) {
+	var all hooks
+	for i, h := range list {
+		used := false
+		add(h, &all.enqueueStart, &used)
+		add(h, &all.enqueueEnd, &used)
+		add(h, &all.jobStart, &used)
+		add(h, &all.jobEnd, &used)
+		add(h, &all.jobStuck, &used)
+		add(h, &all.leaseLost, &used)
+		add(h, &all.fault, &used)
+		add(h, &all.worker, &used)
+		if !used {
+			return hooks{}, invalid(fmt.Sprintf("hook %d", i+1), fmt.Sprintf("of type %T", h), "a value that implements one of the hook interfaces")
+		}
+	}
+	return all, nil
+}
+
+func add[T any](h Hook, list *[]T, used *bool) {
+	if t, ok := h.(T); ok {
+		*list = append(*list, t)
+		*used = true
+	}
+}
+
+func (h *hooks) onFault(ctx context.Context, f Fault) {
+	for _, w := range h.fault {
+		w.OnFault(ctx, f)
+	}
+}
+
+func (h *hooks) onWorkerState(ctx context.Context, s WorkerState) {
+	for _, w := range h.worker {
+		w.OnWorkerState(ctx, s)
+	}
+}

@@ -1,0 +1,146 @@
+// Package coalesce gathers items from concurrent callers into batches without a
+// timer: an item that arrives while nothing is under way leaves at once, and
+// what arrives while a batch is under way leaves with the next one. Under load
+// batches grow by themselves, and an idle program pays no delay. Databases call
+// it group commit.
+package coalesce
+
+import (
+	"runtime"
+	"sync"
+)
+
+// Limits bound a batch. All must be at least 1.
+type Limits struct {
+	// Items and Bytes bound one batch; a single item may exceed Bytes.
+	Items, Bytes int
+	// Flights is how many batches may be under way at the same time.
+	Flights int
+}
+
+// Coalescer gathers items and hands them to flush in batches. Make one with
+// [New]. It holds no goroutine while it has no items.
+type Coalescer[T any] struct {
+	limits Limits
+	flush  func([]T)
+
+	mu sync.Mutex // guards following
+	// queue[head:] are the items that wait, with their sizes.
+	queue   []sized[T]
+	head    int
+	flights int
+	// idle is closed and replaced by nil when the last flight ends with nothing
+	// waiting; nil when nobody waits for that.
+	idle chan struct{}
+}
+
+type sized[T any] struct {
+	item T
+	size int
+}
+
+// New makes a coalescer that calls flush with each batch, from goroutines of
+// its own, at most limits.Flights at a time. The slice belongs to flush only
+// until it returns.
+func New[T any](limits Limits, flush func([]T)) *Coalescer[T] {
+	return &Coalescer[T]{limits: limits, flush: flush}
+}
+
+// Add hands over items of the given size in bytes each. It does not wait. Items
+// of one call, and of calls that follow each other, stay in order.
+func (c *Coalescer[T]) Add(size int, items ...T) {
+	c.mu.Lock()
+	for _, item := range items {
+		c.queue = append(c.queue, sized[T]{item, size})
+	}
+	start := c.flights < c.limits.Flights && len(items) > 0
+	if start {
+		c.flights++
+	}
+	c.mu.Unlock()
+	if start {
+		go c.fly()
+	}
+}
+
+// AddSized is Add for one item; it spares the variadic slice.
+func (c *Coalescer[T]) AddSized(item T, size int) {
+	c.mu.Lock()
+	c.queue = append(c.queue, sized[T]{item, size})
+	start := c.flights < c.limits.Flights
+	if start {
+		c.flights++
+	}
+	c.mu.Unlock()
+	if start {
+		go c.fly()
+	}
+}
+
+// Idle returns a channel that is closed when nothing waits and nothing is under
+// way; at once if that is so already.
+func (c *Coalescer[T]) Idle() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flights == 0 {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	return c.idle
+}
+
+// fly flushes batches until nothing waits.
+func (c *Coalescer[T]) fly() {
+	var batch []T
+	for {
+		// The callers that the last flush woke are runnable but have not run:
+		// letting them go first puts their next items into this batch instead
+		// of the one after. It costs nothing when there are none.
+		runtime.Gosched()
+		batch = c.take(batch[:0])
+		if len(batch) == 0 {
+			return
+		}
+		c.flush(batch)
+		clear(batch)
+	}
+}
+
+// take moves the next batch into buf, and ends the flight if there is none.
+func (c *Coalescer[T]) take(buf []T) []T {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	bytes := 0
+	for c.head < len(c.queue) && len(buf) < c.limits.Items {
+		next := &c.queue[c.head]
+		if len(buf) > 0 && bytes+next.size > c.limits.Bytes {
+			break
+		}
+		bytes += next.size
+		buf = append(buf, next.item)
+		*next = sized[T]{}
+		c.head++
+	}
+	switch {
+	case c.head == len(c.queue):
+		c.queue, c.head = c.queue[:0], 0
+	case c.head > len(c.queue)/2:
+		// Moving the rest down when it is the smaller half keeps the slice from
+		// growing without end under constant load, at O(1) an item.
+		n := copy(c.queue, c.queue[c.head:])
+		clear(c.queue[n:])
+		c.queue, c.head = c.queue[:n], 0
+	}
+	if len(buf) == 0 {
+		c.flights--
+		if c.flights == 0 && c.idle != nil {
+			close(c.idle)
+			c.idle = nil
+		}
+	}
+	return buf
+}

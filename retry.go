@@ -1,0 +1,64 @@
+package batch
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// RetryPolicy says how long to wait before a failed job is tried again. Its
+// methods are called concurrently.
+type RetryPolicy interface {
+	// Backoff is the delay after the handler failed for the failures-th time
+	// (1 or more) with err. A negative delay counts as zero.
+	Backoff(failures int, err error) time.Duration
+}
+
+// Exponential waits for a random time between zero and a ceiling that doubles
+// with each failure ("full jitter"): it spreads the retries of jobs that failed
+// together, which a fixed backoff would send back as one wave.
+type Exponential struct {
+	// Base is the ceiling after the first failure. Defaults to 1 s.
+	Base time.Duration
+	// Max bounds the ceiling. Defaults to 24 h.
+	Max time.Duration
+}
+
+// DefaultRetryPolicy is what workers use: with 25 attempts the last comes after
+// about five days.
+var DefaultRetryPolicy RetryPolicy = Exponential{}
+
+// Backoff draws the delay.
+func (p Exponential) Backoff(failures int, _ error) time.Duration {
+	ceiling := p.ceiling(failures)
+	return time.Duration(rand.Int64N(int64(ceiling))) + 1
+}
+
+func (p Exponential) ceiling(failures int) time.Duration {
+	base, limit := p.Base, p.Max
+	if base <= 0 {
+		base = time.Second
+	}
+	if limit <= 0 {
+		limit = 24 * time.Hour
+	}
+	ceiling := min(base, limit)
+	for i := 1; i < failures && ceiling < limit; i++ {
+		if ceiling > limit/2 {
+			return limit
+		}
+		ceiling *= 2
+	}
+	return ceiling
+}
+
+// Constant waits for the same time before each retry.
+type Constant time.Duration
+
+// Backoff is the constant.
+func (c Constant) Backoff(int, error) time.Duration { return time.Duration(c) }
+
+// RetryFunc is a function as a [RetryPolicy].
+type RetryFunc func(failures int, err error) time.Duration
+
+// Backoff calls the function.
+func (f RetryFunc) Backoff(failures int, err error) time.Duration { return f(failures, err) }

@@ -1,0 +1,131 @@
+package batch
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// The bounds of names are the intersection of what the brokers take, so that a
+// program that runs on one of them runs on all.
+const (
+	maxQueueName   = 64  // SQS: 80, less what a driver appends (".fifo", "-dead")
+	maxKind        = 128 // SQS attribute values and AMQP's short strings have room to spare
+	maxToken       = 128 // SQS's deduplication id and group id
+	maxHeaders     = 100
+	maxHeaderName  = 64
+	reservedPrefix = "batch-"
+)
+
+func invalid(field, value, bound string) *InvalidError {
+	return &InvalidError{Field: field, Value: value, Bound: bound}
+}
+
+// quote shows a value in an error, shortened so that a megabyte by mistake does
+// not end up in a log line.
+func quote(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "..."
+	}
+	return strconv.Quote(s)
+}
+
+func checkQueueName(name string) error {
+	ok := len(name) >= 1 && len(name) <= maxQueueName
+	for i := 0; ok && i < len(name); i++ {
+		ok = isAlphanumeric(name[i]) || name[i] == '-' || name[i] == '_'
+	}
+	if !ok {
+		return invalid("queue name", quote(name), fmt.Sprintf("1 to %d bytes of [A-Za-z0-9_-]", maxQueueName))
+	}
+	return nil
+}
+
+func checkKind(kind string) error {
+	ok := len(kind) >= 1 && len(kind) <= maxKind
+	for i := 0; ok && i < len(kind); i++ {
+		ok = isAlphanumeric(kind[i]) || strings.IndexByte("._:/-", kind[i]) >= 0
+	}
+	if !ok {
+		return invalid("kind", quote(kind), fmt.Sprintf("1 to %d bytes of [A-Za-z0-9._:/-]", maxKind))
+	}
+	return nil
+}
+
+// checkToken is for IDs, keys and group names: what fits into a NATS subject's
+// token would be narrower, but drivers can encode these.
+func checkToken(field, s string) error {
+	if !isToken(s) {
+		return invalid(field, quote(s), fmt.Sprintf("1 to %d bytes of printable ASCII without spaces", maxToken))
+	}
+	return nil
+}
+
+func isToken(s string) bool {
+	ok := len(s) >= 1 && len(s) <= maxToken
+	for i := 0; ok && i < len(s); i++ {
+		ok = s[i] > ' ' && s[i] < 0x7f
+	}
+	return ok
+}
+
+func checkHeaderName(name string) error {
+	ok := len(name) >= 1 && len(name) <= maxHeaderName
+	for i := 0; ok && i < len(name); i++ {
+		ok = isAlphanumeric(name[i]) || strings.IndexByte("_.-", name[i]) >= 0
+	}
+	if !ok {
+		return invalid("header name", quote(name), fmt.Sprintf("1 to %d bytes of [A-Za-z0-9_.-]", maxHeaderName))
+	}
+	if len(name) >= len(reservedPrefix) && strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix) {
+		return invalid("header name", quote(name), "a name that does not start with "+reservedPrefix+", which is reserved")
+	}
+	return nil
+}
+
+func checkContentType(s string) error {
+	ok := len(s) >= 1 && len(s) <= maxToken
+	for i := 0; ok && i < len(s); i++ {
+		ok = s[i] >= ' ' && s[i] < 0x7f
+	}
+	if !ok {
+		return invalid("content type", quote(s), fmt.Sprintf("1 to %d bytes of printable ASCII", maxToken))
+	}
+	return nil
+}
+
+func checkPage(n int) error {
+	if n < 1 || n > 1000 {
+		return invalid("page size", strconv.Itoa(n), "1 to 1000")
+	}
+	return nil
+}
+
+// checkSize refuses a message that the driver cannot take. The limits are in
+// force before anything is sent.
+func checkSize(m *driver.Message, info *driver.Info) error {
+	if len(m.Body) > info.Limits.MaxBody {
+		e := invalid("body", fmt.Sprintf("of %d bytes", len(m.Body)), fmt.Sprintf("at most %d bytes on %s", info.Limits.MaxBody, info.Driver))
+		e.Err = ErrTooLarge
+		return e
+	}
+	if len(m.Headers) == 0 {
+		return nil
+	}
+	if len(m.Headers) > maxHeaders {
+		return invalid("headers", fmt.Sprintf("of %d names", len(m.Headers)), fmt.Sprintf("at most %d", maxHeaders))
+	}
+	if size := m.HeaderSize(); size > info.Limits.MaxHeaders {
+		e := invalid("headers", fmt.Sprintf("of %d bytes", size), fmt.Sprintf("at most %d bytes of names and values on %s", info.Limits.MaxHeaders, info.Driver))
+		e.Err = ErrTooLarge
+		return e
+	}
+	return nil
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
