@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -85,12 +84,16 @@ type Worker struct {
 	lanes  []*lane
 
 	// fetching ends when the worker begins to stop, working when its second
-	// deadline passes.
-	fetching, working context.Context
-	stopFetching      context.CancelFunc
-	stopWorking       context.CancelCauseFunc
-	stopped           chan struct{}
-	failed            chan struct{}
+	// deadline passes, settling when there is no use in telling the broker any
+	// more.
+	fetching, working, settling context.Context
+	stopFetching                context.CancelFunc
+	stopWorking                 context.CancelCauseFunc
+	stopSettling                context.CancelFunc
+	stopped                     chan struct{}
+	failed                      chan struct{}
+	started                     chan struct{}
+	running                     bool // written before started is closed
 
 	mu       sync.Mutex // guards following
 	state    WorkerState
@@ -119,6 +122,7 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 		handlers: make(map[string]*handler),
 		stopped:  make(chan struct{}),
 		failed:   make(chan struct{}),
+		started:  make(chan struct{}),
 	}
 	if err := w.config.complete(&w.info); err != nil {
 		return nil, err
@@ -248,26 +252,4 @@ func completeDuration(name string, value *time.Duration, fallback, least, most t
 		return invalid(name, value.String(), fmt.Sprintf("%s to %s", least, most))
 	}
 	return nil
-}
-
-// Run starts the worker and works until ctx ends, then stops it gracefully: it
-// receives no more, gives back what has not started and waits up to
-// DrainTimeout for what has, then cancels what still runs and gives it back
-// without spending an attempt. It returns nil after a drain in time, an error
-// if jobs had to be cancelled, and at once with the driver's error if the worker
-// cannot start or its driver is closed.
-func (w *Worker) Run(ctx context.Context) error {
-	if err := w.Start(ctx); err != nil {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-	case <-w.failed:
-	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.DrainTimeout)
-	defer cancel()
-	err := w.Stop(stopping)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return errors.Join(w.err, err)
 }

@@ -129,6 +129,10 @@ type Consumer interface {
 	// blocking call goes on; a job that arrives for the abandoned call is
 	// handed to a later one or becomes available again, and is not lost.
 	//
+	// After an error that wraps [ErrUnavailable] the consumer goes on: the next
+	// call connects anew, once. After [ErrNotFound], the queue having been
+	// deleted, it goes on when the queue is declared again.
+	//
 	// A job that the driver cannot read (a foreign or damaged entry) is moved
 	// to the dead letters by the driver with reason [ReasonUnreadable] if it
 	// has a body to keep, else dropped, and never blocks those behind it: the

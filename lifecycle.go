@@ -1,0 +1,209 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Run starts the worker and works until ctx ends, then stops it gracefully: it
+// receives no more, gives back what has not started and waits up to
+// DrainTimeout for what has, then cancels what still runs and gives it back
+// without spending an attempt. It returns nil after a drain in time, an error
+// if jobs had to be cancelled, and at once with the driver's error if the worker
+// cannot start or its driver is closed.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.Start(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-w.failed:
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.DrainTimeout)
+	defer cancel()
+	err := w.Stop(stopping)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return errors.Join(w.err, err)
+}
+
+// Start declares the queues, opens consumers and begins to work, and returns. It
+// is an error if a queue cannot be declared or consumed; the worker is stopped
+// then. ctx bounds the start only; its values are those of the handlers'
+// contexts.
+func (w *Worker) Start(ctx context.Context) error {
+	w.mu.Lock()
+	if w.state != 0 {
+		w.mu.Unlock()
+		return fmt.Errorf("batch: start: %w", ErrStarted)
+	}
+	w.state = WorkerRunning
+	w.prepare(ctx)
+	w.mu.Unlock()
+	defer close(w.started)
+
+	for _, l := range w.lanes {
+		if err := l.open(ctx); err != nil {
+			w.fail(err)
+			return errors.Join(err, w.closeConsumers(ctx))
+		}
+	}
+	w.hooks.onWorkerState(w.working, WorkerRunning)
+	for _, l := range w.lanes {
+		l.start()
+	}
+	w.running = true
+	return nil
+}
+
+// prepare makes the contexts, and puts the middleware around the handlers, which
+// do not change from here on. w.mu must be held.
+func (w *Worker) prepare(ctx context.Context) {
+	base := context.WithoutCancel(ctx)
+	w.fetching, w.stopFetching = context.WithCancel(base)
+	w.working, w.stopWorking = context.WithCancelCause(base)
+	w.settling, w.stopSettling = context.WithCancel(base)
+	for _, h := range w.handlers {
+		for i := len(w.config.Middleware) - 1; i >= 0; i-- {
+			h.run = w.config.Middleware[i](h.run)
+		}
+	}
+}
+
+// Stop stops the worker gracefully: it receives no more, gives back what has not
+// started, and waits for what has. When ctx ends it cancels what still runs, with
+// [ErrShutdown] as the cause, waits up to CancelTimeout for it to return, and
+// gives its jobs back without spending an attempt; it then returns an error that
+// says how many there were. The queues' jobs are safe either way. A second Stop
+// waits for the first. A worker that was never started is stopped at once.
+func (w *Worker) Stop(ctx context.Context) error {
+	w.mu.Lock()
+	state := w.state
+	if state < WorkerDraining {
+		w.state = WorkerDraining
+	}
+	w.mu.Unlock()
+	switch {
+	case state == 0:
+		close(w.stopped)
+		return nil
+	case state >= WorkerDraining:
+		select {
+		case <-w.stopped:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	<-w.started
+	defer close(w.stopped)
+	if !w.running {
+		return nil
+	}
+	err := w.drain(ctx)
+	w.hooks.onWorkerState(w.working, WorkerStopped)
+	return err
+}
+
+// drain takes a running worker down.
+func (w *Worker) drain(ctx context.Context) error {
+	w.hooks.onWorkerState(w.working, WorkerDraining)
+	w.stopFetching()
+	for _, l := range w.lanes {
+		l.close()
+	}
+	for _, l := range w.lanes {
+		l.fetchers.Wait()
+	}
+	cancelled := 0
+	if !w.quiet(ctx) {
+		for _, l := range w.lanes {
+			cancelled += l.running()
+		}
+		w.stopWorking(ErrShutdown)
+		w.within(w.config.CancelTimeout, func(grace context.Context) {
+			if !w.quiet(grace) {
+				for _, l := range w.lanes {
+					l.abandon()
+				}
+			}
+		})
+	}
+	w.within(w.config.CancelTimeout, func(grace context.Context) {
+		for _, l := range w.lanes {
+			select {
+			case <-l.settler.Idle():
+			case <-grace.Done():
+			}
+		}
+	})
+	w.stopSettling()
+	for _, l := range w.lanes {
+		<-l.settler.Idle()
+		l.keeper.close()
+	}
+	w.stopWorking(ErrShutdown)
+	var err error
+	w.within(w.config.CancelTimeout, func(grace context.Context) { err = w.closeConsumers(grace) })
+	if cancelled > 0 {
+		err = errors.Join(fmt.Errorf("batch: %d jobs were cancelled and given back because the drain took too long: %w", cancelled, context.Cause(ctx)), err)
+	}
+	return err
+}
+
+// within calls do with a context that ends after d.
+func (w *Worker) within(d time.Duration, do func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	do(ctx)
+}
+
+// quiet waits until no lane runs a job any more; false says that ctx ended first.
+func (w *Worker) quiet(ctx context.Context) bool {
+	for _, l := range w.lanes {
+		select {
+		case <-l.quiet:
+			continue
+		default:
+		}
+		select {
+		case <-l.quiet:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (w *Worker) closeConsumers(ctx context.Context) error {
+	var errs []error
+	for _, l := range w.lanes {
+		if l.consumer == nil {
+			continue
+		}
+		if err := l.consumer.Close(ctx); err != nil && !errors.Is(err, ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fail notes why the worker cannot go on. Only the first reason counts.
+func (w *Worker) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+		close(w.failed)
+	}
+}
+
+// Failed is closed when the worker cannot go on because its driver was closed
+// under it, or because it could not start. [Worker.Run] stops it then by itself;
+// after [Worker.Start] the program has to call [Worker.Stop].
+func (w *Worker) Failed() <-chan struct{} { return w.failed }
+
+// Stopped is closed when the worker has stopped.
+func (w *Worker) Stopped() <-chan struct{} { return w.stopped }
