@@ -51,11 +51,11 @@ func TestDecide(t *testing.T) {
 		{"permanent, wrapped", with(func(f *facts) { f.stage, f.err = returned, fmt.Errorf("sending: %w", Permanent(boom)) }), Verdict{Outcome: Dead, Reason: ReasonPermanent, Failures: 1}, boom},
 		{"permanent wins over retry-after", with(func(f *facts) { f.stage, f.err = returned, RetryAfter(time.Second, Permanent(boom)) }), Verdict{Outcome: Dead, Reason: ReasonPermanent, Failures: 1}, boom},
 		{"snooze", with(func(f *facts) { f.stage, f.failures, f.err = returned, 2, Snooze(time.Second) }), Verdict{Outcome: Retry, Delay: time.Second, Failures: 2}, nil},
-		{"snooze beyond the driver's reach", with(func(f *facts) { f.stage, f.err = returned, Snooze(2 * time.Hour) }), Verdict{Outcome: Retry, Delay: time.Hour, Capped: true}, nil},
+		{"snooze beyond the driver's reach", with(func(f *facts) { f.stage, f.err = returned, Snooze(2*time.Hour) }), Verdict{Outcome: Retry, Delay: time.Hour, Capped: true}, nil},
 		{"snooze of a negative time", with(func(f *facts) { f.stage, f.err = returned, Snooze(-1) }), Verdict{Outcome: Retry}, nil},
 		{"retry-after", with(func(f *facts) { f.stage, f.err = returned, RetryAfter(time.Second, boom) }), Verdict{Outcome: Retry, Delay: time.Second, Failures: 1}, boom},
 		{"retry-after on the last attempt", with(func(f *facts) { f.stage, f.failures, f.err = returned, 2, RetryAfter(time.Second, boom) }), Verdict{Outcome: Dead, Reason: ReasonAttempts, Failures: 3}, boom},
-		{"backoff beyond the driver's reach", with(func(f *facts) { f.stage, f.err, f.backoff = returned, boom, 2 * time.Hour }), Verdict{Outcome: Retry, Delay: time.Hour, Failures: 1, Capped: true}, boom},
+		{"backoff beyond the driver's reach", with(func(f *facts) { f.stage, f.err, f.backoff = returned, boom, 2*time.Hour }), Verdict{Outcome: Retry, Delay: time.Hour, Failures: 1, Capped: true}, boom},
 		{"negative backoff", with(func(f *facts) { f.stage, f.err, f.backoff = returned, boom, -1 }), Verdict{Outcome: Retry, Failures: 1}, boom},
 
 		{"stuck", with(func(f *facts) { f.stage, f.err = overdue, ErrTimeout }), Verdict{Outcome: Retry, Delay: time.Minute, Failures: 1}, ErrTimeout},
