@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes the images of the test brokers available and prints, one line each, "name image".
 #
-#   scripts/broker-images.sh [name ...]      all rows of the table when no name is given
+#   scripts/broker-images.sh [name ...]            all rows of the table when no name is given
+#   scripts/broker-images.sh --debian-image SUITE  only the name that a suite's image has
 #
 # An official image that is present or can be pulled wins. Where no registry can be reached, the image
 # is built from Debian's packages, signed and fetched from the mirror that this machine uses itself.
@@ -121,6 +122,10 @@ provide() {
 
 main() {
 	local name official suite wanted
+	if [[ "${1:-}" == --debian-image ]]; then
+		debian_image "$2"
+		return
+	fi
 	for wanted in "$@"; do
 		rows | cut -d'|' -f1 | grep -Fxq -- "$wanted" || fail "no row $wanted in $table"
 	done

@@ -49,11 +49,21 @@ func RedisVersions() []Version {
 
 // redisOptions says how a server differs from the plain one.
 type redisOptions struct {
-	args     []string // added to the command line
+	command  []string // instead of the row's command
+	args     []string // added to the command line, where they win over what stands before them
 	files    []testcontainers.ContainerFile
 	username string
 	password string
 	tls      *tls.Config // set when args make the server speak TLS
+}
+
+// commandLine returns what to run for a row; extra stands before the options' own arguments.
+func (o redisOptions) commandLine(r row, extra ...string) []string {
+	command := r.command
+	if o.command != nil {
+		command = o.command
+	}
+	return slices.Concat(command, extra, o.args)
 }
 
 // startRedis starts a server in a container of its own, published on a free port.
@@ -73,7 +83,7 @@ func startRedis(e *engine, v Version, o redisOptions) (*Instance, error) {
 		i := &Instance{Image: image, Addr: hostPort(ports[0]), Username: o.username, Password: o.password, TLS: o.tls}
 		return i, i.run(ctx, e, testcontainers.ContainerRequest{
 			Image:              image,
-			Cmd:                slices.Concat(r.command, o.args),
+			Cmd:                o.commandLine(r),
 			Files:              o.files,
 			ExposedPorts:       exposed,
 			HostConfigModifier: modifier,
