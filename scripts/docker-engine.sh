@@ -25,12 +25,15 @@ install_engine() {
 	echo "docker-engine: installing docker.io" >&2
 	export DEBIAN_FRONTEND=noninteractive
 	# The daemon is started below, by us: an image of a machine often has no init to start it.
+	local packages=(docker.io iptables)
 	{
 		apt-get update -qq &&
-			apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends docker.io iptables
+			# Newer releases have the client in a package of its own.
+			if ! command -v docker && apt-cache show docker-cli; then packages+=(docker-cli); fi &&
+			apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends "${packages[@]}"
 	} </dev/null >"$log" 2>&1 || {
 		tail -n 20 "$log" >&2
-		fail "apt-get could not install docker.io; the whole log is in $log"
+		fail "apt-get could not install ${packages[*]}; the whole log is in $log"
 	}
 }
 
@@ -41,8 +44,7 @@ start_daemon() {
 	setsid nohup dockerd </dev/null >"$log" 2>&1 &
 	local daemon=$! waited=0
 	until engine_answers; do
-		# setsid forks when it leads a group already, so a gone pid alone proves nothing: the bound does.
-		if ((waited >= wait_seconds)) || ! { kill -0 "$daemon" 2>/dev/null || pgrep -x dockerd >/dev/null; }; then
+		if ((waited >= wait_seconds)) || ! kill -0 "$daemon" 2>/dev/null; then
 			tail -n 20 "$log" >&2
 			fail "dockerd does not answer after ${waited} s; the whole log is in $log"
 		fi
@@ -61,7 +63,7 @@ main() {
 	if [[ "$(id -u)" != 0 ]] || ! is_debian_like; then
 		fail "no Docker engine answers; start one (Docker Desktop, or 'systemctl start docker') and try again"
 	fi
-	if ! command -v dockerd >/dev/null || ! command -v iptables >/dev/null; then
+	if ! command -v docker >/dev/null || ! command -v dockerd >/dev/null || ! command -v iptables >/dev/null; then
 		install_engine
 	fi
 	# Two runs that start at once must not start two daemons: the second finds the first one's.
