@@ -13,7 +13,7 @@ TESTFLAGS ?=
 BENCH ?= .
 
 # The steps of `make check`, in order of how soon they fail.
-CHECKS := fmt tidy vet staticcheck examples bench-build test
+CHECKS := fmt tidy vet staticcheck examples bench-build allocs test
 
 .DEFAULT_GOAL := help
 .PHONY: help check engine images sweep bench $(CHECKS)
@@ -45,6 +45,9 @@ staticcheck: ## staticcheck, in every module
 examples: ## build every example, and run those that need nothing installed
 	@[ ! -d examples ] || $(GO) build -o /dev/null ./examples/...
 	@[ ! -d examples/quickstart ] || timeout 120 $(GO) run ./examples/quickstart
+
+allocs: ## the allocation budgets, which the race detector would upset
+	@$(GO) test -run '^TestAllocations' .
 
 bench-build: ## build the benchmarks, which are a module of their own
 	@[ ! -f bench/go.mod ] || (cd bench && $(GO) build ./... && $(GO) test -run '^$$' ./...)

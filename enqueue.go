@@ -54,7 +54,7 @@ func (q *Queue[D]) Enqueue(ctx context.Context, args Args, options ...Option[D])
 		return Receipt{}, err
 	}
 	c := q.producer.call(m)
-	q.producer.coalescer.AddSized(&c.pending, m.Size())
+	q.producer.coalescer.Add(&c.pending, m.Size())
 	gaveUp := q.producer.wait(ctx, &c.waiter)
 	receipt, err := q.producer.collect(ctx, &c.pending, gaveUp)
 	if gaveUp == nil { // else the flush may still use it
@@ -111,7 +111,7 @@ func (q *Queue[D]) EnqueueMany(ctx context.Context, requests []Request[D]) ([]Re
 	} else {
 		w.left.Store(int64(len(sent)))
 		for i := range sent {
-			q.producer.coalescer.AddSized(&sent[i], sent[i].message.Size())
+			q.producer.coalescer.Add(&sent[i], sent[i].message.Size())
 		}
 		gaveUp = q.producer.wait(ctx, &w)
 	}

@@ -216,5 +216,5 @@ func (l *lane) conclude(t *task, v Verdict, err error, started bool, took time.D
 	if v.Outcome == Retry || v.Outcome == Dead {
 		s.settlement.Error = errorText(err, t.delivery.LastError, v)
 	}
-	l.settler.AddSized(s, 1)
+	l.settler.Add(s, 1)
 }
