@@ -90,7 +90,8 @@ func TestNoMachinePaths(t *testing.T) {
 }
 
 // undocumented returns the exported identifiers of a file without a comment that begins with the name,
-// after an article perhaps. In a group of constants or variables a comment on the group is enough.
+// after an article perhaps. A comment on the whole is enough for a group of constants or variables and
+// for an interface of one method.
 func undocumented(file *ast.File) []string {
 	var names []string
 	require := func(name, shown string, comment *ast.CommentGroup) {
@@ -113,7 +114,7 @@ func undocumented(file *ast.File) []string {
 				switch s := spec.(type) {
 				case *ast.TypeSpec:
 					require(s.Name.Name, s.Name.Name, firstOf(s.Doc, d.Doc))
-					if contract, ok := s.Type.(*ast.InterfaceType); ok && s.Name.IsExported() {
+					if contract, ok := s.Type.(*ast.InterfaceType); ok && s.Name.IsExported() && len(contract.Methods.List) > 1 {
 						for _, method := range contract.Methods.List {
 							for _, name := range method.Names {
 								require(name.Name, s.Name.Name+"."+name.Name, method.Doc)

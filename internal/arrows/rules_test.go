@@ -41,6 +41,9 @@ type Contract interface {
 	Broken()
 }
 
+// Hook has one method, and this is about it.
+type Hook interface{ OnEvent() }
+
 // The levels, least first.
 const (
 	Low = iota
