@@ -87,8 +87,17 @@ ensure_mmdebstrap() {
 	[[ "$(id -u)" == 0 ]] ||
 		fail "images can be pulled from no registry here, and building them needs mmdebstrap: apt-get install mmdebstrap"
 	say "installing mmdebstrap"
-	DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null >&2
-	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends mmdebstrap </dev/null >&2
+	local log
+	log="$(mktemp)"
+	{
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get update -qq &&
+			apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends mmdebstrap
+	} </dev/null >"$log" 2>&1 || {
+		tail -n 20 "$log" >&2
+		fail "apt-get could not install mmdebstrap; the whole log is in $log"
+	}
+	rm -f "$log"
 }
 
 build() {

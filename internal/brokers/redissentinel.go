@@ -3,6 +3,7 @@ package brokers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,10 +82,12 @@ func startRedisSentinel(e *engine, v Version) (*Sentinel, error) {
 // master for replicas at once, and not again for ten seconds.
 func (s *Sentinel) build(ctx context.Context, p *pod, ports []int) (err error) {
 	master, replica, monitor := ports[0], ports[1], ports[2]
-	if s.Master, err = p.add(ctx, master, redisOptions{}); err != nil {
+	// By default a master waits five seconds for further replicas before it sends its data to the first.
+	atOnce := []string{"--repl-diskless-sync-delay", "0"}
+	if s.Master, err = p.add(ctx, master, redisOptions{args: atOnce}); err != nil {
 		return err
 	}
-	replicaOf := []string{"--replicaof", loopback.String(), strconv.Itoa(master)}
+	replicaOf := slices.Concat(atOnce, []string{"--replicaof", loopback.String(), strconv.Itoa(master)})
 	if s.Replica, err = p.add(ctx, replica, redisOptions{args: replicaOf}); err != nil {
 		return err
 	}
