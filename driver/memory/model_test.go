@@ -168,11 +168,11 @@ func (m *model) next() time.Time {
 // compares everything that can be seen.
 func TestModel(t *testing.T) {
 	r, seed := random(t)
-	for range 12 {
+	for range 8 {
 		inner := rand.New(rand.NewPCG(r.Uint64(), 1))
 		synctest.Test(t, func(t *testing.T) {
 			s := newModelRun(t, inner, seed)
-			for range 500 {
+			for range 400 {
 				s.step()
 			}
 			s.drain()
