@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -151,6 +153,55 @@ func TestDeadLetterPagesAndSelections(t *testing.T) {
 		}
 		got := r.get(3, "2", "1", "3")
 		r.history(got[0], 0, 1, 0)
+	})
+}
+
+// between is a context that does something whenever the driver looks at it,
+// which a redrive does before each part of its work.
+type between struct {
+	context.Context
+	do func()
+}
+
+func (b between) Err() error {
+	b.do()
+	return b.Context.Err()
+}
+
+// A job that is redriven and dies again during the redrive stays dead.
+func TestRedriveEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		const n = slice * 3 / 2
+		for i := range n {
+			r.add(fmt.Sprint(i))
+			r.end(r.get(1, fmt.Sprint(i))[0], driver.Dead)
+		}
+		part := 0
+		got, err := r.d.Redrive(between{t.Context(), func() {
+			if part++; part == 2 {
+				r.end(r.get(1, "0")[0], driver.Dead)
+			}
+		}}, "q", driver.Selection{All: true})
+		r.ok(err)
+		if got != n {
+			t.Fatalf("%d redriven, want %d", got, n)
+		}
+		r.depth(n-1, 0, 0, 1)
+
+		// What was done before ctx ended is told beside the error.
+		ctx, cancel := context.WithCancel(t.Context())
+		ids := make([]string, slice+1)
+		ids[0] = "0"
+		part = 0
+		got, err = r.d.Discard(between{ctx, func() {
+			if part++; part == 2 {
+				cancel()
+			}
+		}}, "q", driver.Selection{IDs: ids})
+		if got != 1 || !errors.Is(err, context.Canceled) {
+			t.Fatal(got, err)
+		}
 	})
 }
 

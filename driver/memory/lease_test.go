@@ -204,3 +204,22 @@ func TestDeliveryBelongsToCaller(t *testing.T) {
 		r.history(r.get(1, "a")[0], 0, 2, 0)
 	})
 }
+
+// A delivery is one of its queue: another queue's consumer does not have it.
+func TestSettleOnAnotherQueue(t *testing.T) {
+	r := newRig(t, Options{})
+	r.ok(r.d.Declare(t.Context(), "other"))
+	r.add("a")
+	d := r.get(1, "a")[0]
+	other, err := r.d.Consume(t.Context(), "other", driver.ConsumeOptions{Lease: testLease})
+	r.ok(err)
+	r.is(other.Settle(t.Context(), []driver.Settlement{{Delivery: d, Outcome: driver.Done}})[0], driver.ErrLeaseLost)
+	r.is(other.Extend(t.Context(), []*driver.Delivery{d})[0], driver.ErrLeaseLost)
+	r.depth(0, 0, 1, 0)
+	// Another consumer of its own queue does.
+	second := r.consume(time.Minute)
+	if errs := second.Settle(t.Context(), []driver.Settlement{{Delivery: d, Outcome: driver.Done}}); errs != nil {
+		t.Fatal(errs)
+	}
+	r.depth(0, 0, 0, 0)
+}

@@ -83,6 +83,20 @@ func TestDelays(t *testing.T) {
 	})
 }
 
+// Neither a delay nor a retry is early by a nanosecond.
+func TestNeverEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		r.add("delayed", delay(time.Second))
+		r.add("retried")
+		r.ok(r.settle(r.get(1, "retried")[0], driver.Settlement{Outcome: driver.Retry, Delay: time.Second}))
+		time.Sleep(time.Second - 1)
+		r.depth(0, 2, 0, 0)
+		time.Sleep(1)
+		r.depth(2, 0, 0, 0)
+	})
+}
+
 // A delay that is enqueued while a Receive waits for a later one is in time.
 func TestEarlierDelayWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -108,6 +108,39 @@ func TestReceiveEndsWithContext(t *testing.T) {
 	})
 }
 
+// A call that is woken for a job and whose ctx ends in the same moment hands its
+// claim on: the next waiting call gets the job.
+func TestClaimIsHandedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		q := r.d.b.queue("q")
+		ended := 0
+		for range 100 {
+			ctx, cancel := context.WithCancel(t.Context())
+			first := background(r, ctx, 1, 1)
+			second := background(r, t.Context(), 1, 1)
+			// Under the lock, so that the call sees both when it runs.
+			q.mu.Lock()
+			cancel()
+			j := newJob(message("a"), 0)
+			q.b.room.take(j.size, 1)
+			q.store(j, &j.msg, q.b.now())
+			q.leave(q.b.now())
+			if a := <-first; a.err != nil {
+				ended++
+			} else {
+				r.add("b")
+			}
+			if b := <-second; len(b.jobs) != 1 {
+				t.Fatalf("%+v", b)
+			}
+		}
+		if ended == 0 {
+			t.Fatal("ctx was never seen first")
+		}
+	})
+}
+
 // A newcomer does not take the job that a waiting call was woken for.
 func TestNewcomerLeavesClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
