@@ -39,6 +39,7 @@ type stage struct {
 
 	mu       sync.Mutex // guards following
 	problems []string
+	notes    []string
 	queues   []string
 	handles  []driver.Driver
 	endings  []func(context.Context) error
@@ -80,6 +81,13 @@ func (s *stage) problem(format string, args ...any) {
 	if len(s.problems) < 10 {
 		s.problems = append(s.problems, fmt.Sprintf(format, args...))
 	}
+}
+
+// untested records for the summary that the case could not check all of its rule.
+func (s *stage) untested(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes = append(s.notes, s.subject.Name+": "+fmt.Sprintf(format, args...))
 }
 
 // failf records what was wrong and ends the case.
@@ -124,14 +132,14 @@ func (s *stage) caught() {
 	}
 }
 
-// violation is what was wrong, or nil.
-func (s *stage) violation() error {
+// outcome is what could not be checked, and what was wrong, or nil.
+func (s *stage) outcome() (notes []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.problems) == 0 {
-		return nil
+		return s.notes, nil
 	}
-	return &Violation{
+	return s.notes, &Violation{
 		Case: s.subject.Name, Rule: s.subject.Rule, Problems: s.problems, Seed: s.seed,
 		Broker: strings.TrimSpace(s.info.Broker + " " + s.info.Version), History: s.history.Tail(40),
 	}
