@@ -1,0 +1,61 @@
+// Package memory is the driver that keeps jobs in the memory of the process.
+// It has every capability, needs no broker, and is made for tests, demos and
+// work that may be lost with the process. For jobs that must outlive the
+// process without a broker there is the embedded NATS driver.
+//
+// # Broker and handle
+//
+// A [Broker] is the store. A [Driver] is a handle on one, as a connection is
+// to a broker on the network, and a broker may have many. [New] makes both:
+//
+//	d := memory.New()
+//
+// Two handles on one store, as two processes would have:
+//
+//	b, err := memory.NewBroker(memory.Options{MaxJobs: 1000})
+//	producer, err := b.Open()
+//	worker, err := b.Open()
+//
+// By URL, memory:// makes a broker of its own, and memory://name opens the
+// broker of that name in this process. A named broker begins with the first
+// handle on it and ends, with all its jobs, when the last one is closed. A
+// broker of [New] or [NewBroker] lives for as long as it is referenced.
+//
+// The URL's parameters are max_bytes, max_jobs and dedup_window; see [Options].
+//
+// # What is confirmed
+//
+// An operation takes effect in one instant, under the lock of its queue. What
+// took effect is confirmed, and its call returns success; what did not returns
+// an error with [driver.FateNotStored]. No error leaves the fate unknown.
+// [Broker.Crash] cuts all handles and keeps what is confirmed: queues, jobs
+// with their delays and histories, dead letters, remembered keys, pauses. The
+// leases end, so that what was delivered and not settled is available at once.
+//
+// # Order
+//
+// Jobs of one level are handed out in the order in which they became ready: by
+// enqueue, by the end of a delay or by a redrive. A job that is released, or
+// whose lease ended, goes back to where it was. A job of a group keeps the
+// place of its enqueue also after a retry, as nothing of its group may overtake
+// it. Within a group the order of enqueue is above priority.
+//
+// # Leases
+//
+// A lease ends by the monotonic clock, to the nanosecond: from then on the job
+// is available to others with its Redeliveries counted up, and to settle or
+// extend the delivery fails with [driver.ErrLeaseLost]. Closing a consumer or
+// its driver does not shorten the leases of what it still held, because their
+// handlers may still run. A delivery may be settled and extended by any consumer
+// of its queue.
+//
+// # Cost
+//
+// Enqueue, receive and settle take the queue's lock once a call, whatever the
+// number of jobs, and cost O(1) a job for jobs without delay. Delays, groups
+// and what returns to its old place cost O(log n). The driver has no goroutine:
+// a queue has at most one timer, and that only while a Receive waits on it.
+//
+// Bodies and headers are not copied. As the contract of package driver says,
+// they must not be modified once they are enqueued.
+package memory

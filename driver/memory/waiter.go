@@ -1,0 +1,98 @@
+package memory
+
+// waiter is a Receive call that found nothing.
+//
+// Waiting calls are woken in the order in which they came, one for each job that
+// is available. A call that was woken has a claim on one job: later Receive
+// calls leave it, so that none starves, and it takes its share of what is there,
+// so that two workers get a job each where one would get both. It takes the jobs
+// itself, once it runs, and not before: a call whose ctx ended has nothing to
+// give back, and what arrives in between goes into the same batch.
+type waiter struct {
+	c *consumer
+	// signal has room for one, so that waking never blocks.
+	signal chan struct{}
+
+	// The queue's mu guards following.
+
+	woken      bool // has a claim, and is not in the list
+	prev, next *waiter
+}
+
+// waiters is the list of those that were not woken, longest waiting first.
+type waiters struct {
+	first, last *waiter
+	// claims is the number of those that were woken and have not run yet.
+	claims int
+}
+
+func (l *waiters) pushBack(w *waiter) {
+	w.prev, w.next = l.last, nil
+	if l.last == nil {
+		l.first = w
+	} else {
+		l.last.next = w
+	}
+	l.last = w
+}
+
+func (l *waiters) pushFront(w *waiter) {
+	w.prev, w.next = nil, l.first
+	if l.first == nil {
+		l.last = w
+	} else {
+		l.first.prev = w
+	}
+	l.first = w
+}
+
+func (l *waiters) remove(w *waiter) {
+	if w.prev == nil {
+		l.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		l.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.prev, w.next = nil, nil
+}
+
+// wakeOne gives a waiting call its claim.
+func (l *waiters) wakeOne(w *waiter) {
+	l.remove(w)
+	l.claims++
+	w.woken = true
+	w.signal <- struct{}{}
+}
+
+// dropClaim takes the claim of a call that runs again.
+func (l *waiters) dropClaim(w *waiter) {
+	l.claims--
+	w.woken = false
+	select {
+	case <-w.signal: // ctx ended as well, and was seen first
+	default:
+	}
+}
+
+// wake wakes one waiting call for each job that nobody has a claim on. q.mu
+// must be held.
+func (q *queue) wake() {
+	for q.waiters.first != nil && q.waiters.claims < q.available() {
+		q.waiters.wakeOne(q.waiters.first)
+	}
+}
+
+// wakeAll wakes all waiting calls of a consumer that is gone. q.mu must be held.
+func (q *queue) wakeAll(c *consumer) {
+	for w := q.waiters.first; w != nil; {
+		next := w.next
+		if w.c == c {
+			q.waiters.wakeOne(w)
+		}
+		w = next
+	}
+}
