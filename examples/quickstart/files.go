@@ -173,6 +173,13 @@ func scan(roots []string, demo bool) (*listing, error) {
 	return l, nil
 }
 
+// leaveOut takes a file off the list: the results file, which changes meanwhile.
+func (l *listing) leaveOut(path string) error {
+	path, err := filepath.Abs(path)
+	l.files = slices.DeleteFunc(l.files, func(f file) bool { return f.path == path })
+	return err
+}
+
 // fingerprint is a short name for a list of strings.
 func fingerprint(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))

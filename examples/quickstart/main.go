@@ -57,11 +57,18 @@ func main() {
 	// The first Ctrl-C drains; a second one ends the process as it always does.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	if err := run(ctx, c, newScreen(os.Stdout)); err != nil {
+	switch err := run(ctx, c, newScreen(os.Stdout)); {
+	case errors.Is(err, errInterrupted):
+		fmt.Println("\n" + err.Error())
+		os.Exit(130)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
 }
+
+// errInterrupted says that the run is not complete.
+var errInterrupted = errors.New("interrupted; run it again with the same arguments to go on")
 
 func parse(args []string, out io.Writer) (config, error) {
 	c := config{url: os.Getenv("BATCH_URL")}
@@ -102,6 +109,9 @@ func run(ctx context.Context, c config, s *screen) error {
 	}
 	if c.results == "" {
 		c.results = defaultResults(list.roots)
+	}
+	if err := list.leaveOut(c.results); err != nil {
+		return err
 	}
 	results, err := openResults(c.results, list.roots, c.reset)
 	if err != nil {
@@ -146,7 +156,7 @@ func run(ctx context.Context, c config, s *screen) error {
 	}
 	s.summary(t, dead, results, time.Since(start))
 	if !t.complete() {
-		return nil
+		return errInterrupted
 	}
 	if own {
 		if err := queue.Drop(context.WithoutCancel(ctx)); err != nil {

@@ -76,7 +76,7 @@ func openResults(path string, roots []string, reset bool) (*results, error) {
 	}
 	r := &results{path: path, f: f, busy: make(map[string]bool)}
 	if err := lock(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("the results file %s is in use by another quickstart: %w", path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("results file %s: %w", path, err), f.Close())
 	}
 	if err := r.load(roots, reset); err != nil {
 		return nil, errors.Join(err, f.Close())

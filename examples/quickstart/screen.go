@@ -115,6 +115,8 @@ func (s *screen) draw(n snapshot, before int, elapsed time.Duration) {
 		fmt.Fprintln(s.out, text)
 		return
 	}
+	// A line that wraps could not be redrawn.
+	text = text[:min(len(text), 79)]
 	s.progress = text
 	fmt.Fprint(s.out, "\r\x1b[K"+text)
 }
@@ -147,9 +149,6 @@ func (s *screen) summary(t *tally, dead []batch.DeadLetter, r *results, elapsed 
 		s.line("      %s after %d failures: %s", l.Reason, l.Failures, l.LastError)
 	}
 	s.line("  results      %s", r.path)
-	if n.accounted < n.total {
-		s.line("\ninterrupted; run it again with the same arguments to go on")
-	}
 }
 
 // largest are the biggest files of the run.

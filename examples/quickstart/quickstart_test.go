@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// build compiles the program once for a test.
+func build(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "quickstart")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
+}
+
+// tree makes n files and returns the folder, and the digest of each by its path.
+func tree(t *testing.T, n int) (string, map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	digests := make(map[string]string)
+	for i := range n {
+		path := filepath.Join(dir, fmt.Sprintf("folder%d", i%3), fmt.Sprintf("file%03d", i))
+		body := bytes.Repeat([]byte("line\n"), i)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(body)
+		digests[path] = hex.EncodeToString(sum[:])
+	}
+	return dir, digests
+}
+
+// command runs the program on a broker, with a deadline.
+func command(t *testing.T, url, program string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "BATCH_URL="+url)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// checkResults compares the results file with the truth: every file once, with
+// its digest.
+func checkResults(t *testing.T, path string, digests map[string]string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	if first, last := lines[0], lines[len(lines)-1]; !strings.Contains(first, `"quickstart":1`) || last != `{"complete":true}` {
+		t.Errorf("the results begin with %s and end with %s", first, last)
+	}
+	seen := make(map[string]int)
+	for _, line := range lines[1 : len(lines)-1] {
+		var r record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("%v in line %s", err, line)
+		}
+		if want := digests[r.Path]; r.SHA256 != want {
+			t.Errorf("digest of %s = %q, want %q", r.Path, r.SHA256, want)
+		}
+		seen[r.Path]++
+	}
+	for path := range digests {
+		if seen[path] != 1 {
+			t.Errorf("%s has %d results, want 1", path, seen[path])
+		}
+	}
+}
+
+func TestRunOnMemory(t *testing.T) {
+	program := build(t)
+	dir, digests := tree(t, 40)
+	results := filepath.Join(t.TempDir(), "results.jsonl")
+	out, err := command(t, "memory://", program, "-results", results, dir).Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{
+		"41 of 41 files accounted for: 40 digested, 1 dead",
+		"total        3900 bytes, 780 lines", // 5 * (0 + 1 + ... + 39)
+		"retries      2",
+		"dead letters 1",
+		"does-not-exist (the demonstration)",
+		"max-attempts after 3 failures: open " + filepath.Join(dir, missing) + ": no such file or directory",
+		"195 bytes  " + filepath.Join(dir, "folder0", "file039"),
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the output lacks %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("output:\n%s", out)
+	}
+	checkResults(t, results, digests)
+}
+
+// TestKilledInMidRun kills the program while it works, starts it again, and
+// counts.
+func TestKilledInMidRun(t *testing.T) {
+	brokers := map[string]string{"memory": "memory://"}
+	if url := os.Getenv("BATCH_TEST_REDIS_URL"); url != "" {
+		brokers["redis"] = url
+	}
+	program := build(t)
+	for name, url := range brokers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, digests := tree(t, 120)
+			results := filepath.Join(t.TempDir(), "results.jsonl")
+			args := []string{"-demo-failure=false", "-results", results, dir}
+
+			killed := killInMidRun(t, command(t, url, program, append([]string{"-pace=50ms"}, args...)...))
+			out, err := command(t, url, program, args...).Output()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			t.Logf("killed at: %s\nthen:\n%s", killed, out)
+			for _, want := range []string{"resuming", "120 of 120 files accounted for: 120 digested, 0 dead", "earlier"} {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("the output lacks %q", want)
+				}
+			}
+			checkResults(t, results, digests)
+		})
+	}
+}
+
+// killInMidRun starts the program, waits for its first line of progress, which
+// comes after a second, and kills it.
+func killInMidRun(t *testing.T, cmd *exec.Cmd) (progress string) {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	halfway := regexp.MustCompile(`^[1-9]\d* of 120 files`)
+	for lines := bufio.NewScanner(out); progress == "" && lines.Scan(); {
+		if halfway.MatchString(lines.Text()) {
+			progress = lines.Text()
+		}
+	}
+	if progress == "" {
+		t.Fatal("the program ended, or did not begin")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // "signal: killed"
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("the program was not killed: %v", cmd.ProcessState)
+	}
+	return progress
+}

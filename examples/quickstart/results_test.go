@@ -1,0 +1,141 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var roots = []string{"/some/folder"}
+
+func mustOpen(t *testing.T, path string, reset bool) *results {
+	t.Helper()
+	r, err := openResults(path, roots, reset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestResultsGoOnAfterACrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results.jsonl")
+	r := mustOpen(t, path, false)
+	run := r.Run()
+	for _, key := range []string{"a", "b"} {
+		if err := r.Append(record{Key: key, Path: "/" + key, Bytes: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+
+	// A crash may cut the last line anywhere.
+	last := strings.LastIndexByte(strings.TrimSpace(string(whole)), '\n') + 1
+	for cut := last; cut <= len(whole); cut++ {
+		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := mustOpen(t, path, false)
+		_, a := r.Get("a")
+		_, b := r.Get("b")
+		if r.Run() != run || !r.resumed || !a || b != (cut == len(whole)) {
+			t.Fatalf("cut at %d of %d: run %s, want %s; a %v, b %v", cut, len(whole), r.Run(), run, a, b)
+		}
+		if err := r.Append(record{Key: "c"}); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		r = mustOpen(t, path, false)
+		if _, c := r.Get("c"); !c {
+			t.Fatalf("cut at %d: what was appended later is not there", cut)
+		}
+		r.Close()
+	}
+}
+
+func TestResultsStartOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results.jsonl")
+	r := mustOpen(t, path, false)
+	first := r.Run()
+	if err := r.Append(record{Key: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+
+	r = mustOpen(t, path, true)
+	second := r.Run()
+	if _, ok := r.Get("a"); ok || second == first || r.Abandoned() != first {
+		t.Errorf("after a reset: run %s, abandoned %q, first %s, a there: %v", second, r.Abandoned(), first, ok)
+	}
+	if err := r.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+
+	r = mustOpen(t, path, false)
+	defer r.Close()
+	if r.Run() == second || r.resumed {
+		t.Error("a run that is complete was gone on with")
+	}
+}
+
+func TestResultsRefuse(t *testing.T) {
+	dir := t.TempDir()
+	taken := filepath.Join(dir, "taken")
+	r := mustOpen(t, taken, false)
+	defer r.Close()
+
+	other := filepath.Join(dir, "other-roots")
+	o, err := openResults(other, []string{"/elsewhere"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Close()
+
+	damaged := filepath.Join(dir, "damaged")
+	mustOpen(t, damaged, false).Close()
+	appendTo(t, damaged, "no JSON\n")
+
+	foreign := filepath.Join(dir, "foreign")
+	appendTo(t, foreign, "a diary\n")
+
+	for _, tt := range []struct {
+		path  string
+		reset bool
+		want  string
+	}{
+		{taken, false, "in use by another quickstart"},
+		{other, false, `belongs to a run over ["/elsewhere"]`},
+		{damaged, false, "line 2 of " + damaged + " cannot be read"},
+		{foreign, false, "not a results file"},
+		{foreign, true, "not a results file"},
+	} {
+		if r, err := openResults(tt.path, roots, tt.reset); err == nil {
+			r.Close()
+			t.Errorf("%s was opened", tt.path)
+		} else if !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.path, err, tt.want)
+		}
+	}
+	if data, _ := os.ReadFile(foreign); string(data) != "a diary\n" {
+		t.Errorf("a file that is not ours was changed to %q", data)
+	}
+}
+
+func appendTo(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
