@@ -97,12 +97,13 @@ func decide(f facts) (Verdict, error) {
 	case overdue:
 		return decideFailure(f, f.err)
 	}
+	if f.err == nil {
+		keep.Outcome = Done
+		return keep, nil
+	}
 	var snooze *snoozeError
 	var permanent *permanentError
 	switch {
-	case f.err == nil:
-		keep.Outcome = Done
-		return keep, nil
 	case errors.As(f.err, &permanent):
 		return Verdict{Outcome: Dead, Failures: f.failures + 1, Reason: ReasonPermanent}, f.err
 	case errors.As(f.err, &snooze):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,12 +53,35 @@ func (q *Queue[D]) Enqueue(ctx context.Context, args Args, options ...Option[D])
 	if err := q.producer.ready(ctx, m.ID); err != nil {
 		return Receipt{}, err
 	}
-	w := waiter{landed: make(chan struct{})}
-	w.left.Store(1)
-	p := pending{message: m, waiter: &w, since: time.Now()}
-	q.producer.coalescer.AddSized(&p, m.Size())
-	gaveUp := q.producer.wait(ctx, &w)
-	return q.producer.collect(ctx, &p, gaveUp)
+	c := q.producer.call(m)
+	q.producer.coalescer.Add(&c.pending, m.Size())
+	gaveUp := q.producer.wait(ctx, &c.waiter)
+	receipt, err := q.producer.collect(ctx, &c.pending, gaveUp)
+	if gaveUp == nil { // else the flush may still use it
+		c.pending = pending{}
+		q.producer.calls.Put(c)
+	}
+	return receipt, err
+}
+
+// call is one Enqueue under way. Calls are reused, by the queue and not by the
+// program, as channels and timers must not leave the bubble of a test that fakes
+// time.
+type call struct {
+	pending pending
+	waiter  waiter
+}
+
+func (p *producer) call(m *driver.Message) *call {
+	c, _ := p.calls.Get().(*call)
+	if c == nil {
+		c = &call{waiter: newWaiter(p.timeout)}
+	} else {
+		c.waiter.timer.Reset(p.timeout)
+	}
+	c.waiter.left.Store(1)
+	c.pending.message, c.pending.waiter, c.pending.since = m, &c.waiter, time.Now()
+	return c
 }
 
 // EnqueueMany stores many jobs, each by itself: it returns a result for each, in
@@ -68,7 +92,7 @@ func (q *Queue[D]) EnqueueMany(ctx context.Context, requests []Request[D]) ([]Re
 	results := make([]Result, len(requests))
 	sent := make([]pending, 0, len(requests))
 	index := make([]int, 0, len(requests))
-	w := waiter{landed: make(chan struct{})}
+	w := newWaiter(q.producer.timeout)
 	for i, r := range requests {
 		m, err := prepare(ctx, q, r.Args, r.Options)
 		if err == nil {
@@ -82,10 +106,12 @@ func (q *Queue[D]) EnqueueMany(ctx context.Context, requests []Request[D]) ([]Re
 		index = append(index, i)
 	}
 	var gaveUp error
-	if len(sent) > 0 {
+	if len(sent) == 0 {
+		w.timer.Stop()
+	} else {
 		w.left.Store(int64(len(sent)))
 		for i := range sent {
-			q.producer.coalescer.AddSized(&sent[i], sent[i].message.Size())
+			q.producer.coalescer.Add(&sent[i], sent[i].message.Size())
 		}
 		gaveUp = q.producer.wait(ctx, &w)
 	}
@@ -119,6 +145,7 @@ type producer struct {
 	timeout     time.Duration
 	declared    atomic.Bool
 	coalescer   *coalesce.Coalescer[*pending]
+	calls       sync.Pool // of *call
 }
 
 func newProducer(d driver.Driver, queue string, options []QueueOption) (*producer, error) {
@@ -197,30 +224,36 @@ const (
 	abandoned
 )
 
-// waiter is signalled when the last of its pending jobs has landed.
+// waiter is signalled when the last of its pending jobs has landed, and gives up
+// by its timer.
 type waiter struct {
 	left   atomic.Int64
-	landed chan struct{}
+	landed chan struct{} // holds one signal
+	timer  *time.Timer
+}
+
+func newWaiter(timeout time.Duration) waiter {
+	return waiter{landed: make(chan struct{}, 1), timer: time.NewTimer(timeout)}
 }
 
 func (p *pending) land(r driver.Result) {
+	w := p.waiter // p may be reused once the signal is given
 	p.result = r
 	p.state.Store(landed)
-	if p.waiter.left.Add(-1) == 0 {
-		close(p.waiter.landed)
+	if w.left.Add(-1) == 0 {
+		w.landed <- struct{}{}
 	}
 }
 
 // wait returns nil when all jobs have landed, or why it stopped waiting before.
 func (p *producer) wait(ctx context.Context, w *waiter) error {
-	timer := time.NewTimer(p.timeout)
-	defer timer.Stop()
+	defer w.timer.Stop()
 	select {
 	case <-w.landed:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-timer.C:
+	case <-w.timer.C:
 		return fmt.Errorf("no answer within the enqueue timeout of %s: %w", p.timeout, context.DeadlineExceeded)
 	}
 }

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -41,13 +42,20 @@ var (
 // Why the context of a running handler was cancelled, for context.Cause.
 var (
 	// ErrTimeout: the job ran for longer than its timeout. This is a failure
-	// of the handler. The context's Err is context.DeadlineExceeded.
-	ErrTimeout = errors.New("batch: job timed out")
+	// of the handler. The context's Err is context.DeadlineExceeded, which this
+	// error is too, for errors.Is.
+	ErrTimeout error = timeoutError{}
 	// ErrShutdown: the worker is stopping and its drain deadline has passed.
 	// The job is given back without spending an attempt if the handler returns
 	// an error.
 	ErrShutdown = errors.New("batch: worker is shutting down")
 )
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string        { return "batch: job timed out" }
+func (timeoutError) Timeout() bool        { return true }
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // InvalidError says which input is out of bounds. It wraps [ErrInvalid], and
 // [ErrTooLarge] where a size is.

@@ -54,16 +54,13 @@ func (h *logHook) OnJobEnd(ctx context.Context, e JobEnd) {
 	if e.Verdict.Outcome == Dead {
 		attrs = append(attrs, slog.String("reason", e.Verdict.Reason))
 	}
-	var panicked *PanicError
-	if errors.As(e.Err, &panicked) {
-		attrs = append(attrs, slog.String("stack", string(panicked.Stack)))
+	if stack := stackOf(e.Err); stack != nil {
+		attrs = append(attrs, slog.String("stack", string(stack)))
 	}
 	h.logger.LogAttrs(ctx, level, message, attrs...)
 }
 
 func (h *logHook) classify(e JobEnd) (slog.Level, string) {
-	var panicked *PanicError
-	var snooze *snoozeError
 	switch e.Verdict.Outcome {
 	case Done:
 		return slog.LevelDebug, "job done"
@@ -73,9 +70,9 @@ func (h *logHook) classify(e JobEnd) (slog.Level, string) {
 		return slog.LevelInfo, "job given back"
 	case Retry:
 		switch {
-		case errors.As(e.Err, &panicked):
+		case stackOf(e.Err) != nil:
 			return slog.LevelError, "job panicked, will be retried"
-		case errors.As(e.Err, &snooze):
+		case e.Started && e.Verdict.Failures < e.Job.Attempt:
 			return slog.LevelDebug, "job snoozed"
 		case !e.Started:
 			return slog.LevelWarn, "job put back: nothing here can run it"
@@ -83,6 +80,15 @@ func (h *logHook) classify(e JobEnd) (slog.Level, string) {
 		return slog.LevelWarn, "job failed, will be retried"
 	}
 	return slog.LevelWarn, "job ended without its lease"
+}
+
+// stackOf is the stack of a panic, or nil.
+func stackOf(err error) []byte {
+	var panicked *PanicError
+	if errors.As(err, &panicked) {
+		return panicked.Stack
+	}
+	return nil
 }
 
 // OnJobStuck logs at error.

@@ -2,10 +2,9 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -14,21 +13,16 @@ import (
 // slot is a goroutine that runs one job after the other.
 type slot struct {
 	lane *lane
-	// timer fires when the current job's handler is overdue. It is reused, so it
-	// may fire late for a job that is over: overdueAt tells.
-	timer   *time.Timer
-	current atomic.Pointer[occupant]
 	// left is set when the handler's goroutine came back to find that it had
 	// been left behind, and its slot given to another one.
 	left bool
-}
 
-// occupant is the job in a slot, with all that whoever leaves it behind needs.
-type occupant struct {
-	task      *task
-	facts     facts
-	overdueAt time.Time
-	started   time.Time
+	mu sync.Mutex // guards following
+	// current is the job whose handler runs, nil between jobs.
+	current *task
+	// timer fires at the job's timeout and again when it counts as stuck. It is
+	// reused, so it may fire for a job that is over.
+	timer *time.Timer
 }
 
 func (l *lane) slot() {
@@ -70,34 +64,33 @@ func (s *slot) run(t *task) {
 		return
 	}
 
-	ctx, cancel := context.WithCancelCause(w.working)
+	inner, cancel := context.WithCancelCause(w.working)
 	defer cancel(nil)
-	ctx, stop := context.WithTimeoutCause(ctx, t.job.Timeout, ErrTimeout)
-	defer stop()
-	t.cancel = cancel
+	t.started = time.Now()
+	t.ctx = jobContext{inner, t.started.Add(t.job.Timeout)}
+	t.overdueAt = t.ctx.deadline.Add(w.config.StuckAfter)
+	t.cancel, t.facts = cancel, f
 	if !t.state.CompareAndSwap(taskBuffered, taskRunning) {
 		l.finish(t)
 		return
 	}
-	now := time.Now()
-	o := &occupant{task: t, facts: f, started: now, overdueAt: now.Add(t.job.Timeout + w.config.StuckAfter)}
-	s.occupy(o)
+	s.occupy(t)
 	for _, h := range w.hooks.jobStart {
-		h.OnJobStart(ctx, &t.job)
+		h.OnJobStart(&t.ctx, &t.job)
 	}
 	over := false
 	defer func() {
 		if !over { // runtime.Goexit
-			s.ended(ctx, o, &PanicError{Value: "the handler called runtime.Goexit", Stack: debug.Stack()})
+			s.ended(t, &PanicError{Value: "the handler called runtime.Goexit", Stack: debug.Stack()})
 		}
 	}()
-	err := call(ctx, t.handler.run, &t.job)
+	err := invoke(&t.ctx, t.handler.run, &t.job)
 	over = true
-	s.ended(ctx, o, err)
+	s.ended(t, err)
 }
 
-// call runs middleware and handler, and turns a panic into an error.
-func call(ctx context.Context, run Handler, job *JobInfo) (err error) {
+// invoke runs middleware and handler, and turns a panic into an error.
+func invoke(ctx context.Context, run Handler, job *JobInfo) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = &PanicError{Value: r, Stack: debug.Stack()}
@@ -107,53 +100,74 @@ func call(ctx context.Context, run Handler, job *JobInfo) (err error) {
 }
 
 // ended concludes a job whose handler came back, unless it was left behind.
-func (s *slot) ended(ctx context.Context, o *occupant, err error) {
+func (s *slot) ended(t *task, err error) {
+	s.mu.Lock()
+	s.current = nil
 	s.timer.Stop()
-	if !o.task.state.CompareAndSwap(taskRunning, taskReturned) {
+	s.mu.Unlock()
+	if !t.state.CompareAndSwap(taskRunning, taskReturned) {
 		s.left = true
 		return
 	}
 	w := s.lane.worker
 	stage := returned
 	if err != nil {
-		switch cause := context.Cause(ctx); {
-		case errors.Is(cause, ErrShutdown):
+		switch context.Cause(&t.ctx) {
+		case ErrShutdown:
 			stage = interrupted
-		case errors.Is(cause, ErrTimeout):
-			err = fmt.Errorf("%w after %s: %w", ErrTimeout, o.task.job.Timeout, err)
+		case ErrTimeout:
+			err = fmt.Errorf("%w after %s: %w", ErrTimeout, t.job.Timeout, err)
 		}
 	}
-	v, reason := decide(w.outcome(o.task, o.facts, stage, err))
-	s.lane.conclude(o.task, v, reason, true, time.Since(o.started))
+	v, reason := decide(w.outcome(t, t.facts, stage, err))
+	s.lane.conclude(t, v, reason, true, time.Since(t.started))
 }
 
 // occupy notes the job in the slot and starts the clock of its handler.
-func (s *slot) occupy(o *occupant) {
-	s.current.Store(o)
-	d := time.Until(o.overdueAt)
+func (s *slot) occupy(t *task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = t
 	if s.timer == nil {
-		s.timer = time.AfterFunc(d, s.overdue)
+		s.timer = time.AfterFunc(t.job.Timeout, s.tick)
 		return
 	}
-	s.timer.Reset(d)
+	s.timer.Reset(t.job.Timeout)
 }
 
-// overdue leaves a handler behind that has ignored the end of its context for
-// too long: the job fails, and another goroutine takes the slot. The handler's
-// goroutine cannot be ended; what it returns will be ignored.
-func (s *slot) overdue() {
-	o := s.current.Load()
-	if time.Now().Before(o.overdueAt) || !o.task.state.CompareAndSwap(taskRunning, taskLeft) {
+// tick cancels a handler at its timeout. When it has ignored that for too long,
+// it leaves it behind: the job fails, and another goroutine takes the slot. The
+// handler's goroutine cannot be ended; what it returns will be ignored.
+func (s *slot) tick() {
+	s.mu.Lock()
+	t := s.current
+	if t == nil {
+		s.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	if now.Before(t.overdueAt) {
+		next := t.overdueAt
+		if now.Before(t.ctx.deadline) { // it fired for the job before
+			next = t.ctx.deadline
+		} else {
+			t.cancel(ErrTimeout)
+		}
+		s.timer.Reset(next.Sub(now))
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	if !t.state.CompareAndSwap(taskRunning, taskLeft) {
 		return
 	}
 	w := s.lane.worker
-	late := time.Since(o.started) - o.task.job.Timeout
 	for _, h := range w.hooks.jobStuck {
-		h.OnJobStuck(w.working, &o.task.job, late)
+		h.OnJobStuck(w.working, &t.job, now.Sub(t.ctx.deadline))
 	}
-	err := fmt.Errorf("%w after %s, and the handler did not return", ErrTimeout, o.task.job.Timeout)
-	v, reason := decide(w.outcome(o.task, o.facts, overdue, err))
-	s.lane.conclude(o.task, v, reason, true, time.Since(o.started))
+	err := fmt.Errorf("%w after %s, and the handler did not return", ErrTimeout, t.job.Timeout)
+	v, reason := decide(w.outcome(t, t.facts, overdue, err))
+	s.lane.conclude(t, v, reason, true, now.Sub(t.started))
 	s.lane.replace()
 }
 
@@ -195,11 +209,12 @@ func (l *lane) conclude(t *task, v Verdict, err error, started bool, took time.D
 		l.finish(t)
 		return
 	}
-	s := &settling{task: t, settlement: driver.Settlement{
+	s := &t.settling
+	*s = settling{task: t, settlement: driver.Settlement{
 		Delivery: t.delivery, Outcome: v.Outcome, Delay: v.Delay, Failures: v.Failures, Reason: v.Reason,
 	}}
 	if v.Outcome == Retry || v.Outcome == Dead {
 		s.settlement.Error = errorText(err, t.delivery.LastError, v)
 	}
-	l.settler.AddSized(s, 1)
+	l.settler.Add(s, 1)
 }

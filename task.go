@@ -21,9 +21,19 @@ type task struct {
 	state atomic.Int32
 	// lost is set when the lease is; nothing is settled then.
 	lost atomic.Bool
-	// cancel ends the handler's context. Written before state becomes running,
-	// read only after that was seen.
+	// The fields below are written before state becomes running, and read by
+	// others only after that was seen.
+
+	// ctx is the handler's, and cancel ends it.
+	ctx    jobContext
 	cancel context.CancelCauseFunc
+	facts  facts
+	// started is when the handler was called, and overdueAt when it counts as
+	// stuck.
+	started, overdueAt time.Time
+
+	// settling is how the task ends, written by the one party that ends it.
+	settling settling
 
 	// The keeper's list, guarded by its mutex.
 	previous, next *task
@@ -45,6 +55,26 @@ const (
 	// taskDropped: its lease was lost before it ran.
 	taskDropped
 )
+
+// jobContext is the context of a running handler: one that can be cancelled
+// with a cause, and that has the deadline of the job. The slot's timer cancels
+// it then, which spares a timer for every job.
+type jobContext struct {
+	context.Context
+	deadline time.Time
+}
+
+// Deadline is when the job's timeout passes.
+func (c *jobContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// Err is context.DeadlineExceeded after the timeout.
+func (c *jobContext) Err() error {
+	err := c.Context.Err()
+	if err != nil && context.Cause(c.Context) == ErrTimeout {
+		return context.DeadlineExceeded
+	}
+	return err
+}
 
 func (l *lane) newTask(d *driver.Delivery) *task {
 	w := l.worker

@@ -46,25 +46,9 @@ func New[T any](limits Limits, flush func([]T)) *Coalescer[T] {
 	return &Coalescer[T]{limits: limits, flush: flush}
 }
 
-// Add hands over items of the given size in bytes each. It does not wait. Items
-// of one call, and of calls that follow each other, stay in order.
-func (c *Coalescer[T]) Add(size int, items ...T) {
-	c.mu.Lock()
-	for _, item := range items {
-		c.queue = append(c.queue, sized[T]{item, size})
-	}
-	start := c.flights < c.limits.Flights && len(items) > 0
-	if start {
-		c.flights++
-	}
-	c.mu.Unlock()
-	if start {
-		go c.fly()
-	}
-}
-
-// AddSized is Add for one item; it spares the variadic slice.
-func (c *Coalescer[T]) AddSized(item T, size int) {
+// Add hands over an item of size bytes. It does not wait. Items added one after
+// the other are flushed in that order where Flights is 1.
+func (c *Coalescer[T]) Add(item T, size int) {
 	c.mu.Lock()
 	c.queue = append(c.queue, sized[T]{item, size})
 	start := c.flights < c.limits.Flights

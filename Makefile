@@ -1,0 +1,66 @@
+# Everything a change has to pass is in `make check`; .ci/run runs the same.
+
+GO ?= go
+
+# Tools are run at a fixed version and stand in no go.mod, so that they stay out of users' go.sum.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# How long one package's tests may take before they are a hang.
+TEST_TIMEOUT ?= 15m
+# What to test and with which further flags: make test PKG=./driver/redis/... TESTFLAGS='-run Retry -v'
+PKG ?= ./...
+TESTFLAGS ?=
+BENCH ?= .
+
+# The steps of `make check`, in order of how soon they fail.
+CHECKS := fmt tidy vet staticcheck examples bench-build allocs test
+
+.DEFAULT_GOAL := help
+.PHONY: help check engine images sweep bench $(CHECKS)
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+check: ## all that a change has to pass, with the time of each step
+	@MAKE='$(MAKE)' scripts/steps.sh $(CHECKS)
+
+test: ## tests under the race detector, against real brokers; prints which
+	@scripts/test.sh -timeout $(TEST_TIMEOUT) $(TESTFLAGS) $(PKG)
+
+fmt: ## fail when a file is not formatted
+	@files="$$(gofmt -l .)"; [ -z "$$files" ] || { echo "gofmt would change:"; echo "$$files"; exit 1; }
+
+tidy: ## fail when go.mod or go.sum is not what the code needs
+	@$(GO) mod tidy -diff
+	@[ ! -f bench/go.mod ] || (cd bench && $(GO) mod tidy -diff)
+
+vet: ## go vet, in every module
+	@$(GO) vet ./...
+	@[ ! -f bench/go.mod ] || (cd bench && $(GO) vet ./...)
+
+staticcheck: ## staticcheck, in every module
+	@$(GO) run $(STATICCHECK) ./...
+	@[ ! -f bench/go.mod ] || (cd bench && $(GO) run $(STATICCHECK) ./...)
+
+examples: ## build every example, and run those that need nothing installed
+	@[ ! -d examples ] || $(GO) build -o /dev/null ./examples/...
+	@[ ! -d examples/quickstart ] || timeout 120 $(GO) run ./examples/quickstart
+
+allocs: ## the allocation budgets, which the race detector would upset
+	@$(GO) test -run '^TestAllocations' .
+
+bench-build: ## build the benchmarks, which are a module of their own
+	@[ ! -f bench/go.mod ] || (cd bench && $(GO) build ./... && $(GO) test -run '^$$' ./...)
+
+bench: engine images ## run the benchmarks
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	@[ ! -f bench/go.mod ] || (cd bench && $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...)
+
+engine: ## make sure that a Docker engine answers
+	@scripts/docker-engine.sh
+
+images: engine ## make sure that the brokers' images are there
+	@scripts/broker-images.sh
+
+sweep: ## remove the test brokers that killed runs left behind
+	@$(GO) run ./internal/brokers/sweep

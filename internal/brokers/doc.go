@@ -1,0 +1,35 @@
+// Package brokers starts real brokers for tests, in containers, and hands out their addresses.
+//
+// # Which brokers
+//
+// The table in images.txt names every broker and version that the tests know. The official image is
+// used where it is present or can be pulled; elsewhere scripts/broker-images.sh builds a stand-in
+// from Debian's packages, and a test whose image is missing runs that script by itself.
+//
+// Two variables a family override the table: BATCH_TEST_REDIS_URL names a broker that runs already,
+// and nothing is started; BATCH_TEST_REDIS_IMAGE names another image.
+//
+// # Shared and own
+//
+// [Redis] and its siblings without "New" start a broker once per test binary and share it: tests tell
+// their keys apart by a prefix and must not stop, freeze or flush it. The siblings with "New" start
+// one for a single test, which may do to it what it likes; it is removed when the test ends.
+//
+// # Without Docker
+//
+// A test that needs a broker is skipped with one line that says why. With CI=true in the environment
+// it fails instead: a run that exercised no broker must not look like one that did. For the same
+// reason every run prints which brokers and versions it exercised, to standard output and to the file
+// that BATCH_TEST_REPORT names.
+//
+// # What is left behind
+//
+// Nothing, in four steps, each for the failures of the one before. [Main] removes the containers when
+// the tests are done. A small process that outlives the test binary removes them when it dies of a
+// panic, a timeout or a kill. The next run that starts a broker sweeps what both missed, by labels
+// that name the owner, and never touches a container whose owner lives. Scripts can call that sweep
+// alone with go run ./internal/brokers/sweep. The reaper of testcontainers is switched off, because
+// its image cannot be pulled everywhere.
+//
+// The engine must run on this machine: ports are published on the loopback interface alone.
+package brokers

@@ -1,0 +1,5 @@
+package brokers
+
+import "testing"
+
+func TestMain(m *testing.M) { Main(m) }

@@ -1,0 +1,110 @@
+package brokers
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Version names a row of images.txt: a broker and its major version.
+type Version string
+
+// The rows of images.txt. TestVersionsAreTheTable holds the two together.
+const (
+	Redis7  Version = "redis-7"
+	Redis8  Version = "redis-8"
+	Valkey8 Version = "valkey-8"
+)
+
+// imagesText is the table that scripts/broker-images.sh reads as well.
+//
+//go:embed images.txt
+var imagesText string
+
+// A row is a line of images.txt; the comment there says what each column means.
+type row struct {
+	version  Version
+	family   string
+	official string
+	suite    string
+	packages []string
+	command  []string
+}
+
+// parseRows reads the table. It fails on a malformed line instead of skipping it, since a broker that
+// drops out of the table is a broker that is no longer tested.
+func parseRows(text string) ([]row, error) {
+	var rows []row
+	for number, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		columns := strings.Split(line, "|")
+		if len(columns) != 6 {
+			return nil, fmt.Errorf("images.txt:%d: %d columns, want 6", number+1, len(columns))
+		}
+		for i, column := range columns {
+			if columns[i] = strings.TrimSpace(column); columns[i] == "" {
+				return nil, fmt.Errorf("images.txt:%d: column %d is empty", number+1, i+1)
+			}
+		}
+		rows = append(rows, row{
+			version:  Version(columns[0]),
+			family:   columns[1],
+			official: columns[2],
+			suite:    columns[3],
+			packages: strings.Fields(columns[4]),
+			command:  splitCommand(columns[5]),
+		})
+	}
+	return rows, nil
+}
+
+// splitCommand splits at spaces. The one quoting it knows is "" for an empty argument, which is all
+// that the table needs.
+func splitCommand(command string) []string {
+	fields := strings.Fields(command)
+	for i, field := range fields {
+		if field == `""` {
+			fields[i] = ""
+		}
+	}
+	return fields
+}
+
+// rowOf returns the row of v.
+func rowOf(v Version) (row, error) {
+	rows, err := parseRows(imagesText)
+	if err != nil {
+		return row{}, err
+	}
+	i := slices.IndexFunc(rows, func(r row) bool { return r.version == v })
+	if i < 0 {
+		return row{}, fmt.Errorf("no row %q in images.txt", v)
+	}
+	return rows[i], nil
+}
+
+// override returns the variable that overrides the row's family, such as BATCH_TEST_REDIS_URL.
+func (r row) override(what string) string {
+	return "BATCH_TEST_" + strings.ToUpper(r.family) + "_" + what
+}
+
+// debianImage names the stand-in image of a suite after the packages in it, exactly as
+// scripts/broker-images.sh does, so that a changed list of packages asks for an image not built yet.
+func debianImage(rows []row, suite string) string {
+	var packages []string
+	for _, r := range rows {
+		if r.suite == suite {
+			packages = append(packages, r.packages...)
+		}
+	}
+	slices.Sort(packages)
+	packages = slices.Compact(packages)
+	sum := sha256.Sum256([]byte(suite + "\n" + strings.Join(packages, "\n") + "\n"))
+	return "batch-test/debian-" + suite + ":" + hex.EncodeToString(sum[:])[:12]
+}

@@ -1,0 +1,71 @@
+package brokers
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestVersionsAreTheTable(t *testing.T) {
+	rows, err := parseRows(imagesText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []Version
+	for _, r := range rows {
+		got = append(got, r.version)
+	}
+	if want := []Version{Redis7, Redis8, Valkey8}; !slices.Equal(got, want) {
+		t.Errorf("images.txt has the rows %q, the constants are %q", got, want)
+	}
+}
+
+func TestParseRows(t *testing.T) {
+	tests := []struct{ name, text, wantErr string }{
+		{"a row", `a | f | i:1 | s | p q | run --save ""`, ""},
+		{"comments and empty lines", "# a\n\n  # b\n", ""},
+		{"a missing column", "a | f | i | s | p", "images.txt:1: 5 columns, want 6"},
+		{"an empty column", "\na | f | | s | p | c", "images.txt:2: column 3 is empty"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			rows, err := parseRows(test.text)
+			if got := errorText(err); got != test.wantErr {
+				t.Fatalf("error %q, want %q", got, test.wantErr)
+			}
+			if len(rows) == 1 && !slices.Equal(rows[0].command, []string{"run", "--save", ""}) {
+				t.Errorf("command %q", rows[0].command)
+			}
+		})
+	}
+}
+
+// The script and this package name images on their own. Were the names to differ, the script would
+// build one image and the tests look for another.
+func TestScriptNamesTheSameImages(t *testing.T) {
+	rows, err := parseRows(imagesText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := findUp("scripts/broker-images.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		out, err := exec.CommandContext(t.Context(), "bash", script, "--debian-image", r.suite).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := strings.TrimSpace(string(out)), debianImage(rows, r.suite); got != want {
+			t.Errorf("suite %s: the script says %q, the package %q", r.suite, got, want)
+		}
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -1,0 +1,103 @@
+package coalesce
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+)
+
+// Every item is flushed exactly once, within the limits, and those of one caller
+// in order.
+func TestEveryItemOnceInOrderWithinLimits(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 20 {
+		limits := Limits{Items: 1 + r.IntN(50), Bytes: 1 + r.IntN(500), Flights: 1 + r.IntN(3)}
+		const callers, each = 8, 500
+		type item struct{ caller, n, size int }
+		var mu sync.Mutex
+		var flushed []item
+		var flying atomic.Int64
+		c := New(limits, func(batch []item) {
+			if n := flying.Add(1); n > int64(limits.Flights) {
+				t.Errorf("%d flights, want at most %d", n, limits.Flights)
+			}
+			defer flying.Add(-1)
+			bytes := 0
+			for _, i := range batch {
+				bytes += i.size
+			}
+			if len(batch) == 0 || len(batch) > limits.Items || len(batch) > 1 && bytes > limits.Bytes {
+				t.Errorf("a batch of %d items and %d bytes with limits %+v", len(batch), bytes, limits)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			flushed = append(flushed, batch...)
+		})
+		sizes := make([]int, each)
+		for i := range sizes {
+			sizes[i] = r.IntN(100)
+		}
+		var wg sync.WaitGroup
+		for caller := range callers {
+			wg.Go(func() {
+				for n := range each {
+					c.Add(item{caller, n, sizes[n]}, sizes[n])
+				}
+			})
+		}
+		wg.Wait()
+		<-c.Idle()
+		mu.Lock()
+		if len(flushed) != callers*each {
+			t.Fatalf("%d items flushed, want %d (limits %+v)", len(flushed), callers*each, limits)
+		}
+		var next [callers]int
+		for _, i := range flushed {
+			if limits.Flights == 1 && i.n != next[i.caller] {
+				t.Fatalf("caller %d: item %d came when %d was due", i.caller, i.n, next[i.caller])
+			}
+			next[i.caller]++
+		}
+		mu.Unlock()
+	}
+}
+
+// An item on an idle coalescer leaves at once and alone; what comes while it is
+// under way leaves together.
+func TestBatchesGrowOnlyUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var batches [][]int
+		c := New(Limits{Items: 100, Bytes: 100, Flights: 1}, func(batch []int) {
+			batches = append(batches, slices.Clone(batch))
+			<-gate
+		})
+		<-c.Idle()
+		c.Add(0, 1)
+		synctest.Wait()
+		for i := range 3 {
+			c.Add(i+1, 1)
+		}
+		idle := c.Idle()
+		close(gate)
+		<-idle
+		if len(batches) != 2 || !slices.Equal(batches[0], []int{0}) || !slices.Equal(batches[1], []int{1, 2, 3}) {
+			t.Errorf("batches = %v, want [[0] [1 2 3]]", batches)
+		}
+		<-c.Idle()
+	})
+}
+
+func BenchmarkAdd(b *testing.B) {
+	b.ReportAllocs()
+	c := New(Limits{Items: 1000, Bytes: 1 << 20, Flights: 1}, func([]int) {})
+	for i := range b.N {
+		c.Add(i, 8)
+	}
+	<-c.Idle()
+}

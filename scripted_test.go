@@ -1,0 +1,218 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/memory"
+)
+
+// scripted is a memory driver whose calls a test can make fail: what a real
+// broker does only at moments that cannot be arranged. It stands for the broker,
+// so it is the one place where a driver is wrapped.
+type scripted struct {
+	*memory.Driver
+
+	mu        sync.Mutex // guards following
+	onEnqueue func(call int, messages []*driver.Message) (results []driver.Result, handled bool)
+	onDeclare func(call int) error
+	onReceive func(call int) error
+	// A settlement or extension that is not carried out answers with errs; one
+	// that is carried out and whose answer is lost has carry true.
+	onSettle func(call int, s []driver.Settlement) (errs []error, carry bool)
+	onExtend func(call int, d []*driver.Delivery) []error
+
+	enqueues, declares, receives, settles, extends int
+}
+
+func newScripted() *scripted { return &scripted{Driver: memory.New()} }
+
+func count(mu *sync.Mutex, n *int) int {
+	mu.Lock()
+	defer mu.Unlock()
+	*n++
+	return *n
+}
+
+func (d *scripted) Declare(ctx context.Context, queue string) error {
+	n := count(&d.mu, &d.declares)
+	if d.onDeclare != nil {
+		if err := d.onDeclare(n); err != nil {
+			return err
+		}
+	}
+	return d.Driver.Declare(ctx, queue)
+}
+
+func (d *scripted) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
+	n := count(&d.mu, &d.enqueues)
+	if d.onEnqueue != nil {
+		if results, handled := d.onEnqueue(n, messages); handled {
+			return results
+		}
+	}
+	return d.Driver.Enqueue(ctx, queue, messages)
+}
+
+func (d *scripted) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
+	c, err := d.Driver.Consume(ctx, queue, o)
+	return &scriptedConsumer{c, d}, err
+}
+
+type scriptedConsumer struct {
+	driver.Consumer
+	d *scripted
+}
+
+func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
+	n := count(&c.d.mu, &c.d.receives)
+	if c.d.onReceive != nil {
+		if err := c.d.onReceive(n); err != nil {
+			return nil, err
+		}
+	}
+	return c.Consumer.Receive(ctx, max)
+}
+
+func (c *scriptedConsumer) Settle(ctx context.Context, s []driver.Settlement) []error {
+	n := count(&c.d.mu, &c.d.settles)
+	if c.d.onSettle != nil {
+		errs, carry := c.d.onSettle(n, s)
+		if carry {
+			c.Consumer.Settle(ctx, s)
+		}
+		if errs != nil {
+			return errs
+		}
+	}
+	return c.Consumer.Settle(ctx, s)
+}
+
+func (c *scriptedConsumer) Extend(ctx context.Context, d []*driver.Delivery) []error {
+	n := count(&c.d.mu, &c.d.extends)
+	if c.d.onExtend != nil {
+		if errs := c.d.onExtend(n, d); errs != nil {
+			return errs
+		}
+	}
+	return c.Consumer.Extend(ctx, d)
+}
+
+// unavailable is what a driver says when it could not connect.
+func unavailable(fate driver.Fate) error {
+	return &driver.Error{Driver: "scripted", Op: "call", Kind: driver.ErrUnavailable, Fate: fate, Err: errors.New("connection refused")}
+}
+
+func sameError[T any](list []T, err error) []error {
+	errs := make([]error, len(list))
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// task is the args of most tests.
+type task struct{ N int }
+
+func (task) Kind() string { return "task" }
+
+// rig is a queue and a worker on a driver.
+type rig[D driver.Driver] struct {
+	queue  *batch.Queue[D]
+	worker *batch.Worker
+	events *events
+}
+
+// newRig makes them; the worker is not started.
+func newRig[D driver.Driver](t *testing.T, d D, change func(*batch.WorkerConfig)) *rig[D] {
+	t.Helper()
+	r := &rig[D]{queue: batch.NewQueue(d, "tasks"), events: &events{ended: make(chan batch.JobEnd, 1000)}}
+	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "tasks"}}, Hooks: []batch.Hook{r.events}}
+	if change != nil {
+		change(&config)
+	}
+	r.worker = batch.NewWorker(d, config)
+	return r
+}
+
+func (r *rig[D]) start(t *testing.T) {
+	t.Helper()
+	if err := r.worker.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *rig[D]) stop(t *testing.T) {
+	t.Helper()
+	if err := r.worker.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *rig[D]) enqueue(t *testing.T, args batch.Args, options ...batch.Option[D]) string {
+	t.Helper()
+	receipt, err := r.queue.Enqueue(t.Context(), args, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receipt.ID
+}
+
+// events records what the hooks are told.
+type events struct {
+	ended chan batch.JobEnd
+
+	mu     sync.Mutex // guards following
+	faults []batch.Fault
+	stuck  int
+	lost   int
+	states []batch.WorkerState
+}
+
+func (e *events) OnJobEnd(_ context.Context, end batch.JobEnd) { e.ended <- end }
+
+func (e *events) OnFault(_ context.Context, f batch.Fault) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.faults = append(e.faults, f)
+}
+
+func (e *events) OnLeaseLost(context.Context, *batch.JobInfo) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lost++
+}
+
+func (e *events) OnWorkerState(_ context.Context, s batch.WorkerState) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.states = append(e.states, s)
+}
+
+func (e *events) leasesLost() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lost
+}
+
+func (e *events) faultOps() (ops []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range e.faults {
+		ops = append(ops, f.Op)
+	}
+	return ops
+}
+
+func depth[D driver.Driver](t *testing.T, q *batch.Queue[D]) batch.Depth {
+	t.Helper()
+	d, err := q.Depth(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}

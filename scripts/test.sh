@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs the tests under the race detector against real brokers, and prints which brokers those were.
+#
+#   scripts/test.sh [arguments of go test ...]
+#
+# Where no Docker engine can be had, tests that need one are skipped, and the last lines say so. With
+# CI=true that is a failure.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if scripts/docker-engine.sh; then
+	scripts/broker-images.sh >/dev/null
+	go run ./internal/brokers/sweep
+elif [[ "${CI:-}" == true ]]; then
+	exit 1
+else
+	echo "test: no Docker engine: tests that need a broker will be skipped" >&2
+fi
+
+# A new name in every run: go test keeps results by the environment that a test reads, so packages that
+# use brokers always run, and the others may come from its cache.
+BATCH_TEST_REPORT="$(mktemp)"
+export BATCH_TEST_REPORT
+trap 'rm -f "$BATCH_TEST_REPORT"' EXIT
+
+status=0
+go test -race "$@" </dev/null || status=$?
+
+echo "brokers exercised:"
+if [[ -s "$BATCH_TEST_REPORT" ]]; then
+	LC_ALL=C sort -u "$BATCH_TEST_REPORT" | sed 's/^/  /'
+else
+	echo "  none"
+fi
+exit "$status"
