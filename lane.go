@@ -139,6 +139,9 @@ func (l *lane) acquire(most int) int {
 	}
 	n := min(l.permits, most)
 	l.permits -= n
+	if l.permits > 0 {
+		l.room.Signal() // for the next fetcher: one signal may stand for many permits
+	}
 	return n
 }
 
