@@ -23,6 +23,7 @@ import (
 
 	// The drivers that BATCH_URL may name.
 	_ "github.com/batch-go/batch/driver/memory"
+	_ "github.com/batch-go/batch/driver/redis"
 )
 
 // Broker is what this program relies on, and all that it knows of the broker.

@@ -29,6 +29,7 @@ import (
 
 	// The drivers that BATCH_URL may name.
 	_ "github.com/batch-go/batch/driver/memory"
+	_ "github.com/batch-go/batch/driver/redis"
 )
 
 // missing is the path that -demo-failure adds.

@@ -67,6 +67,8 @@ func (s *screen) intro(d batch.Driver, c config, list *listing, t *tally, r *res
 	if r.resumed {
 		s.line("resuming  a run begun at %s: %s of its files are accounted for; -reset starts over",
 			r.started.Local().Format(time.DateTime), number(now.before))
+		s.line("          the others are enqueued again: the broker may still have some of their jobs,")
+		s.line("          but a copy has no second effect")
 	}
 	s.line("")
 }
@@ -133,7 +135,7 @@ func (s *screen) summary(t *tally, dead []batch.DeadLetter, r *results, elapsed 
 	}
 	s.line("  retries      %d", n.retries)
 	if n.copies > 0 {
-		s.line("  duplicates   %d jobs were handed out again after their effect; it was not repeated", n.copies)
+		s.line("  copies       %d jobs came again after their effect; it was not repeated", n.copies)
 	}
 	s.line("  largest")
 	for _, rec := range largest(t, r, 3) {
