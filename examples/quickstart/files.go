@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/idempotency"
 )
 
 // Digest is the job: read one file.
@@ -47,8 +48,8 @@ func (d *digester) Handle(ctx context.Context, job *batch.Job[Digest]) error {
 	if err := wait(ctx, d.pace); err != nil {
 		return err
 	}
-	r.Key = job.ID
-	if err := d.results.Append(r); err != nil {
+	held, _ := idempotency.ClaimOf(ctx)
+	if err := d.results.Append(held, r); err != nil {
 		return err
 	}
 	d.tally.found(r)

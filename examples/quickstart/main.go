@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/idempotency"
 
 	// The drivers that BATCH_URL may name.
 	_ "github.com/batch-go/batch/driver/memory"
@@ -178,9 +179,10 @@ func open(ctx context.Context, url string) (batch.Driver, error) {
 // all are, or ctx ends.
 func work(ctx context.Context, c config, d batch.Driver, queue *batch.Queue[batch.Driver], list *listing, results *results, t *tally, s *screen) error {
 	w := batch.NewWorker(d, batch.WorkerConfig{
-		Queues:     []batch.WorkerQueue{{Name: queue.Name(), Concurrency: c.workers, Lease: shortLease(d)}},
-		Middleware: []batch.Middleware{results.Once},
-		Hooks:      []batch.Hook{&watcher{tally: t, screen: s}},
+		Queues: []batch.WorkerQueue{{Name: queue.Name(), Concurrency: c.workers, Lease: shortLease(d)}},
+		Middleware: []batch.Middleware{idempotency.Middleware(results,
+			idempotency.Wait(100*time.Millisecond), idempotency.Retention(10*365*24*time.Hour))},
+		Hooks: []batch.Hook{&watcher{tally: t, screen: s}},
 	})
 	digest := &digester{results: results, tally: t, pace: c.pace}
 	batch.Handle(w, digest.Handle,

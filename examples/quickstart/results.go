@@ -1,33 +1,26 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/idempotency"
 )
 
 // results is the file that the jobs' results go to: JSON, one line a file that
 // was digested, only ever appended to. It is the effect of the jobs and also the
-// memory of which have had theirs: a result and the mark that its job is done
-// are one line, written by one call, so that a crash leaves both or neither. A
-// last line that a crash cut short is removed when the file is opened.
+// memory of which have had theirs, an [idempotency.Store]: a result and the mark
+// that its job is done are one line, written by one call, so that a crash leaves
+// both or neither. A last line that a crash cut short is removed when the file is
+// opened.
 //
-// It needs no protection against other writers, as one process owns it. What is
-// written outlives the process at once, but a machine that loses its power may
-// lose the last seconds: for that, each line would have to be synced.
+// One process owns the file, so which jobs are in progress need not be in it: a
+// crash ends them all.
+//
+// What is written outlives the process at once. A machine that loses its power
+// may lose the last seconds: for that, each line would have to be synced.
 type results struct {
 	path string
 	f    *os.File
@@ -36,126 +29,26 @@ type results struct {
 	resumed        bool
 	started        time.Time
 
-	mu   sync.Mutex // guards following
-	done map[string]record
-	busy map[string]bool // keys whose jobs are running
+	mu     sync.Mutex // guards following
+	tokens uint64     // the last token; it begins with the time, so that it grows across restarts
+	busy   map[string]claim
+	done   map[string]done
 }
 
-// record is a line of the file.
-type record struct {
-	Key    string `json:"key"`
-	Path   string `json:"path"`
-	Bytes  int64  `json:"bytes"`
-	Lines  int64  `json:"lines"`
-	SHA256 string `json:"sha256"`
+// claim is a key in progress.
+type claim struct {
+	token uint64
+	until time.Time
 }
 
-// header is the first line: which run the lines belong to.
-type header struct {
-	Quickstart int       `json:"quickstart"` // the format's version
-	Run        string    `json:"run"`
-	Roots      []string  `json:"roots"`
-	Started    time.Time `json:"started"`
+// done is a key that is done.
+type done struct {
+	record
+	token uint64    // of the claim that did it; 0 if a process before this one did
+	until time.Time // zero for as long as the file lasts
 }
 
-// footer is the last line of a run that is complete.
-type footer struct {
-	Complete bool `json:"complete"`
-}
-
-// openResults opens the file, takes it for this process and reads what is there.
-// A run that was interrupted is gone on with; after one that is complete, or with
-// reset, a new one begins.
-func openResults(path string, roots []string, reset bool) (*results, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	r := &results{path: path, f: f, busy: make(map[string]bool)}
-	if err := lock(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("results file %s: %w", path, err), f.Close())
-	}
-	if err := r.load(roots, reset); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return r, nil
-}
-
-func (r *results) load(roots []string, reset bool) error {
-	r.done = make(map[string]record)
-	in := bufio.NewReader(r.f)
-	first, whole, err := readLine(in)
-	if err != nil {
-		return err
-	}
-	var h header
-	switch {
-	case !whole && len(first) == 0:
-		return r.begin(roots)
-	case json.Unmarshal(first, &h) != nil || h.Quickstart != 1:
-		return fmt.Errorf("%s is not a results file of quickstart; name another with -results", r.path)
-	case reset:
-		r.abandoned = h.Run
-		return r.begin(roots)
-	case !slices.Equal(h.Roots, roots):
-		return fmt.Errorf("%s belongs to a run over %q; -reset starts over, -results names another file", r.path, h.Roots)
-	}
-	r.run, r.started, r.resumed = h.Run, h.Started, true
-	size := int64(len(first)) + 1
-	for n := 2; ; n++ {
-		line, whole, err := readLine(in)
-		if err != nil {
-			return err
-		}
-		if !whole {
-			return r.f.Truncate(size)
-		}
-		size += int64(len(line)) + 1
-		var end footer
-		if json.Unmarshal(line, &end) == nil && end.Complete {
-			return r.begin(roots)
-		}
-		var rec record
-		if err := json.Unmarshal(line, &rec); err != nil || rec.Key == "" {
-			return fmt.Errorf("line %d of %s cannot be read; -reset starts over", n, r.path)
-		}
-		r.done[rec.Key] = rec
-	}
-}
-
-// begin empties the file for a new run.
-func (r *results) begin(roots []string) error {
-	id := make([]byte, 4)
-	rand.Read(id) // never fails
-	r.run, r.resumed, r.started = hex.EncodeToString(id), false, time.Now()
-	clear(r.done)
-	if err := r.f.Truncate(0); err != nil {
-		return err
-	}
-	return r.write(header{1, r.run, roots, r.started})
-}
-
-// readLine returns a line without its end, and whether it has one.
-func readLine(in *bufio.Reader) (line []byte, whole bool, err error) {
-	line, err = in.ReadBytes('\n')
-	if errors.Is(err, io.EOF) {
-		return line, false, nil
-	}
-	return bytes.TrimSuffix(line, []byte("\n")), err == nil, err
-}
-
-// write appends v as a line, in one call.
-func (r *results) write(v any) error {
-	line, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = r.f.Write(append(line, '\n'))
-	return err
-}
+var _ idempotency.Store = (*results)(nil)
 
 // Run names the run.
 func (r *results) Run() string { return r.run }
@@ -163,52 +56,102 @@ func (r *results) Run() string { return r.run }
 // Abandoned names the run that -reset ended, or is empty.
 func (r *results) Abandoned() string { return r.abandoned }
 
-// Append stores a result, which marks its job as done.
-func (r *results) Append(rec record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.write(rec); err != nil {
-		return err
-	}
-	r.done[rec.Key] = rec
-	return nil
-}
-
 // Get finds the result with a key.
 func (r *results) Get(key string) (record, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec, ok := r.done[key]
-	return rec, ok
+	d, ok := r.done[key]
+	return d.record, ok
 }
 
-// Finish says that the run is complete: the next one starts over.
-func (r *results) Finish() error { return r.write(footer{true}) }
+// Append stores a result, which is what makes its job done: the effect and the
+// mark are this one write. A handler whose claim was lost meanwhile is refused.
+func (r *results) Append(held idempotency.Claim, rec record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.finish(held, rec, time.Time{})
+}
 
-// Close gives the file up.
-func (r *results) Close() error { return r.f.Close() }
-
-// Once is the middleware that runs a job's handler only if the job has no result.
-func (r *results) Once(next batch.Handler) batch.Handler {
-	return func(ctx context.Context, job *batch.JobInfo) error {
-		r.mu.Lock()
-		_, done := r.done[job.ID]
-		busy := r.busy[job.ID]
-		if !done && !busy {
-			r.busy[job.ID] = true
-		}
-		r.mu.Unlock()
-		if done {
-			return nil
-		}
-		if busy {
-			return batch.Snooze(100 * time.Millisecond)
-		}
-		defer func() {
-			r.mu.Lock()
-			delete(r.busy, job.ID)
-			r.mu.Unlock()
-		}()
-		return next(ctx, job)
+// finish writes a result under a claim. r.mu must be held.
+func (r *results) finish(held idempotency.Claim, rec record, until time.Time) error {
+	if !r.holds(held) {
+		return idempotency.ErrLost
 	}
+	rec.Key = held.Key
+	if err := r.write(rec); err != nil {
+		return err
+	}
+	r.done[held.Key] = done{rec, held.Token, until}
+	delete(r.busy, held.Key)
+	return nil
+}
+
+// holds tells whether a claim is the one in force. r.mu must be held.
+func (r *results) holds(held idempotency.Claim) bool {
+	c, ok := r.busy[held.Key]
+	return ok && c.token == held.Token && time.Now().Before(c.until)
+}
+
+// Begin claims a key that is neither done nor in progress.
+func (r *results) Begin(ctx context.Context, key string, ttl time.Duration) (idempotency.Claim, idempotency.State, error) {
+	if err := ctx.Err(); err != nil {
+		return idempotency.Claim{}, 0, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if d, ok := r.done[key]; ok && (d.until.IsZero() || now.Before(d.until)) {
+		return idempotency.Claim{}, idempotency.Done, nil
+	}
+	if c, ok := r.busy[key]; ok && now.Before(c.until) {
+		return idempotency.Claim{}, idempotency.InProgress, nil
+	}
+	r.tokens++
+	r.busy[key] = claim{r.tokens, now.Add(ttl)}
+	delete(r.done, key)
+	return idempotency.Claim{Key: key, Token: r.tokens}, idempotency.Fresh, nil
+}
+
+// Extend renews a claim.
+func (r *results) Extend(ctx context.Context, held idempotency.Claim, ttl time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.holds(held) {
+		return idempotency.ErrLost
+	}
+	r.busy[held.Key] = claim{held.Token, time.Now().Add(ttl)}
+	return nil
+}
+
+// Complete finds most claims complete, by Append. One that is not gets a line
+// without a result.
+func (r *results) Complete(ctx context.Context, held idempotency.Claim, retention time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	until := time.Now().Add(retention)
+	if d, ok := r.done[held.Key]; ok && d.token == held.Token {
+		d.until = until
+		r.done[held.Key] = d
+		return nil
+	}
+	return r.finish(held, record{}, until)
+}
+
+// Abandon gives a claim up.
+func (r *results) Abandon(ctx context.Context, held idempotency.Claim) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c, ok := r.busy[held.Key]; ok && c.token == held.Token {
+		delete(r.busy, held.Key)
+	}
+	return nil
 }

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/batch-go/batch/idempotency"
+	"github.com/batch-go/batch/idempotency/storetest"
 )
 
 var roots = []string{"/some/folder"}
@@ -18,14 +23,50 @@ func mustOpen(t *testing.T, path string, reset bool) *results {
 	return r
 }
 
+// finish claims a key and stores its result.
+func finish(t *testing.T, r *results, key string) {
+	t.Helper()
+	held, state, err := r.Begin(t.Context(), key, time.Hour)
+	if err != nil || state != idempotency.Fresh {
+		t.Fatalf("Begin: %s, %v", state, err)
+	}
+	if err := r.Append(held, record{Path: "/" + key, Bytes: 1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestResultsAreAStore holds the results to the contract of package idempotency.
+func TestResultsAreAStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) idempotency.Store {
+		r := mustOpen(t, filepath.Join(t.TempDir(), "results.jsonl"), false)
+		t.Cleanup(func() { r.Close() })
+		return r
+	})
+}
+
+// TestResultsFenceOff has a handler that lost its claim come late.
+func TestResultsFenceOff(t *testing.T) {
+	r := mustOpen(t, filepath.Join(t.TempDir(), "results.jsonl"), false)
+	defer r.Close()
+	held, _, err := r.Begin(t.Context(), "a", time.Nanosecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish(t, r, "a")
+	if err := r.Append(held, record{Path: "/late"}); !errors.Is(err, idempotency.ErrLost) {
+		t.Errorf("Append under a claim that was lost: %v", err)
+	}
+	if rec, _ := r.Get("a"); rec.Path != "/a" {
+		t.Errorf("the result is that of %s", rec.Path)
+	}
+}
+
 func TestResultsGoOnAfterACrash(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results.jsonl")
 	r := mustOpen(t, path, false)
 	run := r.Run()
 	for _, key := range []string{"a", "b"} {
-		if err := r.Append(record{Key: key, Path: "/" + key, Bytes: 1}); err != nil {
-			t.Fatal(err)
-		}
+		finish(t, r, key)
 	}
 	whole, err := os.ReadFile(path)
 	if err != nil {
@@ -45,9 +86,7 @@ func TestResultsGoOnAfterACrash(t *testing.T) {
 		if r.Run() != run || !r.resumed || !a || b != (cut == len(whole)) {
 			t.Fatalf("cut at %d of %d: run %s, want %s; a %v, b %v", cut, len(whole), r.Run(), run, a, b)
 		}
-		if err := r.Append(record{Key: "c"}); err != nil {
-			t.Fatal(err)
-		}
+		finish(t, r, "c")
 		r.Close()
 		r = mustOpen(t, path, false)
 		if _, c := r.Get("c"); !c {
@@ -61,9 +100,7 @@ func TestResultsStartOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results.jsonl")
 	r := mustOpen(t, path, false)
 	first := r.Run()
-	if err := r.Append(record{Key: "a"}); err != nil {
-		t.Fatal(err)
-	}
+	finish(t, r, "a")
 	r.Close()
 
 	r = mustOpen(t, path, true)
