@@ -45,12 +45,8 @@ func TestPriorityIsRefusedByTheCompiler(t *testing.T) {
 	if err == nil {
 		t.Fatal("a priority on a broker without priorities compiled")
 	}
-	for _, words := range []string{
-		"D (type *memory.Portable)",
-		"does not satisfy batch.Prioritizer (missing method PriorityLevels)",
-	} {
-		if !strings.Contains(string(out), words) {
-			t.Errorf("the compiler does not say %q:\n%s", words, out)
-		}
+	const words = "D (type *memory.Portable) does not satisfy batch.Prioritizer (missing method PriorityLevels)"
+	if !strings.Contains(string(out), words) {
+		t.Errorf("the compiler does not say %q:\n%s", words, out)
 	}
 }
