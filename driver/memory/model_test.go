@@ -159,4 +159,3 @@ func (m *model) next() time.Time {
 	}
 	return next
 }
-
