@@ -16,9 +16,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/batch-go/batch/internal/brokers"
 )
 
-// build compiles the program once for a test.
+func TestMain(m *testing.M) { brokers.Main(m) }
+
+// build compiles the program.
 func build(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "quickstart")
@@ -90,6 +94,7 @@ func checkResults(t *testing.T, path string, digests map[string]string) {
 }
 
 func TestRunOnMemory(t *testing.T) {
+	t.Parallel()
 	program := build(t)
 	dir, digests := tree(t, 40)
 	results := filepath.Join(t.TempDir(), "results.jsonl")
@@ -116,35 +121,37 @@ func TestRunOnMemory(t *testing.T) {
 	checkResults(t, results, digests)
 }
 
-// TestKilledInMidRun kills the program while it works, starts it again, and
-// counts.
-func TestKilledInMidRun(t *testing.T) {
-	brokers := map[string]string{"memory": "memory://"}
-	if url := os.Getenv("BATCH_TEST_REDIS_URL"); url != "" {
-		brokers["redis"] = url
-	}
-	program := build(t)
-	for name, url := range brokers {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir, digests := tree(t, 120)
-			results := filepath.Join(t.TempDir(), "results.jsonl")
-			args := []string{"-demo-failure=false", "-results", results, dir}
+func TestKilledInMidRunOnMemory(t *testing.T) {
+	t.Parallel()
+	killAndGoOn(t, "memory://")
+}
 
-			killed := killInMidRun(t, command(t, url, program, append([]string{"-pace=50ms"}, args...)...))
-			out, err := command(t, url, program, args...).Output()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			t.Logf("killed at: %s\nthen:\n%s", killed, out)
-			for _, want := range []string{"resuming", "120 of 120 files accounted for: 120 digested, 0 dead", "earlier"} {
-				if !strings.Contains(string(out), want) {
-					t.Errorf("the output lacks %q", want)
-				}
-			}
-			checkResults(t, results, digests)
-		})
+// TestKilledInMidRunOnRedis has jobs of the killed process come again, beside those
+// that the next one enqueues.
+func TestKilledInMidRunOnRedis(t *testing.T) {
+	t.Parallel()
+	killAndGoOn(t, brokers.Redis(t, brokers.Redis8).URL())
+}
+
+// killAndGoOn kills the program while it works, starts it again, and counts.
+func killAndGoOn(t *testing.T, url string) {
+	program := build(t)
+	dir, digests := tree(t, 120)
+	results := filepath.Join(t.TempDir(), "results.jsonl")
+	args := []string{"-demo-failure=false", "-results", results, dir}
+
+	killed := killInMidRun(t, command(t, url, program, append([]string{"-pace=50ms"}, args...)...))
+	out, err := command(t, url, program, args...).Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
+	t.Logf("killed at: %s\nthen:\n%s", killed, out)
+	for _, want := range []string{"resuming", "120 of 120 files accounted for: 120 digested, 0 dead", "earlier"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the output lacks %q", want)
+		}
+	}
+	checkResults(t, results, digests)
 }
 
 // killInMidRun starts the program, waits for its first line of progress, which
