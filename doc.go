@@ -131,7 +131,8 @@
 // can run more than once: when a worker dies before the broker has heard that the
 // job is done, when a lease is lost because a worker was cut off from the broker,
 // or when an enqueue whose fate is unknown is repeated. So handlers must be
-// idempotent, by the job's ID or a key in its args; docs/concepts.md says how.
+// idempotent, by the job's ID or a key in its args. Package
+// [github.com/batch-go/batch/idempotency] helps, and docs/concepts.md says how.
 //
 // While a job is held its lease is extended, whether it is running or only
 // prefetched, however long it takes. A lease that is lost all the same cancels the
@@ -179,5 +180,6 @@
 //
 // Package [github.com/batch-go/batch/driver] is the interface that a driver
 // implements. It states the contract of each method and the promise of each
-// capability; docs/drivers.md goes through the steps.
+// capability; docs/drivers.md goes through the steps, and package
+// [github.com/batch-go/batch/conformance] checks the result.
 package batch

@@ -169,7 +169,11 @@ func scan(roots []string, demo bool) (*listing, error) {
 	slices.Sort(l.roots)
 	l.roots = slices.Compact(l.roots)
 	if demo {
-		add(filepath.Join(l.roots[0], missing))
+		folder := l.roots[0]
+		if info, err := os.Stat(folder); err == nil && !info.IsDir() {
+			folder = filepath.Dir(folder)
+		}
+		add(filepath.Join(folder, missing))
 	}
 	return l, nil
 }

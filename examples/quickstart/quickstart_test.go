@@ -93,93 +93,126 @@ func checkResults(t *testing.T, path string, digests map[string]string) {
 	}
 }
 
-func TestRunOnMemory(t *testing.T) {
-	t.Parallel()
+// TestProgram runs the program as a user does.
+func TestProgram(t *testing.T) {
 	program := build(t)
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		runToTheEnd(t, program)
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		t.Parallel()
+		interrupt(t, program)
+	})
+	t.Run("killed on memory", func(t *testing.T) {
+		t.Parallel()
+		killAndGoOn(t, program, "memory://")
+	})
+	// Here jobs of the killed process come again beside those that the next one
+	// enqueues.
+	t.Run("killed on Redis", func(t *testing.T) {
+		t.Parallel()
+		killAndGoOn(t, program, brokers.Redis(t, brokers.Redis8).URL())
+	})
+}
+
+func runToTheEnd(t *testing.T, program string) {
 	dir, digests := tree(t, 40)
 	results := filepath.Join(t.TempDir(), "results.jsonl")
 	out, err := command(t, "memory://", program, "-results", results, dir).Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{
+	has(t, out,
 		"41 of 41 files accounted for: 40 digested, 1 dead",
 		"total        3900 bytes, 780 lines", // 5 * (0 + 1 + ... + 39)
 		"retries      2",
 		"dead letters 1",
 		"does-not-exist (the demonstration)",
-		"max-attempts after 3 failures: open " + filepath.Join(dir, missing) + ": no such file or directory",
-		"195 bytes  " + filepath.Join(dir, "folder0", "file039"),
-	} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the output lacks %q", want)
-		}
-	}
-	if t.Failed() {
-		t.Logf("output:\n%s", out)
-	}
+		"max-attempts after 3 failures: open "+filepath.Join(dir, missing)+": no such file or directory",
+		"195 bytes  "+filepath.Join(dir, "folder0", "file039"))
 	checkResults(t, results, digests)
 }
 
-func TestKilledInMidRunOnMemory(t *testing.T) {
-	t.Parallel()
-	killAndGoOn(t, "memory://")
+// has looks for words in the program's output.
+func has(t *testing.T, out []byte, words ...string) {
+	t.Helper()
+	for _, want := range words {
+		if !bytes.Contains(out, []byte(want)) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
 }
 
-// TestKilledInMidRunOnRedis has jobs of the killed process come again, beside those
-// that the next one enqueues.
-func TestKilledInMidRunOnRedis(t *testing.T) {
-	t.Parallel()
-	killAndGoOn(t, brokers.Redis(t, brokers.Redis8).URL())
+// interrupt presses Ctrl-C: what has started is finished, and no more is started.
+func interrupt(t *testing.T, program string) {
+	dir, _ := tree(t, 120)
+	results := filepath.Join(t.TempDir(), "results.jsonl")
+	cmd := command(t, "memory://", program, "-pace=50ms", "-demo-failure=false", "-results", results, dir)
+	out := endInMidRun(t, cmd, os.Interrupt)
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("exit code %d, want 130", code)
+	}
+	has(t, out, "stopping", "interrupted; run it again with the same arguments to go on")
+	found := regexp.MustCompile(`(\d+) of 120 files accounted for: (\d+) digested, 0 dead`).FindSubmatch(out)
+	if found == nil {
+		t.Fatalf("there is no summary:\n%s", out)
+	}
+	lines, err := os.ReadFile(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(lines, []byte("\n")) - 1; string(found[2]) != fmt.Sprint(n) {
+		t.Errorf("the summary counts %s files, and the results are %d", found[2], n)
+	}
 }
 
 // killAndGoOn kills the program while it works, starts it again, and counts.
-func killAndGoOn(t *testing.T, url string) {
-	program := build(t)
+func killAndGoOn(t *testing.T, program, url string) {
 	dir, digests := tree(t, 120)
 	results := filepath.Join(t.TempDir(), "results.jsonl")
 	args := []string{"-demo-failure=false", "-results", results, dir}
 
-	killed := killInMidRun(t, command(t, url, program, append([]string{"-pace=50ms"}, args...)...))
+	first := command(t, url, program, append([]string{"-pace=50ms"}, args...)...)
+	killed := endInMidRun(t, first, os.Kill)
+	if status, ok := first.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("the program was not killed: %v", first.ProcessState)
+	}
 	out, err := command(t, url, program, args...).Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("killed at: %s\nthen:\n%s", killed, out)
-	for _, want := range []string{"resuming", "120 of 120 files accounted for: 120 digested, 0 dead", "earlier"} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the output lacks %q", want)
-		}
-	}
+	t.Logf("killed after:\n%s\nthen:\n%s", killed, out)
+	has(t, out, "resuming", "120 of 120 files accounted for: 120 digested, 0 dead", "earlier")
 	checkResults(t, results, digests)
 }
 
-// killInMidRun starts the program, waits for its first line of progress, which
-// comes after a second, and kills it.
-func killInMidRun(t *testing.T, cmd *exec.Cmd) (progress string) {
+// endInMidRun starts the program, waits for its first line of progress, which
+// comes after a second, sends the signal, and returns all that was printed.
+func endInMidRun(t *testing.T, cmd *exec.Cmd, signal os.Signal) []byte {
 	t.Helper()
-	out, err := cmd.StdoutPipe()
+	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	halfway := regexp.MustCompile(`^[1-9]\d* of 120 files`)
-	for lines := bufio.NewScanner(out); progress == "" && lines.Scan(); {
-		if halfway.MatchString(lines.Text()) {
-			progress = lines.Text()
+	var out bytes.Buffer
+	sent := false
+	progress := regexp.MustCompile(`^[1-9]\d* of 120 files`)
+	for lines := bufio.NewScanner(pipe); lines.Scan(); {
+		fmt.Fprintln(&out, lines.Text())
+		if !sent && progress.MatchString(lines.Text()) {
+			sent = true
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if progress == "" {
-		t.Fatal("the program ended, or did not begin")
+	_ = cmd.Wait() // how it ended is in cmd.ProcessState
+	if !sent {
+		t.Fatalf("the program ended before it could be signalled:\n%s", &out)
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // "signal: killed"
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-		t.Fatalf("the program was not killed: %v", cmd.ProcessState)
-	}
-	return progress
+	return out.Bytes()
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -150,7 +151,7 @@ func (s *screen) summary(t *tally, dead []batch.DeadLetter, r *results, elapsed 
 		s.line("    %s%s", t.names[l.ID], note)
 		s.line("      %s after %d failures: %s", l.Reason, l.Failures, l.LastError)
 	}
-	s.line("  results      %s", r.path)
+	s.line("  results      %s", short(r.path))
 }
 
 // largest are the biggest files of the run.
@@ -181,6 +182,16 @@ func deadLetters(ctx context.Context, queue *batch.Queue[batch.Driver], t *tally
 		}
 	})
 	return list, err
+}
+
+// short shows a path below the user's folder with a tilde, as shells do.
+func short(path string) string {
+	if home, err := os.UserHomeDir(); err == nil && home != "" {
+		if below, ok := strings.CutPrefix(path, home+string(os.PathSeparator)); ok {
+			return filepath.Join("~", below)
+		}
+	}
+	return path
 }
 
 func orNone(n int) string {
