@@ -138,8 +138,10 @@ func (s *screen) summary(t *tally, dead []batch.DeadLetter, r *results, elapsed 
 	if n.copies > 0 {
 		s.line("  copies       %d jobs came again after their effect; it was not repeated", n.copies)
 	}
-	s.line("  largest")
-	for _, rec := range largest(t, r, 3) {
+	for i, rec := range largest(t, r, 3) {
+		if i == 0 {
+			s.line("  largest")
+		}
 		s.line("    %12s  %s  %.12s", size(rec.Bytes), t.names[rec.Key], rec.SHA256)
 	}
 	s.line("  dead letters %s", orNone(len(dead)))
