@@ -93,7 +93,7 @@ func caseOpenURL(s *stage) {
 	query := u.Query()
 	query.Set("conformance_unknown", "1")
 	u.RawQuery = query.Encode()
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	ctx, cancel := context.WithTimeout(s.ctx, s.patience())
 	defer cancel()
 	d, err = batch.Open[driver.Driver](ctx, u.String())
 	if err == nil {

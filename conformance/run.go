@@ -205,7 +205,7 @@ func (r *run) summarize(t *testing.T) {
 		case declared:
 			fmt.Fprintf(&b, "  %-18s %d cases\n", c.name, r.ran[c.name])
 		default:
-			fmt.Fprintf(&b, "  %-18s not declared: does not compile\n", c.name)
+			fmt.Fprintf(&b, "  %-18s not declared: must not compile\n", c.name)
 		}
 	}
 	for _, need := range []string{needsURL, needsForeign, needsRestart, needsFreeze, needsCut} {

@@ -17,13 +17,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-const (
-	// patience is how long a case waits for something that should come at once.
-	// It only passes when something is wrong, so it may be long.
-	patience = 15 * time.Second
-	// cleanupTime bounds what is done after a case.
-	cleanupTime = 20 * time.Second
-)
+// cleanupTime bounds what is done after a case.
+const cleanupTime = 20 * time.Second
 
 // stage is what one case runs on: its queues, handles, workers and history. The
 // methods that end the case must be called from its goroutine only.
@@ -210,7 +205,7 @@ func (s *stage) soon() (context.Context, context.CancelFunc) { return s.by(0) }
 
 // by is soon for what should come after d.
 func (s *stage) by(d time.Duration) (context.Context, context.CancelFunc) {
-	d += patience
+	d += s.patience()
 	return context.WithTimeoutCause(s.ctx, d, fmt.Errorf("not within %s", d))
 }
 
@@ -266,6 +261,10 @@ func (s *stage) pass(d time.Duration) {
 // lateness is how late something may be that is promised at a time: the promise
 // says a second on an idle broker.
 func (s *stage) lateness() time.Duration { return time.Second + s.harness.Slack }
+
+// patience is how long a case waits for something that should come at once. It
+// only passes when something is wrong, so it may be long.
+func (s *stage) patience() time.Duration { return 15 * s.harness.Slack }
 
 // lease is how long deliveries are held; zero where that is the connection.
 func (s *stage) lease() time.Duration { return s.harness.Lease }
