@@ -56,7 +56,15 @@ func command(t *testing.T, name, queue string) []any {
 // TestEnqueueFromAnotherLanguage sends the commands of wire.md, as a program in any
 // language would, before and while a worker of batch runs.
 func TestEnqueueFromAnotherLanguage(t *testing.T) {
-	server := brokers.Redis(t, brokers.Redis8)
+	for _, version := range brokers.RedisVersions() {
+		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
+			enqueueFromAnotherLanguage(t, brokers.Redis(t, version))
+		})
+	}
+}
+
+func enqueueFromAnotherLanguage(t *testing.T, server *brokers.Instance) {
 	options, err := goredis.ParseURL(server.URL())
 	if err != nil {
 		t.Fatal(err)

@@ -110,10 +110,12 @@ func TestProgram(t *testing.T) {
 	})
 	// Here jobs of the killed process come again beside those that the next one
 	// enqueues.
-	t.Run("killed on Redis", func(t *testing.T) {
-		t.Parallel()
-		killAndGoOn(t, program, brokers.Redis(t, brokers.Redis8).URL())
-	})
+	for _, version := range brokers.RedisVersions() {
+		t.Run("killed on "+string(version), func(t *testing.T) {
+			t.Parallel()
+			killAndGoOn(t, program, brokers.Redis(t, version).URL())
+		})
+	}
 }
 
 func runToTheEnd(t *testing.T, program string) {
