@@ -102,28 +102,28 @@ func TestCut(t *testing.T) {
 
 // A restart that loses something is found.
 func TestRestart(t *testing.T) {
-	for name, forgets := range map[string]bool{"a broker that keeps": false, "one that forgets": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := broker(t)
-			h := conformance.Harness{
-				Open:  func(context.Context) (driver.Driver, error) { return b.Open() },
-				Lease: 500 * time.Millisecond, Slack: 300 * time.Millisecond, Timeout: 20 * time.Second,
-				Restart: func(context.Context) error {
-					if b.Crash(); forgets {
-						b = broker(t)
-					}
-					return nil
-				},
-			}
-			for _, c := range []string{"restart-keeps", "restart-delay", "restart-pause"} {
+	for _, c := range []string{"restart-keeps", "restart-delay", "restart-pause"} {
+		for name, forgets := range map[string]bool{"a broker that keeps": false, "one that forgets": true} {
+			t.Run(c+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				b := broker(t)
+				h := conformance.Harness{
+					Open:  func(context.Context) (driver.Driver, error) { return b.Open() },
+					Lease: 300 * time.Millisecond, Slack: 200 * time.Millisecond, Timeout: 20 * time.Second,
+					Restart: func(context.Context) error {
+						if b.Crash(); forgets {
+							b = broker(t)
+						}
+						return nil
+					},
+				}
 				err := find(t, c).Run(t.Context(), h)
 				var v *conformance.Violation
 				if errors.As(err, &v) != forgets {
-					t.Errorf("%s says %v", c, err)
+					t.Errorf("the case says %v", err)
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
