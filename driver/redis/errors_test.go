@@ -42,7 +42,7 @@ func TestClassify(t *testing.T) {
 		{wrap(serverError("NOAUTH Authentication required.")), driver.ErrUnauthorized, driver.FateNotStored},
 		{serverError("EXECABORT"), driver.ErrBroker, driver.FateUnknown},
 	} {
-		kind, fate, _ := classify(tt.err)
+		fate, _, kind := classify(tt.err)
 		if kind != tt.kind || fate != tt.fate {
 			t.Errorf("%v is %v, %s; want %v, %s", tt.err, kind, fate, tt.kind, tt.fate)
 		}
@@ -52,7 +52,7 @@ func TestClassify(t *testing.T) {
 		}
 	}
 	for _, r := range replies {
-		kind, fate, hint := classify(serverError(r.prefix + " and more"))
+		fate, hint, kind := classify(serverError(r.prefix + " and more"))
 		if kind != r.kind || fate != r.fate || hint != r.hint || hint == "" {
 			t.Errorf("%s is %v, %s, %q", r.prefix, kind, fate, hint)
 		}
