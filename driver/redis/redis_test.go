@@ -10,12 +10,12 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { brokers.Main(m) }
 
 // bound is how long a test waits for what should come at once.
 const bound = 10 * time.Second
@@ -23,14 +23,7 @@ const bound = 10 * time.Second
 // testURL is the server to test against.
 func testURL(t testing.TB) string {
 	t.Helper()
-	u := os.Getenv("BATCH_TEST_REDIS_URL")
-	if u == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("BATCH_TEST_REDIS_URL is not set")
-		}
-		t.Skip("BATCH_TEST_REDIS_URL is not set")
-	}
-	return u
+	return brokers.Redis(t, brokers.Redis8).URL()
 }
 
 func testContext(t testing.TB) context.Context {
