@@ -103,6 +103,17 @@ func New(ctx context.Context, client goredis.UniversalClient, options Options) (
 	return connect(ctx, client, options)
 }
 
+// readTimeout is how long the client waits for a reply.
+func readTimeout(client goredis.UniversalClient) time.Duration {
+	switch c := client.(type) {
+	case *goredis.Client:
+		return c.Options().ReadTimeout
+	case *goredis.ClusterClient:
+		return c.Options().ReadTimeout
+	}
+	return 0
+}
+
 // connect asks every primary what it is.
 func connect(ctx context.Context, client goredis.UniversalClient, options Options) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
@@ -136,7 +147,7 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 		}
 	}
 	return &Driver{
-		client: client, dedupWindow: options.DedupWindow,
+		client: client, dedupWindow: options.DedupWindow, block: blockWithin(readTimeout(client)),
 		info:      driver.Info{Driver: Name, Broker: o.servers[0].product, Version: o.servers[0].version, Limits: limits},
 		consumers: make(map[*consumer]struct{}),
 	}, nil

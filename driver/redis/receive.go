@@ -30,8 +30,8 @@ type receipt struct {
 	id     string
 }
 
-// Receive fetches, and while there is nothing waits for a token and fetches
-// again.
+// Receive fetches, and while there is nothing waits for a token with another
+// fetch behind it.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	broken := false
 	for {
@@ -42,16 +42,19 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 		if err != nil || len(got) > 0 {
 			return got, err
 		}
-		w := c.wake.join()
+		w := c.wake.join(max)
 		select {
-		case err := <-w.ch:
+		case f := <-w.ch:
+			if len(f.got) > 0 {
+				return f.got, nil
+			}
 			// A connection that broke while it waited is no failure if the next
 			// fetch works. A second time in a row it is: whoever calls decides how
 			// long to wait before the next try.
-			if err != nil && broken {
-				return nil, fail("receive", c.queue, err)
+			if f.err != nil && broken {
+				return nil, fail("receive", c.queue, f.err)
 			}
-			broken = err != nil
+			broken = f.err != nil
 		case <-ctx.Done():
 			c.wake.leave(w)
 			return nil, ctx.Err()
@@ -95,10 +98,7 @@ func (c *consumer) fetch(ctx context.Context, max int) ([]*driver.Delivery, erro
 
 func (c *consumer) fetchNow(max int) ([]*driver.Delivery, error) {
 	for {
-		chunk := firstChunk
-		if per := c.perJob.Load(); per > 0 {
-			chunk = int(replyBudget/per) + 1
-		}
+		chunk := c.chunk()
 		var got []*driver.Delivery
 		var bad []driver.Settlement
 		var err error
@@ -140,6 +140,14 @@ func (c *consumer) fetchPlain(max, chunk int) (got []*driver.Delivery, bad []dri
 	if err != nil {
 		return nil, nil, err
 	}
+	return c.fetched(raw)
+}
+
+// fetched reads the reply of the fetch script.
+func (c *consumer) fetched(raw []byte) (got []*driver.Delivery, bad []driver.Settlement, err error) {
+	if err := errorOf(raw); err != nil {
+		return nil, nil, err
+	}
 	r := reader{buf: raw}
 	parts := c.told(&r)
 	for ; parts >= 2 && r.err == nil; parts -= 2 {
@@ -150,6 +158,14 @@ func (c *consumer) fetchPlain(max, chunk int) (got []*driver.Delivery, bad []dri
 	}
 	c.weigh(len(raw), len(got)+len(bad))
 	return got, bad, nil
+}
+
+// chunk is how many jobs a fetch may read before it looks at their size.
+func (c *consumer) chunk() int {
+	if per := c.perJob.Load(); per > 0 {
+		return int(replyBudget/per) + 1
+	}
+	return firstChunk
 }
 
 // fetchBulk is fetchPlain with a plain XREADGROUP for one stream, if it is that

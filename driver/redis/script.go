@@ -28,7 +28,6 @@ var (
 	settleScript     = load("settle")
 	extendScript     = load("extend")
 	moveScript       = load("move")
-	nudgeScript      = load("nudge")
 	recoverScript    = load("recover")
 	leaveScript      = load("leave")
 	pokeScript       = load("poke")
@@ -140,12 +139,21 @@ func (d *Driver) process(args []any) ([]byte, error) {
 // transact sends commands as one MULTI, once, and returns the reply of each,
 // errors of single ones among them. A redis.Error says that none ran.
 func (d *Driver) transact(commands ...[]any) ([][]byte, error) {
+	return d.send(d.client.TxPipeline(), commands)
+}
+
+// pipeline sends commands one behind the other on one connection, once, and
+// returns the reply of each, errors of single ones among them.
+func (d *Driver) pipeline(commands ...[]any) ([][]byte, error) {
+	return d.send(d.client.Pipeline(), commands)
+}
+
+func (d *Driver) send(pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
 	if !d.enter() {
 		return nil, goredis.ErrClosed
 	}
 	defer d.leave()
 	ctx := context.Background()
-	pipe := d.client.TxPipeline()
 	sent := make([]once, len(commands))
 	for i, args := range commands {
 		sent[i] = once{goredis.NewRawCmd(ctx, args...)}
