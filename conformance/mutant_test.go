@@ -105,14 +105,14 @@ func mutants() map[string]struct {
 				s.Outcome = driver.Release
 			}
 		}}, []string{"exact-cover"}, []string{"headers", "dead-paging"}},
-		"delivers early": {&faults{store: changed(func(m *driver.Message) { m.Delay = m.Delay * 9 / 10 })},
+		"delivers early": {&faults{store: changed(func(m *driver.Message) { m.Delay /= 2 })},
 			[]string{"delay", "delay-mixed", "delay-many"}, []string{"retry-delay", "delay-longest"}},
 		"delivers late": {&faults{store: changed(func(m *driver.Message) {
 			if m.Delay > 0 {
 				m.Delay += 2 * time.Second
 			}
 		})}, []string{"delay"}, []string{"retry-delay"}},
-		"retries early": {&faults{settle: func(s *driver.Settlement) { s.Delay = s.Delay * 9 / 10 }},
+		"retries early": {&faults{settle: func(s *driver.Settlement) { s.Delay /= 2 }},
 			[]string{"retry-delay", "retry-mixed", "retry-backoff", "snooze", "retry-after"}, []string{"delay", "retry-at-once"}},
 		"retries late": {&faults{settle: func(s *driver.Settlement) { s.Delay += 2 * time.Second }},
 			[]string{"retry-delay", "retry-backoff"}, []string{"delay", "release"}},
