@@ -105,14 +105,14 @@ func mutants() map[string]struct {
 				s.Outcome = driver.Release
 			}
 		}}, []string{"exact-cover"}, []string{"headers", "dead-paging"}},
-		"delivers early": {&faults{store: changed(func(m *driver.Message) { m.Delay /= 2 })},
+		"delivers early": {&faults{store: changed(func(m *driver.Message) { m.Delay /= 20 })},
 			[]string{"delay", "delay-mixed", "delay-many"}, []string{"retry-delay", "delay-longest"}},
 		"delivers late": {&faults{store: changed(func(m *driver.Message) {
 			if m.Delay > 0 {
 				m.Delay += 2 * time.Second
 			}
 		})}, []string{"delay"}, []string{"retry-delay"}},
-		"retries early": {&faults{settle: func(s *driver.Settlement) { s.Delay /= 2 }},
+		"retries early": {&faults{settle: func(s *driver.Settlement) { s.Delay /= 20 }},
 			[]string{"retry-delay", "retry-mixed", "retry-backoff", "snooze", "retry-after"}, []string{"delay", "retry-at-once"}},
 		"retries late": {&faults{settle: func(s *driver.Settlement) { s.Delay += 2 * time.Second }},
 			[]string{"retry-delay", "retry-backoff"}, []string{"delay", "release"}},
@@ -205,7 +205,7 @@ func mutants() map[string]struct {
 func TestMutants(t *testing.T) {
 	// Cases mostly wait: they are started before their subtests pause, as Run
 	// does it.
-	slots := make(chan struct{}, 24)
+	slots := make(chan struct{}, 16)
 	start := func(t *testing.T, name string, f *faults) <-chan error {
 		c, h, ctx := find(t, name), on(t, f), t.Context()
 		result := make(chan error, 1)
