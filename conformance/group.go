@@ -51,7 +51,14 @@ func caseGroupOrder(s *stage) {
 	}
 	s.put(d, batched...)
 	for range 3 {
-		s.work(s.open(), nothing, concurrency(4, 4))
+		// Long enough that another job of the group would be seen beside it.
+		s.work(s.open(), func(ctx context.Context, _ *batch.Job[task]) error {
+			select {
+			case <-time.After(3 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			return nil
+		}, concurrency(4, 4))
 	}
 	s.waitCount(jobs, Done)
 	events := s.history.Events()

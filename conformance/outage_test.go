@@ -55,6 +55,7 @@ func (f *freezer) call(ctx context.Context) error {
 }
 
 func TestFreeze(t *testing.T) {
+	t.Parallel()
 	for name, deaf := range map[string]bool{"a driver that heeds contexts": false, "one that does not": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,6 +71,7 @@ func TestFreeze(t *testing.T) {
 }
 
 func TestCut(t *testing.T) {
+	t.Parallel()
 	for name, loses := range map[string]bool{"a driver that says what broke": false, "one that confirms what it lost": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,6 +104,7 @@ func TestCut(t *testing.T) {
 
 // A restart that loses something is found.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	for _, c := range []string{"restart-keeps", "restart-delay", "restart-pause"} {
 		for name, forgets := range map[string]bool{"a broker that keeps": false, "one that forgets": true} {
 			t.Run(c+"/"+name, func(t *testing.T) {
@@ -161,6 +164,7 @@ func TestSubject(t *testing.T) {
 
 // Run must fail through package testing, in the case's subtest and with its rule.
 func TestRunFails(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		filter string
 		want   []string
