@@ -84,6 +84,10 @@ func classify(err error) (fate driver.Fate, hint string, kind error) {
 	hint = ""
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		hint = "the server did not answer in time"
+	} else if op != nil && (op.Op == "remote error" || op.Op == "local error") {
+		// A TLS alert. With TLS 1.3 the server may refuse the client's certificate
+		// only when the first command is on its way.
+		hint = "TLS was refused: see tls_cert and tls_ca"
 	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		hint = "the server closed the connection"
 	}

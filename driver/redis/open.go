@@ -15,8 +15,10 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// The oldest version whose commands the scripts use: XAUTOCLAIM's successor
-// rules for deleted entries, and scripts that replicate their effects only.
+// The oldest version that the scripts are right on: since 7.0 XCLAIM drops
+// deleted entries from the pending list, scripts replicate only their effects,
+// and errors keep their code when they pass through a script
+// (https://raw.githubusercontent.com/redis/redis/7.0/00-RELEASENOTES).
 const minMajor, minMinor = 7, 0
 
 var schemes = []string{"redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"}
@@ -138,6 +140,9 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 	if o.err != nil {
 		err := fail("open", "", o.err).(*driver.Error)
 		err.Fate = driver.FateNotStored // whatever it was, it stored nothing
+		if err.Hint == "" {
+			err.Hint = "is this the port of Redis or Valkey, with or without TLS as the scheme says?"
+		}
 		return nil, err
 	}
 	_, isCluster := client.(*goredis.ClusterClient)

@@ -196,8 +196,7 @@ func (c *consumer) fetchBulk(from, max, chunk int) (got []*driver.Delivery, bad 
 		return nil, nil, r.err
 	}
 	r = reader{buf: raws[1]}
-	if r.array() == 1 && r.array() == 2 { // of streams; of name and entries
-		r.bytes()
+	if r.oneStream() {
 		got, bad = c.entries(&r, from, got, bad)
 	}
 	if _, none := r.err.(serverError); r.err != nil && !none { // NOGROUP where it was not renamed

@@ -117,6 +117,11 @@ func TestNewRefusesWhatItCannotUse(t *testing.T) {
 
 func TestNewLeavesTheClientOpen(t *testing.T) {
 	c := raw(t)
+	if u, err := goredis.ParseURL(testURL(t)); err == nil {
+		// As an application makes it: with RESP3, and with retries.
+		c = goredis.NewClient(u)
+		defer c.Close()
+	}
 	d, err := New(testContext(t), c, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +130,16 @@ func TestNewLeavesTheClientOpen(t *testing.T) {
 	enqueue(t, d, q, message("a"))
 	cons := consume(t, d, q, time.Minute)
 	done(t, cons, receive(t, cons, 1)...)
+	var ms []*driver.Message
+	for i := range 300 {
+		ms = append(ms, message(fmt.Sprint(i)))
+	}
+	enqueue(t, d, q, ms...)
+	for range 3 {
+		done(t, cons, receive(t, cons, 100)...)
+	}
+	nothing(t, cons, 20*time.Millisecond)
+	depth(t, d, q, driver.Depth{})
 	_ = d.DeleteQueue(testContext(t), q)
 	closeDriver(t, d)
 	if err := c.Ping(testContext(t)).Err(); err != nil {
