@@ -234,7 +234,7 @@ func TestForeignProducer(t *testing.T) {
 	ch := background(ctx, c, 1)
 	eventually(t, "a blocked consumer", func() bool { return blocked(t, r, d, q) == 1 })
 	p := r.TxPipeline()
-	p.XAdd(ctx, &goredis.XAddArgs{Stream: "batch:{" + q + "}:high", Values: []any{"id", "x", "kind", "mail", "body", "{}", "at", "1700000000000", "h:lang", "php"}})
+	p.XAdd(ctx, &goredis.XAddArgs{Stream: "batch:{" + q + "}:high", Values: []any{"job", "x mail 1700000000000", "body", "{}", "h:lang", "php"}})
 	p.RPush(ctx, "batch:{"+q+"}:wake", "1")
 	if _, err := p.Exec(ctx); err != nil {
 		t.Fatal(err)

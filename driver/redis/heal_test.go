@@ -225,17 +225,17 @@ func TestDamagedEntries(t *testing.T) {
 	}
 	for _, fields := range [][]any{
 		{"foreign", "entry"},
-		{"id", "no-kind", "body", "x", "at", "1"},
-		{"id", "no-body", "kind", "k", "at", "1"},
-		{"id", "no-at", "kind", "k", "body", "x"},
-		{"kind", "no-id", "body", "x", "at", "1"},
-		{"id", "bad at", "kind", "k", "body", "x", "at", "soon"},
-		{"id", "bad-at", "kind", "k", "body", "x", "at", "soon"},
-		{"id", "bad-n", "kind", "k", "body", "x", "at", "1", "n", "-3"},
-		{"id", "bad-max", "kind", "k", "body", "x", "at", "1", "max", "99999999999999999999"},
-		{"id", "bad-pri", "kind", "k", "body", "x", "at", "1", "pri", "7"},
-		{"id", strings.Repeat("x", 129), "kind", "k", "body", "x", "at", "1"},
-		append([]any{"id", "huge", "kind", "k", "body", "x"}, big...),
+		{"job", "no-kind", "body", "x"},
+		{"job", "no-body k 1"},
+		{"job", "no-at k", "body", "x"},
+		{"job", " no-id 1", "body", "x"},
+		{"job", "bad at k soon", "body", "x"},
+		{"job", "bad-at k soon", "body", "x"},
+		{"job", "bad-n k 1", "body", "x", "n", "-3"},
+		{"job", "bad-max k 1", "body", "x", "max", "99999999999999999999"},
+		{"job", "bad-pri k 1", "body", "x", "pri", "7"},
+		{"job", strings.Repeat("x", 129) + " k 1", "body", "x"},
+		append([]any{"job", "huge k", "body", "x"}, big...),
 	} {
 		if err := r.XAdd(ctx, &goredis.XAddArgs{Stream: key, Values: fields}).Err(); err != nil {
 			t.Fatal(err)

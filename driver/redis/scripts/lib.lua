@@ -31,9 +31,13 @@ end
 local function digits(n) return string.format('%.0f', n) end
 
 -- wake lets one waiting consumer look. One token is enough: who takes it and
--- finds a full batch passes it on. O(1).
+-- finds a full batch passes it on. It ends with time, for a queue that was
+-- deleted; whoever waits then looks by itself every few seconds. O(1).
 local function wake()
-  if call('EXISTS', WAKE) == 0 then call('RPUSH', WAKE, '1') end
+  if call('EXISTS', WAKE) == 0 then
+    call('RPUSH', WAKE, '1')
+    call('PEXPIRE', WAKE, 3600000)
+  end
 end
 
 -- get is the value of a field, or nil.
@@ -42,6 +46,9 @@ local function get(fields, name)
     if fields[i] == name then return fields[i + 1] end
   end
 end
+
+-- name is the ID in a job field, or empty.
+local function name(job) return string.match(job or '', '^[^ ]*') end
 
 local function number(fields, name) return tonumber(get(fields, name) or 0) or 0 end
 
@@ -53,7 +60,7 @@ local function level(fields)
 end
 
 local HISTORY = { f = true, err = true, n = true, r = true, pri = true, why = true, died = true }
-local CORE = { id = true, kind = true, body = true, at = true, grp = true }
+local CORE = { job = true, body = true, grp = true }
 
 -- renew returns the fields with the history h: n deliveries, r redeliveries, f
 -- failures, err, why, died. A foreign entry with more fields than unpack can
@@ -78,7 +85,7 @@ local function renew(fields, lvl, h)
   if h.err and h.err ~= '' then put('err', h.err) end
   if h.why then put('why', h.why) end
   if h.died then put('died', digits(h.died)) end
-  if #out == 0 then put('id', '') end
+  if #out == 0 then put('job', '') end
   return out
 end
 
