@@ -15,10 +15,9 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// The oldest version that the scripts are right on: since 7.0 XCLAIM drops
-// deleted entries from the pending list, scripts replicate only their effects,
-// and errors keep their code when they pass through a script
-// (https://raw.githubusercontent.com/redis/redis/7.0/00-RELEASENOTES).
+// The oldest version that the scripts are right on, and tested with: since 7.0
+// claims drop deleted entries from the pending list, scripts always replicate
+// their effects, and errors keep their code when they pass through a script.
 const minMajor, minMinor = 7, 0
 
 var schemes = []string{"redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"}

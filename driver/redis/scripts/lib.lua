@@ -14,7 +14,10 @@
 -- What a script adds to these is said in its head.
 --
 -- Redis runs a script as one step: no other command sees it half done, and what
--- it wrote reaches the append-only file and the replicas as one transaction.
+-- it wrote reaches the append-only file and the replicas as one transaction. At
+-- its maxmemory it refuses a script's first write if that one needs memory, and
+-- none after it. So an enqueue fails before it stored anything, while handing
+-- out, settling and recovery, which begin with a write that needs none, go on.
 local call = redis.call
 local DUE, BODIES, GROUPS, BEHIND, DEAD = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local WAKE, PAUSED, TIMER, DELETED = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
@@ -193,7 +196,9 @@ local function move(me, limit)
     if at == score and who == me then return #members, wait, 1 end
     if at and who ~= me and at <= score and at >= ms then return #members, wait, 0 end
   end
-  call('SET', TIMER, digits(score) .. ' ' .. me, 'PX', digits(wait + 1000))
+  -- A server at its maxmemory refuses this one where it is the script's first
+  -- write, and jobs are to be handed out all the same.
+  redis.pcall('SET', TIMER, digits(score) .. ' ' .. me, 'PX', digits(wait + 1000))
   return #members, wait, 1
 end
 
