@@ -25,6 +25,10 @@ type Case struct {
 	// "Harness.Restart".
 	Needs []string
 
+	// leases is set for cases in which a lease ends or is to be outlived: they
+	// use short ones. In the others no lease must end on a machine that is slow.
+	leases bool
+
 	run func(*stage)
 }
 

@@ -11,10 +11,10 @@ import (
 )
 
 var closeCases = []Case{
-	{Name: "closed-driver", Rule: "After Close every method of the driver returns ErrClosed, and a second Close is a no-op.", run: caseClosedDriver},
-	{Name: "closed-consumer", Rule: "After Close every method of a consumer returns ErrClosed, a second Close is a no-op, and its driver goes on.", run: caseClosedConsumer},
+	{Name: "closed-driver", Rule: "After Close every method of the driver returns ErrClosed, and a second Close is a no-op.", leases: true, run: caseClosedDriver},
+	{Name: "closed-consumer", Rule: "After Close every method of a consumer returns ErrClosed, a second Close is a no-op, and its driver goes on.", leases: true, run: caseClosedConsumer},
 	{Name: "close-unblocks", Rule: "Closing a consumer, or its driver, ends Receive calls under way with ErrClosed.", run: caseCloseUnblocks},
-	{Name: "close-keeps", Rule: "Closing a consumer loses none of what it held.", run: caseCloseKeeps},
+	{Name: "close-keeps", Rule: "Closing a consumer loses none of what it held.", leases: true, run: caseCloseKeeps},
 	{Name: "close-concurrent", Rule: "Closing a handle while it enqueues leaves every confirmed job stored.", run: caseCloseConcurrent},
 	{Name: "close-alone", Rule: "Closing one handle does not disturb another.", run: caseCloseAlone},
 	{Name: "worker-closed-driver", Rule: "A worker whose driver is closed under it ends with ErrClosed.", run: caseWorkerClosedDriver},

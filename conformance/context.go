@@ -10,8 +10,8 @@ import (
 )
 
 var contextCases = []Case{
-	{Name: "context-ended", Rule: "A call whose context has ended returns its error, and nothing was sent.", run: caseContextEnded},
-	{Name: "context-receive", Rule: "A Receive that waits returns promptly with its context's error when that ends.", run: caseContextReceive},
+	{Name: "context-ended", Rule: "A call whose context has ended returns its error, and nothing was sent.", leases: true, run: caseContextEnded},
+	{Name: "context-receive", Rule: "A Receive that waits returns promptly with its context's error when that ends.", leases: true, run: caseContextReceive},
 	{Name: "context-enqueue", Rule: "An enqueue whose context ends returns promptly and tells the job's fate truthfully.", run: caseContextEnqueue},
 	{Name: "context-worker", Rule: "Run returns when its context ends, and what it left runs elsewhere.", run: caseContextWorker},
 }

@@ -17,7 +17,7 @@ var deadLetterCases = []Case{
 	{Name: "purge", Rule: "Deleting all dead letters removes them all, tells how many, and touches no waiting job.", run: casePurge},
 	{Name: "dead-paging", Rule: "Paging through dead letters shows each once, oldest first, and consumes nothing.", run: caseDeadPaging},
 	{Name: "dead-paging-removed", Rule: "A dead letter that is removed while paging does not hide others.", run: caseDeadPagingRemoved},
-	{Name: "dead-not-received", Rule: "A dead letter is not handed out, however long it rests.", run: caseDeadNotReceived},
+	{Name: "dead-not-received", Rule: "A dead letter is not handed out, however long it rests.", leases: true, run: caseDeadNotReceived},
 }
 
 // dead makes n dead letters, one after the other.

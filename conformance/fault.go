@@ -17,11 +17,11 @@ var (
 )
 
 var faultCases = []Case{
-	{Name: "restart-keeps", Rule: "Waiting, scheduled, running and dead jobs survive a restart of the broker.", Needs: restarting, run: caseRestartKeeps},
+	{Name: "restart-keeps", Rule: "Waiting, scheduled, running and dead jobs survive a restart of the broker.", Needs: restarting, leases: true, run: caseRestartKeeps},
 	{Name: "restart-delay", Rule: "A delay survives a restart of the broker: it is neither early nor lost.", Needs: []string{needsRestart, "Delayer"}, run: caseRestartDelay},
-	{Name: "restart-pause", Rule: "A queue stays paused across a restart of the broker.", Needs: []string{needsRestart, "Pauser"}, run: caseRestartPause},
+	{Name: "restart-pause", Rule: "A queue stays paused across a restart of the broker.", Needs: []string{needsRestart, "Pauser"}, leases: true, run: caseRestartPause},
 	{Name: "freeze-deadline", Rule: "While the broker does not answer, calls end with their context; what was confirmed is there when it does again.", Needs: freezing, run: caseFreezeDeadline},
-	{Name: "cut-goes-on", Rule: "Producers and workers go on when their connections break, and no confirmed job is lost.", Needs: cutting, run: caseCutGoesOn},
+	{Name: "cut-goes-on", Rule: "Producers and workers go on when their connections break, and no confirmed job is lost.", Needs: cutting, leases: true, run: caseCutGoesOn},
 }
 
 // again opens a handle on a broker that was restarted.

@@ -18,7 +18,7 @@ var groupCases = []Case{
 	{Name: "group-order", Rule: "Jobs of a group are handed out one at a time, in the order of their enqueue.", Needs: grouper, run: caseGroupOrder},
 	{Name: "group-retry", Rule: "While a job of a group waits for its retry no later one of the group is handed out.", Needs: grouper, run: caseGroupRetry},
 	{Name: "group-release", Rule: "A released job of a group comes before the later ones of the group.", Needs: grouper, run: caseGroupRelease},
-	{Name: "group-loss", Rule: "A job of a group whose holder vanished comes before the later ones of the group.", Needs: grouper, run: caseGroupLoss},
+	{Name: "group-loss", Rule: "A job of a group whose holder vanished comes before the later ones of the group.", Needs: grouper, leases: true, run: caseGroupLoss},
 	{Name: "group-dead", Rule: "A group goes on when its head has died.", Needs: grouper, run: caseGroupDead},
 	{Name: "group-redrive", Rule: "A redriven job is at its group's end, is still of the group, and does not block it for ever.", Needs: grouper, run: caseGroupRedrive},
 	{Name: "group-others", Rule: "Other groups, and jobs without one, go on while a group is held.", Needs: grouper, run: caseGroupOthers},

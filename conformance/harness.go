@@ -24,10 +24,9 @@ type Harness struct {
 	// registered itself. If it is empty, what concerns URLs is not checked.
 	URL string
 
-	// Lease is what consumers are opened with, on drivers that have a lease.
-	// Many cases wait for one or more; all of them hold jobs without extending
-	// their leases while they look at something, which on a busy machine takes its
-	// time. Defaults to the larger of two seconds and Limits.MinLease.
+	// Lease is what consumers are opened with in the cases that are about leases,
+	// on drivers that have them. Many of those wait for one or more. Defaults to
+	// the larger of two seconds and Limits.MinLease.
 	Lease time.Duration
 
 	// Slack is by how much more than promised something may be late before it is

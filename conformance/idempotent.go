@@ -13,7 +13,7 @@ import (
 
 var idempotencyCases = []Case{
 	{Name: "idempotency-twice", Rule: "A job that was enqueued twice has one effect with the idempotency middleware; while one runs the other comes back without an attempt spent.", run: caseIdempotencyTwice},
-	{Name: "idempotency-lease-lost", Rule: "A job that is handed to another worker while its handler still runs has one effect.", run: caseIdempotencyLeaseLost},
+	{Name: "idempotency-lease-lost", Rule: "A job that is handed to another worker while its handler still runs has one effect.", leases: true, run: caseIdempotencyLeaseLost},
 	{Name: "idempotency-retry", Rule: "A handler that failed is called again, and its effect happens once.", run: caseIdempotencyRetry},
 }
 

@@ -11,16 +11,16 @@ import (
 )
 
 var leaseCases = []Case{
-	{Name: "lease-length", Rule: "A consumer's Lease is what it was opened with, and zero exactly where MaxLease is.", run: caseLeaseLength},
-	{Name: "lease-expiry", Rule: "A job whose holder shows no sign of life is handed to another after the lease, not before, with its Redeliveries counted and no failure.", run: caseLeaseExpiry},
-	{Name: "lease-extend", Rule: "A delivery that is extended is held for as long as it is, over three leases.", run: caseLeaseExtend},
-	{Name: "lease-handler", Rule: "A handler that runs for more than three leases keeps its job to itself.", run: caseLeaseHandler},
-	{Name: "lease-buffered", Rule: "Jobs that wait in a worker's buffer for more than a lease are not run twice.", run: caseLeaseBuffered},
-	{Name: "lease-independent", Rule: "Extending one delivery does not keep another one.", run: caseLeaseIndependent},
-	{Name: "holder-vanishes", Rule: "What a holder that vanished had goes to others, loses nothing and spends no attempt.", run: caseHolderVanishes},
-	{Name: "receive-abandoned", Rule: "A job that comes for a Receive that was given up is handed to a later one.", run: caseReceiveAbandoned},
-	{Name: "lost-settle", Rule: "Settling a delivery whose job is with another holder is ErrLeaseLost and does not touch it.", run: caseLostSettle},
-	{Name: "lost-extend", Rule: "Extending a delivery that is lost or settled is ErrLeaseLost, one by one.", run: caseLostExtend},
+	{Name: "lease-length", Rule: "A consumer's Lease is what it was opened with, and zero exactly where MaxLease is.", leases: true, run: caseLeaseLength},
+	{Name: "lease-expiry", Rule: "A job whose holder shows no sign of life is handed to another after the lease, not before, with its Redeliveries counted and no failure.", leases: true, run: caseLeaseExpiry},
+	{Name: "lease-extend", Rule: "A delivery that is extended is held for as long as it is, over three leases.", leases: true, run: caseLeaseExtend},
+	{Name: "lease-handler", Rule: "A handler that runs for more than three leases keeps its job to itself.", leases: true, run: caseLeaseHandler},
+	{Name: "lease-buffered", Rule: "Jobs that wait in a worker's buffer for more than a lease are not run twice.", leases: true, run: caseLeaseBuffered},
+	{Name: "lease-independent", Rule: "Extending one delivery does not keep another one.", leases: true, run: caseLeaseIndependent},
+	{Name: "holder-vanishes", Rule: "What a holder that vanished had goes to others, loses nothing and spends no attempt.", leases: true, run: caseHolderVanishes},
+	{Name: "receive-abandoned", Rule: "A job that comes for a Receive that was given up is handed to a later one.", leases: true, run: caseReceiveAbandoned},
+	{Name: "lost-settle", Rule: "Settling a delivery whose job is with another holder is ErrLeaseLost and does not touch it.", leases: true, run: caseLostSettle},
+	{Name: "lost-extend", Rule: "Extending a delivery that is lost or settled is ErrLeaseLost, one by one.", leases: true, run: caseLostExtend},
 }
 
 func caseLeaseLength(s *stage) {

@@ -19,7 +19,7 @@ var priorityCases = []Case{
 	{Name: "priority-after-retry", Rule: "A job keeps its level across a retry.", Needs: prioritizer, run: casePriorityAfterRetry},
 	{Name: "priority-after-release", Rule: "A job keeps its level across a release.", Needs: prioritizer, run: casePriorityAfterRelease},
 	{Name: "priority-after-redrive", Rule: "A job keeps its level across a redrive.", Needs: prioritizer, run: casePriorityAfterRedrive},
-	{Name: "priority-after-loss", Rule: "A job keeps its level when its holder vanishes.", Needs: prioritizer, run: casePriorityAfterLoss},
+	{Name: "priority-after-loss", Rule: "A job keeps its level when its holder vanishes.", Needs: prioritizer, leases: true, run: casePriorityAfterLoss},
 	{Name: "priority-after-delay", Rule: "A job keeps its level across a delay.", Needs: []string{"Prioritizer", "Delayer"}, run: casePriorityAfterDelay},
 }
 

@@ -17,7 +17,7 @@ var retryCases = []Case{
 	{Name: "snooze", Rule: "A snooze brings the job back after its time, not before, and spends no attempt.", run: caseSnooze},
 	{Name: "keeps-on-retry", Rule: "A retry changes nothing of the message.", run: func(s *stage) { s.keeps(keepRetry) }},
 	{Name: "keeps-on-release", Rule: "A release changes nothing of the message.", run: func(s *stage) { s.keeps(keepRelease) }},
-	{Name: "keeps-on-loss", Rule: "A lost holder changes nothing of the message.", run: func(s *stage) { s.keeps(keepLoss) }},
+	{Name: "keeps-on-loss", Rule: "A lost holder changes nothing of the message.", leases: true, run: func(s *stage) { s.keeps(keepLoss) }},
 	{Name: "keeps-on-death", Rule: "A dead letter has everything of the message.", run: func(s *stage) { s.keeps(keepDeath) }},
 	{Name: "keeps-on-redrive", Rule: "A redrive changes nothing of the message.", run: func(s *stage) { s.keeps(keepRedrive) }},
 }

@@ -9,7 +9,7 @@ import (
 )
 
 var settleCases = []Case{
-	{Name: "done-removes", Rule: "A job that was settled as done is gone: neither waiting nor dead.", run: caseDoneRemoves},
+	{Name: "done-removes", Rule: "A job that was settled as done is gone: neither waiting nor dead.", leases: true, run: caseDoneRemoves},
 	{Name: "release", Rule: "A released job is available again at once, its failures as they were.", run: caseRelease},
 	{Name: "retry-delay", Rule: "A retry is not handed out before its delay and no more than a second after it.", run: caseRetryDelay},
 	{Name: "retry-at-once", Rule: "A retry without delay is available again at once.", run: caseRetryAtOnce},
@@ -17,7 +17,7 @@ var settleCases = []Case{
 	{Name: "retry-longest", Rule: "A retry of MaxRetryDelay is taken and held back.", run: caseRetryLongest},
 	{Name: "retry-unattended", Rule: "A retry becomes available although no handle was open when it fell due.", run: caseRetryUnattended},
 	{Name: "settle-mixed", Rule: "One Settle may end deliveries in every way, each as it says.", run: caseSettleMixed},
-	{Name: "settle-batch", Rule: "One Settle takes SettleBatch settlements.", run: caseSettleBatch},
+	{Name: "settle-batch", Rule: "One Settle takes SettleBatch settlements.", leases: true, run: caseSettleBatch},
 	{Name: "settle-twice", Rule: "A second settlement of a delivery is ErrLeaseLost and changes nothing.", run: caseSettleTwice},
 	{Name: "receive-batch", Rule: "Receive returns no more than it is asked for, and does not wait for more than there are.", run: caseReceiveBatch},
 	{Name: "receive-concurrent", Rule: "As many Receive calls as Limits.Receivers run at one time, and no job is handed to two of them.", run: caseReceiveConcurrent},

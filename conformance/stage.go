@@ -267,4 +267,12 @@ func (s *stage) lateness() time.Duration { return time.Second + s.harness.Slack 
 func (s *stage) patience() time.Duration { return 15 * s.harness.Slack }
 
 // lease is how long deliveries are held; zero where that is the connection.
-func (s *stage) lease() time.Duration { return s.harness.Lease }
+func (s *stage) lease() time.Duration {
+	if s.subject.leases || s.harness.Lease == 0 {
+		return s.harness.Lease
+	}
+	return min(max(s.harness.Lease, calmLease), s.info.Limits.MaxLease)
+}
+
+// calmLease is longer than any case holds a job without extending its lease.
+const calmLease = time.Minute
