@@ -58,14 +58,14 @@ func (i *Instance) String() string {
 // rediss://, amqps:// and tls:// with TLS, each with the name and the password when there are any. For
 // SQS it is the endpoint, whose URL has no place for them.
 func (i *Instance) URL() string {
-	u := url.URL{Scheme: i.protocol.scheme, Host: i.Addr, Path: i.protocol.path}
+	u := url.URL{Scheme: i.protocol.scheme, Host: i.Addr}
 	if i.TLS != nil {
 		u.Scheme = i.protocol.secure
 	}
 	if i.Password != "" && !i.protocol.userless {
 		u.User = url.UserPassword(i.Username, i.Password)
 	}
-	return u.String()
+	return u.String() + i.protocol.path
 }
 
 // Exec runs a command inside the broker's container, as the broker's user, and returns what it printed:

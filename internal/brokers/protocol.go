@@ -17,7 +17,7 @@ const exchangeTimeout = 2 * time.Second
 type protocol struct {
 	scheme string // of URLs
 	secure string // of URLs when the broker speaks TLS
-	path   string // of URLs
+	path   string // of URLs, escaped
 	// userless marks a URL that has no place for the name and the password.
 	userless bool
 	// greet does what a client does first, on a connection of its own, and returns what the server says

@@ -25,7 +25,7 @@ const (
 // rabbitmqFile is the configuration inside the container. Official images read their own files too.
 const rabbitmqFile = "/etc/batch-rabbitmq.conf"
 
-var rabbitmqProtocol = protocol{scheme: "amqp", secure: "amqps", path: "/", greet: greetRabbitMQ}
+var rabbitmqProtocol = protocol{scheme: "amqp", secure: "amqps", greet: greetRabbitMQ}
 
 // RabbitMQ returns a server of version v that all tests of the binary share, with the user guest, who
 // may do everything, and no plug-ins. With BATCH_TEST_RABBITMQ_URL set it returns that server, whatever
