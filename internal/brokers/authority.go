@@ -29,22 +29,27 @@ const (
 // An authority has certificates for a server on the loopback interface and for its client, signed by
 // an authority that is made for them and forgotten. Nothing is read from or written to disk.
 type authority struct {
-	server []byte // PEM
-	key    []byte // PEM, of server
-	pem    *PEM   // what a client needs
+	certificate       []byte // PEM, of the authority
+	server            []byte // PEM
+	key               []byte // PEM, of server
+	clientCertificate []byte // PEM
+	clientKey         []byte // PEM
 
 	client *tls.Config // trusts the server
 	mutual *tls.Config // the same, and shows the client's certificate
 }
 
-// files are what a server needs. It may run as a user of its own, so everyone may read the key, which
+// files are what a server needs, and none for a server without TLS: files may be called on nil. It may run as a user of its own, so everyone may read the key, which
 // is worth nothing outside this run.
 func (a *authority) files() []testcontainers.ContainerFile {
+	if a == nil {
+		return nil
+	}
 	file := func(name string, content []byte) testcontainers.ContainerFile {
 		return testcontainers.ContainerFile{Reader: bytes.NewReader(content), ContainerFilePath: name, FileMode: 0o644}
 	}
 	return []testcontainers.ContainerFile{
-		file(authorityFile, a.pem.Authority), file(certificateFile, a.server), file(keyFile, a.key),
+		file(authorityFile, a.certificate), file(certificateFile, a.server), file(keyFile, a.key),
 	}
 }
 
@@ -71,7 +76,7 @@ func newAuthority() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &authority{pem: &PEM{Authority: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER})}}
+	a := &authority{certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER})}
 	a.server, a.key, err = sign(parsed, rootKey, &x509.Certificate{
 		SerialNumber: big.NewInt(2),
 		Subject:      pkix.Name{CommonName: "localhost"},
@@ -82,7 +87,7 @@ func newAuthority() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.pem.Certificate, a.pem.Key, err = sign(parsed, rootKey, &x509.Certificate{
+	a.clientCertificate, a.clientKey, err = sign(parsed, rootKey, &x509.Certificate{
 		SerialNumber: big.NewInt(3),
 		Subject:      pkix.Name{CommonName: "batch test client"},
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -90,7 +95,7 @@ func newAuthority() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown, err := tls.X509KeyPair(a.pem.Certificate, a.pem.Key)
+	shown, err := tls.X509KeyPair(a.clientCertificate, a.clientKey)
 	if err != nil {
 		return nil, err
 	}

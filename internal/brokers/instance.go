@@ -31,18 +31,14 @@ type Instance struct {
 	Username string      // empty for the server's default user
 	Password string      // empty when the server asks for none
 	TLS      *tls.Config // trusts the server's certificate; nil when the server speaks plain TCP
-	PEM      *PEM        // the certificates in TLS; nil without TLS, and when it was not started here
+	CA       []byte      // the certificate that TLS trusts, in PEM; nil likewise
+
+	// Certificate and Key, in PEM, are the client's own. They are in TLS when the server asks for them.
+	Certificate, Key []byte
 
 	protocol  protocol
 	engine    *engine
 	container testcontainers.Container
-}
-
-// PEM holds certificates as clients read them from files.
-type PEM struct {
-	Authority   []byte // who signed the server's certificate
-	Certificate []byte // the client's, which servers may ask for
-	Key         []byte // of Certificate
 }
 
 // String says what the instance is, in the form of the report that ends every run.
@@ -86,6 +82,19 @@ func (i *Instance) Exec(ctx context.Context, command ...string) (string, error) 
 		return "", fmt.Errorf("%s ended with code %d: %s", command[0], code, output)
 	}
 	return string(output), nil
+}
+
+// useTLS notes what a client of a server with certificates of a needs. mutual is for a server that asks
+// for the client's.
+func (i *Instance) useTLS(a *authority, mutual bool) {
+	if a == nil {
+		return
+	}
+	i.TLS = a.client
+	if mutual {
+		i.TLS = a.mutual
+	}
+	i.CA, i.Certificate, i.Key = a.certificate, a.clientCertificate, a.clientKey
 }
 
 // Stop asks the broker to shut down and returns when it has, which keeps everything it was told.

@@ -3,7 +3,6 @@ package brokers
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"slices"
 	"testing"
@@ -51,7 +50,7 @@ func NATSWithoutJetStream(t testing.TB, v Version) *Instance {
 }
 
 // NATSTLS returns a shared server of version v that speaks nothing but TLS, and only to clients that
-// show a certificate, the one in TLS and PEM, and know Username and Password.
+// show a certificate, the one in TLS, and know Username and Password.
 func NATSTLS(t testing.TB, v Version) *Instance {
 	t.Helper()
 	return share(t, "nats with TLS "+string(v), func(e *engine) (*Instance, error) {
@@ -73,13 +72,11 @@ func NATSVersions() []Version {
 
 // natsOptions says how a server differs from the plain one.
 type natsOptions struct {
-	args     []string // added to the command line
-	files    []testcontainers.ContainerFile
-	core     bool // without JetStream
-	username string
-	password string
-	tls      *tls.Config // set when args make the server speak TLS
-	pem      *PEM        // goes with tls
+	args      []string // added to the command line
+	core      bool     // without JetStream
+	username  string
+	password  string
+	authority *authority // set when args make the server speak TLS
 }
 
 func startNATSTLS(e *engine, v Version) (*Instance, error) {
@@ -89,11 +86,9 @@ func startNATSTLS(e *engine, v Version) (*Instance, error) {
 	}
 	username, password := "batch", rand.Text()
 	return startNATS(e, v, natsOptions{
-		username: username,
-		password: password,
-		tls:      a.mutual,
-		pem:      a.pem,
-		files:    a.files(),
+		username:  username,
+		password:  password,
+		authority: a,
 		args: []string{
 			"--user", username, "--pass", password,
 			"--tlsverify", "--tlscacert", authorityFile, "--tlscert", certificateFile, "--tlskey", keyFile,
@@ -106,11 +101,12 @@ func startNATS(e *engine, v Version, o natsOptions) (*Instance, error) {
 	return start(e, v, func(ctx context.Context, r row, image string, port int) (*Instance, error) {
 		i := &Instance{
 			Image: image, Addr: hostPort(port), protocol: natsProtocol,
-			Username: o.username, Password: o.password, TLS: o.tls, PEM: o.pem,
+			Username: o.username, Password: o.password,
 		}
 		if o.core {
 			i.protocol = coreProtocol
 		}
+		i.useTLS(o.authority, true)
 		request := o.request(r)
 		request.ExposedPorts, request.HostConfigModifier = publish(map[int]int{natsPort: port})
 		return i, i.run(ctx, e, request)
@@ -125,7 +121,7 @@ func (o natsOptions) request(r row) testcontainers.ContainerRequest {
 	}
 	return testcontainers.ContainerRequest{
 		Cmd:   slices.Concat(command, o.args),
-		Files: o.files,
+		Files: o.authority.files(),
 		// The engine makes this directory, where the server keeps its streams.
 		ConfigModifier: func(c *container.Config) { c.WorkingDir = "/data" },
 	}

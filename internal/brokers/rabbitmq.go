@@ -2,7 +2,6 @@ package brokers
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -47,7 +46,7 @@ func NewRabbitMQ(t testing.TB, v Version, settings ...string) *Instance {
 }
 
 // RabbitMQTLS returns a shared server of version v that speaks nothing but TLS, and only to clients that
-// show a certificate: the one in TLS, which is in PEM as well.
+// show a certificate: the one in TLS, which is in Certificate and Key as well.
 func RabbitMQTLS(t testing.TB, v Version) *Instance {
 	t.Helper()
 	return share(t, "rabbitmq with TLS "+string(v), func(e *engine) (*Instance, error) {
@@ -69,10 +68,8 @@ func RabbitMQVersions() []Version {
 
 // rabbitmqOptions says how a server differs from the plain one.
 type rabbitmqOptions struct {
-	settings []string // lines of its configuration
-	files    []testcontainers.ContainerFile
-	tls      *tls.Config // set when settings make the server speak TLS
-	pem      *PEM        // goes with tls
+	settings  []string   // lines of its configuration
+	authority *authority // set when settings make the server speak TLS
 }
 
 func startRabbitMQTLS(e *engine, v Version) (*Instance, error) {
@@ -81,9 +78,7 @@ func startRabbitMQTLS(e *engine, v Version) (*Instance, error) {
 		return nil, err
 	}
 	return startRabbitMQ(e, v, rabbitmqOptions{
-		tls:   a.mutual,
-		pem:   a.pem,
-		files: a.files(),
+		authority: a,
 		settings: []string{
 			"listeners.tcp = none",
 			fmt.Sprintf("listeners.ssl.default = %d", amqpsPort),
@@ -99,14 +94,15 @@ func startRabbitMQTLS(e *engine, v Version) (*Instance, error) {
 // startRabbitMQ starts a server in a container of its own, published on a free port.
 func startRabbitMQ(e *engine, v Version, o rabbitmqOptions) (*Instance, error) {
 	inside := amqpPort
-	if o.tls != nil {
+	if o.authority != nil {
 		inside = amqpsPort
 	}
 	return start(e, v, func(ctx context.Context, r row, image string, port int) (*Instance, error) {
 		i := &Instance{
 			Image: image, Addr: hostPort(port), protocol: rabbitmqProtocol,
-			Username: "guest", Password: "guest", TLS: o.tls, PEM: o.pem,
+			Username: "guest", Password: "guest",
 		}
+		i.useTLS(o.authority, true)
 		request := o.request(r)
 		request.ExposedPorts, request.HostConfigModifier = publish(map[int]int{inside: port})
 		return i, i.run(ctx, e, request)
@@ -138,7 +134,7 @@ func (o rabbitmqOptions) request(r row) testcontainers.ContainerRequest {
 		Files: slices.Concat([]testcontainers.ContainerFile{
 			text(rabbitmqFile, strings.Join(settings, "\n")+"\n"),
 			text("/etc/rabbitmq/enabled_plugins", "[].\n"),
-		}, o.files),
+		}, o.authority.files()),
 		ConfigModifier: func(c *container.Config) { c.User = "rabbitmq" },
 	}
 }

@@ -92,12 +92,12 @@ func TestRabbitMQTLSAsksForACertificate(t *testing.T) {
 	}
 	closeClient(t, conn)
 
-	pair, err := tls.X509KeyPair(i.PEM.Certificate, i.PEM.Key)
+	pair, err := tls.X509KeyPair(i.Certificate, i.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pair.Leaf.Subject.CommonName == "" || !strings.HasPrefix(string(i.PEM.Authority), "-----BEGIN CERTIFICATE") {
-		t.Error("PEM does not hold the certificates")
+	if pair.Leaf.Subject.CommonName == "" || !strings.HasPrefix(string(i.CA), "-----BEGIN CERTIFICATE") {
+		t.Error("the certificates are not in the instance")
 	}
 	stranger := i.TLS.Clone()
 	stranger.Certificates = nil

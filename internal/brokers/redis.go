@@ -2,7 +2,6 @@ package brokers
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,13 +43,12 @@ func RedisVersions() []Version {
 
 // redisOptions says how a server differs from the plain one.
 type redisOptions struct {
-	command  []string // instead of the row's command
-	args     []string // added to the command line, where they win over what stands before them
-	files    []testcontainers.ContainerFile
-	username string
-	password string
-	tls      *tls.Config // set when args make the server speak TLS
-	pem      *PEM        // goes with tls
+	command   []string // instead of the row's command
+	args      []string // added to the command line, where they win over what stands before them
+	files     []testcontainers.ContainerFile
+	username  string
+	password  string
+	authority *authority // set when args make the server speak TLS
 }
 
 // commandLine returns what to run for a row; extra stands before the options' own arguments.
@@ -66,7 +64,7 @@ func (o redisOptions) commandLine(r row, extra ...string) []string {
 func (o redisOptions) request(r row, extra ...string) testcontainers.ContainerRequest {
 	return testcontainers.ContainerRequest{
 		Cmd:   o.commandLine(r, extra...),
-		Files: o.files,
+		Files: slices.Concat(o.files, o.authority.files()),
 		// Official images declare this directory for data; in the others the engine makes it.
 		ConfigModifier: func(c *container.Config) { c.WorkingDir = "/data" },
 	}
@@ -77,8 +75,9 @@ func startRedis(e *engine, v Version, o redisOptions) (*Instance, error) {
 	return start(e, v, func(ctx context.Context, r row, image string, port int) (*Instance, error) {
 		i := &Instance{
 			Image: image, Addr: hostPort(port), protocol: redisProtocol,
-			Username: o.username, Password: o.password, TLS: o.tls, PEM: o.pem,
+			Username: o.username, Password: o.password,
 		}
+		i.useTLS(o.authority, false)
 		request := o.request(r)
 		request.ExposedPorts, request.HostConfigModifier = publish(map[int]int{redisPort: port})
 		return i, i.run(ctx, e, request)

@@ -29,10 +29,8 @@ func startRedisTLS(e *engine, v Version) (*Instance, error) {
 	}
 	password := rand.Text()
 	return startRedis(e, v, redisOptions{
-		password: password,
-		tls:      a.client,
-		pem:      a.pem,
-		files:    a.files(),
+		password:  password,
+		authority: a,
 		args: []string{
 			"--port", "0",
 			"--tls-port", strconv.Itoa(redisPort),
