@@ -42,7 +42,7 @@ func fail(op, queue string, err error) error {
 	if errors.As(err, &done) {
 		return err
 	}
-	fate, hint, kind := classify(err)
+	kind, fate, hint := classify(err)
 	if kind == err {
 		err = nil
 	}
@@ -51,91 +51,91 @@ func fail(op, queue string, err error) error {
 
 // classify says what an error of the client library or the server means. Each
 // branch says why; errors_test.go has a row for each.
-func classify(err error) (fate driver.Fate, hint string, kind error) {
+func classify(err error) (kind error, fate driver.Fate, hint string) {
 	var before notBegun
 	var api *apiError
 	var nobody *noResponders
 	switch {
 	case errors.As(err, &before):
 		// The caller's ctx had ended before anything was sent.
-		return driver.FateNotStored, "", before.error
+		return before.error, driver.FateNotStored, ""
 	case err == context.Canceled || err == context.DeadlineExceeded:
 		// The caller's ctx ended while the answer was awaited.
-		return driver.FateUnknown, "", err
+		return err, driver.FateUnknown, ""
 	case errors.Is(err, errCut):
-		return driver.FateUnknown, "", driver.ErrClosed
+		return driver.ErrClosed, driver.FateUnknown, ""
 	case errors.Is(err, natsgo.ErrConnectionClosed) || errors.Is(err, natsgo.ErrConnectionDraining):
 		// Publishing is refused before anything is written. The connection is not
 		// closed by the driver before its own Close, so its owner did.
-		return driver.FateNotStored, "the connection was closed", driver.ErrClosed
+		return driver.ErrClosed, driver.FateNotStored, "the connection was closed"
 	case errors.Is(err, errDown) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
-		return driver.FateNotStored, "the connection is lost and is being made again", driver.ErrUnavailable
+		return driver.ErrUnavailable, driver.FateNotStored, "the connection is lost and is being made again"
 	case errors.Is(err, errLost):
-		return driver.FateUnknown, "", driver.ErrUnavailable
+		return driver.ErrUnavailable, driver.FateUnknown, ""
 	case errors.Is(err, errNoQueue) || errors.Is(err, errNoJob):
-		return driver.FateNotStored, "declare the queue first", driver.ErrNotFound
+		return driver.ErrNotFound, driver.FateNotStored, "declare the queue first"
 	case errors.Is(err, errChanging):
-		return driver.FateNotStored, "", driver.ErrUnavailable
+		return driver.ErrUnavailable, driver.FateNotStored, ""
 	case errors.Is(err, errForbidden):
-		return driver.FateNotStored, "the user needs to publish and subscribe as docs/wire-nats.md lists", driver.ErrUnauthorized
+		return driver.ErrUnauthorized, driver.FateNotStored, "the user needs to publish and subscribe as docs/wire-nats.md lists"
 	case errors.Is(err, natsgo.ErrMaxPayload):
-		return driver.FateNotStored, "raise max_payload of the server", driver.ErrTooLarge
+		return driver.ErrTooLarge, driver.FateNotStored, "raise max_payload of the server"
 	case errors.As(err, &api):
 		return classifyAPI(api)
 	case errors.As(err, &nobody):
 		// Nobody took the message: a stream without leader, a server that starts.
-		return driver.FateNotStored, "JetStream is not ready", driver.ErrUnavailable
+		return driver.ErrUnavailable, driver.FateNotStored, "JetStream is not ready"
 	case isAuth(err):
-		return driver.FateNotStored, "the server refused the user, password, token, key or credentials", driver.ErrUnauthorized
+		return driver.ErrUnauthorized, driver.FateNotStored, "the server refused the user, password, token, key or credentials"
 	case isTLS(err):
 		// The handshake failed, before anything else.
-		return driver.FateNotStored, "the TLS handshake failed: see the scheme, tls_ca, tls_cert and tls_key", driver.ErrUnavailable
+		return driver.ErrUnavailable, driver.FateNotStored, "the TLS handshake failed: see the scheme, tls_ca, tls_cert and tls_key"
 	case errors.Is(err, natsgo.ErrNoServers) || isDial(err):
 		// There was never a connection, so nothing was sent.
-		return driver.FateNotStored, "is the server running, and the address right?", driver.ErrUnavailable
+		return driver.ErrUnavailable, driver.FateNotStored, "is the server running, and the address right?"
 	case errors.Is(err, errAnswer):
-		return driver.FateUnknown, "", driver.ErrBroker
+		return driver.ErrBroker, driver.FateUnknown, ""
 	}
 	// What nobody thought of: how far it came cannot be known.
-	return driver.FateUnknown, "", driver.ErrUnavailable
+	return driver.ErrUnavailable, driver.FateUnknown, ""
 }
 
 // classifyAPI says what an error of the JetStream API means. The server answers
 // with an error only when it did not do what was asked, so none was stored.
-func classifyAPI(e *apiError) (fate driver.Fate, hint string, kind error) {
+func classifyAPI(e *apiError) (kind error, fate driver.Fate, hint string) {
 	switch e.ErrCode {
 	case codeStreamNotFound, codeConsumerNotFound:
-		return driver.FateNotStored, "declare the queue first", driver.ErrNotFound
+		return driver.ErrNotFound, driver.FateNotStored, "declare the queue first"
 	case codeMessageNotFound, codeSequenceNotFound:
-		return driver.FateNotStored, "", driver.ErrNotFound
+		return driver.ErrNotFound, driver.FateNotStored, ""
 	case codeStreamExists, codeConsumerExists:
-		return driver.FateNotStored, "a stream or consumer of that name was made by something else", driver.ErrConflict
+		return driver.ErrConflict, driver.FateNotStored, "a stream or consumer of that name was made by something else"
 	case 10076, 10039:
 		// Not enabled, not enabled for the account.
-		return driver.FateNotStored, "switch JetStream on, for the server and the account", driver.ErrUnsupported
+		return driver.ErrUnsupported, driver.FateNotStored, "switch JetStream on, for the server and the account"
 	case 10054, 10097:
 		// Message or header over what the stream takes.
-		return driver.FateNotStored, "", driver.ErrTooLarge
+		return driver.ErrTooLarge, driver.FateNotStored, ""
 	case 10002, 10023, 10047, 10028, 10026, 10027, 10077:
 		// Resources of account, server, memory, storage; consumers, streams; the
 		// store refused: max_bytes of the stream, or a full disk.
-		return driver.FateNotStored, "the server, the account or the stream is at its limit", driver.ErrFull
+		return driver.ErrFull, driver.FateNotStored, "the server, the account or the stream is at its limit"
 	case codeNoPeers, codeReplicasNeedMore:
-		return driver.FateNotStored, "there are not enough servers for the replicas: see the parameter replicas", driver.ErrUnsupported
+		return driver.ErrUnsupported, driver.FateNotStored, "there are not enough servers for the replicas: see the parameter replicas"
 	case 10049:
 		// The store of a stream could not be made. The server removes the directory
 		// of an account with its last stream, also while a new one is being made in
 		// it (stream.stop in server/stream.go).
-		return driver.FateNotStored, "the server could not make the stream's files", driver.ErrUnavailable
+		return driver.ErrUnavailable, driver.FateNotStored, "the server could not make the stream's files"
 	case 10008, 10009, 10151, codeTooManyBatches, codeConflictInFlight:
 		// No quorum or leader, not the leader, too many batches or changes at once.
-		return driver.FateNotStored, "", driver.ErrUnavailable
+		return driver.ErrUnavailable, driver.FateNotStored, ""
 	}
 	if e.Code == 503 {
-		return driver.FateNotStored, "", driver.ErrUnavailable
+		return driver.ErrUnavailable, driver.FateNotStored, ""
 	}
-	return driver.FateNotStored, "", driver.ErrBroker
+	return driver.ErrBroker, driver.FateNotStored, ""
 }
 
 // isAuth tells errors of the credentials.

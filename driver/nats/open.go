@@ -18,8 +18,9 @@ import (
 )
 
 // The oldest version that has scheduled messages, message TTLs and atomic
-// batches: https://docs.nats.io/release-notes/whats_new/whats_new_212
-const minMajor, minMinor = 2, 12
+// batches: https://docs.nats.io/release-notes/whats_new/whats_new_212. The first
+// with them, 2.12.0, stops answering in the middle of the conformance suite.
+var oldest = [3]int{2, 12, 1}
 
 var schemes = []string{"nats", "tls", "nats+tls"}
 
@@ -247,9 +248,9 @@ func (d *Driver) check(ctx context.Context) error {
 		return &driver.Error{Driver: Name, Op: "open", Kind: kind, Fate: driver.FateNotStored, Err: fmt.Errorf(format, args...), Hint: hint}
 	}
 	version := d.nc.ConnectedServerVersion()
-	if version != "" && !atLeast(version, minMajor, minMinor) {
+	if version != "" && !atLeast(version, oldest) {
 		return refuse(driver.ErrUnsupported, "upgrade the server: delays, retries and atomic enqueues need scheduled messages and atomic batches",
-			"nats-server %s was found and %d.%d is needed", version, minMajor, minMinor)
+			"nats-server %s was found and %d.%d.%d is needed", version, oldest[0], oldest[1], oldest[2])
 	}
 	var account struct {
 		API struct {
@@ -269,7 +270,7 @@ func (d *Driver) check(ctx context.Context) error {
 	case account.API.Level < apiLevel:
 		// The server that answers for JetStream need not be the one connected to.
 		return refuse(driver.ErrUnsupported, "upgrade every server of the cluster",
-			"the JetStream servers have API level %d and %d is needed, that of nats-server %d.%d", account.API.Level, apiLevel, minMajor, minMinor)
+			"the JetStream servers have API level %d and %d is needed, that of nats-server 2.12", account.API.Level, apiLevel)
 	}
 	payload := d.nc.MaxPayload()
 	if payload < 2*headerRoom {
@@ -287,15 +288,23 @@ func (d *Driver) check(ctx context.Context) error {
 // (JSApiLevel in server/jetstream_versioning.go).
 const apiLevel = 2
 
-// atLeast compares the first two numbers of a version.
-func atLeast(version string, major, minor int) bool {
-	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
-	if len(parts) < 2 {
+// atLeast compares the three numbers of a version.
+func atLeast(version string, want [3]int) bool {
+	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "-")
+	parts := strings.Split(version, ".")
+	if len(parts) != len(want) {
 		return false
 	}
-	a, err1 := strconv.Atoi(parts[0])
-	b, err2 := strconv.Atoi(parts[1])
-	return err1 == nil && err2 == nil && (a > major || a == major && b >= minor)
+	for i, part := range parts {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < want[i] {
+			return false
+		}
+		if n > want[i] {
+			return true
+		}
+	}
+	return true
 }
 
 // onError takes what the server says on the side.

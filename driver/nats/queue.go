@@ -174,10 +174,15 @@ func (d *Driver) awaitInterest(ctx context.Context, n *names) error {
 			return err
 		}
 		_ = f.ask(0, n.job, natsgo.Header{"Nats-Expected-Stream": {"-"}}, nil)
-		if err := f.wait(ctx); err != nil {
+		once, cancel := context.WithTimeout(ctx, lookAgain)
+		err = f.wait(once)
+		cancel()
+		switch m := f.answers[0]; {
+		case err == context.DeadlineExceeded && ctx.Err() == nil:
+			continue
+		case err != nil:
 			return err
-		}
-		if m := f.answers[0]; m == notSent || status(m) != "503" {
+		case m == notSent || status(m) != "503":
 			return nil
 		}
 		if err := wait(ctx, settleStep); err != nil {
