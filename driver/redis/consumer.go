@@ -25,8 +25,7 @@ type consumer struct {
 	lease time.Duration
 
 	wake  waker
-	plans chan plan
-	last  atomic.Pointer[plan]
+	alarm *alarm
 	// perJob is how many bytes a job took in the last replies, 0 at first.
 	perJob atomic.Int64
 	// bulk is the index of the stream that filled the last fetch, else 0.
@@ -53,7 +52,7 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 	c := &consumer{
 		d: d, queue: queue, k: d.keys(queue),
 		lease: time.Duration(ceilMS(options.Lease)) * time.Millisecond,
-		plans: make(chan plan, 1),
+		alarm: newAlarm(),
 		done:  make(chan struct{}),
 		gone:  make(chan struct{}),
 	}

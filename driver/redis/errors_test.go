@@ -91,7 +91,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("$-1\r\n"))
 	f.Add([]byte("*99999999999\r\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		c := &consumer{plans: make(chan plan, 1)}
+		c := &consumer{alarm: newAlarm()}
 		r := reader{buf: raw}
 		for parts := c.told(&r); parts >= 2 && r.err == nil; parts -= 2 {
 			c.entries(&r, int(r.int()), nil, nil)

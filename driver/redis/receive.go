@@ -212,7 +212,7 @@ func (c *consumer) told(r *reader) int {
 	parts := r.array()
 	wait, mine := r.int(), r.int() == 1
 	if r.err == nil {
-		c.plan(wait, mine)
+		c.alarm.plan(wait, mine)
 	}
 	return parts - 2
 }

@@ -2,13 +2,66 @@ package redis
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/batch-go/batch/driver"
 )
+
+// TestAlarmKeepsTheEarliest: replies that are read late, and tell of nothing or of
+// a later job, do not put off the look for the job that is due first.
+func TestAlarmKeepsTheEarliest(t *testing.T) {
+	type told struct {
+		wait int64
+		mine bool
+	}
+	for name, c := range map[string]struct {
+		told  []told
+		rings time.Duration // 0 for not at all
+	}{
+		"nothing":             {[]told{{-1, false}}, 0},
+		"one":                 {[]told{{1300, true}}, 1300 * time.Millisecond},
+		"nothing, read late":  {[]told{{1300, true}, {-1, false}}, 1300 * time.Millisecond},
+		"a later one":         {[]told{{1300, true}, {2000, true}}, 1300 * time.Millisecond},
+		"an earlier one":      {[]told{{2000, true}, {1300, true}}, 1300 * time.Millisecond},
+		"due":                 {[]told{{2000, true}, {0, true}}, time.Nanosecond},
+		"another's":           {[]told{{1000, false}}, 1250 * time.Millisecond},
+		"another's, now mine": {[]told{{1000, false}, {1000, true}}, time.Second},
+		"mine, now another's": {[]told{{1000, true}, {1000, false}}, time.Second},
+		"beyond all clocks":   {[]told{{math.MaxInt64, true}}, latestLook},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAlarm()
+				defer a.timer.Stop()
+				a.backup = 250 * time.Millisecond
+				began := time.Now()
+				for _, told := range c.told {
+					a.plan(told.wait, told.mine)
+				}
+				select {
+				case <-a.timer.C:
+				case <-time.After(2 * latestLook):
+				}
+				switch rang := time.Since(began); {
+				case c.rings == 0 && rang != 2*latestLook:
+					t.Errorf("it rang after %s", rang)
+				case c.rings > 0 && rang.Round(time.Millisecond) != c.rings.Round(time.Millisecond):
+					t.Errorf("it rang after %s, not %s", rang, c.rings)
+				}
+				a.rang()
+				a.plan(500, true)
+				if <-a.timer.C; time.Since(began) < 500*time.Millisecond {
+					t.Error("it rang again at once")
+				}
+			})
+		})
+	}
+}
 
 // TestDueByTime: jobs are never early, and late by milliseconds, not by a poll.
 func TestDueByTime(t *testing.T) {
