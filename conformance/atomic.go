@@ -16,7 +16,7 @@ var atomicCases = []Case{
 	{Name: "atomic-invalid", Rule: "One invalid job has none of an atomic enqueue stored.", Needs: atomicEnqueuer, run: caseAtomicInvalid},
 	{Name: "atomic-bytes", Rule: "An atomic enqueue over EnqueueBytes is refused and none is stored.", Needs: atomicEnqueuer, heavy: true, run: caseAtomicBytes},
 	{Name: "atomic-duplicate", Rule: "One duplicate, of a stored job or within the call, has none stored, and the error wraps ErrDuplicate.", Needs: []string{"AtomicEnqueuer", "Deduplicator"}, run: caseAtomicDuplicate},
-	{Name: "atomic-delay", Rule: "Jobs of an atomic enqueue keep their delays.", Needs: []string{"AtomicEnqueuer", "Delayer"}, run: caseAtomicDelay},
+	{Name: "atomic-delay", Rule: "Jobs of an atomic enqueue keep their delays.", Needs: []string{"AtomicEnqueuer", "Delayer"}, timed: true, run: caseAtomicDelay},
 	{Name: "atomic-context", Rule: "An atomic enqueue whose context has ended stores none.", Needs: atomicEnqueuer, run: caseAtomicContext},
 }
 
@@ -135,8 +135,10 @@ func caseAtomicDelay(s *stage) {
 	end := s.history.Now()
 	c := s.consume(d, 1)
 	s.next(c, "now", "which has no delay")
-	s.next(c, "later", "after its delay")
+	later := s.receiveOne(c)
 	now := s.history.Now()
+	equal(s, later.ID, "later", "the next job, after its delay")
+	s.settle(c, later, driver.Done)
 	s.check(Within("the delayed job", begin, now, delay, now), "measure")
 	s.check(Within("the delayed job", end, now, 0, delay+s.lateness()), "measure")
 }

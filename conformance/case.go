@@ -29,6 +29,9 @@ type Case struct {
 	// use short ones. In the others no lease must end on a machine that is slow.
 	leases bool
 
+	// timed is set for cases that judge how late something is.
+	timed bool
+
 	// heavy is set for cases that keep a broker busy for so long, with jobs as
 	// large or as many as it takes, that others would be late. They run alone.
 	heavy bool
@@ -57,11 +60,32 @@ const (
 	needsCut     = "Harness.Cut"
 )
 
-// alone tells that the case disturbs all others.
-func (c *Case) alone() bool {
-	return slices.ContainsFunc(c.Needs, func(need string) bool {
+// phase is when a case runs: all of one phase are over before the next begins.
+type phase int
+
+const (
+	// crowd is for the cases that hold on a machine as slow as can be.
+	crowd phase = iota
+	// measured is for those about time, which mostly wait and so leave the
+	// machine, and the broker, to each other.
+	measured
+	// alone is for those that disturb all others. One runs at a time.
+	alone
+	phases
+)
+
+// phase tells when the case runs.
+func (c *Case) phase() phase {
+	switch {
+	case c.heavy || slices.ContainsFunc(c.Needs, func(need string) bool {
 		return need == needsRestart || need == needsFreeze || need == needsCut
-	})
+	}):
+		return alone
+	case c.timed || c.leases:
+		return measured
+	default:
+		return crowd
+	}
 }
 
 // suits tells whether the case can run on a driver with these capabilities.

@@ -12,11 +12,11 @@ import (
 
 var decideCases = []Case{
 	{Name: "poison", Rule: "A job whose holders vanish more than MaxRedeliveries times becomes a dead letter without being run, with its attempts not spent.", leases: true, run: casePoison},
-	{Name: "unknown-kind", Rule: "A job of a kind without handler comes back with backoff, holds nobody up, and becomes a dead letter after as many deliveries as it has attempts.", run: caseUnknownKind},
+	{Name: "unknown-kind", Rule: "A job of a kind without handler comes back with backoff, holds nobody up, and becomes a dead letter after as many deliveries as it has attempts.", timed: true, run: caseUnknownKind},
 	{Name: "unknown-kind-known-later", Rule: "A job of a kind that one worker does not know runs on another that does.", run: caseUnknownKindKnownLater},
 	{Name: "undecodable", Rule: "A body that does not decode makes a dead letter at once, with the body, and the queue goes on.", run: caseUndecodable},
 	{Name: "expired", Rule: "A job is not started after its deadline but becomes a dead letter; others go on.", run: caseExpired},
-	{Name: "expiry-not-early", Rule: "A job that is started before its deadline runs, also when it ends after it.", run: caseExpiryNotEarly},
+	{Name: "expiry-not-early", Rule: "A job that is started before its deadline runs, also when it ends after it.", timed: true, run: caseExpiryNotEarly},
 }
 
 func casePoison(s *stage) {

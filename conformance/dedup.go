@@ -21,7 +21,7 @@ var dedupCases = []Case{
 	{Name: "dedup-queues", Rule: "Keys of different queues are independent.", Needs: deduplicator, run: caseDedupQueues},
 	{Name: "dedup-keys", Rule: "Different keys are different, however alike, and no key is none.", Needs: deduplicator, run: caseDedupKeys},
 	{Name: "dedup-concurrent", Rule: "Of many concurrent enqueues with one key, from many handles, exactly one is stored.", Needs: deduplicator, run: caseDedupConcurrent},
-	{Name: "dedup-window", Rule: "A key is free again after its window.", Needs: deduplicator, run: caseDedupWindow},
+	{Name: "dedup-window", Rule: "A key is free again after its window.", Needs: deduplicator, timed: true, run: caseDedupWindow},
 }
 
 // unique makes a message with a key.

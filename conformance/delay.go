@@ -12,13 +12,13 @@ import (
 var delayer = []string{"Delayer"}
 
 var delayCases = []Case{
-	{Name: "delay", Rule: "A delayed job is not handed out before its time and no more than a second after it.", Needs: delayer, run: caseDelay},
-	{Name: "delay-at", Rule: "A job that is held back until a time is not handed out before it; a time that has passed is no delay.", Needs: delayer, run: caseDelayAt},
-	{Name: "delay-mixed", Rule: "Jobs with different delays, and without, do not hold each other up.", Needs: delayer, run: caseDelayMixed},
+	{Name: "delay", Rule: "A delayed job is not handed out before its time and no more than a second after it.", Needs: delayer, timed: true, run: caseDelay},
+	{Name: "delay-at", Rule: "A job that is held back until a time is not handed out before it; a time that has passed is no delay.", Needs: delayer, timed: true, run: caseDelayAt},
+	{Name: "delay-mixed", Rule: "Jobs with different delays, and without, do not hold each other up.", Needs: delayer, timed: true, run: caseDelayMixed},
 	{Name: "delay-longest", Rule: "A delay of MaxDelay is taken; a longer or negative one is refused and nothing is sent.", Needs: delayer, run: caseDelayLongest},
-	{Name: "delay-unattended", Rule: "A delayed job becomes available although no handle was open when it fell due.", Needs: delayer, run: caseDelayUnattended},
-	{Name: "delay-many", Rule: "Hundreds of jobs with random delays each come in time, once.", Needs: delayer, run: caseDelayMany},
-	{Name: "delay-once", Rule: "The delay is over with the first delivery: a release or retry is not held back again.", Needs: delayer, run: caseDelayOnce},
+	{Name: "delay-unattended", Rule: "A delayed job becomes available although no handle was open when it fell due.", Needs: delayer, timed: true, run: caseDelayUnattended},
+	{Name: "delay-many", Rule: "Hundreds of jobs with random delays each come in time, once.", Needs: delayer, timed: true, run: caseDelayMany},
+	{Name: "delay-once", Rule: "The delay is over with the first delivery: a release or retry is not held back again.", Needs: delayer, timed: true, run: caseDelayOnce},
 }
 
 // delayed makes a message that is held back.

@@ -41,6 +41,9 @@
 // that. What must not be early is checked to the nanosecond, from before the
 // call that began it. What must not be late has the bound of its promise and
 // Harness.Slack on top, because the machine may be busy with something else.
+// It shall not be busy with the suite: the cases that judge time begin when those
+// that only need to be carried out are over, and those that keep a broker busy,
+// or disturb it, run one by one at the end.
 //
 // Randomness comes from one seed, which a failure prints and which BATCH_SEED
 // in the environment sets.

@@ -11,8 +11,8 @@ import (
 
 var drainCases = []Case{
 	{Name: "drain", Rule: "A worker that is stopped finishes what runs, gives back what it only held, and spends no attempt on it.", run: caseDrain},
-	{Name: "drain-deadline", Rule: "Past the drain's deadline running jobs are cancelled with ErrShutdown and given back at once without spending an attempt.", run: caseDrainDeadline},
-	{Name: "drain-ignored", Rule: "Past the second deadline jobs of handlers that ignore the cancellation are given back too, and Stop returns.", run: caseDrainIgnored},
+	{Name: "drain-deadline", Rule: "Past the drain's deadline running jobs are cancelled with ErrShutdown and given back at once without spending an attempt.", timed: true, run: caseDrainDeadline},
+	{Name: "drain-ignored", Rule: "Past the second deadline jobs of handlers that ignore the cancellation are given back too, and Stop returns.", timed: true, run: caseDrainIgnored},
 	{Name: "drain-idle", Rule: "A worker that waits for jobs stops promptly, and a job that comes then is not lost.", leases: true, run: caseDrainIdle},
 }
 

@@ -12,7 +12,7 @@ import (
 
 var enqueueCases = []Case{
 	{Name: "enqueue-before-worker", Rule: "A job that was confirmed before any worker ever ran, by a producer that is gone, runs.", run: caseEnqueueBeforeWorker},
-	{Name: "enqueue-wakes", Rule: "A Receive that waits gets a job that is enqueued meanwhile, at once.", run: caseEnqueueWakes},
+	{Name: "enqueue-wakes", Rule: "A Receive that waits gets a job that is enqueued meanwhile, at once.", timed: true, run: caseEnqueueWakes},
 	{Name: "enqueue-concurrent", Rule: "Of many concurrent enqueues through one handle all are confirmed, and all run once.", run: caseEnqueueConcurrent},
 	{Name: "enqueue-many", Rule: "One bad job among many is refused by itself; all others are stored and their results say so.", run: caseEnqueueMany},
 	{Name: "enqueue-batch", Rule: "One Enqueue takes exactly EnqueueBatch messages and stores each once.", heavy: true, run: caseEnqueueBatch},

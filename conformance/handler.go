@@ -16,7 +16,7 @@ var handlerCases = []Case{
 	{Name: "max-attempts", Rule: "A job that fails MaxAttempts times becomes a dead letter once, with its error, count, headers and body.", run: caseMaxAttempts},
 	{Name: "permanent", Rule: "A permanent error makes a dead letter at once, and others go on.", run: casePermanent},
 	{Name: "panic", Rule: "A panic is a failure that is retried, and the worker goes on.", run: casePanic},
-	{Name: "timeout", Rule: "A handler that runs past its timeout is cancelled with ErrTimeout, which is a failure.", run: caseTimeout},
+	{Name: "timeout", Rule: "A handler that runs past its timeout is cancelled with ErrTimeout, which is a failure.", timed: true, run: caseTimeout},
 	{Name: "stuck", Rule: "A handler that ignores its timeout is left behind: its slot runs other jobs, and its job fails.", run: caseStuck},
 }
 

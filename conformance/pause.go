@@ -13,7 +13,7 @@ var pauser = []string{"Pauser"}
 
 var pauseCases = []Case{
 	{Name: "pause", Rule: "When Pause has returned no job is handed out until Resume, to a Receive that waits or to a new one.", Needs: pauser, run: casePause},
-	{Name: "pause-resume-wakes", Rule: "Resume hands jobs to waiting Receive calls at once.", Needs: pauser, run: casePauseResumeWakes},
+	{Name: "pause-resume-wakes", Rule: "Resume hands jobs to waiting Receive calls at once.", Needs: pauser, timed: true, run: casePauseResumeWakes},
 	{Name: "pause-elsewhere", Rule: "Pause and Resume by one handle hold for consumers of all others, and for those opened later.", Needs: pauser, leases: true, run: casePauseElsewhere},
 	{Name: "pause-running", Rule: "What was handed out before a Pause is extended and settled as usual, and retries come after Resume.", Needs: pauser, leases: true, run: casePauseRunning},
 	{Name: "pause-again", Rule: "Pausing a paused queue and resuming one that is not are no-ops; Paused tells.", Needs: pauser, run: casePauseAgain},

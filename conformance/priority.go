@@ -16,11 +16,11 @@ var priorityCases = []Case{
 	{Name: "priority-late", Rule: "A job of a higher level that is enqueued late is the next to be handed out.", Needs: prioritizer, run: casePriorityLate},
 	{Name: "priority-prefetch", Rule: "A job of a higher level overtakes all that a worker has not prefetched yet.", Needs: prioritizer, run: casePriorityPrefetch},
 	{Name: "priority-batch", Rule: "One Receive of many returns jobs of a higher level first.", Needs: prioritizer, run: casePriorityBatch},
-	{Name: "priority-after-retry", Rule: "A job keeps its level across a retry.", Needs: prioritizer, run: casePriorityAfterRetry},
+	{Name: "priority-after-retry", Rule: "A job keeps its level across a retry.", Needs: prioritizer, timed: true, run: casePriorityAfterRetry},
 	{Name: "priority-after-release", Rule: "A job keeps its level across a release.", Needs: prioritizer, run: casePriorityAfterRelease},
 	{Name: "priority-after-redrive", Rule: "A job keeps its level across a redrive.", Needs: prioritizer, run: casePriorityAfterRedrive},
 	{Name: "priority-after-loss", Rule: "A job keeps its level when its holder vanishes.", Needs: prioritizer, leases: true, run: casePriorityAfterLoss},
-	{Name: "priority-after-delay", Rule: "A job keeps its level across a delay.", Needs: []string{"Prioritizer", "Delayer"}, run: casePriorityAfterDelay},
+	{Name: "priority-after-delay", Rule: "A job keeps its level across a delay.", Needs: []string{"Prioritizer", "Delayer"}, timed: true, run: casePriorityAfterDelay},
 }
 
 var levels = []batch.Level{batch.Trivial, batch.Low, batch.Normal, batch.High, batch.Critical}

@@ -12,9 +12,9 @@ import (
 
 var retryCases = []Case{
 	{Name: "attempts", Rule: "A handler that fails is called again as attempt 2, 3 and so on, with the text of the last error.", run: caseAttempts},
-	{Name: "retry-backoff", Rule: "A retry comes after what the retry policy says, not before.", run: caseRetryBackoff},
-	{Name: "retry-after", Rule: "RetryAfter overrules the retry policy's delay.", run: caseRetryAfter},
-	{Name: "snooze", Rule: "A snooze brings the job back after its time, not before, and spends no attempt.", run: caseSnooze},
+	{Name: "retry-backoff", Rule: "A retry comes after what the retry policy says, not before.", timed: true, run: caseRetryBackoff},
+	{Name: "retry-after", Rule: "RetryAfter overrules the retry policy's delay.", timed: true, run: caseRetryAfter},
+	{Name: "snooze", Rule: "A snooze brings the job back after its time, not before, and spends no attempt.", timed: true, run: caseSnooze},
 	{Name: "keeps-on-retry", Rule: "A retry changes nothing of the message.", run: func(s *stage) { s.keeps(keepRetry) }},
 	{Name: "keeps-on-release", Rule: "A release changes nothing of the message.", run: func(s *stage) { s.keeps(keepRelease) }},
 	{Name: "keeps-on-loss", Rule: "A lost holder changes nothing of the message.", leases: true, run: func(s *stage) { s.keeps(keepLoss) }},

@@ -35,6 +35,7 @@ func Run(t *testing.T, h Harness) {
 			}
 		})
 	}
+	close(r.counted)
 	t.Run("capabilities", func(t *testing.T) {
 		for _, err := range partly(r.subject) {
 			t.Error(err)
@@ -52,10 +53,11 @@ type run struct {
 	capabilities []string
 	began        time.Time
 	slots        chan struct{}
-	// others counts the cases that must be over before those that disturb all
-	// others begin.
-	others sync.WaitGroup
-	// quiet is held by the one of those that is under way.
+	// counted is closed when under has all cases that the command line chose.
+	counted chan struct{}
+	// under counts the cases of each phase that are to be over before the next.
+	under [phases]sync.WaitGroup
+	// quiet is held by the case of the phase alone that is under way.
 	quiet sync.Mutex
 
 	mu    sync.Mutex // guards following
@@ -76,7 +78,8 @@ func begin(t *testing.T, h Harness) *run {
 	}
 	r := &run{
 		subject: reflect.TypeOf(d), info: d.Info(), capabilities: batch.Capabilities(d), began: time.Now(),
-		ran: make(map[string]int), took: make(map[string]time.Duration),
+		counted: make(chan struct{}),
+		ran:     make(map[string]int), took: make(map[string]time.Duration),
 	}
 	if err := d.Close(t.Context()); err != nil {
 		t.Fatalf("conformance: close the first handle: %v", err)
@@ -92,17 +95,18 @@ func begin(t *testing.T, h Harness) *run {
 func (r *run) launch(t *testing.T, c Case) <-chan error {
 	result := make(chan error, 1)
 	ctx := t.Context()
-	alone := c.alone()
-	if !alone {
-		r.others.Add(1)
-	}
+	now := c.phase()
+	r.under[now].Add(1)
 	go func() {
-		if alone {
-			r.others.Wait()
+		defer r.under[now].Done()
+		<-r.counted
+		for before := range now {
+			r.under[before].Wait()
+		}
+		if now == alone {
 			r.quiet.Lock()
 			defer r.quiet.Unlock()
 		} else {
-			defer r.others.Done()
 			r.slots <- struct{}{}
 			defer func() { <-r.slots }()
 		}

@@ -10,12 +10,12 @@ import (
 
 var settleCases = []Case{
 	{Name: "done-removes", Rule: "A job that was settled as done is gone: neither waiting nor dead.", leases: true, run: caseDoneRemoves},
-	{Name: "release", Rule: "A released job is available again at once, its failures as they were.", run: caseRelease},
-	{Name: "retry-delay", Rule: "A retry is not handed out before its delay and no more than a second after it.", run: caseRetryDelay},
-	{Name: "retry-at-once", Rule: "A retry without delay is available again at once.", run: caseRetryAtOnce},
-	{Name: "retry-mixed", Rule: "Retries with different delays do not hold each other up.", run: caseRetryMixed},
+	{Name: "release", Rule: "A released job is available again at once, its failures as they were.", timed: true, run: caseRelease},
+	{Name: "retry-delay", Rule: "A retry is not handed out before its delay and no more than a second after it.", timed: true, run: caseRetryDelay},
+	{Name: "retry-at-once", Rule: "A retry without delay is available again at once.", timed: true, run: caseRetryAtOnce},
+	{Name: "retry-mixed", Rule: "Retries with different delays do not hold each other up.", timed: true, run: caseRetryMixed},
 	{Name: "retry-longest", Rule: "A retry of MaxRetryDelay is taken and held back.", run: caseRetryLongest},
-	{Name: "retry-unattended", Rule: "A retry becomes available although no handle was open when it fell due.", run: caseRetryUnattended},
+	{Name: "retry-unattended", Rule: "A retry becomes available although no handle was open when it fell due.", timed: true, run: caseRetryUnattended},
 	{Name: "settle-mixed", Rule: "One Settle may end deliveries in every way, each as it says.", run: caseSettleMixed},
 	{Name: "settle-batch", Rule: "One Settle takes SettleBatch settlements.", heavy: true, leases: true, run: caseSettleBatch},
 	{Name: "settle-twice", Rule: "A second settlement of a delivery is ErrLeaseLost and changes nothing.", run: caseSettleTwice},

@@ -23,11 +23,18 @@ fi
 # use brokers always run, and the others may come from its cache.
 BATCH_TEST_REPORT="$(mktemp)"
 export BATCH_TEST_REPORT
-trap 'rm -f "$BATCH_TEST_REPORT"' EXIT
+log="$(mktemp)"
+trap 'rm -f "$BATCH_TEST_REPORT" "$log"' EXIT
 
 status=0
-go test -race "$@" </dev/null || status=$?
+go test -race "$@" </dev/null 2>&1 | tee "$log" || status=$?
 
+if ((status != 0)); then
+	# Again at the end, where somebody looks first, and where a log that is cut keeps it: each test that
+	# failed with the beginning of what it said.
+	echo "what failed:"
+	awk '/^ *--- FAIL:|^panic:|^FAIL.*\[/ { left = 8 } left-- > 0' "$log" | cut -c -300 | tail -n 100
+fi
 echo "brokers exercised:"
 if [[ -s "$BATCH_TEST_REPORT" ]]; then
 	LC_ALL=C sort -u "$BATCH_TEST_REPORT" | sed 's/^/  /'

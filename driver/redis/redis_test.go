@@ -10,12 +10,17 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/brokers"
 )
 
-func TestMain(m *testing.M) { brokers.Main(m) }
+func TestMain(m *testing.M) {
+	// What go-redis says of sentinels and lost connections would bury what a test says.
+	goredis.SetLogger(&logging.VoidLogger{})
+	brokers.Main(m)
+}
 
 // bound is how long a test waits for what should come at once.
 const bound = 10 * time.Second
