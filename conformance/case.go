@@ -20,10 +20,10 @@ type Case struct {
 	Name string
 	// Rule is what the case checks, in one sentence.
 	Rule string
-	// Needs is the capability that a driver must have for the case to run, such
-	// as "Prioritizer", or the field of Harness that must be set, such as
-	// "Harness.Restart", or empty.
-	Needs string
+	// Needs are the capabilities that a driver must have for the case to run,
+	// such as "Prioritizer", and the fields of Harness that must be set, such as
+	// "Harness.Restart".
+	Needs []string
 
 	run func(*stage)
 }
@@ -32,7 +32,9 @@ type Case struct {
 var parts = [][]Case{
 	infoCases, roundTripCases, enqueueCases, queueCases, coverCases,
 	settleCases, leaseCases, retryCases, handlerCases, decideCases, drainCases,
-	deadLetterCases,
+	deadLetterCases, closeCases, contextCases, idempotencyCases,
+	priorityCases, delayCases, dedupCases, groupCases, atomicCases, inspectCases, pauseCases,
+	faultCases,
 }
 
 // Cases lists all cases, in the order in which they run.
@@ -49,26 +51,20 @@ const (
 
 // alone tells that the case disturbs all others.
 func (c *Case) alone() bool {
-	return c.Needs == needsRestart || c.Needs == needsFreeze || c.Needs == needsCut
+	return slices.ContainsFunc(c.Needs, func(need string) bool {
+		return need == needsRestart || need == needsFreeze || need == needsCut
+	})
 }
 
 // suits tells whether the case can run on a driver with these capabilities.
 func (c *Case) suits(h *Harness, capabilities []string) bool {
-	switch c.Needs {
-	case "":
-		return true
-	case needsURL:
-		return h.URL != ""
-	case needsForeign:
-		return h.Foreign != nil
-	case needsRestart:
-		return h.Restart != nil
-	case needsFreeze:
-		return h.Freeze != nil
-	case needsCut:
-		return h.Cut != nil
+	given := map[string]bool{
+		needsURL: h.URL != "", needsForeign: h.Foreign != nil,
+		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
 	}
-	return slices.Contains(capabilities, c.Needs)
+	return !slices.ContainsFunc(c.Needs, func(need string) bool {
+		return !given[need] && !slices.Contains(capabilities, need)
+	})
 }
 
 // ErrNotApplicable: the driver does not have what the case needs.
@@ -91,17 +87,19 @@ func (c Case) Run(ctx context.Context, h Harness) error {
 		return fmt.Errorf("conformance: close the driver: %w", err)
 	}
 	if !c.suits(&h, capabilities) {
-		return fmt.Errorf("%w: %s needs %s", ErrNotApplicable, c.Name, c.Needs)
+		return fmt.Errorf("%w: %s needs %s", ErrNotApplicable, c.Name, strings.Join(c.Needs, ", "))
 	}
 	if h, err = h.withDefaults(info.Limits); err != nil {
 		return err
 	}
-	return c.play(ctx, &h, info)
+	_, err = c.play(ctx, &h, info)
+	return err
 }
 
-// play runs the case on a stage of its own. A case that does not come back, not
-// even when its context ends, is left behind.
-func (c Case) play(ctx context.Context, h *Harness, info driver.Info) error {
+// play runs the case on a stage of its own. A case that does not come back,
+// not even when its context ends, is left behind. The notes say what it could
+// not check.
+func (c Case) play(ctx context.Context, h *Harness, info driver.Info) (notes []string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.Timeout, fmt.Errorf("the case took longer than %s", h.Timeout))
 	defer cancel()
 	s := newStage(ctx, h, info, c)
@@ -130,7 +128,7 @@ func (c Case) play(ctx context.Context, h *Harness, info driver.Info) error {
 	case <-time.After(2 * cleanupTime):
 		s.problem("stopping workers, deleting queues and closing handles hangs:\n%s", stacks())
 	}
-	return s.violation()
+	return s.outcome()
 }
 
 // grace is how long a case has to come back when its context has ended: each of

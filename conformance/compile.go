@@ -54,7 +54,7 @@ func (r *run) refusals(t *testing.T) {
 			t.Parallel()
 			o := result()
 			if o.err != nil {
-				t.Fatal(o.err)
+				t.Fatal("nothing could be compiled, see compiles-portable")
 			}
 			if err := refused(c, o.output[c.name]); err != nil {
 				t.Errorf("%s does not have %s, so that using it must not compile: %v", r.subject, c.name, err)
@@ -87,7 +87,7 @@ const control = "portable"
 // compiled as packages of the module that the test is in, without being written
 // there, and are not linked.
 func compile(ctx context.Context, directory string, subject reflect.Type, missing []set) (map[string]string, error) {
-	typ, err := spell(subject)
+	path, typ, err := spell(subject)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func compile(ctx context.Context, directory string, subject reflect.Type, missin
 	for _, c := range append([]set{{name: control}}, missing...) {
 		name := packageName(c.name)
 		file := filepath.Join(directory, name+".go")
-		if err := os.WriteFile(file, []byte(program(subject.PkgPath(), typ, c)), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(program(path, typ, c)), 0o600); err != nil {
 			return nil, err
 		}
 		overlay.Replace[filepath.Join(home, name, "use.go")] = file
@@ -147,14 +147,15 @@ const packagePrefix = "conformance_use_"
 
 func packageName(set string) string { return packagePrefix + set }
 
-// spell is the type as another package writes it, which imports its package as
-// subject.
-func spell(t reflect.Type) (string, error) {
+// spell is the path of the type's package, and the type as another package writes
+// it that imports this as subject.
+func spell(t reflect.Type) (path, typ string, err error) {
 	star := ""
 	if t.Kind() == reflect.Pointer {
 		star, t = "*", t.Elem()
 	}
-	name, path := t.Name(), t.PkgPath()
+	name := t.Name()
+	path = t.PkgPath()
 	why := ""
 	switch {
 	case name == "" || path == "":
@@ -169,9 +170,9 @@ func spell(t reflect.Type) (string, error) {
 		why = "it is generic"
 	}
 	if why != "" {
-		return "", fmt.Errorf("that %s lacks capabilities cannot be checked, because no other package can name it: %s; move the driver to a package of its own, with an exported type", t, why)
+		return "", "", fmt.Errorf("that %s lacks capabilities cannot be checked, because no other package can name it: %s; move the driver to a package of its own, with an exported type", t, why)
 	}
-	return star + "subject." + name, nil
+	return path, star + "subject." + name, nil
 }
 
 // program is the source that uses a capability on the type; without one it uses

@@ -106,7 +106,7 @@ func caseDrainIdle(s *stage) {
 	go func() { stopped <- w.Stop(s.ctx) }()
 	enqueue(s, q, 1)
 	s.check(<-stopped, "stop an idle worker")
-	s.check(Within("the end of Stop", begin, s.history.Now(), 0, patience/3), "measure")
+	s.check(Within("the end of Stop", begin, s.history.Now(), 0, s.patience()/3), "measure")
 	s.work(s.open(), nothing)
 	s.waitBy(s.lease()+s.overdue(), "the job that came while the worker stopped", func() bool { return s.history.Count(Done) >= 2 })
 	events := s.history.Events()

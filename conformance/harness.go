@@ -30,7 +30,8 @@ type Harness struct {
 	Lease time.Duration
 
 	// Slack is by how much more than promised something may be late before it is
-	// a violation. Defaults to a second. It never excuses what is early.
+	// a violation. Defaults to a second. It never excuses what is early. What has
+	// no bound but should come at once is waited for fifteen times as long.
 	Slack time.Duration
 
 	// Timeout bounds one case. Defaults to a minute and ten leases.

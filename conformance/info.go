@@ -14,7 +14,7 @@ import (
 var infoCases = []Case{
 	{Name: "info", Rule: "Info names the driver, the broker and its version, and answers the same after Close.", run: caseInfo},
 	{Name: "limits", Rule: "Every limit is set, and those that depend on each other fit together.", run: caseLimits},
-	{Name: "open-url", Rule: "The driver's URL opens the same type; an unknown parameter is refused by name, and a password in the URL is not repeated.", Needs: needsURL, run: caseOpenURL},
+	{Name: "open-url", Rule: "The driver's URL opens the same type; an unknown parameter is refused by name, and a password in the URL is not repeated.", Needs: []string{needsURL}, run: caseOpenURL},
 }
 
 func caseInfo(s *stage) {
@@ -93,7 +93,7 @@ func caseOpenURL(s *stage) {
 	query := u.Query()
 	query.Set("conformance_unknown", "1")
 	u.RawQuery = query.Encode()
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	ctx, cancel := context.WithTimeout(s.ctx, s.patience())
 	defer cancel()
 	d, err = batch.Open[driver.Driver](ctx, u.String())
 	if err == nil {

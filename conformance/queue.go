@@ -21,7 +21,7 @@ var queueCases = []Case{
 	{Name: "enqueue-after-delete", Rule: "An enqueue on a queue that was deleted by others fails or is kept; it is never confirmed and lost.", run: caseEnqueueAfterDelete},
 	{Name: "worker-after-delete", Rule: "A worker goes on when its queue was deleted and declared again.", run: caseWorkerAfterDelete},
 	{Name: "depth", Rule: "Depth counts waiting, scheduled, running and dead jobs, or says Unknown.", run: caseDepth},
-	{Name: "foreign-entry", Rule: "An entry that is no job becomes a dead letter with its body or is dropped, and does not block those behind it.", Needs: needsForeign, run: caseForeignEntry},
+	{Name: "foreign-entry", Rule: "An entry that is no job becomes a dead letter with its body or is dropped, and does not block those behind it.", Needs: []string{needsForeign}, run: caseForeignEntry},
 }
 
 func caseDeclareAgain(s *stage) {

@@ -237,7 +237,7 @@ func caseBodyTooLargeDriver(s *stage) {
 	d := s.declared()
 	large := message("large")
 	large.Body = make([]byte, s.info.Limits.MaxBody+1)
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	ctx, cancel := context.WithTimeout(s.ctx, s.patience())
 	defer cancel()
 	results := d.Enqueue(ctx, s.queue, []*driver.Message{large})
 	var err error

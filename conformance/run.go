@@ -58,9 +58,10 @@ type run struct {
 	// quiet is held by the one of those that is under way.
 	quiet sync.Mutex
 
-	mu   sync.Mutex // guards following
-	ran  map[string]int
-	took map[string]time.Duration
+	mu    sync.Mutex // guards following
+	ran   map[string]int
+	took  map[string]time.Duration
+	notes []string
 }
 
 // begin opens a handle to see what is to be tested.
@@ -106,14 +107,28 @@ func (r *run) launch(t *testing.T, c Case) <-chan error {
 			defer func() { <-r.slots }()
 		}
 		start := time.Now()
-		err := c.play(ctx, &r.harness, r.info)
+		notes, err := c.play(ctx, &r.harness, r.info)
 		r.mu.Lock()
-		r.ran[c.Needs]++
+		r.notes = append(r.notes, notes...)
+		r.count(c)
 		r.took[c.Name] = time.Since(start)
 		r.mu.Unlock()
 		result <- err
 	}()
 	return result
+}
+
+// every is where cases without needs are counted.
+const every = "every driver"
+
+// count notes that a case ran. r.mu must be held.
+func (r *run) count(c Case) {
+	if len(c.Needs) == 0 {
+		r.ran[every]++
+	}
+	for _, need := range c.Needs {
+		r.ran[need]++
+	}
 }
 
 // set is a capability as the driver's type may have it.
@@ -184,13 +199,13 @@ func (r *run) summarize(t *testing.T) {
 		fmt.Fprintf(&b, " (%s)", r.harness.Broker)
 	}
 	fmt.Fprintf(&b, ", %.1f s\n", time.Since(r.began).Seconds())
-	fmt.Fprintf(&b, "  %-18s %d cases\n", "every driver", r.ran[""])
+	fmt.Fprintf(&b, "  %-18s %d cases\n", every, r.ran[every])
 	for _, c := range sets {
 		switch declared := slices.Contains(r.capabilities, c.name); {
 		case declared:
 			fmt.Fprintf(&b, "  %-18s %d cases\n", c.name, r.ran[c.name])
 		default:
-			fmt.Fprintf(&b, "  %-18s not declared: does not compile\n", c.name)
+			fmt.Fprintf(&b, "  %-18s not declared: must not compile\n", c.name)
 		}
 	}
 	for _, need := range []string{needsURL, needsForeign, needsRestart, needsFreeze, needsCut} {
@@ -199,6 +214,9 @@ func (r *run) summarize(t *testing.T) {
 		} else {
 			fmt.Fprintf(&b, "  %-18s not given: NOT TESTED\n", need)
 		}
+	}
+	for _, note := range r.notes {
+		fmt.Fprintf(&b, "  NOT TESTED: %s\n", note)
 	}
 	b.WriteString("  slowest:")
 	for _, name := range r.slowest(5) {

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -13,13 +14,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestMemory(t *testing.T) {
-	b, err := memory.NewBroker(memory.Options{})
+// broker makes a memory broker with a window that a case can wait for.
+func broker(t testing.TB) *memory.Broker {
+	b, err := memory.NewBroker(memory.Options{DedupWindow: 3 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+func TestMemory(t *testing.T) {
+	b := broker(t)
 	conformance.Run(t, conformance.Harness{
-		Open: func(context.Context) (driver.Driver, error) { return b.Open() },
-		URL:  "memory://",
+		Open:    func(context.Context) (driver.Driver, error) { return b.Open() },
+		URL:     "memory://",
+		Restart: func(context.Context) error { b.Crash(); return nil },
+	})
+}
+
+func TestPortable(t *testing.T) {
+	b := broker(t)
+	conformance.Run(t, conformance.Harness{
+		Open: func(context.Context) (driver.Driver, error) { return b.OpenPortable() },
 	})
 }

@@ -17,13 +17,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-const (
-	// patience is how long a case waits for something that should come at once.
-	// It only passes when something is wrong, so it may be long.
-	patience = 15 * time.Second
-	// cleanupTime bounds what is done after a case.
-	cleanupTime = 20 * time.Second
-)
+// cleanupTime bounds what is done after a case.
+const cleanupTime = 20 * time.Second
 
 // stage is what one case runs on: its queues, handles, workers and history. The
 // methods that end the case must be called from its goroutine only.
@@ -39,6 +34,7 @@ type stage struct {
 
 	mu       sync.Mutex // guards following
 	problems []string
+	notes    []string
 	queues   []string
 	handles  []driver.Driver
 	endings  []func(context.Context) error
@@ -80,6 +76,13 @@ func (s *stage) problem(format string, args ...any) {
 	if len(s.problems) < 10 {
 		s.problems = append(s.problems, fmt.Sprintf(format, args...))
 	}
+}
+
+// untested records for the summary that the case could not check all of its rule.
+func (s *stage) untested(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes = append(s.notes, s.subject.Name+": "+fmt.Sprintf(format, args...))
 }
 
 // failf records what was wrong and ends the case.
@@ -124,14 +127,14 @@ func (s *stage) caught() {
 	}
 }
 
-// violation is what was wrong, or nil.
-func (s *stage) violation() error {
+// outcome is what could not be checked, and what was wrong, or nil.
+func (s *stage) outcome() (notes []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.problems) == 0 {
-		return nil
+		return s.notes, nil
 	}
-	return &Violation{
+	return s.notes, &Violation{
 		Case: s.subject.Name, Rule: s.subject.Rule, Problems: s.problems, Seed: s.seed,
 		Broker: strings.TrimSpace(s.info.Broker + " " + s.info.Version), History: s.history.Tail(40),
 	}
@@ -202,7 +205,7 @@ func (s *stage) soon() (context.Context, context.CancelFunc) { return s.by(0) }
 
 // by is soon for what should come after d.
 func (s *stage) by(d time.Duration) (context.Context, context.CancelFunc) {
-	d += patience
+	d += s.patience()
 	return context.WithTimeoutCause(s.ctx, d, fmt.Errorf("not within %s", d))
 }
 
@@ -258,6 +261,10 @@ func (s *stage) pass(d time.Duration) {
 // lateness is how late something may be that is promised at a time: the promise
 // says a second on an idle broker.
 func (s *stage) lateness() time.Duration { return time.Second + s.harness.Slack }
+
+// patience is how long a case waits for something that should come at once. It
+// only passes when something is wrong, so it may be long.
+func (s *stage) patience() time.Duration { return 15 * s.harness.Slack }
 
 // lease is how long deliveries are held; zero where that is the connection.
 func (s *stage) lease() time.Duration { return s.harness.Lease }

@@ -22,10 +22,15 @@ func TestLineAgainstSlice(t *testing.T) {
 			return 1
 		}
 		spread := []int{1, 10, 100_000}[round%3]
-		grow := 0.6
-		for place := range uint64(3000) {
-			if place == 1500 {
-				grow = 0.35
+		// Grow, stay as long for a while, so that chunks are full and changing,
+		// and shrink.
+		grow := 0.8
+		for place := range uint64(6000) {
+			switch place {
+			case 1500:
+				grow = 0.5
+			case 4500:
+				grow = 0.3
 			}
 			switch {
 			case r.Float64() < grow || len(model) == 0:
@@ -33,7 +38,7 @@ func TestLineAgainstSlice(t *testing.T) {
 				l.push(j)
 				i, _ := slices.BinarySearchFunc(model, j, compare)
 				model = slices.Insert(model, i, j)
-			case r.IntN(2) == 0:
+			case r.IntN(8) == 0:
 				if got := l.pop(); got != model[0] {
 					t.Fatalf("seed %d: popped %v, want %v", seed, got, model[0])
 				}
