@@ -24,7 +24,7 @@ type consumer struct {
 	// done is closed when Close begins.
 	done chan struct{}
 	// mending counts what goes on in the background: entries that are stored
-	// anew. Add only while not closed.
+	// anew, and Receive calls. Add only while not closed.
 	mending sync.WaitGroup
 	// generation counts what may have made the server forget the deliveries of
 	// before: the queue was deleted, as far as that was seen.
@@ -34,8 +34,6 @@ type consumer struct {
 	closed bool
 	ended  chan struct{} // closed when Close has ended; nil before it began
 	lanes  []*lane
-	// stash holds what came for pulls that nobody waits for.
-	stash []arrival
 }
 
 // lane is an inbox for one pull at a time. Jobs come under the subject that they
@@ -50,6 +48,7 @@ type lane struct {
 
 	busy bool // a Receive uses it
 	pull *pull
+	rest []*natsgo.Msg // what came when the consumer was closed
 }
 
 // pull is one request for jobs, and what came for it.
@@ -63,12 +62,6 @@ type pull struct {
 	got  []*natsgo.Msg
 	over bool
 	end  error
-}
-
-// arrival is a message with the time before which it was not delivered.
-type arrival struct {
-	msg   *natsgo.Msg
-	since time.Time
 }
 
 // pullRequest asks for what there is, at most batch, and waits for the first if
@@ -126,6 +119,8 @@ var (
 	errCrowded = errors.New("other pulls wait for all the jobs there are")
 )
 
+func isNoError(err error) bool { return errors.Is(err, errEmpty) || errors.Is(err, errCrowded) }
+
 // Receive pulls what there is, or waits for the first.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	const op = "receive"
@@ -139,17 +134,23 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 			return nil, err
 		}
 		deliveries, err := c.receive(ctx, max, wait)
-		c.d.leave()
+		if err != nil && !isNoError(err) {
+			err = c.d.missing(ctx, c.n, err)
+		}
+		if errors.Is(err, errNoQueue) {
+			c.generation.Add(1)
+		}
+		c.leave()
 		switch {
 		case len(deliveries) > 0:
 			return deliveries, nil
 		case errors.Is(err, errCrowded):
 			// A pull that takes its turn behind the others, for one job.
 			wait = true
-		case err == nil || errors.Is(err, errEmpty):
+		case err == nil || isNoError(err):
 			wait = false
 		default:
-			return nil, fail(op, c.n.queue, c.d.missing(ctx, c.n, err))
+			return nil, fail(op, c.n.queue, err)
 		}
 	}
 }
@@ -159,20 +160,23 @@ func (c *consumer) enter(ctx context.Context, op string) error {
 	if err := c.d.enter(ctx, op, c.n.queue); err != nil {
 		return err
 	}
-	select {
-	case <-c.done:
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
 		c.d.leave()
 		return closed(op, c.n.queue)
-	default:
-		return nil
 	}
+	c.mending.Add(1)
+	return nil
+}
+
+func (c *consumer) leave() {
+	c.mending.Done()
+	c.d.leave()
 }
 
 // receive is one pull. It returns none and errEmpty when its time is over.
 func (c *consumer) receive(ctx context.Context, max int, wait bool) ([]*driver.Delivery, error) {
-	if kept := c.takeStash(max); len(kept) > 0 {
-		return c.unstash(ctx, kept)
-	}
 	l, err := c.takeLane()
 	if err != nil {
 		return nil, err
@@ -190,9 +194,6 @@ func (c *consumer) receive(ctx context.Context, max int, wait bool) ([]*driver.D
 	case <-p.done:
 	case <-late.C:
 		why = errEmpty
-		c.mu.Lock()
-		c.finish(l, errEmpty)
-		c.mu.Unlock()
 	case <-c.done:
 		why = closed("receive", c.n.queue)
 	case <-ctx.Done():
@@ -201,33 +202,23 @@ func (c *consumer) receive(ctx context.Context, max int, wait bool) ([]*driver.D
 	c.mu.Lock()
 	l.busy = false
 	if !p.over {
-		// The pull goes on, and is the next Receive's. What comes meanwhile is
-		// stashed.
-		for _, m := range p.got {
-			c.stash = append(c.stash, arrival{m, p.sent})
-		}
+		// The pull goes on; the next Receive takes it over.
+		c.mend(p.got)
 		p.batch -= len(p.got)
 		p.got = nil
 		c.mu.Unlock()
 		return nil, why
 	}
-	got, end := p.got, p.end
-	p.got = nil
-	if len(got) > max { // taken over from a call that asked for more
-		for _, m := range got[max:] {
-			c.stash = append(c.stash, arrival{m, p.sent})
-		}
+	got := p.got
+	if len(got) > max { // it was taken over from a call that asked for more
+		c.mend(got[max:])
 		got = got[:max]
 	}
 	c.mu.Unlock()
 	if len(got) == 0 {
-		return nil, end
+		return nil, p.end
 	}
-	arrivals := make([]arrival, len(got))
-	for i, m := range got {
-		arrivals[i] = arrival{m, p.sent}
-	}
-	return c.open(ctx, arrivals)
+	return c.open(ctx, got, p.sent), nil
 }
 
 // takeLane takes an inbox that no Receive uses, one with a pull under way if
@@ -235,9 +226,6 @@ func (c *consumer) receive(ctx context.Context, max int, wait bool) ([]*driver.D
 func (c *consumer) takeLane() (*lane, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return nil, closed("receive", c.n.queue)
-	}
 	var free *lane
 	for _, l := range c.lanes {
 		if l.busy {
@@ -312,33 +300,34 @@ func (c *consumer) finish(l *lane, end error) {
 // arrive takes what comes to the inbox: jobs, and the ends of pulls.
 func (l *lane) arrive(m *natsgo.Msg) {
 	c := l.c
-	if !strings.HasPrefix(m.Reply, "$JS.ACK.") {
-		if end := pullEnd(m); end != nil {
-			c.mu.Lock()
-			c.finish(l, end)
-			c.mu.Unlock()
-		}
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !strings.HasPrefix(m.Reply, "$JS.ACK.") {
+		if end := pullEnd(m); end != nil {
+			c.finish(l, end)
+		}
+		return
+	}
 	p := l.pull
 	switch {
+	case c.closed && !l.busy:
+		l.rest = append(l.rest, m)
 	case p == nil:
-		// For a pull that was taken for lost: since when it is held is not known.
-		c.stash = append(c.stash, arrival{m, time.Time{}})
-		return
+		// For a pull that was taken for lost.
+		c.mend([]*natsgo.Msg{m})
 	case l.busy:
-		if p.got = append(p.got, m); len(p.got) < p.batch {
-			return
+		if p.got = append(p.got, m); len(p.got) == p.batch {
+			c.finish(l, nil)
 		}
 	default:
-		c.stash = append(c.stash, arrival{m, p.sent})
-		if p.batch--; p.batch > 0 {
-			return
+		// Nobody waits for it: it is not kept here until somebody asks again, but
+		// given back. The pull itself cannot be taken back. If its inbox went away,
+		// the server would drop it, with what it is about to deliver to it.
+		c.mend([]*natsgo.Msg{m})
+		if p.batch--; p.batch == 0 {
+			c.finish(l, nil)
 		}
 	}
-	c.finish(l, nil)
 }
 
 // pullEnd says why a pull ended, or nil if it has not.
@@ -385,27 +374,25 @@ func (c *consumer) Close(ctx context.Context) error {
 		return nil
 	}
 	c.closed, c.ended = true, make(chan struct{})
-	lanes := c.lanes
 	c.mu.Unlock()
 	close(c.done)
 	defer close(c.ended)
 
-	for _, l := range lanes {
-		l.drain(ctx)
-	}
-	c.lost(errCut)
-	c.mu.Lock()
-	rest := c.stash
-	c.stash = nil
-	c.mu.Unlock()
-	var err error
-	if len(rest) > 0 {
-		if err = c.d.enter(ctx, "close", c.n.queue); err == nil {
-			c.giveBack(ctx, rest)
-			c.d.leave()
+	// The calls under way end now, and what is mended soon.
+	mended := make(chan struct{})
+	go func() {
+		c.mending.Wait()
+		close(mended)
+	}()
+	select {
+	case <-mended:
+		c.leaveLanes(ctx)
+	case <-ctx.Done():
+		c.lost(errCut)
+		for _, l := range c.lanes {
+			_ = l.sub.Unsubscribe()
 		}
 	}
-	c.mending.Wait()
 	c.d.link.removePuller(c)
 	c.d.mu.Lock()
 	delete(c.d.consumers, c)
@@ -413,12 +400,38 @@ func (c *consumer) Close(ctx context.Context) error {
 	return nil
 }
 
-// drain ends the inbox. From here on the server delivers nothing more, and what
-// it delivered before it learned that comes to arrive.
+// leaveLanes ends the inboxes, and gives back what was on its way to them.
+func (c *consumer) leaveLanes(ctx context.Context) {
+	var drained sync.WaitGroup
+	for _, l := range c.lanes {
+		drained.Go(func() { l.drain(ctx) })
+	}
+	drained.Wait()
+	c.lost(errCut)
+	c.mu.Lock()
+	var rest []*natsgo.Msg
+	for _, l := range c.lanes {
+		rest = append(rest, l.rest...)
+	}
+	c.mu.Unlock()
+	if len(rest) > 0 && c.d.enter(ctx, "close", c.n.queue) == nil {
+		c.replace(ctx, rest)
+		c.d.leave()
+	}
+}
+
+// drain ends the inbox: what the server sent before it learned that arrives.
 func (l *lane) drain(ctx context.Context) {
+	l.c.mu.Lock()
+	waiting := l.pull != nil
+	l.c.mu.Unlock()
+	if !waiting || !l.c.d.nc.IsConnected() {
+		_ = l.sub.Unsubscribe()
+		return
+	}
 	drained := make(chan struct{})
 	l.sub.SetClosedHandler(func(string) { close(drained) })
-	if err := l.sub.Drain(); err != nil || !l.c.d.nc.IsConnected() {
+	if err := l.sub.Drain(); err != nil {
 		_ = l.sub.Unsubscribe()
 		return
 	}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
+
 	"github.com/batch-go/batch/driver"
 )
 
@@ -72,9 +74,10 @@ func ackReply(subject string) (delivered int64, seq uint64, ok bool) {
 
 // open makes deliveries of what arrived. What is no job, or was handed out
 // before, is dealt with in the background.
-func (c *consumer) open(ctx context.Context, arrivals []arrival) ([]*driver.Delivery, error) {
-	deliveries := make([]*driver.Delivery, 0, len(arrivals))
-	var bad []arrival
+func (c *consumer) open(ctx context.Context, messages []*natsgo.Msg, since time.Time) []*driver.Delivery {
+	deliveries := make([]*driver.Delivery, 0, len(messages))
+	var bad []*natsgo.Msg
+	until := since.Add(min(c.lease, ackWait))
 	losses := c.d.link.losses.Load()
 	generation := c.generation.Load()
 	type held struct {
@@ -82,19 +85,18 @@ func (c *consumer) open(ctx context.Context, arrivals []arrival) ([]*driver.Deli
 		receipt  receipt
 	}
 	// One array for all: they live and die together, more or less.
-	slab := make([]held, len(arrivals))
-	for i, a := range arrivals {
-		delivered, seq, ok := ackReply(a.msg.Reply)
+	slab := make([]held, len(messages))
+	for i, m := range messages {
+		delivered, seq, ok := ackReply(m.Reply)
 		var j job
-		if !ok || delivered > 1 || !j.read(a.msg.Header, a.msg.Data) {
-			bad = append(bad, a)
+		if !ok || delivered > 1 || !j.read(m.Header, m.Data) {
+			bad = append(bad, m)
 			continue
 		}
 		h := &slab[i]
-		h.receipt.n, h.receipt.seq, h.receipt.reply = c.n, seq, a.msg.Reply
+		h.receipt.n, h.receipt.seq, h.receipt.reply = c.n, seq, m.Reply
 		h.receipt.deliveries, h.receipt.lost = j.deliveries+1, j.lost
 		h.receipt.generation, h.receipt.losses = generation, losses
-		until := a.since.Add(min(c.lease, ackWait))
 		h.receipt.until.Store(&until)
 		h.delivery = driver.Delivery{
 			Message: j.Message, Failures: j.failures, LastError: j.lastError,
@@ -103,7 +105,9 @@ func (c *consumer) open(ctx context.Context, arrivals []arrival) ([]*driver.Deli
 		deliveries = append(deliveries, &h.delivery)
 	}
 	if len(bad) > 0 {
+		c.mu.Lock()
 		c.mend(bad)
+		c.mu.Unlock()
 	}
 	if c.lease != ackWait && len(deliveries) > 0 {
 		// The server gave them the length that all have.
@@ -120,7 +124,7 @@ func (c *consumer) open(ctx context.Context, arrivals []arrival) ([]*driver.Deli
 			deliveries = kept
 		}
 	}
-	return deliveries, nil
+	return deliveries
 }
 
 // mendTime bounds the storing anew. What is not done by then the server hands
@@ -128,59 +132,45 @@ func (c *consumer) open(ctx context.Context, arrivals []arrival) ([]*driver.Deli
 const mendTime = 10 * time.Second
 
 // mend deals with entries that are not handed on, in the background: those that
-// came with them are not to wait.
-func (c *consumer) mend(bad []arrival) {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
+// came with them are not to wait. c.mu must be held, and if the consumer is
+// closed, a call be under way.
+func (c *consumer) mend(bad []*natsgo.Msg) {
+	if len(bad) == 0 {
 		return
 	}
 	c.mending.Add(1)
-	c.mu.Unlock()
 	go func() {
 		defer c.mending.Done()
 		ctx, cancel := context.WithTimeout(context.Background(), mendTime)
 		defer cancel()
-		if c.d.enter(ctx, "receive", c.n.queue) != nil {
-			return
+		if c.d.enter(ctx, "receive", c.n.queue) == nil {
+			c.replace(ctx, bad)
+			c.d.leave()
 		}
-		defer c.d.leave()
-		c.replace(ctx, bad, func(j *job, delivered int) {
-			// All deliveries before this one had a holder that vanished.
-			j.deliveries += delivered - 1
-			j.lost += delivered - 1
-		})
 	}()
 }
 
-// giveBack stores entries anew that were never handed on, as if they had not
-// been delivered.
-func (c *consumer) giveBack(ctx context.Context, arrivals []arrival) {
-	c.replace(ctx, arrivals, func(j *job, delivered int) {
-		j.deliveries += delivered - 1
-		j.lost += delivered - 1
-	})
-}
-
-// replace stores entries anew, with their history changed by edit, and removes
-// the old ones. What is no job becomes a dead letter if it has a body.
-func (c *consumer) replace(ctx context.Context, arrivals []arrival, edit func(j *job, delivered int)) {
+// replace stores entries anew and removes the old ones. All deliveries before
+// the one to this process had a holder that vanished. What is no job becomes a
+// dead letter if it has a body.
+func (c *consumer) replace(ctx context.Context, messages []*natsgo.Msg) {
 	var entries []entry
 	var old []uint64
 	var drop []uint64
-	for _, a := range arrivals {
-		delivered, seq, ok := ackReply(a.msg.Reply)
+	for _, m := range messages {
+		delivered, seq, ok := ackReply(m.Reply)
 		if !ok {
 			continue
 		}
 		var j job
 		id := natsMsgIDFor("again", seq)
-		if j.read(a.msg.Header, a.msg.Data) {
-			edit(&j, int(delivered))
+		if j.read(m.Header, m.Data) {
+			j.deliveries += int(delivered) - 1
+			j.lost += int(delivered) - 1
 			entries, old = append(entries, c.n.entry(&j, time.Time{}, natsMsgID, id)), append(old, seq)
 			continue
 		}
-		if len(a.msg.Data) == 0 {
+		if len(m.Data) == 0 {
 			drop = append(drop, seq)
 			continue
 		}
@@ -254,45 +244,4 @@ func (c *consumer) exchange(ctx context.Context, entries []entry, old []uint64) 
 		c.d.remove(ctx, c.n, withdraw)
 	}
 	return errs
-}
-
-// takeStash takes at most max arrivals from the stash.
-func (c *consumer) takeStash(max int) []arrival {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := min(max, len(c.stash))
-	kept := c.stash[:n:n]
-	c.stash = c.stash[n:]
-	if len(c.stash) == 0 {
-		c.stash = nil
-	}
-	return kept
-}
-
-// unstash returns what was stashed, unless its lease is over or the queue was
-// paused meanwhile.
-func (c *consumer) unstash(ctx context.Context, kept []arrival) ([]*driver.Delivery, error) {
-	info, err := c.d.consumerInfo(ctx, c.n, consumerJobs)
-	if err != nil || info.Paused {
-		if err == nil {
-			c.giveBack(ctx, kept)
-			return nil, errEmpty
-		}
-		c.mu.Lock()
-		c.stash = append(kept, c.stash...)
-		c.mu.Unlock()
-		return nil, err
-	}
-	fresh := kept[:0]
-	now := time.Now()
-	for _, a := range kept {
-		// What is too old is the server's again.
-		if now.Sub(a.since) < ackWait/2 && now.Round(0).Sub(a.since.Round(0)) < ackWait/2 {
-			fresh = append(fresh, a)
-		}
-	}
-	if len(fresh) == 0 {
-		return nil, errEmpty
-	}
-	return c.open(ctx, fresh)
 }

@@ -21,7 +21,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	if err := c.enter(ctx, op); err != nil {
 		return all(len(deliveries), err)
 	}
-	defer c.d.leave()
+	defer c.leave()
 	return c.extend(ctx, deliveries)
 }
 

@@ -58,7 +58,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	if err := c.enter(ctx, op); err != nil {
 		return all(len(settlements), err)
 	}
-	defer c.d.leave()
+	defer c.leave()
 	s := settling{c: c, ctx: ctx, settlements: settlements, now: time.Now()}
 	for i := range settlements {
 		r, err := c.receiptOf(settlements[i].Delivery)
