@@ -90,7 +90,7 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 	}
 	c := &consumer{
 		d: d, n: n, lease: options.Lease,
-		next: d.apiRoot + "CONSUMER.MSG.NEXT." + n.stream + "." + consumerJobs,
+		next: d.nextSubject(n),
 		done: make(chan struct{}),
 	}
 	d.mu.Lock()
@@ -101,6 +101,11 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 	d.consumers[c] = struct{}{}
 	d.link.addPuller(c)
 	return c, nil
+}
+
+// nextSubject is where pulls go.
+func (d *Driver) nextSubject(n *names) string {
+	return d.apiRoot + "CONSUMER.MSG.NEXT." + n.stream + "." + consumerJobs
 }
 
 // Lease is the length that the consumer was opened with.

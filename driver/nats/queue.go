@@ -79,22 +79,45 @@ func (n *names) wanted() []consumerConfig {
 // stream asks for the stream of a queue.
 func (d *Driver) stream(ctx context.Context, n *names) (*streamInfo, error) {
 	var info streamInfo
-	asked := time.Now()
-	if err := d.link.api(ctx, d.apiRoot+"STREAM.INFO."+n.stream, nil, &info); err != nil {
+	if err := d.look(ctx, d.apiRoot+"STREAM.INFO."+n.stream, &info); err != nil {
 		return nil, err
 	}
-	d.clock.observe(asked, info.Time)
 	return &info, nil
+}
+
+// timed is an answer that carries the server's time.
+type timed interface{ serverTime() time.Time }
+
+func (i *streamInfo) serverTime() time.Time   { return i.Time }
+func (i *consumerInfo) serverTime() time.Time { return i.Time }
+
+// lookAgain is after how long a look is repeated that nobody answered.
+const lookAgain = 500 * time.Millisecond
+
+// look makes a request of the API that changes nothing. In a cluster nobody may
+// answer it while the stream or its leader comes or goes, so it is asked again
+// until ctx ends; everything else is asked once.
+func (d *Driver) look(ctx context.Context, subject string, answer timed) error {
+	for {
+		once, cancel := context.WithTimeout(ctx, lookAgain)
+		asked := time.Now()
+		err := d.link.api(once, subject, nil, answer)
+		cancel()
+		if err == nil {
+			d.clock.observe(asked, answer.serverTime())
+		}
+		if err != context.DeadlineExceeded || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // consumerInfo asks for a consumer of a queue.
 func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*consumerInfo, error) {
 	var info consumerInfo
-	asked := time.Now()
-	if err := d.link.api(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, nil, &info); err != nil {
+	if err := d.look(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info); err != nil {
 		return nil, err
 	}
-	d.clock.observe(asked, info.Time)
 	return &info, nil
 }
 
@@ -161,12 +184,31 @@ func (d *Driver) makeStream(ctx context.Context, n *names) (*streamInfo, error) 
 	var info streamInfo
 	err := d.link.api(ctx, d.apiRoot+"STREAM.CREATE."+n.stream, config, &info)
 	if isCode(err, codeStreamExists) {
-		return d.stream(ctx, n)
+		// Others made it in this moment, with their own first sequence. In a cluster
+		// that is known before the stream is there.
+		return d.awaitStream(ctx, n)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &info, nil
+}
+
+// settleStep is how long is waited between looks at something that the servers
+// of a cluster have agreed on and not done yet.
+const settleStep = 10 * time.Millisecond
+
+// awaitStream waits until a stream that was made is there.
+func (d *Driver) awaitStream(ctx context.Context, n *names) (*streamInfo, error) {
+	for {
+		info, err := d.stream(ctx, n)
+		if !isCode(err, codeStreamNotFound) && !isNobody(err) {
+			return info, err
+		}
+		if err := wait(ctx, settleStep); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (d *Driver) makeConsumer(ctx context.Context, n *names, config consumerConfig) (*consumerInfo, error) {
@@ -262,7 +304,14 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 		return err
 	}
 	defer d.leave()
-	err := d.link.api(ctx, d.apiRoot+"STREAM.DELETE."+d.names(queue).stream, nil, nil)
+	n := d.names(queue)
+	err := d.link.api(ctx, d.apiRoot+"STREAM.DELETE."+n.stream, nil, nil)
+	for err == nil && d.nc.ConnectedClusterName() != "" {
+		// In a cluster it goes some time after that was agreed on.
+		if _, err = d.stream(ctx, n); err == nil {
+			err = wait(ctx, settleStep)
+		}
+	}
 	if isCode(err, codeStreamNotFound) {
 		return nil
 	}
