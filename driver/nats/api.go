@@ -124,9 +124,9 @@ type streamInfo struct {
 		LastSeq  uint64            `json:"last_seq"`
 		Subjects map[string]uint64 `json:"subjects"`
 	} `json:"state"`
-	Total  int       `json:"total"`
-	Offset int       `json:"offset"`
-	Time   time.Time `json:"ts"`
+	Created time.Time `json:"created"`
+	Total   int       `json:"total"`
+	Time    time.Time `json:"ts"`
 }
 
 // consumerInfo is what the driver reads of a consumer.

@@ -305,10 +305,18 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 	}
 	defer d.leave()
 	n := d.names(queue)
-	err := d.link.api(ctx, d.apiRoot+"STREAM.DELETE."+n.stream, nil, nil)
+	before, err := d.stream(ctx, n)
+	if err == nil {
+		err = d.link.api(ctx, d.apiRoot+"STREAM.DELETE."+n.stream, nil, nil)
+	}
 	for err == nil && d.nc.ConnectedClusterName() != "" {
-		// In a cluster it goes some time after that was agreed on.
-		if _, err = d.stream(ctx, n); err == nil {
+		// In a cluster it goes some time after that was agreed on, and somebody may
+		// have made it again by then.
+		var now *streamInfo
+		if now, err = d.stream(ctx, n); err == nil {
+			if !now.Created.Equal(before.Created) {
+				return nil
+			}
 			err = wait(ctx, settleStep)
 		}
 	}
