@@ -178,7 +178,7 @@ func readAck(n *names, m *natsgo.Msg) (puback, error) {
 	rest, ok := bytes.CutPrefix(m.Data, []byte(`{"stream":"`))
 	if ok {
 		if rest, ok = bytes.CutPrefix(rest, []byte(n.stream)); ok {
-			if rest, ok = bytes.CutPrefix(rest, []byte(`", "seq":`)); ok {
+			if rest, ok = bytes.CutPrefix(rest, []byte(`","seq":`)); ok {
 				if rest, ok = bytes.CutSuffix(rest, []byte("}")); ok {
 					if seq, err := strconv.ParseUint(string(rest), 10, 64); err == nil {
 						return puback{Seq: seq}, nil
