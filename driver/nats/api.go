@@ -141,6 +141,8 @@ type consumerInfo struct {
 		HeadersOnly   bool          `json:"headers_only"`
 		BackOff       []int64       `json:"backoff"`
 	} `json:"config"`
+	// Cluster is what the server tells if it is part of one.
+	Cluster   *struct{} `json:"cluster"`
 	Delivered struct {
 		Stream uint64 `json:"stream_seq"`
 	} `json:"delivered"`

@@ -21,6 +21,7 @@ type consumer struct {
 	n     *names
 	lease time.Duration
 	next  string // the subject of pull requests
+	alone bool   // one server has the queue, and no other can get it
 	// done is closed when Close begins.
 	done chan struct{}
 	// mending counts what goes on in the background: entries that are stored
@@ -85,12 +86,13 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 			Err: fmt.Errorf("the lease is %s, which is not from %s to %s", options.Lease, minLease, maxLease)}
 	}
 	n := d.names(queue)
-	if _, err := d.consumerInfo(ctx, n, consumerJobs); err != nil {
+	info, err := d.consumerInfo(ctx, n, consumerJobs)
+	if err != nil {
 		return nil, fail(op, queue, err)
 	}
 	c := &consumer{
 		d: d, n: n, lease: options.Lease,
-		next: d.nextSubject(n),
+		next: d.nextSubject(n), alone: info.Cluster == nil,
 		done: make(chan struct{}),
 	}
 	d.mu.Lock()

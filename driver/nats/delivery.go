@@ -55,17 +55,22 @@ func (r *receipt) held(c *consumer, now time.Time) bool {
 // $JS.ACK.<stream>.<consumer>.<delivered>.<seq>..., or with domain and account
 // behind ACK (ADR-15).
 func ackReply(subject string) (delivered int64, seq uint64, ok bool) {
-	parts := strings.Split(subject, ".")
-	at := 4
-	switch {
-	case len(parts) == 9:
-	case len(parts) >= 11:
-		at = 6
+	skip := 4
+	switch dots := strings.Count(subject, "."); {
+	case dots == 8:
+	case dots >= 10:
+		skip = 6
 	default:
 		return 0, 0, false
 	}
-	delivered, err1 := parseInt(parts[at])
-	s, err2 := parseInt(parts[at+1])
+	rest := subject
+	for range skip {
+		_, rest, _ = strings.Cut(rest, ".")
+	}
+	first, rest, _ := strings.Cut(rest, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	delivered, err1 := parseInt(first)
+	s, err2 := parseInt(second)
 	if err1 != nil || err2 != nil || delivered < 1 || s < 1 {
 		return 0, 0, false
 	}

@@ -116,9 +116,17 @@ func (s *settling) receipt(i int) *receipt { return s.settlements[i].Delivery.Re
 // ack acknowledges what is done, in the server's quickest way. It is certain
 // that nobody else holds the jobs if the answers are there before the leases
 // end; a later one proves nothing.
+//
+// Where there is one server, only the last is answered: it takes what comes on
+// one connection in order, so that the others were taken before. The servers of
+// a cluster may change places in between, and answer each.
 func (s *settling) ack() {
 	c := s.c
-	f, err := c.d.link.fly(len(s.acks), "$JS.ACK.")
+	asked := len(s.acks)
+	if c.alone {
+		asked = 1
+	}
+	f, err := c.d.link.fly(asked, "$JS.ACK.")
 	if err != nil {
 		for _, i := range s.acks {
 			s.note(i, err)
@@ -126,21 +134,30 @@ func (s *settling) ack() {
 		return
 	}
 	for k, i := range s.acks {
-		if err := f.ask(k, s.receipt(i).reply, nil, nil); err != nil {
-			s.note(i, err)
+		reply := s.receipt(i).reply
+		switch {
+		case !c.alone:
+			err = f.ask(k, reply, nil, nil)
+		case k == len(s.acks)-1:
+			err = f.ask(0, reply, nil, nil)
+		default:
+			err = c.d.nc.Publish(reply, nil)
+		}
+		if err != nil {
+			f.fail(err)
+			break
 		}
 	}
 	broken := f.wait(s.ctx)
 	answered := time.Now()
 	for k, i := range s.acks {
 		r := s.receipt(i)
-		m := f.answers[k]
+		m := f.answers[min(k, asked-1)]
 		switch {
-		case m == notSent:
-			continue // noted
-		case m == nil:
+		case m == nil || m == notSent:
+			// Some of them may have been sent.
 			r.uncertain.Store(true)
-			s.note(i, broken)
+			s.note(i, lostOr(broken))
 		case status(m) == "503":
 			// No consumer, no queue.
 			r.uncertain.Store(true)
@@ -152,6 +169,14 @@ func (s *settling) ack() {
 			r.settled.Store(true)
 		}
 	}
+}
+
+// lostOr is why a flight ended without an answer.
+func lostOr(broken error) error {
+	if broken == nil {
+		return errLost
+	}
+	return broken
 }
 
 // remove ends what is done where somebody else may have it: whoever removes the
