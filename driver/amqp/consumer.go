@@ -230,12 +230,9 @@ func (c *consumer) Close(ctx context.Context) error {
 		if m != nil {
 			m.stop(ctx)
 		}
-		if s != nil {
-			s.giveBack()
-		}
 		c.calls.Wait() // Receive ends by closing, settlements by themselves
 		if s != nil {
-			s.stop()
+			s.retire()
 		}
 		return nil
 	})

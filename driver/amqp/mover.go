@@ -53,7 +53,7 @@ func newMover(c *consumer, l *link) (*mover, error) {
 		return nil, err
 	}
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
-	deliveries, err := subscribe(ch, c.n.hop, moverPrefetch)
+	deliveries, err := subscribe(ch, c.n.hop, "batch", moverPrefetch)
 	if err != nil {
 		_ = ch.Close()
 		return nil, err

@@ -93,6 +93,8 @@ func (c *config) open(ctx context.Context) (*handle, error) {
 	l, err := h.sub.link(ctx)
 	if err == nil {
 		h.info, err = inspect(l.conn, c.shape)
+		v, _ := parseVersion(h.info.Version)
+		h.recounts = c.shape == shapeClassic || v.before(minPriority)
 	}
 	if err == nil {
 		_, err = h.publishOn(ctx)

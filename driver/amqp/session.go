@@ -5,31 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/driver"
 )
 
-// unacked is how long the broker lets a delivery be held, in ms: 40 days, more
-// than any job runs. By default it takes a job back after 30 minutes, and nothing
-// that a consumer can do extends that. The argument of a consumer is above all
-// other settings: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
-const unacked = int64(40 * 24 * 3600 * 1000)
-
 // session is the channel of a consumer while it lives. A receipt belongs to its
 // session, so that a delivery tag never acknowledges what came later on another
-// channel.
+// channel. While somebody receives it has a subscription; see subscribe.go.
 type session struct {
-	c       *consumer
-	ch      *amqp091.Channel
-	link    *link
-	cancels <-chan string
-	drained chan struct{} // closed when no more deliveries come
-	ended   chan struct{} // closed when it has ended, for err
+	c     *consumer
+	ch    *amqp091.Channel
+	link  *link
+	sync  chan struct{} // received by watch, in turn
+	ended chan struct{} // closed when it has ended, for err
 
 	writing sync.Mutex // held while settling: frames go out in the order planned
 	asking  sync.Mutex // held during requests that have an answer: the library mixes up two
+	// subscribing holds a token while a subscription begins or ends.
+	subscribing chan struct{}
 
 	mu sync.Mutex // guards following
 	// waiting are deliveries not yet received, by level, highest first; queued
@@ -39,11 +35,19 @@ type session struct {
 	// arrived is signalled when there are some.
 	arrived chan struct{}
 	// held are the receipts in the order of their tags, from head on; those
-	// before are settled.
+	// before are settled. open counts those that are not.
 	held []*receipt
 	head int
-	over bool
-	err  error
+	open int
+	// current is the subscription, or nil; serial is how many there were.
+	current *subscription
+	serial  int
+	// receivers is how many Receive calls are under way; rest is the timer that
+	// runs when there are none.
+	receivers int
+	rest      *time.Timer
+	over      bool
+	err       error
 
 	tasks sync.WaitGroup
 }
@@ -53,48 +57,39 @@ const levelCount = int(driver.Critical-driver.Trivial) + 1
 // receipt is a delivery as its session knows it.
 type receipt struct {
 	s   *session
+	sub *subscription
 	tag uint64
 	// state is guarded by s.mu.
 	state receiptState
-	// deliveries counts this one in, and losses those since the last settlement.
+	// deliveries counts this one in.
 	deliveries int
 }
 
 type receiptState uint8
 
 const (
-	held     receiptState = iota // by the consumer
-	settling                     // a Settle works on it
+	held     receiptState = iota // by the consumer, or waiting for it
+	settling                     // something works on it
 	settled
 )
 
-// newSession opens a channel and consumes from the queue.
+// newSession opens a channel.
 func newSession(c *consumer, l *link) (*session, error) {
 	ch, err := l.conn.Channel()
 	if err != nil {
 		return nil, err
 	}
-	s := &session{c: c, ch: ch, link: l, drained: make(chan struct{}), ended: make(chan struct{}), arrived: make(chan struct{}, 1)}
-	s.cancels = ch.NotifyCancel(make(chan string, 1))
+	s := &session{
+		c: c, ch: ch, link: l,
+		sync: make(chan struct{}), ended: make(chan struct{}), arrived: make(chan struct{}, 1),
+		subscribing: make(chan struct{}, 1),
+	}
+	// Unbuffered, so that the library goes on to the next frame only when the
+	// notice was received: see barrier.
+	cancels := ch.NotifyCancel(make(chan string))
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
-	deliveries, err := subscribe(ch, c.n.main, c.prefetch)
-	if err != nil {
-		_ = ch.Close()
-		return nil, err
-	}
-	s.tasks.Go(func() { s.pump(deliveries, closes) })
+	s.tasks.Go(func() { s.watch(cancels, closes) })
 	return s, nil
-}
-
-// consumerTag names the one consumer of each channel.
-const consumerTag = "batch"
-
-// subscribe consumes from a queue with manual acknowledgement.
-func subscribe(ch *amqp091.Channel, queue string, prefetch int) (<-chan amqp091.Delivery, error) {
-	if err := ch.Qos(prefetch, 0, false); err != nil {
-		return nil, err
-	}
-	return ch.Consume(queue, consumerTag, false, false, false, false, amqp091.Table{"x-consumer-timeout": unacked})
 }
 
 func (s *session) alive() bool {
@@ -106,24 +101,26 @@ func (s *session) alive() bool {
 	}
 }
 
-// pump takes in what the broker pushes, until the channel or the consumer ends.
-func (s *session) pump(deliveries <-chan amqp091.Delivery, closes <-chan *amqp091.Error) {
-	for d := range deliveries {
-		s.admit(&d)
-	}
-	close(s.drained)
-	// The library closes the deliveries when the channel ends, or the broker or
-	// this side cancels the consumer; the notice of the former came before. It
-	// closes cancels, with nothing in it, when the channel ends.
-	if _, ok := <-s.cancels; ok {
-		s.end(errCancelled)
-		_ = s.ch.Close()
-		return
-	}
-	if err := <-closes; err != nil {
-		s.end(fmt.Errorf("%w: %w", errUnconfirmed, err))
-	} else {
-		s.end(errClosed)
+// watch follows the channel until it ends.
+func (s *session) watch(cancels <-chan string, closes <-chan *amqp091.Error) {
+	for {
+		select {
+		case _, ok := <-cancels:
+			if !ok { // closed with the channel
+				cancels = nil
+				continue
+			}
+			s.end(errCancelled)
+			_ = s.ch.Close()
+		case err := <-closes:
+			if err != nil {
+				s.end(fmt.Errorf("%w: %w", errUnconfirmed, err))
+			} else {
+				s.end(errClosed)
+			}
+			return
+		case <-s.sync:
+		}
 	}
 }
 
@@ -136,19 +133,34 @@ func (s *session) end(err error) {
 	}
 	s.over, s.err = true, err
 	s.waiting, s.queued = [levelCount][]*driver.Delivery{}, 0
+	if s.rest != nil {
+		s.rest.Stop()
+	}
 	close(s.ended)
 }
 
 // admit makes a delivery of what came.
-func (s *session) admit(d *amqp091.Delivery) {
+func (s *session) admit(sub *subscription, d *amqp091.Delivery) {
 	j := decode(d)
-	r := &receipt{s: s, tag: d.DeliveryTag, deliveries: j.deliveries}
+	r := &receipt{s: s, sub: sub, tag: d.DeliveryTag, deliveries: j.deliveries}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
 	s.held = append(s.held, r)
-	if j.bad != "" {
+	s.open++
+	sub.open++
+	switch {
+	case j.bad != "":
 		r.state = settling
-		s.tasks.Go(func() { s.bury(r, d, j.bad) })
+		s.tasks.Go(func() { s.replace(r, func() *publication { return s.bury(d, j.bad) }) })
+		return
+	case d.Redelivered && s.c.h.config.shape == shapeClassic:
+		// A classic queue does not count, so that the message has to: a new one,
+		// which is handed out in its turn, tells of the lost holder.
+		r.state = settling
+		s.tasks.Go(func() { s.replace(r, func() *publication { return s.recount(&j, j.redeliveries, j.deliveries-1) }) })
 		return
 	}
 	level := driver.Critical - j.Level
@@ -170,9 +182,14 @@ func (s *session) signal() {
 // take returns up to max deliveries, or waits for some. A mover that ends in the
 // meantime is an error: the next call makes another.
 func (s *session) take(ctx context.Context, max int, m *mover) ([]*driver.Delivery, error) {
+	s.arrive()
+	defer s.depart()
 	for {
 		if got := s.pop(max); got != nil {
 			return got, nil
+		}
+		if err := s.subscribe(ctx); err != nil {
+			return nil, err
 		}
 		select {
 		case <-s.arrived:
@@ -212,25 +229,41 @@ func (s *session) pop(max int) []*driver.Delivery {
 	return got
 }
 
-// bury moves what is no job to the dead letters, or drops it if it has no body.
-// If that fails, the message stays with this session and comes back after it.
-func (s *session) bury(r *receipt, d *amqp091.Delivery, why string) {
-	if len(d.Body) > 0 {
+// settled counts a receipt as settled. s.mu must be held.
+func (s *session) settled(r *receipt) {
+	r.state = settled
+	s.open--
+	r.sub.open--
+}
+
+// replace publishes what is to stand for a message, if anything, and then
+// acknowledges that. If it fails, the message stays with this session and comes
+// back after it.
+func (s *session) replace(r *receipt, by func() *publication) {
+	if item := by(); item != nil {
 		ctx, cancel := s.context()
 		defer cancel()
-		item := &publication{queue: s.c.n.dead, message: unreadable(d, why)}
-		s.c.h.publish(ctx, []*publication{item})
-		if item.err != nil {
+		if s.c.h.publish(ctx, []*publication{item}); item.err != nil {
 			return
 		}
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.mu.Lock()
-	r.state = settled
-	s.trim()
-	s.mu.Unlock()
-	_ = s.ch.Ack(r.tag, false) // if it fails, the session is at its end
+	_ = s.write([]*receipt{r}, nil) // if it fails, the session is at its end
+}
+
+// bury is the dead letter of a message that is no job, if it has a body to keep.
+func (s *session) bury(d *amqp091.Delivery, why string) *publication {
+	if len(d.Body) == 0 {
+		return nil
+	}
+	return &publication{queue: s.c.n.dead, message: unreadable(d, why)}
+}
+
+// recount is a job as it is, with other counts.
+func (s *session) recount(j *job, losses, deliveries int) *publication {
+	h := history{failures: j.failures, lastError: j.lastError, deliveries: deliveries, losses: losses}
+	return &publication{queue: s.c.n.main, message: encode(&j.Message, &h)}
 }
 
 // context ends with the session or the consumer.
@@ -247,40 +280,6 @@ func (s *session) context() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// giveBack cancels the consumer and returns what nobody has received. It goes
-// before the channel is closed since, as of 4.3, the broker counts only what a
-// closed channel held as lost.
-func (s *session) giveBack() {
-	s.asking.Lock()
-	err := s.ch.Cancel(consumerTag, false)
-	s.asking.Unlock()
-	if err != nil {
-		return // the broker gives everything back
-	}
-	<-s.drained
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	s.mu.Lock()
-	var tags []uint64
-	for i := range s.waiting {
-		for _, d := range s.waiting[i] {
-			r := d.Receipt.(*receipt)
-			r.state = settled
-			tags = append(tags, r.tag)
-		}
-		s.waiting[i] = nil
-	}
-	s.queued = 0
-	s.mu.Unlock()
-	s.link.wire.cork()
-	defer s.link.wire.uncork()
-	for _, tag := range tags {
-		if s.ch.Nack(tag, false, true) != nil {
-			return
-		}
-	}
-}
-
 // stop closes the channel and waits for what works on it.
 func (s *session) stop() {
 	s.end(errClosed)
@@ -290,7 +289,7 @@ func (s *session) stop() {
 
 // barrier returns when the broker has processed all that was sent on the channel
 // before. Acknowledgements have no answer, and the cheapest request that has one
-// is to set again what is set: it concerns later consumers only.
+// is to set again what is set: it concerns later subscriptions only.
 func (s *session) barrier() error {
 	s.asking.Lock()
 	err := s.ch.Qos(s.c.prefetch, 0, false)
@@ -298,15 +297,16 @@ func (s *session) barrier() error {
 	if err != nil {
 		return err
 	}
+	// If the broker took the deliveries back, as when the queue was deleted, its
+	// notice came before the answer, and watch has received it.
 	select {
-	case _, ok := <-s.cancels:
-		if ok {
-			// The queue was deleted, or the broker took the deliveries back.
-			s.end(errCancelled)
-			_ = s.ch.Close()
-			return errCancelled
-		}
-	default:
+	case s.sync <- struct{}{}:
+	case <-s.ended:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.err, errCancelled) {
+		return errCancelled
 	}
 	return nil
 }
@@ -315,7 +315,7 @@ func (s *session) barrier() error {
 func (s *session) lostBy() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil || errors.Is(s.err, errLost) {
+	if s.err == nil {
 		return errLost
 	}
 	return fmt.Errorf("%w: %w", errLost, s.err)

@@ -145,8 +145,8 @@ func (c *consumer) store(ctx context.Context, s *driver.Settlement, r *receipt, 
 		entomb(&message, s.Reason, now)
 		return &publication{queue: c.n.dead, message: message}, nil
 	case driver.Release:
-		if c.h.config.shape == shapeClassic {
-			// Classic queues do not count: the message does.
+		if c.h.recounts {
+			// The broker would count it as a lost holder: the message counts.
 			h := history{failures: d.Failures, lastError: d.LastError, deliveries: r.deliveries}
 			return &publication{queue: c.n.main, message: encode(&d.Message, &h)}, nil
 		}
@@ -180,7 +180,7 @@ func (w *work) finish(ctx context.Context) {
 	for s, index := range sessions {
 		acks, nacks := make([]*receipt, 0, len(index)), []*receipt(nil)
 		for _, i := range index {
-			if w.settlements[i].Outcome == driver.Release && w.c.h.config.shape != shapeClassic {
+			if w.settlements[i].Outcome == driver.Release && !w.c.h.recounts {
 				nacks = append(nacks, w.receipts[i])
 			} else {
 				acks = append(acks, w.receipts[i])
@@ -218,10 +218,10 @@ func (s *session) write(acks, nacks []*receipt) error {
 		return s.lostBy()
 	}
 	for _, r := range nacks {
-		r.state = settled
+		s.settled(r)
 	}
 	for _, r := range acks {
-		r.state = settled
+		s.settled(r)
 	}
 	s.mu.Unlock()
 	s.link.wire.cork()

@@ -108,7 +108,7 @@ func (s *shelf) take(ctx context.Context) error {
 		return err
 	}
 	s.ch = ch
-	s.letter, err = subscribe(ch, s.n.dead, 0) // as many as there are
+	s.letter, err = subscribe(ch, s.n.dead, "batch", 0) // as many as there are
 	if err != nil {
 		_ = ch.Close()
 	}
@@ -155,7 +155,7 @@ func (s *shelf) remove(tags []uint64) error {
 // one to get the lock sees all.
 func (s *shelf) close() error {
 	defer s.unlock()
-	err := s.ch.Cancel(consumerTag, false)
+	err := s.ch.Cancel("batch", false)
 	for range s.letter {
 		continue // given back with the rest
 	}

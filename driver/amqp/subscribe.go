@@ -1,0 +1,230 @@
+package amqp
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// unacked is how long the broker lets a delivery be held, in ms: 40 days, more
+// than any job runs. By default it takes a job back after 30 minutes, and nothing
+// that a consumer can do extends that. The argument of a consumer is above all
+// other settings: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
+const unacked = int64(40 * 24 * 3600 * 1000)
+
+// linger is how long a subscription is kept when nobody receives. RabbitMQ pushes
+// jobs to whoever subscribed, wanted or not, and those of a worker that has
+// stopped to receive, since it is busy or about to end, are missing elsewhere. To
+// subscribe again takes a round trip and an entry in the queue's log, so that this
+// is longer than the pauses between the calls of a worker that is at work.
+const linger = 250 * time.Millisecond
+
+// subscription is one basic.consume.
+type subscription struct {
+	tag string
+	// window is how many deliveries it may have unsettled.
+	window int
+	// open is how many it has. The session's mu guards it.
+	open int
+	// drained is closed when no more deliveries come.
+	drained chan struct{}
+}
+
+// subscribe consumes from a queue with manual acknowledgement. Prefetch 0 is no
+// limit.
+func subscribe(ch *amqp091.Channel, queue, tag string, prefetch int) (<-chan amqp091.Delivery, error) {
+	if err := ch.Qos(prefetch, 0, false); err != nil {
+		return nil, err
+	}
+	return ch.Consume(queue, tag, false, false, false, false, amqp091.Table{"x-consumer-timeout": unacked})
+}
+
+// arrive counts a Receive as under way.
+func (s *session) arrive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.receivers++; s.rest != nil {
+		s.rest.Stop()
+	}
+}
+
+// depart counts it out.
+func (s *session) depart() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.receivers--; s.receivers > 0 || s.over {
+		return
+	}
+	if s.rest == nil {
+		s.rest = time.AfterFunc(linger, s.unsubscribe)
+	} else {
+		s.rest.Reset(linger)
+	}
+}
+
+// fits tells whether the session has a subscription that is wide enough: one that
+// began while much was held by those before is narrow, and is replaced when that
+// is settled. s.mu must be held.
+func (s *session) fits() bool {
+	sub := s.current
+	return sub != nil && (2*sub.window >= s.c.prefetch || s.open > sub.open)
+}
+
+// subscribe makes sure of a subscription.
+func (s *session) subscribe(ctx context.Context) error {
+	s.mu.Lock()
+	fits := s.fits() || s.over
+	s.mu.Unlock()
+	if fits {
+		return nil
+	}
+	return s.c.h.await(ctx, func() error {
+		s.subscribing <- struct{}{}
+		defer func() { <-s.subscribing }()
+		s.mu.Lock()
+		old, fits := s.current, s.fits()
+		s.mu.Unlock()
+		if fits {
+			return nil
+		}
+		if old != nil {
+			if err := s.cancel(old); err != nil {
+				return lostCall(s.link, err)
+			}
+		}
+		return lostCall(s.link, s.begin())
+	})
+}
+
+// begin subscribes. Together with what the consumer holds, no more than its
+// prefetch comes.
+func (s *session) begin() error {
+	s.mu.Lock()
+	s.serial++
+	sub := &subscription{tag: fmt.Sprintf("batch-%d", s.serial), window: max(s.c.prefetch-s.open, 1), drained: make(chan struct{})}
+	s.mu.Unlock()
+	s.asking.Lock()
+	deliveries, err := subscribe(s.ch, s.c.n.main, sub.tag, sub.window)
+	s.asking.Unlock()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.current = sub
+	s.mu.Unlock()
+	s.tasks.Go(func() {
+		for d := range deliveries {
+			s.admit(sub, &d)
+		}
+		close(sub.drained)
+	})
+	return nil
+}
+
+// cancel ends a subscription, and returns when all that it brought is waiting.
+func (s *session) cancel(sub *subscription) error {
+	s.asking.Lock()
+	err := s.ch.Cancel(sub.tag, false)
+	s.asking.Unlock()
+	if err != nil {
+		return err
+	}
+	<-sub.drained
+	s.mu.Lock()
+	s.current = nil
+	s.mu.Unlock()
+	return nil
+}
+
+// unsubscribe ends the subscription when nobody has received for a while, and
+// gives back what came meanwhile.
+func (s *session) unsubscribe() {
+	s.mu.Lock()
+	idle := !s.over && s.receivers == 0 && s.current != nil
+	if idle && s.queued == 0 && s.current.open >= s.current.window {
+		// Nothing can come. Look again later: it may when something is settled.
+		s.rest.Reset(linger)
+		idle = false
+	}
+	if idle {
+		s.tasks.Add(1)
+	}
+	s.mu.Unlock()
+	if !idle {
+		return
+	}
+	defer s.tasks.Done()
+	s.subscribing <- struct{}{}
+	defer func() { <-s.subscribing }()
+	s.mu.Lock()
+	sub := s.current
+	if s.receivers > 0 {
+		sub = nil
+	}
+	s.mu.Unlock()
+	if sub != nil && s.cancel(sub) == nil {
+		s.giveBack()
+	}
+}
+
+// giveBack returns what came and was not received. It goes before the channel is
+// closed since, as of 4.3, the broker counts only what a closed channel held as
+// lost. The older ones count both, so that there a new message takes the place.
+func (s *session) giveBack() {
+	s.mu.Lock()
+	var back []*driver.Delivery
+	for i := range s.waiting {
+		for _, d := range s.waiting[i] {
+			d.Receipt.(*receipt).state = settling
+			back = append(back, d)
+		}
+		s.waiting[i] = nil
+	}
+	s.queued = 0
+	s.mu.Unlock()
+	if len(back) == 0 {
+		return
+	}
+	var acks, nacks []*receipt
+	if !s.c.h.recounts {
+		for _, d := range back {
+			nacks = append(nacks, d.Receipt.(*receipt))
+		}
+	} else {
+		items := make([]*publication, len(back))
+		for i, d := range back {
+			h := history{failures: d.Failures, lastError: d.LastError, deliveries: d.Deliveries - 1, losses: d.Redeliveries}
+			items[i] = &publication{queue: s.c.n.main, message: encode(&d.Message, &h)}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		s.c.h.publish(ctx, items)
+		for i, d := range back {
+			if items[i].err == nil {
+				acks = append(acks, d.Receipt.(*receipt))
+			} else {
+				nacks = append(nacks, d.Receipt.(*receipt))
+			}
+		}
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_ = s.write(acks, nacks) // if it fails, the channel is at its end
+}
+
+// retire ends the session of a consumer that is being closed.
+func (s *session) retire() {
+	s.subscribing <- struct{}{}
+	s.mu.Lock()
+	sub := s.current
+	s.mu.Unlock()
+	if sub != nil && s.cancel(sub) == nil {
+		s.giveBack()
+	}
+	<-s.subscribing
+	s.stop()
+}
