@@ -176,6 +176,17 @@ func (c *consumer) keep(l *link, s *session, m *mover) {
 	}
 }
 
+// lose ends the session: its queue was deleted.
+func (c *consumer) lose(err error) {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s != nil {
+		s.end(err)
+		go func() { _ = s.ch.Close() }()
+	}
+}
+
 // Receive takes deliveries that the broker has pushed, or waits for some. It
 // returns those of the highest levels first.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {

@@ -15,9 +15,9 @@ import (
 type handle struct {
 	config *config
 	info   driver.Info
-	// recounts tells that the broker counts a release as a lost holder, or does
-	// not count, so that what is given back has to be a new message.
-	recounts bool
+	// counted tells that the broker counts as lost what is given back unseen, or
+	// cannot count, so that a new message has to take its place.
+	counted bool
 
 	pub *port
 	sub *port

@@ -33,6 +33,7 @@ type mover struct {
 	ended chan struct{}
 	err   error
 
+	sync    chan struct{}      // received by run, in turn
 	cancel  context.CancelFunc // of what is being published
 	halt    chan struct{}      // closed to end it
 	halting sync.Once
@@ -52,6 +53,7 @@ func newMover(c *consumer, l *link) (*mover, error) {
 	if err != nil {
 		return nil, err
 	}
+	cancels := ch.NotifyCancel(make(chan string)) // unbuffered: see barrier
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
 	deliveries, err := subscribe(ch, c.n.hop, "batch", moverPrefetch)
 	if err != nil {
@@ -59,8 +61,8 @@ func newMover(c *consumer, l *link) (*mover, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &mover{c: c, ch: ch, link: l, ended: make(chan struct{}), cancel: cancel, halt: make(chan struct{}), done: make(chan struct{})}
-	go m.run(ctx, deliveries, closes)
+	m := &mover{c: c, ch: ch, link: l, ended: make(chan struct{}), sync: make(chan struct{}), cancel: cancel, halt: make(chan struct{}), done: make(chan struct{})}
+	go m.run(ctx, deliveries, cancels, closes)
 	return m, nil
 }
 
@@ -74,7 +76,7 @@ func (m *mover) alive() bool {
 }
 
 // run works until the channel ends, a message cannot be moved, or halt.
-func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, closes <-chan *amqp091.Error) {
+func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, cancels <-chan string, closes <-chan *amqp091.Error) {
 	defer close(m.done)
 	var (
 		inHand timetable                        // not due yet
@@ -111,6 +113,11 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, clo
 			} else {
 				ready = append(ready, w)
 			}
+		case _, ok := <-cancels:
+			if err = errCancelled; ok {
+				m.c.lose(err)
+			}
+		case <-m.sync:
 		case <-timer.C:
 		case err = <-moved:
 			flying--
@@ -137,6 +144,15 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, clo
 	}
 	m.err = err
 	close(m.ended)
+}
+
+// catchUp returns when what the library has passed on was looked at.
+func (m *mover) catchUp() {
+	select {
+	case m.sync <- struct{}{}:
+	case <-m.ended:
+	case <-m.done:
+	}
 }
 
 // read takes a message of the hop queue apart.

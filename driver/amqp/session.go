@@ -169,6 +169,7 @@ func (s *session) admit(sub *subscription, d *amqp091.Delivery) {
 		Deliveries: j.deliveries, Redeliveries: j.redeliveries, Receipt: r,
 	})
 	s.queued++
+	s.lull()
 	s.signal()
 }
 
@@ -234,6 +235,7 @@ func (s *session) settled(r *receipt) {
 	r.state = settled
 	s.open--
 	r.sub.open--
+	s.lull()
 }
 
 // replace publishes what is to stand for a message, if anything, and then
@@ -249,7 +251,7 @@ func (s *session) replace(r *receipt, by func() *publication) {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	_ = s.write([]*receipt{r}, nil) // if it fails, the session is at its end
+	_ = s.write([]*receipt{r}, nil, nil) // if it fails, the session is at its end
 }
 
 // bury is the dead letter of a message that is no job, if it has a body to keep.
@@ -302,6 +304,14 @@ func (s *session) barrier() error {
 	select {
 	case s.sync <- struct{}{}:
 	case <-s.ended:
+	}
+	// Without a subscription there is no notice, but the mover has one of the hop
+	// queue, which is deleted together with this one.
+	s.c.mu.Lock()
+	m := s.c.mover
+	s.c.mu.Unlock()
+	if m != nil {
+		m.catchUp()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -145,8 +145,8 @@ func (c *consumer) store(ctx context.Context, s *driver.Settlement, r *receipt, 
 		entomb(&message, s.Reason, now)
 		return &publication{queue: c.n.dead, message: message}, nil
 	case driver.Release:
-		if c.h.recounts {
-			// The broker would count it as a lost holder: the message counts.
+		if c.h.config.shape == shapeClassic {
+			// Classic queues do not count: the message does.
 			h := history{failures: d.Failures, lastError: d.LastError, deliveries: r.deliveries}
 			return &publication{queue: c.n.main, message: encode(&d.Message, &h)}, nil
 		}
@@ -178,15 +178,15 @@ func (w *work) finish(ctx context.Context) {
 		}
 	}
 	for s, index := range sessions {
-		acks, nacks := make([]*receipt, 0, len(index)), []*receipt(nil)
+		acks, releases := make([]*receipt, 0, len(index)), []*receipt(nil)
 		for _, i := range index {
-			if w.settlements[i].Outcome == driver.Release && !w.c.h.recounts {
-				nacks = append(nacks, w.receipts[i])
+			if w.settlements[i].Outcome == driver.Release && w.c.h.config.shape != shapeClassic {
+				releases = append(releases, w.receipts[i])
 			} else {
 				acks = append(acks, w.receipts[i])
 			}
 		}
-		err := w.c.h.await(ctx, func() error { return s.settle(acks, nacks) })
+		err := w.c.h.await(ctx, func() error { return s.settle(acks, releases) })
 		if err != nil {
 			for _, i := range index {
 				w.errs[i] = err
@@ -196,9 +196,14 @@ func (w *work) finish(ctx context.Context) {
 }
 
 // settle tells the broker, and waits for its sign.
-func (s *session) settle(acks, nacks []*receipt) error {
+func (s *session) settle(acks, releases []*receipt) error {
+	if len(releases) > 0 {
+		// The broker would push what is released back to who released it, where
+		// nobody may want it.
+		s.unsubscribe()
+	}
 	s.writing.Lock()
-	err := s.write(acks, nacks)
+	err := s.write(acks, releases, s.ch.Reject)
 	s.writing.Unlock()
 	if err == nil {
 		err = s.barrier()
@@ -211,13 +216,15 @@ func (s *session) settle(acks, nacks []*receipt) error {
 
 // write sends the frames: s.writing must be held. What was written counts as
 // settled: the channel either takes it or ends, and with it all deliveries.
-func (s *session) write(acks, nacks []*receipt) error {
+// Returned by reject the broker counts that they were handed out, by giveBack's
+// nack it does not.
+func (s *session) write(acks, returns []*receipt, reject func(tag uint64, requeue bool) error) error {
 	s.mu.Lock()
 	if s.over {
 		s.mu.Unlock()
 		return s.lostBy()
 	}
-	for _, r := range nacks {
+	for _, r := range returns {
 		s.settled(r)
 	}
 	for _, r := range acks {
@@ -226,8 +233,8 @@ func (s *session) write(acks, nacks []*receipt) error {
 	s.mu.Unlock()
 	s.link.wire.cork()
 	defer s.link.wire.uncork()
-	for _, r := range nacks {
-		if err := s.ch.Nack(r.tag, false, true); err != nil {
+	for _, r := range returns {
+		if err := reject(r.tag, true); err != nil {
 			return err
 		}
 	}

@@ -16,12 +16,18 @@ import (
 // other settings: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
 const unacked = int64(40 * 24 * 3600 * 1000)
 
-// linger is how long a subscription is kept when nobody receives. RabbitMQ pushes
-// jobs to whoever subscribed, wanted or not, and those of a worker that has
-// stopped to receive, since it is busy or about to end, are missing elsewhere. To
-// subscribe again takes a round trip and an entry in the queue's log, so that this
-// is longer than the pauses between the calls of a worker that is at work.
-const linger = 250 * time.Millisecond
+// A subscription is kept for a moment when nobody receives. RabbitMQ pushes jobs to
+// whoever subscribed, wanted or not, and those of a worker that has stopped to
+// receive, since it is busy or about to end, are missing elsewhere. To subscribe
+// again takes a round trip and an entry in the queue's log.
+const (
+	// shortLinger is for when something may come at any time. A worker that has
+	// room calls Receive again at once.
+	shortLinger = 50 * time.Millisecond
+	// longLinger is for when all that may come is there, and the worker busy with
+	// it: it calls again when it has settled some.
+	longLinger = 250 * time.Millisecond
+)
 
 // subscription is one basic.consume.
 type subscription struct {
@@ -47,7 +53,8 @@ func subscribe(ch *amqp091.Channel, queue, tag string, prefetch int) (<-chan amq
 func (s *session) arrive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.receivers++; s.rest != nil {
+	s.receivers++
+	if s.rest != nil {
 		s.rest.Stop()
 	}
 }
@@ -56,13 +63,23 @@ func (s *session) arrive() {
 func (s *session) depart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.receivers--; s.receivers > 0 || s.over {
+	s.receivers--
+	s.lull()
+}
+
+// lull sets the timer of unsubscribe while nobody receives. s.mu must be held.
+func (s *session) lull() {
+	if s.receivers > 0 || s.over || s.current == nil {
 		return
 	}
+	d := longLinger
+	if s.queued == 0 && s.current.open < s.current.window {
+		d = shortLinger
+	}
 	if s.rest == nil {
-		s.rest = time.AfterFunc(linger, s.unsubscribe)
+		s.rest = time.AfterFunc(d, s.unsubscribe)
 	} else {
-		s.rest.Reset(linger)
+		s.rest.Reset(d)
 	}
 }
 
@@ -86,7 +103,11 @@ func (s *session) subscribe(ctx context.Context) error {
 		s.subscribing <- struct{}{}
 		defer func() { <-s.subscribing }()
 		s.mu.Lock()
-		old, fits := s.current, s.fits()
+		fits := s.fits()
+		old := s.current
+		if !fits {
+			s.current = nil
+		}
 		s.mu.Unlock()
 		if fits {
 			return nil
@@ -125,7 +146,8 @@ func (s *session) begin() error {
 	return nil
 }
 
-// cancel ends a subscription, and returns when all that it brought is waiting.
+// cancel ends a subscription that is not current any more, and returns when all
+// that it brought is waiting.
 func (s *session) cancel(sub *subscription) error {
 	s.asking.Lock()
 	err := s.ch.Cancel(sub.tag, false)
@@ -134,36 +156,27 @@ func (s *session) cancel(sub *subscription) error {
 		return err
 	}
 	<-sub.drained
-	s.mu.Lock()
-	s.current = nil
-	s.mu.Unlock()
 	return nil
 }
 
-// unsubscribe ends the subscription when nobody has received for a while, and
-// gives back what came meanwhile.
+// unsubscribe ends the subscription if nobody receives, and gives back what came
+// meanwhile.
 func (s *session) unsubscribe() {
 	s.mu.Lock()
-	idle := !s.over && s.receivers == 0 && s.current != nil
-	if idle && s.queued == 0 && s.current.open >= s.current.window {
-		// Nothing can come. Look again later: it may when something is settled.
-		s.rest.Reset(linger)
-		idle = false
-	}
-	if idle {
-		s.tasks.Add(1)
-	}
-	s.mu.Unlock()
-	if !idle {
+	if s.over {
+		s.mu.Unlock()
 		return
 	}
+	s.tasks.Add(1)
+	s.mu.Unlock()
 	defer s.tasks.Done()
 	s.subscribing <- struct{}{}
 	defer func() { <-s.subscribing }()
 	s.mu.Lock()
-	sub := s.current
-	if s.receivers > 0 {
-		sub = nil
+	var sub *subscription
+	if s.receivers == 0 {
+		// From here on a Receive sees none, and waits for its turn to begin one.
+		sub, s.current = s.current, nil
 	}
 	s.mu.Unlock()
 	if sub != nil && s.cancel(sub) == nil {
@@ -171,9 +184,9 @@ func (s *session) unsubscribe() {
 	}
 }
 
-// giveBack returns what came and was not received. It goes before the channel is
-// closed since, as of 4.3, the broker counts only what a closed channel held as
-// lost. The older ones count both, so that there a new message takes the place.
+// giveBack returns what came and was not received, so that it does not count as
+// handed out: as of 4.3 by basic.nack, which keeps its place; older ones, which
+// count that as well, and classic queues get a new message.
 func (s *session) giveBack() {
 	s.mu.Lock()
 	var back []*driver.Delivery
@@ -190,7 +203,7 @@ func (s *session) giveBack() {
 		return
 	}
 	var acks, nacks []*receipt
-	if !s.c.h.recounts {
+	if !s.c.h.counted {
 		for _, d := range back {
 			nacks = append(nacks, d.Receipt.(*receipt))
 		}
@@ -213,7 +226,8 @@ func (s *session) giveBack() {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	_ = s.write(acks, nacks) // if it fails, the channel is at its end
+	nack := func(tag uint64, requeue bool) error { return s.ch.Nack(tag, false, requeue) }
+	_ = s.write(acks, nacks, nack) // if it fails, the channel is at its end
 }
 
 // retire ends the session of a consumer that is being closed.
@@ -221,10 +235,12 @@ func (s *session) retire() {
 	s.subscribing <- struct{}{}
 	s.mu.Lock()
 	sub := s.current
+	s.current = nil
 	s.mu.Unlock()
-	if sub != nil && s.cancel(sub) == nil {
-		s.giveBack()
+	if sub != nil {
+		_ = s.cancel(sub) // it fails if the channel is at its end
 	}
+	s.giveBack()
 	<-s.subscribing
 	s.stop()
 }

@@ -155,8 +155,8 @@ func decode(d *amqp091.Delivery) job {
 		j.Level = driver.Level(r.number(hLevel, int64(driver.Trivial), int64(driver.Critical)))
 	}
 	j.before = int(r.number(hDeliveries, 0, 1<<31-1))
-	acquired, returned := r.counts(d.Redelivered)
-	j.deliveries = j.before + acquired + 1
+	returned := r.counts(d.Redelivered)
+	j.deliveries = j.before + returned + 1
 	j.redeliveries = j.losses + returned
 	j.Headers = r.rest()
 	j.bad = r.bad
@@ -169,23 +169,19 @@ type reader struct {
 	bad     string
 }
 
-// counts is how often the message was handed out before, and how often its
-// holder was lost since. Quorum queues count both as of 4.3; before, every return
-// was counted, releases included. Classic queues know only whether it was:
+// counts is how often the message was handed out and came back since it was
+// stored. As of 4.3 x-delivery-count has the holders that were lost and what was
+// returned by basic.reject, and not what was returned by basic.nack; before, it
+// has all of them. Classic queues know only whether it was handed out:
 // https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
-func (r *reader) counts(redelivered bool) (acquired, returned int) {
-	_, counted := r.headers["x-acquired-count"]
-	_, returns := r.headers["x-delivery-count"]
-	returned = int(r.number("x-delivery-count", 0, 1<<31-1))
-	switch {
-	case counted:
-		acquired = int(r.number("x-acquired-count", 0, 1<<31-1))
-	case returns:
-		acquired = returned
-	case redelivered:
-		acquired, returned = 1, 1
+func (r *reader) counts(redelivered bool) int {
+	if _, ok := r.headers["x-delivery-count"]; ok {
+		return int(r.number("x-delivery-count", 0, 1<<31-1))
 	}
-	return acquired, returned
+	if _, quorum := r.headers["x-acquired-count"]; redelivered && !quorum {
+		return 1
+	}
+	return 0
 }
 
 func (r *reader) number(name string, low, high int64) int64 {
