@@ -19,6 +19,9 @@ type scripted struct {
 
 	mu        sync.Mutex // guards following
 	onEnqueue func(call int, messages []*driver.Message) (results []driver.Result, handled bool)
+	// abandons has Enqueue return when its ctx ends, as real drivers do, while the
+	// broker goes on.
+	abandons  bool
 	onDeclare func(call int) error
 	onReceive func(call int) error
 	// A settlement or extension that is not carried out answers with errs; one
@@ -49,6 +52,20 @@ func (d *scripted) Declare(ctx context.Context, queue string) error {
 }
 
 func (d *scripted) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
+	if d.abandons {
+		stored := make(chan []driver.Result, 1)
+		go func() { stored <- d.enqueue(context.WithoutCancel(ctx), queue, messages) }()
+		select {
+		case results := <-stored:
+			return results
+		case <-ctx.Done():
+			return sameResult(messages, ctx.Err())
+		}
+	}
+	return d.enqueue(ctx, queue, messages)
+}
+
+func (d *scripted) enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	n := count(&d.mu, &d.enqueues)
 	if d.onEnqueue != nil {
 		if results, handled := d.onEnqueue(n, messages); handled {
@@ -168,7 +185,6 @@ type events struct {
 
 	mu     sync.Mutex // guards following
 	faults []batch.Fault
-	stuck  int
 	lost   int
 	states []batch.WorkerState
 }

@@ -137,6 +137,30 @@ func (d *Driver) process(args []any) ([]byte, error) {
 	return encode(nil, parsed.Val()), nil
 }
 
+// transact sends commands as one MULTI, once, and returns the reply of each,
+// errors of single ones among them. A redis.Error says that none ran.
+func (d *Driver) transact(commands ...[]any) ([][]byte, error) {
+	if !d.enter() {
+		return nil, goredis.ErrClosed
+	}
+	defer d.leave()
+	ctx := context.Background()
+	pipe := d.client.TxPipeline()
+	sent := make([]once, len(commands))
+	for i, args := range commands {
+		sent[i] = once{goredis.NewRawCmd(ctx, args...)}
+		_ = pipe.Process(ctx, sent[i])
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	replies := make([][]byte, len(sent))
+	for i := range sent {
+		replies[i] = sent[i].Val()
+	}
+	return replies, nil
+}
+
 // once is a command that the client library never sends a second time, whatever
 // its options: sent twice, an enqueue stores its jobs twice.
 type once struct{ *goredis.RawCmd }
