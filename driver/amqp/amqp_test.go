@@ -8,12 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { brokers.Main(m) }
 
 // bound is how long a test waits for what should come at once.
 const bound = 20 * time.Second
@@ -21,14 +20,7 @@ const bound = 20 * time.Second
 // testURL is the broker to test against.
 func testURL(t testing.TB) string {
 	t.Helper()
-	u := os.Getenv("BATCH_TEST_RABBITMQ_URL")
-	if u == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("BATCH_TEST_RABBITMQ_URL is not set")
-		}
-		t.Skip("BATCH_TEST_RABBITMQ_URL is not set")
-	}
-	return u
+	return brokers.RabbitMQ(t, brokers.RabbitMQ4).URL()
 }
 
 func testContext(t testing.TB) context.Context {

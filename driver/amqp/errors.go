@@ -156,7 +156,7 @@ func classifyReply(e *amqp091.Error) (kind error, fate driver.Fate, hint string)
 		switch {
 		case has("message size"):
 			return driver.ErrTooLarge, driver.FateNotStored, "see max_message_size of the broker"
-		case has("inequivalent arg"), has("invalid arg"), has("invalid property"):
+		case has("inequivalent arg"):
 			return driver.ErrConflict, driver.FateNotStored, "the queue exists with this argument set otherwise; delete it or use another name"
 		case has("delivery acknowledgement"):
 			return driver.ErrUnavailable, driver.FateUnknown, "the broker's consumer_timeout ended the channel"

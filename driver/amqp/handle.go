@@ -15,16 +15,23 @@ import (
 type handle struct {
 	config *config
 	info   driver.Info
-	// counted tells that the broker counts as lost what is given back unseen, or
-	// cannot count, so that a new message has to take its place.
+	// anew tells that the place of a message that comes back must be taken by a
+	// new one: classic queues do not count how often it was handed out, and
+	// quorum queues hand out first what came back, whatever its priority.
+	anew bool
+	// counted is anew for what was pushed and never received: before 4.3 quorum
+	// queues count it as handed out.
 	counted bool
+	// timeouts tells that the waiting queue has a consumer timeout: classic ones
+	// have none as of 4.3, and refuse the argument.
+	timeouts bool
 
 	pub *port
 	sub *port
 
 	queues   sync.Map // queue to *names
 	declared sync.Map // queues that this handle declared
-	ladders  sync.Map // queues whose levels exist
+	ladders  sync.Map // queue to *ladder
 
 	publisher  atomic.Pointer[publisher]
 	publishing chan struct{} // holds a token while somebody makes a publisher
@@ -38,11 +45,14 @@ type handle struct {
 	consumers map[*consumer]struct{}
 	calls     sync.WaitGroup // calls under way; Add only while not closed
 
-	tasks sync.WaitGroup // what callers may have left behind
+	tasks sync.WaitGroup  // what callers may have left behind
+	life  context.Context // ends when Close begins to wait for tasks
+	end   context.CancelFunc
 }
 
 func newHandle(c *config) *handle {
 	h := &handle{config: c, consumers: make(map[*consumer]struct{}), publishing: make(chan struct{}, 1)}
+	h.life, h.end = context.WithCancel(context.Background())
 	h.pub = newPort(c, "publishing")
 	h.sub = newPort(c, "consuming")
 	return h
@@ -151,6 +161,7 @@ func (h *handle) Close(ctx context.Context) error {
 		left.Go(func() { _ = c.Close(ctx) })
 	}
 	left.Wait()
+	h.end()
 	idle := make(chan struct{})
 	go func() {
 		h.calls.Wait()

@@ -83,15 +83,15 @@ var clockID = func() string {
 	return hex.EncodeToString(random)
 }()
 
-// climb makes a publication that holds message back until due. The queue n must
-// have its ladder, unless what is left is less than the shortest level.
+// climb makes a publication that holds message back until due: on its next level
+// if the ladder is ready, else in the hop queue, where the mover keeps it.
 //
 // Levels and the hop queue must be first in, first out, as a message behind
 // others is neither looked at nor moved on; so the priority travels in a header.
-func climb(n *names, message amqp091.Publishing, due, now time.Time) *publication {
+func climb(n *names, message amqp091.Publishing, due, now time.Time, ready bool) *publication {
 	left := due.Sub(now)
 	queue, after := n.hop, left
-	if left >= shortest {
+	if left >= shortest && ready {
 		d := rung(left)
 		queue, after = n.level(d), left-d
 	}
@@ -122,16 +122,18 @@ func dueOf(headers amqp091.Table, now time.Time) time.Time {
 	return now.Add(time.Duration(r.number(hLeft, 0, maxDelay.Milliseconds())) * time.Millisecond)
 }
 
-// place makes the publication of a job that is to be available after delay, and
-// the ladder if that is needed.
+// place makes the publication of a job that is to be available after delay.
 func (h *handle) place(ctx context.Context, n *names, message amqp091.Publishing, delay time.Duration, now time.Time) (*publication, error) {
 	if delay <= 0 {
 		return &publication{queue: n.main, message: message}, nil
 	}
+	ready := false
 	if delay >= shortest {
-		if err := h.ladder(ctx, n); err != nil {
+		l, err := h.ladder(ctx, n)
+		if err != nil {
 			return nil, notSent{err}
 		}
+		ready = l.ready()
 	}
-	return climb(n, message, now.Add(delay), now), nil
+	return climb(n, message, now.Add(delay), now, ready), nil
 }

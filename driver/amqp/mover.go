@@ -55,7 +55,7 @@ func newMover(c *consumer, l *link) (*mover, error) {
 	}
 	cancels := ch.NotifyCancel(make(chan string)) // unbuffered: see barrier
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
-	deliveries, err := subscribe(ch, c.n.hop, "batch", moverPrefetch)
+	deliveries, err := subscribe(ch, c.n.hop, "batch", moverPrefetch, true)
 	if err != nil {
 		_ = ch.Close()
 		return nil, err
@@ -83,6 +83,7 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 		ready  []waiting                        // to be published
 		moved  = make(chan error, moverFlights) // one for each flight that has ended
 		flying int
+		raised <-chan struct{} // closed when the ladder that jobs in hand need is there
 		err    error
 	)
 	timer := time.NewTimer(time.Hour)
@@ -108,10 +109,27 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 				break
 			}
 			w := m.read(&d, time.Now())
-			if left := time.Until(w.due); left > 0 && left < shortest {
+			left := time.Until(w.due)
+			if left >= shortest && raised == nil {
+				raised, err = m.ladder(ctx)
+			}
+			if left > 0 && (left < shortest || raised != nil) {
 				heap.Push(&inHand, w)
 			} else {
 				ready = append(ready, w)
+			}
+		case <-raised:
+			// Those that have time for a level go to it.
+			if raised, err = m.ladder(ctx); raised == nil {
+				all := inHand
+				inHand = nil
+				for _, w := range all {
+					if time.Until(w.due) >= shortest {
+						ready = append(ready, w)
+					} else {
+						heap.Push(&inHand, w)
+					}
+				}
 			}
 		case _, ok := <-cancels:
 			if err = errCancelled; ok {
@@ -144,6 +162,15 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 	}
 	m.err = err
 	close(m.ended)
+}
+
+// ladder is nil if the levels may be used, else closed when that may have changed.
+func (m *mover) ladder(ctx context.Context) (<-chan struct{}, error) {
+	l, err := m.c.h.ladder(ctx, m.c.n)
+	if err != nil || l.ready() {
+		return nil, err
+	}
+	return l.raised, nil
 }
 
 // catchUp returns when what the library has passed on was looked at.
@@ -182,13 +209,8 @@ func (m *mover) move(ctx context.Context, batch []waiting) error {
 	now := time.Now()
 	items := make([]*publication, len(batch))
 	for i, w := range batch {
-		if left := w.due.Sub(now); left > 0 {
-			if left >= shortest {
-				if err := m.c.h.ladder(ctx, m.c.n); err != nil {
-					return err
-				}
-			}
-			items[i] = climb(m.c.n, w.message, w.due, now)
+		if w.due.After(now) {
+			items[i] = climb(m.c.n, w.message, w.due, now, true)
 			continue
 		}
 		r := reader{headers: w.message.Headers}

@@ -94,7 +94,9 @@ func (c *config) open(ctx context.Context) (*handle, error) {
 	if err == nil {
 		h.info, err = inspect(l.conn, c.shape)
 		v, _ := parseVersion(h.info.Version)
-		h.counted = c.shape == shapeClassic || v.before(minPriority)
+		h.anew = c.shape != shapePlain
+		h.counted = h.anew || v.before(minPriority)
+		h.timeouts = c.shape != shapeClassic || v.before(minPriority)
 	}
 	if err == nil {
 		_, err = h.publishOn(ctx)

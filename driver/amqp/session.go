@@ -156,9 +156,9 @@ func (s *session) admit(sub *subscription, d *amqp091.Delivery) {
 		r.state = settling
 		s.tasks.Go(func() { s.replace(r, func() *publication { return s.bury(d, j.bad) }) })
 		return
-	case d.Redelivered && s.c.h.config.shape == shapeClassic:
-		// A classic queue does not count, so that the message has to: a new one,
-		// which is handed out in its turn, tells of the lost holder.
+	case d.Redelivered && s.c.h.anew:
+		// A new message, which is handed out in its turn, tells of the holder that
+		// was lost.
 		r.state = settling
 		s.tasks.Go(func() { s.replace(r, func() *publication { return s.recount(&j, j.redeliveries, j.deliveries-1) }) })
 		return

@@ -145,8 +145,7 @@ func (c *consumer) store(ctx context.Context, s *driver.Settlement, r *receipt, 
 		entomb(&message, s.Reason, now)
 		return &publication{queue: c.n.dead, message: message}, nil
 	case driver.Release:
-		if c.h.config.shape == shapeClassic {
-			// Classic queues do not count: the message does.
+		if c.h.anew {
 			h := history{failures: d.Failures, lastError: d.LastError, deliveries: r.deliveries}
 			return &publication{queue: c.n.main, message: encode(&d.Message, &h)}, nil
 		}
@@ -180,7 +179,7 @@ func (w *work) finish(ctx context.Context) {
 	for s, index := range sessions {
 		acks, releases := make([]*receipt, 0, len(index)), []*receipt(nil)
 		for _, i := range index {
-			if w.settlements[i].Outcome == driver.Release && w.c.h.config.shape != shapeClassic {
+			if w.settlements[i].Outcome == driver.Release && !w.c.h.anew {
 				releases = append(releases, w.receipts[i])
 			} else {
 				acks = append(acks, w.receipts[i])

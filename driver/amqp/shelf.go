@@ -108,7 +108,7 @@ func (s *shelf) take(ctx context.Context) error {
 		return err
 	}
 	s.ch = ch
-	s.letter, err = subscribe(ch, s.n.dead, "batch", 0) // as many as there are
+	s.letter, err = subscribe(ch, s.n.dead, "batch", 0, true) // as many as there are
 	if err != nil {
 		_ = ch.Close()
 	}

@@ -42,11 +42,15 @@ type subscription struct {
 
 // subscribe consumes from a queue with manual acknowledgement. Prefetch 0 is no
 // limit.
-func subscribe(ch *amqp091.Channel, queue, tag string, prefetch int) (<-chan amqp091.Delivery, error) {
+func subscribe(ch *amqp091.Channel, queue, tag string, prefetch int, timeouts bool) (<-chan amqp091.Delivery, error) {
 	if err := ch.Qos(prefetch, 0, false); err != nil {
 		return nil, err
 	}
-	return ch.Consume(queue, tag, false, false, false, false, amqp091.Table{"x-consumer-timeout": unacked})
+	var args amqp091.Table
+	if timeouts {
+		args = amqp091.Table{"x-consumer-timeout": unacked}
+	}
+	return ch.Consume(queue, tag, false, false, false, false, args)
 }
 
 // arrive counts a Receive as under way.
@@ -129,7 +133,7 @@ func (s *session) begin() error {
 	sub := &subscription{tag: fmt.Sprintf("batch-%d", s.serial), window: max(s.c.prefetch-s.open, 1), drained: make(chan struct{})}
 	s.mu.Unlock()
 	s.asking.Lock()
-	deliveries, err := subscribe(s.ch, s.c.n.main, sub.tag, sub.window)
+	deliveries, err := subscribe(s.ch, s.c.n.main, sub.tag, sub.window, s.c.h.timeouts)
 	s.asking.Unlock()
 	if err != nil {
 		return err
@@ -185,8 +189,8 @@ func (s *session) unsubscribe() {
 }
 
 // giveBack returns what came and was not received, so that it does not count as
-// handed out: as of 4.3 by basic.nack, which keeps its place; older ones, which
-// count that as well, and classic queues get a new message.
+// handed out: as of 4.3 by basic.nack, which keeps its place. Where a new message
+// has to take its place, it goes to the end of its level.
 func (s *session) giveBack() {
 	s.mu.Lock()
 	var back []*driver.Delivery

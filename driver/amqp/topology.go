@@ -30,6 +30,15 @@ func (n *names) level(d time.Duration) string {
 	return n.main + ".delay." + strconv.FormatInt(d.Milliseconds(), 10)
 }
 
+// levels are the names of all queues of the ladder.
+func (n *names) levels() []string {
+	all := make([]string, len(levels))
+	for i, d := range levels {
+		all[i] = n.level(d)
+	}
+	return all
+}
+
 // names returns the broker's names of a queue.
 func (h *handle) names(queue string) *names {
 	if n, ok := h.queues.Load(queue); ok {
@@ -119,34 +128,6 @@ func (h *handle) Declare(ctx context.Context, queue string) error {
 	return fail(op, queue, err)
 }
 
-// ladder makes the levels of a queue exist when the first job is delayed through
-// this handle: most queues have many jobs that are never delayed, and each level
-// is a Raft group on every node.
-func (h *handle) ladder(ctx context.Context, n *names) error {
-	if _, ok := h.ladders.Load(n.queue); ok {
-		return nil
-	}
-	err := h.call(ctx, func(ch *amqp091.Channel) error {
-		// Somebody may have deleted the queue, and levels must not outlive it.
-		if _, err := passive(ch, n.main); err != nil {
-			return err
-		}
-		for _, d := range levels {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := declare(ch, n.level(d), delayed(d, n.hop)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		h.ladders.Store(n.queue, true)
-	}
-	return err
-}
-
 // DeleteQueue removes the queue, its dead letters and its delayed jobs. Consumers
 // are told by the broker.
 func (h *handle) DeleteQueue(ctx context.Context, queue string) error {
@@ -158,24 +139,23 @@ func (h *handle) DeleteQueue(ctx context.Context, queue string) error {
 	n := h.names(queue)
 	h.declared.Delete(queue)
 	h.ladders.Delete(queue)
-	all := []string{n.main}
-	for _, d := range levels {
-		all = append(all, n.level(d))
-	}
+	all := append([]string{n.main}, n.levels()...)
 	all = append(all, n.hop, n.dead)
-	err := h.call(ctx, func(ch *amqp091.Channel) error {
-		for _, name := range all {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			// Deleting a queue that does not exist is no error to RabbitMQ.
-			if _, err := ch.QueueDelete(name, false, false, false); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := h.call(ctx, func(ch *amqp091.Channel) error { return deleteAll(ctx, ch, all) })
 	return fail(op, queue, err)
+}
+
+// deleteAll deletes queues. To RabbitMQ one that does not exist is no error.
+func deleteAll(ctx context.Context, ch *amqp091.Channel, all []string) error {
+	for _, name := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := ch.QueueDelete(name, false, false, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // call runs RPCs on a channel of their own on the consuming connection, which
