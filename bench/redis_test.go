@@ -55,14 +55,14 @@ func (s *stopwatch) rate() float64 { return float64(s.jobs) / s.took.Seconds() }
 func setup(b *testing.B) (*goredis.Client, *redis.Driver, *batch.Queue[*redis.Driver]) {
 	b.Helper()
 	server := brokers.Redis(b, brokers.Redis8)
-	options, err := goredis.ParseURL(server.URL)
+	options, err := goredis.ParseURL(server.URL())
 	if err != nil {
 		b.Fatal(err)
 	}
 	options.PoolSize = producers // the raw client is to lack nothing
 	raw := goredis.NewClient(options)
 	b.Cleanup(func() { raw.Close() })
-	d, err := redis.Open(b.Context(), server.URL)
+	d, err := redis.Open(b.Context(), server.URL())
 	if err != nil {
 		b.Fatal(err)
 	}

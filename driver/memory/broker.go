@@ -16,7 +16,8 @@ type Options struct {
 	// waiting, scheduled, running and dead. Each counts its body, its headers
 	// with 64 bytes for each, and 768 bytes for itself. A remembered dedup key
 	// counts 160 bytes, its own and those of its job's ID. What does not fit is
-	// refused with driver.ErrFull. At least 1 MiB; defaults to 1 GiB.
+	// refused with driver.ErrFull. At least 1 MiB; defaults to 1 GiB, which is
+	// room for a million jobs of 300 bytes.
 	MaxBytes int64
 	// MaxJobs bounds the number of all jobs of the broker likewise. At least 1;
 	// defaults to 10 million.
@@ -42,7 +43,8 @@ const (
 	// maxBody is a protection against mistakes: a larger body works as well, but
 	// is no job. It is less where MaxBytes is.
 	maxBody = 64 << 20
-	// maxHeaders is what the strictest of the real brokers' clients are near.
+	// maxHeaders is ample for 100 headers of tracing and routing; what is larger
+	// belongs in the body.
 	maxHeaders = 64 << 10
 	// maxBatch bounds what one call does under its queue's lock: a thousand jobs
 	// hold it for about a fifth of a millisecond. Larger batches gain nothing,

@@ -77,7 +77,8 @@ func discard(q *queue, j *job) {
 }
 
 // eachDead does something with the selected dead letters, which takes them out
-// of the dead ones, and counts them.
+// of the dead ones, and counts them. An error beside a count is that of the part
+// that was not done.
 func (d *Driver) eachDead(ctx context.Context, op, queue string, which driver.Selection, do func(*queue, *job)) (int, error) {
 	if which.All {
 		return d.allDead(ctx, op, queue, do)

@@ -48,7 +48,7 @@ func (d *Driver) Broker() *Broker { return d.b }
 
 // Info describes the driver and its limits.
 func (d *Driver) Info() driver.Info {
-	return driver.Info{Driver: name, Broker: name, Version: "1", Limits: d.b.limits}
+	return driver.Info{Driver: driverName, Broker: driverName, Version: "1", Limits: d.b.limits}
 }
 
 // PriorityLevels is 5: all are told apart.

@@ -6,14 +6,14 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// name is the driver's name and its URL scheme.
-const name = "memory"
+// driverName is the driver's name and its URL scheme.
+const driverName = "memory"
 
 // refuse is the error of an operation that did not take effect, which is what
 // every error of this driver is.
 func refuse(op, queue string, kind, cause error, hint string) error {
 	return &driver.Error{
-		Driver: name, Op: op, Queue: queue,
+		Driver: driverName, Op: op, Queue: queue,
 		Kind: kind, Fate: driver.FateNotStored, Err: cause, Hint: hint,
 	}
 }

@@ -249,15 +249,6 @@ func (l *line) after(at instant, place uint64) reader {
 	return r
 }
 
-// all reads the line from its front.
-func (l *line) all() reader {
-	r := reader{line: l}
-	if l.n > 0 {
-		r.offset = l.chunks[0].head
-	}
-	return r
-}
-
 // peek is the next job, or nil at the end.
 func (r *reader) peek() *job {
 	for r.chunk < len(r.line.chunks) {

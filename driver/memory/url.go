@@ -12,8 +12,8 @@ import (
 
 func init() {
 	driver.Register(driver.Registration{
-		Name:    name,
-		Schemes: []string{name},
+		Name:    driverName,
+		Schemes: []string{driverName},
 		Open: func(ctx context.Context, u *url.URL) (driver.Driver, error) {
 			d, err := open(ctx, u)
 			if err != nil {
@@ -49,7 +49,7 @@ func open(ctx context.Context, u *url.URL) (*Driver, error) {
 	if err := ended(ctx, "open", ""); err != nil {
 		return nil, err
 	}
-	if u.Scheme != name || u.Opaque != "" || u.User != nil || u.Port() != "" || u.Path != "" || u.Fragment != "" {
+	if u.Scheme != driverName || u.Opaque != "" || u.User != nil || u.Port() != "" || u.Path != "" || u.Fragment != "" {
 		return nil, refuse("open", "", driver.ErrConfig, nil, "the URL is memory:// or memory://name, with parameters")
 	}
 	given, err := parseOptions(u)
@@ -57,9 +57,6 @@ func open(ctx context.Context, u *url.URL) (*Driver, error) {
 		return nil, err
 	}
 	options := given.withDefaults()
-	if err := options.validate(); err != nil {
-		return nil, err
-	}
 	shared := u.Hostname()
 	if shared == "" {
 		return newBroker(options, "").Open()
@@ -79,9 +76,10 @@ func open(ctx context.Context, u *url.URL) (*Driver, error) {
 	return b.Open()
 }
 
-// parseOptions reads the URL's parameters; those not given are zero.
+// parseOptions reads the URL's parameters, within their bounds; those not given
+// are zero.
 func parseOptions(u *url.URL) (Options, error) {
-	p := driver.NewParams(name, u)
+	p := driver.NewParams(driverName, u)
 	o := Options{
 		MaxBytes:    int64(p.Int("max_bytes", 0, minMaxBytes, math.MaxInt)),
 		MaxJobs:     p.Int("max_jobs", 0, 1, math.MaxInt),

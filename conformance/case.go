@@ -1,0 +1,170 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+)
+
+// Case is one rule of the contract and the code that finds drivers which break
+// it.
+type Case struct {
+	// Name is the name of the subtest.
+	Name string
+	// Rule is what the case checks, in one sentence.
+	Rule string
+	// Needs are the capabilities that a driver must have for the case to run,
+	// such as "Prioritizer", and the fields of Harness that must be set, such as
+	// "Harness.Restart".
+	Needs []string
+
+	run func(*stage)
+}
+
+// parts are the tables of the files that cases are in.
+var parts = [][]Case{
+	infoCases, roundTripCases, enqueueCases, queueCases, coverCases,
+	settleCases, leaseCases, retryCases, handlerCases, decideCases, drainCases,
+	deadLetterCases, closeCases, contextCases, idempotencyCases,
+	priorityCases, delayCases, dedupCases, groupCases, atomicCases, inspectCases, pauseCases,
+	faultCases,
+}
+
+// Cases lists all cases, in the order in which they run.
+func Cases() []Case { return slices.Concat(parts...) }
+
+// The needs that are not capabilities.
+const (
+	needsURL     = "Harness.URL"
+	needsForeign = "Harness.Foreign"
+	needsRestart = "Harness.Restart"
+	needsFreeze  = "Harness.Freeze"
+	needsCut     = "Harness.Cut"
+)
+
+// alone tells that the case disturbs all others.
+func (c *Case) alone() bool {
+	return slices.ContainsFunc(c.Needs, func(need string) bool {
+		return need == needsRestart || need == needsFreeze || need == needsCut
+	})
+}
+
+// suits tells whether the case can run on a driver with these capabilities.
+func (c *Case) suits(h *Harness, capabilities []string) bool {
+	given := map[string]bool{
+		needsURL: h.URL != "", needsForeign: h.Foreign != nil,
+		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
+	}
+	return !slices.ContainsFunc(c.Needs, func(need string) bool {
+		return !given[need] && !slices.Contains(capabilities, need)
+	})
+}
+
+// ErrNotApplicable: the driver does not have what the case needs.
+var ErrNotApplicable = errors.New("conformance: the case does not apply")
+
+// Run runs the case on a broker without package testing. It returns nil if the
+// driver kept the rule, a [*Violation] if it did not, and an error that wraps
+// [ErrNotApplicable] if it lacks what the case needs.
+func (c Case) Run(ctx context.Context, h Harness) error {
+	if h.Open == nil {
+		_, err := h.withDefaults(driver.Limits{})
+		return err
+	}
+	d, err := h.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("conformance: open the driver: %w", err)
+	}
+	info, capabilities := d.Info(), batch.Capabilities(d)
+	if err := d.Close(ctx); err != nil {
+		return fmt.Errorf("conformance: close the driver: %w", err)
+	}
+	if !c.suits(&h, capabilities) {
+		return fmt.Errorf("%w: %s needs %s", ErrNotApplicable, c.Name, strings.Join(c.Needs, ", "))
+	}
+	if h, err = h.withDefaults(info.Limits); err != nil {
+		return err
+	}
+	_, err = c.play(ctx, &h, info)
+	return err
+}
+
+// play runs the case on a stage of its own. A case that does not come back,
+// not even when its context ends, is left behind. The notes say what it could
+// not check.
+func (c Case) play(ctx context.Context, h *Harness, info driver.Info) (notes []string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.Timeout, fmt.Errorf("the case took longer than %s", h.Timeout))
+	defer cancel()
+	s := newStage(ctx, h, info, c)
+	acted := make(chan struct{})
+	go func() {
+		defer close(acted)
+		defer s.caught()
+		c.run(s)
+	}()
+	select {
+	case <-acted:
+	case <-ctx.Done():
+		select {
+		case <-acted:
+		case <-time.After(grace):
+			s.problem("%v; it does not come back and was left behind:\n%s", context.Cause(ctx), stacks())
+		}
+	}
+	struck := make(chan struct{})
+	go func() {
+		defer close(struck)
+		s.strike()
+	}()
+	select {
+	case <-struck:
+	case <-time.After(2 * cleanupTime):
+		s.problem("stopping workers, deleting queues and closing handles hangs:\n%s", stacks())
+	}
+	return s.outcome()
+}
+
+// grace is how long a case has to come back when its context has ended: each of
+// the calls that it makes must then, promptly.
+const grace = 10 * time.Second
+
+// stacks are the goroutines of the process, for a case that hangs.
+func stacks() string {
+	buf := make([]byte, 64<<10)
+	return string(buf[:runtime.Stack(buf, true)])
+}
+
+// Violation is how a driver broke a rule.
+type Violation struct {
+	// Case and Rule name what was broken.
+	Case, Rule string
+	// Broker is the broker's name and version.
+	Broker string
+	// Problems are what was seen, at least one.
+	Problems []string
+	// Seed repeats the case's random choices, as BATCH_SEED.
+	Seed uint64
+	// History is the end of what was recorded, possibly nothing.
+	History string
+}
+
+// Error has everything, over several lines.
+func (v *Violation) Error() string {
+	var b strings.Builder
+	for _, p := range v.Problems {
+		fmt.Fprintf(&b, "%s\n", p)
+	}
+	fmt.Fprintf(&b, "rule %s: %s\n", v.Case, v.Rule)
+	fmt.Fprintf(&b, "broker: %s; to repeat: BATCH_SEED=%d", v.Broker, v.Seed)
+	if v.History != "" {
+		fmt.Fprintf(&b, "\nhistory:\n%s", v.History)
+	}
+	return b.String()
+}

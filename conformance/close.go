@@ -1,0 +1,232 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+)
+
+var closeCases = []Case{
+	{Name: "closed-driver", Rule: "After Close every method of the driver returns ErrClosed, and a second Close is a no-op.", run: caseClosedDriver},
+	{Name: "closed-consumer", Rule: "After Close every method of a consumer returns ErrClosed, a second Close is a no-op, and its driver goes on.", run: caseClosedConsumer},
+	{Name: "close-unblocks", Rule: "Closing a consumer, or its driver, ends Receive calls under way with ErrClosed.", run: caseCloseUnblocks},
+	{Name: "close-keeps", Rule: "Closing a consumer loses none of what it held.", run: caseCloseKeeps},
+	{Name: "close-concurrent", Rule: "Closing a handle while it enqueues leaves every confirmed job stored.", run: caseCloseConcurrent},
+	{Name: "close-alone", Rule: "Closing one handle does not disturb another.", run: caseCloseAlone},
+	{Name: "worker-closed-driver", Rule: "A worker whose driver is closed under it ends with ErrClosed.", run: caseWorkerClosedDriver},
+}
+
+func caseClosedDriver(s *stage) {
+	d := s.declared()
+	c := s.consume(d, 1)
+	for range 2 {
+		s.check(d.Close(s.ctx), "close")
+	}
+	all := driver.Selection{All: true}
+	for what, call := range map[string]func() error{
+		"Declare":     func() error { return d.Declare(s.ctx, s.queue) },
+		"DeleteQueue": func() error { return d.DeleteQueue(s.ctx, s.queue) },
+		"Enqueue": func() error {
+			results := d.Enqueue(s.ctx, s.queue, []*driver.Message{message("job")})
+			if len(results) == 0 {
+				return nil
+			}
+			if fate := driver.FateOf(results[0].Err); results[0].Err != nil && fate != driver.FateNotStored {
+				s.problem("the fate of an enqueue after Close is %q, but nothing was sent", fate)
+			}
+			return results[0].Err
+		},
+		"Consume": func() error {
+			_, err := d.Consume(s.ctx, s.queue, driver.ConsumeOptions{Lease: s.lease(), Prefetch: 1})
+			return err
+		},
+		"Depth":                 func() error { _, err := d.Depth(s.ctx, s.queue); return err },
+		"DeadLetters":           func() error { _, _, err := d.DeadLetters(s.ctx, s.queue, "", 1); return err },
+		"Redrive":               func() error { _, err := d.Redrive(s.ctx, s.queue, all); return err },
+		"Discard":               func() error { _, err := d.Discard(s.ctx, s.queue, all); return err },
+		"Receive of a consumer": func() error { _, err := c.Receive(s.ctx, 1); return err },
+	} {
+		s.is(call(), driver.ErrClosed, "%s after Close", what)
+	}
+	for what, call := range s.optionalCalls(d) {
+		s.is(call(), driver.ErrClosed, "%s after Close", what)
+	}
+	s.check(c.Close(s.ctx), "close a consumer after its driver")
+}
+
+// optionalCalls are the calls to the broker that the driver's capabilities add.
+func (s *stage) optionalCalls(d driver.Driver) map[string]func() error {
+	calls := make(map[string]func() error)
+	if a, ok := d.(driver.AtomicEnqueuer); ok {
+		calls["EnqueueAtomic"] = func() error { return a.EnqueueAtomic(s.ctx, s.queue, messages(1)) }
+	}
+	if i, ok := d.(driver.Inspector); ok {
+		calls["List"] = func() error { _, _, err := i.List(s.ctx, s.queue, driver.Waiting, "", 1); return err }
+		calls["Find"] = func() error { _, err := i.Find(s.ctx, s.queue, "job"); return err }
+		calls["Delete"] = func() error { return i.Delete(s.ctx, s.queue, "job") }
+	}
+	if p, ok := d.(driver.Pauser); ok {
+		calls["Pause"] = func() error { return p.Pause(s.ctx, s.queue) }
+		calls["Resume"] = func() error { return p.Resume(s.ctx, s.queue) }
+		calls["Paused"] = func() error { _, err := p.Paused(s.ctx, s.queue); return err }
+	}
+	return calls
+}
+
+func caseClosedConsumer(s *stage) {
+	d := s.declared()
+	s.put(d, message("job"))
+	c := s.consume(d, 1)
+	held := s.receiveOne(c)
+	for range 2 {
+		s.check(c.Close(s.ctx), "close the consumer")
+	}
+	_, err := c.Receive(s.ctx, 1)
+	s.is(err, driver.ErrClosed, "Receive after Close")
+	s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: held, Outcome: driver.Done}})), driver.ErrClosed, "Settle after Close")
+	s.is(only(c.Extend(s.ctx, []*driver.Delivery{held})), driver.ErrClosed, "Extend after Close")
+	other := s.consume(d, 1)
+	again := s.receiveBy(s.lease()+s.overdue(), other, 1)[0]
+	equal(s, again.ID, "job", "the job that the closed consumer held")
+	s.settle(other, again, driver.Done)
+}
+
+func caseCloseUnblocks(s *stage) {
+	d := s.declared()
+	s.unblocks(d, "its consumer", func(c driver.Consumer) error { return c.Close(s.ctx) })
+	s.unblocks(d, "its driver", func(driver.Consumer) error { return d.Close(s.ctx) })
+}
+
+// unblocks ends the case unless end ends the Receive calls of a new consumer.
+func (s *stage) unblocks(d driver.Driver, what string, end func(driver.Consumer) error) {
+	receivers := min(2, s.info.Limits.Receivers)
+	c := s.consume(d, receivers)
+	blocked := make(chan error, receivers)
+	for range receivers {
+		go func() {
+			_, err := c.Receive(s.ctx, 1)
+			blocked <- err
+		}()
+	}
+	// Whether Receive has begun to wait cannot be seen from outside. If it has
+	// not, ErrClosed is right as well.
+	s.pass(20 * time.Millisecond)
+	s.check(end(c), "close %s", what)
+	ctx, cancel := s.soon()
+	defer cancel()
+	for range receivers {
+		select {
+		case err := <-blocked:
+			s.is(err, driver.ErrClosed, "Receive under way when %s was closed", what)
+		case <-ctx.Done():
+			s.failf("Receive goes on although %s was closed", what)
+		}
+	}
+}
+
+func caseCloseKeeps(s *stage) {
+	const jobs = 4
+	d := s.declared()
+	s.put(d, messages(jobs)...)
+	c := s.consume(d, jobs)
+	s.receive(c, 2)
+	s.check(c.Close(s.ctx), "close the consumer")
+	s.check(d.Close(s.ctx), "close the handle")
+	s.work(s.open(), nothing)
+	s.waitBy(s.lease()+s.overdue(), "all jobs", func() bool { return s.history.Count(Done) >= jobs })
+	seen := make(map[string]bool)
+	for _, e := range s.history.Events() {
+		if e.Op == Done {
+			if seen[e.ID] {
+				s.failf("%s was done twice", e.ID)
+			}
+			seen[e.ID] = true
+			equal(s, e.Attempt, 1, "Attempt of %s", e.ID)
+		}
+	}
+	s.waitDepth(s.open(), driver.Depth{})
+}
+
+func caseCloseConcurrent(s *stage) {
+	d := s.declared()
+	var mu sync.Mutex
+	var confirmed []string
+	var producers sync.WaitGroup
+	begun := make(chan struct{}, 1)
+	for p := range 4 {
+		producers.Go(func() {
+			for n := 0; ; n++ {
+				m := message(name(p*1_000_000 + n))
+				for _, r := range d.Enqueue(s.ctx, s.queue, []*driver.Message{m}) {
+					if r.Err != nil {
+						if !errors.Is(r.Err, driver.ErrClosed) && driver.FateOf(r.Err) != driver.FateUnknown {
+							s.problem("an enqueue on a handle that is being closed: %v", r.Err)
+						}
+						return
+					}
+				}
+				mu.Lock()
+				confirmed = append(confirmed, m.ID)
+				if len(confirmed) == 50 {
+					begun <- struct{}{}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	<-begun
+	s.check(d.Close(s.ctx), "close the handle")
+	producers.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	c := s.consume(s.open(), 100)
+	left := make(map[string]bool)
+	for _, id := range confirmed {
+		left[id] = true
+	}
+	for len(left) > 0 {
+		for _, got := range s.receive(c, 1) {
+			delete(left, got.ID) // one whose fate is unknown may be there too
+			s.settle(c, got, driver.Done)
+		}
+	}
+}
+
+func caseCloseAlone(s *stage) {
+	one, two := s.declared(), s.declared()
+	c := s.consume(two, 1)
+	s.put(one, message("job"))
+	held := s.receiveOne(c)
+	s.check(one.Close(s.ctx), "close the other handle")
+	s.check(only(c.Extend(s.ctx, []*driver.Delivery{held})), "extend after another handle was closed")
+	s.settle(c, held, driver.Done)
+	s.put(two, message("next"))
+	s.settle(c, s.receiveOne(c), driver.Done)
+}
+
+func caseWorkerClosedDriver(s *stage) {
+	d := s.declared()
+	w := s.worker(d)
+	s.check(batch.TryHandle(w, nothing), "add the handler")
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(s.ctx) }()
+	q := s.portable()
+	enqueue(s, q, 0)
+	s.waitCount(1, Done)
+	s.check(d.Close(s.ctx), "close the driver")
+	ctx, cancel := s.soon()
+	defer cancel()
+	select {
+	case err := <-ended:
+		s.is(err, batch.ErrClosed, "Run of a worker whose driver was closed")
+	case <-ctx.Done():
+		stopping, cancel := context.WithTimeout(s.ctx, time.Second)
+		defer cancel()
+		w.Stop(stopping)
+		s.failf("Run goes on although its driver was closed")
+	}
+}

@@ -1,0 +1,148 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+)
+
+var decideCases = []Case{
+	{Name: "poison", Rule: "A job whose holders vanish more than MaxRedeliveries times becomes a dead letter without being run, with its attempts not spent.", run: casePoison},
+	{Name: "unknown-kind", Rule: "A job of a kind without handler comes back with backoff, holds nobody up, and becomes a dead letter after as many deliveries as it has attempts.", run: caseUnknownKind},
+	{Name: "unknown-kind-known-later", Rule: "A job of a kind that one worker does not know runs on another that does.", run: caseUnknownKindKnownLater},
+	{Name: "undecodable", Rule: "A body that does not decode makes a dead letter at once, with the body, and the queue goes on.", run: caseUndecodable},
+	{Name: "expired", Rule: "A job is not started after its deadline but becomes a dead letter; others go on.", run: caseExpired},
+	{Name: "expiry-not-early", Rule: "A job that is started before its deadline runs, also when it ends after it.", run: caseExpiryNotEarly},
+}
+
+func casePoison(s *stage) {
+	// A release counts nothing; only lost holders do.
+	d := s.declared()
+	s.put(d, message("poison"), message("good"))
+	c := s.consume(d, 2)
+	for _, got := range s.receive(c, 2) {
+		if got.ID == "good" {
+			s.settle(c, got, driver.Release)
+		}
+	}
+	good := s.receiveOne(c)
+	equal(s, good.ID, "good", "the job that was released")
+	s.settle(c, good, driver.Done)
+	after := s.abandon(d)
+	second := s.open()
+	got := s.receiveBy(after+s.overdue(), s.consume(second, 1), 1)[0]
+	equal(s, got.Redeliveries, 1, "Redeliveries after one lost holder")
+	after = s.abandon(second)
+	d = s.open()
+	begun := s.history.Count(Started)
+	s.work(s.open(), nothing, func(c *batch.WorkerConfig) { c.MaxRedeliveries = 1 })
+	s.waitBy(after+s.overdue(), "the job to die", func() bool { return s.history.Count(Died) > 0 })
+	equal(s, s.history.Count(Started), begun, "starts of a poisonous job")
+	letter := s.waitLetters(d, 1)[0]
+	equal(s, letter.ID, "poison", "ID of the dead letter")
+	equal(s, letter.Reason, batch.ReasonPoison, "Reason of the dead letter")
+	equal(s, letter.Failures, 0, "Failures of the dead letter")
+	equal(s, letter.Deliveries, 3, "Deliveries of the dead letter")
+}
+
+func caseUnknownKind(s *stage) {
+	const attempts, backoff = 3, 200 * time.Millisecond
+	d := s.declared()
+	strange := message("strange")
+	strange.Kind, strange.MaxAttempts = "conformance.unknown", attempts
+	s.put(d, strange)
+	q := queueOf[driver.Driver](s, d)
+	s.work(s.open(), nothing, retryAfter(backoff))
+	enqueue(s, q, 0)
+	s.waitCount(1, Done)
+	s.waitCount(1, Died)
+	letter := s.letter(q)
+	equal(s, letter.ID, "strange", "ID of the dead letter")
+	equal(s, letter.Reason, batch.ReasonUnknownKind, "Reason of the dead letter")
+	equal(s, letter.Failures, 0, "Failures of the dead letter")
+	equal(s, letter.Deliveries, attempts, "Deliveries of the dead letter")
+	var last time.Duration
+	decisions := 0
+	for _, e := range s.history.Of("strange") {
+		if e.Op != Noted && e.Op != Died {
+			continue
+		}
+		if decisions++; decisions > 1 {
+			s.check(Within("the next delivery of an unknown kind", last, e.At, backoff, backoff+s.lateness()), "measure")
+		}
+		last = e.At
+	}
+	equal(s, decisions, attempts, "deliveries of an unknown kind")
+}
+
+func caseUnknownKindKnownLater(s *stage) {
+	q := s.portable()
+	ignorant := s.work(s.open(), nil, retryAfter(50*time.Millisecond), func(c *batch.WorkerConfig) { c.MaxAttempts = 25 })
+	enqueue(s, q, 0)
+	s.wait("a worker that does not know the kind", func() bool { return s.history.Count(Noted) > 0 })
+	s.check(ignorant.Stop(s.ctx), "stop the worker that does not know the kind")
+	s.work(s.open(), nothing)
+	s.waitCount(1, Done)
+	s.check(ExactCover(s.history.Events(), names(1)), "judge the history")
+}
+
+func caseUndecodable(s *stage) {
+	d := s.declared()
+	broken := message("broken")
+	broken.Body = []byte("{\"n\": \x00\xff")
+	s.put(d, broken)
+	q := queueOf[driver.Driver](s, d)
+	enqueue(s, q, 0)
+	s.work(s.open(), nothing)
+	s.waitCount(1, Done)
+	letter := s.letter(q)
+	equal(s, letter.ID, "broken", "ID of the dead letter")
+	equal(s, letter.Reason, batch.ReasonUndecodable, "Reason of the dead letter")
+	equal(s, string(letter.Body), string(broken.Body), "Body of the dead letter")
+	equal(s, letter.Failures, 0, "Failures of the dead letter")
+	equal(s, letter.Deliveries, 1, "Deliveries of the dead letter")
+	if letter.LastError == "" {
+		s.failf("LastError of the dead letter is empty")
+	}
+}
+
+func caseExpired(s *stage) {
+	q := s.portable()
+	enqueue(s, q, 0, batch.Expiry(q, time.Millisecond))
+	enqueue(s, q, 1)
+	s.pass(20 * time.Millisecond)
+	s.work(s.open(), nothing)
+	s.waitCount(1, Done)
+	s.waitCount(1, Died)
+	letter := s.letter(q)
+	equal(s, letter.ID, name(0), "ID of the dead letter")
+	equal(s, letter.Reason, batch.ReasonExpired, "Reason of the dead letter")
+	equal(s, s.history.Count(Started), 1, "jobs started")
+}
+
+func caseExpiryNotEarly(s *stage) {
+	q := s.portable()
+	expiry := s.lateness() + time.Second // a slow machine must not make it expire
+	s.work(s.open(), func(ctx context.Context, job *batch.Job[task]) error {
+		if left := time.Until(job.ExpiresAt); left <= 0 || left > expiry {
+			return batch.Permanent(fmt.Errorf("started with %s left of %s", left, expiry))
+		}
+		if job.Args.N == 1 {
+			select {
+			case <-time.After(time.Until(job.ExpiresAt) + 10*time.Millisecond):
+			case <-ctx.Done():
+				return errors.New("cancelled at its deadline for starting")
+			}
+		}
+		return nil
+	})
+	enqueue(s, q, 0, batch.Expiry(q, expiry))
+	s.waitCount(1, Done)
+	enqueue(s, q, 1, batch.Expiry(q, expiry))
+	s.waitBy(expiry, "jobs that started in time", func() bool { return s.history.Count(Done, Died, Failed) >= 2 })
+	s.check(ExactCover(s.history.Events(), names(2)), "judge the history")
+}

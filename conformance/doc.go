@@ -1,0 +1,47 @@
+// Package conformance checks that a driver keeps the contract of package driver
+// on a real broker. The author of a driver runs it from a test:
+//
+//	func TestConformance(t *testing.T) {
+//		conformance.Run(t, conformance.Harness{
+//			Open: func(ctx context.Context) (driver.Driver, error) {
+//				return redis.Open(ctx, "redis://localhost:6379")
+//			},
+//		})
+//	}
+//
+// # Cases
+//
+// The suite is a table of named cases, each for one rule that a failure prints.
+// A case is a subtest, so that one of them can be run by itself:
+//
+//	go test -run 'TestConformance/redrive-one$'
+//
+// A case is also a value: [Cases] lists them and [Case.Run] runs one without
+// package testing, which is how broken drivers are tested to fail in the case
+// that is made for their fault.
+//
+// Cases run at the same time on one broker, each on queues of its own that it
+// deletes again. They assume nothing of the process: what stands for two
+// processes are two handles of Harness.Open.
+//
+// # Capabilities
+//
+// The cases of a capability run if the driver's type has it, without a way to
+// leave them out. For each capability that the type does not have, the suite
+// compiles a program that uses it on this type and demands that the compiler
+// refuses it for that reason, beside one that must compile. At the end a
+// summary tells which broker was really talked to and how many cases ran for
+// each capability; a capability that was declared without a case that ran for
+// it is a failure.
+//
+// # Time
+//
+// A broker's time is real, so cases measure it: what happens records its time
+// in a [History], and pure functions such as [ExactCover] and [NoOverlap] judge
+// that. What must not be early is checked to the nanosecond, from before the
+// call that began it. What must not be late has the bound of its promise and
+// Harness.Slack on top, because the machine may be busy with something else.
+//
+// Randomness comes from one seed, which a failure prints and which BATCH_SEED
+// in the environment sets.
+package conformance

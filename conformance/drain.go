@@ -1,0 +1,119 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+)
+
+var drainCases = []Case{
+	{Name: "drain", Rule: "A worker that is stopped finishes what runs, gives back what it only held, and spends no attempt on it.", run: caseDrain},
+	{Name: "drain-deadline", Rule: "Past the drain's deadline running jobs are cancelled with ErrShutdown and given back at once without spending an attempt.", run: caseDrainDeadline},
+	{Name: "drain-ignored", Rule: "Past the second deadline jobs of handlers that ignore the cancellation are given back too, and Stop returns.", run: caseDrainIgnored},
+	{Name: "drain-idle", Rule: "A worker that waits for jobs stops promptly, and a job that comes then is not lost.", run: caseDrainIdle},
+}
+
+func caseDrain(s *stage) {
+	const jobs, prefetch = 5, 3
+	q := s.portable()
+	gate := s.gate()
+	first := s.work(s.open(), func(ctx context.Context, _ *batch.Job[task]) error { return gate.wait(ctx) }, concurrency(1, prefetch))
+	for n := range jobs {
+		enqueue(s, q, n)
+	}
+	s.waitCount(1, Started)
+	stopped := make(chan error, 1)
+	go func() { stopped <- first.Stop(s.ctx) }()
+	// What it held goes to another worker while its one job still runs.
+	s.work(s.open(), nothing)
+	s.waitCount(jobs-1, Done)
+	gate.open()
+	s.check(<-stopped, "stop the worker whose job ended in time")
+	s.waitCount(jobs, Done)
+	events := s.history.Events()
+	s.check(ExactCover(events, names(jobs)), "judge the history")
+	s.check(AttemptCounts(events), "judge the history")
+	s.waitDepth(q.Driver(), driver.Depth{})
+}
+
+func caseDrainDeadline(s *stage) {
+	q := s.portable()
+	d := s.open()
+	first := s.work(d, func(ctx context.Context, _ *batch.Job[task]) error {
+		<-ctx.Done()
+		if cause := context.Cause(ctx); !errors.Is(cause, batch.ErrShutdown) {
+			s.problem("the cause of the cancellation is %v", cause)
+		}
+		return ctx.Err()
+	}, concurrency(1, 1))
+	enqueue(s, q, 0)
+	enqueue(s, q, 1)
+	s.waitCount(1, Started)
+	ctx, cancel := context.WithTimeout(s.ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := first.Stop(ctx); err == nil {
+		s.failf("Stop that had to cancel a job returned nil")
+	}
+	s.returnedTo(q, 2)
+}
+
+// returnedTo runs what a worker gave back when it was stopped: at once, and as
+// attempt 1.
+func (s *stage) returnedTo(q *portable, jobs int) {
+	given := s.history.Now()
+	s.work(s.open(), nothing, concurrency(jobs, batch.NoPrefetch))
+	s.waitCount(jobs, Done)
+	s.check(Within("the jobs that were given back", given, s.history.Now(), 0, s.lateness()), "measure")
+	events := s.history.Events()
+	s.check(AttemptCounts(events), "judge the history")
+	for _, e := range events {
+		if e.Op == Done {
+			equal(s, e.Attempt, 1, "Attempt of %s, which was given back", e.ID)
+		}
+	}
+	s.waitDepth(q.Driver(), driver.Depth{})
+}
+
+func caseDrainIgnored(s *stage) {
+	q := s.portable()
+	gate := s.gate()
+	first := s.work(s.open(), func(context.Context, *batch.Job[task]) error {
+		<-gate.done // whatever its context says
+		return nil
+	}, func(c *batch.WorkerConfig) { c.CancelTimeout = 50 * time.Millisecond })
+	enqueue(s, q, 0)
+	s.waitCount(1, Started)
+	ctx, cancel := context.WithTimeout(s.ctx, 50*time.Millisecond)
+	defer cancel()
+	begin := s.history.Now()
+	if err := first.Stop(ctx); err == nil {
+		s.failf("Stop that had to leave a job behind returned nil")
+	}
+	s.check(Within("the end of Stop", begin, s.history.Now(), 0, 100*time.Millisecond+s.lateness()), "measure")
+	s.returnedTo(q, 1)
+}
+
+func caseDrainIdle(s *stage) {
+	q := s.portable()
+	w := s.work(s.open(), nothing, concurrency(2, 2))
+	enqueue(s, q, 0)
+	s.waitCount(1, Done)
+	begin := s.history.Now()
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.Stop(s.ctx) }()
+	enqueue(s, q, 1)
+	s.check(<-stopped, "stop an idle worker")
+	s.check(Within("the end of Stop", begin, s.history.Now(), 0, s.patience()/3), "measure")
+	s.work(s.open(), nothing)
+	s.waitBy(s.lease()+s.overdue(), "the job that came while the worker stopped", func() bool { return s.history.Count(Done) >= 2 })
+	events := s.history.Events()
+	s.check(AttemptCounts(events), "judge the history")
+	for _, e := range events {
+		if e.Op == Done && e.Attempt != 1 {
+			s.failf("%s ran as attempt %d", e.ID, e.Attempt)
+		}
+	}
+}

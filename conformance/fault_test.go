@@ -1,0 +1,479 @@
+package conformance_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/memory"
+)
+
+// faults are ways to break a driver. Each is nil or changes one thing of what
+// passes between the suite and the memory driver. All handles on a broker share
+// one, as the fault of a driver is in all its processes.
+type faults struct {
+	// store turns one message into those that are stored.
+	store func(*driver.Message) []*driver.Message
+	// hand changes a delivery that was received.
+	hand func(*driver.Delivery)
+	// settle changes a settlement before it is carried out.
+	settle func(*driver.Settlement)
+	// settled changes the error of one.
+	settled func(error) error
+	// extend replaces Extend.
+	extend func(next func() []error) []error
+	// receive replaces Receive.
+	receive func(ctx context.Context, next func(context.Context) ([]*driver.Delivery, error)) ([]*driver.Delivery, error)
+	// info changes Info.
+	info func(*driver.Info)
+	// depth changes Depth.
+	depth func(*driver.Depth)
+	// letters changes pages of dead letters.
+	letters func(page []driver.DeadLetter, next string) ([]driver.DeadLetter, string)
+	// redrive replaces Redrive.
+	redrive func(which driver.Selection, next func(driver.Selection) (int, error)) (int, error)
+	// declare replaces Declare.
+	declare func(next func() error) error
+	// deleteQueue replaces DeleteQueue.
+	deleteQueue func(next func() error) error
+	// atomic replaces EnqueueAtomic.
+	atomic func(d driver.Driver, ctx context.Context, queue string, all []*driver.Message, next func() error) error
+	// list changes pages of List.
+	list func(page []driver.Entry, next string) ([]driver.Entry, string)
+	// pause replaces Pause.
+	pause func(next func() error) error
+	// paused replaces Paused.
+	paused func() (bool, error)
+	// call is asked before every call to the broker.
+	call func(ctx context.Context) error
+}
+
+// broken is the memory driver with faults. It has every capability.
+type broken struct {
+	*memory.Driver
+	f *faults
+}
+
+func (b *broken) before(ctx context.Context) error {
+	if b.f.call == nil {
+		return nil
+	}
+	return b.f.call(ctx)
+}
+
+func (b *broken) Info() driver.Info {
+	info := b.Driver.Info()
+	if b.f.info != nil {
+		b.f.info(&info)
+	}
+	return info
+}
+
+func (b *broken) Declare(ctx context.Context, queue string) error {
+	if err := b.before(ctx); err != nil {
+		return err
+	}
+	next := func() error { return b.Driver.Declare(ctx, queue) }
+	if b.f.declare == nil {
+		return next()
+	}
+	return b.f.declare(next)
+}
+
+func (b *broken) DeleteQueue(ctx context.Context, queue string) error {
+	next := func() error { return b.Driver.DeleteQueue(ctx, queue) }
+	if b.f.deleteQueue == nil {
+		return next()
+	}
+	return b.f.deleteQueue(next)
+}
+
+func (b *broken) Enqueue(ctx context.Context, queue string, all []*driver.Message) []driver.Result {
+	if err := b.before(ctx); err != nil {
+		results := make([]driver.Result, len(all))
+		for i := range results {
+			results[i].Err = err
+		}
+		return results
+	}
+	if b.f.store == nil {
+		return b.Driver.Enqueue(ctx, queue, all)
+	}
+	results := make([]driver.Result, len(all))
+	for i, m := range all {
+		for _, stored := range b.f.store(m) {
+			if r := b.Driver.Enqueue(ctx, queue, []*driver.Message{stored}); r != nil {
+				results[i] = r[0]
+			}
+		}
+	}
+	return results
+}
+
+func (b *broken) EnqueueAtomic(ctx context.Context, queue string, all []*driver.Message) error {
+	next := func() error { return b.Driver.EnqueueAtomic(ctx, queue, all) }
+	if b.f.atomic == nil {
+		return next()
+	}
+	return b.f.atomic(b.Driver, ctx, queue, all, next)
+}
+
+func (b *broken) Depth(ctx context.Context, queue string) (driver.Depth, error) {
+	if err := b.before(ctx); err != nil {
+		return driver.Depth{}, err
+	}
+	depth, err := b.Driver.Depth(ctx, queue)
+	if b.f.depth != nil {
+		b.f.depth(&depth)
+	}
+	return depth, err
+}
+
+func (b *broken) DeadLetters(ctx context.Context, queue, cursor string, max int) ([]driver.DeadLetter, string, error) {
+	if err := b.before(ctx); err != nil {
+		return nil, "", err
+	}
+	page, next, err := b.Driver.DeadLetters(ctx, queue, cursor, max)
+	if b.f.letters != nil {
+		page, next = b.f.letters(page, next)
+	}
+	return page, next, err
+}
+
+func (b *broken) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
+	next := func(which driver.Selection) (int, error) { return b.Driver.Redrive(ctx, queue, which) }
+	if b.f.redrive == nil {
+		return next(which)
+	}
+	return b.f.redrive(which, next)
+}
+
+func (b *broken) List(ctx context.Context, queue string, state driver.State, cursor string, max int) ([]driver.Entry, string, error) {
+	page, next, err := b.Driver.List(ctx, queue, state, cursor, max)
+	if b.f.list != nil {
+		page, next = b.f.list(page, next)
+	}
+	return page, next, err
+}
+
+func (b *broken) Pause(ctx context.Context, queue string) error {
+	next := func() error { return b.Driver.Pause(ctx, queue) }
+	if b.f.pause == nil {
+		return next()
+	}
+	return b.f.pause(next)
+}
+
+func (b *broken) Paused(ctx context.Context, queue string) (bool, error) {
+	if b.f.paused == nil {
+		return b.Driver.Paused(ctx, queue)
+	}
+	return b.f.paused()
+}
+
+func (b *broken) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
+	if err := b.before(ctx); err != nil {
+		return nil, err
+	}
+	c, err := b.Driver.Consume(ctx, queue, o)
+	if err != nil {
+		return nil, err
+	}
+	return &brokenConsumer{Consumer: c, b: b}, nil
+}
+
+type brokenConsumer struct {
+	driver.Consumer
+	b *broken
+}
+
+func (c *brokenConsumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
+	if err := c.b.before(ctx); err != nil {
+		return nil, err
+	}
+	next := func(ctx context.Context) ([]*driver.Delivery, error) { return c.Consumer.Receive(ctx, max) }
+	if c.b.f.receive == nil {
+		return c.handed(next(ctx))
+	}
+	return c.handed(c.b.f.receive(ctx, next))
+}
+
+func (c *brokenConsumer) handed(all []*driver.Delivery, err error) ([]*driver.Delivery, error) {
+	if c.b.f.hand != nil {
+		for _, d := range all {
+			c.b.f.hand(d)
+		}
+	}
+	return all, err
+}
+
+func (c *brokenConsumer) Settle(ctx context.Context, all []driver.Settlement) []error {
+	if err := c.b.before(ctx); err != nil {
+		return same(err, len(all))
+	}
+	changed := append([]driver.Settlement(nil), all...)
+	if c.b.f.settle != nil {
+		for i := range changed {
+			c.b.f.settle(&changed[i])
+		}
+	}
+	errs := c.Consumer.Settle(ctx, changed)
+	if c.b.f.settled != nil {
+		for i := range errs {
+			errs[i] = c.b.f.settled(errs[i])
+		}
+	}
+	return errs
+}
+
+func (c *brokenConsumer) Extend(ctx context.Context, all []*driver.Delivery) []error {
+	if err := c.b.before(ctx); err != nil {
+		return same(err, len(all))
+	}
+	next := func() []error { return c.Consumer.Extend(ctx, all) }
+	if c.b.f.extend == nil {
+		return next()
+	}
+	return c.b.f.extend(next)
+}
+
+func same(err error, n int) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// on is a harness for a memory broker with faults.
+func on(t *testing.T, f *faults) conformance.Harness {
+	b := broker(t)
+	return conformance.Harness{
+		Open: func(context.Context) (driver.Driver, error) {
+			d, err := b.Open()
+			return &broken{d, f}, err
+		},
+		Lease:   500 * time.Millisecond,
+		Slack:   300 * time.Millisecond,
+		Timeout: 20 * time.Second,
+	}
+}
+
+// find is the case of that name.
+func find(t *testing.T, name string) conformance.Case {
+	t.Helper()
+	for _, c := range conformance.Cases() {
+		if c.Name == name {
+			return c
+		}
+	}
+	t.Fatalf("there is no case %s", name)
+	return conformance.Case{}
+}
+
+func one(m *driver.Message) []*driver.Message { return []*driver.Message{m} }
+
+// changed is one message with a change.
+func changed(change func(*driver.Message)) func(*driver.Message) []*driver.Message {
+	return func(m *driver.Message) []*driver.Message {
+		c := *m
+		change(&c)
+		return one(&c)
+	}
+}
+
+// hidden has the broker not see a field of messages, which the deliveries have
+// all the same.
+func hidden[T comparable](field func(*driver.Message) *T) *faults {
+	var mu sync.Mutex
+	kept := make(map[string]T)
+	return &faults{
+		store: changed(func(m *driver.Message) {
+			mu.Lock()
+			defer mu.Unlock()
+			var none T
+			kept[m.ID] = *field(m)
+			*field(m) = none
+		}),
+		hand: func(d *driver.Delivery) {
+			mu.Lock()
+			defer mu.Unlock()
+			*field(&d.Message) = kept[d.ID]
+		},
+	}
+}
+
+// everyTenth is true for every tenth call.
+func everyTenth() func() bool {
+	var n atomic.Int64
+	return func() bool { return n.Add(1)%10 == 0 }
+}
+
+// mutants are broken drivers, each with the cases that must find it and cases on
+// what it does right, which it must pass.
+func mutants() map[string]struct {
+	faults       *faults
+	found, right []string
+} {
+	loses, doubles, quarter := everyTenth(), everyTenth(), everyTenth()
+	return map[string]struct {
+		faults       *faults
+		found, right []string
+	}{
+		"none": {&faults{}, nil, []string{"exact-cover", "delay", "retry-delay", "priority-backlog", "headers", "attempts", "closed-driver"}},
+		"loses every tenth job": {&faults{store: func(m *driver.Message) []*driver.Message {
+			if loses() {
+				return nil
+			}
+			return one(m)
+		}}, []string{"enqueue-batch", "delay-many"}, []string{"dead-not-received", "headers"}},
+		"stores every tenth job twice": {&faults{store: func(m *driver.Message) []*driver.Message {
+			if doubles() {
+				return []*driver.Message{m, m}
+			}
+			return one(m)
+		}}, []string{"exact-cover"}, []string{"headers"}},
+		"releases every tenth job that is done": {&faults{settle: func(s *driver.Settlement) {
+			if s.Outcome == driver.Done && quarter() {
+				s.Outcome = driver.Release
+			}
+		}}, []string{"exact-cover"}, []string{"headers", "dead-paging"}},
+		"delivers early": {&faults{store: changed(func(m *driver.Message) { m.Delay = m.Delay * 9 / 10 })},
+			[]string{"delay", "delay-mixed", "delay-many"}, []string{"retry-delay", "delay-longest"}},
+		"delivers late": {&faults{store: changed(func(m *driver.Message) {
+			if m.Delay > 0 {
+				m.Delay += 2 * time.Second
+			}
+		})}, []string{"delay"}, []string{"retry-delay"}},
+		"retries early": {&faults{settle: func(s *driver.Settlement) { s.Delay = s.Delay * 9 / 10 }},
+			[]string{"retry-delay", "retry-mixed", "retry-backoff", "snooze", "retry-after"}, []string{"delay", "retry-at-once"}},
+		"retries late": {&faults{settle: func(s *driver.Settlement) { s.Delay += 2 * time.Second }},
+			[]string{"retry-delay", "retry-backoff"}, []string{"delay", "release"}},
+		"settles a retry as done": {&faults{settle: func(s *driver.Settlement) {
+			if s.Outcome == driver.Retry {
+				s.Outcome = driver.Done
+			}
+		}}, []string{"retry-at-once", "retry-longest"}, []string{"done-removes", "dead-paging"}},
+		"settles dead as done": {&faults{settle: func(s *driver.Settlement) {
+			if s.Outcome == driver.Dead {
+				s.Outcome = driver.Done
+			}
+		}}, []string{"permanent"}, []string{"release", "attempts"}},
+		"counts a release as a failure": {&faults{settle: func(s *driver.Settlement) {
+			if s.Outcome == driver.Release {
+				s.Outcome, s.Failures = driver.Retry, s.Delivery.Failures+1
+			}
+		}}, []string{"release", "drain"}, []string{"attempts"}},
+		"drops headers": {&faults{store: changed(func(m *driver.Message) { m.Headers = nil })},
+			[]string{"headers", "fields", "max-attempts"}, []string{"bodies", "exact-cover"}},
+		"drops headers on redelivery": {&faults{hand: func(d *driver.Delivery) {
+			if d.Deliveries > 1 {
+				d.Headers = nil
+			}
+		}}, []string{"keeps-on-retry", "keeps-on-release", "keeps-on-loss"}, []string{"headers", "keeps-on-redrive"}},
+		"drops the error's text": {&faults{settle: func(s *driver.Settlement) { s.Error = "" }},
+			[]string{"history-text", "attempts", "max-attempts"}, []string{"headers"}},
+		"reports settlements that it refused": {&faults{settled: func(error) error { return nil }},
+			[]string{"settle-twice", "lost-settle"}, []string{"lost-extend"}},
+		"does not extend": {&faults{extend: func(func() []error) []error { return nil }},
+			[]string{"lease-extend", "lease-handler", "lease-buffered", "lost-extend"}, []string{"lease-expiry"}},
+		"does not count lost holders": {&faults{hand: func(d *driver.Delivery) { d.Redeliveries = 0 }},
+			[]string{"lease-expiry", "poison"}, []string{"release"}},
+		"counts deliveries twice": {&faults{hand: func(d *driver.Delivery) { d.Deliveries *= 2 }},
+			[]string{"fields", "attempts"}, []string{"headers-too-many"}},
+		"receives for a second after the context ended": {&faults{receive: func(ctx context.Context, next func(context.Context) ([]*driver.Delivery, error)) ([]*driver.Delivery, error) {
+			longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+			stop := context.AfterFunc(ctx, func() { time.AfterFunc(2*time.Second, cancel) })
+			defer stop()
+			defer cancel()
+			all, err := next(longer)
+			if err != nil && ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return all, err
+		}}, []string{"context-receive"}, []string{"fields"}},
+		"names no broker":            {&faults{info: func(i *driver.Info) { i.Broker = "" }}, []string{"info"}, []string{"limits"}},
+		"has no room for two limits": {&faults{info: func(i *driver.Info) { i.Limits.EnqueueBytes = i.Limits.MaxBody }}, []string{"limits"}, []string{"info"}},
+		"counts one too many": {&faults{depth: func(d *driver.Depth) { d.Waiting++ }},
+			[]string{"depth"}, []string{"dead-paging"}},
+		"shows one page of dead letters": {&faults{letters: func(page []driver.DeadLetter, _ string) ([]driver.DeadLetter, string) { return page, "" }},
+			[]string{"dead-paging"}, []string{"redrive-one"}},
+		"redrives all for one": {&faults{redrive: func(which driver.Selection, next func(driver.Selection) (int, error)) (int, error) {
+			return next(driver.Selection{All: which.All || len(which.IDs) > 0})
+		}}, []string{"redrive-one"}, []string{"redrive-all", "discard-one"}},
+		"redrives none": {&faults{redrive: func(driver.Selection, func(driver.Selection) (int, error)) (int, error) { return 0, nil }},
+			[]string{"redrive-one", "redrive-all", "keeps-on-redrive"}, []string{"no-op"}},
+		"declares after Close": {&faults{declare: func(next func() error) error {
+			if err := next(); !errors.Is(err, driver.ErrClosed) {
+				return err
+			}
+			return nil
+		}}, []string{"closed-driver"}, []string{"closed-consumer"}},
+		"deletes no queue": {&faults{deleteQueue: func(func() error) error { return nil }},
+			[]string{"delete-queue"}, []string{"delete-missing"}},
+		"ignores priority": {hidden(func(m *driver.Message) *driver.Level { return &m.Level }),
+			[]string{"priority-backlog", "priority-late", "priority-prefetch"}, []string{"fields", "exact-cover"}},
+		"ignores groups": {hidden(func(m *driver.Message) *string { return &m.Group }),
+			[]string{"group-order", "group-retry", "group-loss", "group-random"}, []string{"group-names", "fields"}},
+		"ignores dedup keys": {hidden(func(m *driver.Message) *string { return &m.DedupKey }),
+			[]string{"dedup", "dedup-concurrent", "dedup-after-done"}, []string{"fields"}},
+		"enqueues atomically one by one": {&faults{atomic: func(d driver.Driver, ctx context.Context, queue string, all []*driver.Message, _ func() error) error {
+			for _, r := range d.Enqueue(ctx, queue, all) {
+				if r.Duplicate {
+					return &driver.Error{Driver: "broken", Op: "enqueue", Kind: driver.ErrDuplicate, Fate: driver.FateNotStored}
+				}
+				if r.Err != nil {
+					return r.Err
+				}
+			}
+			return nil
+		}}, []string{"atomic-duplicate"}, []string{"atomic"}},
+		"lists the first page only": {&faults{list: func(page []driver.Entry, _ string) ([]driver.Entry, string) { return page, "" }},
+			[]string{"list-paging"}, []string{"find"}},
+		"pauses nothing": {&faults{pause: func(func() error) error { return nil }, paused: func() (bool, error) { return true, nil }},
+			[]string{"pause", "pause-elsewhere", "pause-survives"}, []string{"fields"}},
+	}
+}
+
+func TestMutants(t *testing.T) {
+	// Cases mostly wait: they are started before their subtests pause, as Run
+	// does it.
+	slots := make(chan struct{}, 24)
+	start := func(t *testing.T, name string, f *faults) <-chan error {
+		c, h, ctx := find(t, name), on(t, f), t.Context()
+		result := make(chan error, 1)
+		go func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			result <- c.Run(ctx, h)
+		}()
+		return result
+	}
+	for name, m := range mutants() {
+		for _, right := range m.right {
+			t.Run(name+"/passes-"+right, func(t *testing.T) {
+				result := start(t, right, m.faults)
+				t.Parallel()
+				if err := <-result; err != nil {
+					t.Errorf("the case must not find what is not its rule: %v", err)
+				}
+			})
+		}
+		for _, found := range m.found {
+			t.Run(name+"/fails-"+found, func(t *testing.T) {
+				result := start(t, found, m.faults)
+				t.Parallel()
+				err := <-result
+				var v *conformance.Violation
+				if !errors.As(err, &v) || v.Case != found {
+					t.Errorf("the case did not find it: %v", err)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// Harness is what the suite needs to know of a driver. Only Open is required.
+type Harness struct {
+	// Open connects to the broker: each call makes a new handle, as another
+	// process would have it, on the same broker. All handles must be of the same
+	// type. It is called concurrently, and the suite closes what it returns.
+	Open func(ctx context.Context) (driver.Driver, error)
+
+	// Broker describes in a few words what the handles connect to, for the
+	// summary: "cluster of three in containers". Defaults to nothing; name and
+	// version come from Info.
+	Broker string
+
+	// URL opens the same broker by batch.Open. The driver's package must have
+	// registered itself. If it is empty, what concerns URLs is not checked.
+	URL string
+
+	// Lease is what consumers are opened with, on drivers that have a lease.
+	// Many cases wait for one or more. Defaults to the larger of a second and
+	// Limits.MinLease.
+	Lease time.Duration
+
+	// Slack is by how much more than promised something may be late before it is
+	// a violation. Defaults to a second. It never excuses what is early. What has
+	// no bound but should come at once is waited for fifteen times as long.
+	Slack time.Duration
+
+	// Timeout bounds one case. Defaults to a minute and ten leases.
+	Timeout time.Duration
+
+	// Parallel is how many cases run at one time. Most of the time they wait, so
+	// it need not follow the number of processors. Defaults to 16.
+	Parallel int
+
+	// Foreign puts something into the queue that is no job, as a foreign producer
+	// or a damaged disk would: with the body, but without what the driver needs
+	// to read it. The queue is declared. Nil where that cannot be done, and what
+	// the driver makes of such entries is not checked then.
+	Foreign func(ctx context.Context, queue string, body []byte) error
+
+	// Restart ends the broker as a crash would, starts it again with what it had
+	// stored, and returns when it can be connected to. Nil where that cannot be
+	// done. Cases that restart the broker run after all others, alone.
+	Restart func(ctx context.Context) error
+
+	// Freeze stops the broker from answering, without closing connections, until
+	// thaw is called. Nil where that cannot be done. Cases that freeze the broker
+	// run after all others, alone.
+	Freeze func(ctx context.Context) (thaw func(), err error)
+
+	// Cut breaks every connection to the broker, which goes on. Nil where that
+	// cannot be done. Cases that cut connections run after all others, alone.
+	Cut func(ctx context.Context) error
+}
+
+// withDefaults fills in what was left open, for a driver with these limits.
+func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
+	if h.Open == nil {
+		return h, errors.New("conformance: Harness.Open is nil")
+	}
+	switch {
+	case limits.MaxLease == 0:
+		h.Lease = 0
+	case h.Lease == 0:
+		h.Lease = min(max(time.Second, limits.MinLease), limits.MaxLease)
+	}
+	if h.Slack == 0 {
+		h.Slack = time.Second
+	}
+	if h.Timeout == 0 {
+		h.Timeout = time.Minute + 10*h.Lease
+	}
+	if h.Parallel == 0 {
+		h.Parallel = 16
+	}
+	return h, nil
+}

@@ -1,0 +1,280 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+)
+
+var roundTripCases = []Case{
+	{Name: "fields", Rule: "Every field of a message arrives as it was enqueued, at its bounds too.", run: caseFields},
+	{Name: "bodies", Rule: "Any bytes are a body: none, NUL, invalid UTF-8, what the broker's protocol uses itself.", run: caseBodies},
+	{Name: "body-large", Rule: "A body of a mebibyte, or of MaxBody if that is less, arrives byte by byte.", run: caseBodyLarge},
+	{Name: "headers", Rule: "Up to 100 headers arrive with any bytes as values and their names' case kept.", run: caseHeaders},
+	{Name: "headers-too-many", Rule: "10 000 headers are refused by an error that names the bound, and nothing is sent.", run: caseHeadersTooMany},
+	{Name: "headers-too-large", Rule: "Headers over MaxHeaders are refused by an error that wraps ErrTooLarge and names the bound, and nothing is sent.", run: caseHeadersTooLarge},
+	{Name: "body-too-large", Rule: "A body over MaxBody is refused by an error that wraps ErrTooLarge and names the bound, and nothing is sent.", run: caseBodyTooLarge},
+	{Name: "body-too-large-driver", Rule: "A driver that is handed a body over MaxBody stores it whole or refuses it with ErrTooLarge, FateNotStored and in time; the queue goes on.", run: caseBodyTooLargeDriver},
+	{Name: "history-text", Rule: "The error of a retry and of a dead letter arrives with every character and at its full 2048 bytes.", run: caseHistoryText},
+}
+
+// full is a message with every field at a bound that all drivers must carry.
+func full(id string) *driver.Message {
+	m := message(id)
+	m.Kind = strings.Repeat("Az09._:/-", 15)[:128]
+	m.ContentType = `application/x-conformance; a="b c"`
+	m.Headers = map[string]string{"Trace-ID": "1", "trace-id": "2", "empty": "", "bytes": "\x00\xff\r\n\u00e9"}
+	m.ExpiresAt = m.EnqueuedAt.Add(10 * 365 * 24 * time.Hour)
+	m.MaxAttempts = 1000
+	m.Timeout = 30*24*time.Hour - time.Millisecond
+	return m
+}
+
+// sameMessage says in what a message differs from what was enqueued.
+func sameMessage(got, want *driver.Message) error {
+	var v violations
+	differ := func(field string, got, want any) {
+		if got != want {
+			v.add("%s is %v, was %v", field, got, want)
+		}
+	}
+	differ("ID", got.ID, want.ID)
+	differ("Kind", got.Kind, want.Kind)
+	differ("ContentType", got.ContentType, want.ContentType)
+	if !bytes.Equal(got.Body, want.Body) {
+		v.add("Body has %d bytes and differs from the %d bytes enqueued at byte %d", len(got.Body), len(want.Body), firstDifference(got.Body, want.Body))
+	}
+	if !maps.Equal(got.Headers, want.Headers) {
+		v.add("Headers are %s, were %s", abridged(got.Headers), abridged(want.Headers))
+	}
+	if !got.EnqueuedAt.Equal(want.EnqueuedAt) {
+		v.add("EnqueuedAt is %s, was %s", got.EnqueuedAt, want.EnqueuedAt)
+	}
+	if !got.ExpiresAt.Equal(want.ExpiresAt) || got.ExpiresAt.IsZero() != want.ExpiresAt.IsZero() {
+		v.add("ExpiresAt is %s, was %s", got.ExpiresAt, want.ExpiresAt)
+	}
+	differ("MaxAttempts", got.MaxAttempts, want.MaxAttempts)
+	differ("Timeout", got.Timeout, want.Timeout)
+	differ("Level", got.Level, want.Level)
+	differ("Group", got.Group, want.Group)
+	differ("DedupKey", got.DedupKey, want.DedupKey)
+	differ("Delay", got.Delay, time.Duration(0))
+	return v.err("message " + want.ID + " changed on its way")
+}
+
+func firstDifference(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+func abridged(headers map[string]string) string {
+	text := fmt.Sprintf("%q", headers)
+	if len(text) > 300 {
+		text = text[:300] + "..."
+	}
+	return fmt.Sprintf("%d: %s", len(headers), text)
+}
+
+// roundTrip enqueues messages from one handle, receives them on another and
+// compares.
+func (s *stage) roundTrip(all ...*driver.Message) {
+	s.put(s.declared(), all...)
+	sent := make(map[string]*driver.Message)
+	for _, m := range all {
+		sent[m.ID] = m
+	}
+	c := s.consume(s.open(), len(all))
+	for _, d := range s.receive(c, len(all)) {
+		want, ok := sent[d.ID]
+		if !ok {
+			s.failf("received %s, which was not enqueued or came before", d.ID)
+		}
+		delete(sent, d.ID)
+		s.check(sameMessage(&d.Message, want), "received")
+		if d.Failures != 0 || d.LastError != "" || d.Deliveries != 1 || d.Redeliveries != 0 {
+			s.failf("the history of %s on its first delivery: Failures %d, LastError %q, Deliveries %d, Redeliveries %d", d.ID, d.Failures, d.LastError, d.Deliveries, d.Redeliveries)
+		}
+		s.settle(c, d, driver.Done)
+	}
+}
+
+func caseFields(s *stage) {
+	bare := message(strings.Repeat("!~", 64)) // the longest ID of the outermost characters
+	bare.Kind, bare.ContentType = "k", "c"
+	s.roundTrip(full("full"), bare, message("plain"))
+}
+
+func caseBodies(s *stage) {
+	var all []*driver.Message
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	random := make([]byte, 4097)
+	for i := range random {
+		random[i] = byte(s.random.Uint32())
+	}
+	for i, body := range [][]byte{nil, {}, {0}, []byte("\x00\x00a\x00"), []byte("\xff\xfe\xc3("), []byte("\r\n$-1\r\n+PING\r\n"), []byte(`{"unclosed": "`), []byte("<![CDATA[ ]]> &amp;"), every, random} {
+		m := message(name(i))
+		m.Body = body
+		all = append(all, m)
+	}
+	s.roundTrip(all...)
+}
+
+func caseBodyLarge(s *stage) {
+	m := message("large")
+	m.Body = make([]byte, min(1<<20, s.info.Limits.MaxBody))
+	for i := range m.Body {
+		m.Body[i] = byte(s.random.Uint32())
+	}
+	s.roundTrip(m)
+}
+
+func caseHeaders(s *stage) {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	many := message("many")
+	many.Headers = map[string]string{"all-bytes": string(every)}
+	for i := len(many.Headers); i < 100; i++ {
+		many.Headers[fmt.Sprintf("Header_%d.x", i)] = fmt.Sprintf("value %d", i)
+	}
+	cases := message("cases")
+	cases.Headers = map[string]string{"a": "1", "A": "2", "content-type": "3", "Content-Type": "4", "id": "5", "ID": "6", "x-delay": "7", "_": "8", ".": "9", "-": "10"}
+	long := message("long")
+	value := strings.Repeat("v", min(4096, s.info.Limits.MaxHeaders-64))
+	long.Headers = map[string]string{strings.Repeat("n", 64): value}
+	s.roundTrip(many, cases, long)
+}
+
+func caseHeadersTooMany(s *stage) {
+	q := s.portable()
+	headers := make(map[string]string)
+	for i := range 10_000 {
+		headers[fmt.Sprintf("h%d", i)] = ""
+	}
+	s.refused(q, batch.ErrInvalid, "100", batch.Headers(q, headers))
+	var one []batch.Option[driver.Driver]
+	for name := range headers {
+		one = append(one, batch.Header(q, name, ""))
+	}
+	s.refused(q, batch.ErrInvalid, "100", one...)
+}
+
+func caseHeadersTooLarge(s *stage) {
+	q := s.portable()
+	value := strings.Repeat("v", s.info.Limits.MaxHeaders)
+	s.refused(q, batch.ErrTooLarge, fmt.Sprint(s.info.Limits.MaxHeaders), batch.Header(q, "h", value))
+}
+
+// refused ends the case unless an enqueue fails with an error that wraps want and
+// contains bound, with nothing sent.
+func (s *stage) refused(q *portable, want error, bound string, options ...batch.Option[driver.Driver]) {
+	_, err := q.Enqueue(s.ctx, task{}, options...)
+	s.wantRefusal(err, want, bound)
+	s.emptyAfterRefusal(q)
+}
+
+func (s *stage) wantRefusal(err, want error, bound string) {
+	s.is(err, want, "an enqueue out of bounds")
+	s.is(err, batch.ErrInvalid, "an enqueue out of bounds")
+	var typed *batch.InvalidError
+	if !errors.As(err, &typed) || !strings.Contains(err.Error(), bound) {
+		s.failf("the error must be an *InvalidError that names the bound %s: %v", bound, err)
+	}
+}
+
+// emptyAfterRefusal ends the case if the queue has a job.
+func (s *stage) emptyAfterRefusal(q *portable) {
+	s.check(q.Declare(s.ctx), "declare")
+	c := s.consume(q.Driver(), 1)
+	s.receiveNone(c, 100*time.Millisecond, "it was refused")
+	s.check(c.Close(s.ctx), "close the consumer")
+}
+
+// raw is args that are their own body.
+type raw []byte
+
+// Kind is that of every raw job.
+func (raw) Kind() string { return "conformance.raw" }
+
+// rawCodec encodes raw args.
+type rawCodec struct{}
+
+func (rawCodec) ContentType() string             { return "application/octet-stream" }
+func (rawCodec) Encode(args any) ([]byte, error) { return args.(raw), nil }
+func (rawCodec) Decode(body []byte, args any) error {
+	*args.(*raw) = bytes.Clone(body)
+	return nil
+}
+
+func caseBodyTooLarge(s *stage) {
+	if s.info.Limits.MaxBody == math.MaxInt {
+		s.failf("Limits.MaxBody is no limit")
+	}
+	q := queueOf[driver.Driver](s, s.open(), batch.WithCodec(rawCodec{}))
+	_, err := q.Enqueue(s.ctx, raw(make([]byte, s.info.Limits.MaxBody+1)))
+	s.wantRefusal(err, batch.ErrTooLarge, fmt.Sprint(s.info.Limits.MaxBody))
+	s.emptyAfterRefusal(q)
+}
+
+func caseBodyTooLargeDriver(s *stage) {
+	d := s.declared()
+	large := message("large")
+	large.Body = make([]byte, s.info.Limits.MaxBody+1)
+	ctx, cancel := context.WithTimeout(s.ctx, s.patience())
+	defer cancel()
+	results := d.Enqueue(ctx, s.queue, []*driver.Message{large})
+	var err error
+	if len(results) > 0 {
+		err = results[0].Err
+	}
+	want := []*driver.Message{message("after")}
+	if err == nil {
+		want = append(want, large)
+	} else {
+		s.is(err, driver.ErrTooLarge, "enqueue a body over MaxBody")
+		equal(s, driver.FateOf(err), driver.FateNotStored, "the fate of a body over MaxBody")
+	}
+	s.put(d, want[0])
+	c := s.consume(d, len(want))
+	for _, got := range s.receive(c, len(want)) {
+		for _, m := range want {
+			if m.ID == got.ID {
+				s.check(sameMessage(&got.Message, m), "received")
+			}
+		}
+		s.settle(c, got, driver.Done)
+	}
+}
+
+func caseHistoryText(s *stage) {
+	d := s.declared()
+	s.put(d, message("job"))
+	c := s.consume(d, 1)
+	text := "line\n\ttab \x00 \"quote\" '\\' \u00e9\u4e16\U0001F600 "
+	text += strings.Repeat("x", 2048-len(text))
+	s.settleAs(c, driver.Settlement{Delivery: s.receiveOne(c), Outcome: driver.Retry, Failures: 7, Error: text})
+	again := s.receiveOne(c)
+	equal(s, again.LastError, text, "LastError after a retry")
+	equal(s, again.Failures, 7, "Failures after a retry")
+	s.settleAs(c, driver.Settlement{Delivery: again, Outcome: driver.Dead, Failures: 8, Reason: driver.ReasonAttempts, Error: text})
+	letter := s.waitLetters(d, 1)[0]
+	equal(s, letter.LastError, text, "LastError of the dead letter")
+	equal(s, letter.Failures, 8, "Failures of the dead letter")
+}

@@ -1,0 +1,254 @@
+package conformance
+
+import (
+	"flag"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+)
+
+// Run runs every case that the harness and the driver's type call for, as
+// subtests of t, and checks that the compiler refuses the capabilities that the
+// type does not have.
+func Run(t *testing.T, h Harness) {
+	t.Helper()
+	r := begin(t, h)
+	for _, c := range Cases() {
+		if !c.suits(&r.harness, r.capabilities) {
+			continue
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			// Cases mostly wait, so they are not held to the number of processors
+			// as parallel subtests are: each is under way before its subtest
+			// pauses.
+			result := r.launch(t, c)
+			t.Parallel()
+			if err := <-result; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("capabilities", func(t *testing.T) {
+		for _, err := range partly(r.subject) {
+			t.Error(err)
+		}
+	})
+	r.refusals(t)
+	t.Cleanup(func() { r.summarize(t) })
+}
+
+// run is one run of the suite.
+type run struct {
+	harness      Harness
+	subject      reflect.Type
+	info         driver.Info
+	capabilities []string
+	began        time.Time
+	slots        chan struct{}
+	// others counts the cases that must be over before those that disturb all
+	// others begin.
+	others sync.WaitGroup
+	// quiet is held by the one of those that is under way.
+	quiet sync.Mutex
+
+	mu    sync.Mutex // guards following
+	ran   map[string]int
+	took  map[string]time.Duration
+	notes []string
+}
+
+// begin opens a handle to see what is to be tested.
+func begin(t *testing.T, h Harness) *run {
+	t.Helper()
+	if h.Open == nil {
+		t.Fatal("conformance: Harness.Open is nil")
+	}
+	d, err := h.Open(t.Context())
+	if err != nil {
+		t.Fatalf("conformance: the broker cannot be opened, so nothing was tested: %v", err)
+	}
+	r := &run{
+		subject: reflect.TypeOf(d), info: d.Info(), capabilities: batch.Capabilities(d), began: time.Now(),
+		ran: make(map[string]int), took: make(map[string]time.Duration),
+	}
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatalf("conformance: close the first handle: %v", err)
+	}
+	if r.harness, err = h.withDefaults(r.info.Limits); err != nil {
+		t.Fatal(err)
+	}
+	r.slots = make(chan struct{}, r.harness.Parallel)
+	return r
+}
+
+// launch starts a case and returns where its result will be.
+func (r *run) launch(t *testing.T, c Case) <-chan error {
+	result := make(chan error, 1)
+	ctx := t.Context()
+	alone := c.alone()
+	if !alone {
+		r.others.Add(1)
+	}
+	go func() {
+		if alone {
+			r.others.Wait()
+			r.quiet.Lock()
+			defer r.quiet.Unlock()
+		} else {
+			defer r.others.Done()
+			r.slots <- struct{}{}
+			defer func() { <-r.slots }()
+		}
+		start := time.Now()
+		notes, err := c.play(ctx, &r.harness, r.info)
+		r.mu.Lock()
+		r.notes = append(r.notes, notes...)
+		r.count(c)
+		r.took[c.Name] = time.Since(start)
+		r.mu.Unlock()
+		result <- err
+	}()
+	return result
+}
+
+// every is where cases without needs are counted.
+const every = "every driver"
+
+// count notes that a case ran. r.mu must be held.
+func (r *run) count(c Case) {
+	if len(c.Needs) == 0 {
+		r.ran[every]++
+	}
+	for _, need := range c.Needs {
+		r.ran[need]++
+	}
+}
+
+// set is a capability as the driver's type may have it.
+type set struct {
+	name    string
+	methods reflect.Type
+	// uses are expressions that need it, of ctx and a queue q.
+	uses []string
+}
+
+// sets are the capabilities. TestSetsAreComplete compares them with what package
+// batch knows.
+var sets = []set{
+	{"Prioritizer", reflect.TypeFor[driver.Prioritizer](), []string{"batch.Priority(q, batch.High)"}},
+	{"Delayer", reflect.TypeFor[driver.Delayer](), []string{"batch.Delay(q, 1)", "batch.At(q, time.Now())"}},
+	{"Deduplicator", reflect.TypeFor[driver.Deduplicator](), []string{`batch.Unique(q, "key")`}},
+	{"Grouper", reflect.TypeFor[driver.Grouper](), []string{`batch.Group(q, "group")`}},
+	{"AtomicEnqueuer", reflect.TypeFor[driver.AtomicEnqueuer](), []string{"batch.EnqueueAtomic(ctx, q, nil)"}},
+	{"Inspector", reflect.TypeFor[driver.Inspector](), []string{`batch.List(ctx, q, batch.Waiting, "", 1)`, `batch.Find(ctx, q, "id")`, `batch.Delete(ctx, q, "id")`}},
+	{"Pauser", reflect.TypeFor[driver.Pauser](), []string{"batch.Pause(ctx, q)", "batch.Resume(ctx, q)", "batch.Paused(ctx, q)"}},
+}
+
+// partly says of which capabilities a type has some methods and not all, or one
+// of the name with another signature: it was meant to have them and does not.
+func partly(t reflect.Type) []error {
+	var errs []error
+	for _, c := range sets {
+		if t.Implements(c.methods) {
+			continue
+		}
+		var have, lack []string
+		for m := range c.methods.Methods() {
+			if _, ok := t.MethodByName(m.Name); ok {
+				have = append(have, m.Name)
+			} else {
+				lack = append(lack, m.Name)
+			}
+		}
+		if len(have) > 0 {
+			why := "lacks " + strings.Join(lack, ", ")
+			if len(lack) == 0 {
+				why = "with another signature"
+			}
+			errs = append(errs, fmt.Errorf("%s has %s of driver.%s but %s", t, strings.Join(have, ", "), c.name, why))
+		}
+	}
+	return errs
+}
+
+// filtered tells whether the command line leaves out subtests.
+func filtered() bool {
+	for _, name := range []string{"test.run", "test.skip"} {
+		if f := flag.Lookup(name); f != nil && (strings.Contains(f.Value.String(), "/") || name == "test.skip" && f.Value.String() != "") {
+			return true
+		}
+	}
+	return false
+}
+
+// summarize logs what was tested and on what, and fails if a capability was
+// declared and not tested.
+func (r *run) summarize(t *testing.T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	fmt.Fprintf(&b, "conformance of %s on %s %s", r.subject, r.info.Broker, r.info.Version)
+	if r.harness.Broker != "" {
+		fmt.Fprintf(&b, " (%s)", r.harness.Broker)
+	}
+	fmt.Fprintf(&b, ", %.1f s\n", time.Since(r.began).Seconds())
+	fmt.Fprintf(&b, "  %-18s %d cases\n", every, r.ran[every])
+	for _, c := range sets {
+		switch declared := slices.Contains(r.capabilities, c.name); {
+		case declared:
+			fmt.Fprintf(&b, "  %-18s %d cases\n", c.name, r.ran[c.name])
+		default:
+			fmt.Fprintf(&b, "  %-18s not declared: must not compile\n", c.name)
+		}
+	}
+	for _, need := range []string{needsURL, needsForeign, needsRestart, needsFreeze, needsCut} {
+		if n := r.ran[need]; n > 0 {
+			fmt.Fprintf(&b, "  %-18s %d cases\n", need, n)
+		} else {
+			fmt.Fprintf(&b, "  %-18s not given: NOT TESTED\n", need)
+		}
+	}
+	for _, note := range r.notes {
+		fmt.Fprintf(&b, "  NOT TESTED: %s\n", note)
+	}
+	b.WriteString("  slowest:")
+	for _, name := range r.slowest(5) {
+		fmt.Fprintf(&b, " %s %.1f s;", name, r.took[name].Seconds())
+	}
+	t.Log(strings.TrimSuffix(b.String(), ";"))
+	if filtered() {
+		t.Log("the command line left cases out, so this is no statement on the driver")
+		return
+	}
+	for _, err := range untested(r.capabilities, r.ran) {
+		t.Error(err)
+	}
+}
+
+// untested says which capabilities were declared without a case that ran.
+func untested(capabilities []string, ran map[string]int) []error {
+	var errs []error
+	for _, name := range capabilities {
+		if ran[name] == 0 {
+			errs = append(errs, fmt.Errorf("the driver declares %s, and no case ran for it", name))
+		}
+	}
+	return errs
+}
+
+// slowest names the n cases that took longest. r.mu must be held.
+func (r *run) slowest(n int) []string {
+	var names []string
+	for name := range r.took {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return int(r.took[b] - r.took[a]) })
+	return names[:min(n, len(names))]
+}

@@ -1,0 +1,189 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// The helpers in this file are for cases that talk to the driver itself.
+
+// message makes a plain job that can be told from others.
+func message(id string) *driver.Message {
+	return &driver.Message{
+		ID: id, Kind: kind, Body: []byte(`{"n":1}`), ContentType: "application/json",
+		EnqueuedAt: time.Now().UTC().Truncate(time.Millisecond),
+	}
+}
+
+// messages makes n jobs, numbered from 0.
+func messages(n int) []*driver.Message {
+	all := make([]*driver.Message, n)
+	for i := range all {
+		all[i] = message(fmt.Sprintf("job-%d", i))
+	}
+	return all
+}
+
+// put enqueues messages, within the driver's limits, and ends the case if one of
+// them is not stored.
+func (s *stage) put(d driver.Driver, all ...*driver.Message) {
+	s.putOn(d, s.queue, all...)
+}
+
+func (s *stage) putOn(d driver.Driver, queue string, all ...*driver.Message) {
+	for _, m := range all {
+		s.history.Add(Event{Op: Enqueueing, ID: m.ID, Level: m.Level, Group: m.Group})
+	}
+	for len(all) > 0 {
+		n, size := 0, 0
+		for n < len(all) && n < s.info.Limits.EnqueueBatch && (n == 0 || size+all[n].Size() <= s.info.Limits.EnqueueBytes) {
+			size += all[n].Size()
+			n++
+		}
+		results := d.Enqueue(s.ctx, queue, all[:n])
+		if results != nil && len(results) != n {
+			s.failf("Enqueue of %d messages returned %d results", n, len(results))
+		}
+		for i, m := range all[:n] {
+			if results != nil {
+				s.check(results[i].Err, "enqueue %s", m.ID)
+				if results[i].Duplicate {
+					s.failf("enqueue %s: reported as a duplicate of %q", m.ID, results[i].DuplicateOf)
+				}
+			}
+			s.history.Add(Event{Op: Enqueued, ID: m.ID, Level: m.Level, Group: m.Group})
+		}
+		all = all[n:]
+	}
+}
+
+// consume opens a consumer on the case's queue.
+func (s *stage) consume(d driver.Driver, prefetch int) driver.Consumer {
+	return s.consumeFrom(d, s.queue, prefetch)
+}
+
+func (s *stage) consumeFrom(d driver.Driver, queue string, prefetch int) driver.Consumer {
+	c, err := d.Consume(s.ctx, queue, driver.ConsumeOptions{Lease: s.lease(), Prefetch: prefetch})
+	s.check(err, "open a consumer")
+	return c
+}
+
+// receive waits for n jobs.
+func (s *stage) receive(c driver.Consumer, n int) []*driver.Delivery { return s.receiveBy(0, c, n) }
+
+// receiveBy waits for n jobs that should come after d.
+func (s *stage) receiveBy(d time.Duration, c driver.Consumer, n int) []*driver.Delivery {
+	ctx, cancel := s.by(d)
+	defer cancel()
+	var all []*driver.Delivery
+	for len(all) < n {
+		most := min(n-len(all), s.info.Limits.ReceiveBatch)
+		got, err := c.Receive(ctx, most)
+		s.check(err, "receive job %d of %d", len(all)+1, n)
+		if len(got) == 0 || len(got) > most {
+			s.failf("Receive of at most %d jobs returned %d and no error", most, len(got))
+		}
+		for _, delivery := range got {
+			s.history.Add(Event{
+				Op: Started, ID: delivery.ID, Level: delivery.Level, Group: delivery.Group,
+				Attempt: delivery.Failures + 1, Deliveries: delivery.Deliveries, Worker: fmt.Sprintf("%p", c),
+			})
+		}
+		all = append(all, got...)
+	}
+	return all
+}
+
+// receiveOne waits for one job.
+func (s *stage) receiveOne(c driver.Consumer) *driver.Delivery { return s.receive(c, 1)[0] }
+
+// receiveNone ends the case if a job comes within d.
+func (s *stage) receiveNone(c driver.Consumer, d time.Duration, why string) {
+	ctx, cancel := context.WithTimeout(s.ctx, d)
+	defer cancel()
+	got, err := c.Receive(ctx, 1)
+	if len(got) > 0 {
+		s.failf("job %s was handed out (delivery %d) although %s", got[0].ID, got[0].Deliveries, why)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		s.failf("Receive whose context ended: the error is %s, want one that wraps %q", quoteErr(err), context.DeadlineExceeded)
+	}
+}
+
+// settle ends a delivery, and ends the case if that fails.
+func (s *stage) settle(c driver.Consumer, d *driver.Delivery, outcome driver.Outcome) {
+	s.settleAs(c, driver.Settlement{Delivery: d, Outcome: outcome})
+}
+
+func (s *stage) settleAs(c driver.Consumer, settlement driver.Settlement) {
+	d := settlement.Delivery
+	op := map[driver.Outcome]Op{driver.Done: Done, driver.Retry: Failed, driver.Release: Returned, driver.Dead: Died}[settlement.Outcome]
+	s.history.Add(Event{Op: op, ID: d.ID, Level: d.Level, Group: d.Group, Worker: fmt.Sprintf("%p", c), Note: settlement.Error})
+	s.check(only(c.Settle(s.ctx, []driver.Settlement{settlement})), "settle %s as %s", d.ID, settlement.Outcome)
+}
+
+// only is the error of a call for one, whose list may be nil.
+func only(errs []error) error {
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	return fmt.Errorf("%d errors for one", len(errs))
+}
+
+// bury makes the job a dead letter.
+func (s *stage) bury(c driver.Consumer, d *driver.Delivery) {
+	s.settleAs(c, driver.Settlement{
+		Delivery: d, Outcome: driver.Dead, Failures: d.Failures + 1, Reason: driver.ReasonAttempts, Error: "failed for good",
+	})
+}
+
+// letters reads all dead letters of the case's queue, in pages of the given size.
+func (s *stage) letters(d driver.Driver, size int) []driver.DeadLetter {
+	var all []driver.DeadLetter
+	cursor := ""
+	for {
+		page, next, err := d.DeadLetters(s.ctx, s.queue, cursor, size)
+		s.check(err, "list dead letters")
+		if len(page) > size {
+			s.failf("a page of at most %d dead letters has %d", size, len(page))
+		}
+		all = append(all, page...)
+		if next == "" {
+			return all
+		}
+		if next == cursor {
+			s.failf("the cursor %q of dead letters leads to itself", next)
+		}
+		cursor = next
+	}
+}
+
+// waitLetters waits until the queue has n dead letters.
+func (s *stage) waitLetters(d driver.Driver, n int) []driver.DeadLetter {
+	var all []driver.DeadLetter
+	s.eventually(fmt.Sprintf("waiting for %d dead letters", n), func() error {
+		if all = s.letters(d, 100); len(all) != n {
+			return fmt.Errorf("there are %d", len(all))
+		}
+		return nil
+	})
+	return all
+}
+
+// abandon gives up a consumer as a process that vanishes does, its deliveries
+// unsettled: where the lease is the connection, that breaks. It returns after
+// how long the deliveries become available.
+func (s *stage) abandon(d driver.Driver) time.Duration {
+	if s.lease() > 0 {
+		return s.lease()
+	}
+	s.check(d.Close(s.ctx), "close the handle")
+	return 0
+}

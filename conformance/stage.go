@@ -1,0 +1,270 @@
+package conformance
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// cleanupTime bounds what is done after a case.
+const cleanupTime = 20 * time.Second
+
+// stage is what one case runs on: its queues, handles, workers and history. The
+// methods that end the case must be called from its goroutine only.
+type stage struct {
+	ctx     context.Context // ends when the case's time is over
+	harness *Harness
+	info    driver.Info
+	subject Case
+	history *History
+	seed    uint64
+	random  *rand.Rand // the case's goroutine only
+	queue   string     // the name of the case's queue
+
+	mu       sync.Mutex // guards following
+	problems []string
+	notes    []string
+	queues   []string
+	handles  []driver.Driver
+	endings  []func(context.Context) error
+	gates    []*gate
+	workers  int
+}
+
+func newStage(ctx context.Context, h *Harness, info driver.Info, c Case) *stage {
+	s := &stage{ctx: ctx, harness: h, info: info, subject: c, history: NewHistory(), seed: seed()}
+	s.random = rand.New(rand.NewPCG(s.seed, 0))
+	s.queue = s.newQueue()
+	return s
+}
+
+// seed is what the environment says, or a new one.
+func seed() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("BATCH_SEED"), 10, 64); err == nil {
+		return n
+	}
+	return rand.Uint64()
+}
+
+// newQueue makes up the name of a queue, which is deleted after the case.
+func (s *stage) newQueue() string {
+	// Not from the seed: a repeated run must not meet the queues of the first.
+	unique := strings.ToLower(cryptorand.Text()[:12])
+	name := fmt.Sprintf("cf-%s-%s", unique, s.subject.Name)
+	name = strings.TrimRight(name[:min(len(name), 40)], "-")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queues = append(s.queues, name)
+	return name
+}
+
+// problem records what was wrong and goes on. It may be called from anywhere.
+func (s *stage) problem(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.problems) < 10 {
+		s.problems = append(s.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// untested records for the summary that the case could not check all of its rule.
+func (s *stage) untested(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes = append(s.notes, s.subject.Name+": "+fmt.Sprintf(format, args...))
+}
+
+// failf records what was wrong and ends the case.
+func (s *stage) failf(format string, args ...any) {
+	s.problem(format, args...)
+	runtime.Goexit()
+}
+
+// check ends the case if err is not nil. What says what was being done or
+// judged.
+func (s *stage) check(err error, what string, args ...any) {
+	if err != nil {
+		s.failf("%s: %v", fmt.Sprintf(what, args...), err)
+	}
+}
+
+// is ends the case if err is not one of those wanted.
+func (s *stage) is(err, want error, what string, args ...any) {
+	if !errors.Is(err, want) {
+		s.failf("%s: the error is %v, want one that wraps %q", fmt.Sprintf(what, args...), quoteErr(err), want)
+	}
+}
+
+func quoteErr(err error) string {
+	if err == nil {
+		return "nil"
+	}
+	return strconv.Quote(err.Error())
+}
+
+// equal ends the case if two values differ.
+func equal[T comparable](s *stage, got, want T, what string, args ...any) {
+	if got != want {
+		s.failf("%s: got %v, want %v", fmt.Sprintf(what, args...), got, want)
+	}
+}
+
+// caught makes a problem of a panic, which must not take other cases with it.
+func (s *stage) caught() {
+	if r := recover(); r != nil {
+		s.problem("panic: %v\n%s", r, debug.Stack())
+	}
+}
+
+// outcome is what could not be checked, and what was wrong, or nil.
+func (s *stage) outcome() (notes []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.problems) == 0 {
+		return s.notes, nil
+	}
+	return s.notes, &Violation{
+		Case: s.subject.Name, Rule: s.subject.Rule, Problems: s.problems, Seed: s.seed,
+		Broker: strings.TrimSpace(s.info.Broker + " " + s.info.Version), History: s.history.Tail(40),
+	}
+}
+
+// open makes a handle on the broker, which stands for another process. It is
+// closed after the case.
+func (s *stage) open() driver.Driver {
+	d, err := s.harness.Open(s.ctx)
+	s.check(err, "open a handle")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handles = append(s.handles, d)
+	return d
+}
+
+// declared is open with the case's queue declared.
+func (s *stage) declared() driver.Driver {
+	d := s.open()
+	s.check(d.Declare(s.ctx, s.queue), "declare")
+	return d
+}
+
+// after has end called when the case is over, last first, before the queues are
+// deleted.
+func (s *stage) after(end func(context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endings = append(s.endings, end)
+}
+
+// strike ends all that the case began. The case may have closed its handles, so
+// the queues are deleted by a new one.
+func (s *stage) strike() {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
+	defer cancel()
+	s.mu.Lock()
+	endings, handles, queues := s.endings, s.handles, s.queues
+	for _, g := range s.gates {
+		g.open() // so that no handler keeps a worker from stopping
+	}
+	s.mu.Unlock()
+	for i := len(endings) - 1; i >= 0; i-- {
+		if err := endings[i](ctx); err != nil {
+			s.problem("after the case: %v", err)
+		}
+	}
+	if d, err := s.harness.Open(ctx); err != nil {
+		s.problem("after the case: open a handle: %v", err)
+	} else {
+		handles = append(handles, d)
+		for _, queue := range queues {
+			if err := d.DeleteQueue(ctx, queue); err != nil {
+				s.problem("after the case: delete the queue: %v", err)
+			}
+		}
+	}
+	for _, d := range handles {
+		if err := d.Close(ctx); err != nil {
+			s.problem("after the case: close a handle: %v", err)
+		}
+	}
+}
+
+// soon is a context that ends when something that should have come at once has
+// not.
+func (s *stage) soon() (context.Context, context.CancelFunc) { return s.by(0) }
+
+// by is soon for what should come after d.
+func (s *stage) by(d time.Duration) (context.Context, context.CancelFunc) {
+	d += s.patience()
+	return context.WithTimeoutCause(s.ctx, d, fmt.Errorf("not within %s", d))
+}
+
+// wait ends the case if ok, which is about the history, does not become true.
+func (s *stage) wait(what string, ok func() bool) { s.waitBy(0, what, ok) }
+
+// waitBy is wait for what should become true after d.
+func (s *stage) waitBy(d time.Duration, what string, ok func() bool) {
+	ctx, cancel := s.by(d)
+	defer cancel()
+	if err := s.history.Wait(ctx, ok); err != nil {
+		s.failf("waiting for %s: %v", what, err)
+	}
+}
+
+// waitCount waits until there are n events with one of the ops.
+func (s *stage) waitCount(n int, ops ...Op) {
+	s.wait(fmt.Sprintf("%d jobs %v", n, ops), func() bool { return s.history.Count(ops...) >= n })
+}
+
+// eventually ends the case if ok, which asks the broker, does not become true. It
+// returns why not.
+func (s *stage) eventually(what string, ok func() error) {
+	ctx, cancel := s.soon()
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.failf("%s, the last time: %v: %v", what, err, context.Cause(ctx))
+		}
+	}
+}
+
+// pass lets time pass during which something must not happen. It is not for
+// waiting until something has happened.
+func (s *stage) pass(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.ctx.Done():
+		s.failf("%v", context.Cause(s.ctx))
+	}
+}
+
+// lateness is how late something may be that is promised at a time: the promise
+// says a second on an idle broker.
+func (s *stage) lateness() time.Duration { return time.Second + s.harness.Slack }
+
+// patience is how long a case waits for something that should come at once. It
+// only passes when something is wrong, so it may be long.
+func (s *stage) patience() time.Duration { return 15 * s.harness.Slack }
+
+// lease is how long deliveries are held; zero where that is the connection.
+func (s *stage) lease() time.Duration { return s.harness.Lease }

@@ -1,0 +1,229 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+)
+
+// The helpers in this file are for cases that use the public API.
+
+// kind is the kind of the cases' jobs.
+const kind = "conformance.task"
+
+// task is the args of most jobs.
+type task struct {
+	N    int    `json:"n"`
+	Data string `json:"data,omitempty"`
+}
+
+// Kind names it.
+func (task) Kind() string { return kind }
+
+// portable is the queue as every driver has it.
+type portable = batch.Queue[driver.Driver]
+
+// handler is a handler of tasks.
+type handler func(context.Context, *batch.Job[task]) error
+
+// nothing is a handler that succeeds.
+func nothing(context.Context, *batch.Job[task]) error { return nil }
+
+// capable narrows a handle to a capability that its type has.
+func capable[D driver.Driver](s *stage, d driver.Driver) D {
+	fit, ok := d.(D)
+	if !ok {
+		s.failf("Open returned a %T, which lacks what another handle had", d)
+	}
+	return fit
+}
+
+// queueOf is the case's queue on a handle, with the capability set D.
+func queueOf[D driver.Driver](s *stage, d driver.Driver, options ...batch.QueueOption) *batch.Queue[D] {
+	q, err := batch.TryNewQueue(capable[D](s, d), s.queue, options...)
+	s.check(err, "make the queue's handle")
+	return q
+}
+
+// portable is the case's queue on a new handle.
+func (s *stage) portable() *portable { return queueOf[driver.Driver](s, s.open()) }
+
+// enqueue stores task n, with the ID that name gives it.
+func enqueue[D driver.Driver](s *stage, q *batch.Queue[D], n int, options ...batch.Option[D]) string {
+	id := name(n)
+	s.check(tryEnqueue(s, q, n, options...), "enqueue %s", id)
+	return id
+}
+
+// tryEnqueue may be called from any goroutine.
+func tryEnqueue[D driver.Driver](s *stage, q *batch.Queue[D], n int, options ...batch.Option[D]) error {
+	id := name(n)
+	s.history.Add(Event{Op: Enqueueing, ID: id})
+	receipt, err := q.Enqueue(s.ctx, task{N: n}, append(options, batch.ID(q, id))...)
+	switch {
+	case err != nil:
+		return err
+	case receipt.ID != id:
+		return fmt.Errorf("the receipt is for %q", receipt.ID)
+	case receipt.Duplicate:
+		return errors.New("reported as a duplicate")
+	}
+	s.history.Add(Event{Op: Enqueued, ID: id})
+	return nil
+}
+
+// name is the ID of job n.
+func name(n int) string { return fmt.Sprintf("job-%d", n) }
+
+// names are the IDs of the first n jobs.
+func names(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = name(i)
+	}
+	return all
+}
+
+// work starts a worker on the case's queue that is stopped after the case. Its
+// config is made for cases: one job at a time, no prefetch, few attempts and
+// quick retries; adjust changes it.
+func (s *stage) work(d driver.Driver, handle handler, adjust ...func(*batch.WorkerConfig)) *batch.Worker {
+	w := s.worker(d, adjust...)
+	if handle != nil {
+		s.check(batch.TryHandle(w, handle), "add the handler")
+	}
+	s.start(w)
+	return w
+}
+
+// worker makes a worker that is not started.
+func (s *stage) worker(d driver.Driver, adjust ...func(*batch.WorkerConfig)) *batch.Worker {
+	s.mu.Lock()
+	s.workers++
+	watcher := &watcher{history: s.history, name: fmt.Sprintf("worker-%d", s.workers)}
+	s.mu.Unlock()
+	config := batch.WorkerConfig{
+		Queues:      []batch.WorkerQueue{{Name: s.queue, Concurrency: 1, Prefetch: batch.NoPrefetch, Lease: s.lease()}},
+		Hooks:       []batch.Hook{watcher},
+		RetryPolicy: batch.Constant(10 * time.Millisecond),
+		MaxAttempts: 3,
+	}
+	for _, change := range adjust {
+		change(&config)
+	}
+	w, err := batch.TryNewWorker(d, config)
+	s.check(err, "make a worker")
+	return w
+}
+
+// start starts a worker and has it stopped after the case.
+func (s *stage) start(w *batch.Worker) {
+	s.check(w.Start(s.ctx), "start a worker")
+	s.after(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, cleanupTime/2)
+		defer cancel()
+		// Whether jobs had to be cancelled is the business of the cases on
+		// stopping.
+		w.Stop(ctx)
+		if ctx.Err() != nil {
+			return errors.New("a worker takes long to stop")
+		}
+		return nil
+	})
+}
+
+// concurrency sets a worker's concurrency and prefetch.
+func concurrency(n, prefetch int) func(*batch.WorkerConfig) {
+	return func(c *batch.WorkerConfig) {
+		c.Queues[0].Concurrency, c.Queues[0].Prefetch = n, prefetch
+	}
+}
+
+// retryAfter sets the delay of retries.
+func retryAfter(d time.Duration) func(*batch.WorkerConfig) {
+	return func(c *batch.WorkerConfig) { c.RetryPolicy = batch.Constant(d) }
+}
+
+// watcher records what a worker does.
+type watcher struct {
+	history *History
+	name    string
+}
+
+func (w *watcher) event(op Op, job *batch.JobInfo, note string) {
+	w.history.Add(Event{
+		Op: op, ID: job.ID, Worker: w.name, Attempt: job.Attempt, Deliveries: job.Deliveries,
+		Level: job.Priority, Group: job.Group, Note: note,
+	})
+}
+
+// OnJobStart records the start.
+func (w *watcher) OnJobStart(_ context.Context, job *batch.JobInfo) { w.event(Started, job, "") }
+
+// OnJobEnd records the verdict.
+func (w *watcher) OnJobEnd(_ context.Context, e batch.JobEnd) {
+	note := ""
+	if e.Err != nil {
+		note = e.Err.Error()
+	}
+	if e.Verdict.Reason != "" {
+		note = e.Verdict.Reason + ": " + note
+	}
+	op := Noted
+	switch {
+	case e.Verdict.Outcome == batch.Done:
+		op = Done
+	case e.Verdict.Outcome == batch.Dead:
+		op = Died
+	case e.Verdict.Outcome == batch.Retry && e.Verdict.Failures >= e.Job.Attempt:
+		op = Failed
+	case e.Started && (e.Verdict.Outcome == batch.Retry || e.Verdict.Outcome == batch.Release):
+		op = Returned
+	default:
+		note = fmt.Sprintf("%s without being run: %s", e.Verdict.Outcome, note)
+	}
+	w.event(op, e.Job, note)
+}
+
+// OnLeaseLost records the loss.
+func (w *watcher) OnLeaseLost(_ context.Context, job *batch.JobInfo) { w.event(Lost, job, "") }
+
+// OnFault records the fault.
+func (w *watcher) OnFault(_ context.Context, f batch.Fault) {
+	w.history.Add(Event{Op: Noted, Worker: w.name, Note: fmt.Sprintf("%s: %v", f.Op, f.Err)})
+}
+
+// gate holds handlers back until it is opened.
+type gate struct {
+	once sync.Once
+	done chan struct{}
+}
+
+func newGate() *gate { return &gate{done: make(chan struct{})} }
+
+func (g *gate) open() { g.once.Do(func() { close(g.done) }) }
+
+// gate makes one that is opened after the case at the latest, before its workers
+// are stopped.
+func (s *stage) gate() *gate {
+	g := newGate()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gates = append(s.gates, g)
+	return g
+}
+
+// wait returns nil when the gate opens, or the cause of ctx's end.
+func (g *gate) wait(ctx context.Context) error {
+	select {
+	case <-g.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,56 @@
+// Package redis is the driver for Redis 7 or newer and Valkey: one server,
+// Sentinel or Cluster.
+//
+// # URLs
+//
+//	redis://user:password@host:6379/0        one server, database 0
+//	rediss://host:6379                       the same over TLS
+//	redis+cluster://a:6379?addr=b:6379       a cluster, with more of its nodes
+//	redis+sentinel://a:26379?master=main     the primary that Sentinel names
+//
+// with rediss+cluster and rediss+sentinel for TLS. The host and addr, which may
+// be given several times, are sentinels or any nodes of the cluster. Parameters:
+//
+//	dedup_window        how long a dedup key is remembered (24h; 1s to 720h)
+//	dial_timeout        for making a connection (5s)
+//	timeout             for the answer to one command (10s)
+//	pool_size           connections at most, for each node (512); a consumer
+//	                    that waits for jobs holds one
+//	eviction            "allow" to use a server whose maxmemory-policy may evict
+//	                    jobs; such a server is refused otherwise
+//	tls_ca, tls_cert, tls_key
+//	                    PEM files: the authority of the server's certificate, the
+//	                    client's certificate and key
+//	tls_server_name     the name in the server's certificate
+//	addr                another sentinel or node
+//	master              the name that Sentinel has for the primary
+//	sentinel_user, sentinel_password
+//	                    the credentials of Sentinel itself
+//
+// # What is promised
+//
+// An accepted job is as safe as the server's persistence makes it: appendonly
+// with appendfsync always loses nothing, everysec about a second if the machine
+// (not only the process) dies, and a failover what the replica had not got yet.
+//
+// All keys of a queue have the form batch:{queue}:name. docs/wire-redis.md
+// describes them and what a producer or worker in another language does.
+//
+// # How it works
+//
+// A queue is five streams with one consumer group each, one for each level.
+// What must happen together is one Lua script, and each script states its cost;
+// none grows with the length of the queue. The longest step for which a script
+// keeps the server is that of a full batch: 1000 jobs, some 5 ms.
+//
+// A consumer without jobs waits in BLPOP for a token that tells of something to
+// do, and then runs the script that decides what it gets. So pausing, strict
+// priority, due times and groups are decided in one place and one step, a new
+// job wakes one consumer rather than all, and an idle queue costs nothing but a
+// look every few seconds in case that a consumer died with the token in hand.
+//
+// A lease is the idle time of the group's pending entry; its length is part of
+// the consumer's name. One consumer of each queue looks for lapsed leases each
+// second and stores those jobs anew, under a new entry ID: the former holder can
+// neither settle nor extend them any more.
+package redis

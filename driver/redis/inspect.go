@@ -1,0 +1,209 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// The places of a queue as inspect.lua numbers them; 1 to 5 are the streams.
+const (
+	placeBehind = 6
+	placeDue    = 7
+	placeDead   = 8
+)
+
+// A step of a walk over a queue is one script. It begins small, because the
+// size of the bodies is not known, and doubles up to where a step takes the
+// server about 2 ms.
+const (
+	firstStep  = 16
+	maxStep    = 500
+	stepBudget = 1 << 20
+)
+
+// nextStep is the size of the step after one that read so many bytes.
+func nextStep(step, bytes int) int {
+	if bytes > stepBudget {
+		return max(step/2, 1)
+	}
+	return min(step*2, maxStep)
+}
+
+// entry is a job in a place.
+type entry struct {
+	job
+	due time.Time
+}
+
+// List lists the jobs of a state. Waiting ones come level by level, then those
+// that stand behind another of their group. A page ends early where its bodies
+// would fill more than a few megabytes.
+func (d *Driver) List(ctx context.Context, queue string, state driver.State, cursor string, max int) ([]driver.Entry, string, error) {
+	var places []int
+	switch state {
+	case driver.Waiting:
+		places = []int{1, 2, 3, 4, 5, placeBehind}
+	case driver.Scheduled:
+		places = []int{placeDue}
+	case driver.DeadLettered:
+		places = []int{placeDead}
+	default:
+		return nil, "", &driver.Error{Driver: Name, Op: "list", Queue: queue, Kind: driver.ErrConfig, Fate: driver.FateNotStored,
+			Err: fmt.Errorf("there is no state %d", state)}
+	}
+	at, inside := 0, ""
+	if cursor != "" {
+		place, rest, _ := strings.Cut(cursor, "|")
+		n, err := strconv.Atoi(place)
+		for at < len(places) && places[at] != n {
+			at++
+		}
+		if err != nil || at == len(places) {
+			return nil, "", badCursor("list", queue)
+		}
+		inside = rest
+	}
+	var out []driver.Entry
+	for ; at < len(places); at, inside = at+1, "" {
+		entries, next, err := d.page(ctx, "list", queue, places[at], inside, max-len(out))
+		if err != nil {
+			return nil, "", err
+		}
+		for i := range entries {
+			out = append(out, entries[i].entry(state))
+		}
+		if next != "" {
+			return out, strconv.Itoa(places[at]) + "|" + next, nil
+		}
+		if len(out) == max && at+1 < len(places) {
+			return out, strconv.Itoa(places[at+1]) + "|", nil
+		}
+	}
+	return out, "", nil
+}
+
+func (e *entry) entry(state driver.State) driver.Entry {
+	return driver.Entry{
+		Message: e.Message, State: state,
+		Failures: e.failures, LastError: e.lastError, Deliveries: e.deliveries,
+		DueAt: e.due, Reason: e.reason,
+	}
+}
+
+// Find looks for a job in every place, step by step.
+func (d *Driver) Find(ctx context.Context, queue, id string) (driver.Entry, error) {
+	return d.search(ctx, "find", queue, id)
+}
+
+// Delete removes the job that Find would find. It checks and removes in one
+// step, so that a job which a consumer just got is left to it.
+func (d *Driver) Delete(ctx context.Context, queue, id string) error {
+	_, err := d.search(ctx, "delete", queue, id)
+	return err
+}
+
+func (d *Driver) search(ctx context.Context, op, queue, id string) (driver.Entry, error) {
+	for place := 1; place <= placeDead; place++ {
+		cursor := ""
+		for step := firstStep; ; step = min(2*step, maxStep) {
+			found, next, _, err := d.look(ctx, queue, place, cursor, step, op, id)
+			if err != nil {
+				return driver.Entry{}, fail(op, queue, err)
+			}
+			if len(found) > 0 {
+				state := driver.Waiting
+				switch place {
+				case placeDue:
+					state = driver.Scheduled
+				case placeDead:
+					state = driver.DeadLettered
+				}
+				return found[0].entry(state), nil
+			}
+			if next == "" {
+				break
+			}
+			cursor = next
+		}
+	}
+	return driver.Entry{}, &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: driver.ErrNotFound, Fate: driver.FateNotStored,
+		Err: fmt.Errorf("job %s is not waiting, scheduled or dead", id)}
+}
+
+// page reads up to max entries of one place in bounded steps. An empty next
+// means that the place ends here.
+func (d *Driver) page(ctx context.Context, op, queue string, place int, cursor string, max int) (entries []entry, next string, err error) {
+	if cursor != "" && !validCursor(place, cursor) {
+		return nil, "", badCursor(op, queue)
+	}
+	next, step, total := cursor, firstStep, 0
+	for {
+		found, after, bytes, err := d.look(ctx, queue, place, next, min(step, max-len(entries)), "list", "")
+		if err != nil {
+			return nil, "", fail(op, queue, err)
+		}
+		entries = append(entries, found...)
+		next = after
+		total += bytes
+		if next == "" || len(entries) >= max || total > replyBudget {
+			return entries, next, nil
+		}
+		step = nextStep(step, bytes)
+	}
+}
+
+// look is one step of a walk.
+func (d *Driver) look(ctx context.Context, queue string, place int, cursor string, count int, mode, id string) (found []entry, next string, bytes int, err error) {
+	args := append(inspectScript.args(d.keys(queue), 5), place, cursor, count, mode, id)
+	raw, err := d.eval(ctx, inspectScript, args)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	r := reader{buf: raw}
+	n := r.array()
+	next = r.string()
+	for ; n > 1 && r.err == nil; n-- {
+		var e entry
+		parts := r.array()
+		at := r.string()
+		e.read(&r, true)
+		if parts == 3 {
+			e.due = time.UnixMilli(r.int()).UTC()
+		}
+		if place == placeDead && e.ID == "" {
+			e.ID = at // by which it can be redriven and discarded
+		}
+		found = append(found, e)
+	}
+	return found, next, len(raw), r.err
+}
+
+// validCursor tells whether a cursor may be one of ours; it goes into commands
+// of which a wrong one would be an error of the server.
+func validCursor(place int, cursor string) bool {
+	switch place {
+	case placeBehind:
+		return true
+	case placeDue:
+		score, member, ok := strings.Cut(cursor, " ")
+		return ok && digits(score) && member != ""
+	default:
+		ms, seq, ok := strings.Cut(cursor, "-")
+		return ok && digits(ms) && digits(seq)
+	}
+}
+
+func digits(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 64)
+	return err == nil
+}
+
+func badCursor(op, queue string) error {
+	return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: driver.ErrConfig, Fate: driver.FateNotStored,
+		Err: fmt.Errorf("the cursor is not one that this method returned")}
+}

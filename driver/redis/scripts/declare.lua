@@ -1,0 +1,22 @@
+-- declare: makes the queue exist, or tells what is in its way.
+-- KEYS   15: the queue's meta hash
+-- ARGV   1: the format's version
+-- reply  empty, or what is declared differently
+-- cost   O(1)
+-- twice  finds it declared
+--
+-- The streams and their groups are made when the first job comes: a flush of
+-- the server then heals by itself, as nothing depends on this script having run.
+local types = { 'stream', 'stream', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'zset', 'stream', 'list', 'string', 'string', 'string', 'hash' }
+for i = 1, #types do
+  local is = call('TYPE', KEYS[i]).ok
+  if is ~= 'none' and is ~= types[i] then
+    return 'key ' .. KEYS[i] .. ' holds a ' .. is .. ' instead of a ' .. types[i]
+  end
+end
+local format = call('HGET', KEYS[15], 'format')
+if format and format ~= ARGV[1] then
+  return 'key ' .. KEYS[15] .. ' has format ' .. format .. ' instead of ' .. ARGV[1]
+end
+if not format then call('HSET', KEYS[15], 'format', ARGV[1]) end
+return ''

@@ -1,0 +1,81 @@
+-- enqueue_any: stores messages of any sort; all or none of them if asked for.
+-- KEYS   15 on: the dedup keys of the messages, "microseconds id" of the first
+-- ARGV   1: "1" if all or none; 2: the dedup window in ms; then for each message
+--        code, delay in ms, number of its dedup key or 0, group or empty, id,
+--        kind, body, at, then further field names and values; code as in enqueue
+-- reply  position and ID of the first for each duplicate, positions from 1; if
+--        all or none is asked for and it is not empty, nothing was stored
+-- cost   O(fields) for each message, + O(log scheduled) if delayed, + O(log
+--        behind) if in a group
+-- twice  stores those without a dedup key twice: the client never does it
+local atomic, window = ARGV[1] == '1', ARGV[2]
+local ms, us = now()
+local deleted = tonumber(call('GET', DELETED) or 0) or 0
+local taken = {}
+
+-- first is the ID of the job that has the dedup key. Keys from before the
+-- queue was deleted count for nothing: they end by themselves.
+local function first(n)
+  if taken[n] then return taken[n] end
+  local value = call('GET', KEYS[14 + n])
+  if not value then return nil end
+  local stamp, id = string.match(value, '^(%d+) (.*)$')
+  if stamp and tonumber(stamp) > deleted then return id end
+end
+
+local last = #ARGV
+if atomic then
+  -- A script is not rolled back, so what could fail half-way is looked at first.
+  local types = { 'stream', 'stream', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'zset', [11] = 'list' }
+  for i, want in pairs(types) do
+    local is = call('TYPE', KEYS[i]).ok
+    if is ~= 'none' and is ~= want then
+      return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' holds a ' .. is)
+    end
+  end
+  local at, n, dups = 3, 0, {}
+  while at <= last do
+    n = n + 1
+    local key = tonumber(ARGV[at + 2])
+    if key > 0 then
+      local id = first(key)
+      if id then
+        dups[#dups + 1] = n
+        dups[#dups + 1] = id
+      else
+        taken[key] = ARGV[at + 4]
+      end
+    end
+    at = at + 8 + math.floor(tonumber(ARGV[at]) / 8)
+  end
+  if #dups > 0 then return dups end
+  taken = {}
+end
+
+local at, n, dups = 3, 0, {}
+while at <= last do
+  n = n + 1
+  local code, delay, key, grp = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local more = math.floor(code / 8)
+  local id = key > 0 and first(key)
+  if id then
+    dups[#dups + 1] = n
+    dups[#dups + 1] = id
+  else
+    local fields = { 'id', ARGV[at + 4], 'kind', ARGV[at + 5], 'body', ARGV[at + 6], 'at', ARGV[at + 7], unpack(ARGV, at + 8, at + 7 + more) }
+    if delay > 0 then
+      schedule(fields, math.ceil(us / 1000) + delay, us)
+    elseif grp ~= '' then
+      line(fields, grp, us)
+    else
+      call('XADD', KEYS[code % 8], '*', unpack(fields))
+    end
+    if key > 0 then
+      taken[key] = ARGV[at + 4]
+      call('SET', KEYS[14 + key], digits(us) .. ' ' .. ARGV[at + 4], 'PX', window)
+    end
+  end
+  at = at + 8 + more
+end
+wake()
+return dups

@@ -1,0 +1,22 @@
+-- leave: takes a consumer off the groups, if it holds nothing.
+-- KEYS   15: the consumer's poke list
+-- ARGV   1: the consumer
+-- reply  0
+-- cost   O(1) for each of the five streams
+-- twice  finds nothing left to do
+--
+-- XGROUP DELCONSUMER forgets what the consumer holds, and that would never be
+-- handed out again: one that holds something stays until recovery took it.
+local me = ARGV[1]
+for lvl = 1, 5 do
+  local held = redis.pcall('XPENDING', KEYS[lvl], GROUP, '-', '+', 1, me)
+  if not held.err and not held[1] then
+    redis.pcall('XGROUP', 'DELCONSUMER', KEYS[lvl], GROUP, me)
+  end
+end
+call('DEL', KEYS[15])
+local timer = call('GET', TIMER)
+if timer and string.match(timer, ' (.+)$') == me then call('DEL', TIMER) end
+-- It may have taken a token for nobody, and somebody else has to set the timer.
+wake()
+return 0

@@ -1,0 +1,36 @@
+-- letters: moves dead letters back to waiting, or removes them, step by step.
+-- ARGV   1: redrive or discard; 2: the entry ID to go on after; 3: the last
+--        entry ID, or empty for that of now; 4: how many entries to look at; 5: "1" for all, else those
+--        with the job IDs that follow
+-- reply  how many were moved; the entry ID to go on after, or empty; the bytes
+--        that were looked at; the last entry ID
+-- cost   O(entries looked at and their fields), + O(log behind) in a group
+-- twice  finds those gone that the first run moved
+local redrive, count, all = ARGV[1] == 'redrive', tonumber(ARGV[4]), ARGV[5] == '1'
+local want = {}
+for i = 6, #ARGV do want[ARGV[i]] = true end
+local last = ARGV[3]
+if last == '' then
+  local newest = call('XREVRANGE', DEAD, '+', '-', 'COUNT', 1)[1]
+  last = newest and newest[1] or '0-0'
+end
+local entries = call('XRANGE', DEAD, '(' .. ARGV[2], last, 'COUNT', count)
+local moved, bytes = 0, 0
+local _, us = now()
+for i = 1, #entries do
+  local id, fields = entries[i][1], entries[i][2]
+  for j = 1, #fields do bytes = bytes + #fields[j] end
+  local job = get(fields, 'id')
+  if not job or job == '' then job = id end -- an unreadable entry goes by this name
+  if all or want[job] then
+    if redrive then
+      local lvl, grp = level(fields), get(fields, 'grp')
+      local fresh = renew(fields, lvl, {})
+      if grp then line(fresh, grp, us) else ready(lvl, fresh) end
+    end
+    call('XDEL', DEAD, id)
+    moved = moved + 1
+  end
+end
+if redrive and moved > 0 then wake() end
+return { moved, #entries == count and entries[count][1] or '', bytes, last }

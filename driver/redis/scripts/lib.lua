@@ -1,0 +1,211 @@
+-- lib: what the other scripts share. It is put in front of each of them.
+--
+-- KEYS of every script, all with the queue's hash tag:
+--    1 to 5  the streams of waiting and running jobs, Critical to Trivial
+--    6 due      zset: member of bodies, by the time in ms at which it is due
+--    7 bodies   hash: member, to the packed fields of a job that is not in a stream
+--    8 groups   hash: group, to the place of the one job of it that may run
+--    9 behind   zset of score 0: "group member" of the jobs that wait for it
+--   10 dead     stream: dead letters
+--   11 wake     list: at most one token that tells that there is something to do
+--   12 paused   string: exists while the queue is paused
+--   13 timer    string: "score consumer": who set a timer for the head of due
+--   14 deleted  string: when the queue was last deleted, in microseconds
+-- What a script adds to these is said in its head.
+--
+-- Redis runs a script as one step: no other command sees it half done, and what
+-- it wrote reaches the append-only file and the replicas as one transaction.
+local call = redis.call
+local DUE, BODIES, GROUPS, BEHIND, DEAD = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local WAKE, PAUSED, TIMER, DELETED = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local GROUP = 'batch'
+local NORMAL = 3
+
+-- now returns the server's time in whole ms, never ahead, and in microseconds.
+local function now()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000), t[1] * 1000000 + t[2]
+end
+
+-- digits writes a whole number in full: Lua's own form has 14 digits only.
+local function digits(n) return string.format('%.0f', n) end
+
+-- wake lets one waiting consumer look. One token is enough: who takes it and
+-- finds a full batch passes it on. O(1).
+local function wake()
+  if call('EXISTS', WAKE) == 0 then call('RPUSH', WAKE, '1') end
+end
+
+-- get is the value of a field, or nil.
+local function get(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
+  end
+end
+
+local function number(fields, name) return tonumber(get(fields, name) or 0) or 0 end
+
+-- level is the index of the stream that a job's pri field names.
+local function level(fields)
+  local pri = number(fields, 'pri')
+  if pri < -2 or pri > 2 or pri ~= math.floor(pri) then return NORMAL end
+  return NORMAL - pri
+end
+
+local HISTORY = { f = true, err = true, n = true, r = true, pri = true, why = true, died = true }
+local CORE = { id = true, kind = true, body = true, at = true, grp = true }
+
+-- renew returns the fields with the history h: n deliveries, r redeliveries, f
+-- failures, err, why, died. A foreign entry with more fields than unpack can
+-- take keeps those without which it is no job.
+local function renew(fields, lvl, h)
+  local out, big = {}, #fields > 2000
+  for i = 1, #fields, 2 do
+    local name = fields[i]
+    if not HISTORY[name] and (not big or CORE[name]) then
+      out[#out + 1] = name
+      out[#out + 1] = fields[i + 1]
+    end
+  end
+  local function put(name, value)
+    out[#out + 1] = name
+    out[#out + 1] = value
+  end
+  if lvl ~= NORMAL then put('pri', digits(NORMAL - lvl)) end
+  if h.n and h.n > 0 then put('n', digits(h.n)) end
+  if h.r and h.r > 0 then put('r', digits(h.r)) end
+  if h.f and h.f > 0 then put('f', digits(h.f)) end
+  if h.err and h.err ~= '' then put('err', h.err) end
+  if h.why then put('why', h.why) end
+  if h.died then put('died', digits(h.died)) end
+  if #out == 0 then put('id', '') end
+  return out
+end
+
+-- history reads what renew wrote.
+local function history(fields)
+  return { n = number(fields, 'n'), r = number(fields, 'r'), f = number(fields, 'f'), err = get(fields, 'err') }
+end
+
+-- ready stores a job as waiting. O(1) amortized, as XADD is.
+local function ready(lvl, fields)
+  local id = call('XADD', KEYS[lvl], '*', unpack(fields))
+  local grp = get(fields, 'grp')
+  if grp then call('HSET', GROUPS, grp, lvl .. ' ' .. id) end
+end
+
+-- keep stores the body of a job that is not in a stream and returns its
+-- member: the time in microseconds, so that members sort by age. A clock that
+-- was set back cannot overwrite one.
+local function keep(fields, us)
+  local packed, n = cmsgpack.pack(fields), 0
+  while true do
+    local member = string.format('%017.0f.%04d', us, n)
+    if call('HSETNX', BODIES, member, packed) == 1 then return member end
+    n = n + 1
+  end
+end
+
+-- take is keep's inverse; nil if the body is gone. One that does not unpack
+-- becomes a dead letter as it is.
+local function take(member)
+  local packed = call('HGET', BODIES, member)
+  if not packed then return nil end
+  call('HDEL', BODIES, member)
+  local ok, fields = pcall(cmsgpack.unpack, packed)
+  if ok and type(fields) == 'table' then return fields end
+  call('XADD', DEAD, '*', 'body', packed, 'why', 'unreadable', 'died', digits((now())))
+  return nil
+end
+
+-- schedule holds a job back until due, in ms. It wakes a consumer if this is
+-- the new head, for the timers to be set anew. O(log scheduled).
+local function schedule(fields, due, us)
+  local head = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+  local member = keep(fields, us)
+  call('ZADD', DUE, digits(due), member)
+  local grp = get(fields, 'grp')
+  if grp then call('HSET', GROUPS, grp, 'due ' .. member) end
+  if not head[1] or due < tonumber(head[2]) then wake() end
+end
+
+-- follow makes the next job of a group ready, or ends the group. O(log behind)
+-- for each, where only bodies that vanished make it more than one.
+local function follow(grp)
+  while true do
+    local found = call('ZRANGEBYLEX', BEHIND, '[' .. grp .. ' ', '(' .. grp .. '!', 'LIMIT', 0, 1)
+    if not found[1] then
+      call('HDEL', GROUPS, grp)
+      return
+    end
+    call('ZREM', BEHIND, found[1])
+    local fields = take(string.sub(found[1], #grp + 2))
+    if fields then
+      ready(level(fields), fields)
+      wake()
+      return
+    end
+  end
+end
+
+-- left tells a group that the job at this place is gone for good.
+local function left(grp, place)
+  if grp and call('HGET', GROUPS, grp) == place then follow(grp) end
+end
+
+-- line adds a job of a group: ready if it is the first, else behind. O(log behind).
+local function line(fields, grp, us)
+  if call('HEXISTS', GROUPS, grp) == 0 then
+    ready(level(fields), fields)
+  else
+    call('ZADD', BEHIND, 0, grp .. ' ' .. keep(fields, us))
+  end
+end
+
+-- move makes what is due ready, at most limit. It returns how many there were,
+-- the ms until the next is due, or -1, and 1 if the timer for it is me's to
+-- keep: one consumer wakes at that time, and the others a little later only in
+-- case it died. O(limit log scheduled), and O(1) where nothing is due.
+local function move(me, limit)
+  if call('EXISTS', DUE) == 0 then return 0, -1, 0 end
+  local ms = now()
+  local members = call('ZRANGEBYSCORE', DUE, '-inf', digits(ms), 'LIMIT', 0, limit)
+  for i = 1, #members do
+    local fields = take(members[i])
+    if fields then ready(level(fields), fields) end
+  end
+  if #members > 0 then call('ZREM', DUE, unpack(members)) end
+  local head = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+  if not head[1] then return #members, -1, 0 end
+  local score = tonumber(head[2])
+  local wait = math.max(score - ms, 0)
+  local timer = call('GET', TIMER)
+  if timer then
+    local at, who = string.match(timer, '^(%d+) (.+)$')
+    at = tonumber(at)
+    if at == score and who == me then return #members, wait, 1 end
+    if at and who ~= me and at <= score and at >= ms then return #members, wait, 0 end
+  end
+  call('SET', TIMER, digits(score) .. ' ' .. me, 'PX', digits(wait + 1000))
+  return #members, wait, 1
+end
+
+-- group returns the XINFO GROUPS entry of our group as a table, or nil where
+-- the stream or the group does not exist. O(groups), which is one.
+local function group(key)
+  local all = redis.pcall('XINFO', 'GROUPS', key)
+  if all.err then return nil end
+  for i = 1, #all do
+    local info = {}
+    for j = 1, #all[i], 2 do info[all[i][j]] = all[i][j + 1] end
+    if info.name == GROUP then return info end
+  end
+end
+
+-- after tells whether stream ID a is after b.
+local function after(a, b)
+  local am, as = string.match(a, '^(%d+)-(%d+)$')
+  local bm, bs = string.match(b, '^(%d+)-(%d+)$')
+  am, as, bm, bs = tonumber(am), tonumber(as), tonumber(bm), tonumber(bs)
+  return am > bm or (am == bm and as > bs)
+end

@@ -1,0 +1,13 @@
+-- pause: pauses a queue, resumes it, or tells.
+-- ARGV   1: pause, resume or ask
+-- reply  1 if the queue was paused before, else 0
+-- cost   O(1)
+-- twice  a no-op
+local was = call('EXISTS', PAUSED)
+if ARGV[1] == 'pause' then
+  call('SET', PAUSED, '1')
+elseif ARGV[1] == 'resume' then
+  call('DEL', PAUSED)
+  wake()
+end
+return was
