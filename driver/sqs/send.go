@@ -107,7 +107,8 @@ func (b *base) parallel(ends []int, do func(from, to int)) {
 			do(from, to) // the caller's goroutine has nothing else to do
 			break
 		}
-		all.Go(func() { do(from, to) })
+		first := from
+		all.Go(func() { do(first, to) })
 		from = to
 	}
 	all.Wait()
