@@ -15,7 +15,9 @@ import (
 type consumer struct {
 	b     *base
 	queue string
-	// lease is what it was opened with, visibility the same in whole seconds.
+	// lease is what it was opened with. visibility is the timeout that SQS is asked
+	// for, in whole seconds: one more, for which a job that comes a little before
+	// its time can be kept here and still has its whole lease.
 	lease      time.Duration
 	visibility int32
 
@@ -70,7 +72,7 @@ func (b *base) Consume(ctx context.Context, queueName string, options driver.Con
 		return nil, fail("consume", queueName, err)
 	}
 	c := &consumer{
-		b: b, queue: queueName, lease: options.Lease, visibility: seconds(options.Lease),
+		b: b, queue: queueName, lease: options.Lease, visibility: min(seconds(options.Lease+maxKeep), seconds(maxLease)),
 		done: make(chan struct{}), gone: make(chan struct{}), sources: make([]source, len(q.sources())),
 	}
 	for i := range c.sources {
@@ -87,8 +89,8 @@ func (b *base) Consume(ctx context.Context, queueName string, options driver.Con
 	return c, nil
 }
 
-// Lease is what the consumer was opened with. SQS counts whole seconds, so it
-// holds a job for up to one more.
+// Lease is what the consumer was opened with. SQS counts whole seconds, and holds
+// a job for up to two more.
 func (c *consumer) Lease() time.Duration { return c.lease }
 
 // Receive takes jobs that are there, or waits for a poll to bring some.
@@ -177,6 +179,22 @@ func (c *consumer) watch() {
 		c.ready = nil
 		c.mu.Unlock()
 		c.giveBack(c.polling, left)
+	})
+}
+
+// maxKeep is the longest that a job is kept here until it is due: what SQS, which
+// counts whole seconds, did not hold it back for.
+const maxKeep = time.Second
+
+// keep hands out a job once it is due. c.mu must be held.
+func (c *consumer) keep(d *driver.Delivery, left time.Duration) {
+	c.work.Add(1) // the poll that brought it is under way, so Close waits
+	time.AfterFunc(left, func() {
+		defer c.work.Done()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.ready = append(c.ready, d)
+		c.serve()
 	})
 }
 

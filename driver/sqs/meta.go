@@ -36,9 +36,9 @@ type meta struct {
 	// Bytes are the headers whose values are not text.
 	Bytes map[string][]byte `json:"headers64"`
 
-	// Delay is how many ms after this message was sent the job is due, if that is
-	// longer than SQS can hold it back; Due is when it is due by SQS's clock, in
-	// ms since 1970, once it was received and known.
+	// Delay is how many ms after this message was sent the job is due, if SQS does
+	// not hold it back for exactly that; Due is when it is due by SQS's clock, in
+	// ms since 1970, in the messages that take the first one's place.
 	Delay int64 `json:"delay"`
 	Due   int64 `json:"due"`
 

@@ -33,18 +33,21 @@ func (c *consumer) launch() {
 func (c *consumer) poll(source, most int) {
 	defer c.work.Done()
 	for {
-		deliveries, err := c.fetch(source, most)
+		got, err := c.fetch(source, most)
 		c.mu.Lock()
 		s := &c.sources[source]
 		switch {
 		case err != nil:
 			s.allowed = 1
-		case len(deliveries) > 0:
+		case len(got.ready) > 0:
 			s.allowed = min(s.allowed+1, receivers)
 		default:
 			s.allowed = max(s.allowed/2, 1)
 		}
-		c.ready = append(c.ready, deliveries...)
+		c.ready = append(c.ready, got.ready...)
+		for i, d := range got.soon {
+			c.keep(d, got.left[i])
+		}
 		c.serve()
 		if err != nil && len(c.waiters) > 0 {
 			w := c.waiters[0]
@@ -78,10 +81,10 @@ var wantedAttributes = []string{attribute}
 
 // fetch makes one request, and sees to what is not to be handed out. It may
 // return jobs beside an error.
-func (c *consumer) fetch(source, most int) ([]*driver.Delivery, error) {
+func (c *consumer) fetch(source, most int) (got sorter, err error) {
 	q, err := c.b.resolve(c.polling, c.queue)
 	if err != nil {
-		return nil, c.failed(err)
+		return got, c.failed(err)
 	}
 	url := q.sources()[source]
 	ctx, cancel := context.WithTimeoutCause(c.polling, c.b.config.wait+pollGrace, errHangs)
@@ -93,24 +96,24 @@ func (c *consumer) fetch(source, most int) ([]*driver.Delivery, error) {
 	})
 	// The visibility timeout began a little before the answer was here; what is
 	// lost of it is the way of the answer.
-	until := c.leaseFromNow()
+	until := c.heldUntil()
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errHangs) {
 			err = errHangs
 		}
-		return nil, c.failed(err)
+		return got, c.failed(err)
 	}
 	if len(out.Messages) == 0 {
-		return nil, nil
+		return got, nil
 	}
 	answered, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
-	s := sorter{c: c, q: q}
+	got = sorter{c: c, q: q}
 	for i := range out.Messages {
 		r := newReceipt(url, &out.Messages[i], answered)
 		r.until.Store(until)
-		s.sort(r)
+		got.sort(r)
 	}
-	return s.ready, s.finish(ctx)
+	return got, got.finish(ctx)
 }
 
 // errHangs is why a poll was given up.
@@ -127,15 +130,19 @@ func (c *consumer) failed(err error) error {
 	return err
 }
 
-// sorter parts what a poll brought: jobs to hand out, jobs that are not due yet
-// and are sent on, and what is no job and becomes a dead letter.
+// sorter parts what a poll brought: jobs to hand out, at once or soon, jobs that
+// are not due for longer and are sent on, and what is no job and becomes a dead
+// letter.
 type sorter struct {
 	c     *consumer
 	q     *queue
 	ready []*driver.Delivery
 
-	early, foreign   []*receipt
-	again, deadEarly []*parcel
+	soon []*driver.Delivery
+	left []time.Duration // for how long each of them is to be kept
+
+	early, foreign     []*receipt
+	sentOn, unreadable []*parcel
 }
 
 func (s *sorter) sort(r *receipt) {
@@ -143,16 +150,16 @@ func (s *sorter) sort(r *receipt) {
 		d := meta{Version: formatVersion, ID: r.id, ContentType: "application/octet-stream",
 			Deliveries: r.received, Error: r.err.Error(), Reason: driver.ReasonUnreadable}
 		s.foreign = append(s.foreign, r)
-		s.deadEarly = append(s.deadEarly, &parcel{body: r.body, meta: d.text()})
+		s.unreadable = append(s.unreadable, &parcel{body: r.body, meta: d.text()})
 		return
 	}
-	if left := r.untilDue(); left > 0 {
+	left := r.untilDue()
+	if left > maxKeep {
 		d := r.meta
-		due := r.due()
-		hold := seconds(min(left, maxHold))
-		d.Delay, d.Due = 0, due.UnixMilli()
+		hold := int32(min(left, maxHold) / time.Second)
+		d.Delay, d.Due = 0, r.due().UnixMilli()
 		s.early = append(s.early, r)
-		s.again = append(s.again, &parcel{body: r.body, meta: d.text(), hold: hold})
+		s.sentOn = append(s.sentOn, &parcel{body: r.body, meta: d.text(), hold: hold})
 		return
 	}
 	body, err := decodeBody(r.body, r.meta.Encoding)
@@ -161,20 +168,25 @@ func (s *sorter) sort(r *receipt) {
 		s.sort(r)
 		return
 	}
-	s.ready = append(s.ready, &driver.Delivery{
+	delivery := &driver.Delivery{
 		Message:  r.meta.message(body, r.sent),
 		Failures: r.meta.Failures, LastError: r.meta.Error,
 		Deliveries:   r.meta.Deliveries + r.received,
 		Redeliveries: r.received - 1,
 		Receipt:      r,
-	})
+	}
+	if left > 0 {
+		s.soon, s.left = append(s.soon, delivery), append(s.left, left)
+		return
+	}
+	s.ready = append(s.ready, delivery)
 }
 
 // finish moves what is not handed out: stored where it belongs first, deleted
 // here after. What fails stays where it is and comes again after a lease.
 func (s *sorter) finish(ctx context.Context) error {
-	err := s.move(ctx, s.q.retry, s.again, s.early)
-	if again := s.move(ctx, s.q.dead, s.deadEarly, s.foreign); err == nil {
+	err := s.move(ctx, s.q.retry, s.sentOn, s.early)
+	if again := s.move(ctx, s.q.dead, s.unreadable, s.foreign); err == nil {
 		err = again
 	}
 	return err

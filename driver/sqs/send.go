@@ -35,20 +35,22 @@ const overheadOfAttribute = len(attribute) + len("String")
 
 func (p *parcel) size() int { return len(p.body) + len(p.meta) + overheadOfAttribute }
 
-// seconds rounds up, so that nothing comes early.
+// seconds rounds up.
 func seconds(d time.Duration) int32 {
 	return int32((d + time.Second - 1) / time.Second)
 }
 
-// delayed notes a delay: SQS's own as far as it goes, and in the message what is
-// beyond it.
+// delayed notes a delay, and says for how long SQS is to hold the message back:
+// in whole seconds, rounded down, and up to 15 minutes. What is left of the delay
+// then, the consumer that receives the message sees to, by the note.
 func (d *meta) delayed(delay time.Duration) (hold int32) {
 	d.Delay, d.Due = 0, 0
-	if delay <= maxHold {
-		return seconds(max(delay, 0))
+	delay = max(delay, 0)
+	hold = int32(min(delay, maxHold) / time.Second)
+	if delay > time.Duration(hold)*time.Second {
+		d.Delay = int64((delay + time.Millisecond - 1) / time.Millisecond)
 	}
-	d.Delay = int64((delay + time.Millisecond - 1) / time.Millisecond)
-	return seconds(maxHold)
+	return hold
 }
 
 // send stores parcels in the queue at url, each by itself, in as few requests as

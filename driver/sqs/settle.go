@@ -3,6 +3,7 @@ package sqs
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -23,7 +24,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 		t.add(i, d)
 	}
 	// Counted from before the request: SQS may begin the lease at any time since.
-	until := c.leaseFromNow()
+	until := c.heldUntil()
 	for i, err := range c.b.hide(ctx, t.receipts, c.visibility) {
 		t.fail(i, err)
 	}
@@ -158,8 +159,10 @@ func (c *consumer) failure(op string, err error) error {
 	return failed
 }
 
-// leaseFromNow is when a lease that begins now ends.
-func (c *consumer) leaseFromNow() int64 { return int64(sinceEpoch() + c.lease) }
+// heldUntil is when a visibility timeout that begins now ends.
+func (c *consumer) heldUntil() int64 {
+	return int64(sinceEpoch() + time.Duration(c.visibility)*time.Second)
+}
 
 // tally are the deliveries of a call that go into one kind of request.
 type tally struct {
