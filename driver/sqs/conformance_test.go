@@ -16,22 +16,24 @@ import (
 func TestConformance(t *testing.T) {
 	u := testURL(t, scheme)
 	conformance.Run(t, conformance.Harness{
-		Open:    func(ctx context.Context) (driver.Driver, error) { return Open(ctx, u) },
-		URL:     u,
-		Broker:  "fauxqs",
-		Lease:   2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
-		Foreign: foreign(t, u, ""),
+		Open:     func(ctx context.Context) (driver.Driver, error) { return Open(ctx, u) },
+		URL:      u,
+		Broker:   "fauxqs",
+		Parallel: 8,                       // the server is one thread
+		Lease:    2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
+		Foreign:  foreign(t, u, ""),
 	})
 }
 
 func TestConformanceFIFO(t *testing.T) {
 	u := testURL(t, schemeFIFO)
 	conformance.Run(t, conformance.Harness{
-		Open:    func(ctx context.Context) (driver.Driver, error) { return OpenFIFO(ctx, u) },
-		URL:     u,
-		Broker:  "fauxqs",
-		Lease:   2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
-		Foreign: foreign(t, u, fifoSuffix),
+		Open:     func(ctx context.Context) (driver.Driver, error) { return OpenFIFO(ctx, u) },
+		URL:      u,
+		Broker:   "fauxqs",
+		Parallel: 8,                       // the server is one thread
+		Lease:    2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
+		Foreign:  foreign(t, u, fifoSuffix),
 	})
 }
 

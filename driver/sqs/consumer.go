@@ -16,8 +16,8 @@ type consumer struct {
 	b     *base
 	queue string
 	// lease is what it was opened with. visibility is the timeout that SQS is asked
-	// for, in whole seconds: one more, for which a job that comes a little before
-	// its time can be kept here and still has its whole lease.
+	// for, in whole seconds: one more, for the way of the answer, and for which a job
+	// that comes a little before its time can be kept here with its whole lease.
 	lease      time.Duration
 	visibility int32
 

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -217,6 +218,8 @@ func (b *base) use(ctx context.Context, client *awssqs.Client, c config) error {
 	b.client = awssqs.New(client.Options(), func(o *awssqs.Options) {
 		// The driver never tries again: who calls knows the deadline.
 		o.Retryer = aws.NopRetryer{}
+		o.Logger = logging.Nop{} // whatever it has to say is in the errors
+		o.HTTPClient = steady{o.HTTPClient}
 		if o.Credentials != nil {
 			o.Credentials = chain{o.Credentials}
 		}

@@ -94,9 +94,7 @@ func (c *consumer) fetch(source, most int) (got sorter, err error) {
 		WaitTimeSeconds:       int32(c.b.config.wait / time.Second),
 		MessageAttributeNames: wantedAttributes, MessageSystemAttributeNames: systemAttributes,
 	})
-	// The visibility timeout began a little before the answer was here; what is
-	// lost of it is the way of the answer.
-	until := c.heldUntil()
+	arrived := sinceEpoch()
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errHangs) {
 			err = errHangs
@@ -110,7 +108,10 @@ func (c *consumer) fetch(source, most int) (got sorter, err error) {
 	got = sorter{c: c, q: q}
 	for i := range out.Messages {
 		r := newReceipt(url, &out.Messages[i], answered)
-		r.until.Store(until)
+		// The visibility timeout began before the answer was here, by the time that
+		// it took, which cannot be known. It is longer than the lease by at least a
+		// second, and the lease alone is counted from here.
+		r.until.Store(int64(arrived + c.lease))
 		got.sort(r)
 	}
 	return got, got.finish(ctx)
@@ -176,6 +177,7 @@ func (s *sorter) sort(r *receipt) {
 		Receipt:      r,
 	}
 	if left > 0 {
+		r.until.Add(int64(left))
 		s.soon, s.left = append(s.soon, delivery), append(s.left, left)
 		return
 	}

@@ -3,7 +3,6 @@ package sqs
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -24,7 +23,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 		t.add(i, d)
 	}
 	// Counted from before the request: SQS may begin the lease at any time since.
-	until := c.heldUntil()
+	until := int64(sinceEpoch() + c.lease)
 	for i, err := range c.b.hide(ctx, t.receipts, c.visibility) {
 		t.fail(i, err)
 	}
@@ -157,11 +156,6 @@ func (c *consumer) failure(op string, err error) error {
 	failed := fail(op, c.queue, err)
 	c.b.forget(c.queue, failed)
 	return failed
-}
-
-// heldUntil is when a visibility timeout that begins now ends.
-func (c *consumer) heldUntil() int64 {
-	return int64(sinceEpoch() + time.Duration(c.visibility)*time.Second)
 }
 
 // tally are the deliveries of a call that go into one kind of request.
