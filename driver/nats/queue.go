@@ -47,7 +47,6 @@ type consumerConfig struct {
 	MaxWaiting    int           `json:"max_waiting"`
 	FilterSubject string        `json:"filter_subject"`
 	ReplayPolicy  string        `json:"replay_policy"`
-	Memory        bool          `json:"mem_storage,omitempty"`
 }
 
 // maxWaiting is how many Receive calls of all processes may wait at one time;
@@ -69,9 +68,7 @@ func (n *names) wanted() []consumerConfig {
 	dead.Durable, dead.FilterSubject = consumerDead, n.allDead()
 	for _, c := range []*consumerConfig{&scheduled, &dead} {
 		c.Description = "batch: counts, nobody pulls from it"
-		// Their state is only that nothing was delivered. On disk it would be
-		// written again at each scheduled message.
-		c.Memory, c.MaxWaiting = true, 1
+		c.MaxWaiting = 1
 	}
 	return []consumerConfig{jobs, scheduled, dead}
 }
