@@ -51,8 +51,11 @@ func (s *screen) line(format string, args ...any) {
 func (s *screen) intro(d batch.Driver, c config, list *listing, t *tally, r *results) {
 	info := d.Info()
 	broker := info.Broker + " " + info.Version
-	if info.Driver == "memory" {
-		broker = "memory (no broker, jobs live in this process; set BATCH_URL for another)"
+	switch info.Driver {
+	case "memory":
+		broker = "memory (jobs live in this process, and end with it)"
+	case "jetstream":
+		broker += " (jobs are kept in a folder; set BATCH_URL for a broker)"
 	}
 	now := t.snapshot()
 	s.line("broker    %s", broker)

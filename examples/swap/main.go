@@ -6,6 +6,7 @@
 //	BATCH_URL=redis://localhost:6379 go run ./examples/swap
 //	BATCH_URL=amqp://localhost go run ./examples/swap
 //	BATCH_URL=nats://localhost:4222 go run ./examples/swap
+//	BATCH_URL=jetstream:///var/lib/shop/jobs go run ./examples/swap
 //	BATCH_URL=sqs://eu-central-1 go run ./examples/swap
 //
 // It relies on what every broker has, so it asks for [batch.Driver] and no more.
@@ -36,6 +37,7 @@ import (
 	_ "github.com/batch-go/batch/driver/amqp"
 	_ "github.com/batch-go/batch/driver/memory"
 	_ "github.com/batch-go/batch/driver/nats"
+	_ "github.com/batch-go/batch/driver/nats/embedded"
 	_ "github.com/batch-go/batch/driver/redis"
 	_ "github.com/batch-go/batch/driver/sqs"
 )

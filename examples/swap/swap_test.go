@@ -35,7 +35,7 @@ var all = []struct {
 	{name: "redis", url: func(t *testing.T) string { return brokers.Redis(t, brokers.Redis8).URL() }},
 	{
 		name: "rabbitmq", url: func(t *testing.T) string { return brokers.RabbitMQ(t, brokers.RabbitMQ4).URL() },
-		lacks: "unique", refusal: `batch: driver amqp \(RabbitMQ 4\.\S+\) lacks Deduplicator \(had by: memory, nats.*, redis\)`,
+		lacks: "unique", refusal: `batch: driver amqp \(RabbitMQ 4\.\S+\) lacks Deduplicator \(had by: jetstream, memory, nats, redis\)`,
 	},
 	{
 		name: "rabbitmq without priorities", url: func(t *testing.T) string { return brokers.RabbitMQ(t, brokers.RabbitMQ4).URL() },
@@ -46,8 +46,12 @@ var all = []struct {
 		lacks: "priority", refusal: `batch: driver nats \(NATS\S* 2\.\S+\) lacks Prioritizer \(had by: amqp, memory, redis\)`,
 	},
 	{
+		name: "jetstream in the process", url: func(t *testing.T) string { return "jetstream:" + filepath.ToSlash(t.TempDir()) },
+		lacks: "group", refusal: `batch: driver jetstream \(NATS in the process 2\.\S+\) lacks Grouper \(had by: memory, redis\)`,
+	},
+	{
 		name: "sqs", url: func(t *testing.T) string { return sqsURL(t, "sqs") },
-		lacks: "pause", refusal: `batch: driver sqs \(.*\) lacks Pauser \(had by: memory, nats.*, redis\)`,
+		lacks: "pause", refusal: `batch: driver sqs \(.*\) lacks Pauser \(had by: jetstream, memory, nats, redis\)`,
 	},
 	{
 		name: "sqs fifo", url: func(t *testing.T) string { return sqsURL(t, "sqs+fifo") },
