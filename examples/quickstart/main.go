@@ -44,6 +44,7 @@ const missing = "does-not-exist"
 // config is what the command line and the environment say.
 type config struct {
 	url     string
+	jobs    string // the folder of the program's own server, if it runs on that
 	roots   []string
 	queue   string
 	results string
@@ -123,7 +124,7 @@ func run(ctx context.Context, c config, s *screen) error {
 	}
 	defer results.Close()
 	if c.url == "" {
-		if c.url, err = ownURL(c.results); err != nil {
+		if c.url, c.jobs, err = ownURL(c.results); err != nil {
 			return err
 		}
 	}
@@ -267,10 +268,10 @@ func shortLease(d batch.Driver) time.Duration {
 
 // ownURL names a folder beside the results file, which a JetStream server in this
 // process keeps jobs in.
-func ownURL(results string) (string, error) {
-	folder, err := filepath.Abs(strings.TrimSuffix(results, filepath.Ext(results)) + ".jobs")
+func ownURL(results string) (address, folder string, err error) {
+	folder, err = filepath.Abs(strings.TrimSuffix(results, filepath.Ext(results)) + ".jobs")
 	u := url.URL{Scheme: "jetstream", Path: filepath.ToSlash(folder), OmitHost: true}
-	return u.String(), err
+	return u.String(), folder, err
 }
 
 // defaultResults is a file in the user's cache folder whose name depends on the

@@ -204,7 +204,7 @@ func keepsItsJobs(t *testing.T, program string) {
 	results := filepath.Join(t.TempDir(), "results.jsonl")
 	endInMidRun(t, command(t, "", program, "-pace=50ms", "-demo-failure=false", "-results", results, dir), os.Kill)
 
-	address, err := ownURL(results)
+	address, _, err := ownURL(results)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,14 +51,14 @@ func (s *screen) line(format string, args ...any) {
 func (s *screen) intro(d batch.Driver, c config, list *listing, t *tally, r *results) {
 	info := d.Info()
 	broker := info.Broker + " " + info.Version
-	switch info.Driver {
-	case "memory":
+	if info.Driver == "memory" {
 		broker = "memory (jobs live in this process, and end with it)"
-	case "jetstream":
-		broker += " (jobs are kept in a folder; set BATCH_URL for a broker)"
 	}
 	now := t.snapshot()
 	s.line("broker    %s", broker)
+	if c.jobs != "" {
+		s.line("          jobs are kept in %s; set BATCH_URL for another broker", short(c.jobs))
+	}
 	s.line("queue     %s, %d at one time", c.queue, c.workers)
 	s.line("files     %s under %s", number(now.total), strings.Join(list.roots, ", "))
 	if list.demo {
