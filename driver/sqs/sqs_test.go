@@ -7,12 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { brokers.Main(m) }
 
 // bound is how long a test waits for what should come at once.
 const bound = 10 * time.Second
@@ -23,8 +22,7 @@ func endpoint(t testing.TB) string {
 	if e := os.Getenv("BATCH_TEST_SQS_ENDPOINT"); e != "" {
 		return e
 	}
-	t.Fatal("BATCH_TEST_SQS_ENDPOINT is not set, for example to http://127.0.0.1:4567")
-	return ""
+	return brokers.SQS(t).URL()
 }
 
 // testURL is a URL of the server, with the shortest poll.
