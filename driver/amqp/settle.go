@@ -197,8 +197,6 @@ func (w *work) finish(ctx context.Context) {
 // settle tells the broker, and waits for its sign.
 func (s *session) settle(acks, releases []*receipt) error {
 	if len(releases) > 0 {
-		// The broker would push what is released back to who released it, where
-		// nobody may want it.
 		s.unsubscribe()
 	}
 	s.writing.Lock()
@@ -224,10 +222,10 @@ func (s *session) write(acks, returns []*receipt, reject func(tag uint64, requeu
 		return s.lostBy()
 	}
 	for _, r := range returns {
-		s.settled(r)
+		r.state = settled
 	}
 	for _, r := range acks {
-		s.settled(r)
+		r.state = settled
 	}
 	s.mu.Unlock()
 	s.link.wire.cork()
