@@ -3,6 +3,7 @@ package amqp
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,11 +23,12 @@ const (
 	benchBody   = 256
 	benchWindow = 2000
 	benchJobs   = 20000
+	producers   = 64
 )
 
-// rawPublish publishes n messages with up to a window of them unconfirmed, and
-// returns how many a second.
-func rawPublish(b *testing.B, queue string, n int) float64 {
+// rawPublish publishes n messages with so many of them unconfirmed, and returns
+// how many a second.
+func rawPublish(b *testing.B, queue string, unconfirmed, n int) float64 {
 	conn, err := amqp091.Dial(testURL(b))
 	if err != nil {
 		b.Fatal(err)
@@ -40,7 +42,7 @@ func rawPublish(b *testing.B, queue string, n int) float64 {
 		b.Fatal(err)
 	}
 	body := make([]byte, benchBody)
-	window := make(chan *amqp091.DeferredConfirmation, benchWindow)
+	window := make(chan *amqp091.DeferredConfirmation, unconfirmed)
 	var confirmed sync.WaitGroup
 	confirmed.Go(func() {
 		for c := range window {
@@ -171,21 +173,108 @@ func process(b *testing.B, d driver.Driver, queue string, n int) float64 {
 
 // BenchmarkAgainstClient publishes and processes 256-byte jobs, durable and
 // confirmed, by the client library in a window of 2000 and by the driver with 64
-// producers.
+// producers, who have no more than 64 unconfirmed between them: what the library
+// reaches in a window of that size is reported as well.
 func BenchmarkAgainstClient(b *testing.B) {
 	d := open(b)
 	for b.Loop() {
 		q := queue(b, d)
 		main := namesOf(q).main
-		raw := rawPublish(b, main, benchJobs)
+		raw := rawPublish(b, main, benchWindow, benchJobs)
 		rawOut := rawConsume(b, main, benchJobs)
-		ours := coalesced(b, d, q, 64, benchJobs)
+		narrow := rawPublish(b, main, producers, benchJobs)
+		rawConsume(b, main, benchJobs)
+		ours := coalesced(b, d, q, producers, benchJobs)
 		out := process(b, d, q, benchJobs)
 		b.ReportMetric(raw, "raw-publish/s")
+		b.ReportMetric(narrow, "raw-publish-64/s")
 		b.ReportMetric(ours, "enqueue/s")
 		b.ReportMetric(ours/raw, "enqueue-ratio")
 		b.ReportMetric(rawOut, "raw-consume/s")
 		b.ReportMetric(out, "process/s")
 		b.ReportMetric(out/rawOut, "process-ratio")
 	}
+}
+
+// BenchmarkDelay enqueues 20 000 jobs that are due over three seconds, receives
+// them, and reports how fast they were enqueued and how late they came; and the
+// same for a light load, 500 jobs over two seconds.
+func BenchmarkDelay(b *testing.B) {
+	for _, load := range []struct {
+		name string
+		jobs int
+		over time.Duration
+	}{{"light", 500, 2 * time.Second}, {"burst", 20000, 3 * time.Second}} {
+		b.Run(load.name, func(b *testing.B) {
+			d := open(b)
+			for b.Loop() {
+				rate, late := delays(b, d, load.jobs, load.over)
+				b.ReportMetric(rate, "enqueue/s")
+				b.ReportMetric(float64(late[len(late)/2])/1e6, "p50-late-ms")
+				b.ReportMetric(float64(late[len(late)*99/100])/1e6, "p99-late-ms")
+				b.ReportMetric(float64(late[len(late)-1])/1e6, "max-late-ms")
+				if late[0] < 0 {
+					b.Errorf("a job was %s early", -late[0])
+				}
+			}
+		})
+	}
+}
+
+// delays returns how fast jobs were enqueued, and how late each was, sorted.
+func delays(b *testing.B, d *Driver, jobs int, over time.Duration) (rate float64, late []time.Duration) {
+	q := queue(b, d)
+	c := consume(b, d, q, 2000)
+	defer c.Close(testContext(b))
+	// The ladder of a queue is made with its first delayed job.
+	enqueue(b, d, q, message("first", delay(maturity+shortest)))
+	settle(b, c, driver.Settlement{Delivery: receive(b, c), Outcome: driver.Done})
+	due := make([]time.Time, jobs)
+	var filled sync.WaitGroup
+	filled.Go(func() {
+		const flights = 8
+		start := time.Now()
+		var all sync.WaitGroup
+		for f := range flights {
+			all.Go(func() {
+				for i := f * 50; i < jobs; i += flights * 50 {
+					batch := make([]*driver.Message, 0, 50)
+					now := time.Now()
+					for k := i; k < min(i+50, jobs); k++ {
+						// At random over the time, from when all are enqueued.
+						wait := time.Duration(k*7919%jobs) * over / time.Duration(jobs)
+						at := start.Add(3*time.Second + wait)
+						due[k] = at
+						batch = append(batch, message(fmt.Sprint(k), delay(at.Sub(now))))
+					}
+					enqueue(b, d, q, batch...)
+				}
+			})
+		}
+		all.Wait()
+		rate = float64(jobs) / time.Since(start).Seconds()
+	})
+	at := make([]time.Time, jobs)
+	for n := 0; n < jobs; {
+		got, err := c.Receive(testContext(b), 500)
+		if err != nil {
+			b.Fatal(err)
+		}
+		now := time.Now()
+		var settlements []driver.Settlement
+		for _, delivery := range got {
+			var k int
+			fmt.Sscan(delivery.ID, &k)
+			at[k] = now
+			settlements = append(settlements, driver.Settlement{Delivery: delivery, Outcome: driver.Done})
+		}
+		c.Settle(testContext(b), settlements)
+		n += len(got)
+	}
+	filled.Wait()
+	for k := range at {
+		late = append(late, at[k].Sub(due[k]))
+	}
+	slices.Sort(late)
+	return rate, late
 }

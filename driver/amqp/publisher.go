@@ -169,8 +169,10 @@ func (p *publisher) publish(ctx context.Context, items []*publication) {
 		}
 		return
 	}
-	for _, item := range items {
-		p.await(ctx, item)
+	// The last one first: the broker confirms about in their order, so that this
+	// waits once and not for each.
+	for i := len(items) - 1; i >= 0; i-- {
+		p.await(ctx, items[i])
 	}
 	p.markReturned(items)
 }
