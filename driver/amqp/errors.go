@@ -29,6 +29,8 @@ var (
 	errCancelled = errors.New("the broker cancelled the consumer: its queue was deleted, moved or has no leader")
 	// errUnconfirmed: a connection or channel ended before the confirm came.
 	errUnconfirmed = errors.New("the connection ended before the broker confirmed")
+	// errUnanswered: a connection ended during the login, too soon to be refused.
+	errUnanswered = errors.New("the connection ended during the login")
 	// errDown: a connection or channel that is needed is gone, and nothing was
 	// sent on it.
 	errDown = errors.New("the connection is gone")
@@ -83,7 +85,7 @@ func classify(err error) (kind error, fate driver.Fate, hint string) {
 		return driver.ErrFull, driver.FateNotStored, "see the policies that apply to the queue"
 	case errors.Is(err, errLost):
 		return driver.ErrLeaseLost, driver.FateNotStored, ""
-	case errors.Is(err, errCancelled), errors.Is(err, errUnconfirmed):
+	case errors.Is(err, errCancelled), errors.Is(err, errUnconfirmed), errors.Is(err, errUnanswered):
 		return driver.ErrUnavailable, driver.FateUnknown, ""
 	case errors.Is(err, errDown):
 		return driver.ErrUnavailable, driver.FateNotStored, ""
@@ -91,6 +93,8 @@ func classify(err error) (kind error, fate driver.Fate, hint string) {
 		return context.Canceled, driver.FateUnknown, ""
 	case errors.Is(err, context.DeadlineExceeded):
 		return context.DeadlineExceeded, driver.FateUnknown, ""
+	case errors.Is(err, amqp091.ErrCredentials):
+		return driver.ErrUnauthorized, driver.FateNotStored, "see the user and the password"
 	case errors.Is(err, amqp091.ErrSASL):
 		return driver.ErrUnauthorized, driver.FateNotStored, "the broker offers none of the mechanisms: see auth"
 	}
@@ -128,8 +132,8 @@ func classify(err error) (kind error, fate driver.Fate, hint string) {
 func classifyReply(e *amqp091.Error) (kind error, fate driver.Fate, hint string) {
 	if !e.Server {
 		// Made by the library: the socket failed, the channel is closed, or, as
-		// ErrCredentials and ErrVhost, the socket was closed in the handshake
-		// without a word. RabbitMQ gives its reasons in words.
+		// ErrVhost, the socket was closed in the handshake without a word.
+		// RabbitMQ gives its reasons in words.
 		return driver.ErrUnavailable, driver.FateUnknown, ""
 	}
 	has := func(part string) bool { return strings.Contains(e.Reason, part) }
