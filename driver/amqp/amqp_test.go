@@ -128,7 +128,7 @@ func TestOpenRefused(t *testing.T) {
 		kind error
 	}{
 		"a wrong password":  {"amqp://guest:secret-word@" + server.Addr, driver.ErrUnauthorized},
-		"a missing vhost":   {server.URL() + "missing", driver.ErrUnauthorized},
+		"a missing vhost":   {strings.TrimSuffix(server.URL(), "/") + "/missing", driver.ErrUnauthorized},
 		"nobody there":      {nobody, driver.ErrUnavailable},
 		"a wrong parameter": {"amqp://guest:secret-word@host/?x=1", driver.ErrConfig},
 	} {
