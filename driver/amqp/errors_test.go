@@ -67,7 +67,7 @@ func TestClassify(t *testing.T) {
 		{"else", errors.New("anything"), driver.ErrUnavailable, unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			kind, fate, _ := classify(c.err)
+			fate, _, kind := classify(c.err)
 			if kind != c.kind || fate != c.fate {
 				t.Errorf("classify(%v) = %v, %v; want %v, %v", c.err, kind, fate, c.kind, c.fate)
 			}
