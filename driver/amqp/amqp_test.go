@@ -2,8 +2,10 @@ package amqp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -115,26 +117,86 @@ func settle(t testing.TB, c driver.Consumer, s driver.Settlement) {
 	}
 }
 
-func TestFirstPath(t *testing.T) {
+// A queue that exists with other arguments is refused by name and left alone.
+func TestDeclareConflict(t *testing.T) {
 	d := open(t)
 	q := queue(t, d)
-	enqueue(t, d, q, message("a"), message("b"))
-	if n, err := d.Depth(testContext(t), q); err != nil || n.Waiting != 2 {
-		t.Fatal(n, err)
+	p, err := OpenPriority(testContext(t), testURL(t)+"?priority=classic")
+	if err != nil {
+		t.Fatal(err)
 	}
-	c := consume(t, d, q, 10)
-	settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.Done})
-	settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.Retry, Delay: 300 * time.Millisecond, Failures: 1, Error: "x"})
-	got := receive(t, c)
-	t.Logf("%+v", got)
-	settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Release})
-	got = receive(t, c)
-	t.Logf("%+v", got)
-	settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Dead, Failures: 2, Error: "x", Reason: "permanent"})
-	page, next, err := d.DeadLetters(testContext(t), q, "", 10)
-	t.Logf("%+v %q %v", page, next, err)
-	n, err := d.Redrive(testContext(t), q, driver.Selection{All: true})
-	t.Log(n, err)
-	got = receive(t, c)
-	t.Logf("%+v", got)
+	defer closeDriver(t, p)
+	err = p.Declare(testContext(t), q)
+	if !errors.Is(err, driver.ErrConflict) || !strings.Contains(err.Error(), "x-queue-type") && !strings.Contains(err.Error(), "x-max-priority") {
+		t.Errorf("declare a quorum queue as classic: %v", err)
+	}
+	enqueue(t, d, q, message("a"))
+	if _, err := d.Depth(testContext(t), q); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMissingQueue(t *testing.T) {
+	d := open(t)
+	ctx := testContext(t)
+	results := d.Enqueue(ctx, "missing", []*driver.Message{message("a"), message("b", delay(time.Hour))})
+	for i, r := range results {
+		if !errors.Is(r.Err, driver.ErrNotFound) || driver.FateOf(r.Err) != driver.FateNotStored {
+			t.Errorf("enqueue %d on a missing queue: %v", i, r.Err)
+		}
+	}
+	if len(results) != 2 {
+		t.Errorf("%d results", len(results))
+	}
+	if _, err := d.Consume(ctx, "missing", driver.ConsumeOptions{Prefetch: 1}); !errors.Is(err, driver.ErrNotFound) {
+		t.Errorf("consume from a missing queue: %v", err)
+	}
+	if _, err := d.Depth(ctx, "missing"); !errors.Is(err, driver.ErrNotFound) {
+		t.Errorf("depth of a missing queue: %v", err)
+	}
+}
+
+// Settling in any order acknowledges in multiples only what is settled.
+func TestSettleOutOfOrder(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	const n = 40
+	for i := range n {
+		enqueue(t, d, q, message(fmt.Sprint(i)))
+	}
+	c := consume(t, d, q, n)
+	held := make(map[string]*driver.Delivery)
+	for len(held) < n {
+		got := receive(t, c)
+		held[got.ID] = got
+	}
+	keep := held["7"]
+	for _, part := range [][]int{{3, 1, 20}, {0, 2, 39, 38}, {4, 5, 6, 8, 9, 10}} {
+		var settlements []driver.Settlement
+		for _, i := range part {
+			settlements = append(settlements, driver.Settlement{Delivery: held[fmt.Sprint(i)], Outcome: driver.Done})
+			delete(held, fmt.Sprint(i))
+		}
+		for _, err := range c.Settle(testContext(t), settlements) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	closeDriver(t, d) // what was not settled comes back, and nothing else
+	d = open(t)
+	c = consume(t, d, q, n)
+	for len(held) > 0 {
+		got := receive(t, c)
+		if held[got.ID] == nil {
+			t.Fatalf("%s came back, and was settled or came twice", got.ID)
+		}
+		if got.Redeliveries != 1 {
+			t.Errorf("Redeliveries of %s is %d", got.ID, got.Redeliveries)
+		}
+		delete(held, got.ID)
+	}
+	if keep == nil {
+		t.Fatal("7 did not come")
+	}
 }

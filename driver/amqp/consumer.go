@@ -152,6 +152,7 @@ func (c *consumer) reopen(ctx context.Context, l *link) error {
 			return err
 		}
 		m = fresh
+		m.clear(ctx)
 	}
 	c.keep(l, s, m)
 	return nil

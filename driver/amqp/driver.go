@@ -23,7 +23,7 @@ const (
 	batchSize = 1000
 	// publishers: with one call under way, the broker would idle while its last
 	// confirms travel and the next call is put together.
-	publishers = 4
+	publishers = 8
 	// maxDelay: ten years are enough to tell a bug from a plan.
 	maxDelay = 10 * 365 * 24 * time.Hour
 )

@@ -29,6 +29,8 @@ var (
 	errCancelled = errors.New("the broker cancelled the consumer: its queue was deleted, moved or has no leader")
 	// errUnconfirmed: a connection or channel ended before the confirm came.
 	errUnconfirmed = errors.New("the connection ended before the broker confirmed")
+	// errUnanswered: a connection ended during the login, too soon to be refused.
+	errUnanswered = errors.New("the connection ended during the login")
 	// errDown: a connection or channel that is needed is gone, and nothing was
 	// sent on it.
 	errDown = errors.New("the connection is gone")
@@ -49,7 +51,7 @@ func fail(op, queue string, err error) error {
 	if errors.As(err, &done) {
 		return err
 	}
-	kind, fate, hint := classify(err)
+	fate, hint, kind := classify(err)
 	if kind == err || err == errClosed || err == errLost {
 		err = nil
 	}
@@ -68,31 +70,33 @@ func failed(n int, op, queue string, err error) []error {
 
 // classify says what an error of the client library, the broker or this package
 // means. Each branch says why; errors_test.go has a row for each.
-func classify(err error) (kind error, fate driver.Fate, hint string) {
+func classify(err error) (fate driver.Fate, hint string, kind error) {
 	var before notSent
 	if errors.As(err, &before) {
-		kind, _, hint = classify(before.error)
-		return kind, driver.FateNotStored, hint
+		_, hint, kind = classify(before.error)
+		return driver.FateNotStored, hint, kind
 	}
 	switch {
 	case errors.Is(err, errClosed):
-		return driver.ErrClosed, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrClosed
 	case errors.Is(err, errReturned):
-		return driver.ErrNotFound, driver.FateNotStored, "declare the queue first"
+		return driver.FateNotStored, "declare the queue first", driver.ErrNotFound
 	case errors.Is(err, errNacked):
-		return driver.ErrFull, driver.FateNotStored, "see the policies that apply to the queue"
+		return driver.FateNotStored, "see the policies that apply to the queue", driver.ErrFull
 	case errors.Is(err, errLost):
-		return driver.ErrLeaseLost, driver.FateNotStored, ""
-	case errors.Is(err, errCancelled), errors.Is(err, errUnconfirmed):
-		return driver.ErrUnavailable, driver.FateUnknown, ""
+		return driver.FateNotStored, "", driver.ErrLeaseLost
+	case errors.Is(err, errCancelled), errors.Is(err, errUnconfirmed), errors.Is(err, errUnanswered):
+		return driver.FateUnknown, "", driver.ErrUnavailable
 	case errors.Is(err, errDown):
-		return driver.ErrUnavailable, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrUnavailable
 	case errors.Is(err, context.Canceled):
-		return context.Canceled, driver.FateUnknown, ""
+		return driver.FateUnknown, "", context.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
-		return context.DeadlineExceeded, driver.FateUnknown, ""
+		return driver.FateUnknown, "", context.DeadlineExceeded
+	case errors.Is(err, amqp091.ErrCredentials):
+		return driver.FateNotStored, "see the user and the password", driver.ErrUnauthorized
 	case errors.Is(err, amqp091.ErrSASL):
-		return driver.ErrUnauthorized, driver.FateNotStored, "the broker offers none of the mechanisms: see auth"
+		return driver.FateNotStored, "the broker offers none of the mechanisms: see auth", driver.ErrUnauthorized
 	}
 	var reply *amqp091.Error
 	if errors.As(err, &reply) {
@@ -106,78 +110,78 @@ func classify(err error) (kind error, fate driver.Fate, hint string) {
 	var host x509.HostnameError
 	if errors.As(err, &verify) || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &unknown) || errors.As(err, &host) {
 		// The handshake failed, before any method.
-		return driver.ErrUnavailable, driver.FateNotStored, "the TLS handshake failed: see tls_ca, tls_cert, tls_server_name and the scheme"
+		return driver.FateNotStored, "the TLS handshake failed: see tls_ca, tls_cert, tls_server_name and the scheme", driver.ErrUnavailable
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		return driver.ErrUnavailable, driver.FateNotStored, "the broker's name cannot be resolved"
+		return driver.FateNotStored, "the broker's name cannot be resolved", driver.ErrUnavailable
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
-		return driver.ErrUnavailable, driver.FateNotStored, "is the broker running, and the address right?"
+		return driver.FateNotStored, "is the broker running, and the address right?", driver.ErrUnavailable
 	}
 	// What nobody thought of: a connection was there, and how far it came cannot
 	// be known.
-	return driver.ErrUnavailable, driver.FateUnknown, ""
+	return driver.FateUnknown, "", driver.ErrUnavailable
 }
 
 // classifyReply says what a reply code means. Those that refuse a method come
 // before it had an effect; the publisher, which has many messages under way on
 // one channel, tells for itself which of them a closed channel leaves unknown.
 // The codes are listed in https://www.rabbitmq.com/amqp-0-9-1-reference#constants
-func classifyReply(e *amqp091.Error) (kind error, fate driver.Fate, hint string) {
+func classifyReply(e *amqp091.Error) (fate driver.Fate, hint string, kind error) {
 	if !e.Server {
 		// Made by the library: the socket failed, the channel is closed, or, as
-		// ErrCredentials and ErrVhost, the socket was closed in the handshake
-		// without a word. RabbitMQ gives its reasons in words.
-		return driver.ErrUnavailable, driver.FateUnknown, ""
+		// ErrVhost, the socket was closed in the handshake without a word.
+		// RabbitMQ gives its reasons in words.
+		return driver.FateUnknown, "", driver.ErrUnavailable
 	}
 	has := func(part string) bool { return strings.Contains(e.Reason, part) }
 	switch e.Code {
 	case amqp091.ContentTooLarge:
-		return driver.ErrTooLarge, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrTooLarge
 	case amqp091.ConnectionForced:
-		return driver.ErrUnavailable, driver.FateUnknown, "the broker is shutting down, or an operator closed the connection"
+		return driver.FateUnknown, "the broker is shutting down, or an operator closed the connection", driver.ErrUnavailable
 	case amqp091.AccessRefused:
 		if has("exclusive") {
-			return driver.ErrConflict, driver.FateNotStored, "another consumer has the queue for itself"
+			return driver.FateNotStored, "another consumer has the queue for itself", driver.ErrConflict
 		}
-		return driver.ErrUnauthorized, driver.FateNotStored, "see the user, the password and its permissions; the driver needs configure, write and read on ^batch\\., and write on the default exchange"
+		return driver.FateNotStored, "see the user, the password and its permissions; the driver needs configure, write and read on ^batch\\., and write on the default exchange", driver.ErrUnauthorized
 	case amqp091.NotFound:
 		if has("home node") || has("down") || has("unavailable") {
 			// "home node of durable queue is down or inaccessible", and quorum
 			// queues without a leader.
-			return driver.ErrUnavailable, driver.FateNotStored, "the queue's node is down"
+			return driver.FateNotStored, "the queue's node is down", driver.ErrUnavailable
 		}
-		return driver.ErrNotFound, driver.FateNotStored, "declare the queue first"
+		return driver.FateNotStored, "declare the queue first", driver.ErrNotFound
 	case amqp091.ResourceLocked:
-		return driver.ErrConflict, driver.FateNotStored, "another connection has the queue for itself"
+		return driver.FateNotStored, "another connection has the queue for itself", driver.ErrConflict
 	case amqp091.PreconditionFailed:
 		switch {
 		case has("message size"):
-			return driver.ErrTooLarge, driver.FateNotStored, "see max_message_size of the broker"
+			return driver.FateNotStored, "see max_message_size of the broker", driver.ErrTooLarge
 		case has("inequivalent arg"):
-			return driver.ErrConflict, driver.FateNotStored, "the queue exists with this argument set otherwise; delete it or use another name"
+			return driver.FateNotStored, "the queue exists with this argument set otherwise; delete it or use another name", driver.ErrConflict
 		case has("delivery acknowledgement"):
-			return driver.ErrUnavailable, driver.FateUnknown, "the broker's consumer_timeout ended the channel"
+			return driver.FateUnknown, "the broker's consumer_timeout ended the channel", driver.ErrUnavailable
 		case has("unknown delivery tag"):
-			return driver.ErrLeaseLost, driver.FateNotStored, ""
+			return driver.FateNotStored, "", driver.ErrLeaseLost
 		}
-		return driver.ErrBroker, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrBroker
 	case amqp091.NotAllowed:
 		if has("limit") && has("reached") {
-			return driver.ErrUnavailable, driver.FateNotStored, "a limit of connections is reached"
+			return driver.FateNotStored, "a limit of connections is reached", driver.ErrUnavailable
 		}
-		return driver.ErrUnauthorized, driver.FateNotStored, "the vhost does not exist or the user has no access to it: the URL's path names it, and / is the default one"
+		return driver.FateNotStored, "the vhost does not exist or the user has no access to it: the URL's path names it, and / is the default one", driver.ErrUnauthorized
 	case amqp091.ResourceError:
-		return driver.ErrUnavailable, driver.FateUnknown, "the broker is short of resources"
+		return driver.FateUnknown, "the broker is short of resources", driver.ErrUnavailable
 	case amqp091.NotImplemented:
-		return driver.ErrUnsupported, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrUnsupported
 	case amqp091.InternalError:
 		// Of quorum queues without a leader, such as just after a restart.
-		return driver.ErrUnavailable, driver.FateUnknown, "the queue may have no leader"
+		return driver.FateUnknown, "the queue may have no leader", driver.ErrUnavailable
 	}
-	return driver.ErrBroker, driver.FateUnknown, ""
+	return driver.FateUnknown, "", driver.ErrBroker
 }
 
 // isGone tells whether err says that a queue does not exist.

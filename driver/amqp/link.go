@@ -166,6 +166,7 @@ func (c *config) dialAddr(ctx context.Context, addr, purpose string) (*link, err
 	if c.tls != nil {
 		scheme = "amqps"
 	}
+	begin := time.Now()
 	conn, err := amqp091.DialConfig(scheme+"://"+addr, config)
 	if stop != nil && !stop() && err == nil {
 		// ctx ended when the handshake was through, and the socket is closed.
@@ -184,5 +185,14 @@ func (c *config) dialAddr(ctx context.Context, addr, purpose string) (*link, err
 	if dialing.Err() != nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("no answer within " + c.dialTimeout.String())}
 	}
+	if errors.Is(err, amqp091.ErrCredentials) && time.Since(begin) < silence {
+		err = errUnanswered
+	}
 	return nil, err
 }
+
+// silence is what tells a refused login from a connection that broke. The library
+// takes both for the former, as it does not announce that it understands the
+// answer which RabbitMQ has for that; and RabbitMQ then closes the socket without
+// one, three seconds later (SILENT_CLOSE_DELAY in rabbit_reader.erl).
+const silence = 2 * time.Second

@@ -33,7 +33,11 @@ type mover struct {
 	ended chan struct{}
 	err   error
 
-	sync    chan struct{}      // received by run, in turn
+	sync chan struct{} // received by run, in turn
+	// backlog is how many jobs were there when the mover began, and of them not
+	// read; cleared is closed when those of them that were due are moved.
+	backlog int
+	cleared chan struct{}
 	cancel  context.CancelFunc // of what is being published
 	halt    chan struct{}      // closed to end it
 	halting sync.Once
@@ -55,13 +59,17 @@ func newMover(c *consumer, l *link) (*mover, error) {
 	}
 	cancels := ch.NotifyCancel(make(chan string)) // unbuffered: see barrier
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
+	overdue, err := passive(ch, c.n.hop)
+	if err != nil {
+		return nil, err
+	}
 	deliveries, err := subscribe(ch, c.n.hop, "batch", moverPrefetch, true)
 	if err != nil {
 		_ = ch.Close()
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &mover{c: c, ch: ch, link: l, ended: make(chan struct{}), sync: make(chan struct{}), cancel: cancel, halt: make(chan struct{}), done: make(chan struct{})}
+	m := &mover{c: c, ch: ch, link: l, ended: make(chan struct{}), sync: make(chan struct{}), backlog: overdue.Messages, cleared: make(chan struct{}), cancel: cancel, halt: make(chan struct{}), done: make(chan struct{})}
 	go m.run(ctx, deliveries, cancels, closes)
 	return m, nil
 }
@@ -99,6 +107,10 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 			flying++
 			go func() { moved <- m.move(ctx, batch) }()
 		}
+		if m.backlog == 0 && len(ready) == 0 && flying == 0 {
+			m.backlog = -1
+			close(m.cleared)
+		}
 		if len(inHand) > 0 {
 			timer.Reset(time.Until(inHand[0].due))
 		}
@@ -107,6 +119,9 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 			if !ok {
 				err = errCancelled
 				break
+			}
+			if m.backlog > 0 {
+				m.backlog--
 			}
 			w := m.read(&d, time.Now())
 			left := time.Until(w.due)
@@ -146,6 +161,12 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 	if err != errClosed {
 		m.cancel()
 	}
+	// The library waits for who receives these.
+	go func() {
+		for range cancels {
+			continue
+		}
+	}()
 	for ; flying > 0; flying-- {
 		<-moved
 	}
@@ -171,6 +192,21 @@ func (m *mover) ladder(ctx context.Context) (<-chan struct{}, error) {
 		return nil, err
 	}
 	return l.raised, nil
+}
+
+// clear waits until the jobs that fell due while no consumer lived are moved, so
+// that they are handed out with the others, and by their priority. If they are
+// very many it does not wait for all of them.
+func (m *mover) clear(ctx context.Context) {
+	patience := time.NewTimer(time.Second)
+	defer patience.Stop()
+	select {
+	case <-m.cleared:
+	case <-m.ended:
+	case <-patience.C:
+	case <-ctx.Done():
+	case <-m.c.closing:
+	}
 }
 
 // catchUp returns when what the library has passed on was looked at.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -169,8 +170,10 @@ func (p *publisher) publish(ctx context.Context, items []*publication) {
 		}
 		return
 	}
-	for _, item := range items {
-		p.await(ctx, item)
+	// The last one first: the broker confirms about in their order, so that this
+	// waits once and not for each.
+	for i := len(items) - 1; i >= 0; i-- {
+		p.await(ctx, items[i])
 	}
 	p.markReturned(items)
 }
@@ -231,7 +234,7 @@ func (p *publisher) lost(item *publication) error {
 	var reply *amqp091.Error
 	if errors.As(p.err, &reply) && reply.Server {
 		var size, most int
-		if n, _ := fmt.Sscanf(after(reply.Reason, "message size "), "%d is larger than configured max size %d", &size, &most); n == 2 && size == len(item.message.Body) {
+		if n, _ := fmt.Sscanf(tail(reply.Reason, "message size "), "%d is larger than configured max size %d", &size, &most); n == 2 && size == len(item.message.Body) {
 			return reply
 		}
 	}
@@ -303,18 +306,8 @@ func (p *publisher) markReturned(items []*publication) {
 	}
 }
 
-// after is what follows the first mark in text.
-func after(text, mark string) string {
-	for i := 0; i+len(mark) <= len(text); i++ {
-		if text[i:i+len(mark)] == mark {
-			return text[i+len(mark):]
-		}
-	}
-	return ""
-}
-
-// stop closes the channel, unless the connection did.
-func (p *publisher) stop() {
-	_ = p.ch.Close()
-	<-p.ended
+// tail is text from the first mark on, without that.
+func tail(text, mark string) string {
+	_, rest, _ := strings.Cut(text, mark)
+	return rest
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -14,7 +13,8 @@ import (
 
 // session is the channel of a consumer while it lives. A receipt belongs to its
 // session, so that a delivery tag never acknowledges what came later on another
-// channel. While somebody receives it has a subscription; see subscribe.go.
+// channel. From the first Receive on it has a
+// subscription; see subscribe.go.
 type session struct {
 	c     *consumer
 	ch    *amqp091.Channel
@@ -35,17 +35,14 @@ type session struct {
 	// arrived is signalled when there are some.
 	arrived chan struct{}
 	// held are the receipts in the order of their tags, from head on; those
-	// before are settled. open counts those that are not.
+	// before are settled.
 	held []*receipt
 	head int
-	open int
 	// current is the subscription, or nil; serial is how many there were.
 	current *subscription
 	serial  int
-	// receivers is how many Receive calls are under way; rest is the timer that
-	// runs when there are none.
+	// receivers is how many Receive calls are under way.
 	receivers int
-	rest      *time.Timer
 	over      bool
 	err       error
 
@@ -57,7 +54,6 @@ const levelCount = int(driver.Critical-driver.Trivial) + 1
 // receipt is a delivery as its session knows it.
 type receipt struct {
 	s   *session
-	sub *subscription
 	tag uint64
 	// state is guarded by s.mu.
 	state receiptState
@@ -133,24 +129,19 @@ func (s *session) end(err error) {
 	}
 	s.over, s.err = true, err
 	s.waiting, s.queued = [levelCount][]*driver.Delivery{}, 0
-	if s.rest != nil {
-		s.rest.Stop()
-	}
 	close(s.ended)
 }
 
 // admit makes a delivery of what came.
-func (s *session) admit(sub *subscription, d *amqp091.Delivery) {
+func (s *session) admit(d *amqp091.Delivery) {
 	j := decode(d)
-	r := &receipt{s: s, sub: sub, tag: d.DeliveryTag, deliveries: j.deliveries}
+	r := &receipt{s: s, tag: d.DeliveryTag, deliveries: j.deliveries}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
 		return
 	}
 	s.held = append(s.held, r)
-	s.open++
-	sub.open++
 	switch {
 	case j.bad != "":
 		r.state = settling
@@ -169,7 +160,6 @@ func (s *session) admit(sub *subscription, d *amqp091.Delivery) {
 		Deliveries: j.deliveries, Redeliveries: j.redeliveries, Receipt: r,
 	})
 	s.queued++
-	s.lull()
 	s.signal()
 }
 
@@ -183,8 +173,8 @@ func (s *session) signal() {
 // take returns up to max deliveries, or waits for some. A mover that ends in the
 // meantime is an error: the next call makes another.
 func (s *session) take(ctx context.Context, max int, m *mover) ([]*driver.Delivery, error) {
-	s.arrive()
-	defer s.depart()
+	s.receiving(1)
+	defer s.receiving(-1)
 	for {
 		if got := s.pop(max); got != nil {
 			return got, nil
@@ -228,14 +218,6 @@ func (s *session) pop(max int) []*driver.Delivery {
 		s.signal() // for another Receive
 	}
 	return got
-}
-
-// settled counts a receipt as settled. s.mu must be held.
-func (s *session) settled(r *receipt) {
-	r.state = settled
-	s.open--
-	r.sub.open--
-	s.lull()
 }
 
 // replace publishes what is to stand for a message, if anything, and then

@@ -29,6 +29,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	defer c.calls.Done()
 	w := work{c: c, settlements: settlements, errs: make([]error, len(settlements)), receipts: make([]*receipt, len(settlements))}
 	w.claim()
+	w.rest(ctx)
 	w.copy(ctx)
 	w.finish(ctx)
 	bad := false
@@ -97,6 +98,20 @@ func (r *receipt) release() {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	r.state = held
+}
+
+// rest keeps what is released from coming back to who releases it.
+func (w *work) rest(ctx context.Context) {
+	var last *session
+	for i, r := range w.receipts {
+		if r == nil || w.settlements[i].Outcome != driver.Release || r.s == last {
+			continue
+		}
+		s := r.s
+		last = s
+		// If ctx ends, so do the steps that follow.
+		_ = w.c.h.await(ctx, func() error { s.unsubscribe(); return nil })
+	}
 }
 
 // copy publishes what has to be stored anew.
@@ -196,11 +211,6 @@ func (w *work) finish(ctx context.Context) {
 
 // settle tells the broker, and waits for its sign.
 func (s *session) settle(acks, releases []*receipt) error {
-	if len(releases) > 0 {
-		// The broker would push what is released back to who released it, where
-		// nobody may want it.
-		s.unsubscribe()
-	}
 	s.writing.Lock()
 	err := s.write(acks, releases, s.ch.Reject)
 	s.writing.Unlock()
@@ -224,10 +234,10 @@ func (s *session) write(acks, returns []*receipt, reject func(tag uint64, requeu
 		return s.lostBy()
 	}
 	for _, r := range returns {
-		s.settled(r)
+		r.state = settled
 	}
 	for _, r := range acks {
-		s.settled(r)
+		r.state = settled
 	}
 	s.mu.Unlock()
 	s.link.wire.cork()

@@ -3,7 +3,6 @@ package amqp
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"sync"
 	"time"
 
@@ -26,6 +25,7 @@ type shelf struct {
 	ch     *amqp091.Channel
 	letter <-chan amqp091.Delivery
 	marker string
+	marked bool // the marker was taken out
 	unlock func()
 }
 
@@ -45,7 +45,10 @@ func (h *handle) withShelf(ctx context.Context, n *names, use func(s *shelf) err
 			return err
 		}
 		err = use(s)
-		return errors.Join(err, s.close())
+		if e := s.close(); err == nil {
+			err = e
+		}
+		return err
 	})
 }
 
@@ -58,7 +61,9 @@ func (h *handle) openShelf(ctx context.Context, n *names) (*shelf, error) {
 	if err := s.lock(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.take(ctx); err != nil {
+	// From here on ctx does not count, and who waited may have left: a marker that
+	// is on its way has to be taken out again.
+	if err := s.take(h.life); err != nil {
 		s.unlock()
 		return nil, lostCall(l, err)
 	}
@@ -131,6 +136,7 @@ func (s *shelf) next(ctx context.Context) (*amqp091.Delivery, error) {
 				return nil, err
 			}
 			if d.MessageId == s.marker {
+				s.marked = true
 				return nil, nil
 			}
 		case <-ctx.Done():
@@ -151,13 +157,19 @@ func (s *shelf) remove(tags []uint64) error {
 	return nil
 }
 
-// close gives the rest back, and waits until the broker has it, so that the next
-// one to get the lock sees all.
+// close takes what is left, with the marker, and gives everything back. It waits
+// until the broker has it, so that the next one to get the lock sees all.
 func (s *shelf) close() error {
 	defer s.unlock()
-	err := s.ch.Cancel("batch", false)
+	var err error
+	for d := new(amqp091.Delivery); d != nil && err == nil && !s.marked; {
+		d, err = s.next(s.h.life)
+	}
+	if e := s.ch.Cancel("batch", false); err == nil {
+		err = e
+	}
 	for range s.letter {
-		continue // given back with the rest
+		continue // came after the marker
 	}
 	if err == nil {
 		// Tag 0 is all that is held. As of 4.3 this does not count as a lost

@@ -3,7 +3,6 @@ package amqp
 import (
 	"context"
 	"fmt"
-	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -16,26 +15,9 @@ import (
 // other settings: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
 const unacked = int64(40 * 24 * 3600 * 1000)
 
-// A subscription is kept for a moment when nobody receives. RabbitMQ pushes jobs to
-// whoever subscribed, wanted or not, and those of a worker that has stopped to
-// receive, since it is busy or about to end, are missing elsewhere. To subscribe
-// again takes a round trip and an entry in the queue's log.
-const (
-	// shortLinger is for when something may come at any time. A worker that has
-	// room calls Receive again at once.
-	shortLinger = 50 * time.Millisecond
-	// longLinger is for when all that may come is there, and the worker busy with
-	// it: it calls again when it has settled some.
-	longLinger = 250 * time.Millisecond
-)
-
 // subscription is one basic.consume.
 type subscription struct {
 	tag string
-	// window is how many deliveries it may have unsettled.
-	window int
-	// open is how many it has. The session's mu guards it.
-	open int
 	// drained is closed when no more deliveries come.
 	drained chan struct{}
 }
@@ -53,87 +35,42 @@ func subscribe(ch *amqp091.Channel, queue, tag string, prefetch int, timeouts bo
 	return ch.Consume(queue, tag, false, false, false, false, args)
 }
 
-// arrive counts a Receive as under way.
-func (s *session) arrive() {
+// receiving counts Receive calls that are under way.
+func (s *session) receiving(n int) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.receivers++
-	if s.rest != nil {
-		s.rest.Stop()
-	}
-}
-
-// depart counts it out.
-func (s *session) depart() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.receivers--
-	s.lull()
-}
-
-// lull sets the timer of unsubscribe while nobody receives. s.mu must be held.
-func (s *session) lull() {
-	if s.receivers > 0 || s.over || s.current == nil {
-		return
-	}
-	d := longLinger
-	if s.queued == 0 && s.current.open < s.current.window {
-		d = shortLinger
-	}
-	if s.rest == nil {
-		s.rest = time.AfterFunc(d, s.unsubscribe)
-	} else {
-		s.rest.Reset(d)
-	}
-}
-
-// fits tells whether the session has a subscription that is wide enough: one that
-// began while much was held by those before is narrow, and is replaced when that
-// is settled. s.mu must be held.
-func (s *session) fits() bool {
-	sub := s.current
-	return sub != nil && (2*sub.window >= s.c.prefetch || s.open > sub.open)
+	s.receivers += n
+	s.mu.Unlock()
 }
 
 // subscribe makes sure of a subscription.
 func (s *session) subscribe(ctx context.Context) error {
 	s.mu.Lock()
-	fits := s.fits() || s.over
+	done := s.current != nil || s.over
 	s.mu.Unlock()
-	if fits {
+	if done {
 		return nil
 	}
 	return s.c.h.await(ctx, func() error {
 		s.subscribing <- struct{}{}
 		defer func() { <-s.subscribing }()
 		s.mu.Lock()
-		fits := s.fits()
-		old := s.current
-		if !fits {
-			s.current = nil
-		}
+		done := s.current != nil
 		s.mu.Unlock()
-		if fits {
+		if done {
 			return nil
-		}
-		if old != nil {
-			if err := s.cancel(old); err != nil {
-				return lostCall(s.link, err)
-			}
 		}
 		return lostCall(s.link, s.begin())
 	})
 }
 
-// begin subscribes. Together with what the consumer holds, no more than its
-// prefetch comes.
+// begin subscribes.
 func (s *session) begin() error {
 	s.mu.Lock()
 	s.serial++
-	sub := &subscription{tag: fmt.Sprintf("batch-%d", s.serial), window: max(s.c.prefetch-s.open, 1), drained: make(chan struct{})}
+	sub := &subscription{tag: fmt.Sprintf("batch-%d", s.serial), drained: make(chan struct{})}
 	s.mu.Unlock()
 	s.asking.Lock()
-	deliveries, err := subscribe(s.ch, s.c.n.main, sub.tag, sub.window, s.c.h.timeouts)
+	deliveries, err := subscribe(s.ch, s.c.n.main, sub.tag, s.c.prefetch, s.c.h.timeouts)
 	s.asking.Unlock()
 	if err != nil {
 		return err
@@ -143,7 +80,7 @@ func (s *session) begin() error {
 	s.mu.Unlock()
 	s.tasks.Go(func() {
 		for d := range deliveries {
-			s.admit(sub, &d)
+			s.admit(&d)
 		}
 		close(sub.drained)
 	})
@@ -164,7 +101,9 @@ func (s *session) cancel(sub *subscription) error {
 }
 
 // unsubscribe ends the subscription if nobody receives, and gives back what came
-// meanwhile.
+// meanwhile: it goes before a release, which a worker that is about to end makes
+// while its last jobs run. RabbitMQ would push what is released back to who
+// released it, where it would wait in vain.
 func (s *session) unsubscribe() {
 	s.mu.Lock()
 	if s.over {
