@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
@@ -28,6 +29,8 @@ type scripted struct {
 	// that is carried out and whose answer is lost has carry true.
 	onSettle func(call int, s []driver.Settlement) (errs []error, carry bool)
 	onExtend func(call int, d []*driver.Delivery) []error
+	// slowSettle is how long the answer to a settlement takes to arrive.
+	slowSettle time.Duration
 
 	enqueues, declares, receives, settles, extends int
 }
@@ -106,7 +109,9 @@ func (c *scriptedConsumer) Settle(ctx context.Context, s []driver.Settlement) []
 			return errs
 		}
 	}
-	return c.Consumer.Settle(ctx, s)
+	errs := c.Consumer.Settle(ctx, s)
+	time.Sleep(c.d.slowSettle) // fake time
+	return errs
 }
 
 func (c *scriptedConsumer) Extend(ctx context.Context, d []*driver.Delivery) []error {

@@ -26,7 +26,9 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	}
 	k := d.keys(queue)
 	s := slab{strings: make([]string, 0, 2*len(messages)+8)}
-	args := enqueueScript.args(k, 3*len(messages)+8)
+	args := make([]any, 0, 3+len(k.enqueue)+3*len(messages)+8)
+	args = append(args, "evalsha", enqueueScript.sha, len(k.enqueue))
+	args = append(args, k.enqueue[:]...)
 	for _, m := range messages {
 		at := len(args)
 		args = appendCore(append(args, nil), &s, m)

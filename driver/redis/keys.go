@@ -22,6 +22,8 @@ type keys struct {
 	prefix string
 	// fixed are those that every script gets, boxed once.
 	fixed [fixedKeys]any
+	// enqueue are those of the enqueue script.
+	enqueue [len(levelNames) + 1]any
 
 	wake, meta, lock, reading string
 }
@@ -35,7 +37,9 @@ func newKeys(queue string) *keys {
 	k.wake, k.meta, k.lock, k.reading = k.prefix+"wake", k.prefix+"meta", k.prefix+"lock", k.prefix+"reading"
 	for i, name := range levelNames {
 		k.fixed[i] = k.prefix + name
+		k.enqueue[i] = k.fixed[i]
 	}
+	k.enqueue[len(levelNames)] = k.wake
 	for i, name := range [...]string{"due", "bodies", "groups", "behind", "dead", "wake", "paused", "timer", "deleted"} {
 		k.fixed[5+i] = k.prefix + name
 	}

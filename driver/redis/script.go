@@ -22,7 +22,7 @@ var (
 	declareScript    = load("declare")
 	deleteScript     = load("delete")
 	depthScript      = load("depth")
-	enqueueScript    = load("enqueue")
+	enqueueScript    = loadAlone("enqueue")
 	enqueueAnyScript = load("enqueue_any")
 	receiveScript    = load("receive")
 	settleScript     = load("settle")
@@ -45,7 +45,19 @@ func load(name string) *script {
 	if err != nil {
 		panic("redis: " + err.Error())
 	}
-	source := string(lib) + string(own)
+	return compile(string(lib) + string(own))
+}
+
+// loadAlone is load without the shared part.
+func loadAlone(name string) *script {
+	own, err := sources.ReadFile("scripts/" + name + ".lua")
+	if err != nil {
+		panic("redis: " + err.Error())
+	}
+	return compile(string(own))
+}
+
+func compile(source string) *script {
 	sum := sha1.Sum([]byte(source))
 	return &script{source: source, sha: hex.EncodeToString(sum[:])}
 }

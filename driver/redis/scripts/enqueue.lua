@@ -1,9 +1,13 @@
 -- enqueue: stores messages that are ready at once, without dedup key or group.
+-- KEYS   1 to 5 the streams of the levels; 6: wake. It goes without lib.lua, as
+--        it runs for every few jobs, and what lib.lua defines takes longer than
+--        storing one.
 -- ARGV   for each message: code, job, body, then further field names and values;
 --        code is the stream's index + 8 * the number of further ARGV
 -- reply  the number of messages
 -- cost   O(1) amortized for each message, and O(its fields)
 -- twice  stores the messages twice: the client never does it by itself
+local call = redis.call
 local at, n = 1, 0
 local last = #ARGV
 while at <= last do
@@ -18,5 +22,8 @@ while at <= last do
   end
   n = n + 1
 end
-wake()
+if call('EXISTS', KEYS[6]) == 0 then
+  call('RPUSH', KEYS[6], '1')
+  call('PEXPIRE', KEYS[6], 3600000)
+end
 return n
