@@ -26,6 +26,12 @@ type receipt struct {
 	until     atomic.Pointer[time.Time]
 	settled   atomic.Bool
 	uncertain atomic.Bool // for good, once set
+	busy      atomic.Bool // a Settle is under way
+	// nonce makes the message IDs of this holder's settlements its own, and
+	// removing says that a removal of the entry was sent; both belong to the
+	// Settle under way.
+	nonce    string
+	removing bool
 	// generation and losses are those of consumer and link at the delivery.
 	generation, losses uint64
 }
@@ -168,11 +174,10 @@ func (c *consumer) replace(ctx context.Context, messages []*natsgo.Msg) {
 			continue
 		}
 		var j job
-		id := natsMsgIDFor("again", seq)
 		if j.read(m.Header, m.Data) {
 			j.deliveries += int(delivered) - 1
 			j.lost += int(delivered) - 1
-			entries, old = append(entries, c.n.entry(&j, time.Time{}, natsMsgID, id)), append(old, seq)
+			entries, old = append(entries, c.n.entry(&j, time.Time{})), append(old, seq)
 			continue
 		}
 		if len(m.Data) == 0 {
@@ -183,11 +188,10 @@ func (c *consumer) replace(ctx context.Context, messages []*natsgo.Msg) {
 		if err != nil {
 			continue // it comes again
 		}
-		letter.header[natsMsgID] = []string{id}
 		entries, old = append(entries, letter), append(old, seq)
 	}
 	if len(entries) > 0 {
-		c.exchange(ctx, entries, old)
+		c.exchange(ctx, entries, old, nil)
 	}
 	if len(drop) > 0 {
 		c.d.remove(ctx, c.n, drop)
@@ -216,9 +220,10 @@ func (c *consumer) unreadable(ctx context.Context, j *job, seq uint64) (entry, e
 }
 
 // exchange stores new entries and then removes the old ones. Where an old one
-// was gone, the new one is withdrawn and the error is errTaken.
-func (c *consumer) exchange(ctx context.Context, entries []entry, old []uint64) []error {
-	seqs, errs := c.d.publish(ctx, c.n, entries)
+// was gone, the new one is withdrawn and the error is errTaken. The receipts, if
+// there are any, are those of the old ones.
+func (c *consumer) exchange(ctx context.Context, entries []entry, old []uint64, receipts []*receipt) []error {
+	acks, errs := c.d.publish(ctx, c.n, entries)
 	if errs == nil {
 		errs = make([]error, len(entries))
 	}
@@ -235,13 +240,19 @@ func (c *consumer) exchange(ctx context.Context, entries []entry, old []uint64) 
 	}
 	var withdraw []uint64
 	for k, err := range c.d.remove(ctx, c.n, remove) {
-		if err == nil {
+		i := index[k]
+		if errs[i] = err; !errors.Is(err, errTaken) {
 			continue
 		}
-		i := index[k]
-		errs[i] = err
-		if errors.Is(err, errTaken) {
-			withdraw = append(withdraw, seqs[i])
+		// What an earlier try has stored already, and perhaps removed the old one
+		// for, is what there is of the job now.
+		if receipts == nil || !acks[i].Duplicate || !receipts[i].removing {
+			withdraw = append(withdraw, acks[i].Seq)
+		}
+	}
+	if receipts != nil {
+		for _, i := range index {
+			receipts[i].removing = true
 		}
 	}
 	if len(withdraw) > 0 {

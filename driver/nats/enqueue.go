@@ -119,9 +119,9 @@ func (d *Driver) tooLarge(m *driver.Message) error {
 	return nil
 }
 
-// publish stores entries and returns their sequences and, if any failed, the
-// errors.
-func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (seqs []uint64, errs []error) {
+// publish stores entries and returns the server's answers and, if any failed,
+// the errors.
+func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (acks []puback, errs []error) {
 	f, err := d.link.fly(len(entries), n.root)
 	if err != nil {
 		return nil, all(len(entries), err)
@@ -139,7 +139,7 @@ func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (seqs [
 		}
 	}
 	broken := f.wait(ctx)
-	seqs = make([]uint64, len(entries))
+	acks = make([]puback, len(entries))
 	var nobody error
 	for i, m := range f.answers {
 		switch {
@@ -157,10 +157,10 @@ func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (seqs [
 			if err != nil {
 				note(i, err)
 			}
-			seqs[i] = ack.Seq
+			acks[i] = ack
 		}
 	}
-	return seqs, errs
+	return acks, errs
 }
 
 // puback is the server's answer to a publish.

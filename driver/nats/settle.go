@@ -7,13 +7,20 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nuid"
+
 	"github.com/batch-go/batch/driver"
 )
 
-// natsMsgIDFor is the message ID of what takes the place of an entry, so that
-// it is stored once although it is tried again.
-func natsMsgIDFor(what string, seq uint64) string {
-	return what + "-" + strconv.FormatUint(seq, 10)
+// messageID is the message ID of what takes the place of an entry, so that it is
+// stored once although it is tried again. Another holder's must be another: two
+// would share one new message otherwise, and the one that comes second withdraw
+// what the first has settled the job with.
+func (r *receipt) messageID() string {
+	if r.nonce == "" {
+		r.nonce = nuid.Next()
+	}
+	return strconv.FormatUint(r.seq, 10) + "-" + r.nonce
 }
 
 var (
@@ -59,13 +66,17 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		return all(len(settlements), err)
 	}
 	defer c.leave()
-	s := settling{c: c, ctx: ctx, settlements: settlements, now: time.Now()}
+	s := settling{c: c, ctx: ctx, settlements: settlements, now: time.Now(), busy: make([]*receipt, 0, len(settlements))}
 	for i := range settlements {
 		r, err := c.receiptOf(settlements[i].Delivery)
+		if err == nil && !r.busy.CompareAndSwap(false, true) {
+			err = errLapsed // somebody settles it just now
+		}
 		if err != nil {
 			s.note(i, err)
 			continue
 		}
+		s.busy = append(s.busy, r)
 		switch o := settlements[i].Outcome; {
 		case o == driver.Done && r.held(c, s.now):
 			s.acks = append(s.acks, i)
@@ -86,6 +97,9 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	if len(s.exchanges) > 0 {
 		s.exchange()
 	}
+	for _, r := range s.busy {
+		r.busy.Store(false)
+	}
 	for i, err := range s.errs {
 		s.errs[i] = c.settleError(op, err)
 	}
@@ -99,6 +113,7 @@ type settling struct {
 	settlements []driver.Settlement
 	now         time.Time
 	errs        []error
+	busy        []*receipt
 	// acks are done and certain to be held, removals are done and not, exchanges
 	// have a new entry take the place of the old.
 	acks, removals, exchanges []int
@@ -217,11 +232,13 @@ func (s *settling) exchange() {
 	}
 	entries := make([]entry, len(s.exchanges))
 	old := make([]uint64, len(s.exchanges))
+	receipts := make([]*receipt, len(s.exchanges))
 	for k, i := range s.exchanges {
 		entries[k] = s.entry(&s.settlements[i], now)
-		old[k] = s.receipt(i).seq
+		receipts[k] = s.receipt(i)
+		old[k] = receipts[k].seq
 	}
-	for k, err := range c.exchange(s.ctx, entries, old) {
+	for k, err := range c.exchange(s.ctx, entries, old, receipts) {
 		i := s.exchanges[k]
 		r := s.receipt(i)
 		switch {
@@ -289,12 +306,12 @@ func (s *settling) entry(t *driver.Settlement, now time.Time) entry {
 		if t.Delay > 0 {
 			due = now.Add(time.Duration(ceilMS(t.Delay)) * time.Millisecond)
 		}
-		return n.entry(&j, due, natsMsgID, natsMsgIDFor("retry", r.seq))
+		return n.entry(&j, due, natsMsgID, "retry-"+r.messageID())
 	case driver.Release:
 		j.failures, j.lastError = t.Delivery.Failures, t.Delivery.LastError
-		return n.entry(&j, time.Time{}, natsMsgID, natsMsgIDFor("release", r.seq))
+		return n.entry(&j, time.Time{}, natsMsgID, "release-"+r.messageID())
 	default:
 		j.failures, j.lastError, j.reason, j.diedAt = t.Failures, t.Error, t.Reason, now
-		return entry{n.dead(j.ID), j.header(natsMsgID, natsMsgIDFor("dead", r.seq)), j.Body}
+		return entry{n.dead(j.ID), j.header(natsMsgID, "dead-"+r.messageID()), j.Body}
 	}
 }

@@ -22,7 +22,8 @@ type config struct {
 	servers        []string
 	user, password string
 	token          string
-	creds, nkey    string
+	creds          string
+	nkey           natsgo.Option
 	tls            *tls.Config
 	dial           time.Duration
 	name           string
@@ -74,16 +75,19 @@ func parse(u *url.URL) (*config, error) {
 		c.token = p.String("token", "")
 	}
 	c.creds = p.String("creds", "")
-	c.nkey = p.String("nkey", "")
-	if c.creds != "" && c.nkey != "" {
+	nkey := p.String("nkey", "")
+	if c.creds != "" && nkey != "" {
 		return nil, invalid(errors.New("parameters creds and nkey exclude each other"))
 	}
-	for name, file := range map[string]string{"creds": c.creds, "nkey": c.nkey} {
-		if file == "" {
-			continue
+	if c.creds != "" {
+		if _, err := os.Stat(c.creds); err != nil {
+			return nil, invalid(fmt.Errorf("parameter creds: %w", err))
 		}
-		if _, err := os.Stat(file); err != nil {
-			return nil, invalid(fmt.Errorf("parameter %s: %w", name, err))
+	}
+	if nkey != "" {
+		var err error
+		if c.nkey, err = natsgo.NkeyOptionFromSeed(nkey); err != nil {
+			return nil, invalid(fmt.Errorf("parameter nkey: %w", err))
 		}
 	}
 	c.dial = p.Duration("dial_timeout", 5*time.Second, time.Millisecond, time.Minute)
@@ -159,10 +163,8 @@ func (c *config) client() *natsgo.Options {
 	if c.creds != "" {
 		_ = natsgo.UserCredentials(c.creds)(&o)
 	}
-	if c.nkey != "" {
-		if option, err := natsgo.NkeyOptionFromSeed(c.nkey); err == nil {
-			_ = option(&o)
-		}
+	if c.nkey != nil {
+		_ = c.nkey(&o)
 	}
 	// The connection is made anew in the background for as long as the driver is
 	// open; no call waits for that. The first connect is tried once.
