@@ -46,7 +46,7 @@ type handle struct {
 	calls     sync.WaitGroup // calls under way; Add only while not closed
 
 	tasks sync.WaitGroup  // what callers may have left behind
-	life  context.Context // ends when Close begins to wait for tasks
+	life  context.Context // of tasks: ends when Close has waited for the calls
 	end   context.CancelFunc
 }
 
@@ -161,7 +161,6 @@ func (h *handle) Close(ctx context.Context) error {
 		left.Go(func() { _ = c.Close(ctx) })
 	}
 	left.Wait()
-	h.end()
 	idle := make(chan struct{})
 	go func() {
 		h.calls.Wait()
@@ -173,6 +172,7 @@ func (h *handle) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
+	h.end()
 	for _, p := range []*port{h.pub, h.sub} {
 		if e := p.close(ctx); err == nil {
 			err = e
