@@ -24,8 +24,10 @@ help: ## print this list
 check: ## all that a change has to pass, with the time of each step
 	@MAKE='$(MAKE)' scripts/steps.sh $(CHECKS)
 
+# One package at a time: the suites measure delays and leases, which say nothing of a driver while
+# another package compiles and tests on the same two cores. They mostly wait, in parallel.
 test: ## tests under the race detector, against real brokers; prints which
-	@scripts/test.sh -timeout $(TEST_TIMEOUT) $(TESTFLAGS) $(PKG)
+	@scripts/test.sh -p 1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) $(PKG)
 
 fmt: ## fail when a file is not formatted
 	@files="$$(gofmt -l .)"; [ -z "$$files" ] || { echo "gofmt would change:"; echo "$$files"; exit 1; }

@@ -53,6 +53,9 @@ func (q *Queue[D]) Enqueue(ctx context.Context, args Args, options ...Option[D])
 	if err := q.producer.ready(ctx, m.ID); err != nil {
 		return Receipt{}, err
 	}
+	if q.producer.coalescer.Lead() {
+		return q.producer.enqueueNow(ctx, m)
+	}
 	c := q.producer.call(m)
 	q.producer.coalescer.Add(&c.pending, m.Size())
 	gaveUp := q.producer.wait(ctx, &c.waiter)
@@ -143,6 +146,7 @@ type producer struct {
 	contentType string
 	hooks       hooks
 	timeout     time.Duration
+	timedOut    error // what an enqueue says that took longer
 	declared    atomic.Bool
 	coalescer   *coalesce.Coalescer[*pending]
 	calls       sync.Pool // of *call
@@ -158,6 +162,7 @@ func newProducer(d driver.Driver, queue string, options []QueueOption) (*produce
 			return nil, err
 		}
 	}
+	p.timedOut = fmt.Errorf("no answer within the enqueue timeout of %s: %w", p.timeout, context.DeadlineExceeded)
 	p.contentType = p.codec.ContentType()
 	if err := checkContentType(p.contentType); err != nil {
 		return nil, err
@@ -207,7 +212,7 @@ func (p *producer) ready(ctx context.Context, id string) error {
 // stored; once it was taken into a request, nobody does until the answer.
 type pending struct {
 	message *driver.Message
-	waiter  *waiter
+	waiter  *waiter // nil if the caller makes the request itself
 	since   time.Time
 
 	state  atomic.Int32
@@ -240,7 +245,7 @@ func (p *pending) land(r driver.Result) {
 	w := p.waiter // p may be reused once the signal is given
 	p.result = r
 	p.state.Store(landed)
-	if w.left.Add(-1) == 0 {
+	if w != nil && w.left.Add(-1) == 0 {
 		w.landed <- struct{}{}
 	}
 }
@@ -254,7 +259,7 @@ func (p *producer) wait(ctx context.Context, w *waiter) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-w.timer.C:
-		return fmt.Errorf("no answer within the enqueue timeout of %s: %w", p.timeout, context.DeadlineExceeded)
+		return p.timedOut
 	}
 }
 
@@ -297,8 +302,7 @@ func because(gaveUp, last error) error {
 	return fmt.Errorf("%w; last try: %w", gaveUp, last)
 }
 
-// flush sends one batch and lands every job in it whose fate is known or cannot
-// be; those that are certainly not stored for want of a broker are tried again.
+// flush sends one batch.
 func (p *producer) flush(batch []*pending) {
 	jobs := make([]*pending, 0, len(batch))
 	for _, job := range batch {
@@ -306,21 +310,51 @@ func (p *producer) flush(batch []*pending) {
 			jobs = append(jobs, job)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
-	defer cancel()
-	var b pause
-	for len(jobs) > 0 {
-		jobs = p.send(ctx, jobs)
-		if len(jobs) == 0 || b.wait(ctx) {
-			jobs = retake(jobs)
-			continue
-		}
-		for _, job := range jobs {
-			if job.state.CompareAndSwap(queued, taken) {
-				job.land(driver.Result{Err: job.last})
-			}
-		}
+	if len(jobs) == 0 {
 		return
+	}
+	ctx, cancel := p.deadline(context.Background())
+	defer cancel()
+	p.deliver(ctx, jobs)
+}
+
+// enqueueNow is the whole of an Enqueue that found nothing under way: the caller
+// makes the request itself, with its own context.
+func (p *producer) enqueueNow(ctx context.Context, m *driver.Message) (Receipt, error) {
+	defer p.coalescer.Land()
+	calling, cancel := p.deadline(ctx)
+	defer cancel()
+	job := &pending{message: m, since: time.Now()}
+	job.state.Store(taken)
+	p.deliver(calling, []*pending{job})
+	return p.collect(ctx, job, nil)
+}
+
+// deadline bounds ctx by the enqueue timeout.
+func (p *producer) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, p.timeout, p.timedOut)
+}
+
+// deliver lands every job whose fate is known or cannot be; those that are
+// certainly not stored for want of a broker are tried again until ctx ends.
+func (p *producer) deliver(ctx context.Context, jobs []*pending) {
+	var b pause
+	for {
+		jobs = p.send(ctx, jobs)
+		if len(jobs) == 0 {
+			return
+		}
+		again := b.wait(ctx)
+		jobs = retake(jobs)
+		if !again {
+			for _, job := range jobs {
+				job.land(driver.Result{Err: because(context.Cause(ctx), job.last)})
+			}
+			return
+		}
+		if len(jobs) == 0 {
+			return
+		}
 	}
 }
 
@@ -379,13 +413,12 @@ func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message
 	if err := p.ready(ctx, first); err != nil {
 		return nil, err
 	}
-	var w waiter // collect needs none
 	jobs := make([]pending, len(messages))
 	start := time.Now()
 	err := send(ctx, p.queue, messages)
 	receipts := make([]Receipt, len(messages))
 	for i := range jobs {
-		jobs[i] = pending{message: messages[i], waiter: &w, since: start, result: driver.Result{Err: err}}
+		jobs[i] = pending{message: messages[i], since: start, result: driver.Result{Err: err}}
 		jobs[i].state.Store(landed)
 		receipts[i], _ = p.collect(ctx, &jobs[i], nil)
 	}

@@ -120,6 +120,7 @@ func TestFateOfAnAbandonedEnqueue(t *testing.T) {
 		d := newScripted()
 		gate := make(chan struct{})
 		d.onEnqueue = func(n int, m []*driver.Message) ([]driver.Result, bool) { <-gate; return nil, false }
+		d.abandons = true
 		q := batch.NewQueue(d, "tasks")
 		ctx, cancel := context.WithCancel(t.Context())
 		fates := make(chan batch.Fate, 2)

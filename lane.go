@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/batch-go/batch/driver"
@@ -95,6 +96,9 @@ func (l *lane) fetch(ctx context.Context) {
 		l.admit(deliveries)
 		if err == nil {
 			b = pause{}
+			// The slots that admit woke go first: asking the broker for more would
+			// keep this processor busy while they wait for another one to wake up.
+			runtime.Gosched()
 			continue
 		}
 		if ctx.Err() != nil {

@@ -154,6 +154,12 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 			t.extended = start
 			k.unlink(t)
 			k.append(t)
+		case t.ended():
+			// The broker may have carried out its settlement, whose answer is on
+			// its way: that answer tells whether the lease was lost.
+			if errors.Is(err, ErrLeaseLost) {
+				k.unlink(t)
+			}
 		case errors.Is(err, ErrLeaseLost), k.lease > 0 && time.Since(t.extended) > k.lease:
 			k.unlink(t)
 			lost = append(lost, t)

@@ -119,3 +119,28 @@ func TestLeaseIsLostWhenItCannotBeExtendedInTime(t *testing.T) {
 		r.stop(t)
 	})
 }
+
+// A settlement is carried out, and before its answer arrives the lease of the
+// same job is extended: the broker does not know it any more, which is no loss.
+func TestExtensionBehindASettlementIsNoLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.slowSettle = 5 * time.Second
+		r := newRig(t, d, shortLease)
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+		r.enqueue(t, task{})
+		r.start(t)
+		<-r.events.ended
+		time.Sleep(4 * time.Second) // fake time: the keeper extends meanwhile
+		if n := count(&d.mu, &d.extends); n < 2 {
+			t.Errorf("the lease was extended %d times while the answer was on its way, want once at least", n-1)
+		}
+		r.stop(t)
+		if n := r.events.leasesLost(); n != 0 {
+			t.Errorf("%d leases reported lost, want none", n)
+		}
+		if left := depth(t, r.queue); left != (batch.Depth{}) {
+			t.Errorf("left = %+v, want nothing", left)
+		}
+	})
+}

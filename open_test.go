@@ -51,7 +51,7 @@ func TestOpen(t *testing.T) {
 		}
 	}
 
-	for _, bad := range []string{"", "nosuch://x", "memory://?nosuch=1", "memory://?max_jobs=many", "://", "nosuch://user:secret@host\x7f"} {
+	for _, bad := range []string{"", "nosuch://x", "memory://?nosuch=1", "memory://?max_jobs=many", "://", "nosuch://user:secret@host\x7f", "memory://user:secret/x@host"} {
 		_, err := batch.Open[batch.Driver](t.Context(), bad)
 		if !errors.Is(err, batch.ErrConfig) {
 			t.Errorf("Open(%q) = %v, want ErrConfig", bad, err)

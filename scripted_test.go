@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
@@ -19,12 +20,17 @@ type scripted struct {
 
 	mu        sync.Mutex // guards following
 	onEnqueue func(call int, messages []*driver.Message) (results []driver.Result, handled bool)
+	// abandons has Enqueue return when its ctx ends, as real drivers do, while the
+	// broker goes on.
+	abandons  bool
 	onDeclare func(call int) error
 	onReceive func(call int) error
 	// A settlement or extension that is not carried out answers with errs; one
 	// that is carried out and whose answer is lost has carry true.
 	onSettle func(call int, s []driver.Settlement) (errs []error, carry bool)
 	onExtend func(call int, d []*driver.Delivery) []error
+	// slowSettle is how long the answer to a settlement takes to arrive.
+	slowSettle time.Duration
 
 	enqueues, declares, receives, settles, extends int
 }
@@ -49,6 +55,20 @@ func (d *scripted) Declare(ctx context.Context, queue string) error {
 }
 
 func (d *scripted) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
+	if d.abandons {
+		stored := make(chan []driver.Result, 1)
+		go func() { stored <- d.enqueue(context.WithoutCancel(ctx), queue, messages) }()
+		select {
+		case results := <-stored:
+			return results
+		case <-ctx.Done():
+			return sameResult(messages, ctx.Err())
+		}
+	}
+	return d.enqueue(ctx, queue, messages)
+}
+
+func (d *scripted) enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	n := count(&d.mu, &d.enqueues)
 	if d.onEnqueue != nil {
 		if results, handled := d.onEnqueue(n, messages); handled {
@@ -89,7 +109,9 @@ func (c *scriptedConsumer) Settle(ctx context.Context, s []driver.Settlement) []
 			return errs
 		}
 	}
-	return c.Consumer.Settle(ctx, s)
+	errs := c.Consumer.Settle(ctx, s)
+	time.Sleep(c.d.slowSettle) // fake time
+	return errs
 }
 
 func (c *scriptedConsumer) Extend(ctx context.Context, d []*driver.Delivery) []error {
@@ -168,7 +190,6 @@ type events struct {
 
 	mu     sync.Mutex // guards following
 	faults []batch.Fault
-	stuck  int
 	lost   int
 	states []batch.WorkerState
 }

@@ -56,6 +56,12 @@ const (
 	taskDropped
 )
 
+// ended tells that the task's fate was decided.
+func (t *task) ended() bool {
+	s := t.state.Load()
+	return s == taskReturned || s == taskLeft
+}
+
 // jobContext is the context of a running handler: one that can be cancelled
 // with a cause, and that has the deadline of the job. The slot's timer cancels
 // it then, which spares a timer for every job.

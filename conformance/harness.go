@@ -25,8 +25,9 @@ type Harness struct {
 	URL string
 
 	// Lease is what consumers are opened with, on drivers that have a lease.
-	// Many cases wait for one or more. Defaults to the larger of a second and
-	// Limits.MinLease.
+	// Many cases wait for one or more; all of them hold jobs without extending
+	// their leases while they look at something, which on a busy machine takes its
+	// time. Defaults to the larger of two seconds and Limits.MinLease.
 	Lease time.Duration
 
 	// Slack is by how much more than promised something may be late before it is
@@ -71,7 +72,7 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	case limits.MaxLease == 0:
 		h.Lease = 0
 	case h.Lease == 0:
-		h.Lease = min(max(time.Second, limits.MinLease), limits.MaxLease)
+		h.Lease = min(max(2*time.Second, limits.MinLease), limits.MaxLease)
 	}
 	if h.Slack == 0 {
 		h.Slack = time.Second

@@ -139,7 +139,7 @@ func TestSeed(t *testing.T) {
 		t.Errorf("the seed is %d, want that of the environment", got)
 	}
 	t.Setenv("BATCH_SEED", "")
-	if seed() == seed() {
+	if first, second := seed(), seed(); first == second {
 		t.Error("two seeds are the same")
 	}
 }

@@ -127,7 +127,7 @@ type Inspector interface {
 
 	// Delete removes the job with this ID if it is waiting, scheduled or dead,
 	// and Find's words on errors and cost apply. A deleted job of a group lets
-	// the group go on.
+	// the group go on. Its DedupKey stays remembered.
 	Delete(ctx context.Context, queue string, id string) error
 }
 

@@ -31,14 +31,18 @@
 //     with itself.
 //   - Blocking: until the broker answers or ctx ends, whichever is first. On a
 //     ctx that ended before the call, nothing is sent.
-//   - Ownership: slices passed in belong to the caller again when the call
-//     returns; bodies and headers that they point to are never modified by
-//     either side. What a driver returns belongs to the caller.
-//   - Errors: an [*Error] whose Fate says what became of the operation. Errors
-//     of ctx are returned so that errors.Is finds them.
+//   - Ownership: slices passed in, and the [Message] structs that they point
+//     to, belong to the caller again when the call returns; bodies and headers
+//     are never modified by either side, so that a driver may keep them. What a
+//     driver returns belongs to the caller.
+//   - Errors: an [*Error] whose Fate says what became of the operation. That of
+//     a ctx that ended is returned as it is, or as an [*Error] with it as Kind
+//     or Err, so that errors.Is finds it.
+//   - Arguments beyond the documented bounds, which only a faulty core passes,
+//     are errors and have no effect.
 //   - After Close: every method returns an error that wraps [ErrClosed].
 //   - A call with nothing to do (no messages, no settlements) returns at once
-//     without error and without a round trip.
+//     without error and without a round trip, also after Close.
 //
 // Package conformance checks all of this on a real broker.
 package driver
@@ -95,7 +99,7 @@ type Driver interface {
 	// Redrive moves the selected dead letters back to waiting, with failures
 	// and deliveries counted from zero and all else as it was enqueued,
 	// priority and group included. It returns how many it moved, also beside
-	// an error. Each is stored as waiting before it is removed as dead. IDs
+	// an error, whose Fate is that of the others. Each is stored as waiting before it is removed as dead. IDs
 	// without a dead letter are not an error.
 	Redrive(ctx context.Context, queue string, which Selection) (int, error)
 
@@ -148,7 +152,9 @@ type Consumer interface {
 	// transaction: a crash in between may double a job but not lose it.
 	//
 	// A delivery that was settled before or whose lease was lost is an error
-	// that wraps [ErrLeaseLost], and the job's state is not touched. After an
+	// that wraps [ErrLeaseLost], and the job's state is not touched; so are all
+	// those of a queue that was deleted. Deliveries of another consumer may be
+	// refused with it or settled: the core passes each to its own. After an
 	// error with Fate Unknown the same settlement may be tried again; if the
 	// first try was carried out, the second says [ErrLeaseLost].
 	//

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"sort"
@@ -75,11 +76,11 @@ func Registered() []Registration {
 func Lookup(rawURL string) (Registration, *url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		// url.Error repeats the whole URL, credentials included.
-		if inner, ok := err.(*url.Error); ok {
-			err = inner.Err
-		}
-		return Registration{}, nil, &Error{Driver: "batch", Op: "open", Kind: ErrConfig, Fate: FateNotStored, Err: err, Hint: "the URL cannot be parsed"}
+		// Its text is left out: it quotes the URL, or as an invalid port what
+		// stands before a slash in a password that is not escaped.
+		return Registration{}, nil, &Error{Driver: "batch", Op: "open", Kind: ErrConfig, Fate: FateNotStored,
+			Err:  errors.New("the URL cannot be parsed"),
+			Hint: "its form is scheme://user:password@host:port/path?name=value, with user and password escaped for URLs"}
 	}
 	registry.RLock()
 	r, ok := registry.byScheme[u.Scheme]

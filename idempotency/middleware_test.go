@@ -152,7 +152,7 @@ func TestDeath(t *testing.T) {
 		if err := run(t, m, "a", h); !snoozed(err) || ran {
 			t.Fatalf("while the claim lives the job ran: %t, error %v", ran, err)
 		}
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		if err := run(t, m, "a", h); err != nil || !ran {
 			t.Fatalf("when the claim has expired the job ran: %t, error %v", ran, err)
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// consumer implements driver.Consumer.
+// consumer receives from one queue for as long as that exists.
 type consumer struct {
 	d    *Driver
 	q    *queue
@@ -22,9 +22,8 @@ type consumer struct {
 	spare *waiter
 }
 
-// Consume opens a consumer. Prefetch is not used: nothing is handed out but by
-// Receive.
-func (d *Driver) Consume(ctx context.Context, queue string, options driver.ConsumeOptions) (driver.Consumer, error) {
+// attach opens a consumer on a queue that exists.
+func (d *Driver) attach(ctx context.Context, queue string, options driver.ConsumeOptions) (*consumer, error) {
 	if options.Lease < minLease || options.Lease > maxLease {
 		err := fmt.Errorf("the lease is %s, which is not from %s to %s", options.Lease, minLease, maxLease)
 		return nil, refuse("consume", queue, driver.ErrConfig, err, "")

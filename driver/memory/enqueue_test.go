@@ -33,7 +33,7 @@ func TestDedup(t *testing.T) {
 		duplicate("e")
 		time.Sleep(time.Minute - 1)
 		duplicate("f")
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		r.add("g", key("k"))
 		r.get(10, "g")
 	})

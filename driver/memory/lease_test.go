@@ -36,7 +36,7 @@ func TestLeaseIsLostWithoutRival(t *testing.T) {
 		d := r.get(1, "a")[0]
 		time.Sleep(testLease - 1)
 		r.depth(0, 0, 1, 0)
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		r.depth(1, 0, 0, 0)
 		errs := r.c.Extend(t.Context(), []*driver.Delivery{d})
 		if len(errs) != 1 {

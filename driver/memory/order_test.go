@@ -92,7 +92,7 @@ func TestNeverEarly(t *testing.T) {
 		r.ok(r.settle(r.get(1, "retried")[0], driver.Settlement{Outcome: driver.Retry, Delay: time.Second}))
 		time.Sleep(time.Second - 1)
 		r.depth(0, 2, 0, 0)
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		r.depth(2, 0, 0, 0)
 	})
 }

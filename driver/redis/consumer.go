@@ -29,6 +29,8 @@ type consumer struct {
 	last  atomic.Pointer[plan]
 	// perJob is how many bytes a job took in the last replies, 0 at first.
 	perJob atomic.Int64
+	// bulk is the index of the stream that filled the last fetch, else 0.
+	bulk atomic.Int32
 
 	done chan struct{} // closed when Close begins
 

@@ -69,7 +69,9 @@ type Driver struct {
 	client      goredis.UniversalClient
 	owned       bool // the client is ours to close
 	dedupWindow time.Duration
-	info        driver.Info
+	// block is how long a BLPOP waits.
+	block time.Duration
+	info  driver.Info
 
 	queues sync.Map // queue name to *keys
 

@@ -25,8 +25,10 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 		return d.enqueueAny(ctx, queue, messages)
 	}
 	k := d.keys(queue)
-	s := slab{strings: make([]string, 0, 4*len(messages)+8)}
-	args := enqueueScript.args(k, 5*len(messages)+8)
+	s := slab{strings: make([]string, 0, 2*len(messages)+8)}
+	args := make([]any, 0, 3+len(k.enqueue)+3*len(messages)+8)
+	args = append(args, "evalsha", enqueueScript.sha, len(k.enqueue))
+	args = append(args, k.enqueue[:]...)
 	for _, m := range messages {
 		at := len(args)
 		args = appendCore(append(args, nil), &s, m)
@@ -87,8 +89,8 @@ func (d *Driver) runAny(ctx context.Context, queue string, messages []*driver.Me
 			numbers[m.DedupKey] = len(dedup)
 		}
 	}
-	s := slab{strings: make([]string, 0, 6*len(messages)+8)}
-	args := enqueueAnyScript.args(k, 2+10*len(messages), dedup...)
+	s := slab{strings: make([]string, 0, 4*len(messages)+8)}
+	args := enqueueAnyScript.args(k, 2+8*len(messages), dedup...)
 	mode := "0"
 	if atomic {
 		mode = "1"

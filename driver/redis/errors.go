@@ -27,7 +27,7 @@ func fail(op, queue string, err error) error {
 	if done, ok := err.(*driver.Error); ok {
 		return done
 	}
-	kind, fate, hint := classify(err)
+	fate, hint, kind := classify(err)
 	if kind == err || kind == driver.ErrClosed {
 		err = nil
 	}
@@ -36,24 +36,24 @@ func fail(op, queue string, err error) error {
 
 // classify says what an error of the client library or the server means. Each
 // branch says why; errors_test.go has a row for each.
-func classify(err error) (kind error, fate driver.Fate, hint string) {
+func classify(err error) (fate driver.Fate, hint string, kind error) {
 	var before notSent
 	switch {
 	case errors.As(err, &before):
 		// The caller's ctx had ended: eval returned before it sent anything.
-		return before.error, driver.FateNotStored, ""
+		return driver.FateNotStored, "", before.error
 	case err == context.Canceled || err == context.DeadlineExceeded:
 		// The caller's ctx ended while the command was under way; commands
 		// themselves run without ctx, so that this is no timeout of theirs.
-		return err, driver.FateUnknown, ""
+		return driver.FateUnknown, "", err
 	case errors.Is(err, goredis.ErrClosed):
 		// Close was called, and the command not begun.
-		return driver.ErrClosed, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrClosed
 	case errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrPoolExhausted):
 		// No connection became free: the command was not sent.
-		return driver.ErrUnavailable, driver.FateNotStored, "every connection is in use: raise pool_size"
+		return driver.FateNotStored, "every connection is in use: raise pool_size", driver.ErrUnavailable
 	case errors.Is(err, errReply):
-		return driver.ErrBroker, driver.FateUnknown, ""
+		return driver.FateUnknown, "", driver.ErrBroker
 	}
 
 	var server goredis.Error
@@ -64,30 +64,34 @@ func classify(err error) (kind error, fate driver.Fate, hint string) {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
 		// There was never a connection, so nothing was sent.
-		return driver.ErrUnavailable, driver.FateNotStored, "is the server running, and the address right?"
+		return driver.FateNotStored, "is the server running, and the address right?", driver.ErrUnavailable
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		return driver.ErrUnavailable, driver.FateNotStored, "the server's name cannot be resolved"
+		return driver.FateNotStored, "the server's name cannot be resolved", driver.ErrUnavailable
 	}
 	if isTLS(err) {
 		// The handshake failed, before any command.
-		return driver.ErrUnavailable, driver.FateNotStored, "the TLS handshake failed: see tls_ca, tls_server_name and the scheme"
+		return driver.FateNotStored, "the TLS handshake failed: see tls_ca, tls_server_name and the scheme", driver.ErrUnavailable
 	}
 	if text := err.Error(); strings.Contains(text, "all sentinels specified in configuration are unreachable") ||
 		strings.Contains(text, "cluster has no nodes") {
 		// The address of a primary was not found, so nothing was sent to it.
-		return driver.ErrUnavailable, driver.FateNotStored, "no sentinel or cluster node answers"
+		return driver.FateNotStored, "no sentinel or cluster node answers", driver.ErrUnavailable
 	}
 	// EOF, a reset, a timeout, or what nobody thought of: the connection was
 	// there, and how far the command came cannot be known.
 	hint = ""
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		hint = "the server did not answer in time"
+	} else if op != nil && (op.Op == "remote error" || op.Op == "local error") {
+		// A TLS alert. With TLS 1.3 the server may refuse the client's certificate
+		// only when the first command is on its way.
+		hint = "TLS was refused: see tls_cert and tls_ca"
 	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		hint = "the server closed the connection"
 	}
-	return driver.ErrUnavailable, driver.FateUnknown, hint
+	return driver.FateUnknown, hint, driver.ErrUnavailable
 }
 
 // replies are the error codes of Redis that say more than that it failed. The
@@ -124,14 +128,14 @@ var replies = []struct {
 	{"WRONGTYPE", driver.ErrConflict, driver.FateUnknown, "a key of the queue was made by something else"},
 }
 
-func classifyReply(text string) (kind error, fate driver.Fate, hint string) {
+func classifyReply(text string) (fate driver.Fate, hint string, kind error) {
 	for _, r := range replies {
 		if strings.HasPrefix(text, r.prefix) {
-			return r.kind, r.fate, r.hint
+			return r.fate, r.hint, r.kind
 		}
 	}
 	// Unknown: a script may have stopped at any of its commands.
-	return driver.ErrBroker, driver.FateUnknown, ""
+	return driver.FateUnknown, "", driver.ErrBroker
 }
 
 // closed is the error of an operation after Close.

@@ -15,8 +15,9 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// The oldest version whose commands the scripts use: XAUTOCLAIM's successor
-// rules for deleted entries, and scripts that replicate their effects only.
+// The oldest version that the scripts are right on, and tested with: since 7.0
+// claims drop deleted entries from the pending list, scripts always replicate
+// their effects, and errors keep their code when they pass through a script.
 const minMajor, minMinor = 7, 0
 
 var schemes = []string{"redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"}
@@ -103,6 +104,17 @@ func New(ctx context.Context, client goredis.UniversalClient, options Options) (
 	return connect(ctx, client, options)
 }
 
+// readTimeout is how long the client waits for a reply.
+func readTimeout(client goredis.UniversalClient) time.Duration {
+	switch c := client.(type) {
+	case *goredis.Client:
+		return c.Options().ReadTimeout
+	case *goredis.ClusterClient:
+		return c.Options().ReadTimeout
+	}
+	return 0
+}
+
 // connect asks every primary what it is.
 func connect(ctx context.Context, client goredis.UniversalClient, options Options) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
@@ -127,6 +139,9 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 	if o.err != nil {
 		err := fail("open", "", o.err).(*driver.Error)
 		err.Fate = driver.FateNotStored // whatever it was, it stored nothing
+		if err.Hint == "" {
+			err.Hint = "is this the port of Redis or Valkey, with or without TLS as the scheme says?"
+		}
 		return nil, err
 	}
 	_, isCluster := client.(*goredis.ClusterClient)
@@ -136,7 +151,7 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 		}
 	}
 	return &Driver{
-		client: client, dedupWindow: options.DedupWindow,
+		client: client, dedupWindow: options.DedupWindow, block: blockWithin(readTimeout(client)),
 		info:      driver.Info{Driver: Name, Broker: o.servers[0].product, Version: o.servers[0].version, Limits: limits},
 		consumers: make(map[*consumer]struct{}),
 	}, nil

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { brokers.Main(m) }
 
 // bound is how long a test waits for what should come at once.
 const bound = 10 * time.Second
@@ -23,14 +23,7 @@ const bound = 10 * time.Second
 // testURL is the server to test against.
 func testURL(t testing.TB) string {
 	t.Helper()
-	u := os.Getenv("BATCH_TEST_REDIS_URL")
-	if u == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("BATCH_TEST_REDIS_URL is not set")
-		}
-		t.Skip("BATCH_TEST_REDIS_URL is not set")
-	}
-	return u
+	return brokers.Redis(t, brokers.Redis8).URL()
 }
 
 func testContext(t testing.TB) context.Context {
@@ -191,15 +184,54 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 // raw is a client of the test's own.
-func raw(t testing.TB) *goredis.Client {
+func raw(t testing.TB) goredis.UniversalClient {
 	t.Helper()
-	o, err := goredis.ParseURL(testURL(t))
+	u, err := url.Parse(testURL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := goredis.NewClient(o)
+	config, err := parse(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config.client()
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// nodes calls f for each server.
+func nodes(t testing.TB, c goredis.UniversalClient, f func(c *goredis.Client)) {
+	t.Helper()
+	switch c := c.(type) {
+	case *goredis.ClusterClient:
+		err := c.ForEachMaster(testContext(t), func(_ context.Context, node *goredis.Client) error {
+			f(node)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	case *goredis.Client:
+		f(c)
+	}
+}
+
+// wipe removes every key of a queue, and all scripts: to this queue it is what
+// FLUSHALL and a restart without persistence are, and others may use the server.
+func wipe(t testing.TB, c goredis.UniversalClient, d *Driver, q string) {
+	t.Helper()
+	nodes(t, c, func(node *goredis.Client) {
+		keys := node.Scan(testContext(t), 0, d.keys(q).prefix+"*", 1000).Iterator()
+		for keys.Next(testContext(t)) {
+			node.Del(testContext(t), keys.Val())
+		}
+		node.ScriptFlush(testContext(t))
+	})
+}
+
+// streamKey is the key of a level's stream.
+func streamKey(d *Driver, q string, l driver.Level) string {
+	return d.keys(q).fixed[stream(l)-1].(string)
 }
 
 func ids(deliveries []*driver.Delivery) []string {

@@ -71,6 +71,30 @@ func (r *reader) array() int {
 	return 0
 }
 
+// oneStream reads the reply of XREADGROUP on one stream up to its entries;
+// false where there are none. RESP2 has an array of name and entries in an
+// array, RESP3 a map of them.
+func (r *reader) oneStream() bool {
+	if r.pos < len(r.buf) && r.buf[r.pos] == '%' {
+		if r.array() == 2 {
+			r.bytes()
+			return r.err == nil
+		}
+	} else {
+		switch r.array() {
+		case 0:
+			return false
+		case 1:
+			if r.array() == 2 {
+				r.bytes()
+				return r.err == nil
+			}
+		}
+	}
+	r.fail(nil)
+	return false
+}
+
 // bytes reads a string, a number or a nil as bytes of the buffer.
 func (r *reader) bytes() []byte {
 	switch kind, line := r.head(); kind {

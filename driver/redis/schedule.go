@@ -78,13 +78,10 @@ func (c *consumer) schedule() {
 	}
 }
 
-// due makes ready what is due. A Receive of this consumer that waits does it by
-// the way, and saves the detour over the token.
+// due makes ready what is due, which wakes a Receive that waits, of this
+// consumer or of another.
 func (c *consumer) due() {
 	c.last.Store(nil)
-	if c.wake.hand() {
-		return
-	}
 	raw, err := c.d.eval(context.Background(), moveScript, append(moveScript.args(c.k, 1), c.name))
 	if err != nil {
 		c.plan(1000, true) // the server cannot be reached: later

@@ -22,13 +22,12 @@ var (
 	declareScript    = load("declare")
 	deleteScript     = load("delete")
 	depthScript      = load("depth")
-	enqueueScript    = load("enqueue")
+	enqueueScript    = loadAlone("enqueue")
 	enqueueAnyScript = load("enqueue_any")
 	receiveScript    = load("receive")
 	settleScript     = load("settle")
 	extendScript     = load("extend")
 	moveScript       = load("move")
-	nudgeScript      = load("nudge")
 	recoverScript    = load("recover")
 	leaveScript      = load("leave")
 	pokeScript       = load("poke")
@@ -46,7 +45,19 @@ func load(name string) *script {
 	if err != nil {
 		panic("redis: " + err.Error())
 	}
-	source := string(lib) + string(own)
+	return compile(string(lib) + string(own))
+}
+
+// loadAlone is load without the shared part.
+func loadAlone(name string) *script {
+	own, err := sources.ReadFile("scripts/" + name + ".lua")
+	if err != nil {
+		panic("redis: " + err.Error())
+	}
+	return compile(string(own))
+}
+
+func compile(source string) *script {
 	sum := sha1.Sum([]byte(source))
 	return &script{source: source, sha: hex.EncodeToString(sum[:])}
 }
@@ -135,6 +146,39 @@ func (d *Driver) process(args []any) ([]byte, error) {
 		return nil, err
 	}
 	return encode(nil, parsed.Val()), nil
+}
+
+// transact sends commands as one MULTI, once, and returns the reply of each,
+// errors of single ones among them. A redis.Error says that none ran.
+func (d *Driver) transact(commands ...[]any) ([][]byte, error) {
+	return d.send(d.client.TxPipeline(), commands)
+}
+
+// pipeline sends commands one behind the other on one connection, once, and
+// returns the reply of each, errors of single ones among them.
+func (d *Driver) pipeline(commands ...[]any) ([][]byte, error) {
+	return d.send(d.client.Pipeline(), commands)
+}
+
+func (d *Driver) send(pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
+	if !d.enter() {
+		return nil, goredis.ErrClosed
+	}
+	defer d.leave()
+	ctx := context.Background()
+	sent := make([]once, len(commands))
+	for i, args := range commands {
+		sent[i] = once{goredis.NewRawCmd(ctx, args...)}
+		_ = pipe.Process(ctx, sent[i])
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	replies := make([][]byte, len(sent))
+	for i := range sent {
+		replies[i] = sent[i].Val()
+	}
+	return replies, nil
 }
 
 // once is a command that the client library never sends a second time, whatever

@@ -46,7 +46,7 @@ var rules = []rule{
 		reason: "the core knows no broker: whoever uses one links that one alone",
 	},
 	{
-		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/idempotency/..."},
+		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency"}, // batch/idempotency/storetest is for tests
 		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/internal/brokers"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",

@@ -29,6 +29,7 @@ type Instance struct {
 	Username string      // empty for the server's default user
 	Password string      // empty when the server asks for none
 	TLS      *tls.Config // trusts the server's certificate; nil when the server speaks plain TCP
+	CA       []byte      // the certificate that TLS trusts, in PEM; nil likewise
 
 	engine    *engine
 	container testcontainers.Container

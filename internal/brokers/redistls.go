@@ -36,7 +36,7 @@ func startRedisTLS(e *engine, v Version) (*Instance, error) {
 		// worth nothing outside this run.
 		return testcontainers.ContainerFile{Reader: bytes.NewReader(content), ContainerFilePath: name, FileMode: 0o644}
 	}
-	return startRedis(e, v, redisOptions{
+	i, err := startRedis(e, v, redisOptions{
 		password: password,
 		tls:      a.client,
 		files: []testcontainers.ContainerFile{
@@ -54,4 +54,9 @@ func startRedisTLS(e *engine, v Version) (*Instance, error) {
 			"--requirepass", password,
 		},
 	})
+	if err != nil {
+		return nil, err
+	}
+	i.CA = a.certificate
+	return i, nil
 }

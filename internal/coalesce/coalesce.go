@@ -61,6 +61,40 @@ func (c *Coalescer[T]) Add(item T, size int) {
 	}
 }
 
+// Lead lets the caller make a flight of its own, past the queue, if nothing waits
+// and there is room for one: true. It must call [Coalescer.Land] then. A call on
+// an idle coalescer spares the hand-over to another goroutine and back by that.
+func (c *Coalescer[T]) Lead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flights >= c.limits.Flights || c.head < len(c.queue) {
+		return false
+	}
+	c.flights++
+	return true
+}
+
+// Land ends the flight of a caller that led. What was added meanwhile goes on in
+// another goroutine.
+func (c *Coalescer[T]) Land() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.head < len(c.queue) {
+		go c.fly()
+		return
+	}
+	c.land()
+}
+
+// land ends a flight. c.mu must be held.
+func (c *Coalescer[T]) land() {
+	c.flights--
+	if c.flights == 0 && c.idle != nil {
+		close(c.idle)
+		c.idle = nil
+	}
+}
+
 // Idle returns a channel that is closed when nothing waits and nothing is under
 // way; at once if that is so already.
 func (c *Coalescer[T]) Idle() <-chan struct{} {
@@ -120,11 +154,7 @@ func (c *Coalescer[T]) take(buf []T) []T {
 		c.queue, c.head = c.queue[:n], 0
 	}
 	if len(buf) == 0 {
-		c.flights--
-		if c.flights == 0 && c.idle != nil {
-			close(c.idle)
-			c.idle = nil
-		}
+		c.land()
 	}
 	return buf
 }

@@ -1,8 +1,8 @@
 -- enqueue_any: stores messages of any sort; all or none of them if asked for.
 -- KEYS   15 on: the dedup keys of the messages, "microseconds id" of the first
 -- ARGV   1: "1" if all or none; 2: the dedup window in ms; then for each message
---        code, delay in ms, number of its dedup key or 0, group or empty, id,
---        kind, body, at, then further field names and values; code as in enqueue
+--        code, delay in ms, number of its dedup key or 0, group or empty, job,
+--        body, then further field names and values; code as in enqueue
 -- reply  position and ID of the first for each duplicate, positions from 1; if
 --        all or none is asked for and it is not empty, nothing was stored
 -- cost   O(fields) for each message, + O(log scheduled) if delayed, + O(log
@@ -43,10 +43,10 @@ if atomic then
         dups[#dups + 1] = n
         dups[#dups + 1] = id
       else
-        taken[key] = ARGV[at + 4]
+        taken[key] = name(ARGV[at + 4])
       end
     end
-    at = at + 8 + math.floor(tonumber(ARGV[at]) / 8)
+    at = at + 6 + math.floor(tonumber(ARGV[at]) / 8)
   end
   if #dups > 0 then return dups end
   taken = {}
@@ -62,7 +62,7 @@ while at <= last do
     dups[#dups + 1] = n
     dups[#dups + 1] = id
   else
-    local fields = { 'id', ARGV[at + 4], 'kind', ARGV[at + 5], 'body', ARGV[at + 6], 'at', ARGV[at + 7], unpack(ARGV, at + 8, at + 7 + more) }
+    local fields = { 'job', ARGV[at + 4], 'body', ARGV[at + 5], unpack(ARGV, at + 6, at + 5 + more) }
     if delay > 0 then
       schedule(fields, math.ceil(us / 1000) + delay, us)
     elseif grp ~= '' then
@@ -71,11 +71,11 @@ while at <= last do
       call('XADD', KEYS[code % 8], '*', unpack(fields))
     end
     if key > 0 then
-      taken[key] = ARGV[at + 4]
-      call('SET', KEYS[14 + key], digits(us) .. ' ' .. ARGV[at + 4], 'PX', window)
+      taken[key] = name(ARGV[at + 4])
+      call('SET', KEYS[14 + key], digits(us) .. ' ' .. taken[key], 'PX', window)
     end
   end
-  at = at + 8 + more
+  at = at + 6 + more
 end
 wake()
 return dups

@@ -69,7 +69,7 @@ if seen < count then next = '' end
 if mode == 'list' then return { next, unpack(found) } end
 for i = 1, #found do
   local at, fields = found[i][1], found[i][2]
-  if (get(fields, 'id') or '') == job or (place == 8 and at == job) then
+  if name(get(fields, 'job')) == job or (place == 8 and at == job) then
     if mode == 'delete' then
       if place == 8 then
         call('XDEL', DEAD, at)

@@ -20,8 +20,8 @@ local _, us = now()
 for i = 1, #entries do
   local id, fields = entries[i][1], entries[i][2]
   for j = 1, #fields do bytes = bytes + #fields[j] end
-  local job = get(fields, 'id')
-  if not job or job == '' then job = id end -- an unreadable entry goes by this name
+  local job = name(get(fields, 'job'))
+  if job == '' then job = id end -- an unreadable entry goes by this name
   if all or want[job] then
     if redrive then
       local lvl, grp = level(fields), get(fields, 'grp')

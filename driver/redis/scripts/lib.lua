@@ -14,7 +14,10 @@
 -- What a script adds to these is said in its head.
 --
 -- Redis runs a script as one step: no other command sees it half done, and what
--- it wrote reaches the append-only file and the replicas as one transaction.
+-- it wrote reaches the append-only file and the replicas as one transaction. At
+-- its maxmemory it refuses a script's first write if that one needs memory, and
+-- none after it. So an enqueue fails before it stored anything, while handing
+-- out, settling and recovery, which begin with a write that needs none, go on.
 local call = redis.call
 local DUE, BODIES, GROUPS, BEHIND, DEAD = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local WAKE, PAUSED, TIMER, DELETED = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
@@ -31,9 +34,13 @@ end
 local function digits(n) return string.format('%.0f', n) end
 
 -- wake lets one waiting consumer look. One token is enough: who takes it and
--- finds a full batch passes it on. O(1).
+-- finds a full batch passes it on. It ends with time, for a queue that was
+-- deleted; whoever waits then looks by itself every few seconds. O(1).
 local function wake()
-  if call('EXISTS', WAKE) == 0 then call('RPUSH', WAKE, '1') end
+  if call('EXISTS', WAKE) == 0 then
+    call('RPUSH', WAKE, '1')
+    call('PEXPIRE', WAKE, 3600000)
+  end
 end
 
 -- get is the value of a field, or nil.
@@ -42,6 +49,9 @@ local function get(fields, name)
     if fields[i] == name then return fields[i + 1] end
   end
 end
+
+-- name is the ID in a job field, or empty.
+local function name(job) return string.match(job or '', '^[^ ]*') end
 
 local function number(fields, name) return tonumber(get(fields, name) or 0) or 0 end
 
@@ -53,7 +63,7 @@ local function level(fields)
 end
 
 local HISTORY = { f = true, err = true, n = true, r = true, pri = true, why = true, died = true }
-local CORE = { id = true, kind = true, body = true, at = true, grp = true }
+local CORE = { job = true, body = true, grp = true }
 
 -- renew returns the fields with the history h: n deliveries, r redeliveries, f
 -- failures, err, why, died. A foreign entry with more fields than unpack can
@@ -78,7 +88,7 @@ local function renew(fields, lvl, h)
   if h.err and h.err ~= '' then put('err', h.err) end
   if h.why then put('why', h.why) end
   if h.died then put('died', digits(h.died)) end
-  if #out == 0 then put('id', '') end
+  if #out == 0 then put('job', '') end
   return out
 end
 
@@ -186,7 +196,9 @@ local function move(me, limit)
     if at == score and who == me then return #members, wait, 1 end
     if at and who ~= me and at <= score and at >= ms then return #members, wait, 0 end
   end
-  call('SET', TIMER, digits(score) .. ' ' .. me, 'PX', digits(wait + 1000))
+  -- A server at its maxmemory refuses this one where it is the script's first
+  -- write, and jobs are to be handed out all the same.
+  redis.pcall('SET', TIMER, digits(score) .. ' ' .. me, 'PX', digits(wait + 1000))
   return #members, wait, 1
 end
 

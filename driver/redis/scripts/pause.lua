@@ -5,6 +5,7 @@
 -- twice  a no-op
 local was = call('EXISTS', PAUSED)
 if ARGV[1] == 'pause' then
+  call('DEL', PAUSED) -- a first write that a full server does not refuse
   call('SET', PAUSED, '1')
 elseif ARGV[1] == 'resume' then
   call('DEL', PAUSED)

@@ -19,7 +19,8 @@ local BUDGET = 100
 
 local scanned = '0'
 if lvl == 0 then
-  if not call('SET', KEYS[15], me, 'NX', 'PX', ARGV[3]) then return { -1, 0, ARGV[4] } end
+  -- At its maxmemory the server refuses the lock; better all look than none.
+  if not redis.pcall('SET', KEYS[15], me, 'NX', 'PX', ARGV[3]) then return { -1, 0, ARGV[4] } end
   lvl = 1
   if ARGV[4] ~= '' then
     -- A group whose one running job was deleted by another hand goes on.

@@ -1,0 +1,120 @@
+package redis_test
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/redis"
+	"github.com/batch-go/batch/internal/brokers"
+)
+
+// TestConformance runs the suite on every version of Redis and Valkey that the
+// driver supports, each in a container of its own, which the suite crashes and
+// freezes in the end.
+func TestConformance(t *testing.T) {
+	for _, version := range brokers.RedisVersions() {
+		t.Run(string(version), func(t *testing.T) {
+			server := brokers.NewRedis(t, version)
+			h := harness(t, server.URL(), server.String())
+			h.Restart = func(ctx context.Context) error {
+				if err := server.Kill(ctx); err != nil {
+					return err
+				}
+				return server.Start(ctx)
+			}
+			h.Freeze = func(ctx context.Context) (func(), error) {
+				if err := server.Pause(ctx); err != nil {
+					return nil, err
+				}
+				return func() {
+					if err := server.Unpause(context.WithoutCancel(ctx)); err != nil {
+						t.Error(err)
+					}
+				}, nil
+			}
+			conformance.Run(t, h)
+		})
+	}
+}
+
+// TestConformanceTopologies runs the suite over TLS with a password, on a cluster
+// of three, and on a primary that a sentinel names.
+func TestConformanceTopologies(t *testing.T) {
+	t.Run("tls", func(t *testing.T) {
+		server := brokers.RedisTLS(t, brokers.Redis8)
+		conformance.Run(t, harness(t, tlsURL(t, server), server.String()))
+	})
+	t.Run("cluster", func(t *testing.T) {
+		cluster := brokers.RedisCluster(t, brokers.Redis8)
+		conformance.Run(t, harness(t, severalURL("redis+cluster", cluster.Addrs(), nil), cluster.String()))
+	})
+	t.Run("sentinel", func(t *testing.T) {
+		sentinel := brokers.RedisSentinel(t, brokers.Redis8)
+		conformance.Run(t, harness(t, severalURL("redis+sentinel", sentinel.Addrs(), url.Values{"master": {sentinel.MasterName}}), sentinel.String()))
+	})
+}
+
+// harness is for a server that the URL opens.
+func harness(t *testing.T, address, name string) conformance.Harness {
+	t.Helper()
+	address += separator(address) + "dedup_window=3s" // a window that a case can wait for
+	h := conformance.Harness{
+		Open:   func(ctx context.Context) (driver.Driver, error) { return redis.Open(ctx, address) },
+		URL:    address,
+		Broker: name,
+	}
+	if strings.HasPrefix(address, "redis://") {
+		options, err := goredis.ParseURL(strings.SplitN(address, "?", 2)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Foreign = func(ctx context.Context, queue string, body []byte) error {
+			raw := goredis.NewClient(options)
+			defer raw.Close()
+			return raw.XAdd(ctx, &goredis.XAddArgs{Stream: "batch:{" + queue + "}:normal", Values: []any{"body", body}}).Err()
+		}
+	}
+	return h
+}
+
+func separator(address string) string {
+	if strings.Contains(address, "?") {
+		return "&"
+	}
+	return "?"
+}
+
+// severalURL names the first address as the host and the others as parameters.
+func severalURL(scheme string, addresses []string, params url.Values) string {
+	if params == nil {
+		params = url.Values{}
+	}
+	for _, a := range addresses[1:] {
+		params.Add("addr", a)
+	}
+	u := url.URL{Scheme: scheme, Host: addresses[0], RawQuery: params.Encode()}
+	return u.String()
+}
+
+// tlsURL names the instance's certificate authority by a file.
+func tlsURL(t *testing.T, server *brokers.Instance) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, server.CA, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.RawQuery = url.Values{"tls_ca": {file}}.Encode()
+	return u.String()
+}

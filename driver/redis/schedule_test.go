@@ -1,0 +1,112 @@
+package redis
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// TestDueByTime: jobs are never early, and late by milliseconds, not by a poll.
+func TestDueByTime(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	const jobs = 60
+	ctx := testContext(t)
+	c := consume(t, d, q, time.Minute)
+	consume(t, d, q, time.Minute) // another that holds no timer
+	var mu sync.Mutex
+	due := map[string]time.Time{}
+	var late []float64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for len(late) < jobs {
+			got, err := c.Receive(ctx, 10)
+			now := time.Now()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			for _, g := range got {
+				l := now.Sub(due[g.ID])
+				if l < 0 {
+					t.Errorf("%s was %s early", g.ID, -l)
+				}
+				late = append(late, float64(l.Microseconds())/1000)
+			}
+			mu.Unlock()
+			done(t, c, got...)
+		}
+	})
+	for i := range jobs {
+		// Later ones are often due earlier, and become the head.
+		in := 50*time.Millisecond + rand.N(1500*time.Millisecond)
+		id := fmt.Sprint(i)
+		mu.Lock()
+		due[id] = time.Now().Add(in)
+		mu.Unlock()
+		enqueue(t, d, q, message(id, delay(in)))
+	}
+	wg.Wait()
+	if m := median(late); m > 50 {
+		t.Errorf("the median is %.1f ms late", m)
+	}
+	t.Logf("late: median %.1f ms, worst %.1f ms", median(late), late[len(late)-1])
+	if late[len(late)-1] > 1000 {
+		t.Errorf("the worst is %.0f ms late", late[len(late)-1])
+	}
+	depth(t, d, q, driver.Depth{})
+}
+
+// TestDueWhileHolderOfTheTimerIsGone: the consumer that kept the timer closes,
+// and another, which waited all the time, sets its own.
+func TestDueWhileHolderOfTheTimerIsGone(t *testing.T) {
+	d, r := open(t), raw(t)
+	q := queue(t, d)
+	a, b := consume(t, d, q, time.Minute), consume(t, d, q, time.Minute)
+	first := background(testContext(t), a, 1)
+	eventually(t, "a to wait", func() bool { return blocked(t, r, d, q) == 1 })
+	start := time.Now()
+	enqueue(t, d, q, message("x", delay(600*time.Millisecond)))
+	timer := d.keys(q).fixed[12].(string)
+	eventually(t, "a to keep the timer", func() bool { n, _ := r.Exists(testContext(t), timer).Result(); return n == 1 })
+	second := background(testContext(t), b, 1)
+	eventually(t, "both to wait", func() bool { return blocked(t, r, d, q) == 2 })
+	if err := a.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	<-first
+	got := await(t, second)
+	if took := time.Since(start); got[0].ID != "x" || took < 600*time.Millisecond || took > 1600*time.Millisecond {
+		t.Fatalf("received %v after %s", ids(got), took)
+	}
+}
+
+func TestManyDueAtOnce(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	c := consume(t, d, q, time.Minute)
+	var ms []*driver.Message
+	for i := range 1000 {
+		ms = append(ms, message(fmt.Sprintf("%04d", i), delay(300*time.Millisecond)))
+	}
+	for range 2 {
+		enqueue(t, d, q, ms...)
+	}
+	depth(t, d, q, driver.Depth{Scheduled: 2000})
+	for got := 0; got < 2000; {
+		more := receive(t, c, 100)
+		for i := range more {
+			if want := fmt.Sprintf("%04d", (got+i)%1000); more[i].ID != want {
+				t.Fatalf("job %d is %s", got+i, more[i].ID)
+			}
+		}
+		got += len(more)
+		done(t, c, more...)
+	}
+	depth(t, d, q, driver.Depth{})
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/batch-go/batch"
+)
+
+// screen is what the user sees: lines, and under them the progress, which is
+// redrawn in place on a terminal and printed once a second elsewhere.
+type screen struct {
+	out      *os.File
+	terminal bool
+	quit     chan struct{}
+	ended    sync.WaitGroup
+
+	mu       sync.Mutex // guards following
+	progress string     // what stands on the last line of a terminal
+}
+
+func newScreen(out *os.File) *screen {
+	s := &screen{out: out}
+	if info, err := out.Stat(); err == nil && os.Getenv("TERM") != "dumb" {
+		s.terminal = info.Mode()&os.ModeCharDevice != 0
+	}
+	return s
+}
+
+// line prints a line above the progress.
+func (s *screen) line(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := fmt.Sprintf(format, args...)
+	if s.progress != "" {
+		text = "\r\x1b[K" + text + "\n" + s.progress
+	} else {
+		text += "\n"
+	}
+	fmt.Fprint(s.out, text)
+}
+
+// intro says what is about to happen.
+func (s *screen) intro(d batch.Driver, c config, list *listing, t *tally, r *results) {
+	info := d.Info()
+	broker := info.Broker + " " + info.Version
+	if info.Driver == "memory" {
+		broker = "memory (no broker, jobs live in this process; set BATCH_URL for another)"
+	}
+	now := t.snapshot()
+	s.line("broker    %s", broker)
+	s.line("queue     %s, %d at one time", c.queue, c.workers)
+	s.line("files     %s under %s", number(now.total), strings.Join(list.roots, ", "))
+	if list.demo {
+		s.line("          %s is missing on purpose, to show retries and a dead letter;", missing)
+		s.line("          -demo-failure=false leaves it out")
+	}
+	for _, reason := range list.skipped {
+		s.line("skipped   %s", reason)
+	}
+	if r.resumed {
+		s.line("resuming  a run begun at %s: %s of its files are accounted for; -reset starts over",
+			r.started.Local().Format(time.DateTime), number(now.before))
+		s.line("          the others are enqueued again: the broker may still have some of their jobs,")
+		s.line("          but a copy has no second effect")
+	}
+	s.line("")
+}
+
+// start shows the progress until stop.
+func (s *screen) start(t *tally) {
+	interval := time.Second
+	if s.terminal {
+		interval = 100 * time.Millisecond
+	}
+	begun, before := time.Now(), t.snapshot().accounted
+	s.quit = make(chan struct{})
+	s.ended.Go(func() {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case now := <-ticker.C:
+				s.draw(t.snapshot(), before, now.Sub(begun))
+			case <-s.quit:
+				return
+			}
+		}
+	})
+}
+
+// stop ends the progress and clears it.
+func (s *screen) stop() {
+	close(s.quit)
+	s.ended.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.progress != "" {
+		fmt.Fprint(s.out, "\r\x1b[K")
+		s.progress = ""
+	}
+}
+
+func (s *screen) draw(n snapshot, before int, elapsed time.Duration) {
+	rate := float64(n.accounted-before) / elapsed.Seconds()
+	text := fmt.Sprintf("%s of %s files  %s  %s lines  %d running  %d retries  %d dead  %.0f/s",
+		number(n.accounted), number(n.total), size(n.bytes), number(n.lines), n.running, n.retries, n.dead, rate)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.terminal {
+		fmt.Fprintln(s.out, text)
+		return
+	}
+	// A line that wraps could not be redrawn.
+	text = text[:min(len(text), 79)]
+	s.progress = text
+	fmt.Fprint(s.out, "\r\x1b[K"+text)
+}
+
+// summary says what became of every file.
+func (s *screen) summary(t *tally, dead []batch.DeadLetter, r *results, elapsed time.Duration) {
+	n := t.snapshot()
+	s.line("")
+	s.line("%s of %s files accounted for: %s digested, %d dead (%s)",
+		number(n.accounted), number(n.total), number(n.accounted-n.dead), n.dead, elapsed.Round(time.Millisecond))
+	s.line("  total        %s, %s lines", size(n.bytes), number(n.lines))
+	if n.before > 0 {
+		s.line("  earlier      %s were accounted for before this process began", number(n.before))
+	}
+	s.line("  retries      %d", n.retries)
+	if n.copies > 0 {
+		s.line("  copies       %d jobs came again after their effect; it was not repeated", n.copies)
+	}
+	for i, rec := range largest(t, r, 3) {
+		if i == 0 {
+			s.line("  largest")
+		}
+		s.line("    %12s  %s  %.12s", size(rec.Bytes), t.names[rec.Key], rec.SHA256)
+	}
+	s.line("  dead letters %s", orNone(len(dead)))
+	for _, l := range dead {
+		note := ""
+		if l.ID == t.missing {
+			note = " (the demonstration)"
+		}
+		s.line("    %s%s", t.names[l.ID], note)
+		s.line("      %s after %d failures: %s", l.Reason, l.Failures, l.LastError)
+	}
+	s.line("  results      %s", short(r.path))
+}
+
+// largest are the biggest files of the run.
+func largest(t *tally, r *results, most int) []record {
+	var all []record
+	for key := range t.names {
+		if rec, ok := r.Get(key); ok {
+			all = append(all, rec)
+		}
+	}
+	slices.SortFunc(all, func(a, b record) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Path, b.Path))
+	})
+	return all[:min(most, len(all))]
+}
+
+// deadLetters lists those of the run: one a file, although copies of a job may
+// have died too.
+func deadLetters(ctx context.Context, queue *batch.Queue[batch.Driver], t *tally) ([]batch.DeadLetter, error) {
+	var list []batch.DeadLetter
+	seen := make(map[string]bool)
+	err := eachDeadLetter(ctx, queue, func(l batch.DeadLetter) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.dead[l.ID] && !seen[l.ID] {
+			seen[l.ID] = true
+			list = append(list, l)
+		}
+	})
+	return list, err
+}
+
+// short shows a path below the user's folder with a tilde, as shells do.
+func short(path string) string {
+	if home, err := os.UserHomeDir(); err == nil && home != "" {
+		if below, ok := strings.CutPrefix(path, home+string(os.PathSeparator)); ok {
+			return filepath.Join("~", below)
+		}
+	}
+	return path
+}
+
+func orNone(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return number(n)
+}
+
+// number shows 1234567 as 1,234,567.
+func number[T int | int64](n T) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// size shows bytes in the unit that suits.
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	case n >= 10<<10:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
