@@ -13,9 +13,6 @@ import (
 
 func TestMain(m *testing.M) { brokers.Main(m) }
 
-// bound is how long a test waits for what should come at once.
-const bound = 10 * time.Second
-
 // endpoint is the server to test against.
 func endpoint(t testing.TB) string {
 	t.Helper()
