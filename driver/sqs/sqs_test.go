@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/brokers"
