@@ -214,7 +214,11 @@ func row(cells ...string) string {
 	for i, cell := range cells {
 		cells[i] = strings.ReplaceAll(cell, "|", `\|`)
 	}
-	return strings.ReplaceAll("| "+strings.Join(cells, " | ")+" |\n", "|  |", "| |")
+	var b strings.Builder
+	for _, cell := range cells {
+		b.WriteString(strings.TrimRight("| "+cell, " ") + " ")
+	}
+	return b.String() + "|\n"
 }
 
 // overview is the table of all drivers. Its titles link to their sections in the document.
@@ -225,7 +229,7 @@ func (t *tables) overview(document string) string {
 		for _, c := range t.columns {
 			cells = append(cells, cell(c))
 		}
-		b.WriteString(strings.ReplaceAll(row(cells...), "|  |", "| |"))
+		b.WriteString(row(cells...))
 	}
 	yes := func(ok bool) string {
 		if ok {
@@ -271,7 +275,8 @@ what the type does not have is seen not to compile. The cases are [below](#cases
 // section is what is known of one type.
 func (t *tables) section(b *strings.Builder, c *column) {
 	fmt.Fprintf(b, "\n## %s\n\n", c.title)
-	fmt.Fprintf(b, "`%s.%s` in [driver/%s](../driver/%s). %s\n", c.path[strings.LastIndex(c.path, "/")+1:], c.typ, c.path, c.path, c.note)
+	text := fmt.Sprintf("`%s.%s` in [driver/%s](../driver/%s). %s", c.path[strings.LastIndex(c.path, "/")+1:], c.typ, c.path, c.path, c.note)
+	b.WriteString(strings.TrimSpace(text) + "\n")
 	b.WriteString("\n| broker | version | test | cases |\n|---|---|---|---|\n")
 	for _, r := range c.records {
 		b.WriteString(row(r.Broker, r.Version, "`"+r.Test+"`", strconv.Itoa(len(r.Cases))))
