@@ -212,7 +212,7 @@ func TestTLS(t *testing.T) {
 	server := brokers.NATSTLS(t, brokers.NATS2)
 	directory := t.TempDir()
 	file := func(name string, content []byte) string { return writeFile(t, directory, name, content) }
-	certificates := "?tls_ca=" + file("ca.pem", server.PEM.Authority) + "&tls_cert=" + file("cert.pem", server.PEM.Certificate) + "&tls_key=" + file("key.pem", server.PEM.Key)
+	certificates := "?tls_ca=" + file("ca.pem", server.CA) + "&tls_cert=" + file("cert.pem", server.Certificate) + "&tls_key=" + file("key.pem", server.Key)
 	d := openURL(t, server.URL()+certificates)
 	q := declare(t, d)
 	exercise(t, d, q)
