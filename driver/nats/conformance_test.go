@@ -19,6 +19,8 @@ import (
 func TestConformance(t *testing.T) {
 	server := brokers.NewNATS(t, brokers.NATS2)
 	h := harness(server.URL(), server.String())
+	// A lease that a busy machine, with the race detector, does not miss.
+	h.Lease, h.Slack = 2*time.Second, 2*time.Second
 	h.Restart = func(ctx context.Context) error {
 		if err := server.Kill(ctx); err != nil {
 			return err

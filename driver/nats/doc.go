@@ -15,6 +15,8 @@
 //	prefix              what streams and subjects begin with (batch)
 //	dedup_window        how long a dedup key is remembered (24h; 1s to 720h)
 //	dial_timeout        for making a connection (5s)
+//	group_commit        "true" stores what one Enqueue has in one atomic batch: for
+//	                    servers with sync_interval: always
 //	domain              the JetStream domain, behind a leaf node
 //	token               a token that is not to be the URL's user
 //	creds, nkey         files: credentials of a user with JWT, the seed of an nkey

@@ -73,8 +73,7 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 		for k, i := range plain {
 			entries[k] = n.fresh(messages[i], now)
 		}
-		_, errs := d.publish(ctx, n, entries)
-		for k, err := range errs {
+		for k, err := range d.store(ctx, n, entries) {
 			if err != nil {
 				results[plain[k]].Err, failed = fail(op, queue, err), true
 			}
@@ -88,6 +87,18 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 		return nil
 	}
 	return results
+}
+
+// store stores the entries of one Enqueue.
+func (d *Driver) store(ctx context.Context, n *names, entries []entry) []error {
+	if !d.options.GroupCommit || len(entries) == 1 {
+		_, errs := d.publish(ctx, n, entries)
+		return errs
+	}
+	if err := d.commit(ctx, n, entries); err != nil {
+		return all(len(entries), err)
+	}
+	return nil
 }
 
 // fresh is the entry of a job that is enqueued.

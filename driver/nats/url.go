@@ -94,6 +94,7 @@ func parse(u *url.URL) (*config, error) {
 	c.name = p.String("name", "batch")
 	c.options.Prefix = p.String("prefix", "batch")
 	c.options.Domain = p.String("domain", "")
+	c.options.GroupCommit = p.Bool("group_commit", false)
 	c.options.Replicas = p.Int("replicas", 0, 1, 5)
 	c.options.DedupWindow = p.Duration("dedup_window", defaultDedupWindow, time.Second, maxDedupWindow)
 	if secure {

@@ -48,6 +48,7 @@ func TestParse(t *testing.T) {
 		"nats://a?nkey=" + nkey:         func(c *config) bool { return c.client().Nkey != "" },
 		"nats://a?replicas=3&prefix=x":  func(c *config) bool { return c.options.Replicas == 3 && c.options.Prefix == "x" },
 		"nats://a?dedup_window=1h":      func(c *config) bool { return c.options.DedupWindow == time.Hour },
+		"nats://a?group_commit=true":    func(c *config) bool { return c.options.GroupCommit },
 		"nats://a?dial_timeout=1s":      func(c *config) bool { return c.dial == time.Second && c.client().Timeout == time.Second },
 		"nats://a?domain=hub&name=mail": func(c *config) bool { return c.options.Domain == "hub" && c.client().Name == "mail" },
 		"tls://a?tls_server_name=b":     func(c *config) bool { return c.client().TLSConfig.ServerName == "b" && c.client().Secure },

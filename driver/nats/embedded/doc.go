@@ -27,8 +27,9 @@
 //
 // An accepted job survives the end of the process in any way, SIGKILL included:
 // the operating system has it. Against the end of the machine, sync=always has
-// the disk keep each job before it is accepted, at the price of one sync for each
-// call, while with sync=interval up to sync_interval of accepted jobs may be lost.
+// the disk keep each job before it is accepted, with one sync for all that are
+// enqueued at one time, while with sync=interval up to sync_interval of accepted
+// jobs may be lost.
 //
 // # One process
 //

@@ -86,6 +86,8 @@ func TestConformance(t *testing.T) {
 		Open:   func(ctx context.Context) (driver.Driver, error) { return embedded.Open(ctx, url) },
 		Broker: "a directory",
 		URL:    url,
+		// The server is in this process, and under the race detector as well.
+		Lease: 5 * time.Second, Slack: 5 * time.Second, Timeout: 3 * time.Minute, Parallel: 8,
 	})
 }
 

@@ -124,7 +124,7 @@ func New(ctx context.Context, directory string, options Options) (*Driver, error
 		i.leave()
 		return nil, &driver.Error{Driver: Name, Op: "open", Kind: driver.ErrUnavailable, Fate: driver.FateNotStored, Err: err}
 	}
-	d, err := nats.New(ctx, nc, nats.Options{Prefix: options.Prefix, DedupWindow: options.DedupWindow, Replicas: 1})
+	d, err := nats.New(ctx, nc, nats.Options{Prefix: options.Prefix, DedupWindow: options.DedupWindow, Replicas: 1, GroupCommit: options.SyncAlways})
 	if err != nil {
 		nc.Close()
 		i.leave()
