@@ -2,17 +2,21 @@
 # Makes the images of the test brokers available and prints, one line each, "name image".
 #
 #   scripts/broker-images.sh [name ...]            all rows of the table when no name is given
-#   scripts/broker-images.sh --debian-image SUITE  only the name that a suite's image has
+#   scripts/broker-images.sh --stand-in name       only the name that a row's stand-in image has
 #
 # An official image that is present or can be pulled wins. Where no registry can be reached, the image
-# is built from Debian's packages, signed and fetched from the mirror that this machine uses itself.
+# is built from Debian's packages, signed and fetched from the mirror that this machine uses itself,
+# and for a broker that is no Debian package from npm's, checked against the lock file. Only the images
+# of the rows asked for are built, and rows of the same release share one.
 # Rows, versions and packages are in internal/brokers/images.txt.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly root
-readonly table="$root/internal/brokers/images.txt"
-readonly repository=batch-test/debian
+readonly brokers="$root/internal/brokers"
+readonly table="$brokers/images.txt"
+readonly npm_files=(Dockerfile package.json package-lock.json)
+readonly repository=batch-test
 
 fail() {
 	echo "broker-images: $*" >&2
@@ -31,18 +35,45 @@ rows() {
 
 # suite_packages prints every package that any row wants of a suite, sorted, one a line.
 suite_packages() {
-	rows | awk -F'|' -v suite="$1" '$4 == suite { print $5 }' | tr -s ' ' '\n' | LC_ALL=C sort -u
+	rows | awk -F'|' -v suite="$1" '$4 == suite { print $5 }' | tr -s ' ' '\n' | sed '/^npm:/d' | LC_ALL=C sort -u
+}
+
+# npm_folder prints the folder of a row's npm packages, or nothing when it wants none.
+npm_folder() {
+	rows | awk -F'|' -v name="$1" '$1 == name { print $5 }' | tr -s ' ' '\n' | sed -n 's/^npm://p'
+}
+
+# suite_of prints the suite of a row.
+suite_of() {
+	rows | awk -F'|' -v name="$1" '$1 == name { print $4 }'
 }
 
 # debian_image names the image of a suite after its packages, so that a changed list makes a new
-# image. internal/brokers/images.go computes the same name.
+# image. internal/brokers/version.go computes the same name, and those of stand_in.
 debian_image() {
 	local digest
 	digest="$({
 		echo "$1"
 		suite_packages "$1"
 	} | sha256sum | cut -c1-12)"
-	echo "$repository-$1:$digest"
+	echo "$repository/debian-$1:$digest"
+}
+
+# stand_in names the image that stands in for a row's official one. One with npm packages is named
+# after the image below it and the files that say what goes into it.
+stand_in() {
+	local base folder digest file
+	base="$(debian_image "$(suite_of "$1")")"
+	folder="$(npm_folder "$1")"
+	if [[ -z "$folder" ]]; then
+		echo "$base"
+		return
+	fi
+	digest="$({
+		echo "$base"
+		for file in "${npm_files[@]}"; do cat "$brokers/$folder/$file"; done
+	} | sha256sum | cut -c1-12)"
+	echo "$repository/npm-$folder:$digest"
 }
 
 present() {
@@ -80,35 +111,40 @@ mirror() {
 	echo "$found"
 }
 
-ensure_mmdebstrap() {
-	grep -qs '^ID=debian$' /etc/os-release ||
-		fail "images can be pulled from no registry here, and built only on Debian; pull them, or set BATCH_TEST_<FAMILY>_IMAGE or _URL"
-	command -v mmdebstrap >/dev/null && return
+# ensure installs a Debian package unless the command that it brings is there.
+ensure() {
+	local command="$1" package="$2" log
+	command -v "$command" >/dev/null && return
 	[[ "$(id -u)" == 0 ]] ||
-		fail "images can be pulled from no registry here, and building them needs mmdebstrap: apt-get install mmdebstrap"
-	say "installing mmdebstrap"
-	local log
+		fail "images can be pulled from no registry here, and building them needs $command: apt-get install $package"
+	say "installing $package"
 	log="$(mktemp)"
 	{
 		export DEBIAN_FRONTEND=noninteractive
 		apt-get update -qq &&
-			apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends mmdebstrap
+			apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends "$package"
 	} </dev/null >"$log" 2>&1 || {
 		tail -n 20 "$log" >&2
-		fail "apt-get could not install mmdebstrap; the whole log is in $log"
+		fail "apt-get could not install $package; the whole log is in $log"
 	}
 	rm -f "$log"
 }
 
 build() {
 	local suite="$1" image="$2" packages archive log id
-	ensure_mmdebstrap
+	grep -qs '^ID=debian$' /etc/os-release ||
+		fail "images can be pulled from no registry here, and built only on Debian; pull them, or set BATCH_TEST_<FAMILY>_IMAGE or _URL"
+	ensure mmdebstrap mmdebstrap
 	packages="$(suite_packages "$suite" | paste -sd, -)"
 	archive="$(mirror)"
 	log="$(mktemp)"
 	say "building $image ($packages)"
 	# Half a root file system imports as well as a whole one, so the image gets its name last.
+	# Mirrors may keep a release that is still in the making past the date that its index names. Its
+	# signature is checked all the same. What is built here is thrown away when a build fails, so
+	# nothing is gained by flushing each file to disk.
 	if ! id="$(mmdebstrap --quiet --variant=minbase --components=main --include="$packages" \
+		--aptopt='Acquire::Check-Valid-Until "false"' --dpkgopt='force-unsafe-io' \
 		"$suite" - "$archive" 2>"$log" </dev/null | docker import -)"; then
 		[[ -z "$id" ]] || docker image rm "$id" >/dev/null 2>&1 || true
 		tail -n 20 "$log" >&2
@@ -118,21 +154,43 @@ build() {
 	rm -f "$log"
 }
 
+# build_npm builds an image with npm packages. They are installed here and copied in: a build has no
+# certificates that a registry may need, and no cache.
+build_npm() (
+	local folder="$1" base="$2" image="$3" context
+	ensure npm npm
+	context="$(mktemp -d)"
+	trap 'rm -rf "$context"' EXIT
+	for file in "${npm_files[@]}"; do cp "$brokers/$folder/$file" "$context"; done
+	say "building $image (npm packages of $folder)"
+	# The packages run in the image and not here, so their demands on this machine's Node do not count.
+	if ! (cd "$context" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --engine-strict=false &&
+		docker build -q --build-arg BASE="$base" -t "$image" .) </dev/null >"$context/log" 2>&1; then
+		tail -n 20 "$context/log" >&2
+		fail "could not build $image"
+	fi
+)
+
 provide() {
-	local name="$1" official="$2" suite="$3" local_image
+	local name="$1" official="$2" suite="$3" folder base image
 	if present "$official" || pull "$official"; then
 		echo "$name $official"
 		return
 	fi
-	local_image="$(debian_image "$suite")"
-	present "$local_image" || build "$suite" "$local_image"
-	echo "$name $local_image"
+	image="$(stand_in "$name")"
+	if ! present "$image"; then
+		base="$(debian_image "$suite")"
+		present "$base" || build "$suite" "$base"
+		folder="$(npm_folder "$name")"
+		[[ -z "$folder" ]] || build_npm "$folder" "$base" "$image"
+	fi
+	echo "$name $image"
 }
 
 main() {
 	local name official suite wanted
-	if [[ "${1:-}" == --debian-image ]]; then
-		debian_image "$2"
+	if [[ "${1:-}" == --stand-in ]]; then
+		stand_in "$2"
 		return
 	fi
 	for wanted in "$@"; do

@@ -3,6 +3,9 @@
 #
 #   scripts/test.sh [arguments of go test ...]
 #
+# With RECORDS naming a folder, what the conformance runs have shown is in it afterwards, and nothing
+# that was there before.
+#
 # Where no Docker engine can be had, tests that need one are skipped, and the last lines say so. With
 # CI=true that is a failure.
 set -euo pipefail
@@ -10,7 +13,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if scripts/docker-engine.sh; then
-	scripts/broker-images.sh >/dev/null
+	# All of them now, and not while tests wait for them. Who tests a single package gets what it needs.
+	[[ " $* " != *" ./... "* ]] || scripts/broker-images.sh >/dev/null
 	go run ./internal/brokers/sweep
 elif [[ "${CI:-}" == true ]]; then
 	exit 1
@@ -22,10 +26,17 @@ fi
 # use brokers always run, and the others may come from its cache.
 BATCH_TEST_REPORT="$(mktemp)"
 export BATCH_TEST_REPORT
-trap 'rm -f "$BATCH_TEST_REPORT"' EXIT
+BATCH_CONFORMANCE_REPORT="$(mktemp -d)" # likewise a new name
+export BATCH_CONFORMANCE_REPORT
+trap 'rm -rf "$BATCH_TEST_REPORT" "$BATCH_CONFORMANCE_REPORT"' EXIT
 
 status=0
 go test -race "$@" </dev/null || status=$?
+
+if [[ -n "${RECORDS:-}" ]]; then
+	rm -rf "$RECORDS"
+	cp -R "$BATCH_CONFORMANCE_REPORT" "$RECORDS"
+fi
 
 echo "brokers exercised:"
 if [[ -s "$BATCH_TEST_REPORT" ]]; then

@@ -1,6 +1,7 @@
 package brokers
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,18 +12,45 @@ import (
 	"math/big"
 	"net"
 	"time"
+
+	"github.com/testcontainers/testcontainers-go"
 )
 
 // certificateLife is longer than any run and short enough that a leaked key is worth nothing.
 const certificateLife = 24 * time.Hour
 
-// An authority is a certificate for a server on the loopback interface, signed by an authority that is
-// made for it and forgotten. Nothing is read from or written to disk.
+// Where a server finds its certificates, inside its container.
+const (
+	authorityFile   = "/etc/batch-ca.crt"
+	certificateFile = "/etc/batch-server.crt"
+	keyFile         = "/etc/batch-server.key"
+)
+
+// An authority has certificates for a server on the loopback interface and for its client, signed by
+// an authority that is made for them and forgotten. Nothing is read from or written to disk.
 type authority struct {
-	certificate []byte // PEM, of the authority
-	server      []byte // PEM, of the server
-	key         []byte // PEM, of the server
-	client      *tls.Config
+	certificate       []byte // PEM, of the authority
+	server            []byte // PEM
+	key               []byte // PEM, of server
+	clientCertificate []byte // PEM
+	clientKey         []byte // PEM
+
+	client *tls.Config // trusts the server
+	mutual *tls.Config // the same, and shows the client's certificate
+}
+
+// files are what a server needs, and none for a server without TLS: files may be called on nil. It may run as a user of its own, so everyone may read the key, which
+// is worth nothing outside this run.
+func (a *authority) files() []testcontainers.ContainerFile {
+	if a == nil {
+		return nil
+	}
+	file := func(name string, content []byte) testcontainers.ContainerFile {
+		return testcontainers.ContainerFile{Reader: bytes.NewReader(content), ContainerFilePath: name, FileMode: 0o644}
+	}
+	return []testcontainers.ContainerFile{
+		file(authorityFile, a.certificate), file(certificateFile, a.server), file(keyFile, a.key),
+	}
 }
 
 func newAuthority() (*authority, error) {
@@ -36,21 +64,7 @@ func newAuthority() (*authority, error) {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign,
 	}
-	server := &x509.Certificate{
-		SerialNumber: big.NewInt(2),
-		Subject:      pkix.Name{CommonName: "localhost"},
-		DNSNames:     []string{"localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore:    root.NotBefore,
-		NotAfter:     root.NotAfter,
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	serverKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
@@ -58,24 +72,57 @@ func newAuthority() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	serverDER, err := x509.CreateCertificate(rand.Reader, server, root, serverKey.Public(), rootKey)
-	if err != nil {
-		return nil, err
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(serverKey)
-	if err != nil {
-		return nil, err
-	}
 	parsed, err := x509.ParseCertificate(rootDER)
+	if err != nil {
+		return nil, err
+	}
+	a := &authority{certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER})}
+	a.server, a.key, err = sign(parsed, rootKey, &x509.Certificate{
+		SerialNumber: big.NewInt(2),
+		Subject:      pkix.Name{CommonName: "localhost"},
+		DNSNames:     []string{"localhost"},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.clientCertificate, a.clientKey, err = sign(parsed, rootKey, &x509.Certificate{
+		SerialNumber: big.NewInt(3),
+		Subject:      pkix.Name{CommonName: "batch test client"},
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return nil, err
+	}
+	shown, err := tls.X509KeyPair(a.clientCertificate, a.clientKey)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(parsed)
-	return &authority{
-		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER}),
-		server:      pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: serverDER}),
-		key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
-		client:      &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS12},
-	}, nil
+	a.client = &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS12}
+	a.mutual = a.client.Clone()
+	a.mutual.Certificates = []tls.Certificate{shown}
+	return a, nil
+}
+
+// sign returns a certificate as the template describes it, and its new key.
+func sign(root *x509.Certificate, rootKey *ecdsa.PrivateKey, template *x509.Certificate) (certificate, key []byte, err error) {
+	template.NotBefore, template.NotAfter = root.NotBefore, root.NotAfter
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	certificateDER, err := x509.CreateCertificate(rand.Reader, template, root, own.Public(), rootKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(own)
+	if err != nil {
+		return nil, nil, err
+	}
+	certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateDER})
+	return certificate, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), nil
 }

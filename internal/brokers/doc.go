@@ -4,16 +4,18 @@
 //
 // The table in images.txt names every broker and version that the tests know. The official image is
 // used where it is present or can be pulled; elsewhere scripts/broker-images.sh builds a stand-in
-// from Debian's packages, and a test whose image is missing runs that script by itself.
+// from Debian's and npm's packages, and a test whose image is missing runs that script by itself.
 //
 // Two variables a family override the table: BATCH_TEST_REDIS_URL names a broker that runs already,
-// and nothing is started; BATCH_TEST_REDIS_IMAGE names another image.
+// and nothing is started; BATCH_TEST_REDIS_IMAGE names another image. The other families are RABBITMQ,
+// NATS and SQS.
 //
 // # Shared and own
 //
-// [Redis] and its siblings without "New" start a broker once per test binary and share it: tests tell
-// their keys apart by a prefix and must not stop, freeze or flush it. The siblings with "New" start
-// one for a single test, which may do to it what it likes; it is removed when the test ends.
+// [Redis], [RabbitMQ], [NATS], [SQS] and their siblings without "New" start a broker once per test
+// binary and share it: tests tell their keys, queues and streams apart by a prefix and must not stop,
+// freeze or flush it. The siblings with "New" start one for a single test, which may do to it what it
+// likes; it is removed when the test ends.
 //
 // # Without Docker
 //

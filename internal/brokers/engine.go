@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// startTimeout bounds the start of one broker. A start takes half a second; the rest is for a
+	// startTimeout bounds the start of one broker. A start takes half a second, or four
+	// for RabbitMQ; the rest is for a
 	// machine that runs other packages' brokers and the race detector on two cores.
 	startTimeout = time.Minute
 	// imageTimeout bounds the building of an image, which takes a minute with a near mirror.
@@ -164,8 +165,8 @@ func logTail(ctx context.Context, c testcontainers.Container) error {
 	return fmt.Errorf("its log ends:\n%s", strings.Join(all[max(0, len(all)-lines):], "\n"))
 }
 
-// image returns the image to use for a row: the override, the official one, or the one built from
-// Debian's packages, which is built first when it is missing.
+// image returns the image to use for a row: the override, the official one, or its stand-in, which is
+// built first when it is missing.
 func (e *engine) image(r row) (string, error) {
 	if image := os.Getenv(r.override("IMAGE")); image != "" {
 		return image, nil
@@ -176,7 +177,7 @@ func (e *engine) image(r row) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, image := range []string{r.official, debianImage(rows, r.suite)} {
+	for _, image := range []string{r.official, standIn(rows, r)} {
 		_, err := e.docker().ImageInspect(ctx, image)
 		if err == nil {
 			return image, nil

@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/exec"
 )
 
 // ErrNotOurs is returned by the methods that stop or freeze a broker when it was not started by this
@@ -31,6 +33,10 @@ type Instance struct {
 	TLS      *tls.Config // trusts the server's certificate; nil when the server speaks plain TCP
 	CA       []byte      // the certificate that TLS trusts, in PEM; nil likewise
 
+	// Certificate and Key, in PEM, are the client's own. They are in TLS when the server asks for them.
+	Certificate, Key []byte
+
+	protocol  protocol
 	engine    *engine
 	container testcontainers.Container
 }
@@ -44,16 +50,51 @@ func (i *Instance) String() string {
 	return fmt.Sprintf("%s %s (%s)", i.Name, i.Version, origin)
 }
 
-// URL returns the address as a redis:// URL, or rediss:// with TLS.
+// URL returns the address in the form of the broker's clients: redis://, amqp:// and nats://, or
+// rediss://, amqps:// and tls:// with TLS, each with the name and the password when there are any. For
+// SQS it is the endpoint, whose URL has no place for them.
 func (i *Instance) URL() string {
-	u := url.URL{Scheme: "redis", Host: i.Addr}
+	u := url.URL{Scheme: i.protocol.scheme, Host: i.Addr}
 	if i.TLS != nil {
-		u.Scheme = "rediss"
+		u.Scheme = i.protocol.secure
 	}
-	if i.Password != "" {
+	if i.Password != "" && !i.protocol.userless {
 		u.User = url.UserPassword(i.Username, i.Password)
 	}
-	return u.String()
+	return u.String() + i.protocol.path
+}
+
+// Exec runs a command inside the broker's container, as the broker's user, and returns what it printed:
+// rabbitmqctl, for one, can do to a server what no client can. A command that fails is an error.
+func (i *Instance) Exec(ctx context.Context, command ...string) (string, error) {
+	if i.container == nil {
+		return "", ErrNotOurs
+	}
+	code, reader, err := i.container.Exec(ctx, command, exec.Multiplexed())
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", command[0], err)
+	}
+	output, err := io.ReadAll(reader)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", command[0], err)
+	}
+	if code != 0 {
+		return "", fmt.Errorf("%s ended with code %d: %s", command[0], code, output)
+	}
+	return string(output), nil
+}
+
+// useTLS notes what a client of a server with certificates of a needs. mutual is for a server that asks
+// for the client's.
+func (i *Instance) useTLS(a *authority, mutual bool) {
+	if a == nil {
+		return
+	}
+	i.TLS = a.client
+	if mutual {
+		i.TLS = a.mutual
+	}
+	i.CA, i.Certificate, i.Key = a.certificate, a.clientCertificate, a.clientKey
 }
 
 // Stop asks the broker to shut down and returns when it has, which keeps everything it was told.

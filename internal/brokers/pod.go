@@ -67,20 +67,22 @@ func (p *pod) hold(ctx context.Context, ports []int) error {
 }
 
 // add starts a server in the pod and returns when it answers.
-func (p *pod) add(ctx context.Context, port int, o redisOptions) (*Instance, error) {
-	i := &Instance{Image: p.image, Addr: hostPort(port)}
-	err := i.run(ctx, p.engine, testcontainers.ContainerRequest{
-		Image: p.image,
-		Cmd:   o.commandLine(p.row, "--port", strconv.Itoa(port)),
-		Files: o.files,
-		HostConfigModifier: func(host *container.HostConfig) {
-			host.NetworkMode = container.NetworkMode("container:" + p.holder.GetContainerID())
-		},
-	})
+func (p *pod) add(ctx context.Context, i *Instance, request testcontainers.ContainerRequest) (*Instance, error) {
+	i.Image = p.image
+	request.HostConfigModifier = func(host *container.HostConfig) {
+		host.NetworkMode = container.NetworkMode("container:" + p.holder.GetContainerID())
+	}
+	err := i.run(ctx, p.engine, request)
 	if i.container != nil {
 		p.nodes = append(p.nodes, i)
 	}
 	return i, err
+}
+
+// addRedis starts a server of the Redis family in the pod.
+func (p *pod) addRedis(ctx context.Context, port int, o redisOptions) (*Instance, error) {
+	i := &Instance{Addr: hostPort(port), protocol: redisProtocol}
+	return p.add(ctx, i, o.request(p.row, "--port", strconv.Itoa(port)))
 }
 
 // describe returns what the report says of the pod.

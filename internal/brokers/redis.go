@@ -2,22 +2,19 @@ package brokers
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"os"
 	"slices"
 	"testing"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/testcontainers/testcontainers-go"
-	"github.com/testcontainers/testcontainers-go/wait"
 )
 
 // redisPort is the port inside the container.
 const redisPort = 6379
+
+var redisProtocol = protocol{scheme: "redis", secure: "rediss", greet: greetRedis}
 
 // Redis returns a server of version v that all tests of the binary share, with an append-only file and
 // neither password nor TLS. With BATCH_TEST_REDIS_URL set it returns that server, whatever v is.
@@ -25,7 +22,7 @@ func Redis(t testing.TB, v Version) *Instance {
 	t.Helper()
 	return share(t, "redis "+string(v), func(e *engine) (*Instance, error) {
 		return startRedis(e, v, redisOptions{})
-	}, givenRedis)
+	}, func() (*Instance, error) { return given("redis", "6379", redisProtocol) })
 }
 
 // NewRedis starts a server of version v for this test alone and removes it when the test ends. args
@@ -41,20 +38,17 @@ func NewRedis(t testing.TB, v Version, args ...string) *Instance {
 // RedisVersions returns the versions that a driver's tests run against: every row of the redis family,
 // or one when BATCH_TEST_REDIS_URL or BATCH_TEST_REDIS_IMAGE says which broker to use.
 func RedisVersions() []Version {
-	if os.Getenv("BATCH_TEST_REDIS_URL") != "" || os.Getenv("BATCH_TEST_REDIS_IMAGE") != "" {
-		return []Version{Redis8}
-	}
-	return []Version{Redis7, Redis8, Valkey8}
+	return versions("redis", Redis7, Valkey8, Redis8)
 }
 
 // redisOptions says how a server differs from the plain one.
 type redisOptions struct {
-	command  []string // instead of the row's command
-	args     []string // added to the command line, where they win over what stands before them
-	files    []testcontainers.ContainerFile
-	username string
-	password string
-	tls      *tls.Config // set when args make the server speak TLS
+	command   []string // instead of the row's command
+	args      []string // added to the command line, where they win over what stands before them
+	files     []testcontainers.ContainerFile
+	username  string
+	password  string
+	authority *authority // set when args make the server speak TLS
 }
 
 // commandLine returns what to run for a row; extra stands before the options' own arguments.
@@ -66,69 +60,28 @@ func (o redisOptions) commandLine(r row, extra ...string) []string {
 	return slices.Concat(command, extra, o.args)
 }
 
+// request returns what to run for a row, but for the network.
+func (o redisOptions) request(r row, extra ...string) testcontainers.ContainerRequest {
+	return testcontainers.ContainerRequest{
+		Cmd:   o.commandLine(r, extra...),
+		Files: slices.Concat(o.files, o.authority.files()),
+		// Official images declare this directory for data; in the others the engine makes it.
+		ConfigModifier: func(c *container.Config) { c.WorkingDir = "/data" },
+	}
+}
+
 // startRedis starts a server in a container of its own, published on a free port.
 func startRedis(e *engine, v Version, o redisOptions) (*Instance, error) {
-	r, err := rowOf(v)
-	if err != nil {
-		return nil, err
-	}
-	image, err := e.image(r)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	return withFreePorts(1, func(ports []int) (*Instance, error) {
-		exposed, modifier := publish(map[int]int{redisPort: ports[0]})
-		i := &Instance{Image: image, Addr: hostPort(ports[0]), Username: o.username, Password: o.password, TLS: o.tls}
-		return i, i.run(ctx, e, testcontainers.ContainerRequest{
-			Image:              image,
-			Cmd:                o.commandLine(r),
-			Files:              o.files,
-			ExposedPorts:       exposed,
-			HostConfigModifier: modifier,
-		})
-	})
-}
-
-// run starts the instance's container, waits until the server answers and asks what it is.
-func (i *Instance) run(ctx context.Context, e *engine, request testcontainers.ContainerRequest) error {
-	request.WaitingFor = redisReady{i}
-	// Official images declare this directory for data; in the others the engine makes it.
-	request.ConfigModifier = func(c *container.Config) { c.WorkingDir = "/data" }
-	c, err := e.run(ctx, request)
-	if err != nil {
-		return err
-	}
-	i.engine, i.container = e, c
-	return i.identify(ctx)
-}
-
-// redisReady waits for PONG. A server that accepts connections may still be loading its data, and a
-// port may be open before there is a server behind it, so nothing less proves that it works.
-type redisReady struct{ instance *Instance }
-
-// WaitUntilReady implements wait.Strategy.
-func (r redisReady) WaitUntilReady(ctx context.Context, target wait.StrategyTarget) error {
-	return await(ctx, func(ctx context.Context) error {
-		err := r.instance.ping(ctx)
-		if err == nil {
-			return nil
+	return start(e, v, func(ctx context.Context, r row, image string, port int) (*Instance, error) {
+		i := &Instance{
+			Image: image, Addr: hostPort(port), protocol: redisProtocol,
+			Username: o.username, Password: o.password,
 		}
-		if state, stateErr := target.State(ctx); stateErr == nil && !state.Running {
-			return fmt.Errorf("%w: the container ended with code %d", errHopeless, state.ExitCode)
-		}
-		return err
+		i.useTLS(o.authority, false)
+		request := o.request(r)
+		request.ExposedPorts, request.HostConfigModifier = publish(map[int]int{redisPort: port})
+		return i, i.run(ctx, e, request)
 	})
-}
-
-// ping returns nil when the server answers PING with PONG.
-func (i *Instance) ping(ctx context.Context) error {
-	reply, err := i.ask(ctx, "PING")
-	if err == nil && reply != "PONG" {
-		err = fmt.Errorf("PING: reply %q", reply)
-	}
-	return err
 }
 
 // ask sends one command on a connection of its own.
@@ -141,48 +94,25 @@ func (i *Instance) ask(ctx context.Context, args ...string) (reply string, err e
 	return c.do(ctx, args...)
 }
 
-// identify asks the server for its name and version. Valkey reports a redis_version as well, of the
-// Redis that it is compatible with.
-func (i *Instance) identify(ctx context.Context) error {
+// greetRedis sends PING, which a server refuses while it loads its data, and asks for name and version.
+// Valkey reports a redis_version as well, of the Redis that it is compatible with.
+func greetRedis(ctx context.Context, i *Instance) (name, version string, err error) {
+	reply, err := i.ask(ctx, "PING")
+	if err != nil {
+		return "", "", err
+	}
+	if reply != "PONG" {
+		return "", "", fmt.Errorf("PING: reply %q", reply)
+	}
 	info, err := i.ask(ctx, "INFO", "server")
 	if err != nil {
-		return err
+		return "", "", err
 	}
-	i.Name, i.Version = "valkey", infoField(info, "valkey_version")
-	if i.Version == "" {
-		i.Name, i.Version = "redis", infoField(info, "redis_version")
+	if version := infoField(info, "valkey_version"); version != "" {
+		return "valkey", version, nil
 	}
-	if i.Version == "" {
-		return errors.New("INFO server: neither valkey_version nor redis_version in the reply")
+	if version := infoField(info, "redis_version"); version != "" {
+		return "redis", version, nil
 	}
-	return nil
-}
-
-// givenRedis returns the server that BATCH_TEST_REDIS_URL names, or nil when it is not set.
-func givenRedis() (*Instance, error) {
-	text := os.Getenv("BATCH_TEST_REDIS_URL")
-	if text == "" {
-		return nil, nil
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("BATCH_TEST_REDIS_URL: %w", err)
-	}
-	if u.Host == "" || u.Scheme != "redis" && u.Scheme != "rediss" {
-		return nil, fmt.Errorf("BATCH_TEST_REDIS_URL is %q, want redis://host:port or rediss://host:port", u.Redacted())
-	}
-	i := &Instance{Addr: u.Host, Username: u.User.Username()}
-	if u.Port() == "" {
-		i.Addr = net.JoinHostPort(u.Hostname(), "6379")
-	}
-	i.Password, _ = u.User.Password()
-	if u.Scheme == "rediss" {
-		i.TLS = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := i.identify(ctx); err != nil {
-		return nil, fmt.Errorf("BATCH_TEST_REDIS_URL: %w", err)
-	}
-	return i, nil
+	return "", "", errors.New("INFO server: neither valkey_version nor redis_version in the reply")
 }

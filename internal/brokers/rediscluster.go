@@ -69,7 +69,7 @@ func startRedisCluster(e *engine, v Version) (*Cluster, error) {
 func (c *Cluster) build(ctx context.Context, p *pod, ports []int) error {
 	c.Nodes = nil // build runs again when a port was taken
 	for _, port := range ports {
-		node, err := p.add(ctx, port, redisOptions{args: []string{
+		node, err := p.addRedis(ctx, port, redisOptions{args: []string{
 			"--cluster-enabled", "yes",
 			"--cluster-announce-ip", loopback.String(),
 			// How long a node is missed before the others call it failed. The default of 15 s makes every

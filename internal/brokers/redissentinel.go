@@ -84,17 +84,17 @@ func (s *Sentinel) build(ctx context.Context, p *pod, ports []int) (err error) {
 	master, replica, monitor := ports[0], ports[1], ports[2]
 	// By default a master waits five seconds for further replicas before it sends its data to the first.
 	atOnce := []string{"--repl-diskless-sync-delay", "0"}
-	if s.Master, err = p.add(ctx, master, redisOptions{args: atOnce}); err != nil {
+	if s.Master, err = p.addRedis(ctx, master, redisOptions{args: atOnce}); err != nil {
 		return err
 	}
 	replicaOf := slices.Concat(atOnce, []string{"--replicaof", loopback.String(), strconv.Itoa(master)})
-	if s.Replica, err = p.add(ctx, replica, redisOptions{args: replicaOf}); err != nil {
+	if s.Replica, err = p.addRedis(ctx, replica, redisOptions{args: replicaOf}); err != nil {
 		return err
 	}
 	if err := await(ctx, s.following); err != nil {
 		return err
 	}
-	if s.Monitor, err = p.add(ctx, monitor, sentinelOptions(p.row, master)); err != nil {
+	if s.Monitor, err = p.addRedis(ctx, monitor, sentinelOptions(p.row, master)); err != nil {
 		return err
 	}
 	return await(ctx, s.watching)

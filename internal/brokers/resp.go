@@ -13,10 +13,6 @@ import (
 	"time"
 )
 
-// respTimeout bounds one exchange with a server that accepts connections and does not answer, such as
-// a frozen one. Servers here answer within a millisecond; the rest is for a busy machine.
-const respTimeout = 2 * time.Second
-
 // A respConn speaks just enough of Redis's protocol to ask whether a server is ready, what it is, and
 // to join servers into a cluster. It exists so that no client library, with its pools, retries and
 // goroutines, stands between the question and the answer.
@@ -27,7 +23,7 @@ type respConn struct {
 
 // dialRESP connects to the server of i and authenticates. The caller closes the connection.
 func dialRESP(ctx context.Context, i *Instance) (*respConn, error) {
-	ctx, cancel := context.WithTimeout(ctx, respTimeout)
+	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
 	var (
 		conn net.Conn
@@ -58,7 +54,7 @@ func dialRESP(ctx context.Context, i *Instance) (*respConn, error) {
 // do sends one command and returns its reply as text, the elements of an array a line each. A reply
 // that is an error, LOADING among them, is returned as an error.
 func (c *respConn) do(ctx context.Context, args ...string) (string, error) {
-	deadline := time.Now().Add(respTimeout)
+	deadline := time.Now().Add(exchangeTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}

@@ -26,7 +26,7 @@ func TestRedisTLS(t *testing.T) {
 	if err := stranger.Close(); err != nil {
 		t.Error(err)
 	}
-	plain := &Instance{Addr: i.Addr, Password: i.Password}
+	plain := &Instance{Addr: i.Addr, Password: i.Password, protocol: redisProtocol}
 	if err := plain.ping(ctx); err == nil {
 		t.Error("PING without TLS was answered")
 	}

@@ -2,7 +2,7 @@ package brokers
 
 import (
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -14,15 +14,26 @@ type Version string
 
 // The rows of images.txt. TestVersionsAreTheTable holds the two together.
 const (
-	Redis7  Version = "redis-7"
-	Redis8  Version = "redis-8"
-	Valkey8 Version = "valkey-8"
+	Redis7     Version = "redis-7"
+	Redis8     Version = "redis-8"
+	Valkey8    Version = "valkey-8"
+	RabbitMQ3  Version = "rabbitmq-3"   // 3.10
+	RabbitMQ40 Version = "rabbitmq-4.0" // two classes of priority on quorum queues
+	RabbitMQ4  Version = "rabbitmq-4"   // 4.3 or newer
+	NATS29     Version = "nats-2.9"     // has neither message schedules nor TTLs
+	NATS2      Version = "nats-2"       // 2.15 or newer
+	FauxSQS    Version = "sqs"
 )
 
 // imagesText is the table that scripts/broker-images.sh reads as well.
 //
 //go:embed images.txt
 var imagesText string
+
+// npmText holds the files that say what is in the images with npm packages.
+//
+//go:embed fauxqs/Dockerfile fauxqs/package.json fauxqs/package-lock.json
+var npmText embed.FS
 
 // A row is a line of images.txt; the comment there says what each column means.
 type row struct {
@@ -65,8 +76,11 @@ func parseRows(text string) ([]row, error) {
 }
 
 // splitCommand splits at spaces. The one quoting it knows is "" for an empty argument, which is all
-// that the table needs.
+// that the table needs; - is no command at all.
 func splitCommand(command string) []string {
+	if command == "-" {
+		return nil
+	}
 	fields := strings.Fields(command)
 	for i, field := range fields {
 		if field == `""` {
@@ -94,6 +108,31 @@ func (r row) override(what string) string {
 	return "BATCH_TEST_" + strings.ToUpper(r.family) + "_" + what
 }
 
+// npmPrefix marks the folder of npm packages among a row's packages.
+const npmPrefix = "npm:"
+
+// standIn names the image that stands in for a row's official one, exactly as scripts/broker-images.sh
+// does. One with npm packages is named after the image below it and the files that say what is in it.
+func standIn(rows []row, r row) string {
+	base := debianImage(rows, r.suite)
+	i := slices.IndexFunc(r.packages, func(name string) bool { return strings.HasPrefix(name, npmPrefix) })
+	if i < 0 {
+		return base
+	}
+	folder := strings.TrimPrefix(r.packages[i], npmPrefix)
+	sum := sha256.New()
+	sum.Write([]byte(base + "\n"))
+	for _, name := range []string{"Dockerfile", "package.json", "package-lock.json"} {
+		// A folder that is not embedded gives a name that the script does not: TestScriptNamesTheSameImages.
+		content, err := npmText.ReadFile(folder + "/" + name)
+		if err != nil {
+			return err.Error()
+		}
+		sum.Write(content)
+	}
+	return "batch-test/npm-" + folder + ":" + hex.EncodeToString(sum.Sum(nil))[:12]
+}
+
 // debianImage names the stand-in image of a suite after the packages in it, exactly as
 // scripts/broker-images.sh does, so that a changed list of packages asks for an image not built yet.
 func debianImage(rows []row, suite string) string {
@@ -103,6 +142,7 @@ func debianImage(rows []row, suite string) string {
 			packages = append(packages, r.packages...)
 		}
 	}
+	packages = slices.DeleteFunc(packages, func(name string) bool { return strings.HasPrefix(name, npmPrefix) })
 	slices.Sort(packages)
 	packages = slices.Compact(packages)
 	sum := sha256.Sum256([]byte(suite + "\n" + strings.Join(packages, "\n") + "\n"))

@@ -16,7 +16,10 @@ func TestVersionsAreTheTable(t *testing.T) {
 	for _, r := range rows {
 		got = append(got, r.version)
 	}
-	if want := []Version{Redis7, Redis8, Valkey8}; !slices.Equal(got, want) {
+	want := []Version{
+		Redis7, Redis8, Valkey8, RabbitMQ3, RabbitMQ40, RabbitMQ4, NATS29, NATS2, FauxSQS,
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("images.txt has the rows %q, the constants are %q", got, want)
 	}
 }
@@ -53,12 +56,12 @@ func TestScriptNamesTheSameImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range rows {
-		out, err := exec.CommandContext(t.Context(), "bash", script, "--debian-image", r.suite).Output()
+		out, err := exec.CommandContext(t.Context(), "bash", script, "--stand-in", string(r.version)).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := strings.TrimSpace(string(out)), debianImage(rows, r.suite); got != want {
-			t.Errorf("suite %s: the script says %q, the package %q", r.suite, got, want)
+		if got, want := strings.TrimSpace(string(out)), standIn(rows, r); got != want {
+			t.Errorf("row %s: the script says %q, the package %q", r.version, got, want)
 		}
 	}
 }

@@ -1,0 +1,190 @@
+package amqp_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/amqp"
+	"github.com/batch-go/batch/internal/brokers"
+)
+
+// TestConformance runs the suite on every version of RabbitMQ that the driver
+// supports, each in a container of its own, which the suite crashes, freezes and
+// cuts off in the end.
+func TestConformance(t *testing.T) {
+	for _, version := range brokers.RabbitMQVersions() {
+		if version == brokers.RabbitMQ3 {
+			continue // refused: TestOpenRefusesOldBrokers
+		}
+		t.Run(string(version), func(t *testing.T) {
+			server := brokers.NewRabbitMQ(t, version)
+			h := harness(server.URL(), server.String())
+			h.Restart = func(ctx context.Context) error {
+				if err := registered(ctx, server); err != nil {
+					return err
+				}
+				if err := server.Kill(ctx); err != nil {
+					return err
+				}
+				return server.Start(ctx)
+			}
+			h.Freeze = func(ctx context.Context) (func(), error) {
+				if err := server.Pause(ctx); err != nil {
+					return nil, err
+				}
+				return func() {
+					if err := server.Unpause(context.WithoutCancel(ctx)); err != nil {
+						t.Error(err)
+					}
+				}, nil
+			}
+			h.Cut = func(ctx context.Context) error {
+				_, err := server.Exec(ctx, "rabbitmqctl", "close_all_connections", "cut")
+				return err
+			}
+			conformance.Run(t, h)
+		})
+	}
+}
+
+// registered returns when the broker has written down which quorum queues it has.
+// It does so up to a second after they were declared, and comes back from a crash
+// before that with queues that are dead: ra_directory.erl opens its table with
+// auto_save. No client can ask for it; see the package comment.
+func registered(ctx context.Context, server *brokers.Instance) error {
+	_, err := server.Exec(ctx, "rabbitmqctl", "eval", "[dets:sync(T) || T <- dets:all()].")
+	return err
+}
+
+// TestConformancePriority runs it on both kinds of queues with priorities.
+func TestConformancePriority(t *testing.T) {
+	t.Run("quorum", func(t *testing.T) {
+		server := brokers.RabbitMQ(t, brokers.RabbitMQ4)
+		conformance.Run(t, harness(with(t, server.URL(), "priority", "quorum"), server.String()))
+	})
+	t.Run("classic", func(t *testing.T) {
+		server := brokers.RabbitMQ(t, brokers.RabbitMQ40)
+		conformance.Run(t, harness(with(t, server.URL(), "priority", "classic"), server.String()))
+	})
+}
+
+// TestConformanceTLS runs it over TLS with a client certificate.
+func TestConformanceTLS(t *testing.T) {
+	server := brokers.RabbitMQTLS(t, brokers.RabbitMQ4)
+	conformance.Run(t, harness(tlsURL(t, server), server.String()))
+}
+
+// TestOpenRefusesOldBrokers opens a broker from before the oldest that is
+// supported.
+func TestOpenRefusesOldBrokers(t *testing.T) {
+	server := brokers.NewRabbitMQ(t, brokers.RabbitMQ3)
+	for _, address := range []string{server.URL(), with(t, server.URL(), "priority", "quorum"), with(t, server.URL(), "priority", "classic")} {
+		refused(t, address)
+	}
+	// This one is new enough, but for priorities in quorum queues.
+	refused(t, with(t, brokers.NewRabbitMQ(t, brokers.RabbitMQ40).URL(), "priority", "quorum"))
+}
+
+func refused(t *testing.T, address string) {
+	t.Helper()
+	d, err := openURL(t.Context(), address)
+	if err == nil {
+		_ = d.Close(t.Context())
+	}
+	if !errors.Is(err, driver.ErrUnsupported) {
+		t.Errorf("open: the error is %v, want one that wraps %q", err, driver.ErrUnsupported)
+	}
+}
+
+func openURL(ctx context.Context, address string) (driver.Driver, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	if p := u.Query().Get("priority"); p != "" && p != "none" {
+		d, err := amqp.OpenPriority(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
+	}
+	d, err := amqp.Open(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// harness is for a server that the URL opens.
+func harness(address, name string) conformance.Harness {
+	h := conformance.Harness{
+		Open:   func(ctx context.Context) (driver.Driver, error) { return openURL(ctx, address) },
+		URL:    address,
+		Broker: name,
+	}
+	if u, err := url.Parse(address); err == nil && u.Scheme == "amqp" {
+		u.RawQuery = ""
+		h.Foreign = func(ctx context.Context, queue string, body []byte) error {
+			return publish(ctx, u.String(), queue, body)
+		}
+	}
+	return h
+}
+
+// publish does what a program that does not know batch might.
+func publish(ctx context.Context, address, queue string, body []byte) error {
+	conn, err := amqp091.DialConfig(address, amqp091.Config{Heartbeat: 10 * time.Second})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	if err := ch.Confirm(false); err != nil {
+		return err
+	}
+	confirm, err := ch.PublishWithDeferredConfirm("", "batch."+queue, true, false, amqp091.Publishing{Body: body})
+	if err != nil {
+		return err
+	}
+	_, err = confirm.WaitContext(ctx)
+	return err
+}
+
+// with adds a parameter to a URL.
+func with(t testing.TB, address, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(name, value)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// tlsURL names the instance's certificates by files.
+func tlsURL(t *testing.T, server *brokers.Instance) string {
+	t.Helper()
+	address := server.URL()
+	for name, pem := range map[string][]byte{"tls_ca": server.CA, "tls_cert": server.Certificate, "tls_key": server.Key} {
+		file := filepath.Join(t.TempDir(), name+".pem")
+		if err := os.WriteFile(file, pem, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		address = with(t, address, name, file)
+	}
+	return address
+}

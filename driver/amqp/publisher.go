@@ -1,0 +1,313 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+)
+
+// publication is one message on its way to a queue.
+type publication struct {
+	queue   string // the broker's name for it
+	message amqp091.Publishing
+	// err is what became of it, once publish has returned; nil is confirmed.
+	err error
+
+	// state decides the race between a caller that gives up and the writer.
+	state   atomic.Int32
+	confirm *amqp091.DeferredConfirmation
+	// refused is the error of the write, of which nothing was sent.
+	refused error
+}
+
+const (
+	pubQueued int32 = iota
+	pubWritten
+	pubAbandoned
+)
+
+// flight is publications that are written together.
+type flight struct {
+	items   []*publication
+	written chan struct{} // closed when the writer is through with it
+}
+
+// publisher publishes on one channel in confirm mode, which lives as long as
+// that channel. Any number of flights may be under way: one goroutine writes
+// them, since a write may block for as long as the broker likes and a caller
+// must not, and each caller waits for the confirms of its own.
+type publisher struct {
+	link *link
+	ch   *amqp091.Channel
+	// flights is where the writer takes them from.
+	flights chan *flight
+	// asks are questions to the goroutine that receives returned messages.
+	asks chan func(returned map[returnKey]int)
+	// ended is closed when the channel has ended, for err.
+	ended chan struct{}
+	err   error
+}
+
+// returnKey identifies a returned message well enough: of two messages with one
+// ID for one queue that does not exist, both are returned.
+type returnKey struct{ queue, id string }
+
+// newPublisher opens a channel in confirm mode.
+func newPublisher(l *link) (*publisher, error) {
+	ch, err := l.conn.Channel()
+	if err != nil {
+		return nil, err
+	}
+	if err := ch.Confirm(false); err != nil {
+		return nil, errors.Join(err, ch.Close())
+	}
+	p := &publisher{
+		link: l, ch: ch,
+		flights: make(chan *flight),
+		asks:    make(chan func(map[returnKey]int)),
+		ended:   make(chan struct{}),
+	}
+	// Unbuffered, so that the library goes on to the next frame only when a
+	// returned message was received: see returned.
+	returns := ch.NotifyReturn(make(chan amqp091.Return))
+	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
+	go p.collect(returns, closes)
+	go p.write()
+	return p, nil
+}
+
+func (p *publisher) alive() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return p.link.alive() && !p.ch.IsClosed()
+	}
+}
+
+// collect receives returned messages until the channel ends.
+func (p *publisher) collect(returns <-chan amqp091.Return, closes <-chan *amqp091.Error) {
+	returned := make(map[returnKey]int)
+	for {
+		select {
+		case r, ok := <-returns:
+			if !ok {
+				returns = nil
+				continue
+			}
+			returned[returnKey{r.RoutingKey, r.MessageId}]++
+		case ask := <-p.asks:
+			ask(returned)
+		case err := <-closes:
+			if err != nil {
+				p.err = err
+			}
+			close(p.ended)
+			return
+		}
+	}
+}
+
+// write publishes flights until the channel ends.
+func (p *publisher) write() {
+	for {
+		select {
+		case f := <-p.flights:
+			p.writeFlight(f)
+		case <-p.ended:
+			return
+		}
+	}
+}
+
+func (p *publisher) writeFlight(f *flight) {
+	defer close(f.written)
+	// While the broker has blocked the connection it does not read from it, and
+	// what was not sent is certainly not stored.
+	open, _ := p.link.flow()
+	select {
+	case <-open:
+	case <-p.ended:
+	}
+	p.link.wire.cork()
+	defer p.link.wire.uncork()
+	for _, item := range f.items {
+		if !item.state.CompareAndSwap(pubQueued, pubWritten) {
+			continue
+		}
+		item.confirm, item.refused = p.ch.PublishWithDeferredConfirm("", item.queue, true, false, item.message)
+	}
+}
+
+// publish publishes items and waits until the broker has confirmed or refused
+// each, the channel has ended, or ctx. What became of them is in their err.
+func (p *publisher) publish(ctx context.Context, items []*publication) {
+	f := &flight{items: items, written: make(chan struct{})}
+	select {
+	case p.flights <- f:
+	case <-p.ended:
+		p.refuse(items, notSent{p.reason()})
+		return
+	case <-ctx.Done():
+		p.refuse(items, notSent{p.because(ctx)})
+		return
+	}
+	select {
+	case <-f.written:
+	case <-ctx.Done():
+		// The writer is stuck, or has not come so far. What it has not begun it
+		// leaves out.
+		for _, item := range items {
+			if item.state.CompareAndSwap(pubQueued, pubAbandoned) {
+				item.err = notSent{p.because(ctx)}
+			} else {
+				item.err = p.because(ctx)
+			}
+		}
+		return
+	}
+	// The last one first: the broker confirms about in their order, so that this
+	// waits once and not for each.
+	for i := len(items) - 1; i >= 0; i-- {
+		p.await(ctx, items[i])
+	}
+	p.markReturned(items)
+}
+
+func (p *publisher) refuse(items []*publication, err error) {
+	for _, item := range items {
+		item.err = err
+	}
+}
+
+// await waits for the confirm of one written item.
+func (p *publisher) await(ctx context.Context, item *publication) {
+	if item.confirm == nil {
+		// The library checks the channel's state, then writes: an error says that
+		// it had ended, or that the socket broke.
+		item.err = p.unwritten(item.refused)
+		return
+	}
+	select {
+	case <-item.confirm.Done():
+	default:
+		select {
+		case <-item.confirm.Done():
+		case <-p.ended:
+			// All confirms that came before are known by now, but the library
+			// completes the others at about this time, in no order.
+			if !item.confirm.Acked() {
+				item.err = p.lost(item)
+				return
+			}
+		case <-ctx.Done():
+			item.err = p.because(ctx)
+			return
+		}
+	}
+	if item.confirm.Acked() {
+		return
+	}
+	if p.ch.IsClosed() {
+		item.err = p.lost(item)
+		return
+	}
+	item.err = errNacked
+}
+
+// unwritten is the error of an item for which publishing failed at once.
+func (p *publisher) unwritten(err error) error {
+	if errors.Is(err, amqp091.ErrClosed) {
+		return notSent{p.reason()}
+	}
+	return fmt.Errorf("%w: %w", errUnconfirmed, err)
+}
+
+// lost is the error of an item that was written to a channel that then ended. If
+// the broker ended it because of the item, then that is not stored.
+func (p *publisher) lost(item *publication) error {
+	<-p.ended
+	var reply *amqp091.Error
+	if errors.As(p.err, &reply) && reply.Server {
+		var size, most int
+		if n, _ := fmt.Sscanf(tail(reply.Reason, "message size "), "%d is larger than configured max size %d", &size, &most); n == 2 && size == len(item.message.Body) {
+			return reply
+		}
+	}
+	if p.err == nil {
+		return errUnconfirmed
+	}
+	return fmt.Errorf("%w: %w", errUnconfirmed, p.err)
+}
+
+// reason is why nothing can be sent.
+func (p *publisher) reason() error {
+	<-p.ended
+	if p.err == nil {
+		return errDown
+	}
+	return fmt.Errorf("%w: %w", errDown, p.err)
+}
+
+// because is the error of ctx, with what is known of the cause.
+func (p *publisher) because(ctx context.Context) error {
+	open, reason := p.link.flow()
+	select {
+	case <-open:
+		return ctx.Err()
+	default:
+		return fmt.Errorf("%w: the broker has blocked publishers: %s", ctx.Err(), reason)
+	}
+}
+
+// markReturned finds the items that the broker returned: it does so before it
+// confirms them, https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed.
+// The library passes frames on in their order, and the channel of returned
+// messages is not buffered; so when a confirm was seen, collect has received the
+// returned message that came before it, and answers questions after that.
+func (p *publisher) markReturned(items []*publication) {
+	done := make(chan struct{})
+	ask := func(returned map[returnKey]int) {
+		defer close(done)
+		if len(returned) == 0 {
+			return
+		}
+		for _, item := range items {
+			key := returnKey{item.queue, item.message.MessageId}
+			n := returned[key]
+			if n == 0 || item.confirm == nil {
+				continue
+			}
+			if n == 1 {
+				delete(returned, key)
+			} else {
+				returned[key] = n - 1
+			}
+			if item.err == nil {
+				item.err = errReturned
+			}
+		}
+	}
+	select {
+	case p.asks <- ask:
+		<-done
+	case <-p.ended:
+		// Nobody answers any more. A message that was confirmed may have been
+		// returned before.
+		for _, item := range items {
+			if item.err == nil {
+				item.err = errUnconfirmed
+			}
+		}
+	}
+}
+
+// tail is text from the first mark on, without that.
+func tail(text, mark string) string {
+	_, rest, _ := strings.Cut(text, mark)
+	return rest
+}

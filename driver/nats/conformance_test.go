@@ -1,0 +1,71 @@
+package nats_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/nats"
+	"github.com/batch-go/batch/internal/brokers"
+)
+
+// TestConformance runs the suite on a server of its own, which the suite crashes
+// and freezes in the end.
+func TestConformance(t *testing.T) {
+	server := brokers.NewNATS(t, brokers.NATS2)
+	h := harness(server.URL(), server.String())
+	// A lease that a busy machine, with the race detector, does not miss.
+	h.Lease, h.Slack = 2*time.Second, 2*time.Second
+	h.Restart = func(ctx context.Context) error {
+		if err := server.Kill(ctx); err != nil {
+			return err
+		}
+		return server.Start(ctx)
+	}
+	h.Freeze = func(ctx context.Context) (func(), error) {
+		if err := server.Pause(ctx); err != nil {
+			return nil, err
+		}
+		return func() {
+			if err := server.Unpause(context.WithoutCancel(ctx)); err != nil {
+				t.Error(err)
+			}
+		}, nil
+	}
+	conformance.Run(t, h)
+}
+
+// TestConformanceCluster runs it on three servers, with three replicas of each
+// queue.
+func TestConformanceCluster(t *testing.T) {
+	cluster := brokers.NATSCluster(t, brokers.NATS2)
+	h := harness(cluster.URL(), cluster.String())
+	h.Lease, h.Slack = 3*time.Second, 3*time.Second
+	conformance.Run(t, h)
+}
+
+// harness is for servers that the URL opens.
+func harness(address, name string) conformance.Harness {
+	// Our URLs have one scheme for all hosts.
+	address = strings.ReplaceAll(address, ",nats://", ",") + "?dedup_window=3s" // a window that a case can wait for
+	plain, _, _ := strings.Cut(address, "?")
+	return conformance.Harness{
+		Open:   func(ctx context.Context) (driver.Driver, error) { return nats.Open(ctx, address) },
+		URL:    address,
+		Broker: name,
+		Foreign: func(ctx context.Context, queue string, body []byte) error {
+			nc, err := natsgo.Connect(plain)
+			if err != nil {
+				return err
+			}
+			defer nc.Close()
+			_, err = nc.RequestWithContext(ctx, "batch."+queue+".job", body)
+			return err
+		},
+	}
+}

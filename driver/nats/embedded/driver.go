@@ -1,0 +1,52 @@
+package embedded
+
+import (
+	"context"
+	"sync"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/nats"
+)
+
+// Name is the driver's name.
+const Name = "jetstream"
+
+// Driver is a handle on a server in the process, with the capabilities of
+// [nats.Driver].
+type Driver struct {
+	*nats.Driver
+	nc     *natsgo.Conn
+	server *instance
+
+	closing sync.Once
+	err     error
+}
+
+var (
+	_ driver.Driver         = (*Driver)(nil)
+	_ driver.Delayer        = (*Driver)(nil)
+	_ driver.Deduplicator   = (*Driver)(nil)
+	_ driver.AtomicEnqueuer = (*Driver)(nil)
+	_ driver.Inspector      = (*Driver)(nil)
+	_ driver.Pauser         = (*Driver)(nil)
+)
+
+// Info describes the driver and the server.
+func (d *Driver) Info() driver.Info {
+	info := d.Driver.Info()
+	info.Driver, info.Broker = Name, "NATS in the process"
+	return info
+}
+
+// Close ends the handle, and the server with the last handle on it. It waits
+// until the server has written everything and given the directory free.
+func (d *Driver) Close(ctx context.Context) error {
+	d.closing.Do(func() {
+		d.err = d.Driver.Close(ctx)
+		d.nc.Close()
+		d.server.leave()
+	})
+	return d.err
+}

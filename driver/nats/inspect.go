@@ -1,0 +1,242 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/driver"
+)
+
+type natsgoMsg = natsgo.Msg
+
+var zero time.Time
+
+func isTaken(err error) bool { return errors.Is(err, errTaken) }
+
+// List returns jobs in one state. Waiting and dead ones are read in the order of
+// the stream. Scheduled ones are in the order of their subjects, which begin
+// with the time; the server lists all subjects for that, so that a page costs as
+// much as there are scheduled jobs.
+func (d *Driver) List(ctx context.Context, queue string, state driver.State, cursor string, max int) ([]driver.Entry, string, error) {
+	const op = "list"
+	if err := d.enter(ctx, op, queue); err != nil {
+		return nil, "", err
+	}
+	defer d.leave()
+	n := d.names(queue)
+	if state == driver.Scheduled {
+		if _, err := readCursor(op, queue, "", max); err != nil {
+			return nil, "", err
+		}
+		page, next, err := d.listScheduled(ctx, n, cursor, max)
+		return page, next, fail(op, queue, err)
+	}
+	from, err := readCursor(op, queue, cursor, max)
+	if err != nil {
+		return nil, "", err
+	}
+	var list []*found
+	var next string
+	switch state {
+	case driver.Waiting:
+		if from, err = d.firstWaiting(ctx, n, from); err == nil {
+			list, next, err = d.page(ctx, n, n.job, from, max)
+		}
+	case driver.DeadLettered:
+		list, next, err = d.page(ctx, n, n.allDead(), from, max)
+	default:
+		return nil, "", badPage(op, queue, fmt.Sprintf("the state %d is none", state))
+	}
+	if err != nil {
+		return nil, "", fail(op, queue, err)
+	}
+	entries := make([]driver.Entry, len(list))
+	for i, f := range list {
+		entries[i] = f.entry(state)
+	}
+	return entries, next, nil
+}
+
+// firstWaiting is the sequence from which on jobs are waiting: what is before
+// was handed out, since whatever comes back comes back as a new message.
+func (d *Driver) firstWaiting(ctx context.Context, n *names, from uint64) (uint64, error) {
+	info, err := d.consumerInfo(ctx, n, consumerJobs)
+	if err != nil {
+		return 0, err
+	}
+	return max(from, info.Delivered.Stream+1), nil
+}
+
+// entry is a message as an entry in a state.
+func (f *found) entry(state driver.State) driver.Entry {
+	return driver.Entry{Message: f.Message, State: state, Failures: f.failures, LastError: f.lastError, Deliveries: f.deliveries, Reason: f.reason}
+}
+
+// listScheduled lists scheduled jobs from a place in their order on.
+func (d *Driver) listScheduled(ctx context.Context, n *names, cursor string, max int) ([]driver.Entry, string, error) {
+	subjects, err := d.subjects(ctx, n, n.allLater())
+	if err != nil {
+		return nil, "", err
+	}
+	first := sort.SearchStrings(subjects, n.root+"later."+cursor)
+	subjects = subjects[first:]
+	next := ""
+	if len(subjects) > max {
+		_, next, _ = n.dueOf(subjects[max])
+		subjects = subjects[:max]
+	}
+	entries, err := d.scheduled(ctx, n, subjects)
+	return entries, next, err
+}
+
+// scheduled reads the scheduled jobs of some subjects, without those that fell
+// due meanwhile.
+func (d *Driver) scheduled(ctx context.Context, n *names, subjects []string) ([]driver.Entry, error) {
+	requests := make([]getRequest, len(subjects))
+	for i, s := range subjects {
+		requests[i].Last = s
+	}
+	messages, err := d.getAll(ctx, n, requests)
+	if err != nil {
+		return nil, err
+	}
+	var entries []driver.Entry
+	for _, m := range messages {
+		if m == nil {
+			continue
+		}
+		f := newFound(m)
+		e := f.entry(driver.Scheduled)
+		e.DueAt, _, _ = n.dueOf(m.Subject)
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// subjects lists the subjects of a filter that have messages, sorted. The server
+// gives at most 100 000 in one answer (JSMaxSubjectDetails).
+func (d *Driver) subjects(ctx context.Context, n *names, filter string) ([]string, error) {
+	var list []string
+	for {
+		request := struct {
+			Filter string `json:"subjects_filter"`
+			Offset int    `json:"offset,omitempty"`
+		}{filter, len(list)}
+		var info streamInfo
+		if err := d.link.api(ctx, d.apiRoot+"STREAM.INFO."+n.stream, request, &info); err != nil {
+			return nil, err
+		}
+		for s := range info.State.Subjects {
+			list = append(list, s)
+		}
+		if len(info.State.Subjects) == 0 || len(list) >= info.Total {
+			sort.Strings(list)
+			return list, nil
+		}
+	}
+}
+
+// Find returns the job with this ID. Among those that wait it reads all before
+// it; the others it finds by their subject.
+func (d *Driver) Find(ctx context.Context, queue, id string) (driver.Entry, error) {
+	const op = "find"
+	if err := d.enter(ctx, op, queue); err != nil {
+		return driver.Entry{}, err
+	}
+	defer d.leave()
+	n := d.names(queue)
+	place, err := d.find(ctx, n, id)
+	if err != nil {
+		return driver.Entry{}, fail(op, queue, err)
+	}
+	return place.entry, nil
+}
+
+// place is where a job was found.
+type place struct {
+	entry driver.Entry
+	seq   uint64
+}
+
+// errNoJob is the error of a job that is not waiting, scheduled or dead.
+var errNoJob = errors.New("no job with this ID is waiting, scheduled or dead")
+
+func (d *Driver) find(ctx context.Context, n *names, id string) (*place, error) {
+	if !visible(id) {
+		return nil, errNoJob
+	}
+	// In the direction in which jobs go, so that one that moves on meanwhile is
+	// met in its next state.
+	for _, look := range []func(context.Context, *names, string) (*place, error){d.findScheduled, d.findWaiting, d.findDead} {
+		p, err := look(ctx, n, id)
+		if p != nil || err != nil {
+			return p, err
+		}
+	}
+	return nil, errNoJob
+}
+
+func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*place, error) {
+	m, err := d.get(ctx, n, getRequest{Seq: 1, Next: n.laterOf(id)})
+	if m == nil || err != nil {
+		return nil, err
+	}
+	f := newFound(m)
+	p := &place{f.entry(driver.Scheduled), f.seq}
+	p.entry.DueAt, _, _ = n.dueOf(m.Subject)
+	return p, nil
+}
+
+func (d *Driver) findDead(ctx context.Context, n *names, id string) (p *place, err error) {
+	err = d.scan(ctx, n, n.deadOf(id), 1, 10, func(f *found) bool {
+		if !f.gone {
+			p = &place{f.entry(driver.DeadLettered), f.seq}
+		}
+		return p == nil
+	})
+	return p, err
+}
+
+func (d *Driver) findWaiting(ctx context.Context, n *names, id string) (p *place, err error) {
+	from, err := d.firstWaiting(ctx, n, 1)
+	if err != nil {
+		return nil, err
+	}
+	err = d.scan(ctx, n, n.job, from, batchSize, func(f *found) bool {
+		if f.ID == id && f.ok {
+			p = &place{f.entry(driver.Waiting), f.seq}
+		}
+		return p == nil
+	})
+	return p, err
+}
+
+// Delete removes the job with this ID. One that is handed out in that very
+// moment is removed all the same, and its holder cannot settle it.
+func (d *Driver) Delete(ctx context.Context, queue, id string) error {
+	const op = "delete"
+	if err := d.enter(ctx, op, queue); err != nil {
+		return err
+	}
+	defer d.leave()
+	n := d.names(queue)
+	for {
+		p, err := d.find(ctx, n, id)
+		if err != nil {
+			return fail(op, queue, err)
+		}
+		errs := d.remove(ctx, n, []uint64{p.seq})
+		if errs == nil {
+			return nil
+		}
+		if !isTaken(errs[0]) {
+			return fail(op, queue, errs[0])
+		}
+		// It moved on, to where it is found the next time.
+	}
+}

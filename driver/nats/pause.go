@@ -1,0 +1,111 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// pauseFor is how long a pause lasts that nobody ends: the server wants a time.
+const pauseFor = 100 * 365 * 24 * time.Hour
+
+// pause has the server pause the jobs' consumer until a time by its clock, and
+// waits until the consumer itself says so: in a cluster the answer to the first
+// request comes from another server and before.
+func (d *Driver) pause(ctx context.Context, n *names, until time.Time, paused bool) error {
+	request := struct {
+		Until time.Time `json:"pause_until"`
+	}{until.UTC()}
+	if err := d.link.api(ctx, d.apiRoot+"CONSUMER.PAUSE."+n.stream+"."+consumerJobs, request, nil); err != nil {
+		return err
+	}
+	for {
+		info, err := d.consumerInfo(ctx, n, consumerJobs)
+		if err != nil || info.Paused == paused {
+			return err
+		}
+		if err := wait(ctx, settleStep); err != nil {
+			return err
+		}
+	}
+}
+
+// Pause stops handing out jobs. When the server has taken the pause its consumer
+// delivers nothing more, to pulls that wait neither, and it keeps the pause on
+// disk.
+func (d *Driver) Pause(ctx context.Context, queue string) error {
+	const op = "pause"
+	if err := d.enter(ctx, op, queue); err != nil {
+		return err
+	}
+	defer d.leave()
+	n := d.names(queue)
+	now, err := d.serverNow(ctx, n)
+	if err == nil {
+		err = d.pause(ctx, n, now.Add(pauseFor), true)
+	}
+	return fail(op, queue, err)
+}
+
+// Resume goes on handing out jobs. A consumer whose pause is taken away does not
+// look after the pulls that wait until another one comes, so one is sent that is
+// served last and takes no job, because none is as small as it wants.
+func (d *Driver) Resume(ctx context.Context, queue string) error {
+	const op = "resume"
+	if err := d.enter(ctx, op, queue); err != nil {
+		return err
+	}
+	defer d.leave()
+	return fail(op, queue, d.resume(ctx, d.names(queue)))
+}
+
+func (d *Driver) resume(ctx context.Context, n *names) error {
+	info, err := d.consumerInfo(ctx, n, consumerJobs)
+	if err != nil || !info.Paused {
+		return err
+	}
+	if err := d.pause(ctx, n, time.Unix(1, 0), false); err != nil {
+		return err
+	}
+	request := struct {
+		pullRequest
+		MaxBytes int `json:"max_bytes"`
+	}{pullRequest{Batch: 1, Expires: settleStep}, 1}
+	data, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	subject := d.nextSubject(n)
+	f, err := d.link.fly(1, subject)
+	if err != nil {
+		return err
+	}
+	_ = f.ask(0, subject, nil, data)
+	return f.wait(ctx)
+}
+
+// Paused tells whether the queue is paused.
+func (d *Driver) Paused(ctx context.Context, queue string) (bool, error) {
+	const op = "paused"
+	if err := d.enter(ctx, op, queue); err != nil {
+		return false, err
+	}
+	defer d.leave()
+	info, err := d.consumerInfo(ctx, d.names(queue), consumerJobs)
+	if err != nil {
+		return false, fail(op, queue, err)
+	}
+	return info.Paused, nil
+}
+
+// wait waits for d or until ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,242 @@
+package nats_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/nats"
+	"github.com/batch-go/batch/internal/brokers"
+)
+
+func TestMain(m *testing.M) { brokers.Main(m) }
+
+// bound is how long a test waits for what should come at once.
+const bound = 15 * time.Second
+
+// testServer is a server in the test's process that it can stop and start again.
+type testServer struct {
+	t       testing.TB
+	options server.Options
+	s       *server.Server
+}
+
+// startServer starts a server on a free port and a directory of the test's.
+func startServer(t testing.TB, edit ...func(*server.Options)) *testServer {
+	t.Helper()
+	ts := &testServer{t: t, options: server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: filepath.Join(t.TempDir(), "js"), NoSigs: true, NoLog: true,
+	}}
+	for _, e := range edit {
+		e(&ts.options)
+	}
+	ts.start()
+	t.Cleanup(ts.stop)
+	return ts
+}
+
+func (ts *testServer) start() {
+	ts.t.Helper()
+	options := ts.options
+	s, err := server.NewServer(&options)
+	if err != nil {
+		ts.t.Fatal(err)
+	}
+	if os.Getenv("BATCH_TEST_NATS_LOG") != "" {
+		s.ConfigureLogger()
+	}
+	s.Start()
+	if !s.ReadyForConnections(bound) {
+		ts.t.Fatal("the server is not ready for connections")
+	}
+	ts.s = s
+	_, port, _ := netSplit(s.Addr().String())
+	ts.options.Port = port // the same when it is started again
+}
+
+func (ts *testServer) stop() {
+	ts.s.Shutdown()
+	ts.s.WaitForShutdown()
+}
+
+func (ts *testServer) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", ts.options.Port) }
+
+func netSplit(addr string) (string, int, error) {
+	var port int
+	i := len(addr) - 1
+	for i >= 0 && addr[i] != ':' {
+		i--
+	}
+	_, err := fmt.Sscanf(addr[i+1:], "%d", &port)
+	return addr[:i], port, err
+}
+
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// openURL opens a driver that the test closes.
+func openURL(t testing.TB, url string) *nats.Driver {
+	t.Helper()
+	d, err := nats.Open(testContext(t), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeDriver(t, d) })
+	return d
+}
+
+func closeDriver(t testing.TB, d *nats.Driver) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	defer cancel()
+	if err := d.Close(ctx); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+var serial atomic.Int64
+
+// declare declares a queue that the test deletes.
+func declare(t testing.TB, d *nats.Driver) string {
+	t.Helper()
+	q := fmt.Sprintf("t-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), serial.Add(1))
+	if err := d.Declare(testContext(t), q); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), bound)
+		defer cancel()
+		_ = d.DeleteQueue(ctx, q)
+	})
+	return q
+}
+
+func message(id string) *driver.Message {
+	return &driver.Message{ID: id, Kind: "test", Body: []byte(`{"id":"` + id + `"}`), ContentType: "application/json", EnqueuedAt: time.UnixMilli(1760000000000).UTC()}
+}
+
+// enqueue stores messages.
+func enqueue(t testing.TB, d *nats.Driver, q string, messages ...*driver.Message) {
+	t.Helper()
+	for i, r := range d.Enqueue(testContext(t), q, messages) {
+		if r.Err != nil || r.Duplicate {
+			t.Fatalf("enqueue %s: %+v", messages[i].ID, r)
+		}
+	}
+}
+
+func consume(t testing.TB, d *nats.Driver, q string, lease time.Duration) driver.Consumer {
+	t.Helper()
+	c, err := d.Consume(testContext(t), q, driver.ConsumeOptions{Lease: lease, Prefetch: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// receive gets exactly n jobs.
+func receive(t testing.TB, c driver.Consumer, n int) []*driver.Delivery {
+	t.Helper()
+	ctx := testContext(t)
+	var got []*driver.Delivery
+	for len(got) < n {
+		more, err := c.Receive(ctx, n-len(got))
+		if err != nil {
+			t.Fatalf("receive: %v, after %d of %d jobs", err, len(got), n)
+		}
+		got = append(got, more...)
+	}
+	return got
+}
+
+// settle settles one delivery.
+func settle(t testing.TB, c driver.Consumer, s driver.Settlement) error {
+	t.Helper()
+	if errs := c.Settle(testContext(t), []driver.Settlement{s}); errs != nil {
+		return errs[0]
+	}
+	return nil
+}
+
+// waitDepth waits until the counts are these.
+func waitDepth(t testing.TB, d *nats.Driver, q string, want driver.Depth) {
+	t.Helper()
+	ctx := testContext(t)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got, err := d.Depth(ctx, q)
+		if err == nil && got == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("depth is %+v, %v; want %+v", got, err, want)
+		}
+	}
+}
+
+// exercise uses every kind of request once.
+func exercise(t *testing.T, d *nats.Driver, q string) {
+	t.Helper()
+	ctx := testContext(t)
+	keyed, late := message("keyed"), message("late")
+	keyed.DedupKey, late.Delay = "key", time.Hour
+	enqueue(t, d, q, message("plain"), keyed, late)
+	if r := d.Enqueue(ctx, q, []*driver.Message{keyed}); len(r) != 1 || !r[0].Duplicate || r[0].DuplicateOf != "keyed" {
+		t.Fatalf("a second job with the key: %+v", r)
+	}
+	if err := d.EnqueueAtomic(ctx, q, []*driver.Message{message("a"), message("b")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Pause(ctx, q); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Resume(ctx, q); err != nil {
+		t.Fatal(err)
+	}
+	c := consume(t, d, q, 10*time.Second)
+	got := receive(t, c, 4)
+	if errs := c.Extend(ctx, got); errs != nil {
+		t.Fatal(errs)
+	}
+	for i, s := range []driver.Settlement{{Outcome: driver.Done}, {Outcome: driver.Dead, Reason: driver.ReasonPermanent}, {Outcome: driver.Release}, {Outcome: driver.Retry, Delay: time.Hour, Failures: 1}} {
+		s.Delivery = got[i]
+		if err := settle(t, c, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitDepth(t, d, q, driver.Depth{Waiting: 1, Scheduled: 2, Dead: 1})
+	for state, want := range map[driver.State]int{driver.Waiting: 1, driver.Scheduled: 2, driver.DeadLettered: 1} {
+		page, _, err := d.List(ctx, q, state, "", 10)
+		if err != nil || len(page) != want {
+			t.Fatalf("%s: %+v, %v", state, page, err)
+		}
+	}
+	if n, err := d.Redrive(ctx, q, driver.Selection{All: true}); n != 1 || err != nil {
+		t.Fatalf("redrove %d, %v", n, err)
+	}
+	if err := d.Delete(ctx, q, "late"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeFile(t testing.TB, directory, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(directory, name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

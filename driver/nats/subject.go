@@ -1,0 +1,73 @@
+package nats
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nuid"
+)
+
+// names are the names of one queue's stream, consumers and subjects, as
+// docs/wire-nats.md documents them. A queue is one stream, so that a message
+// and its dedup key, or a dead letter and its second life, can be stored in one
+// step: the server's atomic batches do not span streams.
+type names struct {
+	queue  string
+	stream string
+	root   string // prefix.queue.
+	job    string // waiting and running jobs, all on this one subject
+}
+
+// The consumers of a stream. Only that of the jobs is ever pulled from; the
+// others are there because the server keeps their count of pending messages up
+// to date, which makes counting O(1).
+const (
+	consumerJobs      = "jobs"
+	consumerScheduled = "scheduled"
+	consumerDead      = "dead"
+)
+
+func newNames(prefix, queue string) *names {
+	root := prefix + "." + queue + "."
+	return &names{queue: queue, stream: prefix + "-" + queue, root: root, job: root + "job"}
+}
+
+// later is the subject of a scheduled job. The server keeps one schedule for a
+// subject, so each has its own; the time comes first, so that the sorted
+// subjects are in the order of time without a look into the messages.
+func (n *names) later(due time.Time, id string) string {
+	return fmt.Sprintf("%slater.%015d.%s.%s", n.root, due.UnixMilli(), token(id), nuid.Next())
+}
+
+func (n *names) allLater() string { return n.root + "later.>" }
+
+func (n *names) laterOf(id string) string { return n.root + "later.*." + token(id) + ".*" }
+
+// dead is the subject of a dead letter, which is its only message.
+func (n *names) dead(id string) string { return n.root + "dead." + token(id) + "." + nuid.Next() }
+
+func (n *names) allDead() string { return n.root + "dead.>" }
+
+func (n *names) deadOf(id string) string { return n.root + "dead." + token(id) + ".*" }
+
+// key is the subject of a remembered dedup key, which is its only message.
+func (n *names) key(key string) string { return n.root + "key." + token(key) }
+
+// dueOf reads the time and the place in the order out of a subject of later.
+func (n *names) dueOf(subject string) (due time.Time, place string, ok bool) {
+	place, ok = strings.CutPrefix(subject, n.root+"later.")
+	if !ok {
+		return time.Time{}, "", false
+	}
+	ms, _, _ := strings.Cut(place, ".")
+	at, err := parseInt(ms)
+	if err != nil {
+		return time.Time{}, "", false
+	}
+	return time.UnixMilli(at).UTC(), place, true
+}
+
+// token makes any bytes a token of a subject.
+func token(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

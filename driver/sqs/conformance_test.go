@@ -1,0 +1,75 @@
+package sqs
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+)
+
+func TestConformance(t *testing.T) {
+	u := testURL(t, scheme)
+	conformance.Run(t, conformance.Harness{
+		Open:     func(ctx context.Context) (driver.Driver, error) { return Open(ctx, u) },
+		URL:      u,
+		Broker:   "fauxqs",
+		Parallel: 8,                       // the server is one thread
+		Lease:    2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
+		Foreign:  foreign(t, u, ""),
+	})
+}
+
+func TestConformanceFIFO(t *testing.T) {
+	u := testURL(t, schemeFIFO)
+	conformance.Run(t, conformance.Harness{
+		Open:     func(ctx context.Context) (driver.Driver, error) { return OpenFIFO(ctx, u) },
+		URL:      u,
+		Broker:   "fauxqs",
+		Parallel: 8,                       // the server is one thread
+		Lease:    2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
+		Foreign:  foreign(t, u, fifoSuffix),
+	})
+}
+
+// foreign sends what is no job.
+func foreign(t *testing.T, u, suffix string) func(context.Context, string, []byte) error {
+	return func(ctx context.Context, queue string, body []byte) error {
+		d, err := openAny(ctx, u)
+		if err != nil {
+			return err
+		}
+		defer d.Close(ctx)
+		found, err := d.client.GetQueueUrl(ctx, &awssqs.GetQueueUrlInput{QueueName: aws.String(queue + suffix)})
+		if err != nil {
+			return err
+		}
+		in := &awssqs.SendMessageInput{QueueUrl: found.QueueUrl, MessageBody: aws.String(string(body))}
+		if suffix != "" {
+			in.MessageGroupId, in.MessageDeduplicationId = aws.String("foreign"), aws.String("foreign")
+		}
+		_, err = d.client.SendMessage(ctx, in)
+		return err
+	}
+}
+
+// openAny opens the shared part of the driver that the URL names.
+func openAny(ctx context.Context, u string) (*base, error) {
+	if strings.HasPrefix(u, schemeFIFO+":") {
+		d, err := OpenFIFO(ctx, u)
+		if err != nil {
+			return nil, err
+		}
+		return &d.base, nil
+	}
+	d, err := Open(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	return &d.base, nil
+}

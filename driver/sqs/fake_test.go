@@ -1,0 +1,381 @@
+package sqs
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// fakeSQS is SQS as AWS documents it, in the process and by the clock of package
+// time, so that a test in a bubble can let weeks pass. It is strict where the test
+// server is not: receipt handles, the twelve hours of a visibility timeout, the
+// fifteen minutes of a delay, what a body may contain, retention, and the minute
+// after a deletion.
+type fakeSQS struct {
+	// intercept answers a request itself if it returns true.
+	intercept func(action string, in *fakeRequest) (status int, out any, ok bool)
+
+	mu      sync.Mutex // guards following
+	queues  map[string]*fakeQueue
+	deleted map[string]time.Time
+	calls   []string
+	serial  int
+	changed chan struct{} // closed when messages were added
+}
+
+type fakeQueue struct {
+	attributes map[string]string
+	messages   []*fakeMessage
+}
+
+type fakeMessage struct {
+	id, body   string
+	attributes map[string]fakeAttribute
+	sent       time.Time
+	visible    time.Time
+	first      time.Time
+	taken      time.Time
+	handle     string
+	received   int
+	token      string
+}
+
+type fakeAttribute struct{ DataType, StringValue string }
+
+type fakeRequest struct {
+	QueueName, QueueURL   string
+	Attributes            map[string]string
+	MaxNumberOfMessages   int
+	VisibilityTimeout     int
+	WaitTimeSeconds       int
+	Entries               []fakeEntry
+	MessageAttributeNames []string
+}
+
+type fakeEntry struct {
+	ID, MessageBody, ReceiptHandle string
+	DelaySeconds                   int
+	VisibilityTimeout              int
+	MessageAttributes              map[string]fakeAttribute
+	MessageDeduplicationID         string
+	MessageGroupID                 string
+}
+
+func newFake() *fakeSQS {
+	return &fakeSQS{queues: make(map[string]*fakeQueue), deleted: make(map[string]time.Time), changed: make(chan struct{})}
+}
+
+// client is an SDK client of the fake.
+func (f *fakeSQS) client() *awssqs.Client {
+	return awssqs.New(awssqs.Options{
+		Region: "us-east-1", HTTPClient: f, BaseEndpoint: aws.String("http://fake"),
+		Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
+	})
+}
+
+// open makes a driver on the fake with a queue "q", which keeps messages for a
+// day.
+func (f *fakeSQS) open(t testing.TB) *Driver {
+	t.Helper()
+	d, err := New(t.Context(), f.client(), Options{Wait: 20 * time.Second, Retention: 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Declare(t.Context(), "q"); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+type fakeError struct {
+	status        int
+	code, message string
+}
+
+// Do answers a request.
+func (f *fakeSQS) Do(request *http.Request) (*http.Response, error) {
+	text, err := io.ReadAll(request.Body)
+	if err != nil {
+		return nil, err
+	}
+	_, action, _ := strings.Cut(request.Header.Get("X-Amz-Target"), ".")
+	in := &fakeRequest{}
+	if err := json.Unmarshal(text, in); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	f.calls = append(f.calls, action)
+	f.mu.Unlock()
+	status, out := http.StatusOK, any(nil)
+	answered := false
+	if f.intercept != nil {
+		status, out, answered = f.intercept(action, in)
+	}
+	if !answered {
+		var failed *fakeError
+		out, failed, err = f.act(request.Context(), action, in)
+		if err != nil {
+			return nil, err
+		}
+		status = http.StatusOK
+		if failed != nil {
+			status, out = failed.status, map[string]string{"__type": "com.amazonaws.sqs#" + failed.code, "message": failed.message}
+		}
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		StatusCode: status, Request: request, ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+		Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}, "Date": {time.Now().UTC().Format(http.TimeFormat)}},
+	}, nil
+}
+
+// count is how often an action was called.
+func (f *fakeSQS) count(action string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, c := range f.calls {
+		if c == action {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *fakeSQS) act(ctx context.Context, action string, in *fakeRequest) (any, *fakeError, error) {
+	if action == "ReceiveMessage" {
+		return f.receive(ctx, in)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if in.QueueName == "" {
+		in.QueueName = strings.TrimPrefix(in.QueueURL, "http://fake/1/")
+	}
+	q := f.queues[in.QueueName]
+	if action == "CreateQueue" {
+		if at, ok := f.deleted[in.QueueName]; ok && time.Since(at) < time.Minute {
+			return nil, &fakeError{400, "QueueDeletedRecently", "You must wait 60 seconds after deleting a queue"}, nil
+		}
+		if q == nil {
+			f.queues[in.QueueName] = &fakeQueue{attributes: in.Attributes}
+		}
+		return map[string]string{"QueueUrl": "http://fake/1/" + in.QueueName}, nil, nil
+	}
+	if q == nil {
+		return nil, &fakeError{400, "QueueDoesNotExist", "The specified queue does not exist."}, nil
+	}
+	switch action {
+	case "GetQueueUrl":
+		return map[string]string{"QueueUrl": "http://fake/1/" + in.QueueName}, nil, nil
+	case "GetQueueAttributes":
+		all := map[string]string{"MaximumMessageSize": "1048576"}
+		for name, value := range q.attributes {
+			all[name] = value
+		}
+		var visible, hidden, delayed int
+		for _, m := range q.messages {
+			switch {
+			case !m.visible.After(time.Now()):
+				visible++
+			case m.received > 0:
+				hidden++
+			default:
+				delayed++
+			}
+		}
+		all["ApproximateNumberOfMessages"], all["ApproximateNumberOfMessagesNotVisible"], all["ApproximateNumberOfMessagesDelayed"] = strconv.Itoa(visible), strconv.Itoa(hidden), strconv.Itoa(delayed)
+		return map[string]any{"Attributes": all}, nil, nil
+	case "DeleteQueue":
+		delete(f.queues, in.QueueName)
+		f.deleted[in.QueueName] = time.Now()
+		return map[string]any{}, nil, nil
+	}
+	return f.batch(action, q, in), nil, nil
+}
+
+// batch carries out the actions that take entries.
+func (f *fakeSQS) batch(action string, q *fakeQueue, in *fakeRequest) any {
+	done, failed := []map[string]string{}, []map[string]any{}
+	for _, e := range in.Entries {
+		var refused *fakeError
+		row := map[string]string{"Id": e.ID}
+		switch action {
+		case "SendMessageBatch":
+			var m *fakeMessage
+			if m, refused = f.store(q, e); refused == nil {
+				row["MessageId"], row["MD5OfMessageBody"] = m.id, sum(m.body)
+			}
+		case "DeleteMessageBatch":
+			if i, r := q.held(e.ReceiptHandle); r != nil {
+				refused = r
+			} else if i >= 0 {
+				q.messages = append(q.messages[:i], q.messages[i+1:]...)
+			}
+		case "ChangeMessageVisibilityBatch":
+			refused = f.change(q, e)
+		}
+		if refused != nil {
+			failed = append(failed, map[string]any{"Id": e.ID, "Code": refused.code, "Message": refused.message, "SenderFault": true})
+		} else {
+			done = append(done, row)
+		}
+	}
+	return map[string]any{"Successful": done, "Failed": failed}
+}
+
+func (f *fakeSQS) store(q *fakeQueue, e fakeEntry) (*fakeMessage, *fakeError) {
+	if e.DelaySeconds > 900 || e.DelaySeconds < 0 {
+		return nil, &fakeError{400, "InvalidParameterValue", "Value for parameter DelaySeconds is invalid."}
+	}
+	for _, text := range []string{e.MessageBody, e.MessageAttributes[attribute].StringValue} {
+		for _, r := range text {
+			if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
+				return nil, &fakeError{400, "InvalidMessageContents", "Invalid characters"}
+			}
+		}
+		if text == "" {
+			return nil, &fakeError{400, "MissingParameter", "The request must contain the parameter MessageBody."}
+		}
+	}
+	for _, other := range q.messages {
+		if e.MessageDeduplicationID != "" && other.token == e.MessageDeduplicationID {
+			return other, nil
+		}
+	}
+	f.serial++
+	m := &fakeMessage{
+		id: fmt.Sprintf("m%d", f.serial), body: e.MessageBody, attributes: e.MessageAttributes, token: e.MessageDeduplicationID,
+		sent: time.Now(), visible: time.Now().Add(time.Duration(e.DelaySeconds) * time.Second),
+	}
+	q.messages = append(q.messages, m)
+	close(f.changed)
+	f.changed = make(chan struct{})
+	return m, nil
+}
+
+// held finds a message by its handle, as a standard queue does: by the handle of
+// the last receive it can be deleted even late; by an older one nothing happens.
+func (q *fakeQueue) held(handle string) (int, *fakeError) {
+	if !strings.HasPrefix(handle, "h") {
+		return -1, &fakeError{400, "ReceiptHandleIsInvalid", "The input receipt handle is invalid."}
+	}
+	for i, m := range q.messages {
+		if m.handle == handle {
+			return i, nil
+		}
+	}
+	return -1, nil
+}
+
+func (f *fakeSQS) change(q *fakeQueue, e fakeEntry) *fakeError {
+	i, refused := q.held(e.ReceiptHandle)
+	if refused != nil {
+		return refused
+	}
+	if i < 0 || !q.messages[i].visible.After(time.Now()) {
+		return &fakeError{400, "MessageNotInflight", "The specified message isn't in flight."}
+	}
+	m := q.messages[i]
+	until := time.Now().Add(time.Duration(e.VisibilityTimeout) * time.Second)
+	if until.Sub(m.taken) > 12*time.Hour {
+		return &fakeError{400, "InvalidParameterValue", "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"}
+	}
+	m.visible = until
+	if e.VisibilityTimeout == 0 {
+		close(f.changed)
+		f.changed = make(chan struct{})
+	}
+	return nil
+}
+
+// receive hands out messages, and waits for one.
+func (f *fakeSQS) receive(ctx context.Context, in *fakeRequest) (any, *fakeError, error) {
+	deadline := time.NewTimer(time.Duration(in.WaitTimeSeconds) * time.Second)
+	defer deadline.Stop()
+	for {
+		f.mu.Lock()
+		q := f.queues[strings.TrimPrefix(in.QueueURL, "http://fake/1/")]
+		if q == nil {
+			f.mu.Unlock()
+			return nil, &fakeError{400, "QueueDoesNotExist", "The specified queue does not exist."}, nil
+		}
+		rows, next := q.take(in)
+		changed := f.changed
+		f.mu.Unlock()
+		if len(rows) > 0 {
+			return map[string]any{"Messages": rows}, nil, nil
+		}
+		due := time.NewTimer(next)
+		select {
+		case <-changed:
+		case <-due.C:
+		case <-deadline.C:
+			due.Stop()
+			return map[string]any{}, nil, nil
+		case <-ctx.Done():
+			due.Stop()
+			return nil, nil, ctx.Err()
+		}
+		due.Stop()
+	}
+}
+
+// take hands out what is visible, or says when something will be.
+func (q *fakeQueue) take(in *fakeRequest) (rows []any, next time.Duration) {
+	now := time.Now()
+	next = time.Hour
+	kept := q.messages[:0]
+	retention, _ := strconv.Atoi(q.attributes["MessageRetentionPeriod"])
+	for _, m := range q.messages {
+		if now.Sub(m.sent) < time.Duration(retention)*time.Second {
+			kept = append(kept, m)
+		}
+	}
+	q.messages = kept
+	for _, m := range q.messages {
+		if m.visible.After(now) {
+			next = min(next, m.visible.Sub(now))
+			continue
+		}
+		if len(rows) == in.MaxNumberOfMessages {
+			break
+		}
+		m.received++
+		if m.first.IsZero() {
+			m.first = now
+		}
+		m.taken, m.handle = now, fmt.Sprintf("h-%s-%d", m.id, m.received)
+		m.visible = now.Add(time.Duration(in.VisibilityTimeout) * time.Second)
+		rows = append(rows, map[string]any{
+			"MessageId": m.id, "ReceiptHandle": m.handle, "Body": m.body, "MD5OfBody": sum(m.body), "MessageAttributes": m.attributes,
+			"Attributes": map[string]string{
+				"SentTimestamp":                    strconv.FormatInt(m.sent.UnixMilli(), 10),
+				"ApproximateReceiveCount":          strconv.Itoa(m.received),
+				"ApproximateFirstReceiveTimestamp": strconv.FormatInt(m.first.UnixMilli(), 10),
+			},
+		})
+	}
+	return rows, next
+}
+
+func sum(s string) string {
+	h := md5.Sum([]byte(s))
+	return hex.EncodeToString(h[:])
+}

@@ -1,0 +1,152 @@
+package sqs
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// The schemes of the two drivers.
+const (
+	scheme     = "sqs"
+	schemeFIFO = "sqs+fifo"
+)
+
+// config is what a URL says.
+type config struct {
+	fifo               bool
+	region             string
+	prefix             string
+	key, secret        string
+	endpoint           string
+	profile            string
+	role, externalID   string
+	wait               time.Duration
+	retention          time.Duration
+	maxMessage         int
+	connections        int
+	sessionName, token string
+}
+
+// Defaults and bounds of the parameters.
+const (
+	// defaultWait is shorter than the 5 s that a worker gives its consumers to
+	// close, so that at shutdown a poll ends by itself and swallows no job. An
+	// idle consumer makes a request each time it passes: 650 000 a month, some
+	// 0.26 dollars. Twenty seconds, SQS's longest, would save 0.20 of them.
+	defaultWait = 4 * time.Second
+	maxWait     = 20 * time.Second
+
+	// maxRetention is the longest that SQS has:
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+	maxRetention = 14 * 24 * time.Hour
+
+	// maxMessage is the largest that SQS takes, attributes included.
+	maxMessage = 1 << 20
+	minMessage = 128 << 10
+)
+
+// withDefaults fills in what is zero.
+func (c config) withDefaults() config {
+	if c.wait == 0 {
+		c.wait = defaultWait
+	}
+	if c.retention == 0 {
+		c.retention = maxRetention
+	}
+	if c.maxMessage == 0 {
+		c.maxMessage = maxMessage
+	}
+	if c.connections == 0 {
+		c.connections = 64
+	}
+	return c
+}
+
+// parse reads a URL as doc.go documents it. No error repeats a credential.
+func parse(u *url.URL) (config, error) {
+	c := config{}
+	switch u.Scheme {
+	case scheme:
+	case schemeFIFO:
+		c.fifo = true
+	default:
+		return c, invalid(fmt.Errorf("the scheme %q is none of %s, %s", u.Scheme, scheme, schemeFIFO))
+	}
+	if u.Opaque != "" || u.Fragment != "" {
+		return c, invalid(fmt.Errorf("the URL does not have the form %s://region/prefix", u.Scheme))
+	}
+	if u.Port() != "" {
+		return c, invalid(errors.New("the host is the region, which has no port; another server is given by the parameter endpoint"))
+	}
+	c.region = u.Hostname()
+	c.prefix = strings.TrimPrefix(u.Path, "/")
+	if c.prefix != "" {
+		if err := checkName(c.prefix); err != nil {
+			return c, invalid(fmt.Errorf("the prefix: %w", err))
+		}
+	}
+	c.key = u.User.Username()
+	c.secret, _ = u.User.Password()
+	if (c.key == "") != (c.secret == "") {
+		return c, invalid(errors.New("an access key and its secret need each other"))
+	}
+
+	p := driver.NewParams(Name, u)
+	c.endpoint = p.String("endpoint", "")
+	c.profile = p.String("profile", "")
+	c.role = p.String("role_arn", "")
+	c.externalID = p.String("external_id", "")
+	c.sessionName = p.String("role_session", "")
+	c.token = p.String("session_token", "")
+	c.wait = p.Duration("wait", defaultWait, time.Second, maxWait)
+	c.retention = p.Duration("retention", maxRetention, time.Hour, maxRetention)
+	c.maxMessage = p.Int("max_message", maxMessage, minMessage, maxMessage)
+	c.connections = p.Int("connections", 64, 2, 10000)
+	if err := p.Err(); err != nil {
+		return c, err
+	}
+	if c.endpoint != "" {
+		e, err := url.Parse(c.endpoint)
+		if err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" || e.User != nil {
+			return c, invalid(errors.New("the parameter endpoint is not of the form https://host:port"))
+		}
+	}
+	if c.role == "" && (c.externalID != "" || c.sessionName != "") {
+		return c, invalid(errors.New("external_id and role_session need role_arn"))
+	}
+	if c.token != "" && c.key == "" {
+		return c, invalid(errors.New("session_token needs an access key and its secret"))
+	}
+	return c, c.check()
+}
+
+// check refuses what SQS would.
+func (c config) check() error {
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"wait", c.wait}, {"retention", c.retention}} {
+		if d.value%time.Second != 0 {
+			return invalid(fmt.Errorf("parameter %s=%s is not in whole seconds", d.name, d.value))
+		}
+	}
+	if c.wait < time.Second || c.wait > maxWait {
+		return invalid(fmt.Errorf("a wait of %s is not between 1s and %s", c.wait, maxWait))
+	}
+	if c.retention < time.Hour || c.retention > maxRetention {
+		return invalid(fmt.Errorf("a retention of %s is not between 1h and %s", c.retention, maxRetention))
+	}
+	if c.maxMessage < minMessage || c.maxMessage > maxMessage {
+		return invalid(fmt.Errorf("a largest message of %d bytes is not between %d and %d", c.maxMessage, minMessage, maxMessage))
+	}
+	return nil
+}
+
+func invalid(err error) error {
+	return &driver.Error{Driver: Name, Op: "open", Kind: driver.ErrConfig, Fate: driver.FateNotStored, Err: err}
+}

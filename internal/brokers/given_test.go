@@ -1,0 +1,55 @@
+package brokers
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestGivenBrokerIsUsed(t *testing.T) {
+	tests := []struct {
+		family   string
+		protocol protocol
+		start    func(testing.TB) *Instance
+	}{
+		{"redis", redisProtocol, func(t testing.TB) *Instance { return Redis(t, Redis8) }},
+		{"rabbitmq", rabbitmqProtocol, func(t testing.TB) *Instance { return RabbitMQ(t, RabbitMQ4) }},
+		{"nats", natsProtocol, func(t testing.TB) *Instance { return NATS(t, NATS2) }},
+		{"sqs", sqsProtocol, func(t testing.TB) *Instance { return SQS(t) }},
+	}
+	for _, test := range tests {
+		t.Run(test.family, func(t *testing.T) {
+			variable := "BATCH_TEST_" + strings.ToUpper(test.family) + "_URL"
+			i := test.start(t)
+			t.Setenv(variable, i.URL())
+			got, err := given(test.family, "1", test.protocol)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.URL() != i.URL() || got.Name != i.Name && test.family != "sqs" {
+				t.Errorf("got %s at %s, want %s at %s", got, got.URL(), i, i.URL())
+			}
+			if _, err := got.Exec(t.Context(), "true"); !errors.Is(err, ErrNotOurs) {
+				t.Errorf("Exec = %v, want ErrNotOurs", err)
+			}
+			t.Setenv(variable, "ftp://user:secret@localhost")
+			_, err = given(test.family, "1", test.protocol)
+			if got := errorText(err); !strings.Contains(got, variable) || strings.Contains(got, "secret") {
+				t.Errorf("a wrong URL: %q, want an error that names %s and no password", got, variable)
+			}
+		})
+	}
+}
+
+func TestGivenVirtualHostIsKept(t *testing.T) {
+	i := RabbitMQ(t, RabbitMQ4)
+	const vhost = "/%2F" // the one called /, spelled out
+	t.Setenv("BATCH_TEST_RABBITMQ_URL", i.URL()+vhost)
+	got, err := given("rabbitmq", "5672", rabbitmqProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.URL() != i.URL()+vhost {
+		t.Errorf("URL = %q, want %q", got.URL(), i.URL()+vhost)
+	}
+}
