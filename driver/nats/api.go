@@ -124,6 +124,8 @@ type streamInfo struct {
 		LastSeq  uint64            `json:"last_seq"`
 		Subjects map[string]uint64 `json:"subjects"`
 	} `json:"state"`
+	// Cluster is what the server tells if it is part of one.
+	Cluster *struct{} `json:"cluster"`
 	Created time.Time `json:"created"`
 	Total   int       `json:"total"`
 	Time    time.Time `json:"ts"`

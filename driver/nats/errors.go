@@ -121,6 +121,11 @@ func classifyAPI(e *apiError) (kind error, fate driver.Fate, hint string) {
 		return driver.ErrFull, driver.FateNotStored, "the server, the account or the stream is at its limit"
 	case codeNoPeers, codeReplicasNeedMore:
 		return driver.ErrUnsupported, driver.FateNotStored, "there are not enough servers for the replicas: see the parameter replicas"
+	case 10049:
+		// The store of a stream could not be made. The server removes the directory
+		// of an account with its last stream, also while a new one is being made in
+		// it (stream.stop in server/stream.go).
+		return driver.ErrUnavailable, driver.FateNotStored, "the server could not make the stream's files"
 	case 10008, 10009, 10151, codeTooManyBatches, codeConflictInFlight:
 		// No quorum or leader, not the leader, too many batches or changes at once.
 		return driver.ErrUnavailable, driver.FateNotStored, ""

@@ -62,6 +62,7 @@ func TestClassify(t *testing.T) {
 		{api(503, 10023), driver.ErrFull, driver.FateNotStored},
 		{api(400, codeNoPeers), driver.ErrUnsupported, driver.FateNotStored},
 		{api(500, codeReplicasNeedMore), driver.ErrUnsupported, driver.FateNotStored},
+		{api(500, 10049), driver.ErrUnavailable, driver.FateNotStored},
 		{api(503, 10008), driver.ErrUnavailable, driver.FateNotStored},
 		{api(429, codeTooManyBatches), driver.ErrUnavailable, driver.FateNotStored},
 		{api(400, codeConflictInFlight), driver.ErrUnavailable, driver.FateNotStored},

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
+
 	"github.com/batch-go/batch/driver"
 )
 
@@ -153,7 +155,33 @@ func (d *Driver) declare(ctx context.Context, n *names) error {
 			return err
 		}
 	}
-	return nil
+	if info.Cluster == nil {
+		return nil
+	}
+	return d.awaitInterest(ctx, n)
+}
+
+// awaitInterest waits until the server that this process is connected to knows
+// who takes the queue's messages: in a cluster it hears of a new stream some time
+// after those who made it. The message that asks is for another stream, and so
+// refused by this one.
+func (d *Driver) awaitInterest(ctx context.Context, n *names) error {
+	for {
+		f, err := d.link.fly(1, n.root)
+		if err != nil {
+			return err
+		}
+		_ = f.ask(0, n.job, natsgo.Header{"Nats-Expected-Stream": {"-"}}, nil)
+		if err := f.wait(ctx); err != nil {
+			return err
+		}
+		if m := f.answers[0]; m == notSent || status(m) != "503" {
+			return nil
+		}
+		if err := wait(ctx, settleStep); err != nil {
+			return err
+		}
+	}
 }
 
 // makeStream makes the stream, or takes what somebody else made meanwhile.

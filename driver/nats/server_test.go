@@ -49,9 +49,6 @@ func (ts *testServer) start() {
 	if err != nil {
 		ts.t.Fatal(err)
 	}
-	if os.Getenv("BATCH_TEST_NATS_LOG") != "" {
-		s.ConfigureLogger()
-	}
 	s.Start()
 	if !s.ReadyForConnections(bound) {
 		ts.t.Fatal("the server is not ready for connections")
@@ -106,18 +103,13 @@ func closeDriver(t testing.TB, d *nats.Driver) {
 
 var serial atomic.Int64
 
-// declare declares a queue that the test deletes.
+// declare declares a queue. It ends with its server.
 func declare(t testing.TB, d *nats.Driver) string {
 	t.Helper()
 	q := fmt.Sprintf("t-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), serial.Add(1))
 	if err := d.Declare(testContext(t), q); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), bound)
-		defer cancel()
-		_ = d.DeleteQueue(ctx, q)
-	})
 	return q
 }
 
