@@ -1,0 +1,61 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/examples/customdriver/sqlite"
+)
+
+func TestConformance(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	url := "sqlite://" + path
+	conformance.Run(t, conformance.Harness{
+		Open: func(ctx context.Context) (driver.Driver, error) { return batch.Open[*sqlite.Driver](ctx, url) },
+		URL:  url,
+		// One writer at a time: more cases would wait for each other, not for the driver.
+		Parallel: 4,
+		Foreign:  func(ctx context.Context, queue string, body []byte) error { return foreign(ctx, path, queue, body) },
+	})
+}
+
+// foreign puts a row into the table as no version of the driver writes it.
+func foreign(ctx context.Context, path, queue string, body []byte) error {
+	db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(60000)")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, "INSERT INTO jobs (queue, state, message) VALUES (?, 'waiting', ?)", queue, body)
+	return err
+}
+
+// TestDriverIsShort holds the driver to what its documentation says of it.
+func TestDriverIsShort(t *testing.T) {
+	paths, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines += bytes.Count(text, []byte("\n"))
+	}
+	if lines == 0 || lines >= 300 {
+		t.Errorf("the driver has %d lines, and its documentation says less than 300", lines)
+	}
+}
