@@ -77,22 +77,27 @@ func (c *consumer) take(ctx context.Context, n int) (deliveries []*driver.Delive
 	return deliveries, nil
 }
 
-// Settle ends deliveries. A job that waits again is scheduled for when it may run.
+// Settle ends deliveries.
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	defer c.ring(c.queue)
 	return c.fenced(ctx, "settle", len(settlements), func(t *tx, i int) int {
-		s, state := settlements[i], "scheduled"
+		s, state := settlements[i], "waiting"
 		r, _ := s.Delivery.Receipt.(receipt)
+		var due int64
 		switch s.Outcome {
 		case driver.Done:
 			return t.exec("DELETE FROM jobs WHERE seq = ? AND token = ?", r.seq, r.token)
-		case driver.Release: // the history as it was
-			s.Failures, s.Error, s.Delay = s.Delivery.Failures, s.Delivery.LastError, 0
+		case driver.Retry:
+			if due = t.after(s.Delay); due > 0 {
+				state = "scheduled"
+			}
+		case driver.Release: // its history as it was
+			s.Failures, s.Error = s.Delivery.Failures, s.Delivery.LastError
 		case driver.Dead:
-			state, s.Delay = "dead", 0
+			state, due = "dead", t.now
 		}
 		return t.exec(`UPDATE jobs SET state = ?, due = ?, failures = ?, error = ?, reason = ?, token = 0, redeliveries = 0
-			WHERE seq = ? AND token = ?`, state, t.now+int64(s.Delay), s.Failures, s.Error, s.Reason, r.seq, r.token)
+			WHERE seq = ? AND token = ?`, state, due, s.Failures, s.Error, s.Reason, r.seq, r.token)
 	})
 }
 

@@ -1,4 +1,4 @@
-// Package sqlite is a driver for package batch in less than 300 lines: jobs in an SQLite file, which
+// Package sqlite is a driver for package batch in 400 lines of code: jobs in an SQLite file, which
 // any number of processes of one machine share. docs/drivers.md goes through it.
 package sqlite
 
@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxBatch = 1000 // what one transaction takes
+	maxBatch = 100 // what one transaction takes
 	maxDelay = 10 * 366 * 24 * time.Hour
 )
 
@@ -86,7 +86,7 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	return nil
 }
 
-// EnqueueAtomic stores all messages or none. One without a delay is scheduled for now.
+// EnqueueAtomic stores all messages or none.
 func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*driver.Message) error {
 	if slices.ContainsFunc(messages, func(m *driver.Message) bool { return len(m.Body) > limits.MaxBody }) {
 		return d.fail("enqueue", queue, driver.ErrTooLarge, nil)
@@ -97,8 +97,9 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 			// Not JSON, which would change headers that are not UTF-8.
 			var encoded bytes.Buffer
 			t.failed(gob.NewEncoder(&encoded).Encode(m))
-			t.exec("INSERT INTO jobs (queue, state, due, level, id, message) VALUES (?, 'scheduled', ?, ?, ?, ?)",
-				queue, t.now+int64(m.Delay), m.Level, m.ID, encoded.Bytes())
+			due := t.after(m.Delay)
+			t.exec("INSERT INTO jobs (queue, state, due, level, id, message) VALUES (?, iif(?, 'scheduled', 'waiting'), ?, ?, ?, ?)",
+				queue, due, due, m.Level, m.ID, encoded.Bytes())
 		}
 	})
 }
@@ -118,7 +119,10 @@ func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int)
 	if _, err := fmt.Sscanf(cursor, "%d.%d", &due, &seq); cursor != "" && err != nil {
 		return nil, "", d.fail("dead letters", queue, driver.ErrConfig, err)
 	}
-	err = d.change(ctx, "dead letters", queue, max, func(t *tx) {
+	if max < 1 || max > 1000 {
+		return nil, "", d.fail("dead letters", queue, driver.ErrConfig, fmt.Errorf("a page of %d", max))
+	}
+	err = d.change(ctx, "dead letters", queue, 1, func(t *tx) {
 		for _, j := range t.jobs("state = 'dead' AND (due, seq) > (?, ?) ORDER BY due, seq", queue, due, seq, max) {
 			page = append(page, driver.DeadLetter{Message: j.Message, Failures: j.Failures, LastError: j.LastError,
 				Deliveries: j.Deliveries, Reason: j.reason, DeadAt: time.Unix(0, j.due).UTC()})

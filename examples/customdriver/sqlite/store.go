@@ -26,7 +26,11 @@ type store struct {
 	alive context.Context // ends with Close, for the reason ErrClosed
 	end   context.CancelCauseFunc
 	bells *sync.Map // by queue: channels that wake a Receive
+	turn  chan struct{}
 }
+
+// turns has the handles of this process, by file, take turns, because SQLite's own lock is not fair.
+var turns sync.Map
 
 // connect opens the file. FULL: what is committed is on the disk, as a confirmed Enqueue promises. immediate: who
 // writes waits for the lock first, so that no transaction fails halfway. The lock is waited for as long as ctx lasts.
@@ -36,7 +40,8 @@ func (s *store) connect(ctx context.Context, path string) (version string, err e
 		return "", err
 	}
 	s.alive, s.end = context.WithCancelCause(context.Background())
-	s.bells = new(sync.Map)
+	turn, _ := turns.LoadOrStore(path, make(chan struct{}, 1))
+	s.bells, s.turn = new(sync.Map), turn.(chan struct{})
 	s.db.SetMaxOpenConns(1) // a file has one writer at a time
 	if _, err = s.db.ExecContext(ctx, schema); err == nil {
 		err = s.db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version)
@@ -82,9 +87,16 @@ func (t *tx) exec(statement string, args ...any) int {
 	if t.failed(err) {
 		return 0
 	}
-	n, err := result.RowsAffected()
-	t.failed(err)
+	n, _ := result.RowsAffected() // SQLite always knows
 	return int(n)
+}
+
+// after is the due time of a job that waits for so long; none if it is ready.
+func (t *tx) after(delay time.Duration) int64 {
+	if delay > 0 {
+		return t.now + int64(delay)
+	}
+	return 0
 }
 
 // job is a row of the table.
@@ -129,6 +141,12 @@ func (s *store) change(ctx context.Context, op, queue string, n int, do func(t *
 	}
 	if n < 0 || n > maxBatch {
 		return s.fail(op, queue, driver.ErrTooLarge, nil)
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+	case <-s.alive.Done():
 	}
 	if ended := cmp.Or(ctx.Err(), context.Cause(s.alive)); ended != nil {
 		return s.fail(op, queue, ended, nil)
