@@ -21,7 +21,8 @@ func TestMain(m *testing.M) { brokers.Main(m) }
 
 const (
 	producers = 64
-	jobs      = 20_000 // a round of one contender, about a quarter of a second
+	jobs      = 20_000   // a round of one contender, about a quarter of a second
+	backlog   = 5 * jobs // a round of processing, so that start and stop weigh little
 	bodySize  = 256
 )
 
@@ -127,7 +128,7 @@ func BenchmarkRedisProcess(b *testing.B) {
 	var loop, ours stopwatch
 	for b.Loop() {
 		fill(b, raw)
-		loop.time(jobs, func() { drainRaw(b, raw) })
+		loop.time(backlog, func() { drainRaw(b, raw) })
 		must(b, raw.Del(ctx, stream).Err())
 
 		fillQueue(b, q)
@@ -138,12 +139,12 @@ func BenchmarkRedisProcess(b *testing.B) {
 			Hooks:  []batch.Hook{},
 		})
 		batch.Handle(w, func(context.Context, *batch.Job[payload]) error {
-			if handled.Add(1) == jobs {
+			if handled.Add(1) == backlog {
 				close(done)
 			}
 			return nil
 		})
-		ours.time(jobs, func() {
+		ours.time(backlog, func() {
 			must(b, w.Start(ctx))
 			<-done
 			// The stop is part of it: the last settlements are confirmed then.
@@ -214,7 +215,7 @@ func spread(b *testing.B, do func() error) {
 func fill(b *testing.B, raw *goredis.Client) {
 	ctx := b.Context()
 	must(b, raw.XGroupCreateMkStream(ctx, stream, "g", "0").Err())
-	for sent := 0; sent < jobs; sent += 500 {
+	for sent := 0; sent < backlog; sent += 500 {
 		_, err := raw.Pipelined(ctx, func(p goredis.Pipeliner) error {
 			for range 500 {
 				p.XAdd(ctx, xadd())
@@ -227,7 +228,7 @@ func fill(b *testing.B, raw *goredis.Client) {
 
 func drainRaw(b *testing.B, raw *goredis.Client) {
 	ctx := b.Context()
-	for done := 0; done < jobs; {
+	for done := 0; done < backlog; {
 		streams, err := raw.XReadGroup(ctx, &goredis.XReadGroupArgs{
 			Group: "g", Consumer: "c", Streams: []string{stream, ">"}, Count: 500,
 		}).Result()
@@ -247,7 +248,7 @@ func fillQueue(b *testing.B, q *batch.Queue[*redis.Driver]) {
 	for i := range requests {
 		requests[i].Args = args
 	}
-	for sent := 0; sent < jobs; sent += len(requests) {
+	for sent := 0; sent < backlog; sent += len(requests) {
 		_, err := q.EnqueueMany(b.Context(), requests)
 		must(b, err)
 	}

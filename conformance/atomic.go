@@ -14,7 +14,7 @@ var atomicCases = []Case{
 	{Name: "atomic", Rule: "An atomic enqueue stores all jobs, each once and whole.", Needs: atomicEnqueuer, run: caseAtomic},
 	{Name: "atomic-limit", Rule: "AtomicLimit jobs are stored; one more is refused and none is stored.", Needs: atomicEnqueuer, run: caseAtomicLimit},
 	{Name: "atomic-invalid", Rule: "One invalid job has none of an atomic enqueue stored.", Needs: atomicEnqueuer, run: caseAtomicInvalid},
-	{Name: "atomic-bytes", Rule: "An atomic enqueue over EnqueueBytes is refused and none is stored.", Needs: atomicEnqueuer, run: caseAtomicBytes},
+	{Name: "atomic-bytes", Rule: "An atomic enqueue over EnqueueBytes is refused and none is stored.", Needs: atomicEnqueuer, heavy: true, run: caseAtomicBytes},
 	{Name: "atomic-duplicate", Rule: "One duplicate, of a stored job or within the call, has none stored, and the error wraps ErrDuplicate.", Needs: []string{"AtomicEnqueuer", "Deduplicator"}, run: caseAtomicDuplicate},
 	{Name: "atomic-delay", Rule: "Jobs of an atomic enqueue keep their delays.", Needs: []string{"AtomicEnqueuer", "Delayer"}, run: caseAtomicDelay},
 	{Name: "atomic-context", Rule: "An atomic enqueue whose context has ended stores none.", Needs: atomicEnqueuer, run: caseAtomicContext},

@@ -29,6 +29,10 @@ type Case struct {
 	// use short ones. In the others no lease must end on a machine that is slow.
 	leases bool
 
+	// heavy is set for cases that keep a broker busy for so long, with jobs as
+	// large or as many as it takes, that others would be late. They run alone.
+	heavy bool
+
 	run func(*stage)
 }
 

@@ -21,8 +21,8 @@ var roundTripCases = []Case{
 	{Name: "headers", Rule: "Up to 100 headers arrive with any bytes as values and their names' case kept.", run: caseHeaders},
 	{Name: "headers-too-many", Rule: "10 000 headers are refused by an error that names the bound, and nothing is sent.", run: caseHeadersTooMany},
 	{Name: "headers-too-large", Rule: "Headers over MaxHeaders are refused by an error that wraps ErrTooLarge and names the bound, and nothing is sent.", run: caseHeadersTooLarge},
-	{Name: "body-too-large", Rule: "A body over MaxBody is refused by an error that wraps ErrTooLarge and names the bound, and nothing is sent.", run: caseBodyTooLarge},
-	{Name: "body-too-large-driver", Rule: "A driver that is handed a body over MaxBody stores it whole or refuses it with ErrTooLarge, FateNotStored and in time; the queue goes on.", run: caseBodyTooLargeDriver},
+	{Name: "body-too-large", Rule: "A body over MaxBody is refused by an error that wraps ErrTooLarge and names the bound, and nothing is sent.", heavy: true, run: caseBodyTooLarge},
+	{Name: "body-too-large-driver", Rule: "A driver that is handed a body over MaxBody stores it whole or refuses it with ErrTooLarge, FateNotStored and in time; the queue goes on.", heavy: true, run: caseBodyTooLargeDriver},
 	{Name: "history-text", Rule: "The error of a retry and of a dead letter arrives with every character and at its full 2048 bytes.", run: caseHistoryText},
 }
 

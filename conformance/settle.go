@@ -17,7 +17,7 @@ var settleCases = []Case{
 	{Name: "retry-longest", Rule: "A retry of MaxRetryDelay is taken and held back.", run: caseRetryLongest},
 	{Name: "retry-unattended", Rule: "A retry becomes available although no handle was open when it fell due.", run: caseRetryUnattended},
 	{Name: "settle-mixed", Rule: "One Settle may end deliveries in every way, each as it says.", run: caseSettleMixed},
-	{Name: "settle-batch", Rule: "One Settle takes SettleBatch settlements.", leases: true, run: caseSettleBatch},
+	{Name: "settle-batch", Rule: "One Settle takes SettleBatch settlements.", heavy: true, leases: true, run: caseSettleBatch},
 	{Name: "settle-twice", Rule: "A second settlement of a delivery is ErrLeaseLost and changes nothing.", run: caseSettleTwice},
 	{Name: "receive-batch", Rule: "Receive returns no more than it is asked for, and does not wait for more than there are.", run: caseReceiveBatch},
 	{Name: "receive-concurrent", Rule: "As many Receive calls as Limits.Receivers run at one time, and no job is handed to two of them.", run: caseReceiveConcurrent},
