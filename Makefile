@@ -12,11 +12,14 @@ PKG ?= ./...
 TESTFLAGS ?=
 BENCH ?= .
 
+# Where `make test` leaves what the conformance runs have shown.
+RECORDS := .conformance
+
 # The steps of `make check`, in order of how soon they fail.
 CHECKS := fmt tidy vet staticcheck examples bench-build allocs test
 
 .DEFAULT_GOAL := help
-.PHONY: help check engine images sweep bench $(CHECKS)
+.PHONY: help check engine images sweep bench capabilities $(CHECKS)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +30,14 @@ check: ## all that a change has to pass, with the time of each step
 # One package at a time: the suites measure delays and leases, which say nothing of a driver while
 # another package compiles and tests on the same two cores. They mostly wait, in parallel.
 test: ## tests under the race detector, against real brokers; prints which
-	@scripts/test.sh -p 1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) $(PKG)
+	@RECORDS='$(RECORDS)' scripts/test.sh -p 1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) $(PKG)
+
+captable: ## fail when the capability tables are not what the last test run has shown
+	@$(GO) run ./internal/captable -in $(RECORDS) -check
+
+capabilities: ## run the conformance suite on every driver, and write the capability tables
+	@RECORDS='$(RECORDS)' scripts/test.sh -p 1 -count=1 -timeout $(TEST_TIMEOUT) -run '^Test(Conformance.*|Memory)$$' ./driver/... ./conformance
+	@$(GO) run ./internal/captable -in $(RECORDS) -write
 
 fmt: ## fail when a file is not formatted
 	@files="$$(gofmt -l .)"; [ -z "$$files" ] || { echo "gofmt would change:"; echo "$$files"; exit 1; }

@@ -263,7 +263,14 @@ func (e *CapabilityError) Error() string {
 			b.WriteString(", and ")
 		}
 		have := "no registered driver has it"
-		if list := e.Have[name]; len(list) > 0 {
+		var list []string
+		for _, other := range e.Have[name] {
+			if other == e.Driver { // it has a type for each shape of its queues
+				other += " (opened by another URL)"
+			}
+			list = append(list, other)
+		}
+		if len(list) > 0 {
 			have = "had by: " + strings.Join(list, ", ")
 		}
 		fmt.Fprintf(&b, "%s (%s)", name, have)

@@ -34,6 +34,9 @@
 // each capability; a capability that was declared without a case that ran for
 // it is a failure.
 //
+// With BATCH_CONFORMANCE_REPORT in the environment, each run that all cases passed
+// leaves a [Record] of that in the folder of this name, for tables that are true.
+//
 // # Time
 //
 // A broker's time is real, so cases measure it: what happens records its time

@@ -3,6 +3,7 @@ package conformance
 import (
 	"flag"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -51,6 +52,7 @@ type run struct {
 	subject      reflect.Type
 	info         driver.Info
 	capabilities []string
+	limits       map[string]string
 	began        time.Time
 	slots        chan struct{}
 	// counted is closed when under has all cases that the command line chose.
@@ -77,7 +79,7 @@ func begin(t *testing.T, h Harness) *run {
 		t.Fatalf("conformance: the broker cannot be opened, so nothing was tested: %v", err)
 	}
 	r := &run{
-		subject: reflect.TypeOf(d), info: d.Info(), capabilities: batch.Capabilities(d), began: time.Now(),
+		subject: reflect.TypeOf(d), info: d.Info(), capabilities: batch.Capabilities(d), limits: limits(d), began: time.Now(),
 		counted: make(chan struct{}),
 		ran:     make(map[string]int), took: make(map[string]time.Duration),
 	}
@@ -233,6 +235,11 @@ func (r *run) summarize(t *testing.T) {
 	}
 	for _, err := range untested(r.capabilities, r.ran) {
 		t.Error(err)
+	}
+	if folder := os.Getenv(reportVariable); folder != "" && !t.Failed() {
+		if err := r.record(t.Name()).write(folder); err != nil {
+			t.Errorf("%s: %v", reportVariable, err)
+		}
 	}
 }
 

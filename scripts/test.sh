@@ -3,6 +3,9 @@
 #
 #   scripts/test.sh [arguments of go test ...]
 #
+# With RECORDS naming a folder, what the conformance runs have shown is in it afterwards, and nothing
+# that was there before.
+#
 # Where no Docker engine can be had, tests that need one are skipped, and the last lines say so. With
 # CI=true that is a failure.
 set -euo pipefail
@@ -23,8 +26,10 @@ fi
 # use brokers always run, and the others may come from its cache.
 BATCH_TEST_REPORT="$(mktemp)"
 export BATCH_TEST_REPORT
+BATCH_CONFORMANCE_REPORT="$(mktemp -d)" # likewise a new name
+export BATCH_CONFORMANCE_REPORT
 log="$(mktemp)"
-trap 'rm -f "$BATCH_TEST_REPORT" "$log"' EXIT
+trap 'rm -rf "$BATCH_TEST_REPORT" "$BATCH_CONFORMANCE_REPORT" "$log"' EXIT
 
 status=0
 go test -race "$@" </dev/null 2>&1 | tee "$log" || status=$?
@@ -35,6 +40,11 @@ if ((status != 0)); then
 	echo "what failed:"
 	awk '/^ *--- FAIL:|^panic:|^FAIL.*\[/ { left = 8 } left-- > 0' "$log" | cut -c -300 | tail -n 100
 fi
+if [[ -n "${RECORDS:-}" ]]; then
+	rm -rf "$RECORDS"
+	cp -R "$BATCH_CONFORMANCE_REPORT" "$RECORDS"
+fi
+
 echo "brokers exercised:"
 if [[ -s "$BATCH_TEST_REPORT" ]]; then
 	LC_ALL=C sort -u "$BATCH_TEST_REPORT" | sed 's/^/  /'

@@ -1,5 +1,3 @@
-//go:build preview
-
 // Package amqp is the driver for RabbitMQ 4.0 or newer, over AMQP 0-9-1.
 //
 // # URLs

@@ -1,5 +1,3 @@
-//go:build preview
-
 // Package nats is the driver for NATS JetStream, nats-server 2.12.1 or newer: one
 // server or a cluster. Package embedded, below it, runs the server in the process.
 //

@@ -1,5 +1,3 @@
-//go:build preview
-
 package nats
 
 import (
@@ -42,7 +40,7 @@ func fail(op, queue string, err error) error {
 	if errors.As(err, &done) {
 		return err
 	}
-	kind, fate, hint := classify(err)
+	fate, hint, kind := classify(err)
 	if kind == err {
 		err = nil
 	}
@@ -51,91 +49,91 @@ func fail(op, queue string, err error) error {
 
 // classify says what an error of the client library or the server means. Each
 // branch says why; errors_test.go has a row for each.
-func classify(err error) (kind error, fate driver.Fate, hint string) {
+func classify(err error) (fate driver.Fate, hint string, kind error) {
 	var before notBegun
 	var api *apiError
 	var nobody *noResponders
 	switch {
 	case errors.As(err, &before):
 		// The caller's ctx had ended before anything was sent.
-		return before.error, driver.FateNotStored, ""
+		return driver.FateNotStored, "", before.error
 	case err == context.Canceled || err == context.DeadlineExceeded:
 		// The caller's ctx ended while the answer was awaited.
-		return err, driver.FateUnknown, ""
+		return driver.FateUnknown, "", err
 	case errors.Is(err, errCut):
-		return driver.ErrClosed, driver.FateUnknown, ""
+		return driver.FateUnknown, "", driver.ErrClosed
 	case errors.Is(err, natsgo.ErrConnectionClosed) || errors.Is(err, natsgo.ErrConnectionDraining):
 		// Publishing is refused before anything is written. The connection is not
 		// closed by the driver before its own Close, so its owner did.
-		return driver.ErrClosed, driver.FateNotStored, "the connection was closed"
+		return driver.FateNotStored, "the connection was closed", driver.ErrClosed
 	case errors.Is(err, errDown) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
-		return driver.ErrUnavailable, driver.FateNotStored, "the connection is lost and is being made again"
+		return driver.FateNotStored, "the connection is lost and is being made again", driver.ErrUnavailable
 	case errors.Is(err, errLost):
-		return driver.ErrUnavailable, driver.FateUnknown, ""
+		return driver.FateUnknown, "", driver.ErrUnavailable
 	case errors.Is(err, errNoQueue) || errors.Is(err, errNoJob):
-		return driver.ErrNotFound, driver.FateNotStored, "declare the queue first"
+		return driver.FateNotStored, "declare the queue first", driver.ErrNotFound
 	case errors.Is(err, errChanging):
-		return driver.ErrUnavailable, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrUnavailable
 	case errors.Is(err, errForbidden):
-		return driver.ErrUnauthorized, driver.FateNotStored, "the user needs to publish and subscribe as docs/wire-nats.md lists"
+		return driver.FateNotStored, "the user needs to publish and subscribe as docs/wire-nats.md lists", driver.ErrUnauthorized
 	case errors.Is(err, natsgo.ErrMaxPayload):
-		return driver.ErrTooLarge, driver.FateNotStored, "raise max_payload of the server"
+		return driver.FateNotStored, "raise max_payload of the server", driver.ErrTooLarge
 	case errors.As(err, &api):
 		return classifyAPI(api)
 	case errors.As(err, &nobody):
 		// Nobody took the message: a stream without leader, a server that starts.
-		return driver.ErrUnavailable, driver.FateNotStored, "JetStream is not ready"
+		return driver.FateNotStored, "JetStream is not ready", driver.ErrUnavailable
 	case isAuth(err):
-		return driver.ErrUnauthorized, driver.FateNotStored, "the server refused the user, password, token, key or credentials"
+		return driver.FateNotStored, "the server refused the user, password, token, key or credentials", driver.ErrUnauthorized
 	case isTLS(err):
 		// The handshake failed, before anything else.
-		return driver.ErrUnavailable, driver.FateNotStored, "the TLS handshake failed: see the scheme, tls_ca, tls_cert and tls_key"
+		return driver.FateNotStored, "the TLS handshake failed: see the scheme, tls_ca, tls_cert and tls_key", driver.ErrUnavailable
 	case errors.Is(err, natsgo.ErrNoServers) || isDial(err):
 		// There was never a connection, so nothing was sent.
-		return driver.ErrUnavailable, driver.FateNotStored, "is the server running, and the address right?"
+		return driver.FateNotStored, "is the server running, and the address right?", driver.ErrUnavailable
 	case errors.Is(err, errAnswer):
-		return driver.ErrBroker, driver.FateUnknown, ""
+		return driver.FateUnknown, "", driver.ErrBroker
 	}
 	// What nobody thought of: how far it came cannot be known.
-	return driver.ErrUnavailable, driver.FateUnknown, ""
+	return driver.FateUnknown, "", driver.ErrUnavailable
 }
 
 // classifyAPI says what an error of the JetStream API means. The server answers
 // with an error only when it did not do what was asked, so none was stored.
-func classifyAPI(e *apiError) (kind error, fate driver.Fate, hint string) {
+func classifyAPI(e *apiError) (fate driver.Fate, hint string, kind error) {
 	switch e.ErrCode {
 	case codeStreamNotFound, codeConsumerNotFound:
-		return driver.ErrNotFound, driver.FateNotStored, "declare the queue first"
+		return driver.FateNotStored, "declare the queue first", driver.ErrNotFound
 	case codeMessageNotFound, codeSequenceNotFound:
-		return driver.ErrNotFound, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrNotFound
 	case codeStreamExists, codeConsumerExists:
-		return driver.ErrConflict, driver.FateNotStored, "a stream or consumer of that name was made by something else"
+		return driver.FateNotStored, "a stream or consumer of that name was made by something else", driver.ErrConflict
 	case 10076, 10039:
 		// Not enabled, not enabled for the account.
-		return driver.ErrUnsupported, driver.FateNotStored, "switch JetStream on, for the server and the account"
+		return driver.FateNotStored, "switch JetStream on, for the server and the account", driver.ErrUnsupported
 	case 10054, 10097:
 		// Message or header over what the stream takes.
-		return driver.ErrTooLarge, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrTooLarge
 	case 10002, 10023, 10047, 10028, 10026, 10027, 10077:
 		// Resources of account, server, memory, storage; consumers, streams; the
 		// store refused: max_bytes of the stream, or a full disk.
-		return driver.ErrFull, driver.FateNotStored, "the server, the account or the stream is at its limit"
+		return driver.FateNotStored, "the server, the account or the stream is at its limit", driver.ErrFull
 	case codeNoPeers, codeReplicasNeedMore:
-		return driver.ErrUnsupported, driver.FateNotStored, "there are not enough servers for the replicas: see the parameter replicas"
+		return driver.FateNotStored, "there are not enough servers for the replicas: see the parameter replicas", driver.ErrUnsupported
 	case 10049:
 		// The store of a stream could not be made. The server removes the directory
 		// of an account with its last stream, also while a new one is being made in
 		// it (stream.stop in server/stream.go).
-		return driver.ErrUnavailable, driver.FateNotStored, "the server could not make the stream's files"
+		return driver.FateNotStored, "the server could not make the stream's files", driver.ErrUnavailable
 	case 10008, 10009, 10151, codeTooManyBatches, codeConflictInFlight:
 		// No quorum or leader, not the leader, too many batches or changes at once.
-		return driver.ErrUnavailable, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrUnavailable
 	}
 	if e.Code == 503 {
-		return driver.ErrUnavailable, driver.FateNotStored, ""
+		return driver.FateNotStored, "", driver.ErrUnavailable
 	}
-	return driver.ErrBroker, driver.FateNotStored, ""
+	return driver.FateNotStored, "", driver.ErrBroker
 }
 
 // isAuth tells errors of the credentials.

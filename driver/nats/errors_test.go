@@ -1,5 +1,3 @@
-//go:build preview
-
 package nats
 
 import (
@@ -71,7 +69,7 @@ func TestClassify(t *testing.T) {
 		{api(503, 99999), driver.ErrUnavailable, driver.FateNotStored},
 		{api(400, 99999), driver.ErrBroker, driver.FateNotStored},
 	} {
-		kind, fate, _ := classify(row.err)
+		fate, _, kind := classify(row.err)
 		if kind != row.kind || fate != row.fate {
 			t.Errorf("%v is %v, %v; want %v, %v", row.err, kind, fate, row.kind, row.fate)
 		}
@@ -111,7 +109,7 @@ func TestPullEnds(t *testing.T) {
 		t.Errorf("503 is %v", got)
 	}
 	m = &natsgo.Msg{Header: natsgo.Header{"Status": {"409"}, "Description": {"Exceeded MaxWaiting"}}}
-	if kind, _, _ := classify(pullEnd(m)); kind != driver.ErrBroker {
+	if _, _, kind := classify(pullEnd(m)); kind != driver.ErrBroker {
 		t.Errorf("a pull too many is %v", kind)
 	}
 }

@@ -1,5 +1,3 @@
-//go:build preview
-
 package sqs
 
 import (
@@ -23,6 +21,7 @@ func TestConformance(t *testing.T) {
 		Broker:   "fauxqs",
 		Parallel: 8,                       // the server is one thread
 		Lease:    2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
+		Slack:    2 * time.Second,         // one thread serves all cases at once
 		Foreign:  foreign(t, u, ""),
 	})
 }
@@ -35,6 +34,7 @@ func TestConformanceFIFO(t *testing.T) {
 		Broker:   "fauxqs",
 		Parallel: 8,                       // the server is one thread
 		Lease:    2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
+		Slack:    2 * time.Second,         // one thread serves all cases at once
 		Foreign:  foreign(t, u, fifoSuffix),
 	})
 }

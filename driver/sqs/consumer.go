@@ -1,5 +1,3 @@
-//go:build preview
-
 package sqs
 
 import (
@@ -165,15 +163,18 @@ func (c *consumer) serve() {
 	}
 }
 
-// watch gives ready jobs back when nobody has come for them in a third of their
-// lease: who takes them after that could not extend them in time, and others may
-// be waiting. c.mu must be held.
+// maxRest is how long a job that no Receive was there for waits for the next one:
+// a worker that has room for jobs comes at once, and one that has none must not
+// keep them from others.
+const maxRest = time.Second
+
+// watch gives ready jobs back when nobody has come for them. c.mu must be held.
 func (c *consumer) watch() {
 	if c.stale != nil || c.closed {
 		return
 	}
 	c.work.Add(1)
-	c.stale = time.AfterFunc(c.lease/3, func() {
+	c.stale = time.AfterFunc(min(maxRest, c.lease/3), func() {
 		defer c.work.Done()
 		c.mu.Lock()
 		c.stale = nil
@@ -200,17 +201,31 @@ func (c *consumer) keep(d *driver.Delivery, left time.Duration) {
 	})
 }
 
-// giveBack makes jobs that no Receive returned available again. If that fails
-// they become so when their leases end.
+// giveBack makes jobs that no Receive returned available again, each as a new
+// message: of the old one SQS has counted a delivery that was none. If that fails
+// they come again when their leases end.
 func (c *consumer) giveBack(ctx context.Context, deliveries []*driver.Delivery) {
-	receipts := make([]*receipt, 0, len(deliveries))
+	if len(deliveries) == 0 {
+		return
+	}
+	q, err := c.b.resolve(ctx, c.queue)
+	if err != nil {
+		return
+	}
+	var work, retry sorter
 	for _, d := range deliveries {
 		r := d.Receipt.(*receipt)
 		r.settled.Store(true)
-		receipts = append(receipts, r)
+		again := &parcel{body: r.body, meta: r.again()}
+		s := &work
+		if r.url != q.work {
+			s = &retry
+		}
+		s.early, s.sentOn = append(s.early, r), append(s.sentOn, again)
 	}
-	if len(receipts) > 0 {
-		c.b.hide(ctx, receipts, 0)
+	for s, url := range map[*sorter]string{&work: q.work, &retry: q.retry} {
+		s.c = c
+		_ = s.move(ctx, url, s.sentOn, s.early)
 	}
 }
 

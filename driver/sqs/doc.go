@@ -1,5 +1,3 @@
-//go:build preview
-
 // Package sqs is the driver for Amazon SQS: standard queues by [Driver], FIFO
 // queues by [FIFODriver].
 //

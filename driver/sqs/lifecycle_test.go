@@ -1,5 +1,3 @@
-//go:build preview
-
 package sqs
 
 import (
@@ -193,13 +191,18 @@ func TestAbandonedPoll(t *testing.T) {
 		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
 
 		abandon()
-		put(t, d, job("b", 0))
-		time.Sleep(10*time.Second + time.Millisecond) // a third of the lease
+		put(t, d, job("b", 1250*time.Millisecond))
+		sends := f.count("SendMessageBatch")
+		time.Sleep(2*maxRest + 300*time.Millisecond)
 		synctest.Wait()
-		if n := f.count("ChangeMessageVisibilityBatch"); n != 1 {
+		if n := f.count("SendMessageBatch") - sends; n != 1 {
 			t.Errorf("a job that nobody came for was given back by %d requests", n)
 		}
-		settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.Done})
+		got = receive(t, c)
+		if got.Deliveries != 1 || got.Redeliveries != 0 {
+			t.Errorf("given back without having been handed out: Deliveries %d, Redeliveries %d", got.Deliveries, got.Redeliveries)
+		}
+		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
 
 		abandon()
 		put(t, d, job("c", 0))

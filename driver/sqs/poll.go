@@ -1,11 +1,10 @@
-//go:build preview
-
 package sqs
 
 import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -158,11 +157,9 @@ func (s *sorter) sort(r *receipt) {
 	}
 	left := r.untilDue()
 	if left > maxKeep {
-		d := r.meta
 		hold := int32(min(left, maxHold) / time.Second)
-		d.Delay, d.Due = 0, r.due().UnixMilli()
 		s.early = append(s.early, r)
-		s.sentOn = append(s.sentOn, &parcel{body: r.body, meta: d.text(), hold: hold})
+		s.sentOn = append(s.sentOn, &parcel{body: r.body, meta: r.again(), hold: hold})
 		return
 	}
 	body, err := decodeBody(r.body, r.meta.Encoding)
@@ -201,7 +198,7 @@ func (s *sorter) move(ctx context.Context, to string, parcels []*parcel, from []
 		return nil
 	}
 	b := s.c.b
-	errs := b.send(ctx, to, false, parcels)
+	errs := b.send(ctx, to, strings.HasSuffix(to, fifoSuffix), parcels)
 	stored := make([]*receipt, 0, len(from))
 	var failed error
 	for i, r := range from {

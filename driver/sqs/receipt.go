@@ -1,5 +1,3 @@
-//go:build preview
-
 package sqs
 
 import (
@@ -58,6 +56,16 @@ func (r *receipt) due() time.Time {
 		return r.sent.Add(time.Duration(r.meta.Delay) * time.Millisecond)
 	}
 	return time.Time{}
+}
+
+// again is the attribute of a message that takes this one's place as it is. Its
+// time is absolute, as the new message is younger.
+func (r *receipt) again() string {
+	d := r.meta
+	if due := r.due(); !due.IsZero() {
+		d.Delay, d.Due = 0, due.UnixMilli()
+	}
+	return d.text()
 }
 
 // untilDue is for how long the job is not to be handed out. What SQS's clock

@@ -1,10 +1,11 @@
-//go:build preview
-
 package sqs
 
 import (
 	"context"
+	"errors"
 	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -52,7 +53,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	defer leave()
 	q, err := c.b.resolve(ctx, c.queue)
 	if err != nil {
-		return all(len(settlements), fail(op, c.queue, err))
+		return all(len(settlements), c.failure(op, err))
 	}
 	release := tally{c: c, op: op, errs: make([]error, len(settlements))}
 	remove := tally{c: c, op: op, errs: release.errs}
@@ -83,7 +84,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		errs := c.b.send(ctx, url, i == toWork && c.b.config.fifo, m.parcels)
 		for k, r := range m.receipts {
 			if errs != nil && errs[k] != nil {
-				remove.errs[m.index[k]] = c.failure(op, errs[k])
+				remove.errs[m.index[k]] = c.failureOf(ctx, op, r, errs[k])
 				continue
 			}
 			r.stored.Store(true)
@@ -143,6 +144,20 @@ func (c *consumer) successor(s *driver.Settlement, r *receipt) *parcel {
 	return p
 }
 
+// failureOf is failure for a message that was not stored. If the queue that it
+// was for does not exist, that may be a companion alone, which somebody deleted:
+// then the delivery is still held, and the error says what is missing.
+func (c *consumer) failureOf(ctx context.Context, op string, r *receipt, err error) error {
+	if errors.Is(classify(err).kind, driver.ErrNotFound) {
+		if _, again := c.b.attributes(ctx, r.url, types.QueueAttributeNameMaximumMessageSize); again == nil {
+			missing := fail(op, c.queue, err).(*driver.Error)
+			missing.Kind, missing.Hint = driver.ErrUnavailable, "the queue for dead letters or retries is missing: declare the queue again"
+			return missing
+		}
+	}
+	return c.failure(op, err)
+}
+
 // enter is base.enter for a consumer that may be closed by itself.
 func (c *consumer) enter(ctx context.Context, op string) (context.Context, func(), error) {
 	select {
@@ -153,10 +168,14 @@ func (c *consumer) enter(ctx context.Context, op string) (context.Context, func(
 	return c.b.enter(ctx, op, c.queue)
 }
 
-// failure is the error of one delivery.
+// failure is the error of one delivery. Where its queue was deleted, the delivery
+// is lost with it.
 func (c *consumer) failure(op string, err error) error {
 	failed := fail(op, c.queue, err)
-	c.b.forget(c.queue, failed)
+	if errors.Is(failed, driver.ErrNotFound) {
+		c.b.forget(c.queue, failed)
+		return c.lost(op)
+	}
 	return failed
 }
 

@@ -5,12 +5,14 @@
 //
 //	go run ./examples/quickstart [flags] [files or folders...]
 //
-// It needs no broker: BATCH_URL defaults to memory://. With
-// BATCH_URL=redis://localhost:6379 the same program works on Redis.
+// It needs no broker: without BATCH_URL a JetStream server in the process keeps
+// the jobs in a folder below the user's cache folder. With
+// BATCH_URL=redis://localhost:6379 the same program works on Redis, and with
+// BATCH_URL=memory:// it keeps its jobs nowhere.
 //
-// It can be killed at any moment. Started again with the same arguments it goes
-// on, and in the end every file is counted exactly once, although the broker may
-// hand out a job twice: results.go says how.
+// It can be killed at any moment, with SIGKILL too. Started again with the same
+// arguments it goes on, and in the end every file is counted exactly once,
+// although the broker may hand out a job twice: results.go says how.
 package main
 
 import (
@@ -19,9 +21,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,6 +34,7 @@ import (
 
 	// The drivers that BATCH_URL may name.
 	_ "github.com/batch-go/batch/driver/memory"
+	_ "github.com/batch-go/batch/driver/nats/embedded"
 	_ "github.com/batch-go/batch/driver/redis"
 )
 
@@ -39,6 +44,7 @@ const missing = "does-not-exist"
 // config is what the command line and the environment say.
 type config struct {
 	url     string
+	jobs    string // the folder of the program's own server, if it runs on that
 	roots   []string
 	queue   string
 	results string
@@ -74,13 +80,10 @@ var errInterrupted = errors.New("interrupted; run it again with the same argumen
 
 func parse(args []string, out io.Writer) (config, error) {
 	c := config{url: os.Getenv("BATCH_URL")}
-	if c.url == "" {
-		c.url = "memory://"
-	}
 	f := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.Usage = func() {
-		fmt.Fprint(out, "usage: quickstart [flags] [files or folders...]\n\nBATCH_URL names the broker and defaults to memory://.\n\n")
+		fmt.Fprint(out, "usage: quickstart [flags] [files or folders...]\n\nBATCH_URL names the broker; without it the jobs are kept in a folder beside the results file.\n\n")
 		f.PrintDefaults()
 	}
 	f.IntVar(&c.workers, "workers", 4, "how many files are worked on at one time, 1 to 10000")
@@ -120,6 +123,11 @@ func run(ctx context.Context, c config, s *screen) error {
 		return err
 	}
 	defer results.Close()
+	if c.url == "" {
+		if c.url, c.jobs, err = ownURL(c.results); err != nil {
+			return err
+		}
+	}
 
 	// Everything below works on any broker: batch.Driver is the capability set
 	// that they all have.
@@ -169,10 +177,10 @@ func run(ctx context.Context, c config, s *screen) error {
 }
 
 // open connects to the broker, for which it waits ten seconds.
-func open(ctx context.Context, url string) (batch.Driver, error) {
+func open(ctx context.Context, address string) (batch.Driver, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	return batch.Open[batch.Driver](ctx, url)
+	return batch.Open[batch.Driver](ctx, address)
 }
 
 // work enqueues the files that are not accounted for and runs the workers until
@@ -256,6 +264,14 @@ func enqueue(ctx context.Context, queue *batch.Queue[batch.Driver], run string, 
 func shortLease(d batch.Driver) time.Duration {
 	l := d.Info().Limits
 	return min(max(5*time.Second, l.MinLease), l.MaxLease)
+}
+
+// ownURL names a folder beside the results file, which a JetStream server in this
+// process keeps jobs in.
+func ownURL(results string) (address, folder string, err error) {
+	folder, err = filepath.Abs(strings.TrimSuffix(results, filepath.Ext(results)) + ".jobs")
+	u := url.URL{Scheme: "jetstream", Path: filepath.ToSlash(folder), OmitHost: true}
+	return u.String(), folder, err
 }
 
 // defaultResults is a file in the user's cache folder whose name depends on the

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/internal/brokers"
 )
 
@@ -52,7 +53,8 @@ func tree(t *testing.T, n int) (string, map[string]string) {
 	return dir, digests
 }
 
-// command runs the program on a broker, with a deadline.
+// command runs the program on a broker, with a deadline. Without a URL it is the
+// program's own.
 func command(t *testing.T, url, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -96,17 +98,23 @@ func checkResults(t *testing.T, path string, digests map[string]string) {
 // TestProgram runs the program as a user does.
 func TestProgram(t *testing.T) {
 	program := build(t)
-	t.Run("memory", func(t *testing.T) {
+	for name, url := range map[string]string{"its own": "", "memory": "memory://"} {
+		t.Run("to the end on "+name, func(t *testing.T) {
+			t.Parallel()
+			runToTheEnd(t, program, url)
+		})
+		t.Run("interrupted on "+name, func(t *testing.T) {
+			t.Parallel()
+			interrupt(t, program, url)
+		})
+		t.Run("killed on "+name, func(t *testing.T) {
+			t.Parallel()
+			killAndGoOn(t, program, url)
+		})
+	}
+	t.Run("jobs are kept", func(t *testing.T) {
 		t.Parallel()
-		runToTheEnd(t, program)
-	})
-	t.Run("interrupted", func(t *testing.T) {
-		t.Parallel()
-		interrupt(t, program)
-	})
-	t.Run("killed on memory", func(t *testing.T) {
-		t.Parallel()
-		killAndGoOn(t, program, "memory://")
+		keepsItsJobs(t, program)
 	})
 	// Here jobs of the killed process come again beside those that the next one
 	// enqueues.
@@ -118,10 +126,10 @@ func TestProgram(t *testing.T) {
 	}
 }
 
-func runToTheEnd(t *testing.T, program string) {
+func runToTheEnd(t *testing.T, program, url string) {
 	dir, digests := tree(t, 40)
 	results := filepath.Join(t.TempDir(), "results.jsonl")
-	out, err := command(t, "memory://", program, "-results", results, dir).Output()
+	out, err := command(t, url, program, "-results", results, dir).Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -147,10 +155,10 @@ func has(t *testing.T, out []byte, words ...string) {
 }
 
 // interrupt presses Ctrl-C: what has started is finished, and no more is started.
-func interrupt(t *testing.T, program string) {
+func interrupt(t *testing.T, program, url string) {
 	dir, _ := tree(t, 120)
 	results := filepath.Join(t.TempDir(), "results.jsonl")
-	cmd := command(t, "memory://", program, "-pace=50ms", "-demo-failure=false", "-results", results, dir)
+	cmd := command(t, url, program, "-pace=50ms", "-demo-failure=false", "-results", results, dir)
 	out := endInMidRun(t, cmd, os.Interrupt)
 	if code := cmd.ProcessState.ExitCode(); code != 130 {
 		t.Errorf("exit code %d, want 130", code)
@@ -187,6 +195,43 @@ func killAndGoOn(t *testing.T, program, url string) {
 	t.Logf("killed after:\n%s\nthen:\n%s", killed, out)
 	has(t, out, "resuming", "120 of 120 files accounted for: 120 digested, 0 dead", "earlier")
 	checkResults(t, results, digests)
+}
+
+// keepsItsJobs kills the program on its own server, and looks for the jobs in the
+// folder: they are what the next process begins with, beside what it enqueues.
+func keepsItsJobs(t *testing.T, program string) {
+	dir, _ := tree(t, 120)
+	results := filepath.Join(t.TempDir(), "results.jsonl")
+	endInMidRun(t, command(t, "", program, "-pace=50ms", "-demo-failure=false", "-results", results, dir), os.Kill)
+
+	address, _, err := ownURL(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close(t.Context())
+	first, err := os.ReadFile(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(first), []byte("\n"))
+	var h header
+	if err := json.Unmarshal(lines[0], &h); err != nil {
+		t.Fatal(err)
+	}
+	depth, err := batch.NewQueue(d, "quickstart-"+h.Run).Depth(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Some may be done whose results are the last that were written.
+	kept, open := depth.Waiting+depth.Running+depth.Scheduled, int64(120-(len(lines)-1))
+	t.Logf("%d jobs are kept, %d files have no result", kept, open)
+	if kept < open {
+		t.Errorf("the folder holds %d jobs, but %d files have no result", kept, open)
+	}
 }
 
 // endInMidRun starts the program, waits for its first line of progress, which

@@ -52,10 +52,13 @@ func (s *screen) intro(d batch.Driver, c config, list *listing, t *tally, r *res
 	info := d.Info()
 	broker := info.Broker + " " + info.Version
 	if info.Driver == "memory" {
-		broker = "memory (no broker, jobs live in this process; set BATCH_URL for another)"
+		broker = "memory (jobs live in this process, and end with it)"
 	}
 	now := t.snapshot()
 	s.line("broker    %s", broker)
+	if c.jobs != "" {
+		s.line("          jobs are kept in %s; set BATCH_URL for another broker", short(c.jobs))
+	}
 	s.line("queue     %s, %d at one time", c.queue, c.workers)
 	s.line("files     %s under %s", number(now.total), strings.Join(list.roots, ", "))
 	if list.demo {

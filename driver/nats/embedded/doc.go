@@ -1,5 +1,3 @@
-//go:build preview
-
 // Package embedded is NATS JetStream in the process: a durable queue in a
 // directory that needs no broker. It is a package of its own, so that programs
 // that connect to a server do not link one (some 20 MB).

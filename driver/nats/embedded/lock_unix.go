@@ -1,4 +1,4 @@
-//go:build preview && unix && !solaris && !illumos && !aix
+//go:build unix && !solaris && !illumos && !aix
 
 package embedded
 
