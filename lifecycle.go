@@ -76,7 +76,8 @@ func (w *Worker) prepare(ctx context.Context) {
 // started, and waits for what has. When ctx ends it cancels what still runs, with
 // [ErrShutdown] as the cause, waits up to CancelTimeout for it to return, and
 // gives its jobs back without spending an attempt; it then returns an error that
-// says how many there were. The queues' jobs are safe either way. A second Stop
+// says how many there were. What it has to tell the broker in the end may take
+// five seconds more, and five more to close the consumers. The queues' jobs are safe either way. A second Stop
 // waits for the first. A worker that was never started is stopped at once.
 func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
@@ -107,6 +108,11 @@ func (w *Worker) Stop(ctx context.Context) error {
 	return err
 }
 
+// lastWords is how long the settlements that are left when all handlers have
+// returned may take, and closing the consumers after that. A shorter wait for
+// handlers is no reason to drop what they have done.
+const lastWords = 5 * time.Second
+
 // drain takes a running worker down.
 func (w *Worker) drain(ctx context.Context) error {
 	w.hooks.onWorkerState(w.working, WorkerDraining)
@@ -131,7 +137,7 @@ func (w *Worker) drain(ctx context.Context) error {
 			}
 		})
 	}
-	w.within(w.config.CancelTimeout, func(grace context.Context) {
+	w.within(lastWords, func(grace context.Context) {
 		for _, l := range w.lanes {
 			select {
 			case <-l.settler.Idle():
@@ -146,7 +152,7 @@ func (w *Worker) drain(ctx context.Context) error {
 	}
 	w.stopWorking(ErrShutdown)
 	var err error
-	w.within(w.config.CancelTimeout, func(grace context.Context) { err = w.closeConsumers(grace) })
+	w.within(lastWords, func(grace context.Context) { err = w.closeConsumers(grace) })
 	if cancelled > 0 {
 		err = errors.Join(fmt.Errorf("batch: %d jobs were cancelled and given back because the drain took too long: %w", cancelled, context.Cause(ctx)), err)
 	}
