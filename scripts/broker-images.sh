@@ -6,8 +6,9 @@
 #
 # An official image that is present or can be pulled wins. Where no registry can be reached, the image
 # is built from Debian's packages, signed and fetched from the mirror that this machine uses itself,
-# and for a broker that is no Debian package from npm's, checked against the lock file. Only the images
-# of the rows asked for are built, and rows of the same release share one.
+# and for a broker that is no Debian package from npm's, checked against the lock file, or from a Go
+# module, checked as every module is. Only the images of the rows asked for are built, and rows of the
+# same release share one.
 # Rows, versions and packages are in internal/brokers/images.txt.
 set -euo pipefail
 
@@ -35,12 +36,17 @@ rows() {
 
 # suite_packages prints every package that any row wants of a suite, sorted, one a line.
 suite_packages() {
-	rows | awk -F'|' -v suite="$1" '$4 == suite { print $5 }' | tr -s ' ' '\n' | sed '/^npm:/d' | LC_ALL=C sort -u
+	rows | awk -F'|' -v suite="$1" '$4 == suite { print $5 }' | tr -s ' ' '\n' | sed '/^npm:/d; /^go:/d' | LC_ALL=C sort -u
 }
 
 # npm_folder prints the folder of a row's npm packages, or nothing when it wants none.
 npm_folder() {
 	rows | awk -F'|' -v name="$1" '$1 == name { print $5 }' | tr -s ' ' '\n' | sed -n 's/^npm://p'
+}
+
+# go_program prints a row's Go package with its version, or nothing when it wants none.
+go_program() {
+	rows | awk -F'|' -v name="$1" '$1 == name { print $5 }' | tr -s ' ' '\n' | sed -n 's/^go://p'
 }
 
 # suite_of prints the suite of a row.
@@ -60,10 +66,17 @@ debian_image() {
 }
 
 # stand_in names the image that stands in for a row's official one. One with npm packages is named
-# after the image below it and the files that say what goes into it.
+# after the image below it and the files that say what goes into it, one with a Go program after the
+# image below it and the program.
 stand_in() {
-	local base folder digest file
+	local base folder program digest file
 	base="$(debian_image "$(suite_of "$1")")"
+	program="$(go_program "$1")"
+	if [[ -n "$program" ]]; then
+		digest="$(printf '%s\n' "$base" "$program" | sha256sum | cut -c1-12)"
+		echo "$repository/go-$1:$digest"
+		return
+	fi
 	folder="$(npm_folder "$1")"
 	if [[ -z "$folder" ]]; then
 		echo "$base"
@@ -171,8 +184,25 @@ build_npm() (
 	fi
 )
 
+# build_go builds an image with a Go program, compiled here.
+build_go() (
+	local program="$1" base="$2" image="$3" context
+	context="$(mktemp -d)"
+	trap 'rm -rf "$context"' EXIT
+	say "building $image ($program)"
+	if ! {
+		GOBIN="$context" GOFLAGS=-trimpath CGO_ENABLED=0 go install "$program" &&
+			printf 'FROM %s\nCOPY . /usr/local/bin/\n' "$base" >"$context.dockerfile" &&
+			docker build -q -f "$context.dockerfile" -t "$image" "$context"
+	} </dev/null >"$context.log" 2>&1; then
+		tail -n 20 "$context.log" >&2
+		fail "could not build $image"
+	fi
+	rm -f "$context.dockerfile" "$context.log"
+)
+
 provide() {
-	local name="$1" official="$2" suite="$3" folder base image
+	local name="$1" official="$2" suite="$3" folder program base image
 	if present "$official" || pull "$official"; then
 		echo "$name $official"
 		return
@@ -183,6 +213,8 @@ provide() {
 		present "$base" || build "$suite" "$base"
 		folder="$(npm_folder "$name")"
 		[[ -z "$folder" ]] || build_npm "$folder" "$base" "$image"
+		program="$(go_program "$name")"
+		[[ -z "$program" ]] || build_go "$program" "$base" "$image"
 	fi
 	echo "$name $image"
 }

@@ -67,7 +67,7 @@ func NewNATSTLS(t testing.TB, v Version) *Instance {
 // NATSVersions returns the versions that there are, oldest first: every row of the family, or one when
 // BATCH_TEST_NATS_URL or BATCH_TEST_NATS_IMAGE says which broker to use.
 func NATSVersions() []Version {
-	return versions("nats", NATS29, NATS2)
+	return versions("nats", NATS29, NATS212, NATS2)
 }
 
 // natsOptions says how a server differs from the plain one.

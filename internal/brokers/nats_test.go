@@ -11,7 +11,7 @@ import (
 )
 
 func TestNATSServesEveryVersion(t *testing.T) {
-	want := map[Version]string{NATS29: "nats 2.9.", NATS2: "nats 2."}
+	want := map[Version]string{NATS29: "nats 2.9.", NATS212: "nats 2.12.1", NATS2: "nats 2."}
 	overridden := len(NATSVersions()) != len(want)
 	for _, v := range NATSVersions() {
 		t.Run(string(v), func(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 	RabbitMQ40 Version = "rabbitmq-4.0" // two classes of priority on quorum queues
 	RabbitMQ4  Version = "rabbitmq-4"   // 4.3 or newer
 	NATS29     Version = "nats-2.9"     // has neither message schedules nor TTLs
+	NATS212    Version = "nats-2.12"    // 2.12.1, the oldest that the driver takes
 	NATS2      Version = "nats-2"       // 2.15 or newer
 	FauxSQS    Version = "sqs"
 )
@@ -108,20 +109,33 @@ func (r row) override(what string) string {
 	return "BATCH_TEST_" + strings.ToUpper(r.family) + "_" + what
 }
 
-// npmPrefix marks the folder of npm packages among a row's packages.
-const npmPrefix = "npm:"
+// Among a row's packages, npmPrefix marks the folder of npm packages, and goPrefix a Go package.
+const (
+	npmPrefix = "npm:"
+	goPrefix  = "go:"
+)
+
+// above tells the packages that are in an image of their own, above the one of Debian's packages.
+func above(name string) bool {
+	return strings.HasPrefix(name, npmPrefix) || strings.HasPrefix(name, goPrefix)
+}
 
 // standIn names the image that stands in for a row's official one, exactly as scripts/broker-images.sh
-// does. One with npm packages is named after the image below it and the files that say what is in it.
+// does. One with npm packages is named after the image below it and the files that say what is in it,
+// one with a Go program after the image below it and the program.
 func standIn(rows []row, r row) string {
 	base := debianImage(rows, r.suite)
-	i := slices.IndexFunc(r.packages, func(name string) bool { return strings.HasPrefix(name, npmPrefix) })
+	i := slices.IndexFunc(r.packages, above)
 	if i < 0 {
 		return base
 	}
-	folder := strings.TrimPrefix(r.packages[i], npmPrefix)
 	sum := sha256.New()
 	sum.Write([]byte(base + "\n"))
+	if program, ok := strings.CutPrefix(r.packages[i], goPrefix); ok {
+		sum.Write([]byte(program + "\n"))
+		return "batch-test/go-" + string(r.version) + ":" + hex.EncodeToString(sum.Sum(nil))[:12]
+	}
+	folder := strings.TrimPrefix(r.packages[i], npmPrefix)
 	for _, name := range []string{"Dockerfile", "package.json", "package-lock.json"} {
 		// A folder that is not embedded gives a name that the script does not: TestScriptNamesTheSameImages.
 		content, err := npmText.ReadFile(folder + "/" + name)
@@ -142,7 +156,7 @@ func debianImage(rows []row, suite string) string {
 			packages = append(packages, r.packages...)
 		}
 	}
-	packages = slices.DeleteFunc(packages, func(name string) bool { return strings.HasPrefix(name, npmPrefix) })
+	packages = slices.DeleteFunc(packages, above)
 	slices.Sort(packages)
 	packages = slices.Compact(packages)
 	sum := sha256.Sum256([]byte(suite + "\n" + strings.Join(packages, "\n") + "\n"))

@@ -17,7 +17,7 @@ func TestVersionsAreTheTable(t *testing.T) {
 		got = append(got, r.version)
 	}
 	want := []Version{
-		Redis7, Redis8, Valkey8, RabbitMQ3, RabbitMQ40, RabbitMQ4, NATS29, NATS2, FauxSQS,
+		Redis7, Redis8, Valkey8, RabbitMQ3, RabbitMQ40, RabbitMQ4, NATS29, NATS212, NATS2, FauxSQS,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("images.txt has the rows %q, the constants are %q", got, want)
