@@ -16,7 +16,7 @@ BENCH ?= .
 RECORDS := .conformance
 
 # The steps of `make check`, in order of how soon they fail.
-CHECKS := fmt tidy vet staticcheck examples bench-build allocs test
+CHECKS := fmt tidy vet staticcheck examples bench-build allocs test captable
 
 .DEFAULT_GOAL := help
 .PHONY: help check engine images sweep bench capabilities $(CHECKS)

@@ -150,6 +150,9 @@ func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (acks [
 		}
 	}
 	broken := f.wait(ctx)
+	if isNobody(broken) {
+		broken = d.missing(ctx, n, broken)
+	}
 	acks = make([]puback, len(entries))
 	var nobody error
 	for i, m := range f.answers {

@@ -69,7 +69,7 @@ func classify(err error) (fate driver.Fate, hint string, kind error) {
 	case errors.Is(err, errDown) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
 		return driver.FateNotStored, "the connection is lost and is being made again", driver.ErrUnavailable
-	case errors.Is(err, errLost):
+	case errors.Is(err, errLost) || errors.Is(err, errSilent):
 		return driver.FateUnknown, "", driver.ErrUnavailable
 	case errors.Is(err, errNoQueue) || errors.Is(err, errNoJob):
 		return driver.FateNotStored, "declare the queue first", driver.ErrNotFound
@@ -177,10 +177,10 @@ func isCode(err error, codes ...int) bool {
 	return false
 }
 
-// isNobody tells that no server listens for what was asked.
+// isNobody tells that no server listens for what was asked, or none answers.
 func isNobody(err error) bool {
 	var nobody *noResponders
-	return errors.As(err, &nobody)
+	return errors.As(err, &nobody) || errors.Is(err, errSilent)
 }
 
 func invalid(err error) error {

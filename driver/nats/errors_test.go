@@ -31,6 +31,7 @@ func TestClassify(t *testing.T) {
 		{errDown, driver.ErrUnavailable, driver.FateNotStored},
 		{natsgo.ErrReconnectBufExceeded, driver.ErrUnavailable, driver.FateNotStored},
 		{errLost, driver.ErrUnavailable, driver.FateUnknown},
+		{errSilent, driver.ErrUnavailable, driver.FateUnknown},
 		{fmt.Errorf("%w: Server Shutdown", errLost), driver.ErrUnavailable, driver.FateUnknown},
 		{errNoQueue, driver.ErrNotFound, driver.FateNotStored},
 		{errNoJob, driver.ErrNotFound, driver.FateNotStored},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 )
@@ -41,7 +42,16 @@ var (
 	errDown = errors.New("not connected")
 	// errCut breaks flights when the driver is closed.
 	errCut = errors.New("the driver was closed before the answer came")
+	// errSilent breaks flights that nobody answers, although the connection stands.
+	// A server of a cluster that has just lost a stream, or its leader, may let a
+	// question fall and not say so.
+	errSilent = errors.New("the server does not answer")
 )
+
+// silence is for how long at least no answer came to any question of a flight
+// that is broken for it. It is twice what the client library waits by default, as
+// what was asked may have been done.
+const silence = 10 * time.Second
 
 func newLink(nc *natsgo.Conn) (*link, error) {
 	l := &link{nc: nc, inbox: nc.NewInbox() + ".", flights: make(map[uint64]*flight), pullers: make(map[*consumer]struct{}), watched: make(chan struct{})}
@@ -203,17 +213,45 @@ func (f *flight) count() {
 // wait waits for all answers. It returns nil if all came, else why it gave up;
 // what came until then is in the answers. They are the caller's then.
 func (f *flight) wait(ctx context.Context) error {
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		f.fail(ctx.Err())
-	}
+	f.await(ctx)
 	f.link.mu.Lock()
 	delete(f.link.flights, f.id)
 	f.link.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.broken
+}
+
+// await returns when the flight is over.
+func (f *flight) await(ctx context.Context) {
+	look := time.NewTicker(silence)
+	defer look.Stop()
+	for before := -1; ; {
+		select {
+		case <-f.done:
+			return
+		case <-ctx.Done():
+			f.fail(ctx.Err())
+			return
+		case <-look.C:
+		}
+		came := f.came()
+		if came == before {
+			f.fail(errSilent)
+			return
+		}
+		before = came
+	}
+}
+
+// came is how many answers there are.
+func (f *flight) came() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.many {
+		return len(f.answers)
+	}
+	return len(f.answers) - f.left
 }
 
 // fail ends the flight without the answers that are missing.

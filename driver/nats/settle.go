@@ -100,7 +100,14 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	for _, r := range s.busy {
 		r.busy.Store(false)
 	}
+	var missing error
 	for i, err := range s.errs {
+		if isNobody(err) {
+			if missing == nil {
+				missing = c.d.missing(ctx, c.n, err)
+			}
+			err = missing
+		}
 		s.errs[i] = c.settleError(op, err)
 	}
 	return s.errs
