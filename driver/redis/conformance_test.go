@@ -40,6 +40,11 @@ func TestConformance(t *testing.T) {
 					}
 				}, nil
 			}
+			h.Cut = func(ctx context.Context) error {
+				raw := goredis.NewClient(&goredis.Options{Addr: server.Addr})
+				defer raw.Close()
+				return raw.ClientKillByFilter(ctx, "TYPE", "normal", "SKIPME", "yes").Err()
+			}
 			conformance.Run(t, h)
 		})
 	}
