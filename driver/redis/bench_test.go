@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,9 +13,10 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// The benchmarks measure the driver and the raw client by turns against the
-// same server, since machines differ and are shared: what counts is the ratio,
-// reported as of-raw. Run them with -benchtime 1x or a few.
+// The benchmarks measure the driver without the core, by the size of its calls,
+// and the raw client by turns against the same server, since machines differ and
+// are shared: what counts is the ratio, reported as of-raw. Run them with
+// -benchtime 1x or a few. Those with the core are in bench.
 
 const (
 	benchBody  = 256
@@ -69,22 +69,6 @@ func rawAdd(m *driver.Message, stream string) *goredis.XAddArgs {
 	return &goredis.XAddArgs{Stream: stream, Values: []any{"id", m.ID, "kind", m.Kind, "body", m.Body, "at", "1700000000000"}}
 }
 
-// parallel runs f in n goroutines for a slice of time.
-func parallel(n int, f func() int) float64 {
-	var total atomic.Int64
-	var wg sync.WaitGroup
-	start := time.Now()
-	for range n {
-		wg.Go(func() {
-			for time.Since(start) < benchSlice {
-				total.Add(int64(f()))
-			}
-		})
-	}
-	wg.Wait()
-	return float64(total.Load()) / time.Since(start).Seconds()
-}
-
 func BenchmarkEnqueue(b *testing.B) {
 	ctx := context.Background()
 	d, c := open(b), raw(b)
@@ -112,12 +96,6 @@ func BenchmarkEnqueue(b *testing.B) {
 			return n
 		}
 	}
-	single := func() int {
-		if err := c.XAdd(ctx, rawAdd(ms[0], stream)).Err(); err != nil {
-			b.Fatal(err)
-		}
-		return 1
-	}
 	trim := func() {
 		c.Del(ctx, stream)
 		c.Del(ctx, d.keys(q).fixed[2].(string))
@@ -125,12 +103,6 @@ func BenchmarkEnqueue(b *testing.B) {
 	for _, n := range []int{1, 32, 64, 500} {
 		b.Run(fmt.Sprintf("%d-of-pipeline-500", n), func(b *testing.B) {
 			compare(b, func() float64 { trim(); return rate(b, pipelined(500)) }, func() float64 { return rate(b, own(n)) })
-		})
-	}
-	// What 64 producers get through the coalescer: one or two calls at a time.
-	for _, calls := range []int{1, 2} {
-		b.Run(fmt.Sprintf("%dx32-of-64-goroutines", calls), func(b *testing.B) {
-			compare(b, func() float64 { trim(); return parallel(64, single) }, func() float64 { return parallel(calls, own(32)) })
 		})
 	}
 }
@@ -237,72 +209,4 @@ func BenchmarkProcess(b *testing.B) {
 			compare(b, func() float64 { fill(jobs); return rawLoop(n) }, func() float64 { return ownPiped(n) })
 		})
 	}
-}
-
-// BenchmarkPickup measures from before the enqueue to the job in hand, on a
-// queue where a consumer waits. raw is an XADD into a blocked XREADGROUP.
-func BenchmarkPickup(b *testing.B) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	d, c := open(b), raw(b)
-	q := queue(b, d)
-	stream := "{" + q + "}:raw"
-	b.Cleanup(func() { c.Del(context.Background(), stream) })
-	ms := benchMessages(1)
-	c.XGroupCreateMkStream(ctx, stream, "g", "0")
-	got := make(chan struct{})
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	stop := make(chan struct{})
-	defer close(stop)
-	wg.Go(func() {
-		for ctx.Err() == nil {
-			r, err := c.XReadGroup(ctx, &goredis.XReadGroupArgs{Group: "g", Consumer: "c", Count: 1, Streams: []string{stream, ">"}, Block: 300 * time.Millisecond}).Result()
-			if err == nil && len(r) > 0 {
-				got <- struct{}{}
-				c.XAck(ctx, stream, "g", r[0].Messages[0].ID)
-			}
-		}
-	})
-	own, err := d.Consume(ctx, q, driver.ConsumeOptions{Lease: time.Minute, Prefetch: 1})
-	if err != nil {
-		b.Fatal(err)
-	}
-	wg.Go(func() {
-		for {
-			r, err := own.Receive(ctx, 1)
-			if err != nil {
-				return
-			}
-			got <- struct{}{}
-			own.Settle(ctx, []driver.Settlement{{Delivery: r[0], Outcome: driver.Done}})
-		}
-	})
-	var rawTimes, ownTimes, trips []float64
-	measure := func(f func()) float64 {
-		time.Sleep(2 * time.Millisecond) // the receiver goes back to waiting
-		start := time.Now()
-		f()
-		<-got
-		return float64(time.Since(start).Microseconds())
-	}
-	for b.Loop() {
-		for range 300 {
-			rawTimes = append(rawTimes, measure(func() { c.XAdd(ctx, rawAdd(ms[0], stream)) }))
-			ownTimes = append(ownTimes, measure(func() { d.Enqueue(ctx, q, ms) }))
-			start := time.Now()
-			c.Ping(ctx)
-			trips = append(trips, float64(time.Since(start).Microseconds()))
-		}
-	}
-	slices.Sort(rawTimes)
-	slices.Sort(ownTimes)
-	p99 := func(v []float64) float64 { return v[len(v)*99/100] }
-	b.ReportMetric(median(ownTimes), "µs-p50")
-	b.ReportMetric(p99(ownTimes), "µs-p99")
-	b.ReportMetric(median(rawTimes), "raw-µs-p50")
-	b.ReportMetric(p99(rawTimes), "raw-µs-p99")
-	b.ReportMetric(median(ownTimes)/median(trips), "round-trips")
-	b.ReportMetric(0, "ns/op")
 }
