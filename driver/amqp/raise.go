@@ -31,6 +31,45 @@ func (l *ladder) ready() bool {
 // job that is being retried nobody would expect that.
 const maturity = 2 * time.Second
 
+// age waits until the levels of a queue, if there are any, have been there for a
+// while, so that they can be deleted. Each has a process of the broker that moves
+// on what has expired. Deleting a queue whose process is just being started has it
+// fail and start anew until the broker's supervisor of all of them gives up, and
+// for a moment no queue of that node can be used: connections that do so end with
+// INTERNAL_ERROR (rabbit_fifo_dlx_sup.erl, seen on 4.0.5).
+func (h *handle) age(ctx context.Context, n *names) error {
+	if known, ok := h.ladders.Load(n.queue); ok {
+		select {
+		case <-known.(*ladder).raised: // maturity has passed since they were made
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return nil
+	}
+	err := h.call(ctx, func(ch *amqp091.Channel) error {
+		_, err := passive(ch, n.level(levels[0]))
+		return err
+	})
+	if err == nil {
+		err = sleep(ctx, maturity) // who made them, and when, cannot be known
+	}
+	if isGone(err) {
+		return nil
+	}
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // ladder finds the levels of a queue, or begins to make them. Most queues have no
 // delayed job for long, and each level is a Raft group on every node, so that they
 // are made when there is one. It does not wait for that: until they are ready,
@@ -69,17 +108,13 @@ func (h *handle) ladder(ctx context.Context, n *names) (*ladder, error) {
 	h.tasks.Go(func() {
 		defer close(l.raised)
 		l.err = h.call(h.life, func(ch *amqp091.Channel) error { return raise(h.life, ch, n) })
-		if isGone(l.err) {
+		if isGone(l.err) && sleep(h.life, maturity) == nil {
 			_ = h.call(h.life, func(ch *amqp091.Channel) error { return deleteAll(h.life, ch, n.levels()) })
 		}
 		if l.err != nil {
 			return
 		}
-		timer := time.NewTimer(maturity)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-h.life.Done():
+		if sleep(h.life, maturity) != nil {
 			l.err = errClosed
 		}
 	})

@@ -129,7 +129,8 @@ func (h *handle) Declare(ctx context.Context, queue string) error {
 }
 
 // DeleteQueue removes the queue, its dead letters and its delayed jobs. Consumers
-// are told by the broker.
+// are told by the broker. It takes up to two seconds more where there are delayed
+// jobs: see age.
 func (h *handle) DeleteQueue(ctx context.Context, queue string) error {
 	const op = "delete queue"
 	if err := h.enter(ctx); err != nil {
@@ -137,6 +138,9 @@ func (h *handle) DeleteQueue(ctx context.Context, queue string) error {
 	}
 	defer h.leave()
 	n := h.names(queue)
+	if err := h.age(ctx, n); err != nil {
+		return fail(op, queue, err)
+	}
 	h.declared.Delete(queue)
 	h.ladders.Delete(queue)
 	all := append([]string{n.main}, n.levels()...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,7 @@ func ackReply(subject string) (delivered int64, seq uint64, ok bool) {
 func (c *consumer) open(ctx context.Context, messages []*natsgo.Msg, since time.Time) []*driver.Delivery {
 	deliveries := make([]*driver.Delivery, 0, len(messages))
 	var bad []*natsgo.Msg
+	var before []getRequest
 	until := since.Add(min(c.lease, ackWait))
 	losses := c.d.link.losses.Load()
 	generation := c.generation.Load()
@@ -104,6 +106,9 @@ func (c *consumer) open(ctx context.Context, messages []*natsgo.Msg, since time.
 			bad = append(bad, m)
 			continue
 		}
+		if j.instead != 0 {
+			before = append(before, getRequest{Seq: j.instead})
+		}
 		h := &slab[i]
 		h.receipt.n, h.receipt.seq, h.receipt.reply = c.n, seq, m.Reply
 		h.receipt.deliveries, h.receipt.lost = j.deliveries+1, j.lost
@@ -119,6 +124,9 @@ func (c *consumer) open(ctx context.Context, messages []*natsgo.Msg, since time.
 		c.mu.Lock()
 		c.mend(bad)
 		c.mu.Unlock()
+	}
+	if len(before) > 0 {
+		c.outlast(ctx, before)
 	}
 	if c.lease != ackWait && len(deliveries) > 0 {
 		// The server gave them the length that all have.
@@ -137,6 +145,33 @@ func (c *consumer) open(ctx context.Context, messages []*natsgo.Msg, since time.
 	}
 	return deliveries
 }
+
+// outlast waits until entries are gone whose place others took that were just
+// received: who stored those anew removes the old ones next, and until then the
+// holder before may take itself for one that is merely late. If the process that
+// does it died in between, the old entry comes again, and is not waited for.
+func (c *consumer) outlast(ctx context.Context, before []getRequest) {
+	ctx, cancel := context.WithTimeout(ctx, outlastTime)
+	defer cancel()
+	for pause := time.Millisecond; ; pause *= 2 {
+		there := false
+		messages, err := c.d.getAll(ctx, c.n, before)
+		for _, m := range messages {
+			there = there || m != nil
+		}
+		if err != nil || !there {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// outlastTime bounds the waiting: a removal takes as long as storing did.
+const outlastTime = 500 * time.Millisecond
 
 // mendTime bounds the storing anew. What is not done by then the server hands
 // out once more.
@@ -177,7 +212,8 @@ func (c *consumer) replace(ctx context.Context, messages []*natsgo.Msg) {
 		if j.read(m.Header, m.Data) {
 			j.deliveries += int(delivered) - 1
 			j.lost += int(delivered) - 1
-			entries, old = append(entries, c.n.entry(&j, time.Time{})), append(old, seq)
+			entries = append(entries, c.n.entry(&j, time.Time{}, headerInstead, strconv.FormatUint(seq, 10)))
+			old = append(old, seq)
 			continue
 		}
 		if len(m.Data) == 0 {

@@ -27,6 +27,7 @@ const (
 	headerError      = "Batch-Error"      // last error
 	headerDeliveries = "Batch-Deliveries" // before this message
 	headerLost       = "Batch-Lost"       // of these, since the last settlement
+	headerInstead    = "Batch-Instead"    // the entry whose place this one took
 	headerReason     = "Batch-Reason"     // of a dead letter
 	headerDied       = "Batch-Died"       // Unix ms
 	headerGone       = "Batch-Gone"       // a dead letter that was redriven
@@ -64,6 +65,7 @@ type job struct {
 	lastError, reason          string
 	diedAt                     time.Time
 	gone                       bool
+	instead                    uint64
 }
 
 // header makes the headers of a job. All values share one array, as each would
@@ -176,6 +178,9 @@ func (j *job) read(h natsgo.Header, body []byte) bool {
 			j.deliveries = count(v)
 		case headerLost:
 			j.lost = count(v)
+		case headerInstead:
+			// Of what is no number there is nothing to wait for.
+			j.instead, _ = strconv.ParseUint(v, 10, 64)
 		case headerReason:
 			j.reason = v
 		case headerDied:
