@@ -168,8 +168,23 @@ func newProducer(d driver.Driver, queue string, options []QueueOption) (*produce
 		return nil, err
 	}
 	l := p.info.Limits
-	p.coalescer = coalesce.New(coalesce.Limits{Items: l.EnqueueBatch, Bytes: l.EnqueueBytes, Flights: l.Publishers}, p.flush)
+	p.coalescer = coalesce.New(coalesce.Limits{
+		Items: l.EnqueueBatch, Bytes: l.EnqueueBytes, Flights: l.Publishers, Partial: partialFlights(l),
+	}, p.flush)
 	return p, nil
+}
+
+// fewJobs is up to how many jobs to a request the number of requests is what
+// counts, in time and in money: SQS takes ten.
+const fewJobs = 100
+
+// partialFlights is how many requests may be under way when one leaves that could
+// take more jobs.
+func partialFlights(l driver.Limits) int {
+	if l.EnqueueBatch > fewJobs {
+		return l.Publishers
+	}
+	return min(l.Publishers, 2)
 }
 
 // declare declares the queue if this handle has not done so.

@@ -16,6 +16,10 @@ type Limits struct {
 	Items, Bytes int
 	// Flights is how many batches may be under way at the same time.
 	Flights int
+	// Partial is how many of those may be there when one leaves that is not full:
+	// beyond that a few items do better to wait for the next flight that lands,
+	// since where batches are small each costs a request. Defaults to Flights.
+	Partial int
 }
 
 // Coalescer gathers items and hands them to flush in batches. Make one with
@@ -43,6 +47,9 @@ type sized[T any] struct {
 // its own, at most limits.Flights at a time. The slice belongs to flush only
 // until it returns.
 func New[T any](limits Limits, flush func([]T)) *Coalescer[T] {
+	if limits.Partial == 0 {
+		limits.Partial = limits.Flights
+	}
 	return &Coalescer[T]{limits: limits, flush: flush}
 }
 
@@ -51,7 +58,7 @@ func New[T any](limits Limits, flush func([]T)) *Coalescer[T] {
 func (c *Coalescer[T]) Add(item T, size int) {
 	c.mu.Lock()
 	c.queue = append(c.queue, sized[T]{item, size})
-	start := c.flights < c.limits.Flights
+	start := c.flights < c.limits.Partial || c.flights < c.limits.Flights && len(c.queue)-c.head >= c.limits.Items
 	if start {
 		c.flights++
 	}
@@ -67,7 +74,7 @@ func (c *Coalescer[T]) Add(item T, size int) {
 func (c *Coalescer[T]) Lead() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flights >= c.limits.Flights || c.head < len(c.queue) {
+	if c.flights >= c.limits.Partial || c.head < len(c.queue) {
 		return false
 	}
 	c.flights++
@@ -132,6 +139,11 @@ func (c *Coalescer[T]) fly() {
 func (c *Coalescer[T]) take(buf []T) []T {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.flights > c.limits.Partial && len(c.queue)-c.head < c.limits.Items {
+		// What waits leaves with one of the others, which are still under way.
+		c.land()
+		return buf
+	}
 	bytes := 0
 	for c.head < len(c.queue) && len(buf) < c.limits.Items {
 		next := &c.queue[c.head]

@@ -16,7 +16,8 @@ func TestEveryItemOnceInOrderWithinLimits(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 20 {
-		limits := Limits{Items: 1 + r.IntN(50), Bytes: 1 + r.IntN(500), Flights: 1 + r.IntN(3)}
+		limits := Limits{Items: 1 + r.IntN(50), Bytes: 1 + r.IntN(500), Flights: 1 + r.IntN(4)}
+		limits.Partial = r.IntN(limits.Flights + 1)
 		const callers, each = 8, 500
 		type item struct{ caller, n, size int }
 		var mu sync.Mutex
@@ -69,6 +70,49 @@ func TestEveryItemOnceInOrderWithinLimits(t *testing.T) {
 
 // An item on an idle coalescer leaves at once and alone; what comes while it is
 // under way leaves together.
+// Beyond Partial only full batches leave, and what is left over leaves with the
+// next flight that lands.
+func TestPartialFlights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		landings := make(chan struct{})
+		c := New(Limits{Items: 3, Bytes: 100, Flights: 3, Partial: 1}, func(batch []int) {
+			sizes = append(sizes, len(batch))
+			<-landings
+		})
+		add := func(n int, want ...int) {
+			t.Helper()
+			for range n {
+				c.Add(0, 1)
+				synctest.Wait()
+			}
+			if !slices.Equal(sizes, want) {
+				t.Fatalf("batches %v, want %v", sizes, want)
+			}
+		}
+		add(1, 1)
+		add(2, 1)
+		if c.Lead() {
+			t.Fatal("a caller led a flight of its own beyond Partial")
+		}
+		add(1, 1, 3)
+		add(3, 1, 3, 3)
+		add(4, 1, 3, 3) // all flights are under way
+		landings <- struct{}{}
+		synctest.Wait()
+		add(0, 1, 3, 3, 3)
+		landings <- struct{}{}
+		landings <- struct{}{}
+		synctest.Wait()
+		add(0, 1, 3, 3, 3) // one is left over, and one flight under way
+		landings <- struct{}{}
+		synctest.Wait()
+		add(0, 1, 3, 3, 3, 1)
+		landings <- struct{}{}
+		<-c.Idle()
+	})
+}
+
 func TestBatchesGrowOnlyUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
