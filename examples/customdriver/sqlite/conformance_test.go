@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/conformance"
@@ -19,11 +18,8 @@ func TestConformance(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.db")
 	url := "sqlite://" + path
 	conformance.Run(t, conformance.Harness{
-		Open: func(ctx context.Context) (driver.Driver, error) { return batch.Open[*sqlite.Driver](ctx, url) },
-		URL:  url,
-		// A file has one writer at a time: cases that run together wait for each
-		// other, and that is no lateness of the driver's.
-		Parallel: 4, Lease: 4 * time.Second, Slack: 5 * time.Second, Timeout: 3 * time.Minute,
+		Open:    func(ctx context.Context) (driver.Driver, error) { return batch.Open[*sqlite.Driver](ctx, url) },
+		URL:     url,
 		Foreign: func(ctx context.Context, queue string, body []byte) error { return foreign(ctx, path, queue, body) },
 	})
 }
@@ -35,13 +31,14 @@ func foreign(ctx context.Context, path, queue string, body []byte) error {
 		return err
 	}
 	defer db.Close()
-	_, err = db.ExecContext(ctx, "INSERT INTO jobs (queue, state, message) VALUES (?, 'waiting', ?)", queue, body)
+	_, err = db.ExecContext(ctx, "INSERT INTO jobs (queue, message) VALUES (?, ?)", queue, body)
 	return err
 }
 
-// TestDriverIsShort holds the driver to its size: what is neither blank nor a comment, imports included.
+// TestDriverIsShort holds the driver to the size that its documentation promises: all lines, blank ones and
+// comments included.
 func TestDriverIsShort(t *testing.T) {
-	paths, err := filepath.Glob("*.go")
+	paths, err := filepath.Glob("*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,13 +51,9 @@ func TestDriverIsShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for line := range strings.Lines(string(text)) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
-				lines++
-			}
-		}
+		lines += strings.Count(string(text), "\n")
 	}
-	if lines == 0 || lines > 400 {
-		t.Errorf("the driver has %d lines of code, and its documentation says 400", lines)
+	if lines == 0 || lines >= 300 {
+		t.Errorf("the driver has %d lines, and its documentation promises fewer than 300", lines)
 	}
 }

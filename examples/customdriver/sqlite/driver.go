@@ -1,10 +1,13 @@
-// Package sqlite is a driver for package batch in 400 lines of code: jobs in an SQLite file, which
-// any number of processes of one machine share. docs/drivers.md goes through it.
+// Package sqlite is a driver for package batch in fewer than 300 lines: jobs in an SQLite file, which any
+// number of processes of one machine share. docs/drivers.md goes through it.
 package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"database/sql"
+	_ "embed"
 	"encoding/gob"
 	"encoding/json"
 	"errors"
@@ -14,158 +17,273 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"modernc.org/sqlite"
+	code "modernc.org/sqlite/lib"
 )
 
-const (
-	maxBatch = 100 // what one transaction takes
-	maxDelay = 10 * 366 * 24 * time.Hour
-)
-
-var limits = driver.Limits{
-	MaxBody: 1 << 20, MaxHeaders: 64 << 10, EnqueueBatch: maxBatch, EnqueueBytes: 8 << 20, Publishers: 1,
-	ReceiveBatch: maxBatch, Receivers: 1, SettleBatch: maxBatch, ExtendBatch: maxBatch,
-	MinLease: time.Second, MaxLease: 24 * time.Hour, MaxRetryDelay: maxDelay,
-}
+//go:embed schema.sql
+var schema string
 
 func init() {
 	driver.Register(driver.Registration{
-		Name: "sqlite", Schemes: []string{"sqlite"}, Open: open, Types: []driver.Driver{(*Driver)(nil)},
-	})
+		Name: "sqlite", Schemes: []string{"sqlite"}, Open: open, Types: []driver.Driver{(*Driver)(nil)}})
 }
 
 // Driver is a handle on one file.
 type Driver struct {
-	store
-	info driver.Info
+	db    *sql.DB
+	alive context.Context // ends with Close, for the reason ErrClosed
+	end   context.CancelCauseFunc
 }
-
-// A driver's methods are its capabilities. It has those whose promise it keeps, and no others.
-var _ interface {
-	driver.Prioritizer    // ORDER BY level is strict
-	driver.Delayer        // every job has a due time of its own
-	driver.AtomicEnqueuer // an enqueue is a transaction
-} = (*Driver)(nil)
 
 // open is a driver.Opener: it refuses unknown parameters, and returns when the file was found fit.
 func open(ctx context.Context, u *url.URL) (driver.Driver, error) {
 	if err := driver.NewParams("sqlite", u).Err(); err != nil {
 		return nil, err
 	}
-	d := &Driver{info: driver.Info{Driver: "sqlite", Broker: "SQLite", Limits: limits}}
-	if u.Host != "" || u.User != nil || u.Path == "" {
-		return nil, d.fail("open", "", driver.ErrConfig, errors.New("the URL is sqlite:///path/to/file"))
+	// FULL: what was confirmed survives a power cut. immediate: the lock is taken at the begin, not halfway.
+	const pragmas = "_txlock=immediate&_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: u.Path, RawQuery: pragmas}).String())
+	if err != nil || u.Host != "" || u.Path == "" {
+		return nil, &driver.Error{Driver: "sqlite", Op: "open", Kind: driver.ErrConfig, Fate: driver.FateNotStored,
+			Err: err, Hint: "the URL is sqlite:///path/to/file"}
 	}
-	var err error
-	if d.info.Version, err = d.connect(ctx, u.Path); err != nil {
-		return nil, d.fail("open", "", kindOf(ctx, err), err)
+	db.SetMaxOpenConns(1) // a file has one writer at a time
+	d := &Driver{db: db}
+	d.alive, d.end = context.WithCancelCause(context.Background())
+	if err := d.do(ctx, "open", "", nil, statement{schema}); err != nil {
+		return nil, errors.Join(err, d.Close(ctx))
 	}
 	return d, nil
 }
 
-// Info describes the driver, PriorityLevels, MaxDelay and AtomicLimit its capabilities.
-func (d *Driver) Info() driver.Info       { return d.info }
-func (d *Driver) PriorityLevels() int     { return 5 }
-func (d *Driver) MaxDelay() time.Duration { return maxDelay }
-func (d *Driver) AtomicLimit() int        { return maxBatch }
+// turn is for the handles of one process: SQLite's own lock is not fair, and who finds it taken sleeps.
+var turn = make(chan struct{}, 1)
+
+type statement []any // SQL and its arguments from ?3 on: ?1 is the queue, and ?2 the time
+
+// do runs statements in one transaction, and calls row for each row that the i-th of them returns. With nothing to
+// do it is no error, also after Close.
+func (d *Driver) do(ctx context.Context, op, queue string, row func(i int, r *sql.Rows) error, all ...statement) error {
+	if len(all) == 0 {
+		return nil
+	}
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done(): // BeginTx tells
+	}
+	tx, err := d.db.BeginTx(ctx, nil)
+	if err == nil {
+		defer tx.Rollback() // does nothing after Commit
+		err = context.Cause(d.alive)
+	}
+	for i := 0; err == nil && i < len(all); i++ {
+		args := append([]any{queue, time.Now().UnixNano()}, all[i][1:]...)
+		rows, refused := tx.QueryContext(ctx, all[i][0].(string), args...)
+		for err = refused; err == nil && rows.Next(); {
+			err = row(i, rows)
+		}
+		if err == nil {
+			err = rows.Err()
+		}
+	}
+	fate := driver.FateNotStored
+	if err == nil {
+		fate, err = driver.FateUnknown, tx.Commit() // here, and only here, an error leaves open what was done
+	}
+	if err == nil {
+		return nil
+	}
+	native := new(sqlite.Error) // stays empty if err is none
+	errors.As(err, &native)
+	kind := cmp.Or(ctx.Err(), context.Cause(d.alive), kinds[native.Code()&0xff], driver.ErrBroker)
+	return &driver.Error{Driver: "sqlite", Op: op, Queue: queue, Kind: kind, Fate: fate, Err: err}
+}
+
+var kinds = map[int]error{code.SQLITE_FULL: driver.ErrFull, code.SQLITE_READONLY: driver.ErrUnauthorized,
+	code.SQLITE_BUSY: driver.ErrUnavailable, code.SQLITE_IOERR: driver.ErrUnavailable}
+
+// Info describes the driver. SQLite is linked with it.
+func (d *Driver) Info() driver.Info {
+	return driver.Info{Driver: "sqlite", Broker: "SQLite", Version: code.SQLITE_VERSION, Limits: driver.Limits{
+		MaxBody: 1 << 20, MaxHeaders: 64 << 10, EnqueueBatch: 100, EnqueueBytes: 8 << 20, Publishers: 1,
+		ReceiveBatch: 100, Receivers: 8, SettleBatch: 100, ExtendBatch: 100,
+		MinLease: time.Second, MaxLease: 24 * time.Hour, MaxRetryDelay: 366 * 24 * time.Hour}}
+}
 
 // Declare has nothing to make: a queue is the jobs that name it.
 func (d *Driver) Declare(ctx context.Context, queue string) error {
-	return d.change(ctx, "declare", queue, 1, func(*tx) {})
+	return d.do(ctx, "declare", queue, nil, statement{"SELECT 1 WHERE false"})
 }
 
-// DeleteQueue removes running jobs too, whose receipts then match nothing.
+// DeleteQueue removes running jobs too, whose leases are lost then.
 func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
-	return d.change(ctx, "delete queue", queue, 1, func(t *tx) { t.exec("DELETE FROM jobs WHERE queue = ?", queue) })
+	return d.do(ctx, "delete queue", queue, nil, statement{"DELETE FROM jobs WHERE queue = ?1"})
 }
 
-// Enqueue has one result for each message, and here one fate for all. Without results, all are stored.
+// Enqueue stores all messages or none. No results say that all are stored.
 func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
-	if err := d.EnqueueAtomic(ctx, queue, messages); err != nil {
+	all := make([]statement, len(messages))
+	for i, m := range messages {
+		var encoded bytes.Buffer           // not JSON, which would change headers that are not UTF-8
+		gob.NewEncoder(&encoded).Encode(m) // to memory, which cannot fail
+		all[i] = statement{"INSERT INTO jobs (queue, due, id, message) VALUES (?1, ?2, ?3, ?4)", m.ID, encoded.Bytes()}
+	}
+	if err := d.do(ctx, "enqueue", queue, nil, all...); err != nil {
 		return slices.Repeat([]driver.Result{{Err: err}}, len(messages))
 	}
 	return nil
 }
 
-// EnqueueAtomic stores all messages or none.
-func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*driver.Message) error {
-	if slices.ContainsFunc(messages, func(m *driver.Message) bool { return len(m.Body) > limits.MaxBody }) {
-		return d.fail("enqueue", queue, driver.ErrTooLarge, nil)
-	}
-	defer d.ring(queue)
-	return d.change(ctx, "enqueue", queue, len(messages), func(t *tx) {
-		for _, m := range messages {
-			// Not JSON, which would change headers that are not UTF-8.
-			var encoded bytes.Buffer
-			t.failed(gob.NewEncoder(&encoded).Encode(m))
-			due := t.after(m.Delay)
-			t.exec("INSERT INTO jobs (queue, state, due, level, id, message) VALUES (?, iif(?, 'scheduled', 'waiting'), ?, ?, ?, ?)",
-				queue, due, due, m.Level, m.ID, encoded.Bytes())
-		}
-	})
-}
-
-// Depth reads what triggers have counted: its cost must not grow with the jobs.
+// Depth counts up to a bound: its cost must not grow with the jobs.
 func (d *Driver) Depth(ctx context.Context, queue string) (n driver.Depth, err error) {
-	err = d.change(ctx, "depth", queue, 1, func(t *tx) {
-		t.failed(t.QueryRowContext(ctx, `SELECT coalesce(max(waiting), 0), coalesce(max(scheduled), 0), coalesce(max(running), 0),
-			coalesce(max(dead), 0) FROM depths WHERE queue = ?`, queue).Scan(&n.Waiting, &n.Scheduled, &n.Running, &n.Dead))
-	})
+	const bound, unknown = 100_000, driver.Unknown
+	count := func(_ int, r *sql.Rows) error { return r.Scan(&n.Waiting, &n.Scheduled, &n.Running, &n.Dead) }
+	err = d.do(ctx, "depth", queue, count, statement{`SELECT count(*) FILTER (WHERE NOT dead AND due <= ?2),
+		count(*) FILTER (WHERE NOT dead AND due > ?2 AND lease IS NULL),
+		count(*) FILTER (WHERE NOT dead AND due > ?2 AND lease IS NOT NULL),
+		count(*) FILTER (WHERE dead) FROM (SELECT dead, due, lease FROM jobs WHERE queue = ?1 LIMIT ?3)`, bound})
+	if n.Waiting+n.Scheduled+n.Running+n.Dead == bound {
+		n = driver.Depth{Waiting: unknown, Scheduled: unknown, Running: unknown, Dead: unknown}
+	}
 	return n, err
 }
 
 // DeadLetters lists a page. The cursor is a place and not a count, so that it holds when letters are removed.
-func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int) (page []driver.DeadLetter, next string, err error) {
-	var due, seq int64
-	if _, err := fmt.Sscanf(cursor, "%d.%d", &due, &seq); cursor != "" && err != nil {
-		return nil, "", d.fail("dead letters", queue, driver.ErrConfig, err)
-	}
-	if max < 1 || max > 1000 {
-		return nil, "", d.fail("dead letters", queue, driver.ErrConfig, fmt.Errorf("a page of %d", max))
-	}
-	err = d.change(ctx, "dead letters", queue, 1, func(t *tx) {
-		for _, j := range t.jobs("state = 'dead' AND (due, seq) > (?, ?) ORDER BY due, seq", queue, due, seq, max) {
-			page = append(page, driver.DeadLetter{Message: j.Message, Failures: j.Failures, LastError: j.LastError,
-				Deliveries: j.Deliveries, Reason: j.reason, DeadAt: time.Unix(0, j.due).UTC()})
-			next = fmt.Sprintf("%d.%d", j.due, j.seq)
-		}
-	})
-	if len(page) < max {
-		next = "" // there are no more
-	}
+func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int) (
+	page []driver.DeadLetter, next string, err error) {
+	var died, seq int64
+	fmt.Sscanf(cursor, "%d.%d", &died, &seq) // the first page has none
+	err = d.do(ctx, "dead letters", queue, func(_ int, r *sql.Rows) error {
+		var l driver.DeadLetter
+		err := r.Scan(&l.Body, &l.Failures, &l.LastError, &l.Deliveries, &l.Reason, &died, &seq)
+		l.Message, l.DeadAt, next = decode(l.Body), time.Unix(0, died).UTC(), fmt.Sprintf("%d.%d", died, seq)
+		page = append(page, l)
+		return err
+	}, statement{`SELECT message, failures, error, deliveries, reason, due, seq FROM jobs
+		WHERE queue = ?1 AND dead = 1 AND (due, seq) > (?3, ?4) ORDER BY due, seq LIMIT ?5`, died, seq, max})
 	return page, next, err
 }
 
 // Redrive has dead letters wait again, counted from zero and else as they were enqueued.
 func (d *Driver) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
-	defer d.ring(queue)
-	return d.selected(ctx, "redrive", queue, which, `UPDATE jobs SET state = 'waiting', due = 0,
-		failures = 0, error = '', reason = '', deliveries = 0, redeliveries = 0`)
+	return d.revise(ctx, "redrive", queue, which, "UPDATE jobs SET dead = 0, failures = 0, error = '', deliveries = 0")
 }
 
 // Discard removes dead letters for good.
 func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
-	return d.selected(ctx, "discard", queue, which, "DELETE FROM jobs")
+	return d.revise(ctx, "discard", queue, which, "DELETE FROM jobs")
 }
 
-// selected does something to the selected dead letters. The zero Selection selects none.
-func (d *Driver) selected(ctx context.Context, op, queue string, which driver.Selection, statement string) (n int, err error) {
-	ids, _ := json.Marshal(which.IDs) // strings can always be encoded
-	any := len(which.IDs)
-	if which.All {
-		any = 1
+func (d *Driver) revise(ctx context.Context, op, queue string, which driver.Selection, text string) (n int, err error) {
+	if !which.All && len(which.IDs) == 0 {
+		return 0, nil
 	}
-	err = d.change(ctx, op, queue, min(any, 1), func(t *tx) {
-		n = t.exec(statement+` WHERE queue = ? AND state = 'dead' AND (? OR id IN (SELECT value FROM json_each(?)))`,
-			queue, which.All, string(ids))
-	})
-	return n, err
+	ids, _ := json.Marshal(which.IDs) // strings can always be encoded
+	text += " WHERE queue = ?1 AND dead = 1 AND (?3 OR id IN (SELECT value FROM json_each(?4))) RETURNING 1"
+	err = d.do(ctx, op, queue, func(int, *sql.Rows) error { n++; return nil }, statement{text, which.All, string(ids)})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // Close ends the consumers, too. It waits for calls under way by waiting for the connection that they hold.
 func (d *Driver) Close(ctx context.Context) error {
 	d.end(driver.ErrClosed)
-	if conn, err := d.db.Conn(ctx); err == nil {
-		conn.Close()
-	}
+	d.db.PingContext(ctx)
 	return d.db.Close()
+}
+
+// consumer is a handle of its own, on one queue, which ends with the driver's.
+type consumer struct {
+	Driver
+	queue string
+	lease time.Duration
+}
+
+// Consume opens a consumer.
+func (d *Driver) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
+	c := &consumer{Driver: *d, queue: queue, lease: o.Lease}
+	c.alive, c.end = context.WithCancelCause(d.alive)
+	return c, d.Declare(ctx, queue)
+}
+
+func (c *consumer) Lease() time.Duration        { return c.lease }
+func (c *consumer) Close(context.Context) error { c.end(driver.ErrClosed); return nil }
+
+// Receive leases jobs, from now. SQLite notifies nobody of new ones, so it looks for them.
+func (c *consumer) Receive(ctx context.Context, max int) (deliveries []*driver.Delivery, _ error) {
+	for wait := time.Duration(0); len(deliveries) == 0; wait = 100 * time.Millisecond {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done(): // the next statement tells
+		}
+		if c.db.QueryRowContext(ctx, "SELECT 1 FROM jobs WHERE queue = ? AND dead = 0 AND due <= ? LIMIT 1",
+			c.queue, time.Now().UnixNano()).Scan(new(int)) == sql.ErrNoRows && c.alive.Err() == nil {
+			continue // most looks find nothing, and need not lock the file for it
+		}
+		err := c.do(ctx, "receive", c.queue, func(_ int, r *sql.Rows) error {
+			d := new(driver.Delivery)
+			deliveries = append(deliveries, d)
+			return r.Scan(&d.Body, &d.Failures, &d.LastError, &d.Deliveries, &d.Redeliveries, &d.Receipt)
+		}, statement{`UPDATE jobs SET due = ?2 + ?3, lease = hex(randomblob(16)), deliveries = deliveries + 1,
+			redeliveries = redeliveries + (lease IS NOT NULL) -- a lease that ended: its holder vanished
+			WHERE seq IN (SELECT seq FROM jobs WHERE queue = ?1 AND dead = 0 AND due <= ?2 ORDER BY due LIMIT ?4)
+			RETURNING message, failures, error, deliveries, redeliveries, lease`, int64(c.lease), max})
+		if err != nil {
+			return nil, err // what it may have leased comes back when the lease ends
+		}
+		deliveries = slices.DeleteFunc(deliveries, func(d *driver.Delivery) bool {
+			d.Message = decode(d.Body) // not in the transaction, which others wait for
+			unreadable := driver.Settlement{Delivery: d, Outcome: driver.Dead, Reason: driver.ReasonUnreadable}
+			return d.Kind == "" && len(c.Settle(ctx, []driver.Settlement{unreadable})) == 1
+		})
+	}
+	return deliveries, nil
+}
+
+// decode reads what Enqueue stored. If it cannot, the bytes are the body, and there is no Kind.
+func decode(stored []byte) (m driver.Message) {
+	if gob.NewDecoder(bytes.NewReader(stored)).Decode(&m) != nil {
+		return driver.Message{Body: stored}
+	}
+	return m
+}
+
+// Settle ends deliveries.
+func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
+	all := make([]statement, len(settlements))
+	for i, s := range settlements {
+		if s.Outcome == driver.Release { // its history as it was
+			s.Failures, s.Error = s.Delivery.Failures, s.Delivery.LastError
+		}
+		all[i] = statement{`UPDATE jobs SET lease = NULL, due = ?2 + ?4, dead = ?5, failures = ?6, error = ?7,
+			reason = ?8, redeliveries = 0 WHERE lease = ?3 RETURNING 1`, s.Delivery.Receipt,
+			int64(s.Delay), s.Outcome == driver.Dead, s.Failures, s.Error, s.Reason}
+		if s.Outcome == driver.Done {
+			all[i] = statement{"DELETE FROM jobs WHERE lease = ?3 RETURNING 1", s.Delivery.Receipt}
+		}
+	}
+	return c.held(ctx, "settle", all)
+}
+
+// Extend renews leases, from now.
+func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
+	all := make([]statement, len(deliveries))
+	for i, d := range deliveries {
+		all[i] = statement{"UPDATE jobs SET due = ?2 + ?4 WHERE lease = ?3 RETURNING 1", d.Receipt, int64(c.lease)}
+	}
+	return c.held(ctx, "extend", all)
+}
+
+// held changes jobs by their leases. One that is not the job's any more touches no row: it is lost.
+func (c *consumer) held(ctx context.Context, op string, all []statement) []error {
+	e := &driver.Error{Driver: "sqlite", Op: op, Queue: c.queue, Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored}
+	errs := slices.Repeat([]error{e}, len(all))
+	if err := c.do(ctx, op, c.queue, func(i int, _ *sql.Rows) error { errs[i] = nil; return nil }, all...); err != nil {
+		return slices.Repeat([]error{err}, len(all))
+	}
+	return errs
 }
