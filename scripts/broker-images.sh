@@ -145,9 +145,6 @@ ensure() {
 
 build() {
 	local suite="$1" image="$2" packages archive log id
-	grep -qs '^ID=debian$' /etc/os-release ||
-		fail "images can be pulled from no registry here, and built only on Debian; pull them, or set BATCH_TEST_<FAMILY>_IMAGE or _URL"
-	ensure mmdebstrap mmdebstrap
 	packages="$(suite_packages "$suite" | paste -sd, -)"
 	archive="$(mirror)"
 	log="$(mktemp)"
@@ -201,6 +198,29 @@ build_go() (
 	rm -f "$context.dockerfile" "$context.log"
 )
 
+# build_suites builds the Debian images that the rows of the names want and that are missing, at the same
+# time: each mostly waits for the mirror or for one dpkg.
+build_suites() {
+	local name official suite base pid wanted=() pids=()
+	while IFS='|' read -r name _ official suite _ _; do
+		(($# == 0)) || [[ " $* " == *" $name "* ]] || continue
+		! { present "$official" || pull "$official" || present "$(stand_in "$name")"; } || continue
+		base="$(debian_image "$suite")"
+		present "$base" || [[ " ${wanted[*]} " == *" $suite "* ]] || wanted+=("$suite")
+	done < <(rows)
+	((${#wanted[@]} > 0)) || return 0
+	grep -qs '^ID=debian$' /etc/os-release ||
+		fail "images can be pulled from no registry here, and built only on Debian; pull them, or set BATCH_TEST_<FAMILY>_IMAGE or _URL"
+	ensure mmdebstrap mmdebstrap
+	for suite in "${wanted[@]}"; do
+		build "$suite" "$(debian_image "$suite")" &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || fail "not all images could be built"
+	done
+}
+
 provide() {
 	local name="$1" official="$2" suite="$3" folder program base image
 	if present "$official" || pull "$official"; then
@@ -210,7 +230,6 @@ provide() {
 	image="$(stand_in "$name")"
 	if ! present "$image"; then
 		base="$(debian_image "$suite")"
-		present "$base" || build "$suite" "$base"
 		folder="$(npm_folder "$name")"
 		[[ -z "$folder" ]] || build_npm "$folder" "$base" "$image"
 		program="$(go_program "$name")"
@@ -234,6 +253,7 @@ main() {
 		exec 9>"${TMPDIR:-/tmp}/batch-test-images.lock"
 		flock 9
 	fi
+	build_suites "$@"
 	while IFS='|' read -r name _ official suite _ _; do
 		if (($# == 0)) || [[ " $* " == *" $name "* ]]; then
 			provide "$name" "$official" "$suite"
