@@ -362,9 +362,19 @@ func (d *Driver) missing(ctx context.Context, n *names, err error) error {
 	if !isNobody(err) {
 		return err
 	}
-	_, again := d.consumerInfo(ctx, n, consumerJobs)
-	if isCode(again, codeStreamNotFound, codeConsumerNotFound) {
-		return errNoQueue
+	for look := range 6 {
+		info, again := d.consumerInfo(ctx, n, consumerJobs)
+		if isCode(again, codeStreamNotFound, codeConsumerNotFound) {
+			return errNoQueue
+		}
+		if again != nil || info.Cluster == nil {
+			return err
+		}
+		// The servers of a cluster learn of a deletion one after the other: the one
+		// that answers may not know yet what the one that had the queue does.
+		if wait(ctx, 20*time.Millisecond<<look) != nil {
+			break
+		}
 	}
 	return err
 }
