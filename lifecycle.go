@@ -77,8 +77,9 @@ func (w *Worker) prepare(ctx context.Context) {
 // [ErrShutdown] as the cause, waits up to CancelTimeout for it to return, and
 // gives its jobs back without spending an attempt; it then returns an error that
 // says how many there were. What it has to tell the broker in the end may take
-// five seconds more, and five more to close the consumers. The queues' jobs are safe either way. A second Stop
-// waits for the first. A worker that was never started is stopped at once.
+// five seconds more, and five more to close the consumers. The queues' jobs are
+// safe either way. A second Stop waits for the first. A worker that was never
+// started is stopped at once.
 func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
 	state := w.state

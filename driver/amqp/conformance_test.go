@@ -32,21 +32,9 @@ func TestConformance(t *testing.T) {
 				if err := registered(ctx, server); err != nil {
 					return err
 				}
-				if err := server.Kill(ctx); err != nil {
-					return err
-				}
-				return server.Start(ctx)
+				return server.Crash(ctx)
 			}
-			h.Freeze = func(ctx context.Context) (func(), error) {
-				if err := server.Pause(ctx); err != nil {
-					return nil, err
-				}
-				return func() {
-					if err := server.Unpause(context.WithoutCancel(ctx)); err != nil {
-						t.Error(err)
-					}
-				}, nil
-			}
+			h.Freeze = server.Freezer(t)
 			h.Cut = func(ctx context.Context) error {
 				_, err := server.Exec(ctx, "rabbitmqctl", "close_all_connections", "cut")
 				return err

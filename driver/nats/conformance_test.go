@@ -34,22 +34,8 @@ func TestConformance(t *testing.T) {
 			if err := d.Declare(testContext(t), "anchor"); err != nil {
 				t.Fatal(err)
 			}
-			h.Restart = func(ctx context.Context) error {
-				if err := server.Kill(ctx); err != nil {
-					return err
-				}
-				return server.Start(ctx)
-			}
-			h.Freeze = func(ctx context.Context) (func(), error) {
-				if err := server.Pause(ctx); err != nil {
-					return nil, err
-				}
-				return func() {
-					if err := server.Unpause(context.WithoutCancel(ctx)); err != nil {
-						t.Error(err)
-					}
-				}, nil
-			}
+			h.Restart = server.Crash
+			h.Freeze = server.Freezer(t)
 			conformance.Run(t, h)
 		})
 	}

@@ -24,22 +24,8 @@ func TestConformance(t *testing.T) {
 		t.Run(string(version), func(t *testing.T) {
 			server := brokers.NewRedis(t, version)
 			h := harness(t, server.URL(), server.String())
-			h.Restart = func(ctx context.Context) error {
-				if err := server.Kill(ctx); err != nil {
-					return err
-				}
-				return server.Start(ctx)
-			}
-			h.Freeze = func(ctx context.Context) (func(), error) {
-				if err := server.Pause(ctx); err != nil {
-					return nil, err
-				}
-				return func() {
-					if err := server.Unpause(context.WithoutCancel(ctx)); err != nil {
-						t.Error(err)
-					}
-				}, nil
-			}
+			h.Restart = server.Crash
+			h.Freeze = server.Freezer(t)
 			h.Cut = func(ctx context.Context) error {
 				raw := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 				defer raw.Close()

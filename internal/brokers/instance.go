@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"testing"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -143,6 +144,14 @@ func (i *Instance) Kill(ctx context.Context) error {
 	}
 }
 
+// Crash is Kill followed by Start.
+func (i *Instance) Crash(ctx context.Context) error {
+	if err := i.Kill(ctx); err != nil {
+		return err
+	}
+	return i.Start(ctx)
+}
+
 // Pause freezes the broker: connections stay open and nothing answers, as when a machine hangs.
 func (i *Instance) Pause(ctx context.Context) error {
 	if i.container == nil {
@@ -159,6 +168,21 @@ func (i *Instance) Unpause(ctx context.Context) error {
 	}
 	_, err := i.engine.docker().ContainerUnpause(ctx, i.container.GetContainerID(), client.ContainerUnpauseOptions{})
 	return err
+}
+
+// Freezer returns what Pauses the broker until thaw is called, which fails t if that cannot be done: a
+// frozen container could not be removed.
+func (i *Instance) Freezer(t testing.TB) func(context.Context) (thaw func(), err error) {
+	return func(ctx context.Context) (func(), error) {
+		if err := i.Pause(ctx); err != nil {
+			return nil, err
+		}
+		return func() {
+			if err := i.Unpause(context.WithoutCancel(ctx)); err != nil {
+				t.Error(err)
+			}
+		}, nil
+	}
 }
 
 // remove removes the broker and its data for good.
