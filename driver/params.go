@@ -3,6 +3,7 @@ package driver
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -16,15 +17,30 @@ type Params struct {
 	driver string
 	values url.Values
 	known  map[string]bool
-	errs   []string
+	errs   faults
 }
+
+// faults are what was wrong with the parameters, as one error.
+type faults []error
+
+// Error is one line.
+func (f faults) Error() string {
+	texts := make([]string, len(f))
+	for i, err := range f {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap makes each of them reachable.
+func (f faults) Unwrap() []error { return f }
 
 // NewParams prepares to read u's query for the named driver.
 func NewParams(driver string, u *url.URL) *Params {
 	p := &Params{driver: driver, known: make(map[string]bool)}
 	values, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		p.errs = append(p.errs, "the query cannot be parsed: "+err.Error())
+		p.Refuse("the query cannot be parsed: %w", err)
 	}
 	p.values = values
 	return p
@@ -41,7 +57,7 @@ func (p *Params) String(name, fallback string) string {
 	p.known[name] = true
 	all := p.values[name]
 	if len(all) > 1 {
-		p.errs = append(p.errs, fmt.Sprintf("parameter %s is given %d times", name, len(all)))
+		p.Refuse("parameter %s is given %d times", name, len(all))
 	}
 	if len(all) == 0 {
 		return fallback
@@ -63,7 +79,7 @@ func (p *Params) Int(name string, fallback, low, high int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < low || n > high {
-		p.errs = append(p.errs, fmt.Sprintf("parameter %s=%q is not a whole number from %d to %d", name, text, low, high))
+		p.Refuse("parameter %s=%q is not a whole number from %d to %d", name, text, low, high)
 		return fallback
 	}
 	return n
@@ -77,7 +93,7 @@ func (p *Params) Duration(name string, fallback, low, high time.Duration) time.D
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < low || d > high {
-		p.errs = append(p.errs, fmt.Sprintf("parameter %s=%q is not a duration from %s to %s", name, text, low, high))
+		p.Refuse("parameter %s=%q is not a duration from %s to %s", name, text, low, high)
 		return fallback
 	}
 	return d
@@ -95,14 +111,32 @@ func (p *Params) Bool(name string, fallback bool) bool {
 	case "false":
 		return false
 	}
-	p.errs = append(p.errs, fmt.Sprintf("parameter %s=%q is not true or false", name, text))
+	p.Refuse("parameter %s=%q is not true or false", name, text)
 	return fallback
+}
+
+// Choice reads one of a number of words.
+func (p *Params) Choice(name, fallback string, words ...string) string {
+	word := p.String(name, fallback)
+	if !slices.Contains(words, word) {
+		last := len(words) - 1
+		p.Refuse("parameter %s=%q is not %s or %s", name, word, strings.Join(words[:last], ", "), words[last])
+		return fallback
+	}
+	return word
+}
+
+// Refuse notes something that is wrong, in the form of fmt.Errorf, for [Params.Err]
+// to report: what a driver finds in the URL that no other method looks for. The
+// text must not repeat a credential.
+func (p *Params) Refuse(format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }
 
 // Err is nil, or an error that wraps [ErrConfig] and names everything that was
 // wrong, unknown parameters among them with those that are known.
 func (p *Params) Err() error {
-	errs := p.errs
+	errs := slices.Clone(p.errs)
 	var unknown, known []string
 	for name := range p.values {
 		if !p.known[name] {
@@ -115,10 +149,10 @@ func (p *Params) Err() error {
 		}
 		sort.Strings(unknown)
 		sort.Strings(known)
-		errs = append(errs, fmt.Sprintf("unknown parameter %s; known: %s", strings.Join(unknown, ", "), strings.Join(known, ", ")))
+		errs = append(errs, fmt.Errorf("unknown parameter %s; known: %s", strings.Join(unknown, ", "), strings.Join(known, ", ")))
 	}
 	if len(errs) == 0 {
 		return nil
 	}
-	return &Error{Driver: p.driver, Op: "open", Kind: ErrConfig, Fate: FateNotStored, Err: fmt.Errorf("%s", strings.Join(errs, "; "))}
+	return &Error{Driver: p.driver, Op: "open", Kind: ErrConfig, Fate: FateNotStored, Err: errs}
 }

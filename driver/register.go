@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"sort"
@@ -74,13 +73,9 @@ func Registered() []Registration {
 // Lookup finds the driver for a URL. An error wraps [ErrConfig] and does not
 // repeat the URL's password.
 func Lookup(rawURL string) (Registration, *url.URL, error) {
-	u, err := url.Parse(rawURL)
+	u, err := ParseURL("batch", rawURL)
 	if err != nil {
-		// Its text is left out: it quotes the URL, or as an invalid port what
-		// stands before a slash in a password that is not escaped.
-		return Registration{}, nil, &Error{Driver: "batch", Op: "open", Kind: ErrConfig, Fate: FateNotStored,
-			Err:  errors.New("the URL cannot be parsed"),
-			Hint: "its form is scheme://user:password@host:port/path?name=value, with user and password escaped for URLs"}
+		return Registration{}, nil, err
 	}
 	registry.RLock()
 	r, ok := registry.byScheme[u.Scheme]

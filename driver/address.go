@@ -1,0 +1,52 @@
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+)
+
+// Addr completes a host as a URL has it, "host" or "host:port", to the address
+// to dial: port is the default one, and an empty host is localhost. An address
+// that is none is noted for [Params.Err], and "" is returned.
+func (p *Params) Addr(host, port string) string {
+	if host == "" {
+		host = "localhost"
+	}
+	addr, err := address(host, port)
+	if err != nil {
+		p.Refuse("%w", err)
+	}
+	return addr
+}
+
+// Addrs completes hosts, and those of the parameter addr, which may be given
+// several times, as [Params.Addr] does. Only the first may be empty.
+func (p *Params) Addrs(port string, hosts ...string) []string {
+	var addrs []string
+	for i, host := range append(hosts, p.Strings("addr")...) {
+		if host == "" && i > 0 {
+			p.Refuse("an address is empty")
+			continue
+		}
+		addrs = append(addrs, p.Addr(host, port))
+	}
+	return addrs
+}
+
+// address completes host by port.
+func address(host, port string) (string, error) {
+	u, err := url.Parse("//" + host)
+	if err != nil || u.Host != host || u.Hostname() == "" || u.User != nil {
+		return "", errors.New("an address is not of the form host:port")
+	}
+	if own := u.Port(); own != "" {
+		port = own
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return "", fmt.Errorf("port %q is not between 1 and 65535", port)
+	}
+	return net.JoinHostPort(u.Hostname(), port), nil
+}

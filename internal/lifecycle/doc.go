@@ -1,0 +1,3 @@
+// Package lifecycle is the part of a driver that is the same for every broker:
+// which calls are under way, and how a Close waits for them and cuts them off.
+package lifecycle
