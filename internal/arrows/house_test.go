@@ -3,7 +3,6 @@ package arrows
 import (
 	"go/ast"
 	"go/parser"
-	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,9 +11,6 @@ import (
 	"strings"
 	"testing"
 )
-
-// maxLines is how long a file that is not a test may be. A longer one has more than one subject.
-const maxLines = 500
 
 // sleeps lists the files of the library that may call time.Sleep, and why. Everything else waits for a
 // timer together with a context, so that stopping does not wait for a nap to end.
@@ -38,15 +34,41 @@ func TestExportedIdentifiersAreDocumented(t *testing.T) {
 	})
 }
 
-func TestFilesAreShort(t *testing.T) {
-	eachFile(t, func(path string, content string) {
-		if !isCode(path) {
-			return
-		}
-		if lines := strings.Count(content, "\n"); lines > maxLines {
-			t.Errorf("%s has %d lines, at most %d are allowed: split it by subject", path, lines, maxLines)
+// TestCommentsNameWhatTheyStandOver finds comments that drifted: one that begins with another name was written for
+// something else, or was left behind by a rename.
+func TestCommentsNameWhatTheyStandOver(t *testing.T) {
+	eachGoFile(t, func(path string, file *ast.File) {
+		for _, name := range misnamed(file) {
+			t.Errorf("%s: the comment of %s does not begin with its name", path, name)
 		}
 	})
+}
+
+// misnamed returns the functions, methods and types of a file whose comment does not begin with their name, after an
+// article perhaps, whether they are exported or not.
+func misnamed(file *ast.File) []string {
+	var names []string
+	note := func(name string, comment *ast.CommentGroup) {
+		if comment != nil && strings.TrimSpace(comment.Text()) != "" && !beginsWith(comment, name) {
+			names = append(names, name)
+		}
+	}
+	for _, decl := range file.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			note(d.Name.Name, d.Doc)
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				if s, ok := spec.(*ast.TypeSpec); ok {
+					note(s.Name.Name, s.Doc)
+					if !d.Lparen.IsValid() {
+						note(s.Name.Name, d.Doc)
+					}
+				}
+			}
+		}
+	}
+	return names
 }
 
 func TestLibraryDoesNotSleep(t *testing.T) {
@@ -194,7 +216,7 @@ func eachGoFile(t *testing.T, visit func(path string, file *ast.File)) {
 		if !isCode(path) {
 			return
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, content, parser.ParseComments|parser.SkipObjectResolution)
+		file, err := parser.ParseFile(positions, path, content, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			t.Error(err)
 			return
