@@ -1,7 +1,6 @@
 package batch_test
 
 import (
-	"context"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -12,10 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/batch-go/batch/conformance"
-	"github.com/batch-go/batch/driver"
-	"github.com/batch-go/batch/driver/memory"
 )
 
 // documents are the files that these tests are about.
@@ -124,25 +119,6 @@ func TestDocumentedCodeIsCompiled(t *testing.T) {
 	if blocks < 5 {
 		t.Errorf("only %d blocks of Go code were found", blocks)
 	}
-}
-
-// acme is the driver that the README speaks of.
-var acme opener
-
-type opener struct{}
-
-// Open stands for what connects to a broker.
-func (opener) Open(context.Context, string) (driver.Driver, error) {
-	return memory.NewPortable(), nil
-}
-
-// The README's call of the suite. It is compiled, and not run: package conformance
-// runs the suite on memory.
-var _ = func(t *testing.T, url string) {
-	conformance.Run(t, conformance.Harness{
-		Open: func(ctx context.Context) (driver.Driver, error) { return acme.Open(ctx, url) },
-		URL:  url,
-	})
 }
 
 var link = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
