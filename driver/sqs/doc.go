@@ -52,7 +52,7 @@
 //
 //   - Deduplication: a FIFO queue accepts a second message with the same
 //     deduplication ID like the first and drops it. Its answer does not say so,
-//     and of two producers at one time neither can find out whose job was stored.
+//     and of two concurrent producers neither can find out whose job was stored.
 //     A duplicate could be dropped but not be reported.
 //   - Groups: a FIFO queue hands out nothing of a message group while its head is
 //     hidden, but the head cannot be changed. A retry would have to be the same
@@ -85,3 +85,6 @@
 // cut off may have been handed a job already. One is under way on an idle queue,
 // more while they bring jobs, up to 16.
 package sqs
+
+// Name is the driver's name.
+const Name = "sqs"

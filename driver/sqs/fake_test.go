@@ -244,7 +244,7 @@ func (f *fakeSQS) store(q *fakeQueue, e fakeEntry) (*fakeMessage, *fakeError) {
 	if e.DelaySeconds > 900 || e.DelaySeconds < 0 {
 		return nil, &fakeError{400, "InvalidParameterValue", "Value for parameter DelaySeconds is invalid."}
 	}
-	for _, text := range []string{e.MessageBody, e.MessageAttributes[attribute].StringValue} {
+	for _, text := range []string{e.MessageBody, e.MessageAttributes[attributeName].StringValue} {
 		for _, r := range text {
 			if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
 				return nil, &fakeError{400, "InvalidMessageContents", "Invalid characters"}

@@ -193,7 +193,7 @@ func TestAbandonedPoll(t *testing.T) {
 		abandon()
 		put(t, d, job("b", 1250*time.Millisecond))
 		sends := f.count("SendMessageBatch")
-		time.Sleep(2*maxRest + 300*time.Millisecond)
+		time.Sleep(2*maxUnclaimed + 300*time.Millisecond)
 		synctest.Wait()
 		if n := f.count("SendMessageBatch") - sends; n != 1 {
 			t.Errorf("a job that nobody came for was given back by %d requests", n)

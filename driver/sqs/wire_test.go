@@ -45,7 +45,7 @@ func TestWireRoundTrip(t *testing.T) {
 			m.ExpiresAt = m.EnqueuedAt.Add(time.Hour)
 		}
 		body, encoding := encodeBody(m.Body)
-		d := metaOf(m, encoding)
+		d := newMeta(m, encoding)
 		d.Failures, d.Deliveries, d.Error, d.Reason, d.Due = random.IntN(3), random.IntN(3), text(9), text(2), random.Int64N(3)
 		written := d.text()
 		if !isText(written) || !isText(body) || body == "" {
@@ -83,10 +83,10 @@ func TestLargestFits(t *testing.T) {
 			m.Headers[name] = strings.Repeat("\"", each-len(name))
 		}
 		body, encoding := encodeBody(m.Body)
-		d := metaOf(m, encoding)
+		d := newMeta(m, encoding)
 		d.Failures, d.Deliveries, d.Error, d.Reason = 1000, 1<<30, strings.Repeat("\x01", 2048), driver.ReasonUnknownKind
 		d.Delay, d.Due = maxDelay.Milliseconds(), time.Now().UnixMilli()
-		p := &parcel{body: body, meta: d.text()}
+		p := &entry{body: body, attribute: d.text()}
 		if p.size() > size {
 			t.Errorf("%d bytes do not fit into %d", p.size(), size)
 		}
@@ -135,7 +135,7 @@ func TestNames(t *testing.T) {
 				continue
 			}
 			done[key] = true
-			n, err := name("", queue, fifo)
+			n, err := namesOf("", queue, fifo)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,12 +149,12 @@ func TestNames(t *testing.T) {
 	}
 	longest := strings.Repeat("x", 59) + deadSuffix
 	for _, fifo := range []bool{false, true} {
-		n, err := name("", longest, fifo)
+		n, err := namesOf("", longest, fifo)
 		if err != nil || len(n.dead) > 80 {
 			t.Errorf("a name of 64 bytes: %+v, %v", n, err)
 		}
 	}
-	if _, err := name("prefix-", longest, true); err == nil {
+	if _, err := namesOf("prefix-", longest, true); err == nil {
 		t.Error("a name that is too long was taken")
 	}
 }
@@ -173,7 +173,7 @@ func TestParse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := parse(u)
+		got, err := parseURL(u)
 		if err != nil || got != want.withDefaults() {
 			t.Errorf("%s: %+v, %v", raw, got, err)
 		}
@@ -187,7 +187,7 @@ func TestParse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parse(u); !errors.Is(err, driver.ErrConfig) {
+		if _, err := parseURL(u); !errors.Is(err, driver.ErrConfig) {
 			t.Errorf("%s: %v", raw, err)
 		}
 	}
