@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
@@ -157,7 +158,7 @@ func TestOpenErrors(t *testing.T) {
 	options := newFake().client().Options()
 	options.Credentials = noChain{}
 	d := &Driver{}
-	if err := d.connect(t.Context(), clientOf(options), Options{}.config(false)); !errors.Is(err, driver.ErrUnauthorized) {
+	if err := d.connect(t.Context(), awssqs.New(options), Options{}.config(false)); !errors.Is(err, driver.ErrUnauthorized) {
 		t.Errorf("no credentials: %v", err)
 	}
 }

@@ -379,3 +379,8 @@ func sum(s string) string {
 	h := md5.Sum([]byte(s))
 	return hex.EncodeToString(h[:])
 }
+
+// refuseEntry is an answer to an entry that the fake refuses.
+func refuseEntry(id, code string) map[string]any {
+	return map[string]any{"Id": id, "Code": code, "Message": code, "SenderFault": true}
+}
