@@ -33,7 +33,7 @@ func (b *base) Consume(ctx context.Context, queueName string, options driver.Con
 		return nil, fail(op, queueName, err)
 	}
 	c := &consumer{poller: poller{
-		b: b, queueName: queueName, lease: options.Lease, visibility: min(seconds(options.Lease+maxLocalDelay), seconds(maxLease)),
+		base: b, queueName: queueName, lease: options.Lease, visibility: min(seconds(options.Lease+maxLocalDelay), seconds(maxLease)),
 		stopped: make(chan struct{}), sources: make([]source, len(q.sources())),
 	}}
 	for i := range c.sources {
@@ -56,7 +56,7 @@ func (c *consumer) begin(ctx context.Context, op string) (_ context.Context, end
 	if c.gate.IsShut() {
 		return nil, nil, closed(op, c.queueName)
 	}
-	return c.b.begin(ctx, op, c.queueName)
+	return c.base.begin(ctx, op, c.queueName)
 }
 
 // deliveryError is the error of one delivery. Where its queue was deleted, the
@@ -64,7 +64,7 @@ func (c *consumer) begin(ctx context.Context, op string) (_ context.Context, end
 func (c *consumer) deliveryError(op string, err error) error {
 	err = fail(op, c.queueName, err)
 	if errors.Is(err, driver.ErrNotFound) {
-		c.b.forget(c.queueName, err)
+		c.base.forget(c.queueName, err)
 		return faults.LeaseLost(op, c.queueName)
 	}
 	return err
@@ -72,8 +72,8 @@ func (c *consumer) deliveryError(op string, err error) error {
 
 // Close ends the consumer, see driver.Consumer. Polls end by themselves, which
 // takes the URL's wait at most, and what they bring is given back; when ctx ends
-// before, they are cut off, and a job that SQS was handing out just then rests
-// for the length of a lease.
+// before, they are cut off, and a job that SQS was handing out just then stays
+// hidden for the length of a lease.
 func (c *consumer) Close(ctx context.Context) error {
 	if !c.closing.Begin(ctx) {
 		return nil
@@ -91,6 +91,6 @@ func (c *consumer) Close(ctx context.Context) error {
 		c.giveBack(ctx, left)
 	}
 	c.cutOff()
-	c.b.handle.Detach(c)
+	c.base.handle.Detach(c)
 	return fail("close consumer", c.queueName, err)
 }

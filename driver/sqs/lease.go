@@ -30,7 +30,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	}
 	// Counted from before the request: SQS may begin the lease at any time since.
 	until := int64(sinceEpoch() + c.lease)
-	held.report(c.b.client.changeVisibility(ctx, held.items, c.visibility), func(i int, err error) {
+	held.report(c.base.client.changeVisibility(ctx, held.items, c.visibility), func(i int, err error) {
 		failed(i, c.deliveryError(op, err))
 	})
 	for k, r := range held.items {

@@ -12,6 +12,7 @@ import (
 	"github.com/batch-go/batch/internal/fault"
 )
 
+// init registers both drivers.
 func init() {
 	driver.Register(driver.Registration{
 		Name:    Name,

@@ -28,9 +28,9 @@ var errPollHangs = errors.New("the server does not answer a poll")
 
 // poller polls the SQS queues of a queue for a consumer. A poll runs by itself,
 // and Receive takes what it brings, because a long poll that is cut off may have
-// been handed a job that then rests until its visibility timeout.
+// been handed a job that is then hidden until its visibility timeout ends.
 type poller struct {
-	b         *base
+	base      *base
 	queueName string
 	// lease is what the consumer was opened with. visibility is the timeout that SQS
 	// is asked for, in whole seconds: one more, for the way of the answer, and so
@@ -48,7 +48,7 @@ type poller struct {
 	mu      sync.Mutex // guards following
 	sources []source
 	buffer  buffer
-	// unclaimed fires when jobs have been ready for too long; nil while none are.
+	// unclaimed fires when jobs have been ready for too long; nil if it is not set.
 	unclaimed *time.Timer
 }
 
@@ -74,7 +74,7 @@ func (p *poller) launch() {
 	}
 }
 
-// poll polls one source as long as it should.
+// poll polls source i for as long as there should be that many polls.
 func (p *poller) poll(i, most int) {
 	var kept sync.WaitGroup // jobs that are almost due
 	defer kept.Wait()
@@ -114,18 +114,18 @@ func (p *poller) poll(i, most int) {
 	}
 }
 
-// fetch makes one request, and sees to what is not to be handed out: that is
-// stored where it belongs first, and deleted here after. What fails stays where it
-// is and comes again after a lease, so there may be jobs beside an error.
+// fetch receives once from source i. What is not to be handed out, it moves to
+// where it belongs; what it fails to move comes again after a lease. There may be
+// jobs beside an error.
 func (p *poller) fetch(i, most int) (got arrivals, err error) {
-	q, err := p.b.resolve(p.ctx, p.queueName)
+	q, err := p.base.resolve(p.ctx, p.queueName)
 	if err != nil {
 		return got, p.pollError(err)
 	}
-	wait := p.b.config.wait
+	wait := p.base.config.wait
 	ctx, cancel := context.WithTimeoutCause(p.ctx, wait+pollGrace, errPollHangs)
 	defer cancel()
-	receipts, err := p.b.client.receive(ctx, q.sources()[i], most, p.visibility, wait)
+	receipts, err := p.base.client.receive(ctx, q.sources()[i], most, p.visibility, wait)
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errPollHangs) {
 			err = errPollHangs
@@ -165,7 +165,7 @@ type almostDue struct {
 	left     time.Duration
 }
 
-// sort takes in a message that is leased.
+// sort takes in a message whose lease has begun.
 func (a *arrivals) sort(r *receipt) {
 	if r.err != nil {
 		a.unreadable = append(a.unreadable, replacement{old: r, entry: r.unreadable(r.err)})
@@ -195,7 +195,7 @@ func (a *arrivals) sort(r *receipt) {
 // replace moves messages to the SQS queue at url; the error is that of the first
 // which it could not move.
 func (p *poller) replace(ctx context.Context, url string, replacements []replacement) error {
-	for _, err := range p.b.client.replace(ctx, url, replacements) {
+	for _, err := range p.base.client.replace(ctx, url, replacements) {
 		if err != nil {
 			return p.pollError(err)
 		}
@@ -210,12 +210,12 @@ func (p *poller) pollError(err error) error {
 		return closed("receive", p.queueName)
 	}
 	err = fail("receive", p.queueName, err)
-	p.b.forget(p.queueName, err)
+	p.base.forget(p.queueName, err)
 	return err
 }
 
-// offer gives jobs to the waiters, and keeps the rest for Receive calls to come,
-// for a while. p.mu must be held.
+// offer gives jobs to the waiters, and keeps the rest a while for the next Receive
+// calls. p.mu must be held.
 func (p *poller) offer(deliveries ...*driver.Delivery) {
 	p.buffer.put(deliveries...)
 	if len(p.buffer.ready) == 0 || p.unclaimed != nil || !p.gate.Enter() {
@@ -238,7 +238,7 @@ func (p *poller) giveBack(ctx context.Context, deliveries []*driver.Delivery) {
 	if len(deliveries) == 0 {
 		return
 	}
-	q, err := p.b.resolve(ctx, p.queueName)
+	q, err := p.base.resolve(ctx, p.queueName)
 	if err != nil {
 		return
 	}

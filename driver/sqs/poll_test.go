@@ -40,14 +40,14 @@ func TestAbandonedPoll(t *testing.T) {
 		d := f.open(t)
 		defer closeAll(t, d)
 		c := consume(t, d, 30*time.Second)
-		abandon := func() {
+		giveUp := func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			if _, err := c.Receive(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("Receive whose context ended: %v", err)
 			}
 		}
-		abandon()
+		giveUp()
 		put(t, d, job("a", 0))
 		synctest.Wait()
 		got := receive(t, c)
@@ -56,7 +56,7 @@ func TestAbandonedPoll(t *testing.T) {
 		}
 		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
 
-		abandon()
+		giveUp()
 		put(t, d, job("b", 1250*time.Millisecond))
 		sends := f.count("SendMessageBatch")
 		time.Sleep(2*maxUnclaimed + 300*time.Millisecond)
@@ -70,7 +70,7 @@ func TestAbandonedPoll(t *testing.T) {
 		}
 		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
 
-		abandon()
+		giveUp()
 		put(t, d, job("c", 0))
 		synctest.Wait()
 		if err := c.Close(t.Context()); err != nil {

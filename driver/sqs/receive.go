@@ -12,10 +12,10 @@ func (c *consumer) Receive(ctx context.Context, most int) ([]*driver.Delivery, e
 	const op = "receive"
 	// The call waits for polls and sends nothing itself, so it needs no ctx that
 	// ends with the driver.
-	if err := c.b.handle.Begin(ctx); err != nil {
+	if err := c.base.handle.Begin(ctx); err != nil {
 		return nil, fail(op, c.queueName, err)
 	}
-	defer c.b.handle.End()
+	defer c.base.handle.End()
 	c.mu.Lock()
 	if c.gate.IsShut() {
 		c.mu.Unlock()

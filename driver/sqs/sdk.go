@@ -114,8 +114,8 @@ func (p credentialsProvider) Retrieve(ctx context.Context) (aws.Credentials, err
 // soon as there is an answer. If the goroutine that writes the request has not
 // come to see the body's end by then, which happens on a busy machine with a near
 // server, net/http takes that for a failed request and breaks the connection while
-// a large answer is still being read: a poll would fail and its jobs rest until
-// their visibility timeout. So the request is given a body that does not mind.
+// a large answer is still being read: a poll would fail and its jobs stay
+// hidden until their visibility timeout ends. So the request is given a body that does not mind.
 type bodyCopier struct{ awssqs.HTTPClient }
 
 // Do sends a request with a body of its own.

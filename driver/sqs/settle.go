@@ -25,7 +25,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		return fault.All(len(settlements), err)
 	}
 	defer end()
-	q, err := c.b.resolve(ctx, c.queueName)
+	q, err := c.base.resolve(ctx, c.queueName)
 	if err != nil {
 		return fault.All(len(settlements), c.deliveryError(opSettle, err))
 	}
@@ -52,8 +52,8 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		c.store(ctx, url, &replaced[to], &ended, failed)
 	}
 	deliveryFailed := func(i int, err error) { failed(i, c.deliveryError(opSettle, err)) }
-	ended.report(c.b.client.delete(ctx, ended.items), deliveryFailed)
-	released.report(c.b.client.changeVisibility(ctx, released.items, 0), deliveryFailed)
+	ended.report(c.base.client.delete(ctx, ended.items), deliveryFailed)
+	released.report(c.base.client.changeVisibility(ctx, released.items, 0), deliveryFailed)
 	for _, b := range []batch[*receipt]{ended, released} {
 		for k, r := range b.items {
 			if errs == nil || errs[b.index[k]] == nil {
@@ -103,7 +103,7 @@ func settledEntry(s *driver.Settlement, r *receipt) *entry {
 // store stores new messages in the SQS queue at url, and adds the old one of each
 // that was stored to those that are ended.
 func (c *consumer) store(ctx context.Context, url string, replaced *batch[replacement], ended *batch[*receipt], failed func(i int, err error)) {
-	errs := c.b.client.send(ctx, url, entriesOf(replaced.items))
+	errs := c.base.client.send(ctx, url, entriesOf(replaced.items))
 	for k, r := range replaced.items {
 		i := replaced.index[k]
 		if errs != nil && errs[k] != nil {
@@ -120,7 +120,7 @@ func (c *consumer) store(ctx context.Context, url string, replaced *batch[replac
 // deleted: then the delivery is still held, and the error says what is missing.
 func (c *consumer) storeError(ctx context.Context, old *receipt, err error) error {
 	if errors.Is(classify(err).Kind, driver.ErrNotFound) {
-		_, gone := c.b.client.attributes(ctx, old.url, types.QueueAttributeNameMaximumMessageSize)
+		_, gone := c.base.client.attributes(ctx, old.url, types.QueueAttributeNameMaximumMessageSize)
 		if gone == nil {
 			return faults.Refuse(opSettle, c.queueName, driver.ErrUnavailable, err, "the queue for dead letters or retries is missing: declare the queue again")
 		}

@@ -17,18 +17,19 @@ const (
 
 // config is what a URL says.
 type config struct {
-	fifo               bool
-	region             string
-	prefix             string
-	key, secret        string
-	endpoint           string
-	profile            string
-	role, externalID   string
-	wait               time.Duration
-	retention          time.Duration
-	maxMessage         int
-	connections        int
-	sessionName, token string
+	fifo       bool
+	region     string
+	prefix     string
+	endpoint   string
+	profile    string
+	wait       time.Duration
+	retention  time.Duration
+	maxMessage int
+	// connections is how many idle ones are kept.
+	connections int
+
+	key, secret, token            string
+	role, externalID, sessionName string
 }
 
 // Defaults and bounds of the parameters.
