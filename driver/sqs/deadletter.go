@@ -1,44 +1,97 @@
 package sqs
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"slices"
 
 	"github.com/batch-go/batch/driver"
 )
 
+// DeadLetters lists dead letters, see driver.Driver. SQS cannot look into a queue:
+// the first page receives all dead letters and gives them back, and the pages
+// after it come from what was read then.
+func (b *base) DeadLetters(ctx context.Context, queueName, cursorText string, most int) ([]driver.DeadLetter, string, error) {
+	const op = "dead letters"
+	ctx, end, err := b.begin(ctx, op, queueName)
+	if err != nil {
+		return nil, "", err
+	}
+	defer end()
+	at, err := parseCursor(cursorText)
+	if err != nil {
+		return nil, "", faults.Refuse(op, queueName, driver.ErrConfig, err, "")
+	}
+	l := b.listings.find(queueName, at.listing)
+	if l == nil {
+		if l, err = b.read(ctx, queueName); err != nil {
+			failed := fail(op, queueName, err)
+			b.forget(queueName, failed)
+			return nil, "", failed
+		}
+	}
+	rest := l.deadLetters
+	if cursorText != "" {
+		rest = l.after(at.position)
+	}
+	n := min(most, len(rest))
+	page := make([]driver.DeadLetter, n)
+	for i := range page {
+		page[i] = rest[i].DeadLetter
+	}
+	if n == len(rest) {
+		b.listings.drop(queueName)
+		return page, "", nil
+	}
+	b.listings.keep(queueName, l)
+	return page, cursor{l.id, rest[n-1].position}.String(), nil
+}
+
+// read reads all dead letters of a queue.
+func (b *base) read(ctx context.Context, queueName string) (*listing, error) {
+	q, err := b.resolve(ctx, queueName)
+	if err != nil {
+		return nil, err
+	}
+	var all []deadLetter
+	err = b.scan(ctx, q, func(page []*receipt) ([]*receipt, error) {
+		for _, r := range page {
+			all = append(all, newDeadLetter(r))
+		}
+		return nil, nil
+	})
+	return newListing(all), err
+}
+
 // Redrive moves dead letters back, see driver.Driver.
 func (b *base) Redrive(ctx context.Context, queueName string, which driver.Selection) (int, error) {
-	const op = "redrive"
-	return b.bury(ctx, op, queueName, which, func(ctx context.Context, q *queue, letters []*receipt) ([]error, error) {
-		parcels := make([]*parcel, len(letters))
-		for i, r := range letters {
+	return b.remove(ctx, "redrive", queueName, which, func(ctx context.Context, q *queue, selected []*receipt) []error {
+		redriven := make([]replacement, len(selected))
+		for i, r := range selected {
 			d := r.meta
 			d.Failures, d.Deliveries, d.Error, d.Reason = 0, 0, "", ""
-			parcels[i] = &parcel{body: r.body, meta: d.text(), token: r.id}
+			redriven[i] = replacement{old: r, entry: &entry{body: r.body, attribute: d.text(), token: r.id}}
 		}
-		return b.send(ctx, q.work, b.config.fifo, parcels), nil
+		return b.client.replace(ctx, q.work, redriven)
 	})
 }
 
 // Discard removes dead letters, see driver.Driver.
 func (b *base) Discard(ctx context.Context, queueName string, which driver.Selection) (int, error) {
-	return b.bury(ctx, "discard", queueName, which, func(context.Context, *queue, []*receipt) ([]error, error) { return nil, nil })
+	return b.remove(ctx, "discard", queueName, which, func(ctx context.Context, _ *queue, selected []*receipt) []error {
+		return b.client.delete(ctx, selected)
+	})
 }
 
-// bury takes the selected letters out of the dead letters, after before has done
-// with each what is to be done first.
-func (b *base) bury(ctx context.Context, op, queueName string, which driver.Selection, before func(context.Context, *queue, []*receipt) ([]error, error)) (int, error) {
+// remove takes the selected dead letters out of their queue by calls of do, which
+// returns one error for each, and counts those that are gone.
+func (b *base) remove(ctx context.Context, op, queueName string, which driver.Selection, do func(context.Context, *queue, []*receipt) []error) (int, error) {
 	if !which.All && len(which.IDs) == 0 {
 		return 0, nil
 	}
-	ctx, leave, err := b.enter(ctx, op, queueName)
+	ctx, end, err := b.begin(ctx, op, queueName)
 	if err != nil {
 		return 0, err
 	}
-	defer leave()
+	defer end()
 	q, err := b.resolve(ctx, queueName)
 	if err != nil {
 		return 0, fail(op, queueName, err)
@@ -48,111 +101,23 @@ func (b *base) bury(ctx context.Context, op, queueName string, which driver.Sele
 		wanted[id] = true
 	}
 	n := 0
-	err = b.scan(ctx, q, func(page []*receipt) (taken []*receipt, err error) {
-		var letters []*receipt
+	err = b.scan(ctx, q, func(page []*receipt) (gone []*receipt, err error) {
+		var selected []*receipt
 		for _, r := range page {
 			if which.All || wanted[r.meta.ID] {
-				letters = append(letters, r)
+				selected = append(selected, r)
 			}
 		}
-		if len(letters) == 0 {
-			return nil, nil
-		}
-		errs, err := before(ctx, q, letters)
-		var ready []*receipt
-		for i, r := range letters {
+		errs := do(ctx, q, selected)
+		for i, r := range selected {
 			if errs == nil || errs[i] == nil {
-				ready = append(ready, r)
+				gone = append(gone, r)
 			} else if err == nil {
 				err = errs[i]
 			}
 		}
-		errs = b.remove(ctx, ready)
-		for i, r := range ready {
-			if errs == nil || errs[i] == nil {
-				taken = append(taken, r)
-			} else if err == nil {
-				err = errs[i]
-			}
-		}
-		n += len(taken)
-		return taken, err
+		n += len(gone)
+		return gone, err
 	})
 	return n, fail(op, queueName, err)
-}
-
-// DeadLetters lists dead letters, see driver.Driver. SQS cannot look into a queue:
-// the first page receives all dead letters and gives them back, and the pages
-// after it come from what was read then.
-func (b *base) DeadLetters(ctx context.Context, queueName, cursor string, most int) ([]driver.DeadLetter, string, error) {
-	const op = "dead letters"
-	ctx, leave, err := b.enter(ctx, op, queueName)
-	if err != nil {
-		return nil, "", err
-	}
-	defer leave()
-	after, err := parseCursor(cursor)
-	if err != nil {
-		return nil, "", &driver.Error{Driver: Name, Op: op, Queue: queueName, Kind: driver.ErrConfig, Fate: driver.FateNotStored, Err: err}
-	}
-	l := b.listing(queueName, after.listing)
-	if l == nil {
-		q, err := b.resolve(ctx, queueName)
-		if err != nil {
-			return nil, "", fail(op, queueName, err)
-		}
-		if l, err = b.read(ctx, q); err != nil {
-			failed := fail(op, queueName, err)
-			b.forget(queueName, failed)
-			return nil, "", failed
-		}
-	}
-	from := 0
-	if cursor != "" {
-		from, _ = slices.BinarySearchFunc(l.letters, after, func(e letter, c place) int { return cmp.Or(e.place.compare(c), -1) })
-	}
-	to := min(from+most, len(l.letters))
-	page := make([]driver.DeadLetter, 0, to-from)
-	for _, e := range l.letters[from:to] {
-		page = append(page, e.DeadLetter)
-	}
-	if to == len(l.letters) {
-		b.dropListing(queueName)
-		return page, "", nil
-	}
-	b.keepListing(queueName, l)
-	last := l.letters[to-1].place
-	last.listing = l.id
-	return page, last.String(), nil
-}
-
-// read reads all dead letters, oldest first.
-func (b *base) read(ctx context.Context, q *queue) (*listing, error) {
-	l := newListing()
-	err := b.scan(ctx, q, func(page []*receipt) ([]*receipt, error) {
-		for _, r := range page {
-			l.letters = append(l.letters, letterOf(r))
-		}
-		return nil, nil
-	})
-	slices.SortFunc(l.letters, func(a, b letter) int { return a.place.compare(b.place) })
-	return l, err
-}
-
-// letterOf reads a message of the dead-letter queue. One that is no dead letter,
-// because somebody else put it there, is shown as unreadable.
-func letterOf(r *receipt) letter {
-	body, err := decodeBody(r.body, r.meta.Encoding)
-	if err != nil {
-		body = []byte(r.body)
-	}
-	d := driver.DeadLetter{
-		Message:  r.meta.message(body, r.sent),
-		Failures: r.meta.Failures, LastError: r.meta.Error, Deliveries: r.meta.Deliveries,
-		Reason: r.meta.Reason, DeadAt: r.sent,
-	}
-	if r.err != nil && !errors.Is(r.err, errNoKind) || d.Reason == "" {
-		d.Reason = driver.ReasonUnreadable
-	}
-	return letter{DeadLetter: d, place: place{at: r.sent.UnixMilli(), id: r.id}}
 }

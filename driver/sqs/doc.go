@@ -17,7 +17,7 @@
 //	endpoint         another server than the region's, or a VPC endpoint
 //	wait             how long a poll waits for jobs (4s; 1s to 20s). At shutdown a
 //	                 worker gives its consumers 5s: a longer wait may be cut off,
-//	                 and a job that SQS hands out just then rests for a lease
+//	                 and a job that SQS hands out just then is hidden for a lease
 //	retention        how long SQS keeps what nobody receives (336h; 1h to 336h)
 //	max_message      the size of the largest message (1048576; from 131072), for
 //	                 servers that take less
@@ -48,11 +48,11 @@
 // is computed by SQS's clock alone. No message grows old that way, but with no
 // worker for the queue's retention, a delayed job is lost like any other.
 //
-// The rest is not there, because it could not be true:
+// The others are missing, because SQS cannot keep what they promise:
 //
-//   - Deduplication: a FIFO queue accepts a second message with the same
-//     deduplication ID like the first and drops it. Its answer does not say so,
-//     and of two producers at one time neither can find out whose job was stored.
+//   - Deduplication: a FIFO queue accepts a second message with the
+//     deduplication ID of the first, and drops it. Its answer does not say so,
+//     and of two concurrent producers neither can find out whose job was stored.
 //     A duplicate could be dropped but not be reported.
 //   - Groups: a FIFO queue hands out nothing of a message group while its head is
 //     hidden, but the head cannot be changed. A retry would have to be the same
@@ -62,9 +62,9 @@
 //   - Priorities, atomic enqueueing of many, looking into a queue, pausing: SQS has
 //     nothing of the kind.
 //
-// What a FIFO queue is good for is then that SQS neither delivers a job twice
-// nor stores a retry twice by itself; it costs a quarter more and each of them
-// needs a second queue for what is delayed. If in doubt, use standard queues.
+// What a FIFO queue is still good for: SQS neither delivers a job twice nor stores
+// a retry twice by itself. It costs a quarter more, and needs a second queue for
+// what is delayed. If in doubt, use standard queues.
 //
 // # How it works
 //
@@ -85,3 +85,6 @@
 // cut off may have been handed a job already. One is under way on an idle queue,
 // more while they bring jobs, up to 16.
 package sqs
+
+// Name is the driver's name.
+const Name = "sqs"

@@ -5,13 +5,9 @@ import (
 	"sync"
 	"time"
 
-	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/lifecycle"
 )
-
-// Name is the driver's name.
-const Name = "sqs"
 
 // Both types are drivers that hold jobs back. What else SQS might seem to offer,
 // and why it is not here, is in the package's documentation.
@@ -32,17 +28,11 @@ type FIFODriver struct{ base }
 
 // The limits that do not depend on the size of messages.
 const (
-	// requestEntries is how many messages a batch request takes, and
-	// requestBytes how many bytes in all, attributes included:
-	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-	requestEntries = 10
-	requestBytes   = 1 << 20
-
 	// settleBatch is ten requests, which run in parallel: a worker settles one
 	// batch at a time, so that with one request of 20 ms it would end 500 jobs a
 	// second at most. More would be of use only to a worker with more than a
 	// hundred jobs ending within one round trip.
-	settleBatch = 10 * requestEntries
+	settleBatch = 10 * maxEntries
 
 	// maxHeaders is what fits beside the largest body in the worst encoding.
 	maxHeaders = 24 << 10
@@ -65,10 +55,10 @@ func limitsFor(size int) driver.Limits {
 	body := (size - overhead) / 4 * 3
 	return driver.Limits{
 		MaxBody: body, MaxHeaders: maxHeaders,
-		EnqueueBatch: requestEntries,
-		EnqueueBytes: max(body+maxHeaders, requestBytes),
+		EnqueueBatch: maxEntries,
+		EnqueueBytes: max(body+maxHeaders, maxRequestBytes),
 		Publishers:   publishers,
-		ReceiveBatch: requestEntries,
+		ReceiveBatch: maxEntries,
 		Receivers:    receivers,
 		SettleBatch:  settleBatch, ExtendBatch: settleBatch,
 		MinLease: minLease, MaxLease: maxLease,
@@ -86,36 +76,22 @@ const (
 	receivers = 16
 )
 
-// base is what the drivers share.
+// base is what both types are made of.
 type base struct {
-	client *awssqs.Client
+	client client
 	config config
 	info   driver.Info
-	// idle closes the connections that are not in use, nil on a client of the
+	// closeIdle closes the connections that are not in use, nil on a client of the
 	// caller's.
-	idle func()
+	closeIdle func()
 
 	queues   sync.Map // queue name to *queue
 	listings listings
 
-	// cut ends when Close gives up waiting.
-	cut    context.Context
-	sever  context.CancelFunc
-	closed chan struct{} // closed when no more calls are taken
-
-	mu        sync.Mutex // guards following
-	closing   bool
-	over      bool // no more calls; closed is closed
-	consumers map[*consumer]struct{}
-	calls     sync.WaitGroup // calls under way; Add only while not over
-	finished  chan struct{}  // closed when Close has ended; nil before it began
-}
-
-// setup fills in a base that has its client, config and info.
-func (b *base) setup() {
-	b.cut, b.sever = context.WithCancel(context.Background())
-	b.closed = make(chan struct{})
-	b.consumers = make(map[*consumer]struct{})
+	handle lifecycle.Handle
+	// alive ends when Close gives up waiting, by cutOff.
+	alive  context.Context
+	cutOff context.CancelFunc
 }
 
 // Info describes the driver and what it is connected to.
@@ -125,26 +101,18 @@ func (b *base) Info() driver.Info { return b.info }
 // drops any job, delayed or not, after the queue's retention.
 func (b *base) MaxDelay() time.Duration { return maxDelay }
 
-// enter begins a call of the driver: it counts as under way until the returned
-// function is called, and its context ends when Close gives up waiting.
-func (b *base) enter(ctx context.Context, op, queue string) (context.Context, func(), error) {
-	b.mu.Lock()
-	if b.over {
-		b.mu.Unlock()
-		return nil, nil, closed(op, queue)
+// begin begins a call of the driver: it counts as under way until end is called,
+// and its context ends when Close gives up waiting.
+func (b *base) begin(ctx context.Context, op, queueName string) (_ context.Context, end func(), err error) {
+	if err := b.handle.Begin(ctx); err != nil {
+		return nil, nil, fail(op, queueName, err)
 	}
-	if err := ctx.Err(); err != nil {
-		b.mu.Unlock()
-		return nil, nil, fail(op, queue, notSent{err})
-	}
-	b.calls.Add(1)
-	b.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(b.cut, cancel)
+	stop := context.AfterFunc(b.alive, cancel)
 	return ctx, func() {
 		stop()
 		cancel()
-		b.calls.Done()
+		b.handle.End()
 	}, nil
 }
 
@@ -152,52 +120,13 @@ func (b *base) enter(ctx context.Context, op, queue string) (context.Context, fu
 // way, and for the long polls, until ctx ends, and then cuts them off. A client
 // that was passed to [New] is left as it is.
 func (b *base) Close(ctx context.Context) error {
-	b.mu.Lock()
-	if b.finished != nil {
-		finished := b.finished
-		b.mu.Unlock()
-		select {
-		case <-finished:
-		case <-ctx.Done():
-		}
-		return nil
+	err := b.handle.Close(ctx, func() bool {
+		b.cutOff()
+		return true
+	})
+	b.listings.dropAll()
+	if b.closeIdle != nil {
+		b.closeIdle()
 	}
-	b.finished = make(chan struct{})
-	b.closing = true
-	consumers := make([]*consumer, 0, len(b.consumers))
-	for c := range b.consumers {
-		consumers = append(consumers, c)
-	}
-	b.mu.Unlock()
-	defer close(b.finished)
-
-	// The consumers leave while calls still work: they give jobs back.
-	var left sync.WaitGroup
-	for _, c := range consumers {
-		left.Go(func() { _ = c.Close(ctx) })
-	}
-	left.Wait()
-
-	b.mu.Lock()
-	b.over = true
-	close(b.closed)
-	b.mu.Unlock()
-	idle := make(chan struct{})
-	go func() {
-		b.calls.Wait()
-		close(idle)
-	}()
-	var err error
-	select {
-	case <-idle:
-	case <-ctx.Done():
-		err = fail("close", "", ctx.Err())
-	}
-	b.sever()
-	<-idle
-	b.dropListings()
-	if b.idle != nil {
-		b.idle()
-	}
-	return err
+	return fail("close", "", err)
 }

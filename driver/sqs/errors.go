@@ -3,20 +3,26 @@ package sqs
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
-// notSent marks the error of a ctx that ended before anything was sent.
-type notSent struct{ error }
+// faults makes the errors of this driver.
+var faults = fault.Maker{Driver: Name, Classify: classify}
 
-// Unwrap makes the error of ctx reachable.
-func (e notSent) Unwrap() error { return e.error }
+// fail makes a driver error of what an operation ended with.
+func fail(op, queue string, err error) error { return faults.Fail(op, queue, err) }
+
+// closed is the error of an operation after Close.
+func closed(op, queue string) error { return faults.Closed(op, queue) }
+
+// invalid is the error of a URL or option that cannot be.
+func invalid(err error) error { return faults.Invalid(err) }
 
 // noCredentials marks the error of the SDK's credential chain.
 type noCredentials struct{ error }
@@ -24,102 +30,78 @@ type noCredentials struct{ error }
 // Unwrap makes the chain's own error reachable.
 func (e noCredentials) Unwrap() error { return e.error }
 
-// refusal is what SQS says of one entry of a batch request.
-type refusal struct{ code, message string }
+// entryError is what SQS says of one entry of a batch request.
+type entryError struct{ code, message string }
 
 // Error is code and message as SQS gave them.
-func (r refusal) Error() string {
-	if r.message == "" {
-		return r.code
+func (e entryError) Error() string {
+	if e.message == "" {
+		return e.code
 	}
-	return r.code + ": " + r.message
+	return e.code + ": " + e.message
 }
 
-// errSilent is for an entry of which the answer to a batch says nothing.
-var errSilent = errors.New("the answer does not mention the entry")
-
-// refused is the error of one entry.
-func refused(e *types.BatchResultErrorEntry) error {
-	r := refusal{}
-	if e.Code != nil {
-		r.code = *e.Code
+// entryErrorOf reads the answer's account of an entry that failed.
+func entryErrorOf(failed *types.BatchResultErrorEntry) error {
+	var e entryError
+	if failed.Code != nil {
+		e.code = *failed.Code
 	}
-	if e.Message != nil {
-		r.message = *e.Message
+	if failed.Message != nil {
+		e.message = *failed.Message
 	}
-	return r
+	return e
 }
 
-// fail makes a driver error of what an operation ended with.
-func fail(op, queue string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if done, ok := err.(*driver.Error); ok {
-		return done
-	}
-	v := classify(err)
-	if v.kind == err {
-		err = nil
-	}
-	return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: v.kind, Fate: v.fate, Err: err, Hint: v.hint}
+// errNotMentioned is for an entry of which the answer to a batch says nothing.
+var errNotMentioned = errors.New("the answer does not mention the entry")
+
+// notStored is the verdict on a request that SQS certainly did not carry out.
+func notStored(kind error, hint string) fault.Verdict {
+	return fault.Verdict{Kind: kind, Fate: driver.FateNotStored, Hint: hint}
 }
 
-// closed is the error of an operation after Close.
-func closed(op, queue string) error {
-	return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: driver.ErrClosed, Fate: driver.FateNotStored}
-}
-
-// verdict is what an error means.
-type verdict struct {
-	kind error
-	fate driver.Fate
-	hint string
+// mayBeStored is the verdict on a request that SQS may have carried out.
+func mayBeStored(kind error) fault.Verdict {
+	return fault.Verdict{Kind: kind, Fate: driver.FateUnknown}
 }
 
 // classify says what an error of the SDK or of SQS means. Each branch says why;
 // errors_test.go has a row for each.
-func classify(err error) verdict {
-	var before notSent
-	if errors.As(err, &before) {
-		// The caller's ctx had ended: the call returned before it sent anything.
-		return verdict{before.error, driver.FateNotStored, ""}
-	}
+func classify(err error) fault.Verdict {
 	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, ended) {
 			// The caller's ctx ended while the request was under way.
-			return verdict{ended, driver.FateUnknown, ""}
+			return mayBeStored(ended)
 		}
 	}
 	var credentials noCredentials
 	if errors.As(err, &credentials) {
 		// A request without a signature is never sent.
-		return verdict{driver.ErrUnauthorized, driver.FateNotStored,
-			"the SDK found no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role, or put them into the URL"}
+		return notStored(driver.ErrUnauthorized,
+			"the SDK found no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role, or put them into the URL")
 	}
-	var entry refusal
+	var entry entryError
 	if errors.As(err, &entry) {
 		return classifyCode(entry.code, entry.message)
 	}
-	if errors.Is(err, errSilent) {
-		return verdict{driver.ErrBroker, driver.FateUnknown, ""}
+	if errors.Is(err, errNotMentioned) {
+		return mayBeStored(driver.ErrBroker)
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		return classifyCode(api.ErrorCode(), api.ErrorMessage())
 	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
+	if fault.IsDial(err) {
 		// There was never a connection, so nothing was sent.
-		return verdict{driver.ErrUnavailable, driver.FateNotStored, "is the endpoint right, and reachable from here?"}
+		return notStored(driver.ErrUnavailable, "is the endpoint right, and reachable from here?")
 	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		return verdict{driver.ErrUnavailable, driver.FateNotStored, "the endpoint's name cannot be resolved: is the region right?"}
+	if fault.IsName(err) {
+		return notStored(driver.ErrUnavailable, "the endpoint's name cannot be resolved: is the region right?")
 	}
 	// Anything else broke off somewhere between the first byte sent and the last
 	// one read.
-	return verdict{driver.ErrUnavailable, driver.FateUnknown, ""}
+	return mayBeStored(driver.ErrUnavailable)
 }
 
 const (
@@ -134,65 +116,65 @@ const (
 // which is cut off before. The sources are the lists of errors of the actions:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 // and the pages of each action.
-var codes = map[string]verdict{
-	"QueueDoesNotExist":    {driver.ErrNotFound, driver.FateNotStored, ""},
-	"NonExistentQueue":     {driver.ErrNotFound, driver.FateNotStored, ""},
-	"QueueNameExists":      {driver.ErrConflict, driver.FateNotStored, "a queue of this name exists with other attributes"},
-	"QueueAlreadyExists":   {driver.ErrConflict, driver.FateNotStored, "a queue of this name exists with other attributes"},
-	"QueueDeletedRecently": {driver.ErrUnavailable, driver.FateNotStored, "a queue that was deleted can be made again after 60 seconds"},
+var codes = map[string]fault.Verdict{
+	"QueueDoesNotExist":    notStored(driver.ErrNotFound, ""),
+	"NonExistentQueue":     notStored(driver.ErrNotFound, ""),
+	"QueueNameExists":      notStored(driver.ErrConflict, "a queue of this name exists with other attributes"),
+	"QueueAlreadyExists":   notStored(driver.ErrConflict, "a queue of this name exists with other attributes"),
+	"QueueDeletedRecently": notStored(driver.ErrUnavailable, "a queue that was deleted can be made again after 60 seconds"),
 
 	// The credentials or the permission. None of them will do better next time.
-	"AccessDenied":                {driver.ErrUnauthorized, driver.FateNotStored, hintPermission},
-	"AccessDeniedException":       {driver.ErrUnauthorized, driver.FateNotStored, hintPermission},
-	"NotAuthorized":               {driver.ErrUnauthorized, driver.FateNotStored, hintPermission},
-	"KmsAccessDenied":             {driver.ErrUnauthorized, driver.FateNotStored, "the queue is encrypted by a KMS key that these credentials may not use"},
-	"InvalidClientTokenId":        {driver.ErrUnauthorized, driver.FateNotStored, hintCredentials},
-	"UnrecognizedClientException": {driver.ErrUnauthorized, driver.FateNotStored, hintCredentials},
-	"InvalidAccessKeyId":          {driver.ErrUnauthorized, driver.FateNotStored, hintCredentials},
-	"MissingAuthenticationToken":  {driver.ErrUnauthorized, driver.FateNotStored, hintCredentials},
-	"IncompleteSignature":         {driver.ErrUnauthorized, driver.FateNotStored, hintCredentials},
-	"OptInRequired":               {driver.ErrUnauthorized, driver.FateNotStored, "the account is not subscribed to SQS in this region"},
-	"ExpiredToken":                {driver.ErrUnauthorized, driver.FateNotStored, "the session's credentials have expired"},
-	"ExpiredTokenException":       {driver.ErrUnauthorized, driver.FateNotStored, "the session's credentials have expired"},
-	"RequestExpired":              {driver.ErrUnauthorized, driver.FateNotStored, hintClock},
-	"RequestTimeTooSkewed":        {driver.ErrUnauthorized, driver.FateNotStored, hintClock},
-	"InvalidSecurity":             {driver.ErrUnauthorized, driver.FateNotStored, "SQS wants HTTPS with signature version 4"},
+	"AccessDenied":                notStored(driver.ErrUnauthorized, hintPermission),
+	"AccessDeniedException":       notStored(driver.ErrUnauthorized, hintPermission),
+	"NotAuthorized":               notStored(driver.ErrUnauthorized, hintPermission),
+	"KmsAccessDenied":             notStored(driver.ErrUnauthorized, "the queue is encrypted by a KMS key that these credentials may not use"),
+	"InvalidClientTokenId":        notStored(driver.ErrUnauthorized, hintCredentials),
+	"UnrecognizedClientException": notStored(driver.ErrUnauthorized, hintCredentials),
+	"InvalidAccessKeyId":          notStored(driver.ErrUnauthorized, hintCredentials),
+	"MissingAuthenticationToken":  notStored(driver.ErrUnauthorized, hintCredentials),
+	"IncompleteSignature":         notStored(driver.ErrUnauthorized, hintCredentials),
+	"OptInRequired":               notStored(driver.ErrUnauthorized, "the account is not subscribed to SQS in this region"),
+	"ExpiredToken":                notStored(driver.ErrUnauthorized, "the session's credentials have expired"),
+	"ExpiredTokenException":       notStored(driver.ErrUnauthorized, "the session's credentials have expired"),
+	"RequestExpired":              notStored(driver.ErrUnauthorized, hintClock),
+	"RequestTimeTooSkewed":        notStored(driver.ErrUnauthorized, hintClock),
+	"InvalidSecurity":             notStored(driver.ErrUnauthorized, "SQS wants HTTPS with signature version 4"),
 
 	// The service refused before it did anything, and may not the next time.
-	"RequestThrottled":                       {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
-	"ThrottlingException":                    {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
-	"Throttling":                             {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
-	"ThrottledException":                     {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
-	"RequestThrottledException":              {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
-	"TooManyRequestsException":               {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
-	"RequestLimitExceeded":                   {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
-	"BandwidthLimitExceeded":                 {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
-	"SlowDown":                               {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
-	"KmsThrottled":                           {driver.ErrUnavailable, driver.FateNotStored, "KMS throttles: let SQS reuse data keys for longer"},
-	"OverLimit":                              {driver.ErrUnavailable, driver.FateNotStored, "120 000 jobs of this queue are handed out, which is as many as SQS allows"},
-	"PurgeQueueInProgress":                   {driver.ErrUnavailable, driver.FateNotStored, "the queue was purged less than 60 seconds ago"},
-	"ProvisionedThroughputExceededException": {driver.ErrUnavailable, driver.FateNotStored, hintThrottled},
+	"RequestThrottled":                       notStored(driver.ErrUnavailable, hintThrottled),
+	"ThrottlingException":                    notStored(driver.ErrUnavailable, hintThrottled),
+	"Throttling":                             notStored(driver.ErrUnavailable, hintThrottled),
+	"ThrottledException":                     notStored(driver.ErrUnavailable, hintThrottled),
+	"RequestThrottledException":              notStored(driver.ErrUnavailable, hintThrottled),
+	"TooManyRequestsException":               notStored(driver.ErrUnavailable, hintThrottled),
+	"RequestLimitExceeded":                   notStored(driver.ErrUnavailable, hintThrottled),
+	"BandwidthLimitExceeded":                 notStored(driver.ErrUnavailable, hintThrottled),
+	"SlowDown":                               notStored(driver.ErrUnavailable, hintThrottled),
+	"KmsThrottled":                           notStored(driver.ErrUnavailable, "KMS throttles: let SQS reuse data keys for longer"),
+	"OverLimit":                              notStored(driver.ErrUnavailable, "120 000 jobs of this queue are handed out, which is as many as SQS allows"),
+	"PurgeQueueInProgress":                   notStored(driver.ErrUnavailable, "the queue was purged less than 60 seconds ago"),
+	"ProvisionedThroughputExceededException": notStored(driver.ErrUnavailable, hintThrottled),
 
 	// The service failed, and does not say how far it had got.
-	"InternalFailure":             {driver.ErrUnavailable, driver.FateUnknown, ""},
-	"InternalError":               {driver.ErrUnavailable, driver.FateUnknown, ""},
-	"InternalServerError":         {driver.ErrUnavailable, driver.FateUnknown, ""},
-	"ServiceUnavailable":          {driver.ErrUnavailable, driver.FateUnknown, ""},
-	"ServiceUnavailableException": {driver.ErrUnavailable, driver.FateUnknown, ""},
-	"RequestTimeout":              {driver.ErrUnavailable, driver.FateUnknown, ""},
-	"RequestTimeoutException":     {driver.ErrUnavailable, driver.FateUnknown, ""},
+	"InternalFailure":             mayBeStored(driver.ErrUnavailable),
+	"InternalError":               mayBeStored(driver.ErrUnavailable),
+	"InternalServerError":         mayBeStored(driver.ErrUnavailable),
+	"ServiceUnavailable":          mayBeStored(driver.ErrUnavailable),
+	"ServiceUnavailableException": mayBeStored(driver.ErrUnavailable),
+	"RequestTimeout":              mayBeStored(driver.ErrUnavailable),
+	"RequestTimeoutException":     mayBeStored(driver.ErrUnavailable),
 
 	// A delivery that is not held any more.
-	"ReceiptHandleIsInvalid": {driver.ErrLeaseLost, driver.FateNotStored, ""},
-	"MessageNotInflight":     {driver.ErrLeaseLost, driver.FateNotStored, ""},
+	"ReceiptHandleIsInvalid": notStored(driver.ErrLeaseLost, ""),
+	"MessageNotInflight":     notStored(driver.ErrLeaseLost, ""),
 
-	"BatchRequestTooLong":    {driver.ErrTooLarge, driver.FateNotStored, ""},
-	"InvalidMessageContents": {driver.ErrBroker, driver.FateNotStored, ""},
-	"UnsupportedOperation":   {driver.ErrUnsupported, driver.FateNotStored, ""},
+	"BatchRequestTooLong":    notStored(driver.ErrTooLarge, ""),
+	"InvalidMessageContents": notStored(driver.ErrBroker, ""),
+	"UnsupportedOperation":   notStored(driver.ErrUnsupported, ""),
 }
 
 // classifyCode says what an error code of the service means.
-func classifyCode(code, message string) verdict {
+func classifyCode(code, message string) fault.Verdict {
 	code = strings.TrimPrefix(code, "AWS.SimpleQueueService.")
 	if v, ok := codes[code]; ok {
 		return v
@@ -202,32 +184,23 @@ func classifyCode(code, message string) verdict {
 	case "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure":
 		// One code for a wrong secret and for a wrong clock; the text tells.
 		if strings.Contains(lower, "expired") || strings.Contains(lower, "not yet current") {
-			return verdict{driver.ErrUnauthorized, driver.FateNotStored, hintClock}
+			return notStored(driver.ErrUnauthorized, hintClock)
 		}
-		return verdict{driver.ErrUnauthorized, driver.FateNotStored, hintCredentials}
+		return notStored(driver.ErrUnauthorized, hintCredentials)
 	case "InvalidParameterValue", "InvalidParameterValueException":
 		switch {
 		case strings.Contains(lower, "total visibilitytimeout"):
 			// The delivery is still held, but not for longer:
 			// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
-			return verdict{driver.ErrBroker, driver.FateNotStored, "SQS lets a job be held for 12 hours at most"}
+			return notStored(driver.ErrBroker, "SQS lets a job be held for 12 hours at most")
 		case strings.Contains(lower, "receipt handle") || strings.Contains(lower, "receipthandle") ||
 			strings.Contains(lower, "not available for visibility timeout change"):
 			// How FIFO queues and ChangeMessageVisibility call a lease that ended.
-			return verdict{driver.ErrLeaseLost, driver.FateNotStored, ""}
+			return notStored(driver.ErrLeaseLost, "")
 		case strings.Contains(lower, "must be shorter than") || strings.Contains(lower, "bytes"):
-			return verdict{driver.ErrTooLarge, driver.FateNotStored, ""}
+			return notStored(driver.ErrTooLarge, "")
 		}
 	}
 	// The service understood the request well enough to refuse it.
-	return verdict{driver.ErrBroker, driver.FateNotStored, ""}
-}
-
-// all repeats an error of a whole call for each of its n items.
-func all(n int, err error) []error {
-	errs := make([]error, n)
-	for i := range errs {
-		errs[i] = err
-	}
-	return errs
+	return notStored(driver.ErrBroker, "")
 }

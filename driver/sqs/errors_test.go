@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 func api(code, message string) error {
@@ -32,7 +34,7 @@ func TestClassify(t *testing.T) {
 		fate driver.Fate
 		hint string // a word of it
 	}{
-		{notSent{context.Canceled}, context.Canceled, driver.FateNotStored, ""},
+		{fault.NotSent{Err: context.Canceled}, context.Canceled, driver.FateNotStored, ""},
 		{fmt.Errorf("request canceled: %w", context.Canceled), context.Canceled, driver.FateUnknown, ""},
 		{fmt.Errorf("request canceled: %w", context.DeadlineExceeded), context.DeadlineExceeded, driver.FateUnknown, ""},
 		{fmt.Errorf("get identity: %w", noCredentials{errors.New("no role")}), driver.ErrUnauthorized, driver.FateNotStored, "AWS_ACCESS_KEY_ID"},
@@ -63,17 +65,17 @@ func TestClassify(t *testing.T) {
 		{api("InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter than 1048576 bytes."), driver.ErrTooLarge, driver.FateNotStored, ""},
 		{&types.BatchRequestTooLong{}, driver.ErrTooLarge, driver.FateNotStored, ""},
 		{&types.UnsupportedOperation{}, driver.ErrUnsupported, driver.FateNotStored, ""},
-		{refusal{"InternalError", "try again"}, driver.ErrUnavailable, driver.FateUnknown, ""},
-		{refusal{"SomethingNew", ""}, driver.ErrBroker, driver.FateNotStored, ""},
-		{errSilent, driver.ErrBroker, driver.FateUnknown, ""},
+		{entryError{"InternalError", "try again"}, driver.ErrUnavailable, driver.FateUnknown, ""},
+		{entryError{"SomethingNew", ""}, driver.ErrBroker, driver.FateNotStored, ""},
+		{errNotMentioned, driver.ErrBroker, driver.FateUnknown, ""},
 		{&net.OpError{Op: "dial", Err: errors.New("connection refused")}, driver.ErrUnavailable, driver.FateNotStored, "endpoint"},
 		{&net.DNSError{Err: "no such host"}, driver.ErrUnavailable, driver.FateNotStored, "region"},
 		{&net.OpError{Op: "read", Err: errors.New("connection reset")}, driver.ErrUnavailable, driver.FateUnknown, ""},
-		{errHangs, driver.ErrUnavailable, driver.FateUnknown, ""},
+		{errPollHangs, driver.ErrUnavailable, driver.FateUnknown, ""},
 	} {
-		v := classify(row.err)
-		if v.kind != row.kind || v.fate != row.fate || !strings.Contains(v.hint, row.hint) {
-			t.Errorf("%v is %q, %s (%s), want %q, %s (%s)", row.err, v.kind, v.fate, v.hint, row.kind, row.fate, row.hint)
+		v := faults.Verdict(row.err)
+		if v.Kind != row.kind || v.Fate != row.fate || !strings.Contains(v.Hint, row.hint) {
+			t.Errorf("%v is %q, %s (%s), want %q, %s (%s)", row.err, v.Kind, v.Fate, v.Hint, row.kind, row.fate, row.hint)
 		}
 		err := fail("op", "q", row.err)
 		var e *driver.Error
@@ -156,7 +158,7 @@ func TestOpenErrors(t *testing.T) {
 	options := newFake().client().Options()
 	options.Credentials = noChain{}
 	d := &Driver{}
-	if err := d.use(t.Context(), clientOf(options), Options{}.config(false)); !errors.Is(err, driver.ErrUnauthorized) {
+	if err := d.connect(t.Context(), awssqs.New(options), Options{}.config(false)); !errors.Is(err, driver.ErrUnauthorized) {
 		t.Errorf("no credentials: %v", err)
 	}
 }

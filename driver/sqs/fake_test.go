@@ -244,7 +244,7 @@ func (f *fakeSQS) store(q *fakeQueue, e fakeEntry) (*fakeMessage, *fakeError) {
 	if e.DelaySeconds > 900 || e.DelaySeconds < 0 {
 		return nil, &fakeError{400, "InvalidParameterValue", "Value for parameter DelaySeconds is invalid."}
 	}
-	for _, text := range []string{e.MessageBody, e.MessageAttributes[attribute].StringValue} {
+	for _, text := range []string{e.MessageBody, e.MessageAttributes[attributeName].StringValue} {
 		for _, r := range text {
 			if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
 				return nil, &fakeError{400, "InvalidMessageContents", "Invalid characters"}
@@ -378,4 +378,9 @@ func (q *fakeQueue) take(in *fakeRequest) (rows []any, next time.Duration) {
 func sum(s string) string {
 	h := md5.Sum([]byte(s))
 	return hex.EncodeToString(h[:])
+}
+
+// refuseEntry is an answer to an entry that the fake refuses.
+func refuseEntry(id, code string) map[string]any {
+	return map[string]any{"Id": id, "Code": code, "Message": code, "SenderFault": true}
 }

@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/batch-go/batch/driver"
 )
 
-// SQS takes names of 1 to 80 characters [A-Za-z0-9_-], the ".fifo" of a FIFO
-// queue included:
+// maxName is how long SQS takes a name to be: 1 to 80 characters [A-Za-z0-9_-],
+// the ".fifo" of a FIFO queue included:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 const maxName = 80
 
@@ -18,8 +16,8 @@ const (
 	retrySuffix = "-retry"
 	fifoMark    = "-fifo"
 	fifoSuffix  = ".fifo"
-	// escapeSuffix ends the name of a queue that would else look like another
-	// queue's companion.
+	// escapeSuffix ends the name of a queue that would otherwise look like
+	// another queue's companion.
 	escapeSuffix = "-jobs"
 )
 
@@ -31,10 +29,21 @@ type names struct {
 	dead  string
 }
 
-// name finds the SQS names of a queue. No two queues share one, however alike
+// companions are the SQS queues beside that of the jobs.
+func (n names) companions() []string {
+	if n.retry == "" {
+		return []string{n.dead}
+	}
+	return []string{n.retry, n.dead}
+}
+
+// all are the SQS queues of a queue, that of the jobs first.
+func (n names) all() []string { return append([]string{n.work}, n.companions()...) }
+
+// namesOf finds the SQS names of a queue. No two queues share one, however alike
 // they are called: "a" has its dead letters in "a-dead", so the queue "a-dead"
 // lives in "a-dead-jobs", and "a-dead-jobs" in "a-dead-jobs-jobs".
-func name(prefix, queue string, fifo bool) (names, error) {
+func namesOf(prefix, queue string, fifo bool) (names, error) {
 	stem := prefix + queue
 	for _, suffix := range []string{deadSuffix, retrySuffix, fifoMark, escapeSuffix} {
 		if strings.HasSuffix(queue, suffix) {
@@ -46,20 +55,21 @@ func name(prefix, queue string, fifo bool) (names, error) {
 	if fifo {
 		n = names{work: stem + fifoSuffix, retry: stem + fifoMark + retrySuffix, dead: stem + fifoMark + deadSuffix}
 	}
-	for _, full := range []string{n.work, n.retry, n.dead} {
-		if len(full) > maxName {
-			return names{}, fmt.Errorf("the name %s has %d characters and SQS takes %d", full, len(full), maxName)
+	for _, name := range n.all() {
+		if len(name) > maxName {
+			return names{}, fmt.Errorf("the name %s has %d characters and SQS takes %d", name, len(name), maxName)
 		}
 	}
 	return n, checkName(stem)
 }
 
-// checkName refuses what SQS would refuse.
+// checkName refuses what SQS would refuse. The error does not repeat the name: a
+// URL whose secret is not escaped has part of it where a name should be.
 func checkName(s string) error {
 	for i := range len(s) {
 		c := s[i]
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
-			return fmt.Errorf("the name %q has a character that is none of [A-Za-z0-9_-]", s)
+			return errors.New("the name has a character that is none of [A-Za-z0-9_-]")
 		}
 	}
 	if s == "" {
@@ -68,12 +78,7 @@ func checkName(s string) error {
 	return nil
 }
 
-// names is name as a driver error.
-func (b *base) names(op, queue string) (names, error) {
-	n, err := name(b.config.prefix, queue, b.config.fifo)
-	if err != nil {
-		return names{}, &driver.Error{Driver: b.info.Driver, Op: op, Queue: queue, Kind: driver.ErrConfig, Fate: driver.FateNotStored,
-			Err: err, Hint: "shorten the queue's name or the URL's prefix"}
-	}
-	return n, nil
-}
+// isFIFO tells whether the SQS queue at url is a FIFO queue: the URL ends with the
+// queue's name, and only such a queue can have, and must have, a name that ends
+// like this.
+func isFIFO(url string) bool { return strings.HasSuffix(url, fifoSuffix) }

@@ -3,40 +3,85 @@ package sqs
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
+	"sync"
 	"time"
 
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/lifecycle"
 )
 
-// launch starts the polls that there should be: for each source as many as it is
-// allowed, and no more than there are Receives waiting. c.mu must be held.
-func (c *consumer) launch() {
-	if c.closed {
-		return
-	}
-	for i := range c.sources {
-		s := &c.sources[i]
-		for s.polls < min(s.allowed, len(c.waiters)) {
+const (
+	// maxUnclaimed is how long a job that no Receive was there for waits for the
+	// next one: a worker that has room for jobs comes at once, and one that has
+	// none must not keep them from others.
+	maxUnclaimed = time.Second
+	// maxLocalDelay is the longest that a job is kept in the process until it is due:
+	// what SQS, which counts whole seconds, did not hold it back for.
+	maxLocalDelay = time.Second
+	// pollGrace is how much longer than its wait a poll may take: a server that does
+	// not answer by then will not.
+	pollGrace = 10 * time.Second
+)
+
+// errPollHangs is why a poll was given up.
+var errPollHangs = errors.New("the server does not answer a poll")
+
+// poller polls the SQS queues of a queue for a consumer. A poll runs by itself,
+// and Receive takes what it brings, because a long poll that is cut off may have
+// been handed a job that is then hidden until its visibility timeout ends.
+type poller struct {
+	base      *base
+	queueName string
+	// lease is what the consumer was opened with. visibility is the timeout that SQS
+	// is asked for, in whole seconds: one more, for the way of the answer, and so
+	// that a job that comes a little before its time can be kept here and still have
+	// its whole lease.
+	lease      time.Duration
+	visibility int32
+
+	// ctx ends when polls are cut off, by cutOff.
+	ctx     context.Context
+	cutOff  context.CancelFunc
+	stopped chan struct{}  // closed when no more polls are begun
+	gate    lifecycle.Gate // the polls, and what unclaimed does
+
+	mu      sync.Mutex // guards following
+	sources []source
+	buffer  buffer
+	// unclaimed fires when jobs have been ready for too long; nil if it is not set.
+	unclaimed *time.Timer
+}
+
+// source is one of the SQS queues that a poller polls.
+type source struct {
+	// polls are under way; allowed is how many may be: one on an idle queue, more
+	// while they bring jobs.
+	polls, allowed int
+}
+
+// launch begins the polls that there should be: for each source as many as it is
+// allowed, and no more than there are waiters. p.mu must be held.
+func (p *poller) launch() {
+	for i := range p.sources {
+		s := &p.sources[i]
+		for s.polls < min(s.allowed, len(p.buffer.waiters)) {
+			most := p.buffer.waiters[s.polls].most
+			if !p.gate.Go(func() { p.poll(i, most) }) {
+				return
+			}
 			s.polls++
-			c.work.Add(1)
-			go c.poll(i, c.waiters[(s.polls-1)%len(c.waiters)].most)
 		}
 	}
 }
 
-// poll polls one source as long as it should.
-func (c *consumer) poll(source, most int) {
-	defer c.work.Done()
-	for {
-		got, err := c.fetch(source, most)
-		c.mu.Lock()
-		s := &c.sources[source]
+// poll polls source i for as long as there should be that many polls.
+func (p *poller) poll(i, most int) {
+	var kept sync.WaitGroup // jobs that are almost due
+	defer kept.Wait()
+	for again := true; again; {
+		got, err := p.fetch(i, most)
+		p.mu.Lock()
+		s := &p.sources[i]
 		switch {
 		case err != nil:
 			s.allowed = 1
@@ -45,214 +90,180 @@ func (c *consumer) poll(source, most int) {
 		default:
 			s.allowed = max(s.allowed/2, 1)
 		}
-		c.ready = append(c.ready, got.ready...)
-		for i, d := range got.soon {
-			c.keep(d, got.left[i])
+		for _, d := range got.almostDue {
+			kept.Add(1)
+			time.AfterFunc(d.left, func() {
+				defer kept.Done()
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.offer(d.delivery)
+			})
 		}
-		c.serve()
-		if err != nil && len(c.waiters) > 0 {
-			w := c.waiters[0]
-			c.waiters = append(c.waiters[:0], c.waiters[1:]...)
-			w.served <- served{err: err}
+		p.offer(got.ready...)
+		if err != nil {
+			p.buffer.fail(err)
 		}
-		if c.closed || s.polls > min(s.allowed, len(c.waiters)) {
+		again = !p.gate.IsShut() && s.polls <= min(s.allowed, len(p.buffer.waiters))
+		if again {
+			most = p.buffer.waiters[s.polls-1].most
+		} else {
 			s.polls--
-			c.launch()
-			c.mu.Unlock()
-			return
 		}
-		most = c.waiters[min(s.polls, len(c.waiters))-1].most
-		c.launch()
-		c.mu.Unlock()
+		p.launch()
+		p.mu.Unlock()
 	}
 }
 
-// pollGrace is how much longer than its wait a poll may take: a server that does
-// not answer by then will not.
-const pollGrace = 10 * time.Second
-
-// systemAttributes are what a poll asks for beside the message.
-var systemAttributes = []types.MessageSystemAttributeName{
-	types.MessageSystemAttributeNameSentTimestamp,
-	types.MessageSystemAttributeNameApproximateReceiveCount,
-	types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
-}
-
-var wantedAttributes = []string{attribute}
-
-// fetch makes one request, and sees to what is not to be handed out. It may
-// return jobs beside an error.
-func (c *consumer) fetch(source, most int) (got sorter, err error) {
-	q, err := c.b.resolve(c.polling, c.queue)
+// fetch receives once from source i. What is not to be handed out, it moves to
+// where it belongs; what it fails to move comes again after a lease. There may be
+// jobs beside an error.
+func (p *poller) fetch(i, most int) (got arrivals, err error) {
+	q, err := p.base.resolve(p.ctx, p.queueName)
 	if err != nil {
-		return got, c.failed(err)
+		return got, p.pollError(err)
 	}
-	url := q.sources()[source]
-	ctx, cancel := context.WithTimeoutCause(c.polling, c.b.config.wait+pollGrace, errHangs)
+	wait := p.base.config.wait
+	ctx, cancel := context.WithTimeoutCause(p.ctx, wait+pollGrace, errPollHangs)
 	defer cancel()
-	out, err := c.b.client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
-		QueueUrl: &url, MaxNumberOfMessages: int32(most), VisibilityTimeout: c.visibility,
-		WaitTimeSeconds:       int32(c.b.config.wait / time.Second),
-		MessageAttributeNames: wantedAttributes, MessageSystemAttributeNames: systemAttributes,
-	})
-	arrived := sinceEpoch()
+	receipts, err := p.base.client.receive(ctx, q.sources()[i], most, p.visibility, wait)
 	if err != nil {
-		if errors.Is(context.Cause(ctx), errHangs) {
-			err = errHangs
+		if errors.Is(context.Cause(ctx), errPollHangs) {
+			err = errPollHangs
 		}
-		return got, c.failed(err)
+		return got, p.pollError(err)
 	}
-	if len(out.Messages) == 0 {
-		return got, nil
-	}
-	answered, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
-	got = sorter{c: c, q: q}
-	for i := range out.Messages {
-		r := newReceipt(url, &out.Messages[i], answered)
-		// The visibility timeout began before the answer was here, by the time that
-		// it took, which cannot be known. It is longer than the lease by at least a
-		// second, and the lease alone is counted from here.
-		r.until.Store(int64(arrived + c.lease))
+	// The visibility timeout began before the answer was here, by the time that it
+	// took, which cannot be known. It is longer than the lease by at least a second,
+	// and the lease alone is counted from here.
+	until := sinceEpoch() + p.lease
+	for _, r := range receipts {
+		r.until.Store(int64(until))
 		got.sort(r)
 	}
-	return got, got.finish(ctx)
-}
-
-// errHangs is why a poll was given up.
-var errHangs = errors.New("the server does not answer a poll")
-
-// failed is the error of a poll. The call that ended is the poll's own, so that
-// no error is that of a context of the caller.
-func (c *consumer) failed(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return closed("receive", c.queue)
+	err = p.replace(ctx, q.retry, got.early)
+	if failed := p.replace(ctx, q.dead, got.unreadable); err == nil {
+		err = failed
 	}
-	err = fail("receive", c.queue, err)
-	c.b.forget(c.queue, err)
-	return err
+	return got, err
 }
 
-// sorter parts what a poll brought: jobs to hand out, at once or soon, jobs that
-// are not due for longer and are sent on, and what is no job and becomes a dead
-// letter.
-type sorter struct {
-	c     *consumer
-	q     *queue
+// arrivals are what a poll brought, by what becomes of it.
+type arrivals struct {
+	// ready are jobs to hand out.
 	ready []*driver.Delivery
-
-	soon []*driver.Delivery
-	left []time.Duration // for how long each of them is to be kept
-
-	early, foreign     []*receipt
-	sentOn, unreadable []*parcel
+	// almostDue are jobs that are kept in the process until they are due.
+	almostDue []almostDue
+	// early are jobs that are not due for longer, and are sent on.
+	early []replacement
+	// unreadable is what is no job, and becomes a dead letter.
+	unreadable []replacement
 }
 
-func (s *sorter) sort(r *receipt) {
+// almostDue is a job and the time that is left until it is due.
+type almostDue struct {
+	delivery *driver.Delivery
+	left     time.Duration
+}
+
+// sort takes in a message whose lease has begun.
+func (a *arrivals) sort(r *receipt) {
 	if r.err != nil {
-		d := meta{Version: formatVersion, ID: r.id, ContentType: "application/octet-stream",
-			Deliveries: r.received, Error: r.err.Error(), Reason: driver.ReasonUnreadable}
-		s.foreign = append(s.foreign, r)
-		s.unreadable = append(s.unreadable, &parcel{body: r.body, meta: d.text()})
+		a.unreadable = append(a.unreadable, replacement{old: r, entry: r.unreadable(r.err)})
 		return
 	}
 	left := r.untilDue()
-	if left > maxKeep {
-		hold := int32(min(left, maxHold) / time.Second)
-		s.early = append(s.early, r)
-		s.sentOn = append(s.sentOn, &parcel{body: r.body, meta: r.again(), hold: hold})
+	if left > maxLocalDelay {
+		e := r.unchanged()
+		e.delaySeconds = delaySecondsOf(left)
+		a.early = append(a.early, replacement{old: r, entry: e})
 		return
 	}
-	body, err := decodeBody(r.body, r.meta.Encoding)
+	delivery, err := r.delivery()
 	if err != nil {
-		r.err = err
-		s.sort(r)
+		a.unreadable = append(a.unreadable, replacement{old: r, entry: r.unreadable(err)})
 		return
-	}
-	delivery := &driver.Delivery{
-		Message:  r.meta.message(body, r.sent),
-		Failures: r.meta.Failures, LastError: r.meta.Error,
-		Deliveries:   r.meta.Deliveries + r.received,
-		Redeliveries: r.received - 1,
-		Receipt:      r,
 	}
 	if left > 0 {
+		// Its lease begins when it is handed out.
 		r.until.Add(int64(left))
-		s.soon, s.left = append(s.soon, delivery), append(s.left, left)
+		a.almostDue = append(a.almostDue, almostDue{delivery, left})
 		return
 	}
-	s.ready = append(s.ready, delivery)
+	a.ready = append(a.ready, delivery)
 }
 
-// finish moves what is not handed out: stored where it belongs first, deleted
-// here after. What fails stays where it is and comes again after a lease.
-func (s *sorter) finish(ctx context.Context) error {
-	err := s.move(ctx, s.q.retry, s.sentOn, s.early)
-	if again := s.move(ctx, s.q.dead, s.unreadable, s.foreign); err == nil {
-		err = again
-	}
-	return err
-}
-
-func (s *sorter) move(ctx context.Context, to string, parcels []*parcel, from []*receipt) error {
-	if len(parcels) == 0 {
-		return nil
-	}
-	b := s.c.b
-	errs := b.send(ctx, to, strings.HasSuffix(to, fifoSuffix), parcels)
-	stored := make([]*receipt, 0, len(from))
-	var failed error
-	for i, r := range from {
-		if errs == nil || errs[i] == nil {
-			stored = append(stored, r)
-		} else if failed == nil {
-			failed = errs[i]
+// replace moves messages to the SQS queue at url; the error is that of the first
+// which it could not move.
+func (p *poller) replace(ctx context.Context, url string, replacements []replacement) error {
+	for _, err := range p.base.client.replace(ctx, url, replacements) {
+		if err != nil {
+			return p.pollError(err)
 		}
-	}
-	for _, err := range b.remove(ctx, stored) {
-		if err != nil && failed == nil {
-			failed = err
-		}
-	}
-	if failed != nil {
-		return s.c.failed(failed)
 	}
 	return nil
 }
 
-// newReceipt reads a message as SQS handed it out. What cannot be read is noted
-// in its err.
-func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
-	r := &receipt{url: url, received: 1, answered: answered}
-	if m.Body != nil {
-		r.body = *m.Body
+// pollError is the error of a poll. The call that ended is the poll's own, so that
+// no error is that of a context of the caller.
+func (p *poller) pollError(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return closed("receive", p.queueName)
 	}
-	if m.MessageId != nil {
-		r.id = *m.MessageId
-	}
-	if m.ReceiptHandle != nil {
-		r.handle = *m.ReceiptHandle
-	}
-	r.sent = stamp(m, types.MessageSystemAttributeNameSentTimestamp)
-	r.first = stamp(m, types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)
-	if n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]); err == nil && n > 0 {
-		r.received = n
-	}
-	if a, ok := m.MessageAttributes[attribute]; ok && a.StringValue != nil {
-		r.meta, r.err = readMeta(*a.StringValue)
-	} else {
-		r.err = errNoMeta
-	}
-	if r.meta.ID == "" {
-		r.meta.ID = r.id
-	}
-	return r
+	err = fail("receive", p.queueName, err)
+	p.base.forget(p.queueName, err)
+	return err
 }
 
-// stamp reads a time that SQS gives in ms since 1970; zero if it does not.
-func stamp(m *types.Message, name types.MessageSystemAttributeName) time.Time {
-	ms, err := strconv.ParseInt(m.Attributes[string(name)], 10, 64)
-	if err != nil {
-		return time.Time{}
+// offer gives jobs to the waiters, and keeps the rest a while for the next Receive
+// calls. p.mu must be held.
+func (p *poller) offer(deliveries ...*driver.Delivery) {
+	p.buffer.put(deliveries...)
+	if len(p.buffer.ready) == 0 || p.unclaimed != nil || !p.gate.Enter() {
+		return
 	}
-	return time.UnixMilli(ms).UTC()
+	p.unclaimed = time.AfterFunc(min(maxUnclaimed, p.lease/3), func() {
+		defer p.gate.Exit()
+		p.mu.Lock()
+		p.unclaimed = nil
+		left := p.buffer.takeAll()
+		p.mu.Unlock()
+		p.giveBack(p.ctx, left)
+	})
+}
+
+// giveBack makes jobs that no Receive returned available again, each as a new
+// message: of the old one SQS has counted a delivery that was none. If that fails
+// they come again when their leases end.
+func (p *poller) giveBack(ctx context.Context, deliveries []*driver.Delivery) {
+	if len(deliveries) == 0 {
+		return
+	}
+	q, err := p.base.resolve(ctx, p.queueName)
+	if err != nil {
+		return
+	}
+	var work, retry []replacement
+	for _, d := range deliveries {
+		r := d.Receipt.(*receipt)
+		r.settled.Store(true)
+		again := replacement{old: r, entry: r.unchanged()}
+		if r.url == q.work {
+			work = append(work, again)
+		} else {
+			retry = append(retry, again)
+		}
+	}
+	_ = p.replace(ctx, q.work, work)
+	_ = p.replace(ctx, q.retry, retry)
+}
+
+// stop begins no more polls, and ends the waiters' wait. Those under way go on.
+func (p *poller) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gate.Shut()
+	close(p.stopped)
+	if p.unclaimed != nil && p.unclaimed.Stop() {
+		p.gate.Exit()
+	}
 }

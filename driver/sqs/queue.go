@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -13,139 +12,40 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// queue is what is known of a queue that exists.
-type queue struct {
-	// The URLs. retry is where delayed messages go: work itself, but for FIFO.
-	work, retry, dead string
-	// maxMessage is the largest message that all of them take.
-	maxMessage int
-}
-
-// sources are the URLs that jobs are received from.
-func (q *queue) sources() []string {
-	if q.retry == q.work {
-		return []string{q.work}
-	}
-	return []string{q.work, q.retry}
-}
-
-// resolve finds a queue by its name and remembers it.
-func (b *base) resolve(ctx context.Context, queueName string) (*queue, error) {
-	if q, ok := b.queues.Load(queueName); ok {
-		return q.(*queue), nil
-	}
-	n, err := b.names("resolve", queueName)
-	if err != nil {
-		return nil, err
-	}
-	q, err := b.each(n, func(full string) (string, int, error) { return b.find(ctx, full) })
-	if err != nil {
-		return nil, err
-	}
-	b.queues.Store(queueName, q)
-	return q, nil
-}
-
-// each asks for all of a queue's SQS queues at one time.
-func (b *base) each(n names, ask func(full string) (url string, maxMessage int, err error)) (*queue, error) {
-	full := []string{n.work, n.dead}
-	if n.retry != "" {
-		full = append(full, n.retry)
-	}
-	urls, sizes, errs := make([]string, len(full)), make([]int, len(full)), make([]error, len(full))
-	var all sync.WaitGroup
-	for i := range full {
-		all.Go(func() { urls[i], sizes[i], errs[i] = ask(full[i]) })
-	}
-	all.Wait()
-	q := &queue{work: urls[0], retry: urls[0], dead: urls[1], maxMessage: b.config.maxMessage}
-	if n.retry != "" {
-		q.retry = urls[2]
-	}
-	for i, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-		q.maxMessage = min(q.maxMessage, sizes[i])
-	}
-	return q, nil
-}
-
-// find asks for the URL of one SQS queue, and how large its messages may be.
-func (b *base) find(ctx context.Context, full string) (url string, maxMessage int, err error) {
-	found, err := b.client.GetQueueUrl(ctx, &awssqs.GetQueueUrlInput{QueueName: &full})
-	if err != nil {
-		return "", 0, err
-	}
-	attributes, err := b.attributes(ctx, *found.QueueUrl, types.QueueAttributeNameMaximumMessageSize)
-	if err != nil {
-		return "", 0, err
-	}
-	return *found.QueueUrl, b.sizeIn(attributes), nil
-}
-
-// sizeIn reads MaximumMessageSize, which every server should report.
-func (b *base) sizeIn(attributes map[string]string) int {
-	n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMaximumMessageSize)])
-	if err != nil || n <= 0 {
-		return b.config.maxMessage
-	}
-	return n
-}
-
-func (b *base) attributes(ctx context.Context, url string, wanted ...types.QueueAttributeName) (map[string]string, error) {
-	out, err := b.client.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: wanted})
-	if err != nil {
-		return nil, err
-	}
-	return out.Attributes, nil
-}
-
 // Declare makes the queue and its companions exist, see driver.Driver. Dead
 // letters and retries come first, so that a queue that takes jobs has them.
 func (b *base) Declare(ctx context.Context, queueName string) error {
-	ctx, leave, err := b.enter(ctx, "declare", queueName)
+	const op = "declare"
+	ctx, end, err := b.begin(ctx, op, queueName)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	n, err := b.names("declare", queueName)
+	defer end()
+	n, err := b.namesOf(op, queueName)
 	if err != nil {
 		return err
 	}
-	companions := names{work: n.dead, dead: n.dead}
-	if n.retry != "" {
-		companions.work = n.retry
-	}
-	ensure := func(full string) (string, int, error) {
-		return b.ensure(ctx, queueName, full, full == n.work && b.config.fifo)
-	}
-	c, err := b.each(companions, ensure)
+	found, err := askAll(n.companions(), func(name string) (sqsQueue, error) { return b.ensure(ctx, queueName, name, false) })
 	if err != nil {
-		return fail("declare", queueName, err)
+		return fail(op, queueName, err)
 	}
-	url, size, err := ensure(n.work)
-	if err != nil {
-		return fail("declare", queueName, err)
+	if found[n.work], err = b.ensure(ctx, queueName, n.work, b.config.fifo); err != nil {
+		return fail(op, queueName, err)
 	}
-	q := &queue{work: url, retry: url, dead: c.dead, maxMessage: min(size, c.maxMessage)}
-	if n.retry != "" {
-		q.retry = c.work
-	}
-	b.queues.Store(queueName, q)
+	b.remember(queueName, n, found)
 	return nil
 }
 
 // ensure makes one SQS queue exist, or checks the one that does. It is looked
 // for first, so that queues that somebody else made need no right to create any.
-func (b *base) ensure(ctx context.Context, queueName, full string, fifo bool) (url string, maxMessage int, err error) {
-	found, err := b.client.GetQueueUrl(ctx, &awssqs.GetQueueUrlInput{QueueName: &full})
+func (b *base) ensure(ctx context.Context, queueName, name string, fifo bool) (sqsQueue, error) {
+	url, err := b.client.find(ctx, name)
 	if err == nil {
-		size, err := b.check(ctx, queueName, full, *found.QueueUrl)
-		return *found.QueueUrl, size, err
+		maxMessage, err := b.check(ctx, queueName, name, url)
+		return sqsQueue{url, maxMessage}, err
 	}
-	if !errors.Is(classify(err).kind, driver.ErrNotFound) {
-		return "", 0, err
+	if !errors.Is(classify(err).Kind, driver.ErrNotFound) {
+		return sqsQueue{}, err
 	}
 	attributes := map[string]string{
 		string(types.QueueAttributeNameMessageRetentionPeriod): strconv.Itoa(int(b.config.retention.Seconds())),
@@ -159,22 +59,22 @@ func (b *base) ensure(ctx context.Context, queueName, full string, fifo bool) (u
 		attributes[string(types.QueueAttributeNameDeduplicationScope)] = "messageGroup"
 		attributes[string(types.QueueAttributeNameFifoThroughputLimit)] = "perMessageGroupId"
 	}
-	made, err := b.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &full, Attributes: attributes})
+	made, err := b.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
 	if err != nil {
-		return "", 0, err
+		return sqsQueue{}, err
 	}
-	return *made.QueueUrl, b.config.maxMessage, nil
+	return sqsQueue{*made.QueueUrl, b.config.maxMessage}, nil
 }
 
-// check refuses a queue on which jobs would be lost behind the driver's back.
-func (b *base) check(ctx context.Context, queueName, full, url string) (maxMessage int, err error) {
-	attributes, err := b.attributes(ctx, url, types.QueueAttributeNameAll)
+// check refuses an SQS queue on which jobs would be lost behind the driver's back.
+func (b *base) check(ctx context.Context, queueName, name, url string) (maxMessage int, err error) {
+	attributes, err := b.client.attributes(ctx, url, types.QueueAttributeNameAll)
 	if err != nil {
 		return 0, err
 	}
 	conflict := func(hint, format string, args ...any) (int, error) {
-		return 0, &driver.Error{Driver: Name, Op: "declare", Queue: queueName, Kind: driver.ErrConflict, Fate: driver.FateNotStored,
-			Err: fmt.Errorf("the SQS queue %s "+format, append([]any{full}, args...)...), Hint: hint}
+		err := fmt.Errorf("the SQS queue %s "+format, append([]any{name}, args...)...)
+		return 0, faults.Refuse("declare", queueName, driver.ErrConflict, err, hint)
 	}
 	if policy := attributes[string(types.QueueAttributeNameRedrivePolicy)]; policy != "" {
 		return conflict("remove it: jobs are dead-lettered by the worker, with their history",
@@ -185,11 +85,11 @@ func (b *base) check(ctx context.Context, queueName, full, url string) (maxMessa
 		return conflict("raise it, or say retention= in the URL",
 			"has a MessageRetentionPeriod of %d seconds, and %d are wanted", kept, want)
 	}
-	size := b.sizeIn(attributes)
-	if size < minMessage {
-		return conflict("raise it", "has a MaximumMessageSize of %d bytes, and at least %d are needed", size, minMessage)
+	maxMessage = b.maxMessageIn(attributes)
+	if maxMessage < minMessage {
+		return conflict("raise it", "has a MaximumMessageSize of %d bytes, and at least %d are needed", maxMessage, minMessage)
 	}
-	return size, nil
+	return maxMessage, nil
 }
 
 // DeleteQueue removes the queue and its companions, see driver.Driver. SQS takes
@@ -197,89 +97,58 @@ func (b *base) check(ctx context.Context, queueName, full, url string) (maxMessa
 // not let a queue of the name be made:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html
 func (b *base) DeleteQueue(ctx context.Context, queueName string) error {
-	ctx, leave, err := b.enter(ctx, "delete queue", queueName)
+	const op = "delete queue"
+	ctx, end, err := b.begin(ctx, op, queueName)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	n, err := b.names("delete queue", queueName)
+	defer end()
+	n, err := b.namesOf(op, queueName)
 	if err != nil {
 		return err
 	}
 	b.queues.Delete(queueName)
 	// The queue itself first: one without companions would take jobs that it
 	// cannot keep.
-	for _, full := range []string{n.work, n.retry, n.dead} {
-		if full == "" {
-			continue
-		}
-		found, err := b.client.GetQueueUrl(ctx, &awssqs.GetQueueUrlInput{QueueName: &full})
+	for _, name := range n.all() {
+		url, err := b.client.find(ctx, name)
 		if err == nil {
-			_, err = b.client.DeleteQueue(ctx, &awssqs.DeleteQueueInput{QueueUrl: found.QueueUrl})
+			_, err = b.client.DeleteQueue(ctx, &awssqs.DeleteQueueInput{QueueUrl: &url})
 		}
-		if err != nil && !errors.Is(classify(err).kind, driver.ErrNotFound) {
-			return fail("delete queue", queueName, err)
+		if err != nil && !errors.Is(classify(err).Kind, driver.ErrNotFound) {
+			return fail(op, queueName, err)
 		}
 	}
-	b.dropListing(queueName)
+	b.listings.drop(queueName)
 	return nil
 }
 
 // Depth counts the jobs by state, see driver.Driver. On AWS the counts lag: they
 // settle about a minute after the last change.
 func (b *base) Depth(ctx context.Context, queueName string) (driver.Depth, error) {
-	ctx, leave, err := b.enter(ctx, "depth", queueName)
+	const op = "depth"
+	ctx, end, err := b.begin(ctx, op, queueName)
 	if err != nil {
 		return driver.Depth{}, err
 	}
-	defer leave()
+	defer end()
 	q, err := b.resolve(ctx, queueName)
 	if err != nil {
-		return driver.Depth{}, fail("depth", queueName, err)
+		return driver.Depth{}, fail(op, queueName, err)
 	}
 	urls := append(q.sources(), q.dead)
-	counts, errs := make([]count, len(urls)), make([]error, len(urls))
-	var all sync.WaitGroup
-	for i := range urls {
-		all.Go(func() { counts[i], errs[i] = b.count(ctx, urls[i]) })
-	}
-	all.Wait()
-	if err := fail("depth", queueName, errors.Join(errs...)); err != nil {
+	found, errs := make([]counts, len(urls)), make([]error, len(urls))
+	inParallel(len(urls), func(i int) { found[i], errs[i] = b.client.count(ctx, urls[i]) })
+	if err := fail(op, queueName, errors.Join(errs...)); err != nil {
 		b.forget(queueName, err)
 		return driver.Depth{}, err
 	}
-	depth := driver.Depth{Dead: counts[len(counts)-1].sum()}
-	for _, c := range counts[:len(counts)-1] {
-		depth.Waiting += c.visible
-		depth.Scheduled += c.delayed
-		depth.Running += c.hidden
+	last := len(urls) - 1
+	depth := driver.Depth{Dead: found[last].sum()}
+	for _, n := range found[:last] {
+		depth.Waiting += n.visible
+		depth.Scheduled += n.delayed
+		depth.Running += n.invisible
 	}
 	return depth, nil
-}
-
-// count is what one SQS queue says of itself.
-type count struct{ visible, hidden, delayed int64 }
-
-func (c count) sum() int64 { return c.visible + c.hidden + c.delayed }
-
-func (b *base) count(ctx context.Context, url string) (count, error) {
-	attributes, err := b.attributes(ctx, url,
-		types.QueueAttributeNameApproximateNumberOfMessages,
-		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
-		types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
-	if err != nil {
-		return count{}, err
-	}
-	read := func(name types.QueueAttributeName) int64 {
-		n, err := strconv.ParseInt(attributes[string(name)], 10, 64)
-		if err != nil {
-			return 0
-		}
-		return n
-	}
-	return count{
-		visible: read(types.QueueAttributeNameApproximateNumberOfMessages),
-		hidden:  read(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
-		delayed: read(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
-	}, nil
 }

@@ -1,19 +1,16 @@
 package sqs
 
 import (
-	"context"
-	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/batch-go/batch/driver"
 )
 
-// receipt is a message in the hands of a consumer.
+// receipt is a message that SQS handed out, and the Receipt of its delivery.
 type receipt struct {
 	url, handle string
 	id, body    string
@@ -37,14 +34,72 @@ type receipt struct {
 	stored atomic.Bool
 }
 
+// newReceipt reads a message as SQS handed it out. What cannot be read is noted
+// in its err.
+func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
+	r := &receipt{url: url, received: 1, answered: answered}
+	if m.Body != nil {
+		r.body = *m.Body
+	}
+	if m.MessageId != nil {
+		r.id = *m.MessageId
+	}
+	if m.ReceiptHandle != nil {
+		r.handle = *m.ReceiptHandle
+	}
+	r.sent = timestamp(m, types.MessageSystemAttributeNameSentTimestamp)
+	r.first = timestamp(m, types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)
+	if n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]); err == nil && n > 0 {
+		r.received = n
+	}
+	if a, ok := m.MessageAttributes[attributeName]; ok && a.StringValue != nil {
+		r.meta, r.err = readMeta(*a.StringValue)
+	} else {
+		r.err = errNoMeta
+	}
+	if r.meta.ID == "" {
+		r.meta.ID = r.id
+	}
+	return r
+}
+
+// timestamp reads a time that SQS gives in ms since 1970; zero if it does not.
+func timestamp(m *types.Message, name types.MessageSystemAttributeName) time.Time {
+	ms, err := strconv.ParseInt(m.Attributes[string(name)], 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
 // epoch is what leases are counted from, by the monotonic clock.
 var epoch = time.Now()
 
+// sinceEpoch is the time now, as receipt.until has it.
 func sinceEpoch() time.Duration { return time.Since(epoch) }
 
-// held tells whether the delivery can still be settled.
-func (r *receipt) held() bool {
-	return !r.settled.Load() && int64(sinceEpoch()) < r.until.Load()
+// heldReceipt is that of a delivery, if it can still be settled; else nil.
+func heldReceipt(d *driver.Delivery) *receipt {
+	r, ok := d.Receipt.(*receipt)
+	if !ok || r.settled.Load() || int64(sinceEpoch()) >= r.until.Load() {
+		return nil
+	}
+	return r
+}
+
+// delivery is the job of the message, or an error if its body is not readable.
+func (r *receipt) delivery() (*driver.Delivery, error) {
+	body, err := decodeBody(r.body, r.meta.Encoding)
+	if err != nil {
+		return nil, err
+	}
+	return &driver.Delivery{
+		Message:  r.meta.message(body, r.sent),
+		Failures: r.meta.Failures, LastError: r.meta.Error,
+		Deliveries:   r.meta.Deliveries + r.received,
+		Redeliveries: r.received - 1,
+		Receipt:      r,
+	}, nil
 }
 
 // due is when the job may be handed out, by SQS's clock; zero if it may at once.
@@ -56,16 +111,6 @@ func (r *receipt) due() time.Time {
 		return r.sent.Add(time.Duration(r.meta.Delay) * time.Millisecond)
 	}
 	return time.Time{}
-}
-
-// again is the attribute of a message that takes this one's place as it is. Its
-// time is absolute, as the new message is younger.
-func (r *receipt) again() string {
-	d := r.meta
-	if due := r.due(); !due.IsZero() {
-		d.Delay, d.Due = 0, due.UnixMilli()
-	}
-	return d.text()
 }
 
 // untilDue is for how long the job is not to be handed out. What SQS's clock
@@ -86,82 +131,19 @@ func (r *receipt) untilDue() time.Duration {
 	return due.Sub(now)
 }
 
-// lost is the error of a delivery that is not held.
-func (c *consumer) lost(op string) error {
-	return &driver.Error{Driver: Name, Op: op, Queue: c.queue, Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored}
+// unchanged is a message that takes this one's place as it is. Its time is
+// absolute, as the new message is younger.
+func (r *receipt) unchanged() *entry {
+	d := r.meta
+	if due := r.due(); !due.IsZero() {
+		d.Delay, d.Due = 0, due.UnixMilli()
+	}
+	return &entry{body: r.body, attribute: d.text()}
 }
 
-// remove deletes messages, in requests of ten of one SQS queue each. The errors
-// are nil if all were.
-func (b *base) remove(ctx context.Context, receipts []*receipt) []error {
-	return b.byURL(receipts, func(url string, part []*receipt) []error {
-		entries := make([]types.DeleteMessageBatchRequestEntry, len(part))
-		for i, r := range part {
-			entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryIDs[i], ReceiptHandle: &r.handle}
-		}
-		out, err := b.client.DeleteMessageBatch(ctx, &awssqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: entries})
-		if err != nil {
-			return all(len(part), err)
-		}
-		return outcome(len(part), out.Failed, out.Successful, func(e *types.DeleteMessageBatchResultEntry) *string { return e.Id })
-	})
-}
-
-// hide sets how long from now messages are not handed out to anybody else.
-func (b *base) hide(ctx context.Context, receipts []*receipt, visibility int32) []error {
-	return b.byURL(receipts, func(url string, part []*receipt) []error {
-		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(part))
-		for i, r := range part {
-			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{Id: entryIDs[i], ReceiptHandle: aws.String(r.handle), VisibilityTimeout: visibility}
-		}
-		out, err := b.client.ChangeMessageVisibilityBatch(ctx, &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url, Entries: entries})
-		if err != nil {
-			return all(len(part), err)
-		}
-		return outcome(len(part), out.Failed, out.Successful, func(e *types.ChangeMessageVisibilityBatchResultEntry) *string { return e.Id })
-	})
-}
-
-// byURL calls do with up to ten receipts of one SQS queue at a time, in parallel,
-// and gathers the errors; nil if there are none.
-func (b *base) byURL(receipts []*receipt, do func(url string, part []*receipt) []error) []error {
-	if len(receipts) == 0 {
-		return nil
-	}
-	var urls []string
-	for _, r := range receipts {
-		if !slices.Contains(urls, r.url) { // at most two
-			urls = append(urls, r.url)
-		}
-	}
-	order, ends := make([]int, 0, len(receipts)), []int(nil)
-	for _, url := range urls {
-		from := len(order)
-		for i, r := range receipts {
-			if r.url == url {
-				order = append(order, i)
-			}
-		}
-		for _, end := range tens(len(order) - from) {
-			ends = append(ends, from+end)
-		}
-	}
-	errs := make([]error, len(receipts))
-	var failed atomic.Bool
-	b.parallel(ends, func(from, to int) {
-		part := make([]*receipt, to-from)
-		for i := range part {
-			part[i] = receipts[order[from+i]]
-		}
-		for i, err := range do(part[0].url, part) {
-			if err != nil {
-				errs[order[from+i]] = err
-				failed.Store(true)
-			}
-		}
-	})
-	if !failed.Load() {
-		return nil
-	}
-	return errs
+// unreadable is the dead letter of a message that is no job.
+func (r *receipt) unreadable(err error) *entry {
+	d := meta{Version: formatVersion, ID: r.id, ContentType: "application/octet-stream",
+		Deliveries: r.received, Error: err.Error(), Reason: driver.ReasonUnreadable}
+	return &entry{body: r.body, attribute: d.text()}
 }

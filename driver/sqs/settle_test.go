@@ -4,77 +4,32 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/batch-go/batch/driver"
 )
 
-func clientOf(o awssqs.Options) *awssqs.Client { return awssqs.New(o) }
-
-func refuseEntry(id, code string) map[string]any {
-	return map[string]any{"Id": id, "Code": code, "Message": code, "SenderFault": true}
-}
-
-// An entry that SQS refuses, one that it fails on and one that it does not
-// mention, each with its own error, beside one that was stored.
-func TestEnqueuePartly(t *testing.T) {
-	f := newFake()
-	d := f.open(t)
-	defer closeAll(t, d)
-	f.intercept = func(action string, in *fakeRequest) (int, any, bool) {
-		if action != "SendMessageBatch" {
-			return 0, nil, false
-		}
-		return http.StatusOK, map[string]any{
-			"Successful": []any{map[string]string{"Id": "2", "MessageId": "m", "MD5OfMessageBody": sum(in.Entries[2].MessageBody)}},
-			"Failed":     []any{refuseEntry("0", "InvalidMessageContents"), refuseEntry("1", "InternalError")},
-		}, true
-	}
-	got := d.Enqueue(t.Context(), "q", []*driver.Message{job("a", 0), job("b", 0), job("c", 0), job("d", 0)})
-	for i, want := range []struct {
-		kind error
-		fate driver.Fate
-	}{{driver.ErrBroker, driver.FateNotStored}, {driver.ErrUnavailable, driver.FateUnknown}, {nil, 0}, {driver.ErrBroker, driver.FateUnknown}} {
-		if err := got[i].Err; !errors.Is(err, want.kind) || err != nil && driver.FateOf(err) != want.fate {
-			t.Errorf("result %d: %v", i, err)
-		}
-	}
-}
-
-// A queue whose messages must be smaller than usual refuses by itself, before
-// anything is sent, and by the whole message.
-func TestEnqueueTooLargeForQueue(t *testing.T) {
-	f := newFake()
-	d := f.open(t)
-	defer closeAll(t, d)
-	f.queues["q"].attributes["MaximumMessageSize"] = "200000"
-	if err := d.Declare(t.Context(), "q"); err != nil {
-		t.Fatal(err)
-	}
-	large, small := job("large", 0), job("small", 0)
-	large.Body = make([]byte, 160_000) // as base64 over 200 000
-	got := d.Enqueue(t.Context(), "q", []*driver.Message{large, small})
-	if !errors.Is(got[0].Err, driver.ErrTooLarge) || driver.FateOf(got[0].Err) != driver.FateNotStored || got[1].Err != nil {
-		t.Errorf("results %v, %v", got[0].Err, got[1].Err)
-	}
-}
-
-// A batch whose messages are large is sent in several requests.
-func TestEnqueueSplits(t *testing.T) {
-	f := newFake()
-	d := f.open(t)
-	defer closeAll(t, d)
-	var all []*driver.Message
-	for range 4 {
-		m := job("large", 0)
-		m.Body = make([]byte, 300_000) // 400 000 as base64
-		all = append(all, m)
-	}
-	put(t, d, all...)
-	if n := f.count("SendMessageBatch"); n != 2 {
-		t.Errorf("%d requests for four messages of 400 000 bytes", n)
+// A retry of more than SQS can hold back, of fractions of a second, and at once.
+func TestRetryDelays(t *testing.T) {
+	for _, delay := range []time.Duration{0, time.Millisecond, 1500 * time.Millisecond, 15 * time.Minute, 15*time.Minute + time.Millisecond, 26 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			d := f.open(t)
+			defer closeAll(t, d)
+			put(t, d, job("job", 0))
+			c := consume(t, d, 30*time.Second)
+			begin := time.Now()
+			settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.Retry, Delay: delay, Failures: 3, Error: "\x00 \uFFFE <&>"})
+			got := receive(t, c)
+			if late := time.Since(begin) - delay; late < 0 || late > 10*time.Millisecond {
+				t.Errorf("delay %s: the retry came %s after its time", delay, late)
+			}
+			if got.Failures != 3 || got.LastError != "\x00 \uFFFE <&>" || got.Deliveries != 2 || got.Redeliveries != 0 {
+				t.Errorf("delay %s: delivered with Failures %d, LastError %q, Deliveries %d, Redeliveries %d", delay, got.Failures, got.LastError, got.Deliveries, got.Redeliveries)
+			}
+			settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
+		})
 	}
 }
 

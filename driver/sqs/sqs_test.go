@@ -1,9 +1,12 @@
 package sqs
 
 import (
+	"context"
 	"net/url"
 	"testing"
+	"time"
 
+	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/brokers"
 )
 
@@ -14,4 +17,55 @@ func testURL(t testing.TB, scheme string) string {
 	t.Helper()
 	query := url.Values{"endpoint": {brokers.SQS(t).URL()}, "wait": {"1s"}}
 	return scheme + "://test:test@us-east-1/?" + query.Encode()
+}
+
+// job is a message as the core would make it.
+func job(id string, delay time.Duration) *driver.Message {
+	return &driver.Message{
+		ID: id, Kind: "test", ContentType: "application/json", Body: []byte(`{"n":1}`),
+		EnqueuedAt: time.Now().Truncate(time.Millisecond).UTC(), Delay: delay,
+	}
+}
+
+func put(t *testing.T, d *Driver, messages ...*driver.Message) {
+	t.Helper()
+	for _, r := range d.Enqueue(t.Context(), "q", messages) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+}
+
+func consume(t *testing.T, d *Driver, lease time.Duration) *consumer {
+	t.Helper()
+	c, err := d.Consume(t.Context(), "q", driver.ConsumeOptions{Lease: lease, Prefetch: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.(*consumer)
+}
+
+func receive(t *testing.T, c driver.Consumer) *driver.Delivery {
+	t.Helper()
+	got, err := c.Receive(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got[0]
+}
+
+func settle(t *testing.T, c driver.Consumer, s driver.Settlement) {
+	t.Helper()
+	for _, err := range c.Settle(t.Context(), []driver.Settlement{s}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func closeAll(t *testing.T, d *Driver) {
+	t.Helper()
+	if err := d.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
 }

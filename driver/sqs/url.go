@@ -1,7 +1,6 @@
 package sqs
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -18,18 +17,19 @@ const (
 
 // config is what a URL says.
 type config struct {
-	fifo               bool
-	region             string
-	prefix             string
-	key, secret        string
-	endpoint           string
-	profile            string
-	role, externalID   string
-	wait               time.Duration
-	retention          time.Duration
-	maxMessage         int
-	connections        int
-	sessionName, token string
+	fifo       bool
+	region     string
+	prefix     string
+	endpoint   string
+	profile    string
+	wait       time.Duration
+	retention  time.Duration
+	maxMessage int
+	// connections is how many idle ones are kept.
+	connections int
+
+	key, secret, token            string
+	role, externalID, sessionName string
 }
 
 // Defaults and bounds of the parameters.
@@ -48,6 +48,8 @@ const (
 	// maxMessage is the largest that SQS takes, attributes included.
 	maxMessage = 1 << 20
 	minMessage = 128 << 10
+
+	defaultConnections = 64
 )
 
 // withDefaults fills in what is zero.
@@ -62,41 +64,16 @@ func (c config) withDefaults() config {
 		c.maxMessage = maxMessage
 	}
 	if c.connections == 0 {
-		c.connections = 64
+		c.connections = defaultConnections
 	}
 	return c
 }
 
-// parse reads a URL as doc.go documents it. No error repeats a credential.
-func parse(u *url.URL) (config, error) {
-	c := config{}
-	switch u.Scheme {
-	case scheme:
-	case schemeFIFO:
-		c.fifo = true
-	default:
-		return c, invalid(fmt.Errorf("the scheme %q is none of %s, %s", u.Scheme, scheme, schemeFIFO))
-	}
-	if u.Opaque != "" || u.Fragment != "" {
-		return c, invalid(fmt.Errorf("the URL does not have the form %s://region/prefix", u.Scheme))
-	}
-	if u.Port() != "" {
-		return c, invalid(errors.New("the host is the region, which has no port; another server is given by the parameter endpoint"))
-	}
-	c.region = u.Hostname()
-	c.prefix = strings.TrimPrefix(u.Path, "/")
-	if c.prefix != "" {
-		if err := checkName(c.prefix); err != nil {
-			return c, invalid(fmt.Errorf("the prefix: %w", err))
-		}
-	}
-	c.key = u.User.Username()
-	c.secret, _ = u.User.Password()
-	if (c.key == "") != (c.secret == "") {
-		return c, invalid(errors.New("an access key and its secret need each other"))
-	}
-
+// parseURL reads a URL as doc.go documents it. No error repeats a credential.
+func parseURL(u *url.URL) (config, error) {
 	p := driver.NewParams(Name, u)
+	c := config{fifo: u.Scheme == schemeFIFO, region: u.Hostname(), prefix: strings.TrimPrefix(u.Path, "/"), key: u.User.Username()}
+	c.secret, _ = u.User.Password()
 	c.endpoint = p.String("endpoint", "")
 	c.profile = p.String("profile", "")
 	c.role = p.String("role_arn", "")
@@ -106,47 +83,58 @@ func parse(u *url.URL) (config, error) {
 	c.wait = p.Duration("wait", defaultWait, time.Second, maxWait)
 	c.retention = p.Duration("retention", maxRetention, time.Hour, maxRetention)
 	c.maxMessage = p.Int("max_message", maxMessage, minMessage, maxMessage)
-	c.connections = p.Int("connections", 64, 2, 10000)
-	if err := p.Err(); err != nil {
-		return c, err
+	c.connections = p.Int("connections", defaultConnections, 2, 10000)
+
+	if u.Scheme != scheme && u.Scheme != schemeFIFO {
+		p.Refuse("the scheme %q is none of %s, %s", u.Scheme, scheme, schemeFIFO)
 	}
-	if c.endpoint != "" {
-		e, err := url.Parse(c.endpoint)
-		if err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" || e.User != nil {
-			return c, invalid(errors.New("the parameter endpoint is not of the form https://host:port"))
-		}
+	if u.Opaque != "" || u.Fragment != "" {
+		p.Refuse("the URL does not have the form %s://region/prefix", u.Scheme)
+	}
+	if u.Port() != "" {
+		p.Refuse("the host is the region, which has no port; another server is given by the parameter endpoint")
+	}
+	if (c.key == "") != (c.secret == "") {
+		p.Refuse("an access key and its secret need each other")
+	}
+	if e, err := url.Parse(c.endpoint); c.endpoint != "" && (err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" || e.User != nil) {
+		p.Refuse("the parameter endpoint is not of the form https://host:port")
 	}
 	if c.role == "" && (c.externalID != "" || c.sessionName != "") {
-		return c, invalid(errors.New("external_id and role_session need role_arn"))
+		p.Refuse("external_id and role_session need role_arn")
 	}
 	if c.token != "" && c.key == "" {
-		return c, invalid(errors.New("session_token needs an access key and its secret"))
+		p.Refuse("session_token needs an access key and its secret")
 	}
-	return c, c.check()
+	if err := c.check(); err != nil {
+		p.Refuse("%w", err)
+	}
+	return c, p.Err()
 }
 
 // check refuses what SQS would.
 func (c config) check() error {
+	if c.prefix != "" {
+		if err := checkName(c.prefix); err != nil {
+			return fmt.Errorf("the prefix: %w", err)
+		}
+	}
 	for _, d := range []struct {
 		name  string
 		value time.Duration
 	}{{"wait", c.wait}, {"retention", c.retention}} {
 		if d.value%time.Second != 0 {
-			return invalid(fmt.Errorf("parameter %s=%s is not in whole seconds", d.name, d.value))
+			return fmt.Errorf("parameter %s=%s is not in whole seconds", d.name, d.value)
 		}
 	}
 	if c.wait < time.Second || c.wait > maxWait {
-		return invalid(fmt.Errorf("a wait of %s is not between 1s and %s", c.wait, maxWait))
+		return fmt.Errorf("a wait of %s is not between 1s and %s", c.wait, maxWait)
 	}
 	if c.retention < time.Hour || c.retention > maxRetention {
-		return invalid(fmt.Errorf("a retention of %s is not between 1h and %s", c.retention, maxRetention))
+		return fmt.Errorf("a retention of %s is not between 1h and %s", c.retention, maxRetention)
 	}
 	if c.maxMessage < minMessage || c.maxMessage > maxMessage {
-		return invalid(fmt.Errorf("a largest message of %d bytes is not between %d and %d", c.maxMessage, minMessage, maxMessage))
+		return fmt.Errorf("a largest message of %d bytes is not between %d and %d", c.maxMessage, minMessage, maxMessage)
 	}
 	return nil
-}
-
-func invalid(err error) error {
-	return &driver.Error{Driver: Name, Op: "open", Kind: driver.ErrConfig, Fate: driver.FateNotStored, Err: err}
 }

@@ -10,16 +10,32 @@ import (
 	"unicode/utf8"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
 
-// attribute is the message attribute that has everything but the body. One of
-// SQS's ten suffices, leaves nine to others, and is cheaper than many.
-const attribute = "batch"
+// attributeName is the message attribute that has everything but the body. One
+// of SQS's ten suffices, leaves nine to others, and is cheaper than many.
+const attributeName = "batch"
 
 // formatVersion is the version of what docs/wire-sqs.md describes.
 const formatVersion = 1
 
-// meta is what the attribute holds, as JSON.
+// entry is a message to be stored, as an entry of a batch request has it.
+type entry struct {
+	body, attribute string
+	// delaySeconds is how long SQS holds it back.
+	delaySeconds int32
+	// token names the message for a FIFO queue, which stores a second one of the
+	// same token within five minutes only once. Empty for one of its own.
+	token string
+}
+
+// size is what SQS counts of the message.
+func (e *entry) size() int {
+	return len(e.body) + len(e.attribute) + len(attributeName) + len("String")
+}
+
+// meta is everything of a job but its body, which the attribute holds as JSON.
 type meta struct {
 	Version     int    `json:"v"`
 	ID          string `json:"id"`
@@ -52,13 +68,14 @@ type meta struct {
 }
 
 var (
-	errNoMeta  = errors.New("the message has no attribute " + attribute)
-	errNoKind  = errors.New("the attribute " + attribute + " names no kind")
-	errVersion = errors.New("the message is of a format that this version does not know")
+	errNoMeta   = errors.New("the message has no attribute " + attributeName)
+	errNoKind   = errors.New("the attribute " + attributeName + " names no kind")
+	errVersion  = errors.New("the message is of a format that this version does not know")
+	errEncoding = errors.New("the body's encoding is not known")
 )
 
-// metaOf is that of a message as it is enqueued.
-func metaOf(m *driver.Message, encoding string) meta {
+// newMeta is that of a message as it is enqueued, but for its delay.
+func newMeta(m *driver.Message, encoding string) meta {
 	at := m.EnqueuedAt.UnixMilli()
 	d := meta{
 		Version: formatVersion, ID: m.ID, Kind: m.Kind, ContentType: m.ContentType, Encoding: encoding,
@@ -84,7 +101,29 @@ func metaOf(m *driver.Message, encoding string) meta {
 	return d
 }
 
-// message is the inverse of metaOf. What a producer in another language left out
+// maxMessageDelay is how long SQS itself can hold a message back:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+const maxMessageDelay = 15 * time.Minute
+
+// setDelay notes a delay, and says for how long SQS is to hold the message back:
+// in whole seconds, rounded down, and up to 15 minutes. The consumer that receives
+// the message then sees to what is left of the delay, by the note.
+func (d *meta) setDelay(delay time.Duration) (delaySeconds int32) {
+	d.Delay, d.Due = 0, 0
+	delay = max(delay, 0)
+	delaySeconds = delaySecondsOf(delay)
+	if delay > time.Duration(delaySeconds)*time.Second {
+		d.Delay = wire.Millis(delay)
+	}
+	return delaySeconds
+}
+
+// delaySecondsOf is the part of a delay that SQS itself can see to.
+func delaySecondsOf(delay time.Duration) int32 {
+	return int32(min(delay, maxMessageDelay) / time.Second)
+}
+
+// message is the inverse of newMeta. What a producer in another language left out
 // is taken from the message itself.
 func (d *meta) message(body []byte, sent time.Time) driver.Message {
 	m := driver.Message{
@@ -113,7 +152,7 @@ func (d *meta) message(body []byte, sent time.Time) driver.Message {
 func readMeta(text string) (meta, error) {
 	var d meta
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
-		return d, fmt.Errorf("the attribute %s is not readable: %w", attribute, err)
+		return d, fmt.Errorf("the attribute %s is not readable: %w", attributeName, err)
 	}
 	if d.ContentType == "" {
 		d.ContentType = "application/json"
@@ -128,8 +167,8 @@ func readMeta(text string) (meta, error) {
 }
 
 // text writes the attribute: JSON without what is zero, and only characters that
-// SQS takes. It is written by hand, as it is on the way of every job and
-// encoding/json would take most of the driver's time.
+// SQS takes. It is written by hand, as every job passes here and encoding/json
+// would take most of the driver's time.
 func (d *meta) text() string {
 	b := make([]byte, 0, 160+len(d.Error))
 	b = append(b, `{"v":`...)
@@ -161,7 +200,7 @@ func (d *meta) text() string {
 		b = append(b, `,"headers":{`...)
 		first := true
 		for name, value := range d.Headers {
-			b = appendPair(b, name, first)
+			b = appendName(b, name, first)
 			b = appendString(b, value)
 			first = false
 		}
@@ -171,7 +210,7 @@ func (d *meta) text() string {
 		b = append(b, `,"headers64":{`...)
 		first := true
 		for name, value := range d.Bytes {
-			b = appendPair(b, name, first)
+			b = appendName(b, name, first)
 			b = append(b, '"')
 			b = base64.StdEncoding.AppendEncode(b, value)
 			b = append(b, '"')
@@ -182,13 +221,15 @@ func (d *meta) text() string {
 	return string(append(b, '}'))
 }
 
-func appendPair(b []byte, name string, first bool) []byte {
+// appendName writes the name of a header, which may need escapes.
+func appendName(b []byte, name string, first bool) []byte {
 	if !first {
 		b = append(b, ',')
 	}
 	return append(appendString(b, name), ':')
 }
 
+// appendField writes a field of meta, unless its value is empty.
 func appendField(b []byte, name, value string) []byte {
 	if value == "" {
 		return b
@@ -196,6 +237,7 @@ func appendField(b []byte, name, value string) []byte {
 	return appendString(append(append(append(b, ',', '"'), name...), '"', ':'), value)
 }
 
+// appendInt writes a field of meta.
 func appendInt(b []byte, name string, value int64) []byte {
 	return strconv.AppendInt(append(append(append(b, ',', '"'), name...), '"', ':'), value, 10)
 }
@@ -218,4 +260,66 @@ func appendString(b []byte, s string) []byte {
 		}
 	}
 	return append(b, '"')
+}
+
+// How a body is written as SQS's message body, which is a text of at least one
+// character out of #x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD #x10000-#x10FFFF:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+const (
+	encodingText   = ""
+	encodingBase64 = "base64"
+	encodingEmpty  = "empty"
+)
+
+// emptyBody stands for a body of no bytes.
+const emptyBody = "-"
+
+// encodeBody writes a body as text, as it is where SQS takes it.
+func encodeBody(body []byte) (text, encoding string) {
+	switch {
+	case len(body) == 0:
+		return emptyBody, encodingEmpty
+	case isText(body):
+		return string(body), encodingText
+	}
+	return base64.StdEncoding.EncodeToString(body), encodingBase64
+}
+
+// decodeBody is the inverse of encodeBody.
+func decodeBody(text, encoding string) ([]byte, error) {
+	switch encoding {
+	case encodingText:
+		return []byte(text), nil
+	case encodingEmpty:
+		return nil, nil
+	case encodingBase64:
+		body, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return nil, fmt.Errorf("the body is not base64: %w", err)
+		}
+		return body, nil
+	}
+	return nil, fmt.Errorf("%w: %q", errEncoding, encoding)
+}
+
+// isText tells whether SQS takes the bytes as text. Carriage returns are allowed
+// but would not survive XML, which some servers and clients still speak, so they
+// do not count as text.
+func isText[T string | []byte](s T) bool {
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if c < ' ' && c != '\t' && c != '\n' {
+				return false
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+		if r == utf8.RuneError && size == 1 || r == 0xFFFE || r == 0xFFFF {
+			return false
+		}
+		i += size
+	}
+	return true
 }

@@ -1,0 +1,233 @@
+package sqs
+
+import (
+	"context"
+	"crypto/rand"
+	"strconv"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/batch-go/batch/internal/fault"
+)
+
+// What a batch request takes: messages, and bytes in all, attributes included:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+const (
+	maxEntries      = 10
+	maxRequestBytes = 1 << 20
+)
+
+// batch is what a call of the driver sends in requests of one kind.
+type batch[T any] struct {
+	items []T
+	index []int // which of the call's arguments each item is for
+}
+
+// add takes in the item for argument i.
+func (b *batch[T]) add(i int, item T) {
+	b.items = append(b.items, item)
+	b.index = append(b.index, i)
+}
+
+// report calls failed with each error of an item and the argument that it is for.
+func (b *batch[T]) report(errs []error, failed func(i int, err error)) {
+	for k, err := range errs {
+		if err != nil {
+			failed(b.index[k], err)
+		}
+	}
+}
+
+// send stores entries in the SQS queue at url, each by itself, in as few requests
+// as possible. The errors, one for each, are nil if all were stored.
+func (c client) send(ctx context.Context, url string, entries []*entry) []error {
+	return inParts(len(entries), splitBySize(entries), func(part []int) []error {
+		in := &awssqs.SendMessageBatchInput{QueueUrl: &url, Entries: make([]types.SendMessageBatchRequestEntry, len(part))}
+		for k, i := range part {
+			e := entries[i]
+			in.Entries[k] = types.SendMessageBatchRequestEntry{
+				Id: entryIDs[k], MessageBody: &e.body, DelaySeconds: e.delaySeconds,
+				MessageAttributes: map[string]types.MessageAttributeValue{attributeName: {DataType: dataType, StringValue: &e.attribute}},
+			}
+			if isFIFO(url) {
+				token := e.token
+				if token == "" {
+					token = rand.Text()
+				}
+				// A group of its own for each message, so that none waits for another.
+				in.Entries[k].MessageGroupId, in.Entries[k].MessageDeduplicationId = &token, &token
+			}
+		}
+		out, err := c.SendMessageBatch(ctx, in)
+		if err != nil {
+			return fault.All(len(part), err)
+		}
+		return entryErrors(len(part), out.Failed, out.Successful, func(e *types.SendMessageBatchResultEntry) *string { return e.Id })
+	})
+}
+
+// delete deletes messages. The errors, one for each, are nil if all were deleted.
+func (c client) delete(ctx context.Context, receipts []*receipt) []error {
+	return inParts(len(receipts), splitByURL(receipts), func(part []int) []error {
+		in := &awssqs.DeleteMessageBatchInput{QueueUrl: &receipts[part[0]].url, Entries: make([]types.DeleteMessageBatchRequestEntry, len(part))}
+		for k, i := range part {
+			in.Entries[k] = types.DeleteMessageBatchRequestEntry{Id: entryIDs[k], ReceiptHandle: &receipts[i].handle}
+		}
+		out, err := c.DeleteMessageBatch(ctx, in)
+		if err != nil {
+			return fault.All(len(part), err)
+		}
+		return entryErrors(len(part), out.Failed, out.Successful, func(e *types.DeleteMessageBatchResultEntry) *string { return e.Id })
+	})
+}
+
+// changeVisibility sets how many seconds from now messages are not handed out to
+// anybody else. The errors, one for each, are nil if it did so for all.
+func (c client) changeVisibility(ctx context.Context, receipts []*receipt, visibility int32) []error {
+	return inParts(len(receipts), splitByURL(receipts), func(part []int) []error {
+		in := &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &receipts[part[0]].url, Entries: make([]types.ChangeMessageVisibilityBatchRequestEntry, len(part))}
+		for k, i := range part {
+			in.Entries[k] = types.ChangeMessageVisibilityBatchRequestEntry{Id: entryIDs[k], ReceiptHandle: &receipts[i].handle, VisibilityTimeout: visibility}
+		}
+		out, err := c.ChangeMessageVisibilityBatch(ctx, in)
+		if err != nil {
+			return fault.All(len(part), err)
+		}
+		return entryErrors(len(part), out.Failed, out.Successful, func(e *types.ChangeMessageVisibilityBatchResultEntry) *string { return e.Id })
+	})
+}
+
+// replacement is a message that takes the place of one that was received.
+type replacement struct {
+	old   *receipt
+	entry *entry
+}
+
+// entriesOf are the new messages of replacements.
+func entriesOf(replacements []replacement) []*entry {
+	entries := make([]*entry, len(replacements))
+	for i, r := range replacements {
+		entries[i] = r.entry
+	}
+	return entries
+}
+
+// replace stores new messages in the SQS queue at url, and deletes the old one of
+// each that was stored. The errors, one for each, are nil if all were replaced.
+func (c client) replace(ctx context.Context, url string, replacements []replacement) []error {
+	errs := c.send(ctx, url, entriesOf(replacements))
+	var stored batch[*receipt]
+	for i, r := range replacements {
+		if errs == nil || errs[i] == nil {
+			stored.add(i, r.old)
+		}
+	}
+	stored.report(c.delete(ctx, stored.items), func(i int, err error) {
+		errs = fault.Set(errs, len(replacements), i, err)
+	})
+	return errs
+}
+
+// inParts calls do with each part of n items, a list of their indices, at the same
+// time, and gathers the errors, one for each item; nil if there are none.
+func inParts(n int, parts [][]int, do func(part []int) []error) []error {
+	failed := make([][]error, len(parts))
+	inParallel(len(parts), func(p int) { failed[p] = do(parts[p]) })
+	var errs []error
+	for p, part := range parts {
+		for k, err := range failed[p] {
+			if err != nil {
+				errs = fault.Set(errs, n, part[k], err)
+			}
+		}
+	}
+	return errs
+}
+
+// inParallel calls do with 0 to n-1, at the same time, and returns when all have
+// returned. Callers bound n by the size of their batches.
+func inParallel(n int, do func(i int)) {
+	var others sync.WaitGroup
+	for i := range n - 1 {
+		others.Go(func() { do(i) })
+	}
+	if n > 0 {
+		do(n - 1) // the caller's goroutine has nothing else to do
+	}
+	others.Wait()
+}
+
+// splitBySize parts entries into what one request takes each.
+func splitBySize(entries []*entry) [][]int {
+	var parts [][]int
+	bytes := 0
+	for i, e := range entries {
+		last := len(parts) - 1
+		if last < 0 || len(parts[last]) == maxEntries || bytes+e.size() > maxRequestBytes {
+			parts = append(parts, nil)
+			last, bytes = last+1, 0
+		}
+		parts[last] = append(parts[last], i)
+		bytes += e.size()
+	}
+	return parts
+}
+
+// splitByURL parts receipts into what one request takes each, which is of one SQS
+// queue.
+func splitByURL(receipts []*receipt) [][]int {
+	var parts [][]int
+	last := make(map[string]int) // the last part of each URL
+	for i, r := range receipts {
+		at, ok := last[r.url]
+		if !ok || len(parts[at]) == maxEntries {
+			at = len(parts)
+			parts = append(parts, nil)
+			last[r.url] = at
+		}
+		parts[at] = append(parts[at], i)
+	}
+	return parts
+}
+
+// dataType is that of the attribute.
+var dataType = aws.String("String")
+
+// entryIDs are the names of a request's entries.
+var entryIDs = func() (ids [maxEntries]*string) {
+	for i := range ids {
+		ids[i] = aws.String(strconv.Itoa(i))
+	}
+	return ids
+}()
+
+// entryIndex is that of the entry that an answer to n entries speaks of; -1 if it
+// is none of them.
+func entryIndex(id *string, n int) int {
+	if id == nil || len(*id) != 1 || int((*id)[0]-'0') >= n {
+		return -1
+	}
+	return int((*id)[0] - '0')
+}
+
+// entryErrors makes one error for each entry of an answer; nil if there is none.
+func entryErrors[E any](n int, failed []types.BatchResultErrorEntry, done []E, id func(*E) *string) []error {
+	if len(failed) == 0 && len(done) == n {
+		return nil
+	}
+	errs := fault.All(n, errNotMentioned)
+	for i := range done {
+		if at := entryIndex(id(&done[i]), n); at >= 0 {
+			errs[at] = nil
+		}
+	}
+	for i := range failed {
+		if at := entryIndex(failed[i].Id, n); at >= 0 {
+			errs[at] = entryErrorOf(&failed[i])
+		}
+	}
+	return errs
+}

@@ -1,0 +1,96 @@
+package sqs
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// client makes the driver's requests.
+type client struct{ *awssqs.Client }
+
+// find asks for the URL of the SQS queue of a name.
+func (c client) find(ctx context.Context, name string) (url string, err error) {
+	found, err := c.GetQueueUrl(ctx, &awssqs.GetQueueUrlInput{QueueName: &name})
+	if err != nil {
+		return "", err
+	}
+	return *found.QueueUrl, nil
+}
+
+// attributes asks for the wanted attributes of an SQS queue.
+func (c client) attributes(ctx context.Context, url string, wanted ...types.QueueAttributeName) (map[string]string, error) {
+	out, err := c.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: wanted})
+	if err != nil {
+		return nil, err
+	}
+	return out.Attributes, nil
+}
+
+// counts are how many messages an SQS queue has, by their state.
+type counts struct{ visible, invisible, delayed int64 }
+
+// sum is how many there are in all.
+func (c counts) sum() int64 { return c.visible + c.invisible + c.delayed }
+
+// count asks an SQS queue for its counts.
+func (c client) count(ctx context.Context, url string) (counts, error) {
+	attributes, err := c.attributes(ctx, url,
+		types.QueueAttributeNameApproximateNumberOfMessages,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
+	if err != nil {
+		return counts{}, err
+	}
+	read := func(name types.QueueAttributeName) int64 {
+		n, err := strconv.ParseInt(attributes[string(name)], 10, 64)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	return counts{
+		visible:   read(types.QueueAttributeNameApproximateNumberOfMessages),
+		invisible: read(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
+		delayed:   read(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
+	}, nil
+}
+
+// wantedAttributes and wantedSystemAttributes are what a receive asks for beside
+// the body.
+var (
+	wantedAttributes       = []string{attributeName}
+	wantedSystemAttributes = []types.MessageSystemAttributeName{
+		types.MessageSystemAttributeNameSentTimestamp,
+		types.MessageSystemAttributeNameApproximateReceiveCount,
+		types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
+	}
+)
+
+// receive waits for messages and takes up to most of them, for as long as
+// visibility is, in seconds.
+func (c client) receive(ctx context.Context, url string, most int, visibility int32, wait time.Duration) ([]*receipt, error) {
+	out, err := c.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
+		QueueUrl: &url, MaxNumberOfMessages: int32(most),
+		VisibilityTimeout: visibility, WaitTimeSeconds: int32(wait / time.Second),
+		MessageAttributeNames: wantedAttributes, MessageSystemAttributeNames: wantedSystemAttributes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	answered, _ := awsmiddleware.GetServerTime(out.ResultMetadata) // zero if the answer has none
+	receipts := make([]*receipt, len(out.Messages))
+	for i := range out.Messages {
+		receipts[i] = newReceipt(url, &out.Messages[i], answered)
+	}
+	return receipts, nil
+}
+
+// seconds are those of d, rounded up.
+func seconds(d time.Duration) int32 {
+	return int32((d + time.Second - 1) / time.Second)
+}

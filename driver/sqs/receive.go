@@ -1,0 +1,46 @@
+package sqs
+
+import (
+	"context"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// Receive takes jobs that are there, or waits for a poll to bring some, see
+// driver.Consumer.
+func (c *consumer) Receive(ctx context.Context, most int) ([]*driver.Delivery, error) {
+	const op = "receive"
+	// The call waits for polls and sends nothing itself, so it needs no ctx that
+	// ends with the driver.
+	if err := c.base.handle.Begin(ctx); err != nil {
+		return nil, fail(op, c.queueName, err)
+	}
+	defer c.base.handle.End()
+	c.mu.Lock()
+	if c.gate.IsShut() {
+		c.mu.Unlock()
+		return nil, closed(op, c.queueName)
+	}
+	if taken := c.buffer.take(most); len(taken) > 0 {
+		c.mu.Unlock()
+		return taken, nil
+	}
+	w := c.buffer.wait(min(most, maxEntries))
+	c.launch()
+	c.mu.Unlock()
+	select {
+	case s := <-w.served:
+		return s.deliveries, s.err
+	case <-ctx.Done():
+	case <-c.stopped:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last := c.buffer.giveUp(w); len(last) > 0 {
+		return last, nil
+	}
+	if c.gate.IsShut() {
+		return nil, closed(op, c.queueName)
+	}
+	return nil, fail(op, c.queueName, ctx.Err())
+}

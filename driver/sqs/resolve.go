@@ -1,0 +1,114 @@
+package sqs
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// queue is what is known of a queue that exists.
+type queue struct {
+	// The URLs. retry is where delayed messages go: work itself, but for FIFO.
+	work, retry, dead string
+	// maxMessage is the largest message that all of them take.
+	maxMessage int
+}
+
+// sources are the URLs that jobs are received from.
+func (q *queue) sources() []string {
+	if q.retry == q.work {
+		return []string{q.work}
+	}
+	return []string{q.work, q.retry}
+}
+
+// sqsQueue is one of the SQS queues that a queue is made of.
+type sqsQueue struct {
+	url        string
+	maxMessage int
+}
+
+// resolve finds a queue by its name and remembers it.
+func (b *base) resolve(ctx context.Context, queueName string) (*queue, error) {
+	if q, ok := b.queues.Load(queueName); ok {
+		return q.(*queue), nil
+	}
+	n, err := b.namesOf("resolve", queueName)
+	if err != nil {
+		return nil, err
+	}
+	found, err := askAll(n.all(), func(name string) (sqsQueue, error) { return b.find(ctx, name) })
+	if err != nil {
+		return nil, err
+	}
+	return b.remember(queueName, n, found), nil
+}
+
+// namesOf finds the SQS names of a queue.
+func (b *base) namesOf(op, queueName string) (names, error) {
+	n, err := namesOf(b.config.prefix, queueName, b.config.fifo)
+	if err != nil {
+		return names{}, faults.Refuse(op, queueName, driver.ErrConfig, err, "shorten the queue's name or the URL's prefix")
+	}
+	return n, nil
+}
+
+// askAll asks about all of the named SQS queues at the same time.
+func askAll(sqsNames []string, ask func(name string) (sqsQueue, error)) (map[string]sqsQueue, error) {
+	answers, errs := make([]sqsQueue, len(sqsNames)), make([]error, len(sqsNames))
+	inParallel(len(sqsNames), func(i int) { answers[i], errs[i] = ask(sqsNames[i]) })
+	found := make(map[string]sqsQueue, len(sqsNames))
+	for i, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+		found[sqsNames[i]] = answers[i]
+	}
+	return found, nil
+}
+
+// find asks for the URL of one SQS queue, and how large its messages may be.
+func (b *base) find(ctx context.Context, name string) (sqsQueue, error) {
+	url, err := b.client.find(ctx, name)
+	if err != nil {
+		return sqsQueue{}, err
+	}
+	attributes, err := b.client.attributes(ctx, url, types.QueueAttributeNameMaximumMessageSize)
+	if err != nil {
+		return sqsQueue{}, err
+	}
+	return sqsQueue{url, b.maxMessageIn(attributes)}, nil
+}
+
+// maxMessageIn reads MaximumMessageSize, which every server should report.
+func (b *base) maxMessageIn(attributes map[string]string) int {
+	n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMaximumMessageSize)])
+	if err != nil || n <= 0 {
+		return b.config.maxMessage
+	}
+	return n
+}
+
+// remember makes a queue of the SQS queues of its names.
+func (b *base) remember(queueName string, n names, found map[string]sqsQueue) *queue {
+	q := &queue{work: found[n.work].url, retry: found[n.work].url, dead: found[n.dead].url, maxMessage: b.config.maxMessage}
+	if n.retry != "" {
+		q.retry = found[n.retry].url
+	}
+	for _, s := range found {
+		q.maxMessage = min(q.maxMessage, s.maxMessage)
+	}
+	b.queues.Store(queueName, q)
+	return q
+}
+
+// forget drops what is known of a queue, if an error says that it does not exist.
+func (b *base) forget(queueName string, err error) {
+	if errors.Is(err, driver.ErrNotFound) {
+		b.queues.Delete(queueName)
+	}
+}
