@@ -23,7 +23,7 @@ type consumer struct {
 	deletions atomic.Uint64
 
 	calls      lifecycle.Gate // Receive, Settle and Extend
-	background lifecycle.Gate // what is requeued; shut after the calls have ended
+	background lifecycle.Gate // what requeueLater does; shut when the calls have ended
 	closing    lifecycle.Closing
 }
 
@@ -45,7 +45,7 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 		return nil, fail(op, queue, err)
 	}
 	c := &consumer{d: d, n: n, lease: options.Lease, alone: info.Cluster == nil}
-	c.puller = &puller{conn: d.conn, subject: d.pullSubject(n), expires: pullTime(options.Lease), unclaimed: c.requeueLater, done: make(chan struct{})}
+	c.puller = &puller{conn: d.conn, subject: d.pullSubject(n), expires: pullTime(options.Lease), giveBack: c.requeueLater, done: make(chan struct{})}
 	d.conn.listen(c.puller)
 	if !d.life.Attach(c) {
 		d.conn.unlisten(c.puller)
@@ -82,18 +82,21 @@ func (c *consumer) end() {
 	c.d.life.End()
 }
 
-// epoch is the present one.
+// epoch is the current epoch.
 func (c *consumer) epoch() epoch {
 	return epoch{losses: c.d.conn.losses.Load(), deletions: c.deletions.Load()}
 }
 
-// requeueTime bounds a requeue. What is not done by then the server hands out
-// once more.
+// requeueTime bounds a requeue. The server hands out once more what is not done by
+// then.
 const requeueTime = 10 * time.Second
 
 // requeueLater requeues entries that are not handed on, in the background: those
 // that came with them do not wait for it.
 func (c *consumer) requeueLater(messages []*natsgo.Msg) {
+	if len(messages) == 0 {
+		return
+	}
 	// After Close nothing is requeued: it comes back when its lease ends.
 	_ = c.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), requeueTime)

@@ -93,8 +93,8 @@ func (d *Driver) redrive(ctx context.Context, n *names, letters []*found) (int, 
 	if err != nil {
 		return 0, err
 	}
-	// So that they are not counted as dead for another second. If it fails, they
-	// are.
+	// What is left in their places would be counted as dead for another second. If
+	// this fails, it is.
 	subjects := make([]string, len(letters))
 	for i, f := range letters {
 		subjects[i] = f.subject

@@ -59,7 +59,7 @@ func (d *Driver) enqueueKeyed(ctx context.Context, n *names, messages []*driver.
 
 // enqueueKeys is enqueueKeyed for as many as fit into one atomic batch.
 func (d *Driver) enqueueKeys(ctx context.Context, n *names, messages []*driver.Message, index []int, now time.Time, results []driver.Result) {
-	// Of several with one key the first is stored, or none.
+	// The first of several with one key is stored, or none.
 	first := make(map[string]int, len(index))
 	var left, second []int
 	for _, i := range index {

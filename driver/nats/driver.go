@@ -24,15 +24,14 @@ const (
 	// ackWait is the lease that the server gives a delivery by itself, the same
 	// as the core's default. Other leases take one more message for each job.
 	ackWait = 30 * time.Second
-	// minLease: the server looks for ended leases by a timer that is exact, but a
-	// holder must get three extensions through in this time.
+	// minLease is enough for a holder to get three extensions through; the
+	// server's timer for leases that end is exact.
 	minLease = time.Second
 	maxLease = 24 * time.Hour
-	// maxDelay: ten years are enough to tell a bug from a plan.
+	// maxDelay is ten years: enough to tell a bug from a plan.
 	maxDelay = 10 * 365 * 24 * time.Hour
-	// batchSize is for everything that has no limit of the server's. Of a
-	// thousand requests that are awaited together, none waits for more than some
-	// 10 ms.
+	// batchSize is for everything that has no limit of the server's. None of a
+	// thousand requests that are awaited together waits for more than some 10 ms.
 	batchSize = 1000
 	// atomicSize is what the server takes in one atomic batch
 	// (streamMaxAtomicBatchSize in server/stream.go of nats-server 2.12), two

@@ -142,11 +142,11 @@ func (d *Driver) Find(ctx context.Context, queue, id string) (driver.Entry, erro
 	}
 	defer d.life.End()
 	n := d.names(queue)
-	job, err := d.find(ctx, n, id)
+	l, err := d.find(ctx, n, id)
 	if err != nil {
 		return driver.Entry{}, fail(op, queue, err)
 	}
-	return job.entry, nil
+	return l.entry, nil
 }
 
 // located is a job with the place where it was found.
@@ -160,12 +160,12 @@ func (d *Driver) find(ctx context.Context, n *names, id string) (*located, error
 	if !wire.IsToken(id) {
 		return nil, errNoJob
 	}
-	// In the direction in which jobs go, so that one that moves on meanwhile is
-	// met in its next state.
+	// In the order of a job's states, so that one that moves on meanwhile is found
+	// in its next state.
 	for _, look := range []func(context.Context, *names, string) (*located, error){d.findScheduled, d.findWaiting, d.findDead} {
-		p, err := look(ctx, n, id)
-		if p != nil || err != nil {
-			return p, err
+		l, err := look(ctx, n, id)
+		if l != nil || err != nil {
+			return l, err
 		}
 	}
 	return nil, errNoJob
@@ -178,35 +178,35 @@ func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*locat
 		return nil, err
 	}
 	f := newFound(m)
-	p := &located{f.entry(driver.Scheduled), f.seq}
-	p.entry.DueAt, _, _ = n.dueOf(m.Subject)
-	return p, nil
+	l := &located{f.entry(driver.Scheduled), f.seq}
+	l.entry.DueAt, _, _ = n.dueOf(m.Subject)
+	return l, nil
 }
 
 // findDead finds a dead letter by its subject, or returns nil.
-func (d *Driver) findDead(ctx context.Context, n *names, id string) (p *located, err error) {
+func (d *Driver) findDead(ctx context.Context, n *names, id string) (l *located, err error) {
 	err = d.scan(ctx, n, n.deadOf(id), 1, 10, func(f *found) bool {
 		if !f.gone {
-			p = &located{f.entry(driver.DeadLettered), f.seq}
+			l = &located{f.entry(driver.DeadLettered), f.seq}
 		}
-		return p == nil
+		return l == nil
 	})
-	return p, err
+	return l, err
 }
 
 // findWaiting looks through the jobs that wait, or returns nil.
-func (d *Driver) findWaiting(ctx context.Context, n *names, id string) (p *located, err error) {
+func (d *Driver) findWaiting(ctx context.Context, n *names, id string) (l *located, err error) {
 	from, err := d.firstWaiting(ctx, n, 1)
 	if err != nil {
 		return nil, err
 	}
 	err = d.scan(ctx, n, n.job, from, batchSize, func(f *found) bool {
 		if f.ID == id && f.isJob {
-			p = &located{f.entry(driver.Waiting), f.seq}
+			l = &located{f.entry(driver.Waiting), f.seq}
 		}
-		return p == nil
+		return l == nil
 	})
-	return p, err
+	return l, err
 }
 
 // Delete removes the job with this ID. If it is handed out in that very moment, it
@@ -219,17 +219,17 @@ func (d *Driver) Delete(ctx context.Context, queue, id string) error {
 	defer d.life.End()
 	n := d.names(queue)
 	for {
-		p, err := d.find(ctx, n, id)
+		l, err := d.find(ctx, n, id)
 		if err != nil {
 			return fail(op, queue, err)
 		}
-		errs := d.remove(ctx, n, []uint64{p.seq})
+		errs := d.remove(ctx, n, []uint64{l.seq})
 		if errs == nil {
 			return nil
 		}
 		if !errors.Is(errs[0], errTaken) {
 			return fail(op, queue, errs[0])
 		}
-		// It moved on, to where it is found the next time.
+		// It moved on; the next find looks where it is now.
 	}
 }

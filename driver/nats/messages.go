@@ -56,7 +56,7 @@ func (d *Driver) get(ctx context.Context, n *names, request getRequest) (*stored
 }
 
 // remove deletes messages by sequence and returns an error for each, or nil.
-// Of all callers that try to delete one, exactly one succeeds: the others get
+// If several callers try to delete one, exactly one succeeds: the others get
 // errTaken. This is what decides which holder settles a job.
 func (d *Driver) remove(ctx context.Context, n *names, seqs []uint64) []error {
 	type request struct {

@@ -57,7 +57,7 @@ type puback struct {
 	Error     *apiError `json:"error"`
 }
 
-// readAck reads the answer to a publish. It has a fast way for the form that
+// readAck reads the answer to a publish. It has a fast path for the form that
 // the server writes (mset.pubAck in server/stream.go), as this is done once for
 // each job.
 func readAck(n *names, m *natsgo.Msg) (puback, error) {

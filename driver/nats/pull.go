@@ -15,16 +15,16 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// puller pulls jobs for one consumer, by as many pulls at one time as the consumer
-// has Receive calls.
+// puller pulls jobs for one consumer, with one pull under way for each of its
+// Receive calls.
 type puller struct {
 	conn    *connection
 	subject string        // of pull requests
 	expires time.Duration // how long a pull waits
-	// unclaimed takes jobs that came and that no Receive returns. It is called
-	// with mu held and must not block.
-	unclaimed func([]*natsgo.Msg)
-	done      chan struct{} // closed when shut is called
+	// giveBack takes jobs that came and that no Receive returns. It is called with
+	// mu held and must not block.
+	giveBack func([]*natsgo.Msg)
+	done     chan struct{} // closed when shut is called
 
 	mu      sync.Mutex // guards following, and what it says below
 	closed  bool
@@ -103,24 +103,17 @@ func (p *puller) fetch(ctx context.Context, max int, inTurn bool) ([]*natsgo.Msg
 	in.busy = false
 	if !pull.over {
 		// The pull goes on; the next fetch takes it over.
-		p.dismiss(pull.got)
+		p.giveBack(pull.got)
 		pull.batch -= len(pull.got)
 		pull.got = nil
 		return nil, time.Time{}, why
 	}
 	got := pull.got
 	if len(got) > max { // it was taken over from a call that asked for more
-		p.dismiss(got[max:])
+		p.giveBack(got[max:])
 		got = got[:max]
 	}
 	return got, pull.sent, pull.end
-}
-
-// dismiss gives jobs to unclaimed. p.mu must be held.
-func (p *puller) dismiss(messages []*natsgo.Msg) {
-	if len(messages) > 0 {
-		p.unclaimed(messages)
-	}
 }
 
 // takeInbox takes an inbox that no Receive uses, one with a pull under way if
@@ -202,17 +195,17 @@ func (in *inbox) arrive(m *natsgo.Msg) {
 	case p.closed && !in.busy:
 		in.rest = append(in.rest, m)
 	case pull == nil:
-		// For a pull that was taken for lost.
-		p.dismiss([]*natsgo.Msg{m})
+		// It is for a pull that was taken for lost.
+		p.giveBack([]*natsgo.Msg{m})
 	case in.busy:
 		if pull.got = append(pull.got, m); len(pull.got) == pull.batch {
 			in.finish(nil)
 		}
 	default:
 		// Nobody waits for it: it is not kept here until the next Receive, but given
-		// back. The pull itself cannot be taken back. If its inbox went away, the
+		// back. The pull itself cannot be taken back: if its inbox went away, the
 		// server would drop it, with what it is about to deliver to it.
-		p.dismiss([]*natsgo.Msg{m})
+		p.giveBack([]*natsgo.Msg{m})
 		if pull.batch--; pull.batch == 0 {
 			in.finish(nil)
 		}

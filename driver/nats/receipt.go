@@ -55,9 +55,9 @@ func (r *receipt) held(now time.Time, current epoch) bool {
 }
 
 // messageID is the message ID of what takes the place of an entry, so that it is
-// stored once although it is tried again. Another holder's must be another: two
-// would share one new message otherwise, and the one that comes second withdraw
-// what the first has settled the job with.
+// stored once although it is tried again. That of another holder is another: two
+// holders would share one new message otherwise, and the second would withdraw what
+// the first settled the job with.
 func (r *receipt) messageID() string {
 	if r.nonce == "" {
 		r.nonce = nuid.Next()

@@ -86,9 +86,7 @@ func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since ti
 		}
 		deliveries = append(deliveries, &h.delivery)
 	}
-	if len(requeue) > 0 {
-		c.requeueLater(requeue)
-	}
+	c.requeueLater(requeue)
 	if len(predecessors) > 0 {
 		c.awaitRemoval(ctx, predecessors)
 	}
@@ -98,10 +96,10 @@ func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since ti
 // removalTime bounds awaitRemoval: a removal takes as long as storing did.
 const removalTime = 500 * time.Millisecond
 
-// awaitRemoval waits until entries are gone whose place others took that were just
-// received: the process that stored those anew removes the old ones next, and
-// until then the holder before may take itself for one that is merely late. If
-// that process died in between, the old entry comes again, and is not waited for.
+// awaitRemoval waits until the entries are gone that the entries just received
+// replace: the process that requeued them stores first and removes next, and until
+// then the former holder may take itself for one that is merely late. If that
+// process died in between, the old entry comes again, and is not waited for.
 func (c *consumer) awaitRemoval(ctx context.Context, predecessors []getRequest) {
 	ctx, cancel := context.WithTimeout(ctx, removalTime)
 	defer cancel()

@@ -65,7 +65,7 @@ func (d *Driver) replace(ctx context.Context, n *names, entries []entry, old []u
 
 // requeue stores entries anew and removes the old ones. All deliveries before
 // the one to this process had a holder that vanished. What is no job becomes a
-// dead letter if it has a body. What fails the server hands out again.
+// dead letter if it has a body. The server hands out again what fails.
 func (d *Driver) requeue(ctx context.Context, n *names, messages []*natsgo.Msg) {
 	var entries []entry
 	var old []uint64
@@ -107,7 +107,7 @@ func (d *Driver) unreadable(ctx context.Context, n *names, j *job, seq uint64) (
 	if err != nil {
 		return entry{}, err
 	}
-	// Of the rest of it nothing can be trusted, and all of it must be listed.
+	// Nothing in the rest of it can be trusted, and a dead letter must be listed.
 	letter := job{Message: driver.Message{ID: j.ID, Kind: j.Kind, Body: j.Body, ContentType: defaultType, EnqueuedAt: j.EnqueuedAt}}
 	if !wire.IsToken(letter.ID) {
 		letter.ID = fmt.Sprintf("unreadable-%d", seq)

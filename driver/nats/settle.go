@@ -99,9 +99,9 @@ func (s *settleCall) receipt(i int) *receipt { return s.settlements[i].Delivery.
 // that nobody else holds the jobs if the answers are there before the leases
 // end; a later one proves nothing.
 //
-// Where there is one server, only the last is answered: it takes what comes on
-// one connection in order, so that the others were taken before. The servers of
-// a cluster may change places in between, and answer each.
+// A single server answers only the last: it takes what comes on one connection in
+// order, so the others were taken before. The servers of a cluster may change
+// places in between, so each acknowledgement is answered.
 func (s *settleCall) ack() {
 	c := s.c
 	asked := len(s.acks)

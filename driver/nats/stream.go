@@ -32,7 +32,7 @@ type streamConfig struct {
 }
 
 // settleWindow is how long the server remembers the message IDs of settlements,
-// so that one that is tried again is stored once. The ID is that of the entry
+// so that one that is tried again is stored once. An ID is that of the entry that is
 // settled, which is there no longer than one lease and its retries.
 const settleWindow = 2 * time.Minute
 

@@ -40,7 +40,6 @@ const (
 	natsTTL           = "Nats-TTL"
 	natsSchedule      = "Nats-Schedule"
 	natsTarget        = "Nats-Schedule-Target"
-	natsScheduler     = "Nats-Scheduler"
 	natsExpectSubject = "Nats-Expected-Last-Subject-Sequence"
 	natsMsgID         = "Nats-Msg-Id"
 	natsRollup        = "Nats-Rollup"
