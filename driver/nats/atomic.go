@@ -2,105 +2,58 @@ package nats
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
+	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 
-	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
-
-// EnqueueAtomic stores all messages in one atomic batch of the server, with
-// their dedup keys.
-func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*driver.Message) error {
-	const op = "enqueue atomic"
-	if len(messages) == 0 {
-		return nil
-	}
-	if err := d.enter(ctx, op, queue); err != nil {
-		return err
-	}
-	defer d.leave()
-	n := d.names(queue)
-	keys := make(map[string]bool)
-	for _, m := range messages {
-		if err := d.tooLarge(m); err != nil {
-			return fail(op, queue, err)
-		}
-		if m.DedupKey != "" && keys[m.DedupKey] {
-			return duplicate(op, queue, m.DedupKey, "")
-		}
-		keys[m.DedupKey] = true
-	}
-	if len(messages) > atomicLimit {
-		return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: driver.ErrTooLarge, Fate: driver.FateNotStored,
-			Err: fmt.Errorf("%d messages, and one atomic batch takes %d", len(messages), atomicLimit)}
-	}
-	now, err := d.clockFor(ctx, n, messages)
-	if err != nil {
-		err := fail(op, queue, d.missing(ctx, n, err)).(*driver.Error)
-		err.Fate = driver.FateNotStored
-		return err
-	}
-	var entries []entry
-	var keyed []*driver.Message
-	for _, m := range messages {
-		if m.DedupKey != "" {
-			entries = append(entries, d.keyEntry(n, m))
-			keyed = append(keyed, m)
-		}
-		entries = append(entries, n.fresh(m, now))
-	}
-	for range keyRounds {
-		err = d.commit(ctx, n, entries)
-		if !isConflict(err) {
-			return fail(op, queue, err)
-		}
-		owners, err := d.keyOwners(ctx, n, keyed)
-		if err != nil {
-			err := fail(op, queue, err).(*driver.Error)
-			err.Fate = driver.FateNotStored
-			return err
-		}
-		for i, owner := range owners {
-			if owner != "" {
-				return duplicate(op, queue, keyed[i].DedupKey, owner)
-			}
-		}
-		// The key was in flight, or its time ended between the two looks.
-	}
-	return fail(op, queue, errChanging)
-}
-
-func duplicate(op, queue, key, owner string) error {
-	err := fmt.Errorf("the dedup key %s is taken", key)
-	if owner != "" {
-		err = fmt.Errorf("the dedup key %s is taken by job %s", key, owner)
-	}
-	return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: driver.ErrDuplicate, Fate: driver.FateNotStored, Err: err}
-}
-
-// isConflict tells that an atomic batch was refused because the last message of
-// a subject is not the expected one, or is about to be written by another.
-func isConflict(err error) bool { return isCode(err, codeWrongLastSequence, codeConflictInFlight) }
 
 // commit stores entries in one atomic batch: all or none.
 // https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md
 func (d *Driver) commit(ctx context.Context, n *names, entries []entry) error {
 	select {
-	case d.batches <- struct{}{}:
-		defer func() { <-d.batches }()
+	case d.commits <- struct{}{}:
+		defer func() { <-d.commits }()
 	case <-ctx.Done():
-		return notBegun{ctx.Err()}
+		return fault.NotSent{Err: ctx.Err()}
 	}
-	last := len(entries) - 1
 	// The first is answered too: why the batch as a whole was refused is said
 	// there, and the last one's answer is then only that there is no such batch.
-	asked := min(2, len(entries))
-	f, err := d.link.fly(asked, n.root)
+	r, err := d.conn.requests(min(2, len(entries)), n.root)
 	if err != nil {
 		return err
 	}
+	if err := d.sendBatch(r, entries); err != nil {
+		// Without its last message the server forgets the batch.
+		r.fail(errLost)
+		_ = r.wait(ctx) // it is over
+		return err
+	}
+	several := len(r.answers) == 2
+	if err := r.wait(ctx); err != nil {
+		// The first answer may have come, and been a refusal.
+		if m := r.answers[0]; several && m != nil && len(m.Data) > 0 {
+			if _, refused := readAck(n, m); refused != nil {
+				return refused
+			}
+		}
+		return err
+	}
+	if m := r.answers[0]; several && (len(m.Data) > 0 || status(m) != "") {
+		if _, err := readAck(n, m); err != nil {
+			return d.whyUnanswered(ctx, n, err)
+		}
+	}
+	_, err = readAck(n, r.answers[len(r.answers)-1])
+	return d.whyUnanswered(ctx, n, err)
+}
+
+// sendBatch sends entries as one atomic batch; the first and the last are
+// requests.
+func (d *Driver) sendBatch(r *requests, entries []entry) error {
+	last := len(entries) - 1
 	id := nuid.Next()
 	for i := range entries {
 		e := &entries[i]
@@ -110,35 +63,22 @@ func (d *Driver) commit(ctx context.Context, n *names, entries []entry) error {
 		if i == last {
 			e.header[natsBatchCommit] = []string{"1"}
 		}
+		var err error
 		switch {
 		case i == 0 && last > 0:
-			err = f.ask(0, e.subject, e.header, e.data)
+			err = r.send(0, e.subject, e.header, e.data)
 		case i == last:
-			err = f.ask(asked-1, e.subject, e.header, e.data)
+			err = r.send(len(r.answers)-1, e.subject, e.header, e.data)
 		default:
-			err = d.link.send(e)
+			err = d.conn.nc.PublishMsg(&natsgo.Msg{Subject: e.subject, Header: e.header, Data: e.data})
 		}
 		if err != nil {
-			// Without its last message the server forgets the batch.
-			f.fail(errLost)
-			_ = f.wait(ctx)
 			return err
 		}
 	}
-	if err := f.wait(ctx); err != nil {
-		// The first answer may have come, and been a refusal.
-		if m := f.answers[0]; last > 0 && m != nil && len(m.Data) > 0 {
-			if _, refused := readAck(n, m); refused != nil {
-				return refused
-			}
-		}
-		return err
-	}
-	if m := f.answers[0]; last > 0 && (len(m.Data) > 0 || status(m) != "") {
-		if _, err := readAck(n, m); err != nil {
-			return d.missing(ctx, n, err)
-		}
-	}
-	_, err = readAck(n, f.answers[asked-1])
-	return d.missing(ctx, n, err)
+	return nil
 }
+
+// isConflict tells that an atomic batch was refused because the last message of
+// a subject is not the expected one, or is about to be written by another.
+func isConflict(err error) bool { return isCode(err, codeWrongLastSequence, codeConflictInFlight) }

@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -12,7 +11,7 @@ import (
 // from then on the process's monotonic clock counts, which nobody sets.
 type clock struct {
 	mu sync.Mutex // guards following
-	// asked is when the question was sent, server what the answer said. The
+	// asked is when the request was sent, server what the answer said. The
 	// server's clock shows no more than server when asked is taken for the
 	// moment of the answer, so the sum is never behind the server's clock, and
 	// ahead of it by no more than the round trip.
@@ -45,16 +44,4 @@ func (c *clock) now() (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return c.server.Add(age), true
-}
-
-// serverNow is the server's time, asking for it if it is not known of late.
-func (d *Driver) serverNow(ctx context.Context, n *names) (time.Time, error) {
-	if now, ok := d.clock.now(); ok {
-		return now, nil
-	}
-	if _, err := d.stream(ctx, n); err != nil {
-		return time.Time{}, err
-	}
-	now, _ := d.clock.now()
-	return now, nil
 }

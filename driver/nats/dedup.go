@@ -8,6 +8,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 // A dedup key is remembered as a message of its own, the only one of its
@@ -18,10 +19,24 @@ import (
 // knows only the IDs of messages that are still stored: those of jobs that have
 // run are forgotten then (rebuildDedupe in server/stream.go).
 
-// keyRounds is how often a batch is tried again that met keys in motion. Each
-// round but the last finds at least one key that is taken, unless another
-// process stores or loses the same keys in that moment.
+// keyRounds is how often a batch is tried again that met keys that others were
+// changing. Each round but the last finds at least one key that is taken, unless
+// another process stores or loses the same keys in that moment.
 const keyRounds = 8
+
+// keyedEntries are the entries of messages, that of a dedup key before that of
+// its job. keyed are the messages that have one.
+func (d *Driver) keyedEntries(n *names, messages []*driver.Message, now time.Time) (entries []entry, keyed []*driver.Message) {
+	entries = make([]entry, 0, 2*len(messages))
+	for _, m := range messages {
+		if m.DedupKey != "" {
+			entries = append(entries, d.keyEntry(n, m))
+			keyed = append(keyed, m)
+		}
+		entries = append(entries, n.newJob(m, now))
+	}
+	return entries, keyed
+}
 
 // keyEntry is the message that remembers the key of m.
 func (d *Driver) keyEntry(n *names, m *driver.Message) entry {
@@ -44,7 +59,7 @@ func (d *Driver) enqueueKeyed(ctx context.Context, n *names, messages []*driver.
 
 // enqueueKeys is enqueueKeyed for as many as fit into one atomic batch.
 func (d *Driver) enqueueKeys(ctx context.Context, n *names, messages []*driver.Message, index []int, now time.Time, results []driver.Result) {
-	// Of several with one key the first is stored, or none.
+	// The first of several with one key is stored, or none.
 	first := make(map[string]int, len(index))
 	var left, second []int
 	for _, i := range index {
@@ -58,12 +73,11 @@ func (d *Driver) enqueueKeys(ctx context.Context, n *names, messages []*driver.M
 	}
 	err := errChanging
 	for round := 0; round < keyRounds && len(left) > 0; round++ {
-		entries := make([]entry, 0, 2*len(left))
-		keyed := make([]*driver.Message, len(left))
+		some := make([]*driver.Message, len(left))
 		for k, i := range left {
-			keyed[k] = messages[i]
-			entries = append(entries, d.keyEntry(n, messages[i]), n.fresh(messages[i], now))
+			some[k] = messages[i]
 		}
+		entries, keyed := d.keyedEntries(n, some, now)
 		if err = d.commit(ctx, n, entries); err == nil {
 			left = nil
 			break
@@ -71,11 +85,9 @@ func (d *Driver) enqueueKeys(ctx context.Context, n *names, messages []*driver.M
 		if !isConflict(err) {
 			break
 		}
-		owners, lookup := d.keyOwners(ctx, n, keyed)
-		if lookup != nil {
-			e := fail("enqueue", n.queue, lookup).(*driver.Error)
-			e.Fate = driver.FateNotStored // the batch was refused
-			err = e
+		owners, failed := d.keyOwners(ctx, n, keyed)
+		if failed != nil {
+			err = fault.NotSent{Err: failed} // the batch was refused
 			break
 		}
 		var free []int
@@ -106,11 +118,11 @@ func (d *Driver) keyOwners(ctx context.Context, n *names, keyed []*driver.Messag
 	for i, m := range keyed {
 		requests[i].Last = n.key(m.DedupKey)
 	}
-	found, err := d.getAll(ctx, n, requests)
+	messages, err := d.getAll(ctx, n, requests)
 	if err != nil {
 		return nil, err
 	}
-	for i, m := range found {
+	for i, m := range messages {
 		if m == nil {
 			continue
 		}

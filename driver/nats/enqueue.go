@@ -1,34 +1,15 @@
 package nats
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
-
-// entry is a message on its way to the stream.
-type entry struct {
-	subject string
-	header  natsgo.Header
-	data    []byte
-}
-
-// fresh makes the entry of a job as it is enqueued or comes back: waiting, or
-// scheduled if due is not zero.
-func (n *names) entry(j *job, due time.Time, extra ...string) entry {
-	if due.IsZero() {
-		return entry{n.job, j.header(extra...), j.Body}
-	}
-	// The client library's own option for schedules rounds to seconds, down.
-	extra = append(extra, natsSchedule, "@at "+due.UTC().Format(time.RFC3339Nano), natsTarget, n.job)
-	return entry{n.later(due, j.ID), j.header(extra...), j.Body}
-}
 
 // Enqueue stores messages. Those with a dedup key are stored in atomic batches
 // together with the keys.
@@ -37,25 +18,16 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	if len(messages) == 0 {
 		return nil
 	}
-	results := make([]driver.Result, len(messages))
-	whole := func(err error) []driver.Result {
-		for i := range results {
-			results[i] = driver.Result{Err: err}
-		}
-		return results
+	if err := d.life.Begin(ctx); err != nil {
+		return fault.Results(len(messages), fail(op, queue, err))
 	}
-	if err := d.enter(ctx, op, queue); err != nil {
-		return whole(err)
-	}
-	defer d.leave()
+	defer d.life.End()
 	n := d.names(queue)
-	now, err := d.clockFor(ctx, n, messages)
+	now, err := d.enqueueTime(ctx, n, messages)
 	if err != nil {
-		// Only a question was asked yet.
-		err := fail(op, queue, d.missing(ctx, n, err)).(*driver.Error)
-		err.Fate = driver.FateNotStored
-		return whole(err)
+		return fault.Results(len(messages), fail(op, queue, err))
 	}
+	results := make([]driver.Result, len(messages))
 	plain, keyed := make([]int, 0, len(messages)), []int(nil)
 	var failed bool
 	for i, m := range messages {
@@ -71,7 +43,7 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	if len(plain) > 0 {
 		entries := make([]entry, len(plain))
 		for k, i := range plain {
-			entries[k] = n.fresh(messages[i], now)
+			entries[k] = n.newJob(messages[i], now)
 		}
 		for k, err := range d.store(ctx, n, entries) {
 			if err != nil {
@@ -96,31 +68,86 @@ func (d *Driver) store(ctx context.Context, n *names, entries []entry) []error {
 		return errs
 	}
 	if err := d.commit(ctx, n, entries); err != nil {
-		return all(len(entries), err)
+		return fault.All(len(entries), err)
 	}
 	return nil
 }
 
-// fresh is the entry of a job that is enqueued.
-func (n *names) fresh(m *driver.Message, now time.Time) entry {
-	j := job{Message: *m}
-	if m.Delay <= 0 {
-		return n.entry(&j, time.Time{})
+// EnqueueAtomic stores all messages in one atomic batch of the server, with
+// their dedup keys.
+func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*driver.Message) error {
+	const op = "enqueue atomic"
+	if len(messages) == 0 {
+		return nil
 	}
-	return n.entry(&j, now.Add(m.Delay))
+	if err := d.life.Begin(ctx); err != nil {
+		return fail(op, queue, err)
+	}
+	defer d.life.End()
+	keys := make(map[string]bool)
+	for _, m := range messages {
+		if err := d.tooLarge(m); err != nil {
+			return fail(op, queue, err)
+		}
+		if m.DedupKey != "" && keys[m.DedupKey] {
+			return duplicate(op, queue, m.DedupKey, "")
+		}
+		keys[m.DedupKey] = true
+	}
+	if len(messages) > atomicLimit {
+		err := fmt.Errorf("%d messages, and one atomic batch takes %d", len(messages), atomicLimit)
+		return faults.Refuse(op, queue, driver.ErrTooLarge, err, "")
+	}
+	n := d.names(queue)
+	now, err := d.enqueueTime(ctx, n, messages)
+	if err != nil {
+		return fail(op, queue, err)
+	}
+	entries, keyed := d.keyedEntries(n, messages, now)
+	for range keyRounds {
+		err := d.commit(ctx, n, entries)
+		if !isConflict(err) {
+			return fail(op, queue, err)
+		}
+		owners, err := d.keyOwners(ctx, n, keyed)
+		if err != nil {
+			return fail(op, queue, fault.NotSent{Err: err}) // the batch was refused
+		}
+		for i, owner := range owners {
+			if owner != "" {
+				return duplicate(op, queue, keyed[i].DedupKey, owner)
+			}
+		}
+		// The key was in flight, or its time ended between the two looks.
+	}
+	return fail(op, queue, errChanging)
 }
 
-// clockFor is the server's time if one of the messages has a delay.
-func (d *Driver) clockFor(ctx context.Context, n *names, messages []*driver.Message) (time.Time, error) {
+// duplicate is the error of a dedup key that is taken.
+func duplicate(op, queue, key, owner string) error {
+	err := fmt.Errorf("the dedup key %s is taken", key)
+	if owner != "" {
+		err = fmt.Errorf("the dedup key %s is taken by job %s", key, owner)
+	}
+	return faults.Refuse(op, queue, driver.ErrDuplicate, err, "")
+}
+
+// enqueueTime is the server's time if one of the messages has a delay.
+func (d *Driver) enqueueTime(ctx context.Context, n *names, messages []*driver.Message) (time.Time, error) {
 	for _, m := range messages {
 		if m.Delay > 0 {
-			return d.serverNow(ctx, n)
+			now, err := d.serverNow(ctx, n)
+			if err != nil {
+				// Only a question was asked yet.
+				err = fault.NotSent{Err: d.whyUnanswered(ctx, n, err)}
+			}
+			return now, err
 		}
 	}
 	return time.Time{}, nil
 }
 
-// tooLarge refuses what the server would cut the connection for.
+// tooLarge refuses a message for which the server would cut the connection.
 func (d *Driver) tooLarge(m *driver.Message) error {
 	limits := d.info.Limits
 	if len(m.Body) > limits.MaxBody || m.HeaderSize() > limits.MaxHeaders {
@@ -128,86 +155,4 @@ func (d *Driver) tooLarge(m *driver.Message) error {
 			len(m.Body), limits.MaxBody, m.HeaderSize(), limits.MaxHeaders)
 	}
 	return nil
-}
-
-// publish stores entries and returns the server's answers and, if any failed,
-// the errors.
-func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (acks []puback, errs []error) {
-	f, err := d.link.fly(len(entries), n.root)
-	if err != nil {
-		return nil, all(len(entries), err)
-	}
-	note := func(i int, err error) {
-		if errs == nil {
-			errs = make([]error, len(entries))
-		}
-		errs[i] = err
-	}
-	for i := range entries {
-		e := &entries[i]
-		if err := f.ask(i, e.subject, e.header, e.data); err != nil {
-			note(i, err)
-		}
-	}
-	broken := f.wait(ctx)
-	if isNobody(broken) {
-		broken = d.missing(ctx, n, broken)
-	}
-	acks = make([]puback, len(entries))
-	var nobody error
-	for i, m := range f.answers {
-		switch {
-		case m == notSent:
-		case m == nil:
-			note(i, broken)
-		default:
-			ack, err := readAck(n, m)
-			if isNobody(err) {
-				if nobody == nil {
-					nobody = d.missing(ctx, n, err)
-				}
-				err = nobody
-			}
-			if err != nil {
-				note(i, err)
-			}
-			acks[i] = ack
-		}
-	}
-	return acks, errs
-}
-
-// puback is the server's answer to a publish.
-type puback struct {
-	Stream    string    `json:"stream"`
-	Seq       uint64    `json:"seq"`
-	Duplicate bool      `json:"duplicate"`
-	Error     *apiError `json:"error"`
-}
-
-// readAck reads the answer to a publish. It has a fast way for the form that
-// the server writes (mset.pubAck in server/stream.go), as this is done once for
-// each job.
-func readAck(n *names, m *natsgo.Msg) (puback, error) {
-	rest, ok := bytes.CutPrefix(m.Data, []byte(`{"stream":"`))
-	if ok {
-		if rest, ok = bytes.CutPrefix(rest, []byte(n.stream)); ok {
-			if rest, ok = bytes.CutPrefix(rest, []byte(`","seq":`)); ok {
-				if rest, ok = bytes.CutSuffix(rest, []byte("}")); ok {
-					if seq, err := strconv.ParseUint(string(rest), 10, 64); err == nil {
-						return puback{Seq: seq}, nil
-					}
-				}
-			}
-		}
-	}
-	var ack puback
-	if err := readAnswer(n.root, m, &ack); err != nil {
-		return ack, err
-	}
-	if ack.Stream != n.stream || ack.Seq == 0 {
-		// Another stream listens on our subject.
-		return ack, fmt.Errorf("%w: the stream %q answered", errAnswer, ack.Stream)
-	}
-	return ack, nil
 }

@@ -2,138 +2,161 @@ package nats
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"net"
 	"strings"
 
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 var (
+	// errLost ends requests and pulls when the connection breaks: what they sent
+	// may have arrived.
+	errLost = errors.New("the connection was lost before the answer came")
+	// errDown refuses requests while there is no connection.
+	errDown = errors.New("not connected")
+	// errCut ends requests and pulls when the driver is closed.
+	errCut = errors.New("the driver was closed before the answer came")
+	// errSilent ends requests that nobody answers, although the connection stands.
+	// A server of a cluster that has just lost a stream, or its leader, may drop a
+	// request and not say so.
+	errSilent = errors.New("the server does not answer")
+
 	// errAnswer marks an answer that cannot be read.
 	errAnswer = errors.New("the answer cannot be read")
+	// errForbidden marks the server's refusal of a permission.
+	errForbidden = errors.New("permission refused")
+
 	// errNoQueue is the error of a queue whose stream or consumer is missing.
 	errNoQueue = errors.New("the queue does not exist")
+	// errNoJob is the error of a job that is not waiting, scheduled or dead.
+	errNoJob = errors.New("no job with this ID is waiting, scheduled or dead")
 	// errChanging is the error of a keyed enqueue that met another one of the
 	// same key again and again.
 	errChanging = errors.New("the dedup keys are being changed by others")
-	// errForbidden marks the server's refusal of a permission.
-	errForbidden = errors.New("permission refused")
+
+	// errTaken says that a message was not there any more when it was to be removed.
+	errTaken = errors.New("the entry is gone")
+	// errLapsed is the error of a delivery that is not held any more.
+	errLapsed = errors.New("the lease ended, or it was settled before")
+	// errForeign is the error of a delivery that cannot be settled here.
+	errForeign = errors.New("the delivery is not one of this driver and queue")
 )
 
-// notBegun marks the error of a ctx that ended before anything was sent.
-type notBegun struct{ error }
-
-// Unwrap makes the error of ctx reachable.
-func (e notBegun) Unwrap() error { return e.error }
-
-// fail makes a driver error of what an operation ended with.
-func fail(op, queue string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var done *driver.Error
-	if errors.As(err, &done) {
-		return err
-	}
-	fate, hint, kind := classify(err)
-	if kind == err {
-		err = nil
-	}
-	return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: kind, Fate: fate, Err: err, Hint: hint}
+// isUnanswered tells that no server listens for what was asked, or none answers.
+func isUnanswered(err error) bool {
+	var nobody *noResponders
+	return errors.As(err, &nobody) || errors.Is(err, errSilent)
 }
 
-// classify says what an error of the client library or the server means. Each
-// branch says why; errors_test.go has a row for each.
-func classify(err error) (fate driver.Fate, hint string, kind error) {
-	var before notBegun
+// faults makes the driver's errors.
+var faults = fault.Maker{Driver: Name, Classify: classify}
+
+// fail makes a driver error of what an operation ended with.
+func fail(op, queue string, err error) error { return faults.Fail(op, queue, err) }
+
+// closed is the error of an operation after Close.
+func closed(op, queue string) error { return faults.Closed(op, queue) }
+
+// invalid is the error of a URL or option that cannot be.
+func invalid(err error) error { return faults.Invalid(err) }
+
+// notStored is the verdict on an error that certainly stored nothing.
+func notStored(kind error, hint string) fault.Verdict {
+	return fault.Verdict{Kind: kind, Fate: driver.FateNotStored, Hint: hint}
+}
+
+// unknown is the verdict on an error that leaves open what was stored.
+func unknown(kind error) fault.Verdict { return fault.Verdict{Kind: kind, Fate: driver.FateUnknown} }
+
+// classify says what an error of the client library, the server or the driver
+// means. Each branch says why; errors_test.go has a row for each.
+func classify(err error) fault.Verdict {
 	var api *apiError
 	var nobody *noResponders
 	switch {
-	case errors.As(err, &before):
-		// The caller's ctx had ended before anything was sent.
-		return driver.FateNotStored, "", before.error
 	case err == context.Canceled || err == context.DeadlineExceeded:
 		// The caller's ctx ended while the answer was awaited.
-		return driver.FateUnknown, "", err
+		return unknown(err)
 	case errors.Is(err, errCut):
-		return driver.FateUnknown, "", driver.ErrClosed
+		return unknown(driver.ErrClosed)
 	case errors.Is(err, natsgo.ErrConnectionClosed) || errors.Is(err, natsgo.ErrConnectionDraining):
-		// Publishing is refused before anything is written. The connection is not
-		// closed by the driver before its own Close, so its owner did.
-		return driver.FateNotStored, "the connection was closed", driver.ErrClosed
+		// Publishing is refused before anything is written.
+		return notStored(driver.ErrClosed, "the connection was closed")
 	case errors.Is(err, errDown) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
-		return driver.FateNotStored, "the connection is lost and is being made again", driver.ErrUnavailable
+		return notStored(driver.ErrUnavailable, "the connection is lost and is being made again")
 	case errors.Is(err, errLost) || errors.Is(err, errSilent):
-		return driver.FateUnknown, "", driver.ErrUnavailable
+		return unknown(driver.ErrUnavailable)
+	case errors.Is(err, errTaken) || errors.Is(err, errLapsed):
+		return fault.Verdict{Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored, Bare: true}
+	case errors.Is(err, errForeign):
+		return notStored(driver.ErrConfig, "")
 	case errors.Is(err, errNoQueue) || errors.Is(err, errNoJob):
-		return driver.FateNotStored, "declare the queue first", driver.ErrNotFound
+		return notStored(driver.ErrNotFound, "declare the queue first")
 	case errors.Is(err, errChanging):
-		return driver.FateNotStored, "", driver.ErrUnavailable
+		return notStored(driver.ErrUnavailable, "")
 	case errors.Is(err, errForbidden):
-		return driver.FateNotStored, "the user needs to publish and subscribe as docs/wire-nats.md lists", driver.ErrUnauthorized
+		return notStored(driver.ErrUnauthorized, "the user needs to publish and subscribe as docs/wire-nats.md lists")
 	case errors.Is(err, natsgo.ErrMaxPayload):
-		return driver.FateNotStored, "raise max_payload of the server", driver.ErrTooLarge
+		return notStored(driver.ErrTooLarge, "raise max_payload of the server")
 	case errors.As(err, &api):
 		return classifyAPI(api)
 	case errors.As(err, &nobody):
 		// Nobody took the message: a stream without leader, a server that starts.
-		return driver.FateNotStored, "JetStream is not ready", driver.ErrUnavailable
+		return notStored(driver.ErrUnavailable, "JetStream is not ready")
 	case isAuth(err):
-		return driver.FateNotStored, "the server refused the user, password, token, key or credentials", driver.ErrUnauthorized
+		return notStored(driver.ErrUnauthorized, "the server refused the user, password, token, key or credentials")
 	case isTLS(err):
 		// The handshake failed, before anything else.
-		return driver.FateNotStored, "the TLS handshake failed: see the scheme, tls_ca, tls_cert and tls_key", driver.ErrUnavailable
-	case errors.Is(err, natsgo.ErrNoServers) || isDial(err):
+		return notStored(driver.ErrUnavailable, "the TLS handshake failed: see the scheme, tls_ca, tls_cert and tls_key")
+	case errors.Is(err, natsgo.ErrNoServers) || fault.IsDial(err) || fault.IsName(err):
 		// There was never a connection, so nothing was sent.
-		return driver.FateNotStored, "is the server running, and the address right?", driver.ErrUnavailable
+		return notStored(driver.ErrUnavailable, "is the server running, and the address right?")
 	case errors.Is(err, errAnswer):
-		return driver.FateUnknown, "", driver.ErrBroker
+		return unknown(driver.ErrBroker)
 	}
-	// What nobody thought of: how far it came cannot be known.
-	return driver.FateUnknown, "", driver.ErrUnavailable
+	// Any other error: how far it came cannot be known.
+	return unknown(driver.ErrUnavailable)
 }
 
 // classifyAPI says what an error of the JetStream API means. The server answers
 // with an error only when it did not do what was asked, so none was stored.
-func classifyAPI(e *apiError) (fate driver.Fate, hint string, kind error) {
+func classifyAPI(e *apiError) fault.Verdict {
 	switch e.ErrCode {
 	case codeStreamNotFound, codeConsumerNotFound:
-		return driver.FateNotStored, "declare the queue first", driver.ErrNotFound
+		return notStored(driver.ErrNotFound, "declare the queue first")
 	case codeMessageNotFound, codeSequenceNotFound:
-		return driver.FateNotStored, "", driver.ErrNotFound
+		return notStored(driver.ErrNotFound, "")
 	case codeStreamExists, codeConsumerExists:
-		return driver.FateNotStored, "a stream or consumer of that name was made by something else", driver.ErrConflict
+		return notStored(driver.ErrConflict, "a stream or consumer of that name was made by something else")
 	case 10076, 10039:
 		// Not enabled, not enabled for the account.
-		return driver.FateNotStored, "switch JetStream on, for the server and the account", driver.ErrUnsupported
+		return notStored(driver.ErrUnsupported, "switch JetStream on, for the server and the account")
 	case 10054, 10097:
 		// Message or header over what the stream takes.
-		return driver.FateNotStored, "", driver.ErrTooLarge
+		return notStored(driver.ErrTooLarge, "")
 	case 10002, 10023, 10047, 10028, 10026, 10027, 10077:
 		// Resources of account, server, memory, storage; consumers, streams; the
 		// store refused: max_bytes of the stream, or a full disk.
-		return driver.FateNotStored, "the server, the account or the stream is at its limit", driver.ErrFull
+		return notStored(driver.ErrFull, "the server, the account or the stream is at its limit")
 	case codeNoPeers, codeReplicasNeedMore:
-		return driver.FateNotStored, "there are not enough servers for the replicas: see the parameter replicas", driver.ErrUnsupported
+		return notStored(driver.ErrUnsupported, "there are not enough servers for the replicas: see the parameter replicas")
 	case 10049:
 		// The store of a stream could not be made. The server removes the directory
 		// of an account with its last stream, also while a new one is being made in
 		// it (stream.stop in server/stream.go).
-		return driver.FateNotStored, "the server could not make the stream's files", driver.ErrUnavailable
+		return notStored(driver.ErrUnavailable, "the server could not make the stream's files")
 	case 10008, 10009, 10151, codeTooManyBatches, codeConflictInFlight:
 		// No quorum or leader, not the leader, too many batches or changes at once.
-		return driver.FateNotStored, "", driver.ErrUnavailable
+		return notStored(driver.ErrUnavailable, "")
 	}
 	if e.Code == 503 {
-		return driver.FateNotStored, "", driver.ErrUnavailable
+		return notStored(driver.ErrUnavailable, "")
 	}
-	return driver.FateNotStored, "", driver.ErrBroker
+	return notStored(driver.ErrBroker, "")
 }
 
 // isAuth tells errors of the credentials.
@@ -148,50 +171,5 @@ func isAuth(err error) bool {
 
 // isTLS tells errors of the handshake.
 func isTLS(err error) bool {
-	var verify *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
-	return errors.As(err, &verify) || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &unknown) || errors.As(err, &host) ||
-		errors.Is(err, natsgo.ErrSecureConnRequired) || errors.Is(err, natsgo.ErrSecureConnWanted)
-}
-
-func isDial(err error) bool {
-	var op *net.OpError
-	var dns *net.DNSError
-	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns)
-}
-
-// isCode tells an error of the JetStream API with one of these codes.
-func isCode(err error, codes ...int) bool {
-	var api *apiError
-	if !errors.As(err, &api) {
-		return false
-	}
-	for _, code := range codes {
-		if api.ErrCode == code {
-			return true
-		}
-	}
-	return false
-}
-
-// isNobody tells that no server listens for what was asked, or none answers.
-func isNobody(err error) bool {
-	var nobody *noResponders
-	return errors.As(err, &nobody) || errors.Is(err, errSilent)
-}
-
-func invalid(err error) error {
-	return &driver.Error{Driver: Name, Op: "open", Kind: driver.ErrConfig, Fate: driver.FateNotStored, Err: err}
-}
-
-// all repeats an error of a whole call for each of its n items.
-func all(n int, err error) []error {
-	errs := make([]error, n)
-	for i := range errs {
-		errs[i] = err
-	}
-	return errs
+	return fault.IsTLS(err) || errors.Is(err, natsgo.ErrSecureConnRequired) || errors.Is(err, natsgo.ErrSecureConnWanted)
 }

@@ -6,12 +6,12 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Twin is a delivery of the same entry to another holder, as a server hands it
-// out that forgot the first in a crash.
+// Twin is a delivery of the same entry to another holder, as of a server that
+// forgot the first in a crash.
 func Twin(d *driver.Delivery) *driver.Delivery {
 	old := d.Receipt.(*receipt)
 	until := time.Now().Add(ackWait)
-	r := &receipt{n: old.n, seq: old.seq, reply: old.reply, deliveries: old.deliveries, lost: old.lost, generation: old.generation, losses: old.losses}
+	r := &receipt{n: old.n, seq: old.seq, reply: old.reply, deliveries: old.deliveries, lost: old.lost, epoch: old.epoch}
 	r.until.Store(&until)
 	twin := *d
 	twin.Receipt = r

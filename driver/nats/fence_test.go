@@ -14,7 +14,7 @@ import (
 	"github.com/batch-go/batch/driver/nats"
 )
 
-// lapse has a first consumer lose a job to a second one, which holds it then.
+// lapse makes a first consumer lose a job to a second one, which holds it then.
 func lapse(t *testing.T, d *nats.Driver, q string) (first, second driver.Consumer, lost, held *driver.Delivery) {
 	t.Helper()
 	enqueue(t, d, q, message("job"))
@@ -25,8 +25,8 @@ func lapse(t *testing.T, d *nats.Driver, q string) (first, second driver.Consume
 	return first, second, lost, held
 }
 
-// TestLostHolderSettlesNothing has every outcome of a holder that lost its lease
-// refused, whatever the server would take, and the job stay with who has it.
+// TestLostHolderSettlesNothing: every outcome of a holder that lost its lease is
+// refused, whatever the server would take, and the job stays with its new holder.
 func TestLostHolderSettlesNothing(t *testing.T) {
 	d := openURL(t, startServer(t).url())
 	for _, outcome := range []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead} {
@@ -54,8 +54,8 @@ func TestLostHolderSettlesNothing(t *testing.T) {
 	}
 }
 
-// TestLateButUndisturbed: a lease that ended without anybody taking the job over
-// is settled by its holder, once.
+// TestLateButUndisturbed: a holder whose lease ended, and whose job nobody took
+// over, settles it, once.
 func TestLateButUndisturbed(t *testing.T) {
 	d := openURL(t, startServer(t).url())
 	for _, outcome := range []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead} {
@@ -85,7 +85,7 @@ func TestLateButUndisturbed(t *testing.T) {
 	}
 }
 
-// TestOneOfManySettles has several who hold one entry settle it at one time, as
+// TestOneOfManySettles: several holders of one entry settle it at the same time, as
 // after a crash of the server that forgot deliveries: one may.
 func TestOneOfManySettles(t *testing.T) {
 	d := openURL(t, startServer(t).url())
@@ -122,8 +122,8 @@ func TestOneOfManySettles(t *testing.T) {
 	waitDepth(t, d, q, driver.Depth{Dead: rounds})
 }
 
-// TestTwoHoldersLoseNothing has two who hold one entry, and are both certain of
-// it, settle it in every way, one after the other and at once.
+// TestTwoHoldersLoseNothing: two holders of one entry, both certain of it, settle
+// it in every way, one after the other and at once.
 func TestTwoHoldersLoseNothing(t *testing.T) {
 	d := openURL(t, startServer(t).url())
 	outcomes := []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead}
@@ -147,7 +147,8 @@ func TestTwoHoldersLoseNothing(t *testing.T) {
 				} else {
 					errOne, errTwo = end(first, one), end(second, two)
 				}
-				// Who acknowledges is not told of who deleted, and it has run the job.
+				// A holder that acknowledges is not told that the other deleted the entry, and
+				// it has run the job.
 				if errOne != nil && errTwo != nil {
 					t.Errorf("%s and %s: %v and %v", one, two, errOne, errTwo)
 				}
@@ -183,8 +184,8 @@ func TestTwoHoldersLoseNothing(t *testing.T) {
 	}
 }
 
-// TestDeletedQueueIsAnother has a holder from before a queue was deleted and made
-// again settle nothing of the new one.
+// TestDeletedQueueIsAnother: a holder from before a queue was deleted and made
+// again settles nothing of the new one.
 func TestDeletedQueueIsAnother(t *testing.T) {
 	d := openURL(t, startServer(t).url())
 	q := declare(t, d)
@@ -304,7 +305,7 @@ func TestForeignConnection(t *testing.T) {
 	}
 }
 
-// TestMixedLeases has consumers of one queue hold jobs for different times.
+// TestMixedLeases: consumers of one queue hold jobs for different times.
 func TestMixedLeases(t *testing.T) {
 	d := openURL(t, startServer(t).url())
 	q := declare(t, d)

@@ -4,19 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
-	"time"
-
-	natsgo "github.com/nats-io/nats.go"
+	"slices"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
-
-type natsgoMsg = natsgo.Msg
-
-var zero time.Time
-
-func isTaken(err error) bool { return errors.Is(err, errTaken) }
 
 // List returns jobs in one state. Waiting and dead ones are read in the order of
 // the stream. Scheduled ones are in the order of their subjects, which begin
@@ -24,10 +16,10 @@ func isTaken(err error) bool { return errors.Is(err, errTaken) }
 // much as there are scheduled jobs.
 func (d *Driver) List(ctx context.Context, queue string, state driver.State, cursor string, max int) ([]driver.Entry, string, error) {
 	const op = "list"
-	if err := d.enter(ctx, op, queue); err != nil {
-		return nil, "", err
+	if err := d.life.Begin(ctx); err != nil {
+		return nil, "", fail(op, queue, err)
 	}
-	defer d.leave()
+	defer d.life.End()
 	n := d.names(queue)
 	if state == driver.Scheduled {
 		if _, err := readCursor(op, queue, "", max); err != nil {
@@ -83,7 +75,7 @@ func (d *Driver) listScheduled(ctx context.Context, n *names, cursor string, max
 	if err != nil {
 		return nil, "", err
 	}
-	first := sort.SearchStrings(subjects, n.root+"later."+cursor)
+	first, _ := slices.BinarySearch(subjects, n.laterRoot()+cursor)
 	subjects = subjects[first:]
 	next := ""
 	if len(subjects) > max {
@@ -128,14 +120,14 @@ func (d *Driver) subjects(ctx context.Context, n *names, filter string) ([]strin
 			Offset int    `json:"offset,omitempty"`
 		}{filter, len(list)}
 		var info streamInfo
-		if err := d.link.api(ctx, d.apiRoot+"STREAM.INFO."+n.stream, request, &info); err != nil {
+		if err := d.conn.callAPI(ctx, d.apiRoot+"STREAM.INFO."+n.stream, request, &info); err != nil {
 			return nil, err
 		}
 		for s := range info.State.Subjects {
 			list = append(list, s)
 		}
 		if len(info.State.Subjects) == 0 || len(list) >= info.Total {
-			sort.Strings(list)
+			slices.Sort(list)
 			return list, nil
 		}
 	}
@@ -145,98 +137,99 @@ func (d *Driver) subjects(ctx context.Context, n *names, filter string) ([]strin
 // it; the others it finds by their subject.
 func (d *Driver) Find(ctx context.Context, queue, id string) (driver.Entry, error) {
 	const op = "find"
-	if err := d.enter(ctx, op, queue); err != nil {
-		return driver.Entry{}, err
+	if err := d.life.Begin(ctx); err != nil {
+		return driver.Entry{}, fail(op, queue, err)
 	}
-	defer d.leave()
+	defer d.life.End()
 	n := d.names(queue)
-	place, err := d.find(ctx, n, id)
+	l, err := d.find(ctx, n, id)
 	if err != nil {
 		return driver.Entry{}, fail(op, queue, err)
 	}
-	return place.entry, nil
+	return l.entry, nil
 }
 
-// place is where a job was found.
-type place struct {
+// located is a job with the place where it was found.
+type located struct {
 	entry driver.Entry
 	seq   uint64
 }
 
-// errNoJob is the error of a job that is not waiting, scheduled or dead.
-var errNoJob = errors.New("no job with this ID is waiting, scheduled or dead")
-
-func (d *Driver) find(ctx context.Context, n *names, id string) (*place, error) {
-	if !visible(id) {
+// find finds a job in any state, or returns errNoJob.
+func (d *Driver) find(ctx context.Context, n *names, id string) (*located, error) {
+	if !wire.IsToken(id) {
 		return nil, errNoJob
 	}
-	// In the direction in which jobs go, so that one that moves on meanwhile is
-	// met in its next state.
-	for _, look := range []func(context.Context, *names, string) (*place, error){d.findScheduled, d.findWaiting, d.findDead} {
-		p, err := look(ctx, n, id)
-		if p != nil || err != nil {
-			return p, err
+	// In the order of a job's states, so that one that moves on meanwhile is found
+	// in its next state.
+	for _, look := range []func(context.Context, *names, string) (*located, error){d.findScheduled, d.findWaiting, d.findDead} {
+		l, err := look(ctx, n, id)
+		if l != nil || err != nil {
+			return l, err
 		}
 	}
 	return nil, errNoJob
 }
 
-func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*place, error) {
+// findScheduled finds a job by its subject, or returns nil.
+func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*located, error) {
 	m, err := d.get(ctx, n, getRequest{Seq: 1, Next: n.laterOf(id)})
 	if m == nil || err != nil {
 		return nil, err
 	}
 	f := newFound(m)
-	p := &place{f.entry(driver.Scheduled), f.seq}
-	p.entry.DueAt, _, _ = n.dueOf(m.Subject)
-	return p, nil
+	l := &located{f.entry(driver.Scheduled), f.seq}
+	l.entry.DueAt, _, _ = n.dueOf(m.Subject)
+	return l, nil
 }
 
-func (d *Driver) findDead(ctx context.Context, n *names, id string) (p *place, err error) {
+// findDead finds a dead letter by its subject, or returns nil.
+func (d *Driver) findDead(ctx context.Context, n *names, id string) (l *located, err error) {
 	err = d.scan(ctx, n, n.deadOf(id), 1, 10, func(f *found) bool {
 		if !f.gone {
-			p = &place{f.entry(driver.DeadLettered), f.seq}
+			l = &located{f.entry(driver.DeadLettered), f.seq}
 		}
-		return p == nil
+		return l == nil
 	})
-	return p, err
+	return l, err
 }
 
-func (d *Driver) findWaiting(ctx context.Context, n *names, id string) (p *place, err error) {
+// findWaiting looks through the jobs that wait, or returns nil.
+func (d *Driver) findWaiting(ctx context.Context, n *names, id string) (l *located, err error) {
 	from, err := d.firstWaiting(ctx, n, 1)
 	if err != nil {
 		return nil, err
 	}
 	err = d.scan(ctx, n, n.job, from, batchSize, func(f *found) bool {
-		if f.ID == id && f.ok {
-			p = &place{f.entry(driver.Waiting), f.seq}
+		if f.ID == id && f.isJob {
+			l = &located{f.entry(driver.Waiting), f.seq}
 		}
-		return p == nil
+		return l == nil
 	})
-	return p, err
+	return l, err
 }
 
-// Delete removes the job with this ID. One that is handed out in that very
-// moment is removed all the same, and its holder cannot settle it.
+// Delete removes the job with this ID. If it is handed out in that very moment, it
+// is removed too, and its holder cannot settle it.
 func (d *Driver) Delete(ctx context.Context, queue, id string) error {
 	const op = "delete"
-	if err := d.enter(ctx, op, queue); err != nil {
-		return err
+	if err := d.life.Begin(ctx); err != nil {
+		return fail(op, queue, err)
 	}
-	defer d.leave()
+	defer d.life.End()
 	n := d.names(queue)
 	for {
-		p, err := d.find(ctx, n, id)
+		l, err := d.find(ctx, n, id)
 		if err != nil {
 			return fail(op, queue, err)
 		}
-		errs := d.remove(ctx, n, []uint64{p.seq})
+		errs := d.remove(ctx, n, []uint64{l.seq})
 		if errs == nil {
 			return nil
 		}
-		if !isTaken(errs[0]) {
+		if !errors.Is(errs[0], errTaken) {
 			return fail(op, queue, errs[0])
 		}
-		// It moved on, to where it is found the next time.
+		// It moved on; the next find looks where it is now.
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 // Extend renews leases by the server's own means: "in progress" begins the
@@ -14,94 +15,110 @@ import (
 // delay and not before, which is a lease of any length (processNak in
 // server/consumer.go). A nak counts no delivery.
 func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
-	const op = "extend"
 	if len(deliveries) == 0 {
 		return nil
 	}
-	if err := c.enter(ctx, op); err != nil {
-		return all(len(deliveries), err)
+	if err := c.begin(ctx); err != nil {
+		return fault.All(len(deliveries), fail("extend", c.n.queue, err))
 	}
-	defer c.leave()
+	defer c.end()
 	return c.extend(ctx, deliveries)
 }
 
 // extend is Extend within a call.
-func (c *consumer) extend(ctx context.Context, deliveries []*driver.Delivery) []error {
-	const op = "extend"
-	var errs []error
+func (c *consumer) extend(ctx context.Context, deliveries []*driver.Delivery) (errs []error) {
 	note := func(i int, err error) {
-		if errs == nil {
-			errs = make([]error, len(deliveries))
+		if err != nil {
+			errs = fault.Set(errs, len(deliveries), i, fail("extend", c.n.queue, err))
 		}
-		errs[i] = c.settleError(op, err)
+	}
+	now := time.Now()
+	receipts := make([]*receipt, len(deliveries))
+	for i, delivery := range deliveries {
+		r, err := c.n.receiptOf(delivery)
+		receipts[i] = r
+		note(i, err)
+	}
+	for i, err := range c.verify(ctx, receipts, now) {
+		if err != nil {
+			receipts[i] = nil
+			note(i, err)
+		}
+	}
+	for i, err := range c.renew(ctx, receipts, now) {
+		note(i, err)
+	}
+	return errs
+}
+
+// verify looks whether the entries are still there whose leases are not certain to
+// be held: a lease is held as long as nobody took the entry over, and errTaken
+// says that somebody did. Receipts that are nil are left out. It returns nil if no
+// entry had to be looked for.
+func (c *consumer) verify(ctx context.Context, receipts []*receipt, now time.Time) []error {
+	var doubtful []int
+	var requests []getRequest
+	for i, r := range receipts {
+		if r != nil && !r.held(now, c.epoch()) {
+			doubtful = append(doubtful, i)
+			requests = append(requests, getRequest{Seq: r.seq})
+		}
+	}
+	if len(doubtful) == 0 {
+		return nil
+	}
+	messages, err := c.d.getAll(ctx, c.n, requests)
+	errs := make([]error, len(receipts))
+	for k, i := range doubtful {
+		switch {
+		case isCode(err, codeStreamNotFound) || err == nil && messages[k] == nil:
+			errs[i] = errTaken
+		case err != nil:
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+// renew asks the server for another lease of each receipt that is not nil, and
+// returns the errors, or nil. now is when the leases begin at the earliest.
+func (c *consumer) renew(ctx context.Context, receipts []*receipt, now time.Time) []error {
+	errs := make([]error, len(receipts))
+	reqs, err := c.d.conn.requests(len(receipts), "$JS.ACK.")
+	if err != nil {
+		for i, r := range receipts {
+			if r != nil {
+				errs[i] = err
+			}
+		}
+		return errs
 	}
 	payload := []byte("+WPI")
 	if c.lease != ackWait {
 		payload = []byte(`-NAK {"delay":` + strconv.FormatInt(int64(c.lease), 10) + `}`)
 	}
-	now := time.Now()
-	receipts := make([]*receipt, len(deliveries))
-	var doubtful []int
-	var requests []getRequest
-	for i, delivery := range deliveries {
-		r, err := c.receiptOf(delivery)
-		if err != nil {
-			note(i, err)
-			continue
-		}
-		receipts[i] = r
-		if !r.held(c, now) {
-			doubtful = append(doubtful, i)
-			requests = append(requests, getRequest{Seq: r.seq})
-		}
-	}
-	// What may have been lost is held as long as nobody took the entry over.
-	if len(doubtful) > 0 {
-		messages, err := c.d.getAll(ctx, c.n, requests)
-		for k, i := range doubtful {
-			switch {
-			case isCode(err, codeStreamNotFound) || err == nil && messages[k] == nil:
-				note(i, errTaken)
-				receipts[i] = nil
-			case err != nil:
-				note(i, err)
-				receipts[i] = nil
-			}
-		}
-	}
-	f, err := c.d.link.fly(len(deliveries), "$JS.ACK.")
-	if err != nil {
-		for i, r := range receipts {
-			if r != nil {
-				note(i, err)
-			}
-		}
-		return errs
-	}
 	for i, r := range receipts {
 		if r == nil {
-			f.drop(i)
-			continue
-		}
-		if err := f.ask(i, r.reply, nil, payload); err != nil {
-			note(i, err)
+			reqs.skip(i)
+		} else {
+			errs[i] = reqs.send(i, r.reply, nil, payload)
 		}
 	}
-	broken := f.wait(ctx)
+	broken := reqs.wait(ctx)
 	answered := time.Now()
 	until := now.Add(c.lease)
 	for i, r := range receipts {
-		m := f.answers[i]
+		m := reqs.answers[i]
 		switch {
-		case r == nil || m == notSent:
+		case r == nil || m == unsent:
 		case m == nil:
-			note(i, broken)
+			errs[i] = broken
 		case status(m) == "503":
-			note(i, errors.Join(errLost, &noResponders{r.reply}))
+			errs[i] = errors.Join(errLost, &noResponders{r.reply})
 		default:
 			// An answer after the end of the lease does not say that it came in
 			// time, so that it stays uncertain who settles; see held.
-			if r.held(c, answered) {
+			if r.held(answered, c.epoch()) {
 				r.until.Store(&until)
 			}
 		}

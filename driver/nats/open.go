@@ -7,21 +7,20 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
-// The oldest version that has scheduled messages, message TTLs and atomic
+// oldest is the oldest version that has scheduled messages, message TTLs and atomic
 // batches: https://docs.nats.io/release-notes/whats_new/whats_new_212. The first
 // with them, 2.12.0, stops answering in the middle of the conformance suite.
 var oldest = [3]int{2, 12, 1}
 
-var schemes = []string{"nats", "tls", "nats+tls"}
-
+// init registers the driver.
 func init() {
 	driver.Register(driver.Registration{
 		Name:    Name,
@@ -37,86 +36,20 @@ func init() {
 	})
 }
 
-// Options are what a driver on a connection of the caller's own is made with.
-// The zero value is the default of each.
-type Options struct {
-	// Prefix is what the names of streams and subjects begin with: 1 to 32 bytes
-	// of [A-Za-z0-9_-]. Defaults to "batch".
-	Prefix string
-	// Replicas is how many servers keep each queue, 1 to 5. It is used when a
-	// queue is made; one that exists with another number is a conflict. Zero is 3
-	// on a cluster and 1 on a single server, and takes a queue as it is.
-	Replicas int
-	// DedupWindow is how long a dedup key is remembered, between a second and 30
-	// days, rounded up to seconds. Zero is 24 hours.
-	DedupWindow time.Duration
-	// GroupCommit stores what one Enqueue has in one atomic batch. A server that
-	// has the disk keep each message before it answers (sync_interval: always)
-	// does so once for a batch, which is many times faster with many producers;
-	// other servers are slower with it.
-	GroupCommit bool
-	// Domain is the JetStream domain, for servers behind a leaf node. Defaults to
-	// that of the server connected to.
-	Domain string
-}
-
-// complete fills in the defaults and checks the bounds.
-func (o *Options) complete() error {
-	if o.Prefix == "" {
-		o.Prefix = "batch"
-	}
-	if !isName(o.Prefix, 32) {
-		return invalid(fmt.Errorf("the prefix %q is not 1 to 32 of the characters A-Z a-z 0-9 _ -", o.Prefix))
-	}
-	if o.Domain != "" && !isName(o.Domain, 64) {
-		return invalid(fmt.Errorf("the domain %q is not 1 to 64 of the characters A-Z a-z 0-9 _ -", o.Domain))
-	}
-	if o.Replicas < 0 || o.Replicas > 5 {
-		return invalid(fmt.Errorf("the replicas are %d, which is not from 1 to 5", o.Replicas))
-	}
-	if o.DedupWindow == 0 {
-		o.DedupWindow = defaultDedupWindow
-	}
-	if o.DedupWindow < time.Second || o.DedupWindow > maxDedupWindow {
-		return invalid(fmt.Errorf("the dedup window %s is not between 1s and %s", o.DedupWindow, maxDedupWindow))
-	}
-	o.DedupWindow = (o.DedupWindow + time.Second - 1).Truncate(time.Second)
-	return nil
-}
-
-func isName(s string, most int) bool {
-	if len(s) == 0 || len(s) > most {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-') {
-			return false
-		}
-	}
-	return true
-}
-
 // Open connects to the server that the URL names and checks that it is fit; the
 // package documentation has the URL's form. It returns when the server answered
 // or ctx ended. Errors do not repeat the URL's credentials.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
-	u, err := url.Parse(rawURL)
+	u, err := driver.ParseURL(Name, rawURL)
 	if err != nil {
-		var inner *url.Error
-		if errors.As(err, &inner) {
-			err = inner.Err // the outer one repeats the URL
-		}
-		if strings.Contains(err.Error(), "port") {
-			// "invalid port \":x\" after host" repeats a password with a slash in it.
-			err = errors.New("the host or port is not valid; a password must be escaped for URLs")
-		}
-		return nil, invalid(err)
+		return nil, err
 	}
 	return openURL(ctx, u)
 }
 
+// openURL is Open for a URL that was parsed.
 func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
-	c, err := parse(u)
+	c, err := parseURL(u)
 	if err != nil {
 		return nil, err
 	}
@@ -124,27 +57,17 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fail("open", "", notBegun{err})
+		return nil, fail("open", "", fault.NotSent{Err: err})
 	}
-	// The server's refusal of a permission comes on the side, and goes to the
-	// link once there is one.
-	var target atomic.Pointer[link]
-	o := c.client()
-	o.AsyncErrorCB = func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
-		if l := target.Load(); l != nil {
-			l.onError(err)
-		}
-	}
-	nc, err := dial(ctx, o)
+	nc, err := dial(ctx, c.client())
 	if err != nil {
 		return nil, err
 	}
-	d, err := connect(ctx, nc, c.options, &target)
+	d, err := connect(ctx, nc, true, c.options)
 	if err != nil {
-		closeConn(nc)
+		nc.Close()
 		return nil, err
 	}
-	d.owned = true
 	return d, nil
 }
 
@@ -165,17 +88,16 @@ func dial(ctx context.Context, o *natsgo.Options) (*natsgo.Conn, error) {
 		select {
 		case <-given:
 			if nc != nil {
-				closeConn(nc)
+				nc.Close()
 			}
 		case done <- outcome{nc, err}:
 		}
 	}()
 	select {
 	case r := <-done:
+		// Whatever an error was, it stored nothing.
 		if r.err != nil {
-			err := fail("open", "", r.err).(*driver.Error)
-			err.Fate = driver.FateNotStored // whatever it was, it stored nothing
-			return nil, err
+			return nil, fail("open", "", fault.NotSent{Err: r.err})
 		}
 		return r.nc, nil
 	case <-ctx.Done():
@@ -183,21 +105,16 @@ func dial(ctx context.Context, o *natsgo.Options) (*natsgo.Conn, error) {
 		select {
 		case r := <-done: // it was there already, and is not wanted any more
 			if r.nc != nil {
-				closeConn(r.nc)
+				r.nc.Close()
 			}
 		default:
 		}
-		return nil, &driver.Error{Driver: Name, Op: "open", Kind: driver.ErrUnavailable, Fate: driver.FateNotStored,
-			Err: ctx.Err(), Hint: "the server did not answer in time"}
+		return nil, faults.Refuse("open", "", driver.ErrUnavailable, ctx.Err(), hintSilent)
 	}
 }
 
-// closeConn closes a connection and waits until its goroutines know.
-func closeConn(nc *natsgo.Conn) {
-	closed := nc.StatusChanged(natsgo.CLOSED)
-	nc.Close()
-	nc.RemoveStatusListener(closed)
-}
+// hintSilent is the hint of an open that ends with its ctx.
+const hintSilent = "the server did not answer in time"
 
 // New makes a driver on a connection that the caller has, checks the server, and
 // leaves the connection open on Close. Made with ReconnectBufSize(-1), it does
@@ -210,31 +127,22 @@ func New(ctx context.Context, nc *natsgo.Conn, options Options) (*Driver, error)
 	if err := options.complete(); err != nil {
 		return nil, err
 	}
-	return connect(ctx, nc, options, nil)
+	return connect(ctx, nc, false, options)
 }
 
-// connect checks the server and completes the driver.
-func connect(ctx context.Context, nc *natsgo.Conn, options Options, target *atomic.Pointer[link]) (*Driver, error) {
+// connect makes the driver and checks the server. owned says that the connection
+// is the driver's to close.
+func connect(ctx context.Context, nc *natsgo.Conn, owned bool, options Options) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fail("open", "", notBegun{err})
+		return nil, fail("open", "", fault.NotSent{Err: err})
 	}
-	l, err := newLink(nc)
+	conn, err := newConnection(nc, owned)
 	if err != nil {
 		return nil, fail("open", "", err)
 	}
-	if target != nil {
-		target.Store(l)
-	}
-	d := &Driver{
-		link: l, nc: nc, options: options, apiRoot: "$JS.API.",
-		batches:   make(chan struct{}, 8),
-		consumers: make(map[*consumer]struct{}),
-	}
-	if options.Domain != "" {
-		d.apiRoot = "$JS." + options.Domain + ".API."
-	}
+	d := newDriver(conn, options)
 	if err := d.check(ctx); err != nil {
-		l.close()
+		conn.close()
 		return nil, err
 	}
 	return d, nil
@@ -243,9 +151,10 @@ func connect(ctx context.Context, nc *natsgo.Conn, options Options, target *atom
 // check refuses what the driver cannot keep its promises on.
 func (d *Driver) check(ctx context.Context) error {
 	refuse := func(kind error, hint, format string, args ...any) error {
-		return &driver.Error{Driver: Name, Op: "open", Kind: kind, Fate: driver.FateNotStored, Err: fmt.Errorf(format, args...), Hint: hint}
+		return faults.Refuse("open", "", kind, fmt.Errorf(format, args...), hint)
 	}
-	version := d.nc.ConnectedServerVersion()
+	nc := d.conn.nc
+	version := nc.ConnectedServerVersion()
 	if version != "" && !atLeast(version, oldest) {
 		return refuse(driver.ErrUnsupported, "upgrade the server: delays, retries and atomic enqueues need scheduled messages and atomic batches",
 			"nats-server %s was found and %d.%d.%d is needed", version, oldest[0], oldest[1], oldest[2])
@@ -255,14 +164,13 @@ func (d *Driver) check(ctx context.Context) error {
 			Level int `json:"level"`
 		} `json:"api"`
 	}
-	err := d.link.api(ctx, d.apiRoot+"INFO", nil, &account)
-	hasJetStream, _ := d.nc.ConnectedServerJetStream()
+	err := d.conn.callAPI(ctx, d.apiRoot+"INFO", nil, &account)
+	hasJetStream, _ := nc.ConnectedServerJetStream()
 	switch {
-	case isNobody(err) && !hasJetStream:
+	case isUnanswered(err) && !hasJetStream:
 		return refuse(driver.ErrUnsupported, "start the server with -js, or switch JetStream on for the account", "JetStream is off on nats-server %s", version)
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return &driver.Error{Driver: Name, Op: "open", Kind: driver.ErrUnavailable, Fate: driver.FateNotStored,
-			Err: err, Hint: "the server did not answer in time"}
+		return faults.Refuse("open", "", driver.ErrUnavailable, err, hintSilent)
 	case err != nil:
 		return fail("open", "", err)
 	case account.API.Level < apiLevel:
@@ -270,9 +178,9 @@ func (d *Driver) check(ctx context.Context) error {
 		return refuse(driver.ErrUnsupported, "upgrade every server of the cluster",
 			"the JetStream servers have API level %d and %d is needed, that of nats-server 2.12", account.API.Level, apiLevel)
 	}
-	payload := d.nc.MaxPayload()
-	if payload < 2*headerRoom {
-		return refuse(driver.ErrUnsupported, "raise max_payload of the server", "the server takes messages of %d bytes and %d are needed", payload, 2*headerRoom)
+	payload := nc.MaxPayload()
+	if payload < 2*headerSpace {
+		return refuse(driver.ErrUnsupported, "raise max_payload of the server", "the server takes messages of %d bytes and %d are needed", payload, 2*headerSpace)
 	}
 	d.info = driver.Info{Driver: Name, Broker: "NATS", Version: version, Limits: limitsFor(payload)}
 	if d.options.GroupCommit {
@@ -303,17 +211,4 @@ func atLeast(version string, want [3]int) bool {
 		}
 	}
 	return true
-}
-
-// onError takes what the server says on the side.
-func (l *link) onError(err error) {
-	if !errors.Is(err, natsgo.ErrPermissionViolation) {
-		return
-	}
-	// nats: Permissions Violation for Publish to "subject"
-	_, rest, ok := strings.Cut(err.Error(), `"`)
-	subject, _, _ := strings.Cut(rest, `"`)
-	if ok {
-		l.forbid(subject, fmt.Errorf("%w: %w", errForbidden, err))
-	}
 }

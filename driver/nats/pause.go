@@ -9,36 +9,15 @@ import (
 // pauseFor is how long a pause lasts that nobody ends: the server wants a time.
 const pauseFor = 100 * 365 * 24 * time.Hour
 
-// pause has the server pause the jobs' consumer until a time by its clock, and
-// waits until the consumer itself says so: in a cluster the answer to the first
-// request comes from another server and before.
-func (d *Driver) pause(ctx context.Context, n *names, until time.Time, paused bool) error {
-	request := struct {
-		Until time.Time `json:"pause_until"`
-	}{until.UTC()}
-	if err := d.link.api(ctx, d.apiRoot+"CONSUMER.PAUSE."+n.stream+"."+consumerJobs, request, nil); err != nil {
-		return err
-	}
-	for {
-		info, err := d.consumerInfo(ctx, n, consumerJobs)
-		if err != nil || info.Paused == paused {
-			return err
-		}
-		if err := wait(ctx, settleStep); err != nil {
-			return err
-		}
-	}
-}
-
 // Pause stops handing out jobs. When the server has taken the pause its consumer
-// delivers nothing more, to pulls that wait neither, and it keeps the pause on
+// delivers nothing more, not even to pulls that wait, and it keeps the pause on
 // disk.
 func (d *Driver) Pause(ctx context.Context, queue string) error {
 	const op = "pause"
-	if err := d.enter(ctx, op, queue); err != nil {
-		return err
+	if err := d.life.Begin(ctx); err != nil {
+		return fail(op, queue, err)
 	}
-	defer d.leave()
+	defer d.life.End()
 	n := d.names(queue)
 	now, err := d.serverNow(ctx, n)
 	if err == nil {
@@ -47,18 +26,40 @@ func (d *Driver) Pause(ctx context.Context, queue string) error {
 	return fail(op, queue, err)
 }
 
-// Resume goes on handing out jobs. A consumer whose pause is taken away does not
-// look after the pulls that wait until another one comes, so one is sent that is
-// served last and takes no job, because none is as small as it wants.
-func (d *Driver) Resume(ctx context.Context, queue string) error {
-	const op = "resume"
-	if err := d.enter(ctx, op, queue); err != nil {
+// pause pauses the jobs' consumer until a time by the server's clock, and waits
+// until the consumer itself says so: in a cluster the answer to the first request
+// comes from another server and before.
+func (d *Driver) pause(ctx context.Context, n *names, until time.Time, paused bool) error {
+	request := struct {
+		Until time.Time `json:"pause_until"`
+	}{until.UTC()}
+	if err := d.conn.callAPI(ctx, d.apiRoot+"CONSUMER.PAUSE."+n.stream+"."+consumerJobs, request, nil); err != nil {
 		return err
 	}
-	defer d.leave()
+	for {
+		info, err := d.consumerInfo(ctx, n, consumerJobs)
+		if err != nil || info.Paused == paused {
+			return err
+		}
+		if err := sleep(ctx, clusterPoll); err != nil {
+			return err
+		}
+	}
+}
+
+// Resume goes on handing out jobs. A consumer whose pause is ended does not look
+// after the pulls that wait until another one comes, so one is sent that is served
+// last and takes no job, because none is as small as it wants.
+func (d *Driver) Resume(ctx context.Context, queue string) error {
+	const op = "resume"
+	if err := d.life.Begin(ctx); err != nil {
+		return fail(op, queue, err)
+	}
+	defer d.life.End()
 	return fail(op, queue, d.resume(ctx, d.names(queue)))
 }
 
+// resume is Resume within a call.
 func (d *Driver) resume(ctx context.Context, n *names) error {
 	info, err := d.consumerInfo(ctx, n, consumerJobs)
 	if err != nil || !info.Paused {
@@ -70,42 +71,30 @@ func (d *Driver) resume(ctx context.Context, n *names) error {
 	request := struct {
 		pullRequest
 		MaxBytes int `json:"max_bytes"`
-	}{pullRequest{Batch: 1, Expires: settleStep}, 1}
+	}{pullRequest{Batch: 1, Expires: clusterPoll}, 1}
 	data, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}
-	subject := d.nextSubject(n)
-	f, err := d.link.fly(1, subject)
+	subject := d.pullSubject(n)
+	r, err := d.conn.requests(1, subject)
 	if err != nil {
 		return err
 	}
-	_ = f.ask(0, subject, nil, data)
-	return f.wait(ctx)
+	_ = r.send(0, subject, nil, data) // if it fails, the next pull of any worker does the same
+	return r.wait(ctx)
 }
 
 // Paused tells whether the queue is paused.
 func (d *Driver) Paused(ctx context.Context, queue string) (bool, error) {
 	const op = "paused"
-	if err := d.enter(ctx, op, queue); err != nil {
-		return false, err
+	if err := d.life.Begin(ctx); err != nil {
+		return false, fail(op, queue, err)
 	}
-	defer d.leave()
+	defer d.life.End()
 	info, err := d.consumerInfo(ctx, d.names(queue), consumerJobs)
 	if err != nil {
 		return false, fail(op, queue, err)
 	}
 	return info.Paused, nil
-}
-
-// wait waits for d or until ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -17,8 +17,8 @@ type payload struct{ P string }
 // Kind names the job.
 func (payload) Kind() string { return "bench" }
 
-// BenchmarkSync has 64 producers that wait for their own confirmation each, for
-// the ways of having the disk keep what was accepted.
+// BenchmarkSync runs 64 producers, each of which waits for its own confirmation,
+// for the ways of syncing to the disk.
 func BenchmarkSync(b *testing.B) {
 	const producers, jobs = 64, 20_000
 	args := payload{strings.Repeat("x", 256-len(`{"P":""}`))}

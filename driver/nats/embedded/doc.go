@@ -16,8 +16,8 @@
 // The directory is made if it is not there. Parameters:
 //
 //	sync            "interval" (default) or "always"; see below
-//	sync_interval   how often the disk is made to keep what was written (1s;
-//	                10ms to 10m), with sync=interval
+//	sync_interval   how often what was written is synced to the disk (1s; 10ms
+//	                to 10m), with sync=interval
 //	max_bytes       how much the directory may hold, in bytes (default: three
 //	                quarters of what is free on its disk)
 //	prefix, dedup_window
@@ -26,15 +26,18 @@
 // # What is promised
 //
 // An accepted job survives the end of the process in any way, SIGKILL included:
-// the operating system has it. Against the end of the machine, sync=always has
-// the disk keep each job before it is accepted, with one sync for all that are
-// enqueued at one time, while with sync=interval up to sync_interval of accepted
-// jobs may be lost.
+// the operating system has it. Against the end of the machine, sync=always syncs
+// each job to the disk before it is accepted, with one sync for all that are
+// enqueued at the same time, while with sync=interval up to sync_interval of
+// accepted jobs may be lost.
 //
 // # One process
 //
-// A directory is one process's at a time; another one is refused with
+// One process at a time has a directory; another one is refused with
 // driver.ErrUnavailable. Within the process it may be opened many times, with the
-// same parameters for the server: the first starts it and the last to be closed
-// ends it. Programs of several processes connect to a nats-server.
+// same parameters for the server: the first handle starts it and the last to be
+// closed ends it. Programs of several processes connect to a nats-server.
 package embedded
+
+// Name is the driver's name, in URLs and errors.
+const Name = "jetstream"

@@ -2,26 +2,21 @@ package embedded
 
 import (
 	"context"
-	"sync"
 
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/driver/nats"
+	"github.com/batch-go/batch/internal/lifecycle"
 )
-
-// Name is the driver's name.
-const Name = "jetstream"
 
 // Driver is a handle on a server in the process, with the capabilities of
 // [nats.Driver].
 type Driver struct {
 	*nats.Driver
-	nc     *natsgo.Conn
-	server *instance
-
-	closing sync.Once
-	err     error
+	nc      *natsgo.Conn
+	server  *instance
+	closing lifecycle.Closing
 }
 
 var (
@@ -41,12 +36,14 @@ func (d *Driver) Info() driver.Info {
 }
 
 // Close ends the handle, and the server with the last handle on it. It waits
-// until the server has written everything and given the directory free.
+// until the server has written everything and released the directory.
 func (d *Driver) Close(ctx context.Context) error {
-	d.closing.Do(func() {
-		d.err = d.Driver.Close(ctx)
-		d.nc.Close()
-		d.server.leave()
-	})
-	return d.err
+	if !d.closing.Begin(ctx) {
+		return nil
+	}
+	defer d.closing.Finish()
+	err := d.Driver.Close(ctx)
+	d.nc.Close()
+	d.server.release()
+	return err
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/batch-go/batch/driver/nats/embedded"
 )
 
-// childDirectory has the test binary be the process that a test kills.
+// childDirectory makes the test binary the process that a test kills.
 const childDirectory = "BATCH_TEST_EMBEDDED_DIR"
 
 func TestMain(m *testing.M) {
@@ -82,9 +82,9 @@ func TestConformance(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	// One queue is always there: a server that is rid of its last stream removes
-	// their directory, and one that is made in that moment fails. Other programs
-	// try again, cases do not.
+	// One queue is always there: a server that loses its last stream removes their
+	// directory, and one that is made in that moment fails. Other programs try
+	// again, cases do not.
 	if err := first.Declare(testContext(t), "anchor"); err != nil {
 		t.Fatal(err)
 	}
@@ -97,8 +97,9 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// TestSurvivesKill has another process enqueue into a directory, refuses to share
-// it, kills that process with SIGKILL, and finds every job that it was promised.
+// TestSurvivesKill starts another process that enqueues into a directory, is
+// refused to share it, kills that process with SIGKILL, and finds every job that it
+// was promised.
 func TestSurvivesKill(t *testing.T) {
 	directory := t.TempDir()
 	cmd := exec.Command(os.Args[0])
@@ -192,7 +193,7 @@ func TestSharesTheServerInTheProcess(t *testing.T) {
 	if err := one.Declare(ctx, "q"); !errors.Is(err, driver.ErrClosed) {
 		t.Errorf("declare after close: %v", err)
 	}
-	// The last one gave the directory free, and left the job in it.
+	// The last one released the directory, and left the job in it.
 	three, err := embedded.New(ctx, directory, embedded.Options{SyncAlways: true})
 	if err != nil {
 		t.Fatal(err)

@@ -24,17 +24,18 @@ type instance struct {
 }
 
 // instances are the servers of the process by their directory. Starting and
-// ending one takes the lock, so that of two who open a directory one waits.
+// ending one takes the lock, so that of two calls that open a directory one waits.
 var instances = struct {
 	sync.Mutex // guards following
 	byPath     map[string]*instance
 }{byPath: make(map[string]*instance)}
 
-// startTime bounds the start, in which a server reads its streams.
+// startTime bounds the start of a server, which reads its streams then.
 const startTime = 2 * time.Minute
 
-// enter starts the server of a directory, or joins it.
-func enter(ctx context.Context, directory string, options Options) (*instance, error) {
+// acquire starts the server of a directory, or joins the one that runs, until
+// release.
+func acquire(ctx context.Context, directory string, options Options) (*instance, error) {
 	path, err := prepare(directory)
 	if err != nil {
 		return nil, refuse(driver.ErrConfig, err, "the directory must be one that this process may write")
@@ -42,7 +43,7 @@ func enter(ctx context.Context, directory string, options Options) (*instance, e
 	instances.Lock()
 	defer instances.Unlock()
 	if i := instances.byPath[path]; i != nil {
-		if i.options.SyncAlways != options.SyncAlways || i.options.SyncInterval != options.SyncInterval || i.options.MaxBytes != options.MaxBytes {
+		if !i.options.sameServer(&options) {
 			return nil, refuse(driver.ErrConfig, fmt.Errorf("the directory %s is open in this process with other parameters", path), "")
 		}
 		i.handles++
@@ -57,7 +58,7 @@ func enter(ctx context.Context, directory string, options Options) (*instance, e
 		return nil, refuse(driver.ErrConfig, err, "the directory must be one that this process may write")
 	}
 	if err := i.start(ctx); err != nil {
-		_ = i.lock.Close()
+		_ = i.lock.Close() // nothing was written to it
 		return nil, refuse(driver.ErrUnavailable, err, "")
 	}
 	instances.byPath[path] = i
@@ -104,8 +105,8 @@ func (i *instance) start(ctx context.Context) error {
 	return nil
 }
 
-// leave ends the server with its last handle.
-func (i *instance) leave() {
+// release ends what acquire began, and the server with its last handle.
+func (i *instance) release() {
 	instances.Lock()
 	defer instances.Unlock()
 	if i.handles--; i.handles > 0 {
@@ -113,13 +114,6 @@ func (i *instance) leave() {
 	}
 	i.server.Shutdown()
 	i.server.WaitForShutdown()
-	_ = i.lock.Close()
+	_ = i.lock.Close() // nothing was written to it
 	delete(instances.byPath, i.path)
-}
-
-// errLocked says that another process has the lock.
-var errLocked = errors.New("locked")
-
-func refuse(kind, err error, hint string) error {
-	return &driver.Error{Driver: Name, Op: "open", Kind: kind, Fate: driver.FateNotStored, Err: err, Hint: hint}
 }

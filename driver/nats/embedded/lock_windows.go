@@ -9,8 +9,8 @@ import (
 // errSharing is ERROR_SHARING_VIOLATION.
 const errSharing syscall.Errno = 32
 
-// lock opens a file that nobody else may open meanwhile. The system gives it
-// free when the process ends in whatever way.
+// lock opens a file that nobody else may open meanwhile. The system releases it
+// when the process ends in whatever way.
 func lock(name string) (*os.File, error) {
 	p, err := syscall.UTF16PtrFromString(name)
 	if err != nil {

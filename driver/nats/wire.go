@@ -9,11 +9,12 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // The headers of a job, as docs/wire-nats.md documents them. The first three are
 // in every message; the others only where they differ from the default. None
-// begins with Nats-, so that the server takes none for an order to itself.
+// begins with Nats-, so that the server takes none for one of its own.
 const (
 	headerID         = "Batch-Id"
 	headerKind       = "Batch-Kind"
@@ -39,7 +40,6 @@ const (
 	natsTTL           = "Nats-TTL"
 	natsSchedule      = "Nats-Schedule"
 	natsTarget        = "Nats-Schedule-Target"
-	natsScheduler     = "Nats-Scheduler"
 	natsExpectSubject = "Nats-Expected-Last-Subject-Sequence"
 	natsMsgID         = "Nats-Msg-Id"
 	natsRollup        = "Nats-Rollup"
@@ -48,7 +48,6 @@ const (
 	natsBatchCommit   = "Nats-Batch-Commit"
 	natsSubject       = "Nats-Subject"
 	natsSequence      = "Nats-Sequence"
-	natsTimeStamp     = "Nats-Time-Stamp"
 )
 
 const (
@@ -71,11 +70,10 @@ type job struct {
 // header makes the headers of a job. All values share one array, as each would
 // be a slice of one string otherwise.
 func (j *job) header(extra ...string) natsgo.Header {
-	n := 3 + len(extra)/2
-	optional := 0
 	m := &j.Message
-	values := make([]string, 0, n+16+len(m.Headers))
-	h := make(natsgo.Header, n+optional+len(m.Headers))
+	n := 3 + len(extra)/2 + len(m.Headers)
+	values := make([]string, 0, n+16)
+	h := make(natsgo.Header, n)
 	put := func(name, value string) {
 		values = append(values, value)
 		h[name] = values[len(values)-1 : len(values) : len(values)]
@@ -93,7 +91,7 @@ func (j *job) header(extra ...string) natsgo.Header {
 		put(headerAttempts, strconv.Itoa(m.MaxAttempts))
 	}
 	if m.Timeout != 0 {
-		put(headerTimeout, strconv.FormatInt(ceilMS(m.Timeout), 10))
+		put(headerTimeout, strconv.FormatInt(wire.Millis(m.Timeout), 10))
 	}
 	if m.DedupKey != "" {
 		put(headerKey, m.DedupKey)
@@ -125,79 +123,123 @@ func (j *job) header(extra ...string) natsgo.Header {
 	return h
 }
 
-// read parses a message. It never stops at what it cannot understand: the
-// result false tells that this is no job, and the rest is what there was.
+// entry is a message on its way to the stream.
+type entry struct {
+	subject string
+	header  natsgo.Header
+	data    []byte
+}
+
+// newJob is the entry of a job that is enqueued at a time of the server.
+func (n *names) newJob(m *driver.Message, now time.Time) entry {
+	j := job{Message: *m}
+	if m.Delay <= 0 {
+		return n.entry(&j, time.Time{})
+	}
+	return n.entry(&j, now.Add(m.Delay))
+}
+
+// entry is the entry of a job that is enqueued or comes back: waiting, or
+// scheduled if due is not zero.
+func (n *names) entry(j *job, due time.Time, extra ...string) entry {
+	if due.IsZero() {
+		return entry{n.job, j.header(extra...), j.Body}
+	}
+	// The client library's own option for schedules rounds to seconds, down.
+	extra = append(extra, natsSchedule, "@at "+due.UTC().Format(time.RFC3339Nano), natsTarget, n.job)
+	return entry{n.later(due, j.ID), j.header(extra...), j.Body}
+}
+
+// deadEntry is the entry of a dead letter.
+func (n *names) deadEntry(j *job, extra ...string) entry {
+	return entry{n.dead(j.ID), j.header(extra...), j.Body}
+}
+
+// read parses a message. It does not stop at what it cannot understand: false
+// tells that this is no job, and the fields have what could be read.
 func (j *job) read(h natsgo.Header, body []byte) bool {
-	ok := true
-	number := func(v string, low, high int64) int64 {
-		n, err := parseInt(v)
-		if err != nil || n < low || n > high {
-			ok = false
-			return 0
-		}
-		return n
-	}
-	// Beyond these bounds no time can be told from a damaged one.
-	at := func(v string) time.Time { return time.UnixMilli(number(v, -1<<53, 1<<53)).UTC() }
-	count := func(v string) int { return int(number(v, 0, 1<<31-1)) }
-	text := func(v string) string {
-		s, valid := decode(v)
-		ok = ok && valid
-		return s
-	}
 	j.Body, j.ContentType = body, defaultType
-	seen := 0
+	ok := len(h[headerAt]) > 0
 	for name, all := range h {
-		if len(all) == 0 {
-			continue
-		}
-		v := all[0]
-		switch name {
-		case headerID:
-			j.ID = v
-		case headerKind:
-			j.Kind = v
-		case headerAt:
-			j.EnqueuedAt = at(v)
-			seen++
-		case headerType:
-			j.ContentType = text(v)
-		case headerExpires:
-			j.ExpiresAt = at(v)
-		case headerAttempts:
-			j.MaxAttempts = count(v)
-		case headerTimeout:
-			j.Timeout = time.Duration(number(v, 0, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond
-		case headerKey:
-			j.DedupKey = v
-		case headerFailures:
-			j.failures = count(v)
-		case headerError:
-			j.lastError = text(v)
-		case headerDeliveries:
-			j.deliveries = count(v)
-		case headerLost:
-			j.lost = count(v)
-		case headerInstead:
-			// Of what is no number there is nothing to wait for.
-			j.instead, _ = strconv.ParseUint(v, 10, 64)
-		case headerReason:
-			j.reason = v
-		case headerDied:
-			j.diedAt = at(v)
-		case headerGone:
-			j.gone = true
-		default:
-			if own, is := strings.CutPrefix(name, headerOwn); is {
-				if j.Headers == nil {
-					j.Headers = make(map[string]string)
-				}
-				j.Headers[own] = text(v)
-			}
-			// Others are the server's, or those of a later version.
+		if len(all) > 0 && !j.readHeader(name, all[0]) {
+			ok = false
 		}
 	}
-	return ok && seen > 0 && visible(j.ID) && visible(j.Kind)
+	return ok && wire.IsToken(j.ID) && wire.IsToken(j.Kind)
+}
+
+// readHeader reads one header; false says that it cannot be what it is.
+func (j *job) readHeader(name, v string) (ok bool) {
+	ok = true
+	switch name {
+	case headerID:
+		j.ID = v
+	case headerKind:
+		j.Kind = v
+	case headerAt:
+		j.EnqueuedAt, ok = readTime(v)
+	case headerType:
+		j.ContentType, ok = decode(v)
+	case headerExpires:
+		j.ExpiresAt, ok = readTime(v)
+	case headerAttempts:
+		j.MaxAttempts, ok = readCount(v)
+	case headerTimeout:
+		var ms int64
+		ms, ok = readNumber(v, 0, int64(1<<63-1)/int64(time.Millisecond))
+		j.Timeout = time.Duration(ms) * time.Millisecond
+	case headerKey:
+		j.DedupKey = v
+	case headerFailures:
+		j.failures, ok = readCount(v)
+	case headerError:
+		j.lastError, ok = decode(v)
+	case headerDeliveries:
+		j.deliveries, ok = readCount(v)
+	case headerLost:
+		j.lost, ok = readCount(v)
+	case headerInstead:
+		// If it is no number, there is nothing to wait for.
+		j.instead, _ = strconv.ParseUint(v, 10, 64)
+	case headerReason:
+		j.reason = v
+	case headerDied:
+		j.diedAt, ok = readTime(v)
+	case headerGone:
+		j.gone = true
+	default:
+		own, is := strings.CutPrefix(name, headerOwn)
+		if !is {
+			break // one of the server's, or of a later version
+		}
+		if j.Headers == nil {
+			j.Headers = make(map[string]string)
+		}
+		j.Headers[own], ok = decode(v)
+	}
+	return ok
+}
+
+// readNumber reads a whole number between bounds; it is 0 if it is none.
+func readNumber(v string, low, high int64) (int64, bool) {
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < low || n > high {
+		return 0, false
+	}
+	return n, true
+}
+
+// readCount reads a number of times.
+func readCount(v string) (int, bool) {
+	n, ok := readNumber(v, 0, 1<<31-1)
+	return int(n), ok
+}
+
+// readTime reads a time in Unix ms. Beyond its bounds no time can be told from a
+// damaged one.
+func readTime(v string) (time.Time, bool) {
+	ms, ok := readNumber(v, -1<<53, 1<<53)
+	return time.UnixMilli(ms).UTC(), ok
 }
 
 // encode makes any bytes the value of a header: as they are if they are
@@ -214,6 +256,7 @@ func encode(v string) string {
 	return encoded + base64.RawStdEncoding.EncodeToString([]byte(v))
 }
 
+// decode reverses encode; false says that the value was made by nothing of that kind.
 func decode(v string) (string, bool) {
 	b64, is := strings.CutPrefix(v, encoded)
 	if !is {
@@ -224,23 +267,4 @@ func decode(v string) (string, bool) {
 		return v, false
 	}
 	return string(b), true
-}
-
-// visible tells whether s is 1 to 128 bytes of printable ASCII without spaces,
-// as IDs and kinds are.
-func visible(s string) bool {
-	if len(s) == 0 || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-// ceilMS is d in ms, rounded up.
-func ceilMS(d time.Duration) int64 {
-	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }

@@ -3,6 +3,7 @@ package nats
 import (
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 
 // names are the names of one queue's stream, consumers and subjects, as
 // docs/wire-nats.md documents them. A queue is one stream, so that a message
-// and its dedup key, or a dead letter and its second life, can be stored in one
-// step: the server's atomic batches do not span streams.
+// and its dedup key, or a dead letter and the job redriven from it, can be stored
+// in one step: the server's atomic batches do not span streams.
 type names struct {
 	queue  string
 	stream string
@@ -29,6 +30,7 @@ const (
 	consumerDead      = "dead"
 )
 
+// newNames makes the names of a queue.
 func newNames(prefix, queue string) *names {
 	root := prefix + "." + queue + "."
 	return &names{queue: queue, stream: prefix + "-" + queue, root: root, job: root + "job"}
@@ -38,36 +40,46 @@ func newNames(prefix, queue string) *names {
 // subject, so each has its own; the time comes first, so that the sorted
 // subjects are in the order of time without a look into the messages.
 func (n *names) later(due time.Time, id string) string {
-	return fmt.Sprintf("%slater.%015d.%s.%s", n.root, due.UnixMilli(), token(id), nuid.Next())
+	return fmt.Sprintf("%s%015d.%s.%s", n.laterRoot(), due.UnixMilli(), token(id), nuid.Next())
 }
 
-func (n *names) allLater() string { return n.root + "later.>" }
+// laterRoot is what the subjects of scheduled jobs begin with.
+func (n *names) laterRoot() string { return n.root + "later." }
 
-func (n *names) laterOf(id string) string { return n.root + "later.*." + token(id) + ".*" }
+// allLater is the filter of all scheduled jobs.
+func (n *names) allLater() string { return n.laterRoot() + ">" }
 
-// dead is the subject of a dead letter, which is its only message.
-func (n *names) dead(id string) string { return n.root + "dead." + token(id) + "." + nuid.Next() }
-
-func (n *names) allDead() string { return n.root + "dead.>" }
-
-func (n *names) deadOf(id string) string { return n.root + "dead." + token(id) + ".*" }
-
-// key is the subject of a remembered dedup key, which is its only message.
-func (n *names) key(key string) string { return n.root + "key." + token(key) }
+// laterOf is the filter of the scheduled job with an ID.
+func (n *names) laterOf(id string) string { return n.laterRoot() + "*." + token(id) + ".*" }
 
 // dueOf reads the time and the place in the order out of a subject of later.
 func (n *names) dueOf(subject string) (due time.Time, place string, ok bool) {
-	place, ok = strings.CutPrefix(subject, n.root+"later.")
+	place, ok = strings.CutPrefix(subject, n.laterRoot())
 	if !ok {
 		return time.Time{}, "", false
 	}
 	ms, _, _ := strings.Cut(place, ".")
-	at, err := parseInt(ms)
+	at, err := strconv.ParseInt(ms, 10, 64)
 	if err != nil {
 		return time.Time{}, "", false
 	}
 	return time.UnixMilli(at).UTC(), place, true
 }
+
+// dead is the subject of a dead letter, which is its only message.
+func (n *names) dead(id string) string { return n.root + "dead." + token(id) + "." + nuid.Next() }
+
+// allDead is the filter of all dead letters.
+func (n *names) allDead() string { return n.root + "dead.>" }
+
+// deadOf is the filter of the dead letters with an ID.
+func (n *names) deadOf(id string) string { return n.root + "dead." + token(id) + ".*" }
+
+// key is the subject of a remembered dedup key, which is its only message.
+func (n *names) key(key string) string { return n.root + "key." + token(key) }
+
+// allKeys is the filter of all remembered dedup keys.
+func (n *names) allKeys() string { return n.root + "key.*" }
 
 // token makes any bytes a token of a subject.
 func token(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

@@ -1,0 +1,163 @@
+package nats
+
+import (
+	"context"
+	"time"
+)
+
+// streamInfo is what the driver reads of a stream.
+type streamInfo struct {
+	Config struct {
+		Subjects        []string      `json:"subjects"`
+		Retention       string        `json:"retention"`
+		Storage         string        `json:"storage"`
+		MaxMsgs         int64         `json:"max_msgs"`
+		MaxBytes        int64         `json:"max_bytes"`
+		Replicas        int           `json:"num_replicas"`
+		MaxAge          time.Duration `json:"max_age"`
+		MaxPerSubject   int64         `json:"max_msgs_per_subject"`
+		MaxMsgSize      int32         `json:"max_msg_size"`
+		Sealed          bool          `json:"sealed"`
+		DenyDelete      bool          `json:"deny_delete"`
+		DenyPurge       bool          `json:"deny_purge"`
+		NoAck           bool          `json:"no_ack"`
+		AllowRollup     bool          `json:"allow_rollup_hdrs"`
+		AllowDirect     bool          `json:"allow_direct"`
+		AllowTTL        bool          `json:"allow_msg_ttl"`
+		AllowAtomic     bool          `json:"allow_atomic"`
+		AllowSchedules  bool          `json:"allow_msg_schedules"`
+		Mirror, Sources any
+	} `json:"config"`
+	State struct {
+		LastSeq  uint64            `json:"last_seq"`
+		Subjects map[string]uint64 `json:"subjects"`
+	} `json:"state"`
+	// Cluster is what the server tells if it is part of one.
+	Cluster *struct{} `json:"cluster"`
+	Created time.Time `json:"created"`
+	Total   int       `json:"total"`
+	Time    time.Time `json:"ts"`
+}
+
+// consumerInfo is what the driver reads of a consumer.
+type consumerInfo struct {
+	Config struct {
+		AckPolicy     string        `json:"ack_policy"`
+		AckWait       time.Duration `json:"ack_wait"`
+		MaxDeliver    int           `json:"max_deliver"`
+		MaxAckPending int           `json:"max_ack_pending"`
+		FilterSubject string        `json:"filter_subject"`
+		DeliverTo     string        `json:"deliver_subject"`
+		HeadersOnly   bool          `json:"headers_only"`
+		BackOff       []int64       `json:"backoff"`
+	} `json:"config"`
+	// Cluster is what the server tells if it is part of one.
+	Cluster   *struct{} `json:"cluster"`
+	Delivered struct {
+		Stream uint64 `json:"stream_seq"`
+	} `json:"delivered"`
+	NumAckPending int64     `json:"num_ack_pending"`
+	NumPending    int64     `json:"num_pending"`
+	Paused        bool      `json:"paused"`
+	Time          time.Time `json:"ts"`
+}
+
+// serverTime is when the server answered, by its clock.
+func (i *streamInfo) serverTime() time.Time { return i.Time }
+
+// serverTime is when the server answered, by its clock.
+func (i *consumerInfo) serverTime() time.Time { return i.Time }
+
+// timed is an answer that carries the server's time.
+type timed interface{ serverTime() time.Time }
+
+// queryTimeout is after how long a query that nobody answered is repeated.
+const queryTimeout = 500 * time.Millisecond
+
+// query makes a request of the API that changes nothing. In a cluster nobody may
+// answer it while the stream or its leader comes or goes, so it is asked again
+// until ctx ends; everything else is asked once.
+func (d *Driver) query(ctx context.Context, subject string, answer timed) error {
+	for {
+		once, cancel := context.WithTimeout(ctx, queryTimeout)
+		asked := time.Now()
+		err := d.conn.callAPI(once, subject, nil, answer)
+		cancel()
+		if err == nil {
+			d.clock.observe(asked, answer.serverTime())
+		}
+		if err != context.DeadlineExceeded || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// streamInfo asks for the stream of a queue.
+func (d *Driver) streamInfo(ctx context.Context, n *names) (*streamInfo, error) {
+	var info streamInfo
+	if err := d.query(ctx, d.apiRoot+"STREAM.INFO."+n.stream, &info); err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
+// consumerInfo asks for a consumer of a queue.
+func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*consumerInfo, error) {
+	var info consumerInfo
+	if err := d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info); err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
+// serverNow is the server's time, asking for it if it is not known of late.
+func (d *Driver) serverNow(ctx context.Context, n *names) (time.Time, error) {
+	if now, ok := d.clock.now(); ok {
+		return now, nil
+	}
+	if _, err := d.streamInfo(ctx, n); err != nil {
+		return time.Time{}, err
+	}
+	now, _ := d.clock.now()
+	return now, nil
+}
+
+// whyUnanswered finds out why nobody took a message or pull: because the queue
+// does not exist, or because its servers are not ready. Any other error stays as
+// it is.
+func (d *Driver) whyUnanswered(ctx context.Context, n *names, err error) error {
+	if !isUnanswered(err) {
+		return err
+	}
+	for look := range 6 {
+		info, again := d.consumerInfo(ctx, n, consumerJobs)
+		if isCode(again, codeStreamNotFound, codeConsumerNotFound) {
+			return errNoQueue
+		}
+		if again != nil || info.Cluster == nil {
+			return err
+		}
+		// The servers of a cluster learn of a deletion one after the other: the one
+		// that answers may not know yet what the one that had the queue does.
+		if sleep(ctx, 20*time.Millisecond<<look) != nil {
+			break
+		}
+	}
+	return err
+}
+
+// clusterPoll is how long is waited between looks at something that the servers
+// of a cluster have agreed on and not done yet.
+const clusterPoll = 10 * time.Millisecond
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

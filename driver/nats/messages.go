@@ -1,0 +1,115 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/internal/fault"
+)
+
+// stored is a message as the API returns it.
+type stored struct {
+	Subject string `json:"subject"`
+	Seq     uint64 `json:"seq"`
+	Header  []byte `json:"hdrs"`
+	Data    []byte `json:"data"`
+}
+
+// getRequest asks for one message, or for some of a filter.
+type getRequest struct {
+	Seq      uint64 `json:"seq,omitempty"`
+	Last     string `json:"last_by_subj,omitempty"`
+	Next     string `json:"next_by_subj,omitempty"`
+	Batch    int    `json:"batch,omitempty"`
+	MaxBytes int    `json:"max_bytes,omitempty"`
+}
+
+// getAll reads messages from the stream's leader; nil stands for a message that
+// is not there.
+func (d *Driver) getAll(ctx context.Context, n *names, requests []getRequest) ([]*stored, error) {
+	messages := make([]*stored, len(requests))
+	subject := d.apiRoot + "STREAM.MSG.GET." + n.stream
+	err := d.conn.callAPIMany(ctx, subject, len(requests), func(i int) any { return requests[i] }, func(i int, m *natsgo.Msg) error {
+		var answer struct {
+			Message *stored `json:"message"`
+		}
+		err := readAnswer(subject, m, &answer)
+		if isCode(err, codeMessageNotFound) {
+			return nil
+		}
+		messages[i] = answer.Message
+		return err
+	})
+	return messages, err
+}
+
+// get reads one message from the stream's leader, or nil.
+func (d *Driver) get(ctx context.Context, n *names, request getRequest) (*stored, error) {
+	messages, err := d.getAll(ctx, n, []getRequest{request})
+	if err != nil {
+		return nil, err
+	}
+	return messages[0], nil
+}
+
+// remove deletes messages by sequence and returns an error for each, or nil.
+// If several callers try to delete one, exactly one succeeds: the others get
+// errTaken. This is what decides which holder settles a job.
+func (d *Driver) remove(ctx context.Context, n *names, seqs []uint64) []error {
+	type request struct {
+		Seq     uint64 `json:"seq"`
+		NoErase bool   `json:"no_erase"`
+	}
+	subject := d.apiRoot + "STREAM.MSG.DELETE." + n.stream
+	var errs []error
+	next := 0
+	broken := d.conn.callAPIMany(ctx, subject, len(seqs), func(i int) any { return request{seqs[i], true} }, func(i int, m *natsgo.Msg) error {
+		next = i + 1
+		err := readAnswer(subject, m, nil)
+		if isGone(err) {
+			err = errTaken
+		}
+		if err != nil {
+			errs = fault.Set(errs, len(seqs), i, err)
+		}
+		return nil
+	})
+	if broken != nil {
+		for i := next; i < len(seqs); i++ {
+			errs = fault.Set(errs, len(seqs), i, broken)
+		}
+	}
+	return errs
+}
+
+// isGone tells the answers of a server that has no such message. One that was
+// removed before is 10057 with the store's own words, one that never was 10043.
+func isGone(err error) bool {
+	if isCode(err, codeSequenceNotFound, codeMessageNotFound, codeStreamNotFound) {
+		return true
+	}
+	var api *apiError
+	return errors.As(err, &api) && api.ErrCode == codeMsgDeleteFailed &&
+		(strings.Contains(api.Description, "no message found") || strings.Contains(api.Description, "deleted message"))
+}
+
+// purge removes all messages of some subjects, or filters, and counts them.
+func (d *Driver) purge(ctx context.Context, n *names, filters []string) (int, error) {
+	type request struct {
+		Filter string `json:"filter"`
+	}
+	subject := d.apiRoot + "STREAM.PURGE." + n.stream
+	purged := 0
+	err := d.conn.callAPIMany(ctx, subject, len(filters), func(i int) any { return request{filters[i]} }, func(_ int, m *natsgo.Msg) error {
+		var answer struct {
+			Purged int `json:"purged"`
+		}
+		err := readAnswer(subject, m, &answer)
+		purged += answer.Purged
+		return err
+	})
+	return purged, err
+}

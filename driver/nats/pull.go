@@ -1,0 +1,325 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// puller pulls jobs for one consumer, with one pull under way for each of its
+// Receive calls.
+type puller struct {
+	conn    *connection
+	subject string        // of pull requests
+	expires time.Duration // how long a pull waits
+	// giveBack takes jobs that came and that no Receive returns. It is called with
+	// mu held and must not block.
+	giveBack func([]*natsgo.Msg)
+	done     chan struct{} // closed when shut is called
+
+	mu      sync.Mutex // guards following, and what it says below
+	closed  bool
+	inboxes []*inbox
+}
+
+// inbox is where the jobs of one pull at a time come to. They come under the
+// subject that they were published to, so that of several pulls in one inbox
+// nobody could tell which job is whose.
+type inbox struct {
+	puller  *puller
+	subject string
+	sub     *natsgo.Subscription
+
+	// puller.mu guards following.
+
+	busy bool // a Receive uses it
+	pull *pull
+	rest []*natsgo.Msg // what came after the consumer was closed
+}
+
+// pull is one request for jobs, and what came for it.
+type pull struct {
+	batch int
+	sent  time.Time
+	done  chan struct{} // closed when nothing more comes
+
+	// puller.mu guards following.
+
+	got  []*natsgo.Msg
+	over bool
+	end  error
+}
+
+// pullRequest asks for what there is, at most batch, and waits for the first if
+// there is nothing: "one-shot" in processNextMsgRequest of server/consumer.go.
+type pullRequest struct {
+	Batch   int           `json:"batch"`
+	Expires time.Duration `json:"expires"`
+	NoWait  bool          `json:"no_wait,omitempty"`
+}
+
+// pullSubject is where pull requests go.
+func (d *Driver) pullSubject(n *names) string {
+	return d.apiRoot + "CONSUMER.MSG.NEXT." + n.stream + "." + consumerJobs
+}
+
+// fetch makes one pull for at most max jobs, or takes over one under way, and
+// returns what came and when it was asked for. It returns none and errEmpty when
+// the pull's time is over. inTurn asks for one job, behind the pulls that wait.
+func (p *puller) fetch(ctx context.Context, max int, inTurn bool) ([]*natsgo.Msg, time.Time, error) {
+	in, err := p.takeInbox()
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	pull, err := in.request(max, inTurn)
+	if err != nil {
+		p.putInbox(in)
+		return nil, time.Time{}, err
+	}
+	// The server ends the pull in time; this is for the answer that got lost.
+	late := time.NewTimer(p.expires + 2*time.Second)
+	defer late.Stop()
+	var why error
+	select {
+	case <-pull.done:
+	case <-late.C:
+		why = errEmpty
+	case <-p.done:
+		why = driver.ErrClosed
+	case <-ctx.Done():
+		why = ctx.Err()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	in.busy = false
+	if !pull.over {
+		// The pull goes on; the next fetch takes it over.
+		p.giveBack(pull.got)
+		pull.batch -= len(pull.got)
+		pull.got = nil
+		return nil, time.Time{}, why
+	}
+	got := pull.got
+	if len(got) > max { // it was taken over from a call that asked for more
+		p.giveBack(got[max:])
+		got = got[:max]
+	}
+	return got, pull.sent, pull.end
+}
+
+// takeInbox takes an inbox that no Receive uses, one with a pull under way if
+// there is one.
+func (p *puller) takeInbox() (*inbox, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var free *inbox
+	for _, in := range p.inboxes {
+		if in.busy {
+			continue
+		}
+		if free = in; in.pull != nil {
+			break
+		}
+	}
+	if free == nil {
+		free = &inbox{puller: p, subject: p.conn.nc.NewInbox()}
+		sub, err := p.conn.nc.Subscribe(free.subject, free.arrive)
+		if err != nil {
+			return nil, err
+		}
+		// No more comes than was asked for.
+		_ = sub.SetPendingLimits(-1, -1)
+		free.sub = sub
+		p.inboxes = append(p.inboxes, free)
+	}
+	free.busy = true
+	return free, nil
+}
+
+// putInbox gives an inbox back.
+func (p *puller) putInbox(in *inbox) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	in.busy = false
+}
+
+// request sends a request for jobs, unless one is under way.
+func (in *inbox) request(max int, inTurn bool) (*pull, error) {
+	p := in.puller
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if in.pull != nil {
+		return in.pull, nil
+	}
+	if err := p.conn.ready(); err != nil {
+		return nil, err
+	}
+	request := pullRequest{Batch: max, Expires: p.expires, NoWait: true}
+	if inTurn {
+		request.Batch, request.NoWait = 1, false
+	}
+	data, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	sent := time.Now()
+	if err := p.conn.nc.PublishRequest(p.subject, in.subject, data); err != nil {
+		return nil, err
+	}
+	in.pull = &pull{batch: request.Batch, sent: sent, done: make(chan struct{})}
+	return in.pull, nil
+}
+
+// arrive takes what comes to the inbox: jobs, and the ends of pulls.
+func (in *inbox) arrive(m *natsgo.Msg) {
+	p := in.puller
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !strings.HasPrefix(m.Reply, "$JS.ACK.") {
+		if end := pullEnd(m); end != nil {
+			in.finish(end)
+		}
+		return
+	}
+	pull := in.pull
+	switch {
+	case p.closed && !in.busy:
+		in.rest = append(in.rest, m)
+	case pull == nil:
+		// It is for a pull that was taken for lost.
+		p.giveBack([]*natsgo.Msg{m})
+	case in.busy:
+		if pull.got = append(pull.got, m); len(pull.got) == pull.batch {
+			in.finish(nil)
+		}
+	default:
+		// Nobody waits for it: it is not kept here until the next Receive, but given
+		// back. The pull itself cannot be taken back: if its inbox went away, the
+		// server would drop it, with what it is about to deliver to it.
+		p.giveBack([]*natsgo.Msg{m})
+		if pull.batch--; pull.batch == 0 {
+			in.finish(nil)
+		}
+	}
+}
+
+// finish ends the pull of an inbox. puller.mu must be held.
+func (in *inbox) finish(end error) {
+	pull := in.pull
+	if pull == nil {
+		return
+	}
+	in.pull = nil
+	pull.over, pull.end = true, end
+	close(pull.done)
+}
+
+// The ends of a pull that are no error.
+var (
+	errEmpty   = errors.New("no more jobs")
+	errCrowded = errors.New("other pulls wait for all the jobs there are")
+)
+
+// pullEnd says why a pull ended, or nil if it has not.
+func pullEnd(m *natsgo.Msg) error {
+	code, text := m.Header.Get("Status"), m.Header.Get("Description")
+	switch {
+	case code == "404":
+		return errEmpty
+	case code == "408" && text == "Requests Pending":
+		return errCrowded
+	case code == "408":
+		return errEmpty
+	case code == "503":
+		return &noResponders{m.Subject}
+	case code == "409" && text == "Consumer Deleted":
+		return errNoQueue
+	case code == "409" && (text == "Leadership Change" || text == "Server Shutdown"):
+		return fmt.Errorf("%w: %s", errLost, text)
+	case code == "100" || code == "":
+		return nil
+	}
+	return &apiError{Description: "the pull was refused: " + code + " " + text}
+}
+
+// lost ends all pulls, as their requests or answers may have been lost.
+func (p *puller) lost(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, in := range p.inboxes {
+		in.finish(why)
+	}
+}
+
+// shut ends the fetches under way. What comes later is for drain.
+func (p *puller) shut() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	close(p.done)
+}
+
+// cut ends the inboxes at once.
+func (p *puller) cut() {
+	p.lost(errCut)
+	for _, in := range p.all() {
+		_ = in.sub.Unsubscribe() // it fails if the connection is closed
+	}
+}
+
+// drain ends the inboxes when no fetch is under way, and returns what was on its
+// way to them.
+func (p *puller) drain(ctx context.Context) (rest []*natsgo.Msg) {
+	all := p.all()
+	var drained sync.WaitGroup
+	for _, in := range all {
+		drained.Go(func() { in.drain(ctx) })
+	}
+	drained.Wait()
+	p.lost(errCut)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, in := range all {
+		rest = append(rest, in.rest...)
+	}
+	return rest
+}
+
+// all are the inboxes that there are.
+func (p *puller) all() []*inbox {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.inboxes)
+}
+
+// drain ends the inbox after what the server sent before it learned of that.
+func (in *inbox) drain(ctx context.Context) {
+	p := in.puller
+	p.mu.Lock()
+	waiting := in.pull != nil
+	p.mu.Unlock()
+	if !waiting || p.conn.ready() != nil {
+		_ = in.sub.Unsubscribe() // it fails if the connection is closed
+		return
+	}
+	drained := make(chan struct{})
+	in.sub.SetClosedHandler(func(string) { close(drained) })
+	if err := in.sub.Drain(); err != nil {
+		_ = in.sub.Unsubscribe() // as above
+		return
+	}
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		_ = in.sub.Unsubscribe() // as above
+	}
+}

@@ -1,0 +1,123 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
+)
+
+// replace stores new entries and then removes the old ones. Where an old one
+// was gone, the new one is withdrawn and the error is errTaken. The receipts, if
+// there are any, are those of the old ones.
+func (d *Driver) replace(ctx context.Context, n *names, entries []entry, old []uint64, receipts []*receipt) []error {
+	acks, errs := d.publish(ctx, n, entries)
+	if errs == nil {
+		errs = make([]error, len(entries))
+	}
+	var index []int
+	var remove []uint64
+	for i, err := range errs {
+		if err == nil {
+			index = append(index, i)
+			remove = append(remove, old[i])
+		}
+	}
+	if len(remove) == 0 {
+		return errs
+	}
+	var withdraw []uint64
+	for k, err := range d.remove(ctx, n, remove) {
+		i := index[k]
+		if errs[i] = err; !errors.Is(err, errTaken) {
+			continue
+		}
+		// What an earlier try has stored already, and perhaps removed the old one
+		// for, is what there is of the job now.
+		if receipts == nil || !acks[i].Duplicate || !receipts[i].removing {
+			withdraw = append(withdraw, acks[i].Seq)
+		}
+	}
+	if receipts != nil {
+		for _, i := range index {
+			receipts[i].removing = true
+		}
+	}
+	if len(withdraw) > 0 {
+		// If this fails the job is there twice, which a crash may do as well.
+		_ = d.remove(ctx, n, withdraw)
+	}
+	return errs
+}
+
+// An entry that the server hands out a second time is not handed on: its first
+// holder may still be there, and the server takes an acknowledgement from
+// anybody for anything (processAckMsg in server/consumer.go looks at the sequence
+// only). Instead it is requeued; then the sequence of an entry is as good as a
+// fencing token: the first holder to remove it settles the job, and nobody else
+// can. That moves a job whose holder vanished to the end of the queue.
+
+// requeue stores entries anew and removes the old ones. All deliveries before
+// the one to this process had a holder that vanished. What is no job becomes a
+// dead letter if it has a body. The server hands out again what fails.
+func (d *Driver) requeue(ctx context.Context, n *names, messages []*natsgo.Msg) {
+	var entries []entry
+	var old []uint64
+	var drop []uint64
+	for _, m := range messages {
+		delivered, seq, ok := ackReply(m.Reply)
+		if !ok {
+			continue
+		}
+		var j job
+		if j.read(m.Header, m.Data) {
+			j.deliveries += int(delivered) - 1
+			j.lost += int(delivered) - 1
+			entries = append(entries, n.entry(&j, time.Time{}, headerInstead, strconv.FormatUint(seq, 10)))
+			old = append(old, seq)
+			continue
+		}
+		if len(m.Data) == 0 {
+			drop = append(drop, seq)
+			continue
+		}
+		letter, err := d.unreadable(ctx, n, &j, seq)
+		if err != nil {
+			continue
+		}
+		entries, old = append(entries, letter), append(old, seq)
+	}
+	if len(entries) > 0 {
+		_ = d.replace(ctx, n, entries, old, nil)
+	}
+	if len(drop) > 0 {
+		_ = d.remove(ctx, n, drop)
+	}
+}
+
+// unreadable makes a dead letter of what is no job.
+func (d *Driver) unreadable(ctx context.Context, n *names, j *job, seq uint64) (entry, error) {
+	now, err := d.serverNow(ctx, n)
+	if err != nil {
+		return entry{}, err
+	}
+	// Nothing in the rest of it can be trusted, and a dead letter must be listed.
+	letter := job{Message: driver.Message{ID: j.ID, Kind: j.Kind, Body: j.Body, ContentType: defaultType, EnqueuedAt: j.EnqueuedAt}}
+	if !wire.IsToken(letter.ID) {
+		letter.ID = fmt.Sprintf("unreadable-%d", seq)
+	}
+	if !wire.IsToken(letter.Kind) {
+		letter.Kind = "unreadable"
+	}
+	if letter.EnqueuedAt.IsZero() {
+		letter.EnqueuedAt = now
+	}
+	letter.reason, letter.diedAt, letter.deliveries = driver.ReasonUnreadable, now, 1
+	return n.deadEntry(&letter), nil
+}

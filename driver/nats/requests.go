@@ -1,0 +1,147 @@
+package nats
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+)
+
+// requests are a number of requests that one call sends, whose answers it awaits
+// together. The client library's own requests are not used: they know only one
+// answer for one request and take a timer each.
+type requests struct {
+	nc     *natsgo.Conn
+	scope  string        // what the subjects of all requests begin with
+	reply  string        // the subject of the answers, without the number
+	forget func()        // called when the answers are not awaited any more
+	done   chan struct{} // closed when nothing more is awaited
+
+	mu      sync.Mutex // guards following
+	answers []*natsgo.Msg
+	left    int  // how many answers are missing
+	many    bool // answers come until one ends them
+	broken  error
+	over    bool
+}
+
+// silence is how long requests go without any answer before they are given up. It
+// is twice what the client library waits by default, as what was asked may have
+// been done.
+const silence = 10 * time.Second
+
+// unsent stands for the answer to a request that was not sent.
+var unsent = &natsgo.Msg{}
+
+// send sends request i. An error says that it was not sent.
+func (r *requests) send(i int, subject string, header natsgo.Header, data []byte) error {
+	m := natsgo.Msg{Subject: subject, Reply: r.reply + strconv.Itoa(i), Header: header, Data: data}
+	err := r.nc.PublishMsg(&m)
+	if err != nil {
+		r.skip(i)
+	}
+	return err
+}
+
+// sendForMany sends the only request, whose answers are messages of the stream
+// and in the end one that is none.
+func (r *requests) sendForMany(subject string, data []byte) error {
+	r.mu.Lock()
+	r.many = true
+	r.mu.Unlock()
+	return r.nc.PublishRequest(subject, r.reply+"0", data)
+}
+
+// skip gives up the answer to request i, which was not sent.
+func (r *requests) skip(i int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over && r.answers[i] == nil {
+		r.answers[i] = unsent
+		r.count()
+	}
+}
+
+// take takes the answer to request i.
+func (r *requests) take(i int, m *natsgo.Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return
+	}
+	if r.many {
+		r.answers = append(r.answers, m)
+		if m.Header.Get(natsSequence) == "" { // it is no message of the stream
+			r.over = true
+			close(r.done)
+		}
+		return
+	}
+	if i < 0 || i >= len(r.answers) || r.answers[i] != nil {
+		return
+	}
+	r.answers[i] = m
+	r.count()
+}
+
+// count counts an answer. r.mu must be held.
+func (r *requests) count() {
+	if r.left--; r.left == 0 {
+		r.over = true
+		close(r.done)
+	}
+}
+
+// fail ends the requests without the answers that are missing.
+func (r *requests) fail(why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
+		r.over, r.broken = true, why
+		close(r.done)
+	}
+}
+
+// wait waits for all answers. It returns nil if all came, else why it gave up;
+// what came until then is in the answers, which belong to the caller then.
+func (r *requests) wait(ctx context.Context) error {
+	r.await(ctx)
+	r.forget()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.broken
+}
+
+// await returns when nothing more is awaited.
+func (r *requests) await(ctx context.Context) {
+	look := time.NewTicker(silence)
+	defer look.Stop()
+	for before := -1; ; {
+		select {
+		case <-r.done:
+			return
+		case <-ctx.Done():
+			r.fail(ctx.Err())
+			return
+		case <-look.C:
+		}
+		came := r.came()
+		if came == before {
+			r.fail(errSilent)
+			return
+		}
+		before = came
+	}
+}
+
+// came is how many answers there are.
+func (r *requests) came() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.many {
+		return len(r.answers)
+	}
+	return len(r.answers) - r.left
+}
