@@ -11,10 +11,10 @@ func (s *session) write(acks, returns []*receipt, reject func(tag uint64, requeu
 		return s.lost()
 	}
 	for _, r := range returns {
-		r.state = settled
+		r.state = receiptSettled
 	}
 	for _, r := range acks {
-		r.state = settled
+		r.state = receiptSettled
 	}
 	s.mu.Unlock()
 	s.conn.socket.cork()
@@ -58,7 +58,7 @@ func (s *session) acknowledge(acks []*receipt) error {
 // trim forgets the settled receipts at the head, and returns the tag up to which
 // all are settled, exclusive. s.mu must be held.
 func (s *session) trim() uint64 {
-	for s.head < len(s.held) && s.held[s.head].state == settled {
+	for s.head < len(s.held) && s.held[s.head].state == receiptSettled {
 		s.held[s.head] = nil
 		s.head++
 	}

@@ -12,12 +12,12 @@ func declare(ch *amqp091.Channel, name string, args amqp091.Table) error {
 	return err
 }
 
-// lookUp finds a queue, and how many messages are ready in it.
+// lookUp finds a queue, and how many messages in it are ready.
 func lookUp(ch *amqp091.Channel, name string) (amqp091.Queue, error) {
 	return ch.QueueDeclarePassive(name, true, false, false, false, nil)
 }
 
-// deleteAll deletes queues. To RabbitMQ one that does not exist is no error.
+// deleteAll deletes queues. RabbitMQ accepts names of queues that do not exist.
 func deleteAll(ctx context.Context, ch *amqp091.Channel, names []string) error {
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
@@ -37,7 +37,7 @@ func deleteAll(ctx context.Context, ch *amqp091.Channel, names []string) error {
 const ackTimeout = int64(40 * 24 * 3600 * 1000)
 
 // consumeFrom subscribes to a queue with manual acknowledgement. Prefetch 0 is no
-// limit. timeout says that the queue takes the argument for the time out.
+// limit. With timeout the consumer sets ackTimeout, which not every queue accepts.
 func consumeFrom(ch *amqp091.Channel, queue, tag string, prefetch int, timeout bool) (<-chan amqp091.Delivery, error) {
 	if err := ch.Qos(prefetch, 0, false); err != nil {
 		return nil, err

@@ -109,7 +109,7 @@ func holdBack(n *names, message amqp091.Publishing, due, now time.Time, ready bo
 		ttl := ttlFor(left)
 		queue, after = n.delay(ttl), left-ttl
 	}
-	hidePriority(&message)
+	priorityToHeader(&message)
 	message.Headers[hDue] = ceilUnixMilli(due)
 	message.Headers[hLeft] = wire.Millis(max(after, 0))
 	message.Headers[hClock] = clockID

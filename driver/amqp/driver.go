@@ -32,7 +32,7 @@ const (
 	// publishers: with one call under way, the broker would idle while its last
 	// confirms travel and the next call is put together.
 	publishers = 8
-	// receivers: the calls take what was pushed to the process already.
+	// receivers: the calls take what the broker has pushed; more gain nothing.
 	receivers = 4
 )
 

@@ -46,7 +46,7 @@ func (c *consumer) receiptOf(d *driver.Delivery) (*receipt, error) {
 func (r *receipt) isHeld() bool {
 	r.session.mu.Lock()
 	defer r.session.mu.Unlock()
-	return !r.session.over && r.state != settled
+	return !r.session.over && r.state != receiptSettled
 }
 
 // claim takes a receipt for settling, if it is held; false if it is not, or if
@@ -54,10 +54,10 @@ func (r *receipt) isHeld() bool {
 func (r *receipt) claim() bool {
 	r.session.mu.Lock()
 	defer r.session.mu.Unlock()
-	if r.session.over || r.state != held {
+	if r.session.over || r.state != receiptHeld {
 		return false
 	}
-	r.state = settling
+	r.state = receiptSettling
 	return true
 }
 
@@ -65,5 +65,5 @@ func (r *receipt) claim() bool {
 func (r *receipt) unclaim() {
 	r.session.mu.Lock()
 	defer r.session.mu.Unlock()
-	r.state = held
+	r.state = receiptHeld
 }

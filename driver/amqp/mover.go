@@ -34,7 +34,7 @@ type mover struct {
 	ended chan struct{}
 	err   error
 
-	sync   chan struct{}      // received by run, in turn
+	sync   chan struct{}      // received by run, after the notices before
 	cancel context.CancelFunc // of what is being published
 	halt   chan struct{}      // closed to end it
 	halted sync.Once
@@ -232,7 +232,7 @@ func (m *mover) move(ctx context.Context, jobs []delayedJob) error {
 			items[i] = holdBack(m.names, job.message, job.due, now, true)
 			continue
 		}
-		showPriority(&job.message)
+		priorityFromHeader(&job.message)
 		items[i] = &publication{queue: m.names.main, message: job.message}
 	}
 	m.base.publish(ctx, items)

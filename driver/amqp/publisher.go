@@ -22,10 +22,11 @@ type publication struct {
 	// state decides the race between a caller that gives up and the writer.
 	state   atomic.Int32
 	confirm *amqp091.DeferredConfirmation
-	// refused is the error of the write, of which nothing was sent.
+	// refused is the error of the write, if no confirm is to come.
 	refused error
 }
 
+// The states of a publication.
 const (
 	pubQueued int32 = iota
 	pubWritten
@@ -47,8 +48,8 @@ type publisher struct {
 	ch   *amqp091.Channel
 	// batches is where the writer takes them from.
 	batches chan *pubBatch
-	// asks are questions to the goroutine that receives returned messages.
-	asks chan func(returned map[returnKey]int)
+	// questions are put to the goroutine that receives returned messages.
+	questions chan func(returned map[returnKey]int)
 	// ended is closed when the channel has ended, for err.
 	ended chan struct{}
 	err   error
@@ -69,12 +70,12 @@ func newPublisher(conn *connection) (*publisher, error) {
 	}
 	p := &publisher{
 		conn: conn, ch: ch,
-		batches: make(chan *pubBatch),
-		asks:    make(chan func(map[returnKey]int)),
-		ended:   make(chan struct{}),
+		batches:   make(chan *pubBatch),
+		questions: make(chan func(map[returnKey]int)),
+		ended:     make(chan struct{}),
 	}
 	// Unbuffered, so that the library goes on to the next frame only when a
-	// returned message was received: see returned.
+	// returned message was received: see markReturned.
 	returns := ch.NotifyReturn(make(chan amqp091.Return))
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
 	go p.collect(returns, closes)
@@ -103,8 +104,8 @@ func (p *publisher) collect(returns <-chan amqp091.Return, closes <-chan *amqp09
 				continue
 			}
 			returned[returnKey{r.RoutingKey, r.MessageId}]++
-		case ask := <-p.asks:
-			ask(returned)
+		case question := <-p.questions:
+			question(returned)
 		case err := <-closes:
 			if err != nil {
 				p.err = err
@@ -148,7 +149,7 @@ func (p *publisher) writeBatch(batch *pubBatch) {
 }
 
 // publish publishes items and waits until the broker has confirmed or refused
-// each, the channel has ended, or ctx. What became of them is in their err.
+// each, or the channel or ctx has ended. What became of them is in their err.
 func (p *publisher) publish(ctx context.Context, items []*publication) {
 	batch := &pubBatch{items: items, written: make(chan struct{})}
 	select {
@@ -238,8 +239,9 @@ func (p *publisher) lost(item *publication) error {
 	<-p.ended
 	var reply *amqp091.Error
 	if errors.As(p.err, &reply) && reply.Server {
+		_, sizes, _ := strings.Cut(reply.Reason, "message size ")
 		var size, most int
-		if n, _ := fmt.Sscanf(tail(reply.Reason, "message size "), "%d is larger than configured max size %d", &size, &most); n == 2 && size == len(item.message.Body) {
+		if n, _ := fmt.Sscanf(sizes, "%d is larger than configured max size %d", &size, &most); n == 2 && size == len(item.message.Body) {
 			return reply
 		}
 	}
@@ -276,7 +278,7 @@ func (p *publisher) ctxErr(ctx context.Context) error {
 // returned message that came before it, and answers questions after that.
 func (p *publisher) markReturned(items []*publication) {
 	done := make(chan struct{})
-	ask := func(returned map[returnKey]int) {
+	question := func(returned map[returnKey]int) {
 		defer close(done)
 		if len(returned) == 0 {
 			return
@@ -298,7 +300,7 @@ func (p *publisher) markReturned(items []*publication) {
 		}
 	}
 	select {
-	case p.asks <- ask:
+	case p.questions <- question:
 		<-done
 	case <-p.ended:
 		// Nobody answers any more. A message that was confirmed may have been
@@ -309,10 +311,4 @@ func (p *publisher) markReturned(items []*publication) {
 			}
 		}
 	}
-}
-
-// tail is text from the first mark on, without that.
-func tail(text, mark string) string {
-	_, rest, _ := strings.Cut(text, mark)
-	return rest
 }

@@ -27,7 +27,7 @@ type session struct {
 	*source
 	ch    *amqp091.Channel
 	conn  *connection
-	sync  chan struct{} // received by watch, in turn
+	sync  chan struct{} // received by watch, after the notices before
 	ended chan struct{} // closed when it has ended, for err
 
 	writing sync.Mutex // held while settling: frames go out in the order planned
@@ -80,9 +80,9 @@ type receipt struct {
 type receiptState uint8
 
 const (
-	held     receiptState = iota // by the consumer, or waiting for it
-	settling                     // something works on it
-	settled
+	receiptHeld     receiptState = iota // by the consumer, or by the session for it
+	receiptSettling                     // a call or task works on it
+	receiptSettled
 )
 
 // newSession opens a channel.

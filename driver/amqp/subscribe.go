@@ -73,13 +73,13 @@ func (s *session) accept(d *amqp091.Delivery) {
 	s.held = append(s.held, r)
 	switch {
 	case j.bad != "":
-		r.state = settling
+		r.state = receiptSettling
 		s.tasks.Go(func() { s.replace(r, s.deadLetter(d, j.bad)) })
 		return
 	case d.Redelivered && s.base.replacesReturned:
 		// A new message, which is handed out in its turn, tells of the holder that
 		// was lost.
-		r.state = settling
+		r.state = receiptSettling
 		s.tasks.Go(func() { s.replace(r, s.recounted(&j.Message, j.history, j.redeliveries, j.deliveries-1)) })
 		return
 	}
@@ -164,7 +164,7 @@ func (s *session) giveBack() {
 	receipts := make([]*receipt, len(back))
 	for i, d := range back {
 		receipts[i] = d.Receipt.(*receipt)
-		receipts[i].state = settling
+		receipts[i].state = receiptSettling
 	}
 	s.mu.Unlock()
 	if len(back) == 0 {

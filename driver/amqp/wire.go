@@ -24,17 +24,17 @@ const (
 // priorityOf is the property priority of a level.
 func priorityOf(l driver.Level) uint8 { return uint8(int(l-driver.Trivial) + basePriority) }
 
-// hidePriority moves the priority of a message into a header, for a queue that
+// priorityToHeader moves the priority of a message into a header, for a queue that
 // has to be first in, first out.
-func hidePriority(m *amqp091.Publishing) {
+func priorityToHeader(m *amqp091.Publishing) {
 	if m.Priority != 0 {
 		m.Headers[hLevel] = int64(m.Priority) - basePriority + int64(driver.Trivial)
 		m.Priority = 0
 	}
 }
 
-// showPriority undoes hidePriority.
-func showPriority(m *amqp091.Publishing) {
+// priorityFromHeader undoes it.
+func priorityFromHeader(m *amqp091.Publishing) {
 	if _, ok := m.Headers[hLevel]; ok {
 		r := reader{headers: m.Headers}
 		m.Priority = priorityOf(driver.Level(r.number(hLevel, int64(driver.Trivial), int64(driver.Critical))))
@@ -96,7 +96,7 @@ func encode(m *driver.Message, h history) amqp091.Publishing {
 // markDead makes a dead letter of a message. Its priority goes into a header, for
 // the dead letters are to stay in the order in which they died.
 func markDead(m *amqp091.Publishing, reason string, now time.Time) {
-	hidePriority(m)
+	priorityToHeader(m)
 	entry := make([]byte, 8)
 	_, _ = rand.Read(entry) // cannot fail
 	m.Headers[hReason] = reason
