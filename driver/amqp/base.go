@@ -13,7 +13,7 @@ import (
 )
 
 // base is what both driver types are: two connections, one for publishing and
-// one for all else. RabbitMQ stops to read from a connection that publishes when
+// one for all else. RabbitMQ stops reading from a connection that publishes when
 // it is short of memory or disk, and acknowledgements, which are what helps it
 // then, must not wait behind that.
 type base struct {
@@ -34,7 +34,7 @@ type base struct {
 	consuming  *connector
 
 	queues   sync.Map // queue to *names
-	declared sync.Map // queue that was declared to the publishing *connection of then
+	declared sync.Map // queue to the publishing *connection when it was declared
 	delays   sync.Map // queue to *delayQueues
 	browsing sync.Map // queue to a channel that holds a token while a call browses
 
