@@ -16,7 +16,7 @@ type corked struct {
 	net.Conn
 
 	mu sync.Mutex // guards following, and is held while writing
-	// corks counts those who hold writes back.
+	// corks is how many calls hold writes back.
 	corks int
 	held  []byte
 	err   error

@@ -15,18 +15,21 @@ import (
 
 // position is where a dead letter stands among the others: by when it died, which
 // nothing changes. The order in the queue would do, but does not tell where to go
-// on when the letter that a cursor names was removed.
+// on when the dead letter that a cursor names was removed.
 type position struct {
 	died  int64 // Unix µs
 	entry string
 }
 
+// compare orders positions.
 func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.died, q.died), cmp.Compare(p.entry, q.entry))
 }
 
+// String is the cursor that names the position.
 func (p position) String() string { return strconv.FormatInt(p.died, 36) + "." + p.entry }
 
+// parsePosition reads a cursor; without one it is before all dead letters.
 func parsePosition(cursor string) (position, error) {
 	if cursor == "" {
 		return position{died: -1 << 62}, nil
@@ -39,6 +42,7 @@ func parsePosition(cursor string) (position, error) {
 	return position{n, entry}, nil
 }
 
+// positionOf is the position of a dead letter.
 func positionOf(j *job) position {
 	at := int64(0)
 	if !j.diedAt.IsZero() {
@@ -49,23 +53,23 @@ func positionOf(j *job) position {
 
 // DeadLetters lists dead letters. It reads all of them, as AMQP cannot look at a
 // part of a queue: 10 000 take about half a second.
-func (h *handle) DeadLetters(ctx context.Context, queue string, cursor string, max int) ([]driver.DeadLetter, string, error) {
+func (b *base) DeadLetters(ctx context.Context, queue string, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
-	if err := h.enter(ctx); err != nil {
+	if err := b.calls.Begin(ctx); err != nil {
 		return nil, "", fail(op, queue, err)
 	}
-	defer h.leave()
+	defer b.calls.End()
 	from, err := parsePosition(cursor)
 	if err == nil && (max < 1 || max > 1000) {
 		err = fmt.Errorf("a page of %d, which is not from 1 to 1000", max)
 	}
 	if err != nil {
-		return nil, "", refuse(op, queue, driver.ErrConfig, err)
+		return nil, "", faults.Refuse(op, queue, driver.ErrConfig, err, "")
 	}
 	var first []placed
-	err = h.withShelf(ctx, h.names(queue), func(s *shelf) error {
+	err = b.browse(ctx, b.names(queue), func(br *browser) error {
 		for {
-			d, err := s.next(ctx)
+			d, err := br.next(ctx)
 			if d == nil || err != nil {
 				return err
 			}
@@ -89,7 +93,7 @@ func (h *handle) DeadLetters(ctx context.Context, queue string, cursor string, m
 	}
 	page := make([]driver.DeadLetter, len(first))
 	for i := range first {
-		page[i] = first[i].letter()
+		page[i] = first[i].deadLetter()
 	}
 	return page, next, nil
 }
@@ -110,7 +114,8 @@ func lowestOf(all []placed, n int) []placed {
 	return all
 }
 
-func (p *placed) letter() driver.DeadLetter {
+// deadLetter is the dead letter for the caller.
+func (p *placed) deadLetter() driver.DeadLetter {
 	j := &p.job
 	return driver.DeadLetter{
 		Message: j.Message, Failures: j.failures, LastError: j.lastError,
@@ -120,13 +125,13 @@ func (p *placed) letter() driver.DeadLetter {
 
 // Redrive publishes the selected dead letters to the waiting queue, and removes
 // each when that has been confirmed.
-func (h *handle) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
-	n := h.names(queue)
-	return h.eachDead(ctx, "redrive", queue, which, func(ctx context.Context, s *shelf, batch []amqp091.Delivery) (int, error) {
+func (b *base) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
+	n := b.names(queue)
+	return b.eachSelected(ctx, "redrive", queue, which, func(ctx context.Context, br *browser, batch []amqp091.Delivery) (int, error) {
 		items := make([]*publication, len(batch))
 		for i := range batch {
 			j := decode(&batch[i])
-			message := encode(&j.Message, nil)
+			message := encode(&j.Message, history{})
 			if j.bad != "" {
 				// It was no job and will be none; but where it says what it is, it
 				// goes back as it came.
@@ -134,7 +139,7 @@ func (h *handle) Redrive(ctx context.Context, queue string, which driver.Selecti
 			}
 			items[i] = &publication{queue: n.main, message: message}
 		}
-		h.publish(ctx, items)
+		b.publish(ctx, items)
 		var tags []uint64
 		var first error
 		for i, item := range items {
@@ -144,7 +149,7 @@ func (h *handle) Redrive(ctx context.Context, queue string, which driver.Selecti
 				first = item.err
 			}
 		}
-		if err := s.remove(tags); err != nil {
+		if err := br.remove(tags); err != nil {
 			return 0, err
 		}
 		return len(tags), first
@@ -152,26 +157,29 @@ func (h *handle) Redrive(ctx context.Context, queue string, which driver.Selecti
 }
 
 // Discard removes the selected dead letters.
-func (h *handle) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
-	return h.eachDead(ctx, "discard", queue, which, func(_ context.Context, s *shelf, batch []amqp091.Delivery) (int, error) {
+func (b *base) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
+	return b.eachSelected(ctx, "discard", queue, which, func(_ context.Context, br *browser, batch []amqp091.Delivery) (int, error) {
 		tags := make([]uint64, len(batch))
 		for i := range batch {
 			tags[i] = batch[i].DeliveryTag
 		}
-		if err := s.remove(tags); err != nil {
+		if err := br.remove(tags); err != nil {
 			return 0, err
 		}
 		return len(tags), nil
 	})
 }
 
-// eachDead does something with the selected dead letters, some at a time, and
-// counts them. Those that come while it is at work it leaves alone.
-func (h *handle) eachDead(ctx context.Context, op, queue string, which driver.Selection, do func(context.Context, *shelf, []amqp091.Delivery) (int, error)) (int, error) {
-	if err := h.enter(ctx); err != nil {
+// deadBatch is how many dead letters are confirmed together.
+const deadBatch = 200
+
+// eachSelected does something with the selected dead letters, some at a time, and
+// counts them. It does not touch those that come while it is at work.
+func (b *base) eachSelected(ctx context.Context, op, queue string, which driver.Selection, do func(context.Context, *browser, []amqp091.Delivery) (int, error)) (int, error) {
+	if err := b.calls.Begin(ctx); err != nil {
 		return 0, fail(op, queue, err)
 	}
-	defer h.leave()
+	defer b.calls.End()
 	if !which.All && len(which.IDs) == 0 {
 		return 0, nil
 	}
@@ -179,18 +187,18 @@ func (h *handle) eachDead(ctx context.Context, op, queue string, which driver.Se
 	for _, id := range which.IDs {
 		ids[id] = true
 	}
-	done := make(chan int, 1) // the call may be left behind with the count
+	done := make(chan int, 1) // holds the count, as the task may go on when the caller has returned
 	done <- 0
-	err := h.withShelf(ctx, h.names(queue), func(s *shelf) error {
+	err := b.browse(ctx, b.names(queue), func(br *browser) error {
 		var batch []amqp091.Delivery
 		flush := func() error {
-			n, err := do(ctx, s, batch)
+			n, err := do(ctx, br, batch)
 			done <- <-done + n
 			batch = batch[:0]
 			return err
 		}
 		for {
-			d, err := s.next(ctx)
+			d, err := br.next(ctx)
 			if err != nil {
 				return err
 			}
@@ -209,6 +217,3 @@ func (h *handle) eachDead(ctx context.Context, op, queue string, which driver.Se
 	})
 	return <-done, fail(op, queue, err)
 }
-
-// deadBatch is how many dead letters are confirmed together.
-const deadBatch = 200

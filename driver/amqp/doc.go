@@ -44,16 +44,16 @@
 // One gap is RabbitMQ's own: a node writes down which quorum queues it has up to a
 // second after they were declared. If it is killed within that second, a queue
 // that has no other members comes back dead, with what it had confirmed. That
-// concerns the first second of a queue's life; the driver keeps it from the levels
-// of delayed jobs, which are made later.
+// concerns the first second of a queue's life. Delay queues are made later than the
+// queue, and not used before they are two seconds old.
 //
 // # How it works
 //
 // There are two connections. One publishes, on one channel, with up to 8 calls of
-// Enqueue confirmed at one time; the other has a channel for each consumer, and for
+// Enqueue confirmed at once; the other has a channel for each consumer, and for
 // each thing that is declared, counted or listed. When RabbitMQ is short of memory
-// or disk it does not read from the publishing connection, and calls wait for that
-// until their deadline.
+// or disk it does not read from the publishing connection, and calls wait until it
+// does or their deadline comes.
 //
 // A lease is the channel on which a delivery came. It needs no extending, and ends
 // with the channel: all that it held is handed out again. The consumer timeout,
@@ -66,15 +66,15 @@
 // job that was released keeps its place by being returned. The limit of
 // deliveries after which RabbitMQ drops a message is off.
 //
-// Delayed jobs and retries go up a ladder of 16 queues, whose messages stay for a
-// time and then go to a queue that consumers of the job's queue read: ladder.go
-// tells how. They come forth while at least one consumer is open on the queue; if
-// none is, they wait, and are late. The queues of the ladder are made with the
-// first job that is delayed by 64 ms or more.
+// Delayed jobs and retries go through 16 delay queues, whose messages stay for a
+// time and then go to a queue that consumers of the job's queue read: delay.go
+// tells how. They are handed out while at least one consumer is open on the queue;
+// if none is, they wait, and are late. The delay queues are made with the first job
+// that is delayed by 64 ms or more.
 //
 // Dead letters are in a queue of their own. AMQP can look at messages only by
 // taking them, so that listing, redriving and discarding reads all of them, one
-// call at a time: see shelf.go. Count them with Depth, which is cheap.
+// call at a time: see browse.go. Count them with Depth, which is cheap.
 //
 // docs/wire-amqp.md describes the queues and the messages, and what a producer in
 // another language does.

@@ -11,6 +11,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 func reply(code int, reason string) error {
@@ -25,20 +26,20 @@ func TestClassify(t *testing.T) {
 		kind error
 		fate driver.Fate
 	}{
-		{"closed", errClosed, driver.ErrClosed, not},
+		{"closed", driver.ErrClosed, driver.ErrClosed, not},
 		{"returned", errReturned, driver.ErrNotFound, not},
 		{"nacked", errNacked, driver.ErrFull, not},
 		{"lost", fmt.Errorf("%w: %w", errLost, errCancelled), driver.ErrLeaseLost, not},
 		{"cancelled", errCancelled, driver.ErrUnavailable, unknown},
 		{"unconfirmed", fmt.Errorf("%w: %w", errUnconfirmed, reply(320, "CONNECTION_FORCED")), driver.ErrUnavailable, unknown},
-		{"down", notSent{fmt.Errorf("%w: %w", errDown, reply(320, "CONNECTION_FORCED"))}, driver.ErrUnavailable, not},
+		{"down", fault.NotSent{Err: fmt.Errorf("%w: %w", errDown, reply(320, "CONNECTION_FORCED"))}, driver.ErrUnavailable, not},
 		{"canceled", context.Canceled, context.Canceled, unknown},
 		{"deadline", fmt.Errorf("%w: blocked", context.DeadlineExceeded), context.DeadlineExceeded, unknown},
-		{"deadline before", notSent{context.DeadlineExceeded}, context.DeadlineExceeded, not},
+		{"deadline before", fault.NotSent{Err: context.DeadlineExceeded}, context.DeadlineExceeded, not},
 		{"no mechanism", amqp091.ErrSASL, driver.ErrUnauthorized, not},
 		{"login refused without a word", amqp091.ErrCredentials, driver.ErrUnauthorized, not},
-		{"login unanswered", notSent{errUnanswered}, driver.ErrUnavailable, not},
-		{"socket closed in the handshake, before", notSent{amqp091.ErrVhost}, driver.ErrUnavailable, not},
+		{"login unanswered", fault.NotSent{Err: errUnanswered}, driver.ErrUnavailable, not},
+		{"socket closed in the handshake, before", fault.NotSent{Err: amqp091.ErrVhost}, driver.ErrUnavailable, not},
 		{"channel closed", amqp091.ErrClosed, driver.ErrUnavailable, unknown},
 		{"socket broken", &amqp091.Error{Code: 501, Reason: "EOF"}, driver.ErrUnavailable, unknown},
 		{"content too large", reply(311, "CONTENT_TOO_LARGE"), driver.ErrTooLarge, not},
@@ -67,9 +68,9 @@ func TestClassify(t *testing.T) {
 		{"else", errors.New("anything"), driver.ErrUnavailable, unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fate, _, kind := classify(c.err)
-			if kind != c.kind || fate != c.fate {
-				t.Errorf("classify(%v) = %v, %v; want %v, %v", c.err, kind, fate, c.kind, c.fate)
+			v := faults.Verdict(c.err)
+			if v.Kind != c.kind || v.Fate != c.fate {
+				t.Errorf("the verdict on %v is %v, %v; want %v, %v", c.err, v.Kind, v.Fate, c.kind, c.fate)
 			}
 			if err := fail("op", "q", c.err); !errors.Is(err, c.kind) || driver.FateOf(err) != c.fate {
 				t.Errorf("fail(%v) = %v", c.err, err)

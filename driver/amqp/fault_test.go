@@ -19,13 +19,13 @@ func TestCut(t *testing.T) {
 	enqueue(t, d, q, message("a"))
 	c := consume(t, d, q, 1)
 	got := receive(t, c)
-	for _, p := range []*port{d.pub, d.sub} {
-		l, err := p.live()
-		if err != nil || l == nil {
-			t.Fatal(l, err)
+	for _, way := range []*connector{d.publishing, d.consuming} {
+		conn, err := way.live()
+		if err != nil || conn == nil {
+			t.Fatal(conn, err)
 		}
-		l.cut()
-		<-l.ended
+		conn.cut()
+		<-conn.ended
 	}
 	if err := c.Settle(testContext(t), []driver.Settlement{{Delivery: got, Outcome: driver.Done}})[0]; !errors.Is(err, driver.ErrLeaseLost) && !errors.Is(err, driver.ErrUnavailable) {
 		t.Errorf("settle after a cut: %v", err)
@@ -72,7 +72,7 @@ func TestBlocked(t *testing.T) {
 	}
 	// The broker blocks a connection when it publishes: the first call may have
 	// been sent, and those after it are not.
-	l, _ := d.pub.live()
+	conn, _ := d.publishing.live()
 	fate := driver.FateUnknown
 	for range 50 {
 		ctx, cancel := context.WithTimeout(testContext(t), 300*time.Millisecond)
@@ -88,8 +88,8 @@ func TestBlocked(t *testing.T) {
 			break
 		}
 	}
-	if open, _ := l.flow(); fate != driver.FateNotStored {
-		t.Errorf("the fate of an enqueue while the broker blocks is %q (flow %v)", fate, open)
+	if flowing, _ := conn.flow(); fate != driver.FateNotStored {
+		t.Errorf("the fate of an enqueue while the broker blocks is %q (flow %v)", fate, flowing)
 	}
 	settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
 	if _, err := server.Exec(testContext(t), "rabbitmqctl", "set_vm_memory_high_watermark", "0.6"); err != nil {

@@ -16,23 +16,26 @@ import (
 func init() {
 	driver.Register(driver.Registration{
 		Name:    Name,
-		Schemes: schemes,
-		Open: func(ctx context.Context, u *url.URL) (driver.Driver, error) {
-			c, err := parse(u)
-			if err != nil {
-				return nil, err
-			}
-			h, err := c.open(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if c.shape == shapePlain {
-				return &Driver{h}, nil
-			}
-			return &PriorityDriver{h}, nil
-		},
-		Types: []driver.Driver{(*Driver)(nil), (*PriorityDriver)(nil)},
+		Schemes: []string{Name, schemeTLS},
+		Open:    openURL,
+		Types:   []driver.Driver{(*Driver)(nil), (*PriorityDriver)(nil)},
 	})
+}
+
+// openURL is the driver.Opener: the URL tells which of the two types it opens.
+func openURL(ctx context.Context, u *url.URL) (driver.Driver, error) {
+	c, err := parseURL(u)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.shape == shapePlain {
+		return &Driver{b}, nil
+	}
+	return &PriorityDriver{b}, nil
 }
 
 // Open connects to the broker that the URL names. The package comment describes
@@ -40,25 +43,25 @@ func init() {
 // error: driver.ErrConfig if the URL is not valid, driver.ErrUnauthorized if the
 // broker refuses the user or the vhost, driver.ErrUnsupported if it is too old.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
-	c, err := parseText(rawURL)
+	c, err := parseRawURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
 	if c.shape != shapePlain {
 		return nil, invalid(fmt.Errorf("parameter priority=%s is for OpenPriority: a Driver has no priorities", c.shape))
 	}
-	h, err := c.open(ctx)
+	b, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Driver{h}, nil
+	return &Driver{b}, nil
 }
 
 // OpenPriority is [Open] for queues with strict priorities: quorum queues, which
 // need RabbitMQ 4.3, or by the parameter priority=classic classic queues, which
 // are not replicated.
 func OpenPriority(ctx context.Context, rawURL string) (*PriorityDriver, error) {
-	c, err := parseText(rawURL)
+	c, err := parseRawURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
@@ -68,44 +71,49 @@ func OpenPriority(ctx context.Context, rawURL string) (*PriorityDriver, error) {
 		}
 		c.shape = shapeQuorum
 	}
-	h, err := c.open(ctx)
+	b, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &PriorityDriver{h}, nil
+	return &PriorityDriver{b}, nil
 }
 
-func parseText(rawURL string) (*config, error) {
-	u, err := url.Parse(rawURL)
+// parseRawURL is parseURL for the text of a URL.
+func parseRawURL(rawURL string) (*config, error) {
+	u, err := driver.ParseURL(Name, rawURL)
 	if err != nil {
-		var inner *url.Error // which repeats the whole URL, credentials included
-		if errors.As(err, &inner) {
-			err = inner.Err
-		}
-		return nil, invalid(err)
+		return nil, err
 	}
-	return parse(u)
+	return parseURL(u)
 }
 
 // open connects both ways and checks the broker.
-func (c *config) open(ctx context.Context) (*handle, error) {
-	h := newHandle(c)
-	l, err := h.sub.link(ctx)
+func (c *config) open(ctx context.Context) (*base, error) {
+	b := newBase(c)
+	conn, err := b.consuming.connection(ctx)
 	if err == nil {
-		h.info, err = inspect(l.conn, c.shape)
-		v, _ := parseVersion(h.info.Version)
-		h.anew = c.shape != shapePlain
-		h.counted = h.anew || v.before(minPriority)
-		h.timeouts = c.shape != shapeClassic || v.before(minPriority)
+		b.info = infoOf(conn.client)
+		err = fit(b.info.Broker, b.info.Version, c.shape)
 	}
 	if err == nil {
-		_, err = h.publishOn(ctx)
+		v, _ := parseVersion(b.info.Version)
+		b.replacesReturned = c.shape != shapePlain
+		b.replacesUnread = b.replacesReturned || v.before(minPriority)
+		b.hasTimeout = c.shape != shapeClassic || v.before(minPriority)
+		_, err = b.livePublisher(ctx)
 	}
 	if err != nil {
-		_ = h.Close(ctx)
+		_ = b.Close(ctx)
 		return nil, fail("open", "", err)
 	}
-	return h, nil
+	return b, nil
+}
+
+// infoOf is what the broker says of itself.
+func infoOf(client *amqp091.Connection) driver.Info {
+	product, _ := client.Properties["product"].(string)
+	version, _ := client.Properties["version"].(string)
+	return driver.Info{Driver: Name, Broker: product, Version: version, Limits: limitsFor(client.Config.FrameSize)}
 }
 
 // The oldest versions that have what the driver needs: quorum queues with a
@@ -116,14 +124,7 @@ var (
 	minPriority = version{4, 3}
 )
 
-// inspect tells what a broker is, and whether it is fit.
-func inspect(conn *amqp091.Connection, s shape) (driver.Info, error) {
-	product, _ := conn.Properties["product"].(string)
-	text, _ := conn.Properties["version"].(string)
-	info := driver.Info{Driver: Name, Broker: product, Version: text, Limits: limits(conn.Config.FrameSize)}
-	return info, fit(product, text, s)
-}
-
+// fit tells why a broker is not fit, if it is not.
 func fit(product, text string, s shape) error {
 	need, what := minVersion, "quorum queues without a delivery limit"
 	if s == shapeQuorum {
@@ -137,14 +138,14 @@ func fit(product, text string, s shape) error {
 	if s == shapeQuorum && product == "RabbitMQ" && ok && !v.before(minVersion) {
 		hint = "priority=classic uses classic queues, which every version orders by priority, but does not replicate"
 	}
-	return &driver.Error{
-		Driver: Name, Op: "open", Kind: driver.ErrUnsupported, Fate: driver.FateNotStored, Hint: hint,
-		Err: fmt.Errorf("the broker is %s %s; %s need RabbitMQ %d.%d or newer", product, text, what, need.major, need.minor),
-	}
+	err := fmt.Errorf("the broker is %s %s; %s need RabbitMQ %d.%d or newer", product, text, what, need.major, need.minor)
+	return faults.Refuse("open", "", driver.ErrUnsupported, err, hint)
 }
 
+// version is a version of RabbitMQ.
 type version struct{ major, minor int }
 
+// before tells whether v is older than w.
 func (v version) before(w version) bool {
 	return v.major < w.major || v.major == w.major && v.minor < w.minor
 }

@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 		"amqp://h/a%2Fb":             "a/b",
 		"amqp://h/jobs?heartbeat=3s": "jobs",
 	} {
-		c, err := parseText(raw)
+		c, err := parseRawURL(raw)
 		if err != nil || c.vhost != want || c.addrs[0] != "h:5672" {
 			t.Errorf("parse %s: %+v, %v", raw, c, err)
 		}
@@ -55,7 +55,7 @@ func TestParse(t *testing.T) {
 		"http://h", "amqp:h", "amqp://h/a/b", "amqp://h?priority=high", "amqp://h?auth=external", "amqp://h:70000",
 		"amqp://h?tls_ca=x", "amqps://h?tls_cert=x", "amqps://h?tls_ca=/missing", "amqp://h?addr=", "amqp://h?heartbeat=1ms", "amqp://h#x", "amqp://%zz",
 	} {
-		if _, err := parseText(raw); !errors.Is(err, driver.ErrConfig) {
+		if _, err := parseRawURL(raw); !errors.Is(err, driver.ErrConfig) {
 			t.Errorf("parse %s: the error is %v, want one that wraps %q", raw, err, driver.ErrConfig)
 		}
 	}

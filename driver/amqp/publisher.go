@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/internal/fault"
 )
 
 // publication is one message on its way to a queue.
@@ -20,33 +22,34 @@ type publication struct {
 	// state decides the race between a caller that gives up and the writer.
 	state   atomic.Int32
 	confirm *amqp091.DeferredConfirmation
-	// refused is the error of the write, of which nothing was sent.
+	// refused is the error of the write, if no confirm is to come.
 	refused error
 }
 
+// The states of a publication.
 const (
 	pubQueued int32 = iota
 	pubWritten
-	pubAbandoned
+	pubWithdrawn // by the caller, before it was written
 )
 
-// flight is publications that are written together.
-type flight struct {
+// pubBatch is publications that are written together.
+type pubBatch struct {
 	items   []*publication
 	written chan struct{} // closed when the writer is through with it
 }
 
 // publisher publishes on one channel in confirm mode, which lives as long as
-// that channel. Any number of flights may be under way: one goroutine writes
+// that channel. Any number of batches may be under way: one goroutine writes
 // them, since a write may block for as long as the broker likes and a caller
 // must not, and each caller waits for the confirms of its own.
 type publisher struct {
-	link *link
+	conn *connection
 	ch   *amqp091.Channel
-	// flights is where the writer takes them from.
-	flights chan *flight
-	// asks are questions to the goroutine that receives returned messages.
-	asks chan func(returned map[returnKey]int)
+	// batches is where the writer takes them from.
+	batches chan *pubBatch
+	// questions are put to the goroutine that receives returned messages.
+	questions chan func(returned map[returnKey]int)
 	// ended is closed when the channel has ended, for err.
 	ended chan struct{}
 	err   error
@@ -57,8 +60,8 @@ type publisher struct {
 type returnKey struct{ queue, id string }
 
 // newPublisher opens a channel in confirm mode.
-func newPublisher(l *link) (*publisher, error) {
-	ch, err := l.conn.Channel()
+func newPublisher(conn *connection) (*publisher, error) {
+	ch, err := conn.client.Channel()
 	if err != nil {
 		return nil, err
 	}
@@ -66,13 +69,13 @@ func newPublisher(l *link) (*publisher, error) {
 		return nil, errors.Join(err, ch.Close())
 	}
 	p := &publisher{
-		link: l, ch: ch,
-		flights: make(chan *flight),
-		asks:    make(chan func(map[returnKey]int)),
-		ended:   make(chan struct{}),
+		conn: conn, ch: ch,
+		batches:   make(chan *pubBatch),
+		questions: make(chan func(map[returnKey]int)),
+		ended:     make(chan struct{}),
 	}
 	// Unbuffered, so that the library goes on to the next frame only when a
-	// returned message was received: see returned.
+	// returned message was received: see markReturned.
 	returns := ch.NotifyReturn(make(chan amqp091.Return))
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
 	go p.collect(returns, closes)
@@ -80,12 +83,13 @@ func newPublisher(l *link) (*publisher, error) {
 	return p, nil
 }
 
+// alive tells whether the publisher is of use.
 func (p *publisher) alive() bool {
 	select {
 	case <-p.ended:
 		return false
 	default:
-		return p.link.alive() && !p.ch.IsClosed()
+		return p.conn.alive() && !p.ch.IsClosed()
 	}
 }
 
@@ -100,8 +104,8 @@ func (p *publisher) collect(returns <-chan amqp091.Return, closes <-chan *amqp09
 				continue
 			}
 			returned[returnKey{r.RoutingKey, r.MessageId}]++
-		case ask := <-p.asks:
-			ask(returned)
+		case question := <-p.questions:
+			question(returned)
 		case err := <-closes:
 			if err != nil {
 				p.err = err
@@ -112,30 +116,31 @@ func (p *publisher) collect(returns <-chan amqp091.Return, closes <-chan *amqp09
 	}
 }
 
-// write publishes flights until the channel ends.
+// write publishes batches until the channel ends.
 func (p *publisher) write() {
 	for {
 		select {
-		case f := <-p.flights:
-			p.writeFlight(f)
+		case batch := <-p.batches:
+			p.writeBatch(batch)
 		case <-p.ended:
 			return
 		}
 	}
 }
 
-func (p *publisher) writeFlight(f *flight) {
-	defer close(f.written)
+// writeBatch publishes one batch, but for what its caller has withdrawn.
+func (p *publisher) writeBatch(batch *pubBatch) {
+	defer close(batch.written)
 	// While the broker has blocked the connection it does not read from it, and
 	// what was not sent is certainly not stored.
-	open, _ := p.link.flow()
+	flowing, _ := p.conn.flow()
 	select {
-	case <-open:
+	case <-flowing:
 	case <-p.ended:
 	}
-	p.link.wire.cork()
-	defer p.link.wire.uncork()
-	for _, item := range f.items {
+	p.conn.socket.cork()
+	defer p.conn.socket.uncork()
+	for _, item := range batch.items {
 		if !item.state.CompareAndSwap(pubQueued, pubWritten) {
 			continue
 		}
@@ -144,28 +149,28 @@ func (p *publisher) writeFlight(f *flight) {
 }
 
 // publish publishes items and waits until the broker has confirmed or refused
-// each, the channel has ended, or ctx. What became of them is in their err.
+// each, or the channel or ctx has ended. What became of them is in their err.
 func (p *publisher) publish(ctx context.Context, items []*publication) {
-	f := &flight{items: items, written: make(chan struct{})}
+	batch := &pubBatch{items: items, written: make(chan struct{})}
 	select {
-	case p.flights <- f:
+	case p.batches <- batch:
 	case <-p.ended:
-		p.refuse(items, notSent{p.reason()})
+		failAll(items, fault.NotSent{Err: p.endedFor()})
 		return
 	case <-ctx.Done():
-		p.refuse(items, notSent{p.because(ctx)})
+		failAll(items, fault.NotSent{Err: p.ctxErr(ctx)})
 		return
 	}
 	select {
-	case <-f.written:
+	case <-batch.written:
 	case <-ctx.Done():
-		// The writer is stuck, or has not come so far. What it has not begun it
-		// leaves out.
+		// The writer is stuck, or has not come so far. It skips what it has not
+		// begun.
 		for _, item := range items {
-			if item.state.CompareAndSwap(pubQueued, pubAbandoned) {
-				item.err = notSent{p.because(ctx)}
+			if item.state.CompareAndSwap(pubQueued, pubWithdrawn) {
+				item.err = fault.NotSent{Err: p.ctxErr(ctx)}
 			} else {
-				item.err = p.because(ctx)
+				item.err = p.ctxErr(ctx)
 			}
 		}
 		return
@@ -173,19 +178,20 @@ func (p *publisher) publish(ctx context.Context, items []*publication) {
 	// The last one first: the broker confirms about in their order, so that this
 	// waits once and not for each.
 	for i := len(items) - 1; i >= 0; i-- {
-		p.await(ctx, items[i])
+		p.awaitConfirm(ctx, items[i])
 	}
 	p.markReturned(items)
 }
 
-func (p *publisher) refuse(items []*publication, err error) {
+// failAll gives all items the same error.
+func failAll(items []*publication, err error) {
 	for _, item := range items {
 		item.err = err
 	}
 }
 
-// await waits for the confirm of one written item.
-func (p *publisher) await(ctx context.Context, item *publication) {
+// awaitConfirm waits for the confirm of one written item.
+func (p *publisher) awaitConfirm(ctx context.Context, item *publication) {
 	if item.confirm == nil {
 		// The library checks the channel's state, then writes: an error says that
 		// it had ended, or that the socket broke.
@@ -205,7 +211,7 @@ func (p *publisher) await(ctx context.Context, item *publication) {
 				return
 			}
 		case <-ctx.Done():
-			item.err = p.because(ctx)
+			item.err = p.ctxErr(ctx)
 			return
 		}
 	}
@@ -222,7 +228,7 @@ func (p *publisher) await(ctx context.Context, item *publication) {
 // unwritten is the error of an item for which publishing failed at once.
 func (p *publisher) unwritten(err error) error {
 	if errors.Is(err, amqp091.ErrClosed) {
-		return notSent{p.reason()}
+		return fault.NotSent{Err: p.endedFor()}
 	}
 	return fmt.Errorf("%w: %w", errUnconfirmed, err)
 }
@@ -233,8 +239,9 @@ func (p *publisher) lost(item *publication) error {
 	<-p.ended
 	var reply *amqp091.Error
 	if errors.As(p.err, &reply) && reply.Server {
+		_, sizes, _ := strings.Cut(reply.Reason, "message size ")
 		var size, most int
-		if n, _ := fmt.Sscanf(tail(reply.Reason, "message size "), "%d is larger than configured max size %d", &size, &most); n == 2 && size == len(item.message.Body) {
+		if n, _ := fmt.Sscanf(sizes, "%d is larger than configured max size %d", &size, &most); n == 2 && size == len(item.message.Body) {
 			return reply
 		}
 	}
@@ -244,8 +251,8 @@ func (p *publisher) lost(item *publication) error {
 	return fmt.Errorf("%w: %w", errUnconfirmed, p.err)
 }
 
-// reason is why nothing can be sent.
-func (p *publisher) reason() error {
+// endedFor is why nothing can be sent any more.
+func (p *publisher) endedFor() error {
 	<-p.ended
 	if p.err == nil {
 		return errDown
@@ -253,11 +260,11 @@ func (p *publisher) reason() error {
 	return fmt.Errorf("%w: %w", errDown, p.err)
 }
 
-// because is the error of ctx, with what is known of the cause.
-func (p *publisher) because(ctx context.Context) error {
-	open, reason := p.link.flow()
+// ctxErr is the error of ctx, with what is known of the cause.
+func (p *publisher) ctxErr(ctx context.Context) error {
+	flowing, reason := p.conn.flow()
 	select {
-	case <-open:
+	case <-flowing:
 		return ctx.Err()
 	default:
 		return fmt.Errorf("%w: the broker has blocked publishers: %s", ctx.Err(), reason)
@@ -271,7 +278,7 @@ func (p *publisher) because(ctx context.Context) error {
 // returned message that came before it, and answers questions after that.
 func (p *publisher) markReturned(items []*publication) {
 	done := make(chan struct{})
-	ask := func(returned map[returnKey]int) {
+	question := func(returned map[returnKey]int) {
 		defer close(done)
 		if len(returned) == 0 {
 			return
@@ -293,7 +300,7 @@ func (p *publisher) markReturned(items []*publication) {
 		}
 	}
 	select {
-	case p.asks <- ask:
+	case p.questions <- question:
 		<-done
 	case <-p.ended:
 		// Nobody answers any more. A message that was confirmed may have been
@@ -304,10 +311,4 @@ func (p *publisher) markReturned(items []*publication) {
 			}
 		}
 	}
-}
-
-// tail is text from the first mark on, without that.
-func tail(text, mark string) string {
-	_, rest, _ := strings.Cut(text, mark)
-	return rest
 }

@@ -2,24 +2,32 @@ package amqp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/lifecycle"
 )
+
+// source is where the jobs of a consumer come from.
+type source struct {
+	base     *base
+	names    *names
+	prefetch int
+	// life ends when the consumer begins to close.
+	life context.Context
+}
 
 // session is the channel of a consumer while it lives. A receipt belongs to its
 // session, so that a delivery tag never acknowledges what came later on another
-// channel. From the first Receive on it has a
-// subscription; see subscribe.go.
+// channel. From the first Receive on it has a subscription: see subscribe.go.
 type session struct {
-	c     *consumer
+	*source
 	ch    *amqp091.Channel
-	link  *link
-	sync  chan struct{} // received by watch, in turn
+	conn  *connection
+	sync  chan struct{} // received by watch, after the notices before
 	ended chan struct{} // closed when it has ended, for err
 
 	writing sync.Mutex // held while settling: frames go out in the order planned
@@ -28,10 +36,8 @@ type session struct {
 	subscribing chan struct{}
 
 	mu sync.Mutex // guards following
-	// waiting are deliveries not yet received, by level, highest first; queued
-	// is how many.
-	waiting [levelCount][]*driver.Delivery
-	queued  int
+	// unread are deliveries not yet received.
+	unread buffer
 	// arrived is signalled when there are some.
 	arrived chan struct{}
 	// held are the receipts in the order of their tags, from head on; those
@@ -46,40 +52,51 @@ type session struct {
 	over      bool
 	err       error
 
-	tasks sync.WaitGroup
+	tasks lifecycle.Gate
+	// replacing is the context of publications that replace a message; it ends
+	// with the session or the consumer.
+	replacing context.Context
+	cancel    context.CancelFunc // ends replacing
 }
 
-const levelCount = int(driver.Critical-driver.Trivial) + 1
+// subscription is one basic.consume.
+type subscription struct {
+	tag string
+	// drained is closed when no more deliveries come.
+	drained chan struct{}
+}
 
 // receipt is a delivery as its session knows it.
 type receipt struct {
-	s   *session
-	tag uint64
-	// state is guarded by s.mu.
+	session *session
+	tag     uint64
+	// state is guarded by the session's mu.
 	state receiptState
 	// deliveries counts this one in.
 	deliveries int
 }
 
+// receiptState tells where a delivery is.
 type receiptState uint8
 
 const (
-	held     receiptState = iota // by the consumer, or waiting for it
-	settling                     // something works on it
-	settled
+	receiptHeld     receiptState = iota // by the consumer, or by the session for it
+	receiptSettling                     // a call or task works on it
+	receiptSettled
 )
 
 // newSession opens a channel.
-func newSession(c *consumer, l *link) (*session, error) {
-	ch, err := l.conn.Channel()
+func newSession(from *source, conn *connection) (*session, error) {
+	ch, err := conn.client.Channel()
 	if err != nil {
 		return nil, err
 	}
 	s := &session{
-		c: c, ch: ch, link: l,
+		source: from, ch: ch, conn: conn,
 		sync: make(chan struct{}), ended: make(chan struct{}), arrived: make(chan struct{}, 1),
 		subscribing: make(chan struct{}, 1),
 	}
+	s.replacing, s.cancel = context.WithCancel(from.life)
 	// Unbuffered, so that the library goes on to the next frame only when the
 	// notice was received: see barrier.
 	cancels := ch.NotifyCancel(make(chan string))
@@ -88,6 +105,7 @@ func newSession(c *consumer, l *link) (*session, error) {
 	return s, nil
 }
 
+// alive tells whether the session is of use.
 func (s *session) alive() bool {
 	select {
 	case <-s.ended:
@@ -112,7 +130,7 @@ func (s *session) watch(cancels <-chan string, closes <-chan *amqp091.Error) {
 			if err != nil {
 				s.end(fmt.Errorf("%w: %w", errUnconfirmed, err))
 			} else {
-				s.end(errClosed)
+				s.end(driver.ErrClosed)
 			}
 			return
 		case <-s.sync:
@@ -128,41 +146,35 @@ func (s *session) end(err error) {
 		return
 	}
 	s.over, s.err = true, err
-	s.waiting, s.queued = [levelCount][]*driver.Delivery{}, 0
+	s.unread = buffer{}
+	s.cancel()
 	close(s.ended)
 }
 
-// admit makes a delivery of what came.
-func (s *session) admit(d *amqp091.Delivery) {
-	j := decode(d)
-	r := &receipt{s: s, tag: d.DeliveryTag, deliveries: j.deliveries}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over {
-		return
-	}
-	s.held = append(s.held, r)
-	switch {
-	case j.bad != "":
-		r.state = settling
-		s.tasks.Go(func() { s.replace(r, func() *publication { return s.bury(d, j.bad) }) })
-		return
-	case d.Redelivered && s.c.h.anew:
-		// A new message, which is handed out in its turn, tells of the holder that
-		// was lost.
-		r.state = settling
-		s.tasks.Go(func() { s.replace(r, func() *publication { return s.recount(&j, j.redeliveries, j.deliveries-1) }) })
-		return
-	}
-	level := driver.Critical - j.Level
-	s.waiting[level] = append(s.waiting[level], &driver.Delivery{
-		Message: j.Message, Failures: j.failures, LastError: j.lastError,
-		Deliveries: j.deliveries, Redeliveries: j.redeliveries, Receipt: r,
-	})
-	s.queued++
-	s.signal()
+// stop closes the channel and waits for what works on it.
+func (s *session) stop() {
+	s.end(driver.ErrClosed)
+	_ = s.ch.Close()
+	s.tasks.Shut()
+	s.tasks.WaitAll()
 }
 
+// endedFor is why the session has ended, or nil.
+func (s *session) endedFor() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// lost is the error of deliveries that ended with the session.
+func (s *session) lost() error {
+	if err := s.endedFor(); err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return errLost
+}
+
+// signal wakes a Receive call.
 func (s *session) signal() {
 	select {
 	case s.arrived <- struct{}{}:
@@ -170,145 +182,46 @@ func (s *session) signal() {
 	}
 }
 
-// take returns up to max deliveries, or waits for some. A mover that ends in the
-// meantime is an error: the next call makes another.
-func (s *session) take(ctx context.Context, max int, m *mover) ([]*driver.Delivery, error) {
-	s.receiving(1)
-	defer s.receiving(-1)
-	for {
-		if got := s.pop(max); got != nil {
-			return got, nil
-		}
-		if err := s.subscribe(ctx); err != nil {
-			return nil, err
-		}
-		select {
-		case <-s.arrived:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-s.c.closing:
-			return nil, errClosed
-		case <-s.ended:
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return nil, s.err
-		case <-m.ended:
-			return nil, m.err
-		}
-	}
-}
-
+// pop takes up to max deliveries that are unread.
 func (s *session) pop(max int) []*driver.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(s.queued, max)
-	if n == 0 {
-		return nil
-	}
-	got := make([]*driver.Delivery, 0, n)
-	for i := range s.waiting {
-		k := min(n-len(got), len(s.waiting[i]))
-		got = append(got, s.waiting[i][:k]...)
-		clear(s.waiting[i][:k])
-		if s.waiting[i] = s.waiting[i][k:]; len(s.waiting[i]) == 0 {
-			s.waiting[i] = nil
-		}
-	}
-	if s.queued -= n; s.queued > 0 {
+	got := s.unread.pop(max)
+	if s.unread.size > 0 && got != nil {
 		s.signal() // for another Receive
 	}
 	return got
 }
 
-// replace publishes what is to stand for a message, if anything, and then
-// acknowledges that. If it fails, the message stays with this session and comes
-// back after it.
-func (s *session) replace(r *receipt, by func() *publication) {
-	if item := by(); item != nil {
-		ctx, cancel := s.context()
-		defer cancel()
-		if s.c.h.publish(ctx, []*publication{item}); item.err != nil {
-			return
-		}
-	}
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	_ = s.write([]*receipt{r}, nil, nil) // if it fails, the session is at its end
+// buffer is deliveries by level, highest first.
+type buffer struct {
+	levels [levelCount][]*driver.Delivery
+	size   int
 }
 
-// bury is the dead letter of a message that is no job, if it has a body to keep.
-func (s *session) bury(d *amqp091.Delivery, why string) *publication {
-	if len(d.Body) == 0 {
+// push adds a delivery.
+func (b *buffer) push(d *driver.Delivery) {
+	i := driver.Critical - d.Level
+	b.levels[i] = append(b.levels[i], d)
+	b.size++
+}
+
+// pop removes up to max deliveries, those of the highest levels first; nil if
+// there are none.
+func (b *buffer) pop(max int) []*driver.Delivery {
+	n := min(b.size, max)
+	if n == 0 {
 		return nil
 	}
-	return &publication{queue: s.c.n.dead, message: unreadable(d, why)}
-}
-
-// recount is a job as it is, with other counts.
-func (s *session) recount(j *job, losses, deliveries int) *publication {
-	h := history{failures: j.failures, lastError: j.lastError, deliveries: deliveries, losses: losses}
-	return &publication{queue: s.c.n.main, message: encode(&j.Message, &h)}
-}
-
-// context ends with the session or the consumer.
-func (s *session) context() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.tasks.Go(func() {
-		select {
-		case <-s.ended:
-		case <-s.c.closing:
-		case <-ctx.Done():
+	got := make([]*driver.Delivery, 0, n)
+	for i, level := range b.levels {
+		k := min(n-len(got), len(level))
+		got = append(got, level[:k]...)
+		clear(level[:k])
+		if b.levels[i] = level[k:]; len(b.levels[i]) == 0 {
+			b.levels[i] = nil
 		}
-		cancel()
-	})
-	return ctx, cancel
-}
-
-// stop closes the channel and waits for what works on it.
-func (s *session) stop() {
-	s.end(errClosed)
-	_ = s.ch.Close()
-	s.tasks.Wait()
-}
-
-// barrier returns when the broker has processed all that was sent on the channel
-// before. Acknowledgements have no answer, and the cheapest request that has one
-// is to set again what is set: it concerns later subscriptions only.
-func (s *session) barrier() error {
-	s.asking.Lock()
-	err := s.ch.Qos(s.c.prefetch, 0, false)
-	s.asking.Unlock()
-	if err != nil {
-		return err
 	}
-	// If the broker took the deliveries back, as when the queue was deleted, its
-	// notice came before the answer, and watch has received it.
-	select {
-	case s.sync <- struct{}{}:
-	case <-s.ended:
-	}
-	// Without a subscription there is no notice, but the mover has one of the hop
-	// queue, which is deleted together with this one.
-	s.c.mu.Lock()
-	m := s.c.mover
-	s.c.mu.Unlock()
-	if m != nil {
-		m.catchUp()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if errors.Is(s.err, errCancelled) {
-		return errCancelled
-	}
-	return nil
-}
-
-// lostBy is why a session has ended.
-func (s *session) lostBy() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil {
-		return errLost
-	}
-	return fmt.Errorf("%w: %w", errLost, s.err)
+	b.size -= n
+	return got
 }

@@ -2,15 +2,12 @@ package amqp
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
-	amqp091 "github.com/rabbitmq/amqp091-go"
-
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 // Settle ends deliveries. Retries and dead letters are published and confirmed
@@ -23,110 +20,95 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		return nil
 	}
 	const op = "settle"
-	if err := c.enter(ctx); err != nil {
-		return failed(len(settlements), op, c.n.queue, err)
+	if err := c.begin(ctx); err != nil {
+		return fault.All(len(settlements), fail(op, c.names.queue, err))
 	}
-	defer c.calls.Done()
-	w := work{c: c, settlements: settlements, errs: make([]error, len(settlements)), receipts: make([]*receipt, len(settlements))}
-	w.claim()
-	w.rest(ctx)
-	w.copy(ctx)
-	w.finish(ctx)
-	bad := false
-	for i, err := range w.errs {
+	defer c.calls.Exit()
+	s := settlement{c: c, items: settlements, errs: make([]error, len(settlements)), receipts: make([]*receipt, len(settlements))}
+	s.claim()
+	s.unsubscribe(ctx)
+	s.publish(ctx)
+	s.acknowledge(ctx)
+	var errs []error
+	for i, err := range s.errs {
 		if err != nil {
-			w.errs[i] = fail(op, c.n.queue, err)
-			bad = true
+			errs = fault.Set(errs, len(settlements), i, fail(op, c.names.queue, err))
 		}
 	}
-	if !bad {
-		return nil
-	}
-	return w.errs
+	return errs
 }
 
-// work is one Settle.
-type work struct {
-	c           *consumer
-	settlements []driver.Settlement
-	errs        []error
-	receipts    []*receipt // nil where there is an error
+// settlement is one call of Settle.
+type settlement struct {
+	c        *consumer
+	items    []driver.Settlement
+	errs     []error
+	receipts []*receipt // nil where there is an error
 }
 
 // claim takes the receipts that are held.
-func (w *work) claim() {
-	for i := range w.settlements {
-		r, err := w.c.claim(w.settlements[i].Delivery)
-		if err == nil && (w.settlements[i].Outcome < driver.Done || w.settlements[i].Outcome > driver.Dead) {
-			r.release()
-			r, err = nil, refuse("settle", w.c.n.queue, driver.ErrConfig, fmt.Errorf("outcome %d is none", w.settlements[i].Outcome))
-		}
-		if err == nil && w.settlements[i].Outcome == driver.Retry && (w.settlements[i].Delay < 0 || w.settlements[i].Delay > maxDelay) {
-			r.release()
-			r, err = nil, refuse("settle", w.c.n.queue, driver.ErrTooLarge, fmt.Errorf("the delay %s is not from 0 to %s", w.settlements[i].Delay, maxDelay))
-		}
-		w.receipts[i], w.errs[i] = r, err
+func (s *settlement) claim() {
+	for i := range s.items {
+		s.receipts[i], s.errs[i] = s.c.claim(&s.items[i])
 	}
 }
 
-// claim takes one receipt, if it is held.
-func (c *consumer) claim(d *driver.Delivery) (*receipt, error) {
-	r, err := c.receipt(d)
+// claim takes the receipt of one settlement, if it is held and the settlement is
+// within the bounds.
+func (c *consumer) claim(item *driver.Settlement) (*receipt, error) {
+	const op = "settle"
+	r, err := c.receiptOf(item.Delivery)
 	if err != nil {
 		return nil, err
 	}
-	r.s.mu.Lock()
-	defer r.s.mu.Unlock()
-	if r.s.over || r.state != held {
+	if !r.claim() {
 		return nil, errLost
 	}
-	r.state = settling
+	switch {
+	case item.Outcome < driver.Done || item.Outcome > driver.Dead:
+		err = faults.Refuse(op, c.names.queue, driver.ErrConfig, fmt.Errorf("outcome %d is none", item.Outcome), "")
+	case item.Outcome == driver.Retry && (item.Delay < 0 || item.Delay > maxDelay):
+		err = faults.Refuse(op, c.names.queue, driver.ErrTooLarge, fmt.Errorf("the delay %s is not from 0 to %s", item.Delay, maxDelay), "")
+	}
+	if err != nil {
+		r.unclaim()
+		return nil, err
+	}
 	return r, nil
 }
 
-func (c *consumer) receipt(d *driver.Delivery) (*receipt, error) {
-	if d != nil {
-		if r, ok := d.Receipt.(*receipt); ok && r.s.c == c {
-			return r, nil
-		}
-	}
-	return nil, fmt.Errorf("%w: it came from another consumer", errLost)
+// giveUp leaves a delivery with the consumer.
+func (s *settlement) giveUp(i int, err error) {
+	s.receipts[i].unclaim()
+	s.receipts[i], s.errs[i] = nil, err
 }
 
-// release gives a receipt back to the consumer after a failure.
-func (r *receipt) release() {
-	r.s.mu.Lock()
-	defer r.s.mu.Unlock()
-	r.state = held
-}
-
-// rest keeps what is released from coming back to who releases it.
-func (w *work) rest(ctx context.Context) {
+// unsubscribe keeps what is released from coming back to the consumer that
+// releases it.
+func (s *settlement) unsubscribe(ctx context.Context) {
 	var last *session
-	for i, r := range w.receipts {
-		if r == nil || w.settlements[i].Outcome != driver.Release || r.s == last {
+	for i, r := range s.receipts {
+		if r == nil || s.items[i].Outcome != driver.Release || r.session == last {
 			continue
 		}
-		s := r.s
-		last = s
+		last = r.session
 		// If ctx ends, so do the steps that follow.
-		_ = w.c.h.await(ctx, func() error { s.unsubscribe(); return nil })
+		_ = s.c.base.await(ctx, func() error { r.session.unsubscribe(); return nil })
 	}
 }
 
-// copy publishes what has to be stored anew.
-func (w *work) copy(ctx context.Context) {
+// publish stores the new messages that settlements need.
+func (s *settlement) publish(ctx context.Context) {
 	var items []*publication
 	var index []int
 	now := time.Now()
-	for i := range w.settlements {
-		r := w.receipts[i]
+	for i, r := range s.receipts {
 		if r == nil {
 			continue
 		}
-		item, err := w.c.store(ctx, &w.settlements[i], r, now)
+		item, err := s.c.successor(ctx, &s.items[i], r, now)
 		if err != nil {
-			w.giveUp(i, err)
+			s.giveUp(i, err)
 			continue
 		}
 		if item != nil {
@@ -134,196 +116,85 @@ func (w *work) copy(ctx context.Context) {
 		}
 		now = now.Add(time.Microsecond) // dead letters of one call have an order
 	}
-	w.c.h.publish(ctx, items)
+	s.c.base.publish(ctx, items)
 	for k, item := range items {
 		if item.err != nil {
-			w.giveUp(index[k], item.err)
+			s.giveUp(index[k], item.err)
 		}
 	}
 }
 
-func (w *work) giveUp(i int, err error) {
-	w.receipts[i].release()
-	w.receipts[i], w.errs[i] = nil, err
-}
-
-// store is the new message that a settlement needs, or nil.
-func (c *consumer) store(ctx context.Context, s *driver.Settlement, r *receipt, now time.Time) (*publication, error) {
-	d := s.Delivery
-	switch s.Outcome {
+// successor is the new message that a settlement needs, or nil.
+func (c *consumer) successor(ctx context.Context, item *driver.Settlement, r *receipt, now time.Time) (*publication, error) {
+	m := &item.Delivery.Message
+	switch item.Outcome {
 	case driver.Retry:
-		h := history{failures: s.Failures, lastError: s.Error, deliveries: r.deliveries}
-		return c.h.place(ctx, c.n, encode(&d.Message, &h), s.Delay, now)
+		h := history{failures: item.Failures, lastError: item.Error, deliveries: r.deliveries}
+		return c.base.schedule(ctx, c.names, encode(m, h), item.Delay, now)
 	case driver.Dead:
-		h := history{failures: s.Failures, lastError: s.Error, deliveries: r.deliveries}
-		message := encode(&d.Message, &h)
-		entomb(&message, s.Reason, now)
-		return &publication{queue: c.n.dead, message: message}, nil
+		message := encode(m, history{failures: item.Failures, lastError: item.Error, deliveries: r.deliveries})
+		markDead(&message, item.Reason, now)
+		return &publication{queue: c.names.dead, message: message}, nil
 	case driver.Release:
-		if c.h.anew {
-			h := history{failures: d.Failures, lastError: d.LastError, deliveries: r.deliveries}
-			return &publication{queue: c.n.main, message: encode(&d.Message, &h)}, nil
+		if c.base.replacesReturned {
+			h := history{failures: item.Delivery.Failures, lastError: item.Delivery.LastError, deliveries: r.deliveries}
+			return &publication{queue: c.names.main, message: encode(m, h)}, nil
 		}
 	}
 	return nil, nil
 }
 
-// entomb makes a dead letter of a message. Its priority goes into a header, for
-// the dead letters are to stay in the order in which they died.
-func entomb(m *amqp091.Publishing, reason string, now time.Time) {
-	if m.Priority != 0 {
-		m.Headers[hLevel] = int64(m.Priority) - basePriority + lowest
-		m.Priority = 0
-	}
-	entry := make([]byte, 8)
-	_, _ = rand.Read(entry)
-	m.Headers[hReason] = reason
-	m.Headers[hDied] = now.UnixMicro()
-	m.Headers[hEntry] = hex.EncodeToString(entry)
-}
-
-// finish acknowledges, by session: a consumer has more than one only just after
-// it lost one.
-func (w *work) finish(ctx context.Context) {
+// acknowledge tells the broker, by session: a consumer has more than one only just
+// after it lost one.
+func (s *settlement) acknowledge(ctx context.Context) {
 	sessions := make(map[*session][]int)
-	for i, r := range w.receipts {
+	for i, r := range s.receipts {
 		if r != nil {
-			sessions[r.s] = append(sessions[r.s], i)
+			sessions[r.session] = append(sessions[r.session], i)
 		}
 	}
-	for s, index := range sessions {
-		acks, releases := make([]*receipt, 0, len(index)), []*receipt(nil)
+	for session, index := range sessions {
+		acks, returns := make([]*receipt, 0, len(index)), []*receipt(nil)
 		for _, i := range index {
-			if w.settlements[i].Outcome == driver.Release && !w.c.h.anew {
-				releases = append(releases, w.receipts[i])
+			if s.items[i].Outcome == driver.Release && !s.c.base.replacesReturned {
+				returns = append(returns, s.receipts[i])
 			} else {
-				acks = append(acks, w.receipts[i])
+				acks = append(acks, s.receipts[i])
 			}
 		}
-		err := w.c.h.await(ctx, func() error { return s.settle(acks, releases) })
+		err := s.c.base.await(ctx, func() error { return s.c.acknowledge(session, acks, returns) })
 		if err != nil {
 			for _, i := range index {
-				w.errs[i] = err
+				s.errs[i] = err
 			}
 		}
 	}
 }
 
-// settle tells the broker, and waits for its sign.
-func (s *session) settle(acks, releases []*receipt) error {
+// acknowledge tells the broker what is settled on one channel, and waits for its
+// sign.
+func (c *consumer) acknowledge(s *session, acks, returns []*receipt) error {
 	s.writing.Lock()
-	err := s.write(acks, releases, s.ch.Reject)
+	err := s.write(acks, returns, s.ch.Reject)
 	s.writing.Unlock()
 	if err == nil {
 		err = s.barrier()
 	}
+	if err == nil {
+		// Without a subscription the session has no notice that the queue was
+		// deleted, but the mover has one of the hop queue, which is deleted with it.
+		c.mu.Lock()
+		m := c.mover
+		c.mu.Unlock()
+		if m != nil {
+			m.catchUp()
+		}
+		if errors.Is(s.endedFor(), errCancelled) {
+			err = errCancelled
+		}
+	}
 	if errors.Is(err, errCancelled) {
-		return s.lostBy()
+		return s.lost()
 	}
-	return lostCall(s.link, err)
-}
-
-// write sends the frames: s.writing must be held. What was written counts as
-// settled: the channel either takes it or ends, and with it all deliveries.
-// Returned by reject the broker counts that they were handed out, by giveBack's
-// nack it does not.
-func (s *session) write(acks, returns []*receipt, reject func(tag uint64, requeue bool) error) error {
-	s.mu.Lock()
-	if s.over {
-		s.mu.Unlock()
-		return s.lostBy()
-	}
-	for _, r := range returns {
-		r.state = settled
-	}
-	for _, r := range acks {
-		r.state = settled
-	}
-	s.mu.Unlock()
-	s.link.wire.cork()
-	defer s.link.wire.uncork()
-	for _, r := range returns {
-		if err := reject(r.tag, true); err != nil {
-			return err
-		}
-	}
-	// All tags up to the first that is still held go with one acknowledgement.
-	// Those that were settled before are not outstanding, and not touched by it.
-	s.mu.Lock()
-	upTo := s.trim()
-	s.mu.Unlock()
-	last := uint64(0)
-	for _, r := range acks {
-		if r.tag < upTo {
-			last = max(last, r.tag)
-		}
-	}
-	if last > 0 {
-		if err := s.ch.Ack(last, true); err != nil {
-			return err
-		}
-	}
-	for _, r := range acks {
-		if r.tag > last {
-			if err := s.ch.Ack(r.tag, false); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// trim forgets the settled receipts at the head, and returns the tag up to which
-// all are settled, exclusive. s.mu must be held.
-func (s *session) trim() uint64 {
-	for s.head < len(s.held) && s.held[s.head].state == settled {
-		s.held[s.head] = nil
-		s.head++
-	}
-	if s.head > 1024 && s.head > len(s.held)/2 {
-		n := copy(s.held, s.held[s.head:])
-		clear(s.held[n:])
-		s.held, s.head = s.held[:n], 0
-	}
-	if s.head == len(s.held) {
-		s.held, s.head = s.held[:0], 0
-		return ^uint64(0)
-	}
-	return s.held[s.head].tag
-}
-
-// Extend tells which deliveries are lost. It asks nobody: a delivery is held as
-// long as its channel lives, and the end of that is known.
-func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
-	if len(deliveries) == 0 {
-		return nil
-	}
-	const op = "extend"
-	if err := c.enter(ctx); err != nil {
-		return failed(len(deliveries), op, c.n.queue, err)
-	}
-	defer c.calls.Done()
-	var errs []error
-	for i, d := range deliveries {
-		r, err := c.receipt(d)
-		if err == nil {
-			r.s.mu.Lock()
-			if r.s.over || r.state == settled {
-				err = errLost
-			}
-			r.s.mu.Unlock()
-		}
-		if err != nil {
-			if errs == nil {
-				errs = make([]error, len(deliveries))
-			}
-			errs[i] = fail(op, c.n.queue, err)
-		}
-	}
-	return errs
-}
-
-// refuse is the error of a call whose arguments are wrong.
-func refuse(op, queue string, kind, err error) error {
-	return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: kind, Fate: driver.FateNotStored, Err: err}
+	return s.conn.explain(err)
 }

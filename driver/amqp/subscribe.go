@@ -9,32 +9,6 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// unacked is how long the broker lets a delivery be held, in ms: 40 days, more
-// than any job runs. By default it takes a job back after 30 minutes, and nothing
-// that a consumer can do extends that. The argument of a consumer is above all
-// other settings: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
-const unacked = int64(40 * 24 * 3600 * 1000)
-
-// subscription is one basic.consume.
-type subscription struct {
-	tag string
-	// drained is closed when no more deliveries come.
-	drained chan struct{}
-}
-
-// subscribe consumes from a queue with manual acknowledgement. Prefetch 0 is no
-// limit.
-func subscribe(ch *amqp091.Channel, queue, tag string, prefetch int, timeouts bool) (<-chan amqp091.Delivery, error) {
-	if err := ch.Qos(prefetch, 0, false); err != nil {
-		return nil, err
-	}
-	var args amqp091.Table
-	if timeouts {
-		args = amqp091.Table{"x-consumer-timeout": unacked}
-	}
-	return ch.Consume(queue, tag, false, false, false, false, args)
-}
-
 // receiving counts Receive calls that are under way.
 func (s *session) receiving(n int) {
 	s.mu.Lock()
@@ -50,7 +24,7 @@ func (s *session) subscribe(ctx context.Context) error {
 	if done {
 		return nil
 	}
-	return s.c.h.await(ctx, func() error {
+	return s.base.await(ctx, func() error {
 		s.subscribing <- struct{}{}
 		defer func() { <-s.subscribing }()
 		s.mu.Lock()
@@ -59,18 +33,18 @@ func (s *session) subscribe(ctx context.Context) error {
 		if done {
 			return nil
 		}
-		return lostCall(s.link, s.begin())
+		return s.conn.explain(s.begin())
 	})
 }
 
-// begin subscribes.
+// begin begins a subscription.
 func (s *session) begin() error {
 	s.mu.Lock()
 	s.serial++
 	sub := &subscription{tag: fmt.Sprintf("batch-%d", s.serial), drained: make(chan struct{})}
 	s.mu.Unlock()
 	s.asking.Lock()
-	deliveries, err := subscribe(s.ch, s.c.n.main, sub.tag, s.c.prefetch, s.c.h.timeouts)
+	deliveries, err := consumeFrom(s.ch, s.names.main, sub.tag, s.prefetch, s.base.hasTimeout)
 	s.asking.Unlock()
 	if err != nil {
 		return err
@@ -80,16 +54,74 @@ func (s *session) begin() error {
 	s.mu.Unlock()
 	s.tasks.Go(func() {
 		for d := range deliveries {
-			s.admit(&d)
+			s.accept(&d)
 		}
 		close(sub.drained)
 	})
 	return nil
 }
 
-// cancel ends a subscription that is not current any more, and returns when all
-// that it brought is waiting.
-func (s *session) cancel(sub *subscription) error {
+// accept makes a delivery of what came.
+func (s *session) accept(d *amqp091.Delivery) {
+	j := decode(d)
+	r := &receipt{session: s, tag: d.DeliveryTag, deliveries: j.deliveries}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	s.held = append(s.held, r)
+	switch {
+	case j.bad != "":
+		r.state = receiptSettling
+		s.tasks.Go(func() { s.replace(r, s.deadLetter(d, j.bad)) })
+		return
+	case d.Redelivered && s.base.replacesReturned:
+		// A new message, which is handed out in its turn, tells of the holder that
+		// was lost.
+		r.state = receiptSettling
+		s.tasks.Go(func() { s.replace(r, s.recounted(&j.Message, j.history, j.redeliveries, j.deliveries-1)) })
+		return
+	}
+	s.unread.push(&driver.Delivery{
+		Message: j.Message, Failures: j.failures, LastError: j.lastError,
+		Deliveries: j.deliveries, Redeliveries: j.redeliveries, Receipt: r,
+	})
+	s.signal()
+}
+
+// deadLetter is the dead letter of a message that is no job, if it has a body to
+// keep.
+func (s *session) deadLetter(d *amqp091.Delivery, why string) *publication {
+	if len(d.Body) == 0 {
+		return nil
+	}
+	return &publication{queue: s.names.dead, message: unreadable(d, why)}
+}
+
+// recounted is a job as it is, with other counts.
+func (s *session) recounted(m *driver.Message, h history, losses, deliveries int) *publication {
+	h.losses, h.deliveries = losses, deliveries
+	return &publication{queue: s.names.main, message: encode(m, h)}
+}
+
+// replace publishes what is to stand for a message, if anything, and then
+// acknowledges that. If it fails, the message stays with this session and comes
+// back after it.
+func (s *session) replace(r *receipt, by *publication) {
+	if by != nil {
+		if s.base.publish(s.replacing, []*publication{by}); by.err != nil {
+			return
+		}
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_ = s.write([]*receipt{r}, nil, nil) // if it fails, the session is at its end
+}
+
+// cancelSubscription ends a subscription that is not current any more, and returns
+// when all that it brought is accepted.
+func (s *session) cancelSubscription(sub *subscription) error {
 	s.asking.Lock()
 	err := s.ch.Cancel(sub.tag, false)
 	s.asking.Unlock()
@@ -100,19 +132,15 @@ func (s *session) cancel(sub *subscription) error {
 	return nil
 }
 
-// unsubscribe ends the subscription if nobody receives, and gives back what came
-// meanwhile: it goes before a release, which a worker that is about to end makes
-// while its last jobs run. RabbitMQ would push what is released back to who
-// released it, where it would wait in vain.
+// unsubscribe ends the subscription if no Receive is under way, and gives back
+// what came meanwhile: it goes before a release, which a worker that is about to
+// end makes while its last jobs run. RabbitMQ would push what is released back to
+// the same consumer, where it would wait in vain.
 func (s *session) unsubscribe() {
-	s.mu.Lock()
-	if s.over {
-		s.mu.Unlock()
+	if !s.tasks.Enter() {
 		return
 	}
-	s.tasks.Add(1)
-	s.mu.Unlock()
-	defer s.tasks.Done()
+	defer s.tasks.Exit()
 	s.subscribing <- struct{}{}
 	defer func() { <-s.subscribing }()
 	s.mu.Lock()
@@ -122,7 +150,7 @@ func (s *session) unsubscribe() {
 		sub, s.current = s.current, nil
 	}
 	s.mu.Unlock()
-	if sub != nil && s.cancel(sub) == nil {
+	if sub != nil && s.cancelSubscription(sub) == nil {
 		s.giveBack()
 	}
 }
@@ -132,40 +160,19 @@ func (s *session) unsubscribe() {
 // has to take its place, it goes to the end of its level.
 func (s *session) giveBack() {
 	s.mu.Lock()
-	var back []*driver.Delivery
-	for i := range s.waiting {
-		for _, d := range s.waiting[i] {
-			d.Receipt.(*receipt).state = settling
-			back = append(back, d)
-		}
-		s.waiting[i] = nil
+	back := s.unread.pop(s.unread.size)
+	receipts := make([]*receipt, len(back))
+	for i, d := range back {
+		receipts[i] = d.Receipt.(*receipt)
+		receipts[i].state = receiptSettling
 	}
-	s.queued = 0
 	s.mu.Unlock()
 	if len(back) == 0 {
 		return
 	}
-	var acks, nacks []*receipt
-	if !s.c.h.counted {
-		for _, d := range back {
-			nacks = append(nacks, d.Receipt.(*receipt))
-		}
-	} else {
-		items := make([]*publication, len(back))
-		for i, d := range back {
-			h := history{failures: d.Failures, lastError: d.LastError, deliveries: d.Deliveries - 1, losses: d.Redeliveries}
-			items[i] = &publication{queue: s.c.n.main, message: encode(&d.Message, &h)}
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-		defer cancel()
-		s.c.h.publish(ctx, items)
-		for i, d := range back {
-			if items[i].err == nil {
-				acks = append(acks, d.Receipt.(*receipt))
-			} else {
-				nacks = append(nacks, d.Receipt.(*receipt))
-			}
-		}
+	acks, nacks := []*receipt(nil), receipts
+	if s.base.replacesUnread {
+		acks, nacks = s.republish(back, receipts)
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -173,15 +180,36 @@ func (s *session) giveBack() {
 	_ = s.write(acks, nacks, nack) // if it fails, the channel is at its end
 }
 
-// retire ends the session of a consumer that is being closed.
-func (s *session) retire() {
+// republish publishes deliveries anew, as if they had not been handed out. It
+// returns the receipts of those that were stored, and of the others.
+func (s *session) republish(back []*driver.Delivery, receipts []*receipt) (stored, others []*receipt) {
+	items := make([]*publication, len(back))
+	for i, d := range back {
+		h := history{failures: d.Failures, lastError: d.LastError}
+		items[i] = s.recounted(&d.Message, h, d.Redeliveries, d.Deliveries-1)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	s.base.publish(ctx, items)
+	for i, item := range items {
+		if item.err == nil {
+			stored = append(stored, receipts[i])
+		} else {
+			others = append(others, receipts[i])
+		}
+	}
+	return stored, others
+}
+
+// close ends the session of a consumer that is being closed.
+func (s *session) close() {
 	s.subscribing <- struct{}{}
 	s.mu.Lock()
 	sub := s.current
 	s.current = nil
 	s.mu.Unlock()
 	if sub != nil {
-		_ = s.cancel(sub) // it fails if the channel is at its end
+		_ = s.cancelSubscription(sub) // it fails if the channel is at its end
 	}
 	s.giveBack()
 	<-s.subscribing

@@ -2,22 +2,19 @@ package amqp
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"net"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"time"
-
-	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/driver"
 )
 
-var schemes = []string{"amqp", "amqps"}
+// Name is the driver's name, and the scheme of its URLs.
+const Name = "amqp"
+
+// schemeTLS is the scheme of a broker that is reached over TLS.
+const schemeTLS = "amqps"
 
 // shape is what keeps the waiting jobs of a queue.
 type shape string
@@ -36,141 +33,68 @@ const (
 type config struct {
 	addrs          []string
 	user, password string
-	external       bool
+	external       bool // the client's certificate tells the user
 	vhost          string
-	tls            *tls.Config
+	tls            *tls.Config // nil without TLS
 	dialTimeout    time.Duration
 	heartbeat      time.Duration
 	shape          shape
 	shapeGiven     bool
 }
 
-// parse reads a URL as doc.go documents it. No error repeats a credential.
-func parse(u *url.URL) (*config, error) {
-	c := &config{user: "guest", password: "guest"}
-	if u.Scheme != "amqp" && u.Scheme != "amqps" {
-		return nil, invalid(fmt.Errorf("the scheme %q is none of %s", u.Scheme, strings.Join(schemes, ", ")))
+// parseURL reads a URL as doc.go documents it. No error repeats a credential.
+func parseURL(u *url.URL) (*config, error) {
+	p := driver.NewParams(Name, u)
+	if u.Scheme != Name && u.Scheme != schemeTLS {
+		p.Refuse("the scheme %q is none of %s, %s", u.Scheme, Name, schemeTLS)
 	}
 	if u.Opaque != "" || u.Fragment != "" {
-		return nil, invalid(errors.New("the URL does not have the form " + u.Scheme + "://user:password@host:port/vhost"))
+		p.Refuse("the URL does not have the form %s://user:password@host:port/vhost", u.Scheme)
 	}
+	c := &config{user: "guest", password: "guest", vhost: vhostOf(u, p)}
 	if u.User != nil {
 		c.user = u.User.Username()
 		c.password, _ = u.User.Password()
 	}
-	// A path of one slash names the default vhost, as everybody expects of it,
-	// and not the one with an empty name, as https://www.rabbitmq.com/docs/uri-spec
-	// has it: RabbitMQ cannot even make that.
-	c.vhost = "/"
-	if path := strings.TrimPrefix(u.EscapedPath(), "/"); path != "" {
-		vhost, err := url.PathUnescape(path)
-		if err != nil || strings.Contains(path, "/") {
-			return nil, invalid(fmt.Errorf("the path %q is not a vhost: a slash in its name is written %%2F", u.EscapedPath()))
-		}
-		c.vhost = vhost
-	}
-
-	p := driver.NewParams(Name, u)
-	port := "5672"
-	if u.Scheme == "amqps" {
+	secure, port := u.Scheme == schemeTLS, "5672"
+	if secure {
 		port = "5671"
 	}
-	for i, host := range append([]string{u.Host}, p.Strings("addr")...) {
-		if host == "" && i == 0 {
-			host = "localhost"
+	c.addrs = p.Addrs(port, u.Host)
+	if secure {
+		host, _, _ := net.SplitHostPort(c.addrs[0])
+		if len(c.addrs) > 1 {
+			host = "" // each is checked against the address that it is dialled at
 		}
-		addr, err := address(host, port)
-		if err != nil {
-			return nil, invalid(err)
-		}
-		c.addrs = append(c.addrs, addr)
+		c.tls = p.TLS(host)
+	}
+	c.external = p.Choice("auth", "plain", "plain", "external") == "external"
+	if c.external && !secure {
+		p.Refuse("auth=external takes the user from a client certificate, which needs amqps")
 	}
 	c.dialTimeout = p.Duration("dial_timeout", 10*time.Second, 10*time.Millisecond, 10*time.Minute)
 	// The protocol counts heartbeats in seconds. The client gives a connection
 	// up after three that were missed, the broker after two.
 	c.heartbeat = p.Duration("heartbeat", 10*time.Second, time.Second, 10*time.Minute)
 	c.shapeGiven = p.Has("priority")
-	switch c.shape = shape(p.String("priority", string(shapePlain))); c.shape {
-	case shapePlain, shapeQuorum, shapeClassic:
-	default:
-		return nil, invalid(fmt.Errorf("parameter priority=%q is not none, quorum or classic", c.shape))
-	}
-	switch auth := p.String("auth", "plain"); auth {
-	case "plain":
-	case "external":
-		c.external = true
-		if u.Scheme != "amqps" {
-			return nil, invalid(errors.New("auth=external takes the user from a client certificate, which needs amqps"))
-		}
-	default:
-		return nil, invalid(fmt.Errorf("parameter auth=%q is not plain or external", auth))
-	}
-	if u.Scheme == "amqps" {
-		host, _, _ := net.SplitHostPort(c.addrs[0])
-		if len(c.addrs) > 1 {
-			host = "" // each is checked against the address that it is dialled at
-		}
-		config, err := tlsConfig(p.String("tls_server_name", host), p.String("tls_ca", ""), p.String("tls_cert", ""), p.String("tls_key", ""))
-		if err != nil {
-			return nil, invalid(err)
-		}
-		c.tls = config
-	}
+	c.shape = shape(p.Choice("priority", string(shapePlain), string(shapePlain), string(shapeQuorum), string(shapeClassic)))
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// address completes host by port.
-func address(host, port string) (string, error) {
-	u, err := url.Parse("//" + host)
-	if err != nil || u.Host != host || u.Hostname() == "" || u.User != nil {
-		return "", errors.New("an address is not of the form host:port")
+// vhostOf is the vhost that the path names. A path of one slash names the default
+// vhost, as everybody expects, and not the one with an empty name, as
+// https://www.rabbitmq.com/docs/uri-spec has it: RabbitMQ cannot even make that.
+func vhostOf(u *url.URL, p *driver.Params) string {
+	path := strings.TrimPrefix(u.EscapedPath(), "/")
+	if path == "" {
+		return "/"
 	}
-	if own := u.Port(); own != "" {
-		port = own
+	vhost, err := url.PathUnescape(path)
+	if err != nil || strings.Contains(path, "/") {
+		p.Refuse("the path %q is not a vhost: a slash in its name is written %%2F", u.EscapedPath())
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return "", fmt.Errorf("port %q is not between 1 and 65535", port)
-	}
-	return net.JoinHostPort(u.Hostname(), port), nil
-}
-
-func tlsConfig(name, ca, cert, key string) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("tls_ca cannot be read: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls_ca %s holds no certificate in PEM form", ca)
-		}
-	}
-	if (cert == "") != (key == "") {
-		return nil, errors.New("tls_cert and tls_key need each other")
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("tls_cert and tls_key cannot be used: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
-}
-
-// auth is a fresh value for each connection, as the library clears the password
-// of what it used.
-func (c *config) auth() []amqp091.Authentication {
-	if c.external {
-		return []amqp091.Authentication{&amqp091.ExternalAuth{}}
-	}
-	return []amqp091.Authentication{&amqp091.PlainAuth{Username: c.user, Password: c.password}}
-}
-
-func invalid(err error) error {
-	return &driver.Error{Driver: Name, Op: "open", Kind: driver.ErrConfig, Fate: driver.FateNotStored, Err: err}
+	return vhost
 }

@@ -48,9 +48,8 @@ func (m Maker) Fail(op, queue string, err error) error {
 		return err
 	}
 	v := m.Verdict(err)
-	var before NotSent
-	if errors.As(err, &before) {
-		err = before.Err
+	for before := (NotSent{}); errors.As(err, &before); {
+		err = before.Err // a mark may be on another
 	}
 	if v.Bare || v.Kind == err {
 		err = nil

@@ -36,6 +36,7 @@ func TestFail(t *testing.T) {
 		{"known and not sent", fault.NotSent{Err: errDown}, "acme: enqueue on queue q: broker unavailable: down (start it)", driver.FateNotStored},
 		{"a ctx under way", context.Canceled, "acme: enqueue on queue q: context canceled", driver.FateUnknown},
 		{"a ctx before", fault.NotSent{Err: context.Canceled}, "acme: enqueue on queue q: context canceled", driver.FateNotStored},
+		{"a ctx before, marked twice", fault.NotSent{Err: fault.NotSent{Err: context.Canceled}}, "acme: enqueue on queue q: context canceled", driver.FateNotStored},
 		{"closed", driver.ErrClosed, "acme: enqueue on queue q: closed", driver.FateNotStored},
 		{"nothing to add", errors.New("what"), "acme: enqueue on queue q: broker error", driver.FateUnknown},
 		{"made already", made, made.Error(), driver.FateNotStored},

@@ -1,0 +1,94 @@
+package amqp
+
+// write sends the frames that settle deliveries: s.writing must be held. What was
+// written counts as settled: the channel either takes it or ends, and with it all
+// deliveries. Of what is returned by basic.reject the broker counts that it was
+// handed out, and not of what is returned by basic.nack, as giveBack does.
+func (s *session) write(acks, returns []*receipt, reject func(tag uint64, requeue bool) error) error {
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return s.lost()
+	}
+	for _, r := range returns {
+		r.state = receiptSettled
+	}
+	for _, r := range acks {
+		r.state = receiptSettled
+	}
+	s.mu.Unlock()
+	s.conn.socket.cork()
+	defer s.conn.socket.uncork()
+	for _, r := range returns {
+		if err := reject(r.tag, true); err != nil {
+			return err
+		}
+	}
+	return s.acknowledge(acks)
+}
+
+// acknowledge sends one acknowledgement for all tags up to the first that is still
+// held, and one for each after that. What was settled before is not outstanding,
+// and not touched by it.
+func (s *session) acknowledge(acks []*receipt) error {
+	s.mu.Lock()
+	upTo := s.trim()
+	s.mu.Unlock()
+	last := uint64(0)
+	for _, r := range acks {
+		if r.tag < upTo {
+			last = max(last, r.tag)
+		}
+	}
+	if last > 0 {
+		if err := s.ch.Ack(last, true); err != nil {
+			return err
+		}
+	}
+	for _, r := range acks {
+		if r.tag > last {
+			if err := s.ch.Ack(r.tag, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// trim forgets the settled receipts at the head, and returns the tag up to which
+// all are settled, exclusive. s.mu must be held.
+func (s *session) trim() uint64 {
+	for s.head < len(s.held) && s.held[s.head].state == receiptSettled {
+		s.held[s.head] = nil
+		s.head++
+	}
+	if s.head > 1024 && s.head > len(s.held)/2 {
+		n := copy(s.held, s.held[s.head:])
+		clear(s.held[n:])
+		s.held, s.head = s.held[:n], 0
+	}
+	if s.head == len(s.held) {
+		s.held, s.head = s.held[:0], 0
+		return ^uint64(0)
+	}
+	return s.held[s.head].tag
+}
+
+// barrier returns when the broker has processed all that was sent on the channel
+// before. Acknowledgements have no answer, and the cheapest request that has one
+// is to set again what is set: it concerns later subscriptions only.
+func (s *session) barrier() error {
+	s.asking.Lock()
+	err := s.ch.Qos(s.prefetch, 0, false)
+	s.asking.Unlock()
+	if err != nil {
+		return err
+	}
+	// If the broker took the deliveries back, as when the queue was deleted, its
+	// notice came before the answer, and watch has received it.
+	select {
+	case s.sync <- struct{}{}:
+	case <-s.ended:
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package amqp
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/lifecycle"
+)
+
+// base is what both driver types are: two connections, one for publishing and
+// one for all else. RabbitMQ stops reading from a connection that publishes when
+// it is short of memory or disk, and acknowledgements, which are what helps it
+// then, must not wait behind that.
+type base struct {
+	config *config
+	info   driver.Info
+	// replacesReturned tells that a message that comes back is replaced by a new
+	// one: classic queues do not count how often it was handed out, and quorum
+	// queues hand out first what came back, whatever its priority.
+	replacesReturned bool
+	// replacesUnread tells the same of what was pushed and never received: before
+	// 4.3 quorum queues count it as handed out.
+	replacesUnread bool
+	// hasTimeout tells that the waiting queue has a consumer timeout: classic ones
+	// have none as of 4.3, and refuse the argument.
+	hasTimeout bool
+
+	publishing *connector
+	consuming  *connector
+
+	queues   sync.Map // queue to *names
+	declared sync.Map // queue to the publishing *connection when it was declared
+	delays   sync.Map // queue to *delayQueues
+	browsing sync.Map // queue to a channel that holds a token while a call browses
+
+	publisher atomic.Pointer[publisher]
+	making    chan struct{} // holds a token while a task makes a publisher
+
+	calls lifecycle.Handle
+	tasks sync.WaitGroup     // what calls may have left behind
+	life  context.Context    // of tasks: ends when Close has waited for the calls
+	end   context.CancelFunc // ends life
+}
+
+// newBase makes a base that has not connected yet.
+func newBase(c *config) *base {
+	b := &base{config: c, making: make(chan struct{}, 1)}
+	b.life, b.end = context.WithCancel(context.Background())
+	b.publishing = newConnector(c, "publishing")
+	b.consuming = newConnector(c, "consuming")
+	return b
+}
+
+// names returns the broker's names of a queue.
+func (b *base) names(queue string) *names {
+	if n, ok := b.queues.Load(queue); ok {
+		return n.(*names)
+	}
+	n, _ := b.queues.LoadOrStore(queue, namesOf(queue))
+	return n.(*names)
+}
+
+// await runs do on a goroutine, and returns before it has ended if ctx ends: the
+// library's calls have no ctx, and end with their reply or the connection.
+func (b *base) await(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	b.tasks.Go(func() { done <- do() })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// call awaits do on a channel of its own, on the consuming connection, which the
+// broker does not block when it is short of memory.
+func (b *base) call(ctx context.Context, do func(ch *amqp091.Channel) error) error {
+	conn, err := b.consuming.connection(ctx)
+	if err != nil {
+		return err
+	}
+	return b.await(ctx, func() error {
+		ch, err := conn.client.Channel()
+		if err != nil {
+			return conn.explain(err)
+		}
+		err = conn.explain(do(ch))
+		_ = ch.Close() // the error closed it, or nothing depends on it any more
+		return err
+	})
+}
+
+// publish stores messages, and says in their err what became of each.
+func (b *base) publish(ctx context.Context, items []*publication) {
+	if len(items) == 0 {
+		return
+	}
+	p, err := b.livePublisher(ctx)
+	if err != nil {
+		failAll(items, err)
+		return
+	}
+	p.publish(ctx, items)
+}
+
+// livePublisher returns a publisher that lives, or makes one, once.
+func (b *base) livePublisher(ctx context.Context) (*publisher, error) {
+	if p := b.publisher.Load(); p != nil && p.alive() {
+		return p, nil
+	}
+	conn, err := b.publishing.connection(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var p *publisher
+	err = b.await(ctx, func() error {
+		select {
+		case b.making <- struct{}{}:
+			defer func() { <-b.making }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if p = b.publisher.Load(); p != nil && p.alive() {
+			return nil
+		}
+		fresh, err := newPublisher(conn)
+		if err != nil {
+			return conn.explain(err)
+		}
+		b.publisher.Store(fresh)
+		p = fresh
+		return nil
+	})
+	if err != nil {
+		return nil, fault.NotSent{Err: err}
+	}
+	return p, nil
+}

@@ -1,0 +1,131 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+)
+
+// connection is one connection while it lives. It is never revived: what comes
+// after it is another connection, so that nothing of the old one, such as a
+// delivery tag, can be taken for something of the new.
+type connection struct {
+	client *amqp091.Connection
+	socket *corked
+	// ended is closed when the connection has ended, for err.
+	ended chan struct{}
+
+	mu sync.Mutex // guards following
+	// err is why it ended; nil if it was closed from here.
+	err error
+	// flowing is closed while the broker takes messages. While the broker has
+	// blocked the connection because it is short of memory or disk, it is another
+	// channel, and blockedFor is the broker's reason:
+	// https://www.rabbitmq.com/docs/connection-blocked
+	flowing    chan struct{}
+	blockedFor string
+}
+
+// newConnection takes over a connection that the library made on socket.
+func newConnection(client *amqp091.Connection, socket *corked) *connection {
+	c := &connection{client: client, socket: socket, ended: make(chan struct{}), flowing: make(chan struct{})}
+	close(c.flowing)
+	closes := client.NotifyClose(make(chan *amqp091.Error, 1))
+	blocks := client.NotifyBlocked(make(chan amqp091.Blocking, 1))
+	go c.watch(closes, blocks)
+	return c
+}
+
+// watch follows the connection until it ends.
+func (c *connection) watch(closes <-chan *amqp091.Error, blocks <-chan amqp091.Blocking) {
+	defer close(c.ended)
+	blocked := false
+	for {
+		select {
+		case b, ok := <-blocks:
+			if !ok {
+				blocks = nil
+				continue
+			}
+			c.mu.Lock()
+			switch {
+			case b.Active && !blocked:
+				c.flowing, c.blockedFor = make(chan struct{}), b.Reason
+			case !b.Active && blocked:
+				close(c.flowing)
+			}
+			c.mu.Unlock()
+			blocked = b.Active
+		case err := <-closes:
+			c.mu.Lock()
+			if err != nil {
+				c.err = err
+			}
+			c.mu.Unlock()
+			return
+		}
+	}
+}
+
+// alive tells whether the connection is of use.
+func (c *connection) alive() bool {
+	select {
+	case <-c.ended:
+		return false
+	default:
+		return !c.client.IsClosed()
+	}
+}
+
+// flow returns a channel that is closed while the broker takes messages, and why
+// the broker does not.
+func (c *connection) flow() (<-chan struct{}, string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flowing, c.blockedFor
+}
+
+// explain adds to the error of a call why the connection ended, if that is what
+// the call failed by.
+func (c *connection) explain(err error) error {
+	if !errors.Is(err, amqp091.ErrClosed) || c.alive() {
+		return err
+	}
+	<-c.ended
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, c.err)
+}
+
+// close ends the connection politely until ctx ends, and then cuts it.
+func (c *connection) close(ctx context.Context) error {
+	deadline := time.Now().Add(closeTime)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	stop := context.AfterFunc(ctx, c.cut)
+	err := c.client.CloseDeadline(deadline)
+	if !stop() {
+		err = ctx.Err()
+	}
+	c.cut()
+	<-c.ended
+	if errors.Is(err, amqp091.ErrClosed) {
+		return nil // it had ended by itself
+	}
+	return err
+}
+
+// closeTime bounds the closing handshake of a Close without a deadline: a broker
+// that lives answers in a few milliseconds.
+const closeTime = 5 * time.Second
+
+// cut breaks the connection.
+func (c *connection) cut() { _ = c.socket.Conn.Close() }

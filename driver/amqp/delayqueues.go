@@ -1,0 +1,167 @@
+package amqp
+
+import (
+	"context"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
+)
+
+// delayQueues is what a driver knows of the delay queues of a queue.
+type delayQueues struct {
+	// made is closed when they are ready, or cannot be made, for err.
+	made chan struct{}
+	err  error
+}
+
+// ready tells whether the delay queues may be used.
+func (q *delayQueues) ready() bool {
+	select {
+	case <-q.made:
+		return q.err == nil
+	default:
+		return false
+	}
+}
+
+// minAge is how long after it was made a delay queue is first used. RabbitMQ
+// writes down which quorum queues it has with a delay of half a second or more; a
+// node that is killed before comes back with a dead queue, and has lost what it had
+// confirmed: https://github.com/rabbitmq/ra/blob/main/src/ra_directory.erl. Of a
+// job that is being retried nobody would expect that.
+const minAge = 2 * time.Second
+
+// schedule makes the publication of a job that is to be available after delay.
+func (b *base) schedule(ctx context.Context, n *names, message amqp091.Publishing, delay time.Duration, now time.Time) (*publication, error) {
+	if delay <= 0 {
+		return &publication{queue: n.main, message: message}, nil
+	}
+	ready := false
+	if delay >= minTTL {
+		q, err := b.delayQueues(ctx, n)
+		if err != nil {
+			return nil, fault.NotSent{Err: err}
+		}
+		ready = q.ready()
+	}
+	return holdBack(n, message, now.Add(delay), now, ready), nil
+}
+
+// delayQueues finds the delay queues of a queue, or begins to make them. Most
+// queues have no delayed job for long, and each delay queue is a Raft group on
+// every node, so that they are made when there is a job for them. It does not wait
+// for that: until they are ready, delayed jobs are in the hop queue and in the
+// hands of movers.
+func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) {
+	if known, ok := b.delays.Load(n.queue); ok {
+		q := known.(*delayQueues)
+		select {
+		case <-q.made:
+			if q.err != nil {
+				b.delays.CompareAndDelete(n.queue, known)
+				return nil, q.err
+			}
+		default:
+		}
+		return q, nil
+	}
+	// The last one to be made tells whether all are there.
+	there, err := b.exists(ctx, n.delay(ttls[len(ttls)-1]))
+	if err != nil {
+		return nil, err
+	}
+	q := &delayQueues{made: make(chan struct{})}
+	if there {
+		close(q.made)
+	}
+	if known, found := b.delays.LoadOrStore(n.queue, q); found {
+		return known.(*delayQueues), nil
+	}
+	if !there {
+		b.tasks.Go(func() {
+			q.err = b.makeDelayQueues(n)
+			close(q.made)
+		})
+	}
+	return q, nil
+}
+
+// makeDelayQueues declares the delay queues of a queue, and returns when they may
+// be used.
+func (b *base) makeDelayQueues(n *names) error {
+	err := b.call(b.life, func(ch *amqp091.Channel) error { return declareDelayQueues(b.life, ch, n) })
+	if isGone(err) && sleep(b.life, minAge) == nil {
+		_ = b.call(b.life, func(ch *amqp091.Channel) error { return deleteAll(b.life, ch, delayNames(n)) })
+	}
+	if err == nil && sleep(b.life, minAge) != nil {
+		err = driver.ErrClosed
+	}
+	return err
+}
+
+// declareDelayQueues declares them, shortest TTL first.
+func declareDelayQueues(ctx context.Context, ch *amqp091.Channel, n *names) error {
+	for _, ttl := range ttls {
+		// The queue may have been deleted, and delay queues must not outlive it.
+		_, err := lookUp(ch, n.main)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = declare(ch, n.delay(ttl), delayArgs(ttl, n.hop))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitMinAge waits until the delay queues of a queue, if there are any, are old
+// enough to be deleted. Each has a process of the broker that moves on what has
+// expired. Deleting a queue whose process is just being started makes that fail
+// and start anew until the broker's supervisor of all of them gives up, and for a
+// moment no queue of that node can be used: connections that use one end with
+// INTERNAL_ERROR (rabbit_fifo_dlx_sup.erl, seen on 4.0.5).
+func (b *base) awaitMinAge(ctx context.Context, n *names) error {
+	if known, ok := b.delays.Load(n.queue); ok {
+		select {
+		case <-known.(*delayQueues).made: // minAge has passed since they were declared
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return nil
+	}
+	there, err := b.exists(ctx, n.delay(ttls[0]))
+	if there {
+		err = sleep(ctx, minAge) // when they were declared cannot be known
+	}
+	return err
+}
+
+// exists asks whether there is a queue of that name.
+func (b *base) exists(ctx context.Context, name string) (bool, error) {
+	err := b.call(ctx, func(ch *amqp091.Channel) error {
+		_, err := lookUp(ch, name)
+		return err
+	})
+	if isGone(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,162 @@
+package amqp
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+)
+
+// The headers of a message, as docs/wire-amqp.md documents them. What AMQP has a
+// property for is there: message ID, type, content type, priority, timestamp. The
+// application's headers stand beside these under their own names, which cannot
+// begin with batch-.
+const (
+	hAt         = "batch-at"           // enqueued at, Unix ms: the property has seconds only
+	hExpires    = "batch-expires"      // expires at, Unix ms
+	hMax        = "batch-max-attempts" // attempts
+	hTimeout    = "batch-timeout"      // ms
+	hFailures   = "batch-failures"     // of the handler
+	hError      = "batch-error"        // text of the last failure
+	hDeliveries = "batch-deliveries"   // before this message was stored
+	hLosses     = "batch-losses"       // holders lost before this message was stored: classic queues
+	hLevel      = "batch-level"        // -2 to 2, while the message has no priority
+	hDue        = "batch-due"          // of a delayed job, Unix ms by the clock of hClock
+	hLeft       = "batch-left"         // of a delayed job, ms after its delay queue
+	hClock      = "batch-clock"        // whose clock it is
+	hReason     = "batch-reason"       // of a dead letter
+	hDied       = "batch-died"         // Unix µs
+	hEntry      = "batch-entry"        // tells dead letters apart
+	hMarker     = "batch-marker"       // of a message that is no dead letter: see browse.go
+	hEscape     = "batch-h-"           // and the name of a header that the broker would read itself
+
+	hPrefix = "batch-" // of all of these
+)
+
+// isBrokers tells whether RabbitMQ adds or reads a header itself. Such names begin
+// with x-, but for two: https://www.rabbitmq.com/docs/sender-selected
+func isBrokers(name string) bool {
+	return isExtension(name) || strings.EqualFold(name, "CC") || strings.EqualFold(name, "BCC")
+}
+
+// isExtension tells whether a header's name begins with x-.
+func isExtension(name string) bool {
+	return len(name) >= 2 && (name[0] == 'x' || name[0] == 'X') && name[1] == '-'
+}
+
+// putApplication adds the application's headers.
+func putApplication(headers amqp091.Table, application map[string]string) {
+	for name, value := range application {
+		if isBrokers(name) {
+			name = hEscape + name
+		}
+		headers[name] = value
+	}
+}
+
+// reader reads headers of any sender.
+type reader struct {
+	headers amqp091.Table
+	// bad says what was wrong with the last one that was.
+	bad string
+}
+
+// number reads a whole number from low to high, which is 0 if it is missing or bad.
+func (r *reader) number(name string, low, high int64) int64 {
+	value, ok := r.headers[name]
+	if !ok {
+		return 0
+	}
+	n, ok := wholeNumber(value)
+	if !ok || n < low || n > high {
+		r.bad = fmt.Sprintf("the header %s is not a number from %d to %d", name, low, high)
+		return 0
+	}
+	return n
+}
+
+// wholeNumber reads any of the types that client libraries send a number as.
+func wholeNumber(value any) (int64, bool) {
+	switch v := value.(type) {
+	case int64:
+		return v, true
+	case int32:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case int8:
+		return int64(v), true
+	case byte:
+		return int64(v), true
+	case int:
+		return int64(v), true
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		return n, err == nil
+	}
+	return 0, false
+}
+
+// time reads a time; beyond its bounds none can be told from a damaged one.
+func (r *reader) time(name string, of func(int64) time.Time) time.Time {
+	if _, ok := r.headers[name]; !ok {
+		return time.Time{}
+	}
+	return of(r.number(name, -1<<53, 1<<53)).UTC()
+}
+
+// text reads a string, which is empty if it is missing.
+func (r *reader) text(name string) string {
+	switch v := r.headers[name].(type) {
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	}
+	return ""
+}
+
+// returns is how often the message was handed out and came back since it was
+// stored. As of 4.3 x-delivery-count has the holders that were lost and what was
+// returned by basic.reject, and not what was returned by basic.nack; before, it
+// has all of them. Classic queues know only whether it was handed out:
+// https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
+func (r *reader) returns(redelivered bool) int {
+	if _, ok := r.headers["x-delivery-count"]; ok {
+		return int(r.number("x-delivery-count", 0, 1<<31-1))
+	}
+	if _, quorum := r.headers["x-acquired-count"]; redelivered && !quorum {
+		return 1
+	}
+	return 0
+}
+
+// application is the application's headers.
+func (r *reader) application() map[string]string {
+	var all map[string]string
+	for name, value := range r.headers {
+		if escaped, ok := strings.CutPrefix(name, hEscape); ok {
+			name = escaped
+		} else if strings.HasPrefix(name, hPrefix) || isBrokers(name) {
+			continue
+		}
+		var text string
+		switch v := value.(type) {
+		case string:
+			text = v
+		case []byte:
+			text = string(v)
+		case nil, amqp091.Table, []any:
+			continue // of a foreign producer, and no text
+		default:
+			text = fmt.Sprint(v)
+		}
+		if all == nil {
+			all = make(map[string]string)
+		}
+		all[name] = text
+	}
+	return all
+}

@@ -1,0 +1,140 @@
+package amqp
+
+import (
+	"context"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// Declare makes the queue exist: its waiting queue, its dead letters and the
+// place where delayed jobs change from one delay queue to the next.
+func (b *base) Declare(ctx context.Context, queue string) error {
+	const op = "declare"
+	if err := b.calls.Begin(ctx); err != nil {
+		return fail(op, queue, err)
+	}
+	defer b.calls.End()
+	n := b.names(queue)
+	// The publishing connection is what tells whether it has to be declared again
+	// before the next enqueue.
+	conn, err := b.publishing.connection(ctx)
+	if err == nil {
+		err = b.call(ctx, func(ch *amqp091.Channel) error { return b.declareQueue(ctx, ch, n) })
+	}
+	if err == nil {
+		b.delays.Delete(queue) // they may have been deleted with the queue
+		b.declared.Store(queue, conn)
+	}
+	return fail(op, queue, err)
+}
+
+// declareQueue makes the queues of n exist, but for the delay queues.
+func (b *base) declareQueue(ctx context.Context, ch *amqp091.Channel, n *names) error {
+	main := quorumArgs
+	if b.config.shape == shapeClassic {
+		main = classicArgs
+	}
+	for _, q := range []struct {
+		name string
+		args amqp091.Table
+	}{{n.main, main}, {n.hop, quorumArgs}, {n.dead, quorumArgs}} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := declare(ch, q.name, q.args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restore declares a queue again that this driver declared on a connection which
+// has since been replaced: the broker may be another one, or may have lost it.
+func (b *base) restore(ctx context.Context, n *names) error {
+	declared, ok := b.declared.Load(n.queue)
+	if !ok {
+		return nil
+	}
+	conn, err := b.publishing.connection(ctx)
+	if err != nil || declared == conn {
+		return err
+	}
+	err = b.call(ctx, func(ch *amqp091.Channel) error { return b.declareQueue(ctx, ch, n) })
+	if err == nil {
+		b.delays.Delete(n.queue)
+		b.declared.CompareAndSwap(n.queue, declared, conn)
+	}
+	return err
+}
+
+// DeleteQueue removes the queue, its dead letters and its delayed jobs. Consumers
+// are told by the broker. It takes up to two seconds more where there are delayed
+// jobs: see awaitMinAge.
+func (b *base) DeleteQueue(ctx context.Context, queue string) error {
+	const op = "delete queue"
+	if err := b.calls.Begin(ctx); err != nil {
+		return fail(op, queue, err)
+	}
+	defer b.calls.End()
+	n := b.names(queue)
+	if err := b.awaitMinAge(ctx, n); err != nil {
+		return fail(op, queue, err)
+	}
+	b.declared.Delete(queue)
+	b.delays.Delete(queue)
+	all := append([]string{n.main}, delayNames(n)...)
+	all = append(all, n.hop, n.dead)
+	err := b.call(ctx, func(ch *amqp091.Channel) error { return deleteAll(ctx, ch, all) })
+	return fail(op, queue, err)
+}
+
+// Depth asks for the number of ready messages in each of the queue's parts. How
+// many are in the hands of consumers the protocol does not tell. A delayed job
+// that changes from one delay queue to the next is in the hands of a mover for a
+// moment and not counted.
+func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
+	const op = "depth"
+	if err := b.calls.Begin(ctx); err != nil {
+		return driver.Depth{}, fail(op, queue, err)
+	}
+	defer b.calls.End()
+	n := b.names(queue)
+	depth := driver.Depth{Running: driver.Unknown}
+	err := b.call(ctx, func(ch *amqp091.Channel) error {
+		for _, part := range []struct {
+			name  string
+			count *int64
+		}{{n.main, &depth.Waiting}, {n.dead, &depth.Dead}, {n.hop, &depth.Scheduled}} {
+			if err := count(ctx, ch, part.name, part.count); err != nil {
+				return err
+			}
+		}
+		for _, name := range delayNames(n) {
+			if err := count(ctx, ch, name, &depth.Scheduled); err != nil {
+				if isGone(err) {
+					return nil // nothing was ever delayed
+				}
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return driver.Depth{}, fail(op, queue, err)
+	}
+	return depth, nil
+}
+
+// count adds the ready messages of a queue to n.
+func count(ctx context.Context, ch *amqp091.Channel, name string, n *int64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	q, err := lookUp(ch, name)
+	if err == nil {
+		*n += int64(q.Messages)
+	}
+	return err
+}

@@ -1,0 +1,62 @@
+package amqp
+
+import (
+	"context"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// Receive takes deliveries that the broker has pushed, or waits for some. It
+// returns those of the highest levels first.
+func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
+	const op = "receive"
+	if err := c.begin(ctx); err != nil {
+		return nil, fail(op, c.names.queue, err)
+	}
+	defer c.calls.Exit()
+	for {
+		s, err := c.open(ctx)
+		if err != nil {
+			return nil, fail(op, c.names.queue, err)
+		}
+		got, err := c.take(ctx, s, min(max, batchSize))
+		if len(got) > 0 {
+			return got, nil
+		}
+		if err == errCancelled {
+			// The queue was deleted, or the broker has another reason: consuming
+			// again tells which.
+			continue
+		}
+		return nil, fail(op, c.names.queue, err)
+	}
+}
+
+// take returns up to max deliveries, or waits for some. A mover that ends in the
+// meantime is an error: the next call makes another.
+func (c *consumer) take(ctx context.Context, s *session, max int) ([]*driver.Delivery, error) {
+	c.mu.Lock()
+	m := c.mover
+	c.mu.Unlock()
+	s.receiving(1)
+	defer s.receiving(-1)
+	for {
+		if got := s.pop(max); got != nil {
+			return got, nil
+		}
+		if err := s.subscribe(ctx); err != nil {
+			return nil, err
+		}
+		select {
+		case <-s.arrived:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-c.life.Done():
+			return nil, driver.ErrClosed
+		case <-s.ended:
+			return nil, s.endedFor()
+		case <-m.ended:
+			return nil, m.err
+		}
+	}
+}
