@@ -2,8 +2,6 @@ package batch
 
 import (
 	"context"
-	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -38,26 +36,26 @@ func NewQueue[D Driver](d D, name string, options ...QueueOption) *Queue[D] {
 // TryNewQueue is [NewQueue] for names that are not constants: what is out of
 // bounds is an error that wraps [ErrInvalid].
 func TryNewQueue[D Driver](d D, name string, options ...QueueOption) (*Queue[D], error) {
-	if isNil(d) {
-		return nil, invalid("driver", "nil", "an open driver")
+	if err := checkDriver(d); err != nil {
+		return nil, err
 	}
 	if err := checkQueueName(name); err != nil {
 		return nil, err
 	}
-	p, err := newProducer(d, name, options)
+	config := producerConfig{codec: JSON{}, timeout: 30 * time.Second}
+	for _, o := range options {
+		if o.apply == nil {
+			return nil, invalid("queue option", "the zero QueueOption", "made by one of the option functions")
+		}
+		if err := o.apply(&config); err != nil {
+			return nil, err
+		}
+	}
+	p, err := newProducer(d, name, config)
 	if err != nil {
 		return nil, err
 	}
 	return &Queue[D]{driver: d, name: name, producer: p}, nil
-}
-
-// isNil tells nil interfaces, and nil pointers inside of them.
-func isNil(d Driver) bool {
-	if d == nil {
-		return true
-	}
-	v := reflect.ValueOf(d)
-	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // Name is the queue's name.
@@ -83,7 +81,7 @@ func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
 // Drop removes the queue from the broker with all its jobs, running ones and
 // dead letters included. The next use declares it anew.
 func (q *Queue[D]) Drop(ctx context.Context) error {
-	q.producer.declared.Store(false)
+	q.producer.undeclare()
 	return q.driver.DeleteQueue(ctx, q.name)
 }
 
@@ -95,25 +93,25 @@ const Unknown = driver.Unknown
 
 // QueueOption configures a queue's handle, not the queue on the broker.
 type QueueOption struct {
-	apply func(*producer) error
+	apply func(*producerConfig) error
 }
 
 // WithCodec encodes the args of jobs with codec. Defaults to [JSON]. The workers
 // need it too.
 func WithCodec(codec Codec) QueueOption {
-	return QueueOption{func(p *producer) error {
+	return QueueOption{func(c *producerConfig) error {
 		if codec == nil {
 			return invalid("codec", "nil", "a Codec")
 		}
-		p.codec = codec
+		c.codec = codec
 		return nil
 	}}
 }
 
 // WithHooks has hooks watch the queue's enqueues.
 func WithHooks(list ...Hook) QueueOption {
-	return QueueOption{func(p *producer) (err error) {
-		p.hooks, err = sortHooks(list)
+	return QueueOption{func(c *producerConfig) (err error) {
+		c.hooks, err = sortHooks(list)
 		return err
 	}}
 }
@@ -122,40 +120,11 @@ func WithHooks(list ...Hook) QueueOption {
 // the caller's context: 1 ms to an hour. While the broker cannot be reached and
 // a job is certainly not stored, batch tries again within it. Defaults to 30 s.
 func WithEnqueueTimeout(d time.Duration) QueueOption {
-	return QueueOption{func(p *producer) error {
+	return QueueOption{func(c *producerConfig) error {
 		if d < time.Millisecond || d > time.Hour {
 			return invalid("enqueue timeout", d.String(), "1ms to 1h")
 		}
-		p.timeout = d
+		c.timeout = d
 		return nil
 	}}
-}
-
-// Open connects to the broker that the URL names, with the driver that is
-// registered for its scheme: a driver registers itself when its package is
-// imported. The broker must have the capability set D, which is a plain
-// interface; if it lacks something the error is a [*CapabilityError] that says
-// what, and which drivers have it, and the connection is closed again.
-//
-// An unknown scheme or URL parameter is an error that wraps [ErrConfig], refused
-// credentials [ErrUnauthorized], a server that cannot be reached by the end of
-// ctx [ErrUnavailable].
-func Open[D Driver](ctx context.Context, url string) (D, error) {
-	var none D
-	r, u, err := driver.Lookup(url)
-	if err != nil {
-		return none, err
-	}
-	d, err := r.Open(ctx, u)
-	if err != nil {
-		return none, err
-	}
-	if fit, ok := d.(D); ok {
-		return fit, nil
-	}
-	err = missing(d, reflect.TypeFor[D]())
-	if closing := d.Close(ctx); closing != nil {
-		err = fmt.Errorf("%w; closing it again: %w", err, closing)
-	}
-	return none, err
 }

@@ -43,11 +43,8 @@ func TryHandle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) erro
 	if t := reflect.TypeFor[A](); t.Kind() == reflect.Interface {
 		return invalid("args type", t.String(), "a concrete type: an interface cannot be decoded")
 	}
-	kind, err := safeKind(zeroArgs[A]())
+	kind, err := kindOf(zeroArgs[A]())
 	if err != nil {
-		return err
-	}
-	if err := checkKind(kind); err != nil {
 		return err
 	}
 	h := &handler{

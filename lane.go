@@ -83,7 +83,7 @@ func (l *lane) start() {
 // fetch receives jobs until ctx ends.
 func (l *lane) fetch(ctx context.Context) {
 	defer l.fetchers.Done()
-	var b pause
+	var b backoff
 	for {
 		n := l.acquire(l.worker.info.Limits.ReceiveBatch)
 		if n == 0 {
@@ -95,7 +95,7 @@ func (l *lane) fetch(ctx context.Context) {
 		}
 		l.admit(deliveries)
 		if err == nil {
-			b = pause{}
+			b = backoff{}
 			// The slots that admit woke go first: asking the broker for more would
 			// keep this processor busy while they wait for another one to wake up.
 			runtime.Gosched()
@@ -117,7 +117,7 @@ func (l *lane) fetch(ctx context.Context) {
 // recover waits after a failed Receive and reports it. A queue that somebody
 // dropped is declared again: enqueueing does so too, and workers that are there
 // already must not miss what is enqueued then.
-func (l *lane) recover(ctx context.Context, err error, b *pause) bool {
+func (l *lane) recover(ctx context.Context, err error, b *backoff) bool {
 	if errors.Is(err, ErrNotFound) {
 		if again := l.worker.driver.Declare(ctx, l.config.Name); again != nil {
 			err = again

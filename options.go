@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,22 +18,22 @@ import (
 // It is a struct and not an interface because Go would accept an Option of one
 // D where one of another is wanted if no method mentioned D.
 type Option[D Driver] struct {
-	apply func(*settings) error
+	apply func(*draft) error
 }
 
-// settings is a job in the making.
-type settings struct {
+// draft is a job in the making: its message, and what options said that is not in it.
+type draft struct {
 	message  *driver.Message
 	expiry   time.Duration
 	hasDelay bool
 }
 
-func (s *settings) setDelay(field string, d, most time.Duration) error {
+func (job *draft) setDelay(field string, d, most time.Duration) error {
 	if d < 0 || d > most {
 		return invalid(field, d.String(), fmt.Sprintf("0 to %s on this driver", most))
 	}
-	s.message.Delay = d
-	s.hasDelay = true
+	job.message.Delay = d
+	job.hasDelay = true
 	return nil
 }
 
@@ -43,11 +42,11 @@ func (s *settings) setDelay(field string, d, most time.Duration) error {
 // same ID; that is what [Unique] is for. An ID of your own makes an enqueue
 // whose fate is unknown safe to repeat, if the handler is idempotent by it.
 func ID[D Driver](q *Queue[D], id string) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if err := checkToken("ID", id); err != nil {
 			return err
 		}
-		s.message.ID = id
+		job.message.ID = id
 		return nil
 	}}
 }
@@ -57,18 +56,18 @@ func ID[D Driver](q *Queue[D], id string) Option[D] {
 // same name replaces the first. A job has at most 100, and the driver's limits
 // bound their size.
 func Header[D Driver](q *Queue[D], name, value string) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if err := checkHeaderName(name); err != nil {
 			return err
 		}
-		s.setHeader(name, value)
+		job.setHeader(name, value)
 		return nil
 	}}
 }
 
 // Headers attaches all headers of a map, as [Header] does. The map is copied.
 func Headers[D Driver](q *Queue[D], headers map[string]string) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if len(headers) > maxHeaders {
 			return invalid("headers", fmt.Sprintf("of %d names", len(headers)), fmt.Sprintf("at most %d", maxHeaders))
 		}
@@ -76,27 +75,27 @@ func Headers[D Driver](q *Queue[D], headers map[string]string) Option[D] {
 			if err := checkHeaderName(name); err != nil {
 				return err
 			}
-			s.setHeader(name, value)
+			job.setHeader(name, value)
 		}
 		return nil
 	}}
 }
 
-func (s *settings) setHeader(name, value string) {
-	if s.message.Headers == nil {
-		s.message.Headers = make(map[string]string)
+func (job *draft) setHeader(name, value string) {
+	if job.message.Headers == nil {
+		job.message.Headers = make(map[string]string)
 	}
-	s.message.Headers[name] = value
+	job.message.Headers[name] = value
 }
 
 // MaxAttempts is how many times the handler may fail before the job is
 // dead-lettered: 1 to 1000. Defaults to the worker's, which defaults to 25.
 func MaxAttempts[D Driver](q *Queue[D], n int) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if err := checkMaxAttempts(n); err != nil {
 			return err
 		}
-		s.message.MaxAttempts = n
+		job.message.MaxAttempts = n
 		return nil
 	}}
 }
@@ -104,11 +103,11 @@ func MaxAttempts[D Driver](q *Queue[D], n int) Option[D] {
 // Timeout bounds one run of the handler: 1 ms to 30 days. Defaults to the
 // handler's or the worker's, which defaults to 30 minutes.
 func Timeout[D Driver](q *Queue[D], d time.Duration) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if err := checkTimeout(d); err != nil {
 			return err
 		}
-		s.message.Timeout = d.Truncate(time.Millisecond)
+		job.message.Timeout = d.Truncate(time.Millisecond)
 		return nil
 	}}
 }
@@ -119,62 +118,94 @@ func Timeout[D Driver](q *Queue[D], d time.Duration) Option[D] {
 // stopped, and a retry counts as a start. Producer's and workers' clocks are
 // compared.
 func Expiry[D Driver](q *Queue[D], d time.Duration) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		const most = 10 * 365 * 24 * time.Hour
 		if d < time.Millisecond || d > most {
 			return invalid("Expiry", d.String(), fmt.Sprintf("1ms to %s", most))
 		}
-		s.expiry = d
+		job.expiry = d
 		return nil
 	}}
 }
 
-func checkMaxAttempts(n int) error {
-	if n < 1 || n > 1000 {
-		return invalid("MaxAttempts", strconv.Itoa(n), "1 to 1000")
-	}
-	return nil
+// Priority is a job's level. Without it a job is Normal.
+func Priority[D Prioritizer](q *Queue[D], level Level) Option[D] {
+	return Option[D]{func(job *draft) error {
+		if level < Trivial || level > Critical {
+			return invalid("Priority", fmt.Sprint(int(level)), "one of Trivial, Low, Normal, High, Critical")
+		}
+		job.message.Level = level
+		return nil
+	}}
 }
 
-func checkTimeout(d time.Duration) error {
-	const most = 30 * 24 * time.Hour
-	if d < time.Millisecond || d > most {
-		return invalid("Timeout", d.String(), fmt.Sprintf("1ms to %s", most))
-	}
-	return nil
+// Delay holds the job back for d from when the broker stores it: zero to the
+// driver's MaxDelay. It cannot be combined with [Group].
+func Delay[D Delayer](q *Queue[D], d time.Duration) Option[D] {
+	return Option[D]{func(job *draft) error { return job.setDelay("Delay", d, q.driver.MaxDelay()) }}
+}
+
+// At holds the job back until t, by this process's clock; a time that has
+// passed means no delay. It cannot be combined with [Group].
+func At[D Delayer](q *Queue[D], t time.Time) Option[D] {
+	return Option[D]{func(job *draft) error { return job.setDelay("At", max(time.Until(t), 0), q.driver.MaxDelay()) }}
+}
+
+// Unique makes the job a duplicate if a job with the same key was enqueued on
+// the queue within the driver's DedupWindow: it is not stored then, and its
+// [Receipt] says so. The key is 1 to 128 bytes of printable ASCII without
+// spaces.
+func Unique[D Deduplicator](q *Queue[D], key string) Option[D] {
+	return Option[D]{func(job *draft) error {
+		if err := checkToken("Unique key", key); err != nil {
+			return err
+		}
+		job.message.DedupKey = key
+		return nil
+	}}
+}
+
+// Group puts the job into a group: it is handed out only when every job of the
+// group that was enqueued before is done or dead. The name is 1 to 128 bytes of
+// printable ASCII without spaces. It cannot be combined with [Delay] or [At].
+func Group[D Grouper](q *Queue[D], name string) Option[D] {
+	return Option[D]{func(job *draft) error {
+		if err := checkToken("Group", name); err != nil {
+			return err
+		}
+		job.message.Group = name
+		return nil
+	}}
 }
 
 // prepare makes the message of a job, validated against every bound. Nothing
 // has been sent when it fails.
 func prepare[D Driver](ctx context.Context, q *Queue[D], args Args, options []Option[D]) (*driver.Message, error) {
 	m := &driver.Message{}
-	s := settings{message: m}
+	job := draft{message: m}
 	for _, o := range options {
 		if o.apply == nil {
 			return nil, invalid("option", "the zero Option", "made by one of the option functions")
 		}
-		if err := o.apply(&s); err != nil {
+		if err := o.apply(&job); err != nil {
 			return nil, err
 		}
 	}
-	return m, q.producer.complete(ctx, &s, args)
+	return m, q.producer.complete(ctx, &job, args)
 }
 
 // complete fills in what the options left open.
-func (p *producer) complete(ctx context.Context, s *settings, args Args) error {
-	m := s.message
+func (p *producer) complete(ctx context.Context, job *draft, args Args) error {
+	m := job.message
 	if args == nil {
 		return invalid("args", "nil", "a value")
 	}
-	kind, err := safeKind(args)
+	kind, err := kindOf(args)
 	if err != nil {
 		return err
 	}
-	if err := checkKind(kind); err != nil {
-		return err
-	}
 	m.Kind = kind
-	if s.hasDelay && m.Group != "" {
+	if job.hasDelay && m.Group != "" {
 		return invalid("options", "Group with Delay or At", "one or the other: a job held back would hold its group back")
 	}
 	if m.ID == "" {
@@ -185,8 +216,8 @@ func (p *producer) complete(ctx context.Context, s *settings, args Args) error {
 		m.ID = id.String()
 	}
 	m.EnqueuedAt = time.Now().UTC().Truncate(time.Millisecond)
-	if s.expiry > 0 {
-		m.ExpiresAt = m.EnqueuedAt.Add(s.expiry)
+	if job.expiry > 0 {
+		m.ExpiresAt = m.EnqueuedAt.Add(job.expiry)
 	}
 	if len(p.hooks.enqueueStart) > 0 {
 		if err := p.startHooks(ctx, m); err != nil {
@@ -220,15 +251,4 @@ func (p *producer) startHooks(ctx context.Context, m *driver.Message) error {
 		m.Headers = e.Headers
 	}
 	return nil
-}
-
-// safeKind calls Kind, which panics if args is a nil pointer with a value
-// receiver.
-func safeKind(args Args) (kind string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = invalid("args", fmt.Sprintf("of type %T", args), "a value whose Kind method does not panic, and no nil pointer")
-		}
-	}()
-	return args.Kind(), nil
 }

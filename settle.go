@@ -26,7 +26,7 @@ func (l *lane) flush(batch []*settling) {
 	ctx, cancel := context.WithTimeout(w.settling, w.config.SettleTimeout)
 	defer cancel()
 	left := batch
-	var b pause
+	var b backoff
 	for {
 		var err error
 		left, err = l.settleOnce(ctx, left)

@@ -2,8 +2,10 @@ package batch
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -33,6 +35,16 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
+// checkDriver refuses nil interfaces, and nil pointers inside of them.
+func checkDriver(d Driver) error {
+	v := reflect.ValueOf(d)
+	if d == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return invalid("driver", "nil", "an open driver")
+	}
+	return nil
+}
+
+// checkQueueName refuses what is no name for a queue.
 func checkQueueName(name string) error {
 	ok := len(name) >= 1 && len(name) <= maxQueueName
 	for i := 0; ok && i < len(name); i++ {
@@ -44,15 +56,31 @@ func checkQueueName(name string) error {
 	return nil
 }
 
-func checkKind(kind string) error {
+// kindOf is the kind of a job with these args.
+func kindOf(args Args) (string, error) {
+	kind, err := callKind(args)
+	if err != nil {
+		return "", err
+	}
 	ok := len(kind) >= 1 && len(kind) <= maxKind
 	for i := 0; ok && i < len(kind); i++ {
 		ok = isAlphanumeric(kind[i]) || strings.IndexByte("._:/-", kind[i]) >= 0
 	}
 	if !ok {
-		return invalid("kind", quote(kind), fmt.Sprintf("1 to %d bytes of [A-Za-z0-9._:/-]", maxKind))
+		return "", invalid("kind", quote(kind), fmt.Sprintf("1 to %d bytes of [A-Za-z0-9._:/-]", maxKind))
 	}
-	return nil
+	return kind, nil
+}
+
+// callKind calls Kind, which panics if args is a nil pointer with a value
+// receiver.
+func callKind(args Args) (kind string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = invalid("args", fmt.Sprintf("of type %T", args), "a value whose Kind method does not panic, and no nil pointer")
+		}
+	}()
+	return args.Kind(), nil
 }
 
 // checkToken is for IDs, keys and group names: what fits into a NATS subject's
@@ -128,4 +156,19 @@ func checkSize(m *driver.Message, info *driver.Info) error {
 
 func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+func checkMaxAttempts(n int) error {
+	if n < 1 || n > 1000 {
+		return invalid("MaxAttempts", strconv.Itoa(n), "1 to 1000")
+	}
+	return nil
+}
+
+func checkTimeout(d time.Duration) error {
+	const most = 30 * 24 * time.Hour
+	if d < time.Millisecond || d > most {
+		return invalid("Timeout", d.String(), fmt.Sprintf("1ms to %s", most))
+	}
+	return nil
 }

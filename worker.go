@@ -113,8 +113,8 @@ func NewWorker(d Driver, config WorkerConfig) *Worker {
 
 // TryNewWorker is [NewWorker] with mistakes as errors that wrap [ErrInvalid].
 func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
-	if isNil(d) {
-		return nil, invalid("driver", "nil", "an open driver")
+	if err := checkDriver(d); err != nil {
+		return nil, err
 	}
 	w := &Worker{
 		driver: d, info: d.Info(), config: config,
