@@ -9,17 +9,6 @@ import (
 // DeadLetter is a job that will not run again unless it is redriven.
 type DeadLetter = driver.DeadLetter
 
-// The reasons for which a job is dead-lettered, in [DeadLetter] and [Verdict].
-const (
-	ReasonAttempts    = driver.ReasonAttempts
-	ReasonPermanent   = driver.ReasonPermanent
-	ReasonUndecodable = driver.ReasonUndecodable
-	ReasonUnknownKind = driver.ReasonUnknownKind
-	ReasonExpired     = driver.ReasonExpired
-	ReasonPoison      = driver.ReasonPoison
-	ReasonUnreadable  = driver.ReasonUnreadable
-)
-
 // DeadLetters are a queue's dead letters. They are kept until they are redriven
 // or deleted.
 type DeadLetters struct {

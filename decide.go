@@ -20,6 +20,17 @@ const (
 	Dead    = driver.Dead
 )
 
+// The reasons for which a job is dead-lettered, in [DeadLetter] and [Verdict].
+const (
+	ReasonAttempts    = driver.ReasonAttempts
+	ReasonPermanent   = driver.ReasonPermanent
+	ReasonUndecodable = driver.ReasonUndecodable
+	ReasonUnknownKind = driver.ReasonUnknownKind
+	ReasonExpired     = driver.ReasonExpired
+	ReasonPoison      = driver.ReasonPoison
+	ReasonUnreadable  = driver.ReasonUnreadable
+)
+
 // Verdict is what was decided on one delivery of a job.
 type Verdict struct {
 	// Outcome is Done, Retry, Release or Dead; zero if the lease was lost.

@@ -76,21 +76,6 @@ func zeroArgs[A Args]() Args {
 	return zero
 }
 
-// handler is what a worker knows of a kind. Its fields do not change once the
-// worker runs.
-type handler struct {
-	kind string
-	// decode makes info.decoded and fills its args.
-	decode func(Codec, *JobInfo) error
-	// run calls the application's function, and before that the middleware once
-	// the worker was started.
-	run Handler
-
-	retry       RetryPolicy   // nil: the worker's
-	timeout     time.Duration // 0: the worker's
-	maxAttempts int           // 0: the worker's
-}
-
 // HandleOption sets how one kind of job is handled. What the producer set for a
 // single job comes before it, and it before what the worker's config says.
 type HandleOption struct {

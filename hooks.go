@@ -146,6 +146,7 @@ type hooks struct {
 	worker       []WorkerWatcher
 }
 
+// sortHooks refuses a value that is no hook.
 func sortHooks(list []Hook) (hooks, error) {
 	var all hooks
 	for i, h := range list {
@@ -165,10 +166,36 @@ func sortHooks(list []Hook) (hooks, error) {
 	return all, nil
 }
 
+// add puts h into the list of those that implement T, if it does.
 func add[T any](h Hook, list *[]T, used *bool) {
 	if t, ok := h.(T); ok {
 		*list = append(*list, t)
 		*used = true
+	}
+}
+
+// onJobStart tells those that watch for it, as do the following.
+func (h *hooks) onJobStart(ctx context.Context, job *JobInfo) {
+	for _, w := range h.jobStart {
+		w.OnJobStart(ctx, job)
+	}
+}
+
+func (h *hooks) onJobEnd(ctx context.Context, e JobEnd) {
+	for _, w := range h.jobEnd {
+		w.OnJobEnd(ctx, e)
+	}
+}
+
+func (h *hooks) onJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration) {
+	for _, w := range h.jobStuck {
+		w.OnJobStuck(ctx, job, overdue)
+	}
+}
+
+func (h *hooks) onLeaseLost(ctx context.Context, job *JobInfo) {
+	for _, w := range h.leaseLost {
+		w.OnLeaseLost(ctx, job)
 	}
 }
 

@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"context"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -89,13 +88,3 @@ type Job[A Args] struct {
 }
 
 func (j *Job[A]) decodedArgs() Args { return j.Args }
-
-// Handler works on a job whose type is erased, which is what [Middleware]
-// wraps. The error decides what becomes of the job as [Handle] says.
-type Handler func(ctx context.Context, job *JobInfo) error
-
-// Middleware wraps the handling of every job of a worker: it is called after
-// the job is decoded and before its handler. The first of several is the
-// outermost. It may skip next (the job then ends with what it returns), but
-// must not call it more than once or after it returned.
-type Middleware func(next Handler) Handler

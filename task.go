@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -16,12 +15,12 @@ type task struct {
 	handler  *handler // nil if the kind is unknown
 	job      JobInfo
 
-	// state decides who ends the task: the slot that runs it, or whoever
-	// leaves the slot behind.
+	// state decides who ends the task: the slot that runs it, or the one that
+	// detaches its handler.
 	state atomic.Int32
 	// lost is set when the lease is; nothing is settled then.
 	lost atomic.Bool
-	// The fields below are written before state becomes running, and read by
+	// The fields below are written before state becomes taskRunning, and read by
 	// others only after that was seen.
 
 	// ctx is the handler's, and cancel ends it.
@@ -32,8 +31,12 @@ type task struct {
 	// stuck.
 	started, overdueAt time.Time
 
-	// settling is how the task ends, written by the one party that ends it.
-	settling settling
+	// settlement is what the broker is told, written by the one that ends the
+	// task.
+	settlement driver.Settlement
+	// uncertain is set after a try to settle whose fate is unknown: if the next
+	// is told that the lease is lost, then the first was carried out.
+	uncertain bool
 
 	// The keeper's list, guarded by its mutex.
 	previous, next *task
@@ -42,16 +45,16 @@ type task struct {
 }
 
 // The states of a task. Every move is a compare-and-swap, so that each task is
-// ended by exactly one party.
+// ended exactly once.
 const (
 	// taskBuffered: received, waiting for a slot.
 	taskBuffered int32 = iota
 	// taskRunning: in a slot.
 	taskRunning
-	// taskReturned: its handler came back, and its slot ends it.
+	// taskReturned: its handler came back or was not called, and its slot ends it.
 	taskReturned
-	// taskLeft: its handler did not come back, and whoever left it ends it.
-	taskLeft
+	// taskDetached: its handler did not come back, and is not waited for.
+	taskDetached
 	// taskDropped: its lease was lost before it ran.
 	taskDropped
 )
@@ -59,7 +62,7 @@ const (
 // ended tells that the task's fate was decided.
 func (t *task) ended() bool {
 	s := t.state.Load()
-	return s == taskReturned || s == taskLeft
+	return s == taskReturned || s == taskDetached
 }
 
 // jobContext is the context of a running handler: one that can be cancelled
@@ -80,89 +83,4 @@ func (c *jobContext) Err() error {
 		return context.DeadlineExceeded
 	}
 	return err
-}
-
-func (l *lane) newTask(d *driver.Delivery) *task {
-	w := l.worker
-	t := &task{delivery: d, handler: w.handlers[d.Kind]}
-	t.job = JobInfo{
-		ID: d.ID, Kind: d.Kind, Queue: l.config.Name,
-		Attempt: d.Failures + 1, MaxAttempts: d.MaxAttempts, Deliveries: d.Deliveries,
-		LastError:  d.LastError,
-		EnqueuedAt: d.EnqueuedAt, ExpiresAt: d.ExpiresAt, Timeout: d.Timeout,
-		Priority: d.Level, Group: d.Group,
-		Headers: d.Headers, ContentType: d.ContentType, Body: d.Body,
-	}
-	if t.job.MaxAttempts == 0 && t.handler != nil {
-		t.job.MaxAttempts = t.handler.maxAttempts
-	}
-	if t.job.MaxAttempts == 0 {
-		t.job.MaxAttempts = w.config.MaxAttempts
-	}
-	if t.job.Timeout == 0 && t.handler != nil {
-		t.job.Timeout = t.handler.timeout
-	}
-	if t.job.Timeout == 0 {
-		t.job.Timeout = w.config.Timeout
-	}
-	return t
-}
-
-// facts gathers what is known of the task as it was received, and decodes its
-// body if nothing else speaks against running it.
-func (w *Worker) facts(t *task) facts {
-	d := t.delivery
-	f := facts{
-		stage:    received,
-		failures: d.Failures, deliveries: d.Deliveries, redeliveries: d.Redeliveries,
-		maxAttempts: t.job.MaxAttempts, maxRedeliveries: w.config.MaxRedeliveries,
-		maxDelay: w.info.Limits.MaxRetryDelay,
-	}
-	if f.redeliveries > f.maxRedeliveries {
-		return f
-	}
-	if !d.ExpiresAt.IsZero() && !time.Now().Before(d.ExpiresAt) {
-		f.expired = true
-		return f
-	}
-	codec := w.codecs[d.ContentType]
-	switch {
-	case t.handler == nil:
-		f.unknown = fmt.Errorf("no handler for kind %q on this worker", d.Kind)
-	case codec == nil:
-		f.unknown = fmt.Errorf("no codec for content type %q on this worker", d.ContentType)
-	default:
-		f.decoding = decode(t.handler, codec, &t.job)
-	}
-	if f.unknown != nil {
-		f.backoff = w.config.RetryPolicy.Backoff(max(d.Deliveries, 1), f.unknown)
-	}
-	return f
-}
-
-// decode runs the codec, whose panic on a hostile body must not take the worker
-// down.
-func decode(h *handler, codec Codec, job *JobInfo) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the codec panicked: %v", r)
-		}
-		if err != nil {
-			job.decoded = nil
-		}
-	}()
-	return h.decode(codec, job)
-}
-
-// outcome completes the facts with what the handler returned.
-func (w *Worker) outcome(t *task, f facts, stage stage, err error) facts {
-	f.stage, f.err = stage, err
-	if err != nil && stage != interrupted {
-		policy := w.config.RetryPolicy
-		if t.handler.retry != nil {
-			policy = t.handler.retry
-		}
-		f.backoff = policy.Backoff(f.failures+1, err)
-	}
-	return f
 }

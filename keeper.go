@@ -14,7 +14,12 @@ import (
 // buffer ages like one that runs: if only running ones were extended, a slow
 // handler would have its neighbours run twice.
 type keeper struct {
-	lane *lane
+	consumer driver.Consumer
+	most     int // deliveries in one Extend
+	queue    string
+	hooks    *hooks
+	// working is the context of hooks.
+	working context.Context
 	// lease is the broker's, zero if it is the connection. interval is how old
 	// a lease grows before it is extended: a third of it leaves two more tries
 	// before it ends.
@@ -33,14 +38,18 @@ type keeper struct {
 // lease is the connection.
 const checkInterval = 10 * time.Second
 
-func newKeeper(l *lane, lease time.Duration) *keeper {
-	k := &keeper{lane: l, lease: lease, interval: lease / 3, ended: make(chan struct{})}
-	if lease == 0 {
+// newKeeper makes a keeper for the deliveries of one consumer.
+func newKeeper(consumer driver.Consumer, most int, queue string, hooks *hooks, working context.Context) *keeper {
+	k := &keeper{consumer: consumer, most: most, queue: queue, hooks: hooks, working: working, ended: make(chan struct{})}
+	k.lease = consumer.Lease()
+	k.interval = k.lease / 3
+	if k.lease == 0 {
 		k.interval = checkInterval
 	}
 	return k
 }
 
+// start begins to extend leases.
 func (k *keeper) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	k.stop = cancel
@@ -64,18 +73,12 @@ func (k *keeper) add(tasks []*task) {
 	}
 }
 
-// remove stops keeping a task; one that is not kept any more is a no-op.
-func (k *keeper) remove(t *task) {
+// remove stops keeping tasks; for one that is not kept any more it is a no-op.
+func (k *keeper) remove(tasks ...*task) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.unlink(t)
-}
-
-func (k *keeper) removeAll(batch []*settling) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, s := range batch {
-		k.unlink(s.task)
+	for _, t := range tasks {
+		k.unlink(t)
 	}
 }
 
@@ -90,6 +93,7 @@ func (k *keeper) held() []*task {
 	return all
 }
 
+// run extends leases as they fall due, until ctx ends.
 func (k *keeper) run(ctx context.Context) {
 	defer close(k.ended)
 	for sleep(ctx, k.untilDue()) {
@@ -120,7 +124,7 @@ func (k *keeper) extendDue(ctx context.Context) {
 	}
 	k.mu.Unlock()
 	for len(due) > 0 && ctx.Err() == nil {
-		n := min(len(due), k.lane.worker.info.Limits.ExtendBatch)
+		n := min(len(due), k.most)
 		k.extend(ctx, due[:n])
 		due = due[n:]
 	}
@@ -137,7 +141,7 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 	calling, cancel := context.WithTimeout(ctx, k.interval)
 	defer cancel()
 	start := time.Now()
-	errs := k.lane.consumer.Extend(calling, deliveries)
+	errs := k.consumer.Extend(calling, deliveries)
 	var fault error
 	var lost []*task
 	k.mu.Lock()
@@ -147,7 +151,7 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 			err = errs[i]
 		}
 		switch {
-		case t.previous == nil && t.next == nil && k.first != t:
+		case !k.keeps(t):
 			// Settled while the request was under way, which may be why the
 			// broker does not know it.
 		case err == nil:
@@ -169,25 +173,23 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 	}
 	k.mu.Unlock()
 	for _, t := range lost {
-		k.lane.lose(t)
+		k.lose(t)
 	}
 	if fault != nil && ctx.Err() == nil {
-		k.lane.worker.hooks.onFault(ctx, Fault{Queue: k.lane.config.Name, Op: "extend", Err: fault, RetryIn: k.interval / 10})
+		k.hooks.onFault(ctx, Fault{Queue: k.queue, Op: "extend", Err: fault, RetryIn: k.interval / 10})
 	}
 }
 
 // lose ends what can be ended of a task whose lease is gone: it is not started
 // if it has not been, and told if it is running.
-func (l *lane) lose(t *task) {
+func (k *keeper) lose(t *task) {
 	if t.lost.Swap(true) {
 		return
 	}
 	if !t.state.CompareAndSwap(taskBuffered, taskDropped) && t.state.Load() == taskRunning {
 		t.cancel(ErrLeaseLost)
 	}
-	for _, h := range l.worker.hooks.leaseLost {
-		h.OnLeaseLost(l.worker.working, &t.job)
-	}
+	k.hooks.onLeaseLost(k.working, &t.job)
 }
 
 // append puts t last. k.mu must be held.
@@ -201,9 +203,12 @@ func (k *keeper) append(t *task) {
 	k.last = t
 }
 
+// keeps reports whether t is in the list. k.mu must be held.
+func (k *keeper) keeps(t *task) bool { return t.previous != nil || t.next != nil || k.first == t }
+
 // unlink takes t out, if it is in. k.mu must be held.
 func (k *keeper) unlink(t *task) {
-	if t.previous == nil && t.next == nil && k.first != t {
+	if !k.keeps(t) {
 		return
 	}
 	if t.previous == nil {
