@@ -7,19 +7,19 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Queue is a named queue on a broker with the capability set D. It is safe for
-// concurrent use, holds no goroutine when idle, and need not be closed: it
-// lives as long as its driver.
+// Queue is a handle on a named queue of a broker with the capability set D. It
+// is safe for concurrent use, holds no goroutine when idle, and need not be
+// closed: it lives as long as its driver.
 type Queue[D Driver] struct {
 	driver   D
 	name     string
 	producer *producer
 }
 
-// NewQueue makes the handle for a queue. It does not talk to the broker; the
+// NewQueue makes the handle on a queue. It does not talk to the broker; the
 // queue is declared before its first use. The name is 1 to 64 bytes of
-// [A-Za-z0-9_-]. A name or option out of its bounds is a programming error and
-// panics; [TryNewQueue] returns it instead.
+// [A-Za-z0-9_-]. A name or option that is out of bounds is a programming error
+// and panics; [TryNewQueue] returns it instead.
 //
 // D is inferred from the driver's type. To write code that does not depend on
 // the broker, name the capability set that it needs:
@@ -33,8 +33,8 @@ func NewQueue[D Driver](d D, name string, options ...QueueOption) *Queue[D] {
 	return q
 }
 
-// TryNewQueue is [NewQueue] for names that are not constants: what is out of
-// bounds is an error that wraps [ErrInvalid].
+// TryNewQueue is [NewQueue] for names that are not constants: a name or option
+// that is out of bounds is an error that wraps [ErrInvalid].
 func TryNewQueue[D Driver](d D, name string, options ...QueueOption) (*Queue[D], error) {
 	if err := checkDriver(d); err != nil {
 		return nil, err
@@ -64,9 +64,9 @@ func (q *Queue[D]) Name() string { return q.name }
 // Driver is the driver that the queue was made with.
 func (q *Queue[D]) Driver() D { return q.driver }
 
-// Declare makes the queue exist on the broker. Enqueueing does it too, so this
-// is for programs that want to fail at start. A queue that exists with other
-// properties is an error that wraps [ErrConflict].
+// Declare makes the queue exist on the broker. Enqueueing does so too; call
+// Declare to fail when the program starts. If the queue exists with other
+// properties, the error wraps [ErrConflict].
 func (q *Queue[D]) Declare(ctx context.Context) error { return q.producer.declare(ctx) }
 
 // Depth counts the queue's jobs by state. A count that the broker cannot tell
@@ -78,8 +78,8 @@ func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
 	return q.driver.Depth(ctx, q.name)
 }
 
-// Drop removes the queue from the broker with all its jobs, running ones and
-// dead letters included. The next use declares it anew.
+// Drop removes the queue from the broker with all its jobs, including running
+// ones and dead letters. The next use declares it again.
 func (q *Queue[D]) Drop(ctx context.Context) error {
 	q.producer.undeclare()
 	return q.driver.DeleteQueue(ctx, q.name)
@@ -91,13 +91,13 @@ type Depth = driver.Depth
 // Unknown is a count that the broker cannot tell.
 const Unknown = driver.Unknown
 
-// QueueOption configures a queue's handle, not the queue on the broker.
+// QueueOption configures the handle on a queue, not the queue on the broker.
 type QueueOption struct {
 	apply func(*producerConfig) error
 }
 
-// WithCodec encodes the args of jobs with codec. Defaults to [JSON]. The workers
-// need it too.
+// WithCodec encodes the args of jobs with codec. Defaults to [JSON]. Workers need
+// the same codec, in WorkerConfig.Codecs.
 func WithCodec(codec Codec) QueueOption {
 	return QueueOption{func(c *producerConfig) error {
 		if codec == nil {
@@ -108,7 +108,7 @@ func WithCodec(codec Codec) QueueOption {
 	}}
 }
 
-// WithHooks has hooks watch the queue's enqueues.
+// WithHooks makes hooks watch the enqueues of this handle.
 func WithHooks(list ...Hook) QueueOption {
 	return QueueOption{func(c *producerConfig) (err error) {
 		c.hooks, err = sortHooks(list)
@@ -116,9 +116,9 @@ func WithHooks(list ...Hook) QueueOption {
 	}}
 }
 
-// WithEnqueueTimeout bounds how long an enqueue waits for the broker, on top of
-// the caller's context: 1 ms to an hour. While the broker cannot be reached and
-// a job is certainly not stored, batch tries again within it. Defaults to 30 s.
+// WithEnqueueTimeout bounds how long an enqueue waits for the broker, in addition
+// to the caller's context: 1 ms to an hour. Within it, batch tries again while the
+// broker cannot be reached and the job is certainly not stored. Defaults to 30 s.
 func WithEnqueueTimeout(d time.Duration) QueueOption {
 	return QueueOption{func(c *producerConfig) error {
 		if d < time.Millisecond || d > time.Hour {

@@ -2,24 +2,25 @@ package batch
 
 import "sync"
 
-// buffer is between the fetcher and the slots of a lane. It holds the jobs that
-// wait for a slot, and the permits: every job that the lane holds has one of a
-// fixed number, from before it is received until it is settled, so that a slow
-// broker or a slow handler stops the fetching and nothing grows without bound.
+// buffer sits between the fetcher and the slots of a lane. It holds the jobs that
+// wait for a slot, and the lane's permits. There is a fixed number of permits, and
+// every job has one from before it is received until it is settled. So a slow
+// broker or a slow handler stops the fetcher, and nothing grows without bound.
 type buffer struct {
 	slots, prefetch int
 
 	mu sync.Mutex // guards following
-	// hasTasks is where slots wait, and hasPermits where fetchers do.
+	// hasTasks is where slots wait, and hasPermits where the fetcher does.
 	hasTasks, hasPermits sync.Cond
-	// tasks are those that wait, by level, highest first, so that a job of a
-	// higher priority overtakes those that were prefetched before it.
+	// tasks are sorted by level, highest first, so that a job of a higher
+	// priority overtakes those that were prefetched before it.
 	tasks   [levels]fifo
 	waiting int
 	permits int
 	closed  bool
 }
 
+// levels is the number of priorities.
 const levels = int(Critical-Trivial) + 1
 
 // newBuffer makes a buffer with a permit for each slot and each job to prefetch.
@@ -29,10 +30,10 @@ func newBuffer(slots, prefetch int) *buffer {
 	return b
 }
 
-// acquire takes up to most permits, as many as there are, and waits for the
-// first. It waits on while the buffer is more than half full: the slots have
-// work, and the permits that come free meanwhile make one larger Receive. It
-// returns 0 when the buffer is closed.
+// acquire waits for a permit, and takes as many as there are, up to most. While the
+// buffer is more than half full it goes on waiting: the slots have work, and the
+// permits that become free meanwhile make one larger Receive. It returns 0 when
+// the buffer is closed.
 func (b *buffer) acquire(most int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,7 +46,7 @@ func (b *buffer) acquire(most int) int {
 	n := min(b.permits, most)
 	b.permits -= n
 	if b.permits > 0 {
-		b.hasPermits.Signal() // for the next fetcher: one signal may stand for many permits
+		b.hasPermits.Signal() // for the next receiver: one signal may stand for many permits
 	}
 	return n
 }
@@ -58,7 +59,7 @@ func (b *buffer) release(n int) {
 	b.mu.Unlock()
 }
 
-// put takes jobs in. It returns false, and takes none, if the buffer is closed.
+// put adds jobs. If the buffer is closed it returns false and adds none.
 func (b *buffer) put(tasks []*task) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,7 +76,7 @@ func (b *buffer) put(tasks []*task) bool {
 	return true
 }
 
-// next waits for a job to run; nil says that the buffer is closed.
+// next waits for a job to run. It returns nil when the buffer is closed.
 func (b *buffer) next() *task {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -94,11 +95,11 @@ func (b *buffer) next() *task {
 			return t
 		}
 	}
-	panic("batch: a lane counts jobs that it does not have")
+	panic("batch: a buffer counts jobs that it does not have")
 }
 
-// close stops the slots from starting more jobs and the fetchers from receiving
-// more, and returns those that have not started.
+// close stops the slots from starting jobs and the fetcher from receiving more. It
+// returns the jobs that have not started.
 func (b *buffer) close() []*task {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,19 +7,19 @@ import (
 )
 
 // Driver is what every broker can do. It is the constraint of a [Queue], and
-// the capability set of a program that relies on nothing else.
+// the capability set of a program that needs nothing more.
 type Driver = driver.Driver
 
-// The capability sets. Each is a plain interface: a program that needs two
-// declares one that embeds both, and names that wherever it would name a
-// driver:
+// The capability sets. Each is a plain interface. A program that needs two
+// declares an interface that embeds both, and names it wherever it would name
+// a driver:
 //
 //	type Broker interface {
 //		batch.Prioritizer
 //		batch.Delayer
 //	}
 type (
-	// Prioritizer brokers hand out jobs of a higher level first, strictly.
+	// Prioritizer brokers always hand out jobs of a higher level first.
 	// See [Priority].
 	Prioritizer interface {
 		Driver
@@ -32,7 +32,8 @@ type (
 		driver.Delayer
 	}
 
-	// Deduplicator brokers refuse a second job with the same key. See [Unique].
+	// Deduplicator brokers do not store a second job with the same key. See
+	// [Unique].
 	Deduplicator interface {
 		Driver
 		driver.Deduplicator
@@ -45,7 +46,8 @@ type (
 		driver.Grouper
 	}
 
-	// AtomicEnqueuer brokers store many jobs or none. See [EnqueueAtomic].
+	// AtomicEnqueuer brokers can store either all of many jobs or none. See
+	// [EnqueueAtomic].
 	AtomicEnqueuer interface {
 		Driver
 		driver.AtomicEnqueuer
@@ -58,20 +60,20 @@ type (
 		driver.Inspector
 	}
 
-	// Pauser brokers stop handing out the jobs of a queue. See [Pause].
+	// Pauser brokers can stop handing out the jobs of a queue. See [Pause].
 	Pauser interface {
 		Driver
 		driver.Pauser
 	}
 )
 
-// capability is one row of the table of what a driver may be capable of.
+// capability is one row of the table of capabilities.
 type capability struct {
 	name string
 	set  reflect.Type
 }
 
-// capabilities is the one list of all of them.
+// capabilities is the only list of all of them.
 var capabilities = []capability{
 	{"Prioritizer", reflect.TypeFor[driver.Prioritizer]()},
 	{"Delayer", reflect.TypeFor[driver.Delayer]()},
@@ -82,13 +84,14 @@ var capabilities = []capability{
 	{"Pauser", reflect.TypeFor[driver.Pauser]()},
 }
 
-// Capabilities names the capability sets that d has, in the order of the
-// documentation.
+// Capabilities lists the names of the capability sets that d has, in the order
+// of the documentation.
 func Capabilities(d Driver) []string {
 	return capabilitiesOf(reflect.TypeOf(d))
 }
 
-// capabilitiesOf names the capability sets that the methods of t make up.
+// capabilitiesOf lists the capability sets whose methods t has; t may be an
+// interface.
 func capabilitiesOf(t reflect.Type) []string {
 	var names []string
 	for _, c := range capabilities {

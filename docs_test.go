@@ -62,8 +62,7 @@ func split(text string) (prose string, fences []fence) {
 	return prose, fences
 }
 
-// unindent removes what indents lines, so that code compares equal wherever it
-// stands.
+// unindent removes indentation, so that code compares equal wherever it is.
 func unindent(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i := range lines {
@@ -126,7 +125,7 @@ func TestDocumentedCodeIsCompiled(t *testing.T) {
 	}
 }
 
-// acme is the driver that the README speaks of.
+// acme is the driver in the README.
 var acme opener
 
 type opener struct{}
@@ -246,8 +245,8 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 	}
 }
 
-// TestReasonsAreInTheTable holds the table of docs/states.md to the reasons and
-// outcomes that there are.
+// TestReasonsAreInTheTable compares the table of docs/states.md with the reasons
+// that there are.
 func TestReasonsAreInTheTable(t *testing.T) {
 	table := documents(t)["docs/states.md"]
 	file, err := parser.ParseFile(token.NewFileSet(), "driver/message.go", nil, parser.SkipObjectResolution)

@@ -8,14 +8,14 @@ import (
 )
 
 // Enqueue stores a job. It returns without error only when the broker has
-// promised to keep it: the queue is declared first, so this holds before any
-// worker ever ran.
+// promised to keep the job. It declares the queue first, so this also holds
+// before any worker has ever run.
 //
-// Concurrent calls share round trips. While the broker cannot be reached,
-// Enqueue tries again as long as the job is certainly not stored, until ctx
-// ends or the queue's enqueue timeout passes. An error that wraps [ErrInvalid]
-// is about the job and nothing was sent; any other is an [*EnqueueError], whose
-// Fate says whether the job may be stored all the same.
+// Concurrent calls share round trips. While the broker cannot be reached and the
+// job is certainly not stored, Enqueue tries again, until ctx ends or the queue's
+// enqueue timeout passes. An error that wraps [ErrInvalid] is about the job, and
+// nothing was sent. Any other error is an [*EnqueueError], whose Fate says whether
+// the job may be stored nevertheless.
 func (q *Queue[D]) Enqueue(ctx context.Context, args Args, options ...Option[D]) (Receipt, error) {
 	m, err := prepare(ctx, q, args, options)
 	if err != nil {
@@ -24,16 +24,16 @@ func (q *Queue[D]) Enqueue(ctx context.Context, args Args, options ...Option[D])
 	return q.producer.enqueue(ctx, m)
 }
 
-// Request is a job to be enqueued together with others.
+// Request is a job to enqueue together with others.
 type Request[D Driver] struct {
 	Args    Args
 	Options []Option[D]
 }
 
-// EnqueueMany stores many jobs, each by itself: it returns a result for each, in
-// their order, and an error, a [*ManyError], if any of them failed. It shares
-// round trips as Enqueue does, but waits once. Use [EnqueueAtomic] to store all
-// or none.
+// EnqueueMany stores many jobs, each independently of the others. It returns a
+// result for each, in their order, and a [*ManyError] if any of them failed. It
+// shares round trips as Enqueue does, but waits only once. To store all or none,
+// use [EnqueueAtomic].
 func (q *Queue[D]) EnqueueMany(ctx context.Context, requests []Request[D]) ([]Result, error) {
 	results := make([]Result, len(requests))
 	q.producer.enqueueMany(ctx, results, func(i int) (*driver.Message, error) {
@@ -54,11 +54,10 @@ func (q *Queue[D]) EnqueueMany(ctx context.Context, requests []Request[D]) ([]Re
 }
 
 // EnqueueAtomic stores all jobs or none. It returns a receipt for each job, in
-// their order, or an error: an [*EnqueueError] with FateNotStored says that
-// none is stored, one with FateUnknown that either all or none are. It is an
-// error that wraps [ErrDuplicate] if one of the jobs is a duplicate by
-// [Unique]. The number of jobs is bounded by the driver's AtomicLimit, the sum
-// of their sizes by its limits.
+// their order, or an error: an [*EnqueueError] with FateNotStored says that none
+// is stored, one with FateUnknown that either all or none are. If a job is a
+// duplicate by [Unique], the error wraps [ErrDuplicate]. The driver's AtomicLimit
+// bounds the number of jobs, and its limits bound the sum of their sizes.
 func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests []Request[D]) ([]Receipt, error) {
 	if limit := q.driver.AtomicLimit(); len(requests) > limit {
 		return nil, invalid("number of jobs", fmt.Sprint(len(requests)), fmt.Sprintf("at most %d in one atomic enqueue on %s", limit, q.producer.info.Driver))

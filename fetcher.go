@@ -10,8 +10,8 @@ import (
 )
 
 // fetcher receives the jobs of one queue into the buffer, as many as there are
-// permits for. Where the driver can have several Receive calls under way, and the
-// lane hold what they return, it has as many goroutines.
+// permits for. It has a goroutine for each Receive call that the driver can have
+// under way, as long as the lane can hold what they return.
 type fetcher struct {
 	driver   driver.Driver
 	limits   driver.Limits
@@ -22,16 +22,16 @@ type fetcher struct {
 	buffer   *buffer
 	settler  *settler
 	hooks    *hooks
-	// fail ends the worker, whose driver was closed under it.
+	// fail is called if the driver was closed, and ends the worker.
 	fail func(error)
 
 	receivers sync.WaitGroup
 }
 
-// start begins to fetch for a lane of so many permits, until ctx ends.
+// start begins to fetch, for a lane with this number of permits, until ctx ends.
 func (f *fetcher) start(ctx context.Context, permits int) {
-	// One receiver moves ReceiveBatch jobs a round trip; more of them are of use
-	// only if the lane can hold more than that.
+	// One receiver moves ReceiveBatch jobs in a round trip. More receivers help
+	// only if the lane can hold more jobs than that.
 	n := min(f.limits.Receivers, (permits+f.limits.ReceiveBatch-1)/f.limits.ReceiveBatch)
 	for range max(n, 1) {
 		f.receivers.Add(1)
@@ -58,7 +58,7 @@ func (f *fetcher) run(ctx context.Context) {
 		f.admit(deliveries)
 		if err == nil {
 			b = backoff{}
-			// The slots that admit woke go first: asking the broker for more would
+			// The slots that admit woke go first. Asking the broker for more now would
 			// keep this processor busy while they wait for another one to wake up.
 			runtime.Gosched()
 			continue
@@ -76,8 +76,8 @@ func (f *fetcher) run(ctx context.Context) {
 	}
 }
 
-// admit takes received jobs into the buffer. On a lane that was closed
-// meanwhile they are given back.
+// admit puts received jobs into the buffer. If the lane was closed meanwhile, it
+// gives them back.
 func (f *fetcher) admit(deliveries []*driver.Delivery) {
 	if len(deliveries) == 0 {
 		return
@@ -92,10 +92,9 @@ func (f *fetcher) admit(deliveries []*driver.Delivery) {
 	}
 }
 
-// backOff reports a failed Receive and waits before the next; false says that
-// ctx ended first. A queue that somebody dropped is declared again: enqueueing
-// does so too, and workers that are there already must not miss what is enqueued
-// then.
+// backOff reports a failed Receive and waits before the next one. It returns false
+// if ctx ended first. A queue that was dropped is declared again: the next enqueue
+// does so too, and a worker that already runs must not miss that job.
 func (f *fetcher) backOff(ctx context.Context, err error, b *backoff) bool {
 	if errors.Is(err, ErrNotFound) {
 		if again := f.driver.Declare(ctx, f.queue); again != nil {

@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// Handler works on a job whose type is erased, which is what [Middleware]
-// wraps. The error decides what becomes of the job as [Handle] says.
+// Handler works on a job whose type is erased, which is what [Middleware] wraps.
+// Its error decides what becomes of the job, as [Handle] says.
 type Handler func(ctx context.Context, job *JobInfo) error
 
-// Middleware wraps the handling of every job of a worker: it is called after
-// the job is decoded and before its handler. The first of several is the
-// outermost. It may skip next (the job then ends with what it returns), but
-// must not call it more than once or after it returned.
+// Middleware wraps the handling of every job of a worker: it is called after the
+// job is decoded and before its handler. The first of several is the outermost. It
+// may skip next, and then decides the outcome with what it returns. It must not
+// call next more than once, or after it has returned.
 type Middleware func(next Handler) Handler
 
-// handler is what a worker knows of a kind. Its fields do not change once the
+// handler is what a worker knows about a kind. Its fields do not change once the
 // worker runs.
 type handler struct {
 	kind string
 	// decode makes info.decoded and fills its args.
 	decode func(Codec, *JobInfo) error
-	// run calls the application's function, and before that the middleware once
-	// the worker was started.
+	// run calls the application's function, inside the middleware once the worker
+	// was started.
 	run Handler
 
 	retry       RetryPolicy   // nil: the worker's
@@ -39,8 +39,8 @@ func (h *handler) wrap(middleware []Middleware) {
 	}
 }
 
-// decodeArgs runs the codec, whose panic on a hostile body must not take the
-// worker down.
+// decodeArgs runs the codec. If it panics on a hostile body, that must not take
+// the worker down.
 func (h *handler) decodeArgs(codec Codec, job *JobInfo) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

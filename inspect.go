@@ -7,7 +7,7 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// State is where a job stands.
+// State is the state of a job.
 type State = driver.State
 
 // The states that [List] shows.
@@ -20,9 +20,9 @@ const (
 // Entry is a job as [List] and [Find] show it.
 type Entry = driver.Entry
 
-// List returns at most max (1 to 1000) of a queue's jobs in a state, starting
-// at cursor, which is empty for the first page and else the next of the page
-// before; an empty next means that there are no more.
+// List returns at most max (1 to 1000) of a queue's jobs in a state. It starts at
+// cursor, which is empty for the first page and next of the page before for all
+// others. An empty next means that there are no more.
 func List[D Inspector](ctx context.Context, q *Queue[D], state State, cursor string, max int) (page []Entry, next string, err error) {
 	if state < Waiting || state > DeadLettered {
 		return nil, "", invalid("state", fmt.Sprint(int(state)), "one of Waiting, Scheduled, DeadLettered")
@@ -36,8 +36,8 @@ func List[D Inspector](ctx context.Context, q *Queue[D], state State, cursor str
 	return q.driver.List(ctx, q.name, state, cursor, max)
 }
 
-// Find returns the job with this ID if it is waiting, scheduled or dead, else
-// an error that wraps [ErrNotFound]. It may read the whole queue.
+// Find returns the job with this ID if it is waiting, scheduled or dead, and
+// otherwise an error that wraps [ErrNotFound]. It may read the whole queue.
 func Find[D Inspector](ctx context.Context, q *Queue[D], id string) (Entry, error) {
 	if err := q.Declare(ctx); err != nil {
 		return Entry{}, err
@@ -45,8 +45,9 @@ func Find[D Inspector](ctx context.Context, q *Queue[D], id string) (Entry, erro
 	return q.driver.Find(ctx, q.name, id)
 }
 
-// Delete removes the job with this ID if it is waiting, scheduled or dead, else
-// it is an error that wraps [ErrNotFound]. It may read the whole queue.
+// Delete removes the job with this ID if it is waiting, scheduled or dead, and
+// otherwise returns an error that wraps [ErrNotFound]. It may read the whole
+// queue.
 func Delete[D Inspector](ctx context.Context, q *Queue[D], id string) error {
 	if err := q.Declare(ctx); err != nil {
 		return err

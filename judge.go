@@ -7,12 +7,12 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// judge says what becomes of a worker's tasks: it gathers the facts that decide
+// judge decides what becomes of a worker's tasks. It gathers the facts that decide
 // needs, from the task and from what the worker knows.
 type judge struct {
 	handlers map[string]*handler // by kind
 	codecs   map[string]Codec    // by content type
-	// The worker's own, for jobs and kinds without one.
+	// The worker's policy and bounds, for jobs and kinds without their own.
 	retry       RetryPolicy
 	maxAttempts int
 	timeout     time.Duration
@@ -22,8 +22,8 @@ type judge struct {
 	maxDelay time.Duration
 }
 
-// newTask makes the task of a delivery, with the handler and the bounds that
-// apply to it: the job's own, else the kind's, else the worker's.
+// newTask makes the task for a delivery. The job's own bounds come before those of
+// the kind, and those before the worker's.
 func (j *judge) newTask(d *driver.Delivery, queue string) *task {
 	t := &task{delivery: d, handler: j.handlers[d.Kind]}
 	t.job = JobInfo{
@@ -49,14 +49,14 @@ func (j *judge) newTask(d *driver.Delivery, queue string) *task {
 	return t
 }
 
-// start decides whether a task may be run: it may if the verdict has no outcome.
+// start decides whether a task runs. It does if the verdict has no outcome.
 func (j *judge) start(t *task) (Verdict, error) {
 	t.facts = j.facts(t)
 	return decide(t.facts)
 }
 
-// facts gathers what is known of the task as it was received, and decodes its
-// body if nothing else keeps it from being run.
+// facts gathers what is known about a task when it is received, and decodes its
+// body if there is no other reason not to run it.
 func (j *judge) facts(t *task) facts {
 	d := t.delivery
 	f := facts{
@@ -87,8 +87,8 @@ func (j *judge) facts(t *task) facts {
 	return f
 }
 
-// end decides what becomes of a task whose handler was called, and returned err
-// or did not return.
+// end decides what becomes of a task whose handler returned err, or did not
+// return.
 func (j *judge) end(t *task, stage stage, err error) (Verdict, error) {
 	f := t.facts
 	f.stage, f.err = stage, err

@@ -9,32 +9,32 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// keeper extends the leases of all jobs that a lane holds, running, buffered or
-// being settled, for as long as the process lives. A job that waits in the
-// buffer ages like one that runs: if only running ones were extended, a slow
-// handler would have its neighbours run twice.
+// keeper extends the leases of all jobs that a lane holds: running, buffered or
+// being settled. The lease of a job in the buffer ages like that of one that runs.
+// If only running jobs were extended, a slow handler would make the jobs behind it
+// run twice.
 type keeper struct {
 	consumer driver.Consumer
-	most     int // deliveries in one Extend
+	most     int // deliveries in one Extend call
 	queue    string
 	hooks    *hooks
-	// working is the context of hooks.
+	// working is the context that hooks are called with.
 	working context.Context
-	// lease is the broker's, zero if it is the connection. interval is how old
-	// a lease grows before it is extended: a third of it leaves two more tries
-	// before it ends.
+	// lease is the broker's, zero if the lease is the connection. interval is the
+	// age at which a lease is extended: a third of it leaves time for two more
+	// tries.
 	lease, interval time.Duration
 	stop            context.CancelFunc
 	ended           chan struct{}
 
 	mu sync.Mutex // guards following
-	// first and last are the ends of a list of the tasks held, the one extended
-	// longest ago first. As all leases of a lane are of the same length, that is
-	// the order in which they fall due, and every operation is O(1).
+	// first and last are the ends of the list of tasks, the one that was extended
+	// longest ago first. All leases of a lane have the same length, so this is the
+	// order in which they fall due, and every operation is O(1).
 	first, last *task
 }
 
-// checkInterval is how often the driver is asked for lost deliveries where the
+// checkInterval is how often the keeper asks the driver for lost deliveries if the
 // lease is the connection.
 const checkInterval = 10 * time.Second
 
@@ -56,13 +56,13 @@ func (k *keeper) start() {
 	go k.run(ctx)
 }
 
-// close stops extending and waits for the call under way.
+// close stops extending, and waits for the call that is under way.
 func (k *keeper) close() {
 	k.stop()
 	<-k.ended
 }
 
-// add begins to keep tasks that were received just now.
+// add begins to keep tasks that have just been received.
 func (k *keeper) add(tasks []*task) {
 	now := time.Now()
 	k.mu.Lock()
@@ -73,7 +73,7 @@ func (k *keeper) add(tasks []*task) {
 	}
 }
 
-// remove stops keeping tasks; for one that is not kept any more it is a no-op.
+// remove stops keeping tasks. It ignores those that are no longer kept.
 func (k *keeper) remove(tasks ...*task) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -82,7 +82,7 @@ func (k *keeper) remove(tasks ...*task) {
 	}
 }
 
-// held lists the tasks.
+// held returns the tasks that are kept.
 func (k *keeper) held() []*task {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -101,8 +101,8 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-// untilDue is the time until the oldest lease is to be extended. A task that is
-// added meanwhile is not due sooner than an interval from now.
+// untilDue is the time until the oldest lease falls due. A task that is added
+// meanwhile is not due for a whole interval.
 func (k *keeper) untilDue() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -114,8 +114,8 @@ func (k *keeper) untilDue() time.Duration {
 
 // extendDue extends every lease that is older than the interval.
 func (k *keeper) extendDue(ctx context.Context) {
-	// Those that fall due within a tenth of the interval go along, so that jobs
-	// received one by one do not make a round trip each.
+	// Leases that fall due within a tenth of the interval are extended too, so
+	// that jobs received one by one do not cost a round trip each.
 	horizon := time.Now().Add(k.interval/10 - k.interval)
 	k.mu.Lock()
 	var due []*task
@@ -130,14 +130,14 @@ func (k *keeper) extendDue(ctx context.Context) {
 	}
 }
 
-// extend makes one request. The new lease is counted from before it: the broker
-// may have begun it at any time since.
+// extend makes one request. The new leases count from before the request, as the
+// broker may have begun them at any time since then.
 func (k *keeper) extend(ctx context.Context, tasks []*task) {
 	deliveries := make([]*driver.Delivery, len(tasks))
 	for i, t := range tasks {
 		deliveries[i] = t.delivery
 	}
-	// A call that hangs must not use up the time of all the leases.
+	// A call that hangs must not use up the time that the leases have left.
 	calling, cancel := context.WithTimeout(ctx, k.interval)
 	defer cancel()
 	start := time.Now()
@@ -152,15 +152,15 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 		}
 		switch {
 		case !k.keeps(t):
-			// Settled while the request was under way, which may be why the
+			// It was settled while the request was under way, which may be why the
 			// broker does not know it.
 		case err == nil:
 			t.extended = start
 			k.unlink(t)
 			k.append(t)
 		case t.ended():
-			// The broker may have carried out its settlement, whose answer is on
-			// its way: that answer tells whether the lease was lost.
+			// The broker may have settled it, and the answer be on its way: that
+			// answer tells whether the lease was lost.
 			if errors.Is(err, ErrLeaseLost) {
 				k.unlink(t)
 			}
@@ -180,8 +180,8 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 	}
 }
 
-// lose ends what can be ended of a task whose lease is gone: it is not started
-// if it has not been, and told if it is running.
+// lose notes that a task's lease is gone. A task in the buffer will not start, and
+// the context of a running one is cancelled.
 func (k *keeper) lose(t *task) {
 	if t.lost.Swap(true) {
 		return
@@ -192,7 +192,7 @@ func (k *keeper) lose(t *task) {
 	k.hooks.onLeaseLost(k.working, &t.job)
 }
 
-// append puts t last. k.mu must be held.
+// append adds t at the end of the list. k.mu must be held.
 func (k *keeper) append(t *task) {
 	t.previous, t.next = k.last, nil
 	if k.last == nil {
@@ -206,7 +206,7 @@ func (k *keeper) append(t *task) {
 // keeps reports whether t is in the list. k.mu must be held.
 func (k *keeper) keeps(t *task) bool { return t.previous != nil || t.next != nil || k.first == t }
 
-// unlink takes t out, if it is in. k.mu must be held.
+// unlink removes t from the list, if it is there. k.mu must be held.
 func (k *keeper) unlink(t *task) {
 	if !k.keeps(t) {
 		return

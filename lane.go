@@ -7,8 +7,8 @@ import (
 )
 
 // lane is a worker's work on one queue. The fetcher receives jobs into the buffer,
-// slots run them, the settler tells the broker what became of them, and the keeper
-// extends their leases all the while.
+// the slots run them, the settler tells the broker what became of them, and all
+// the while the keeper extends their leases.
 type lane struct {
 	queue    WorkerQueue
 	consumer driver.Consumer
@@ -28,12 +28,11 @@ type laneConfig struct {
 	hooks  *hooks
 	// working and settling are the worker's contexts of these names.
 	working, settling context.Context
-	// fail ends the worker, whose driver was closed under it.
+	// fail is called if the driver was closed, and ends the worker.
 	fail func(error)
 }
 
-// openLane declares the queue, opens the consumer and puts the lane's parts
-// together, the last ones of a job's way first.
+// openLane declares the queue, opens the consumer and makes the parts of the lane.
 func openLane(ctx context.Context, c laneConfig, q WorkerQueue) (*lane, error) {
 	if err := c.driver.Declare(ctx, q.Name); err != nil {
 		return nil, err
@@ -60,18 +59,18 @@ func openLane(ctx context.Context, c laneConfig, q WorkerQueue) (*lane, error) {
 	return l, nil
 }
 
-// start begins to work, and to receive until fetching ends.
+// start begins to work. The lane receives jobs until fetching ends.
 func (l *lane) start(fetching context.Context) {
 	l.slots.start(l.queue.Concurrency)
 	l.keeper.start()
 	l.fetcher.start(fetching, l.queue.Concurrency+l.queue.Prefetch)
 }
 
-// close stops the slots from starting more jobs, and gives back those that have
-// not started.
+// close stops the slots from starting jobs, and gives back the jobs that have not
+// started.
 func (l *lane) close() { l.settler.giveBack(l.buffer.close()) }
 
-// running counts the jobs in slots.
+// running counts the jobs whose handlers run.
 func (l *lane) running() int {
 	n := 0
 	for _, t := range l.keeper.held() {

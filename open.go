@@ -11,14 +11,14 @@ import (
 )
 
 // Open connects to the broker that the URL names, with the driver that is
-// registered for its scheme: a driver registers itself when its package is
-// imported. The broker must have the capability set D, which is a plain
-// interface; if it lacks something the error is a [*CapabilityError] that says
-// what, and which drivers have it, and the connection is closed again.
+// registered for its scheme. A driver registers itself when its package is
+// imported. The broker must have the capability set D, which is a plain interface.
+// If it lacks something, Open closes the connection again and returns a
+// [*CapabilityError] that says what is missing and which drivers have it.
 //
-// An unknown scheme or URL parameter is an error that wraps [ErrConfig], refused
-// credentials [ErrUnauthorized], a server that cannot be reached by the end of
-// ctx [ErrUnavailable].
+// If the scheme or a URL parameter is unknown, the error wraps [ErrConfig]; if the
+// broker refuses the credentials, [ErrUnauthorized]; if it cannot be reached by the
+// end of ctx, [ErrUnavailable].
 func Open[D Driver](ctx context.Context, url string) (D, error) {
 	var none D
 	r, u, err := driver.Lookup(url)
@@ -39,18 +39,18 @@ func Open[D Driver](ctx context.Context, url string) (D, error) {
 	return none, err
 }
 
-// CapabilityError says that a broker opened by URL lacks what the program
+// CapabilityError says that a broker that was opened by URL lacks what the program
 // relies on. It wraps [ErrCapability].
 type CapabilityError struct {
 	// Driver and Broker name what was opened.
 	Driver, Broker string
-	// Missing names the capability sets that it lacks.
+	// Missing lists the names of the capability sets that it lacks.
 	Missing []string
 	// Have lists, for each of Missing, the registered drivers that have it.
 	Have map[string][]string
 }
 
-// Error names the broker, what is missing and who has it.
+// Error names the broker, what is missing and the drivers that have it.
 func (e *CapabilityError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "batch: driver %s (%s) lacks ", e.Driver, e.Broker)
@@ -61,7 +61,7 @@ func (e *CapabilityError) Error() string {
 		have := "no registered driver has it"
 		var list []string
 		for _, other := range e.Have[name] {
-			if other == e.Driver { // it has a type for each shape of its queues
+			if other == e.Driver { // it has a type for each kind of queue
 				other += " (opened by another URL)"
 			}
 			list = append(list, other)
@@ -77,7 +77,7 @@ func (e *CapabilityError) Error() string {
 // Unwrap returns ErrCapability.
 func (e *CapabilityError) Unwrap() error { return ErrCapability }
 
-// missing makes the error for a driver that does not have the set want.
+// missing makes the error for a driver without the capability set want.
 func missing(d Driver, want reflect.Type) error {
 	info := d.Info()
 	e := &CapabilityError{Driver: info.Driver, Broker: strings.TrimSpace(info.Broker + " " + info.Version), Have: map[string][]string{}}
@@ -98,7 +98,7 @@ func missing(d Driver, want reflect.Type) error {
 	return e
 }
 
-// driversWith names the registered drivers of which a type has the capability.
+// driversWith lists the registered drivers that have a type with the capability.
 func driversWith(capability string) []string {
 	var names []string
 	for _, r := range driver.Registered() {

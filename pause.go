@@ -3,8 +3,8 @@ package batch
 import "context"
 
 // Pause stops the broker from handing out the queue's jobs to any worker, until
-// [Resume]. Jobs that workers hold already, prefetched ones included, still
-// run. Enqueueing goes on.
+// [Resume]. Jobs that workers already hold, including prefetched ones, still run.
+// You can go on enqueueing.
 func Pause[D Pauser](ctx context.Context, q *Queue[D]) error {
 	if err := q.Declare(ctx); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// producer is the part of a queue's handle that does not depend on its
-// capability set. It declares the queue, sends jobs and gives their callers the
+// producer is the part of a queue's handle that does not depend on its capability
+// set. It declares the queue, passes jobs to the sender and gives callers their
 // answers.
 type producer struct {
 	producerConfig
@@ -43,7 +43,7 @@ func newProducer(d driver.Driver, queue string, config producerConfig) (*produce
 	return p, nil
 }
 
-// declare declares the queue if this handle has not done so.
+// declare declares the queue, unless this handle has done so before.
 func (p *producer) declare(ctx context.Context) error {
 	if p.declared.Load() {
 		return nil
@@ -55,11 +55,11 @@ func (p *producer) declare(ctx context.Context) error {
 	return nil
 }
 
-// undeclare makes the next use declare the queue again, which somebody dropped.
+// undeclare makes the next use declare the queue again, because it was dropped.
 func (p *producer) undeclare() { p.declared.Store(false) }
 
-// ready declares the queue for an enqueue, trying again while the broker cannot
-// be reached. Nothing of the job has been sent when it fails.
+// ready declares the queue for an enqueue, and tries again while the broker cannot
+// be reached. The job has not been sent when it fails.
 func (p *producer) ready(ctx context.Context, id string) error {
 	if p.declared.Load() {
 		if err := ctx.Err(); err != nil {
@@ -81,8 +81,8 @@ func (p *producer) ready(ctx context.Context, id string) error {
 	}
 }
 
-// enqueue sends one message: by itself if nothing is under way, else with what
-// others send.
+// enqueue sends one message: at once if nothing is under way, and otherwise
+// together with those of other calls.
 func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, error) {
 	if err := p.ready(ctx, m.ID); err != nil {
 		return Receipt{}, err
@@ -94,15 +94,15 @@ func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, err
 	p.sender.add(&c.pending)
 	gaveUp := p.sender.wait(ctx, &c.latch)
 	receipt, err := p.collect(ctx, &c.pending, gaveUp)
-	if gaveUp == nil { // else the sender may still use it
+	if gaveUp == nil { // otherwise the sender may still use it
 		c.pending = pending{}
 		p.calls.Put(c)
 	}
 	return receipt, err
 }
 
-// enqueueNow is the rest of an enqueue that found nothing under way: the caller
-// makes the request itself.
+// enqueueNow is enqueue when nothing is under way: the caller makes the request
+// itself.
 func (p *producer) enqueueNow(ctx context.Context, m *driver.Message) (Receipt, error) {
 	defer p.sender.land()
 	job := &pending{message: m, since: time.Now()}
@@ -110,15 +110,15 @@ func (p *producer) enqueueNow(ctx context.Context, m *driver.Message) (Receipt, 
 	return p.collect(ctx, job, nil)
 }
 
-// call is one enqueue that shares its request. Calls are reused, by the queue and
-// not by the program, as channels and timers must not leave the bubble of a test
-// that fakes time.
+// call is one enqueue that shares its request. Calls are reused within a queue and
+// not across queues, because channels and timers must not escape from a test that
+// fakes time.
 type call struct {
 	pending pending
 	latch   latch
 }
 
-// call makes a call for one message, whose time begins to run.
+// call makes a call for one message, and starts its timeout.
 func (p *producer) call(m *driver.Message) *call {
 	c, _ := p.calls.Get().(*call)
 	if c == nil {
@@ -131,8 +131,8 @@ func (p *producer) call(m *driver.Message) *call {
 	return c
 }
 
-// enqueueMany sends the messages that prepare makes, one for each result, and
-// waits for all of them once.
+// enqueueMany sends the messages that prepare makes, one for each result, and waits
+// once for all of them.
 func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (*driver.Message, error)) {
 	jobs := make([]pending, 0, len(results))
 	index := make([]int, 0, len(results))
@@ -164,7 +164,7 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 	}
 }
 
-// enqueueAtomic sends all messages or none, in a request of their own.
+// enqueueAtomic sends all messages or none, in one request of their own.
 func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
 	if len(messages) == 0 {
 		return nil, nil
@@ -197,7 +197,7 @@ func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message
 }
 
 // collect ends an enqueue: it turns what became of the job into the caller's
-// answer, and tells the hooks.
+// answer, and calls the hooks.
 func (p *producer) collect(ctx context.Context, job *pending, gaveUp error) (Receipt, error) {
 	m := job.message
 	r, fate := job.resolve(gaveUp)
@@ -206,10 +206,10 @@ func (p *producer) collect(ctx context.Context, job *pending, gaveUp error) (Rec
 		err = &EnqueueError{ID: m.ID, Queue: p.queue, Fate: fate, Err: r.Err}
 	}
 	if len(p.hooks.enqueueEnd) > 0 {
-		e := EnqueueEnd{ID: m.ID, Kind: m.Kind, Queue: p.queue, Size: len(m.Body), Duration: time.Since(job.since), Duplicate: r.Duplicate, Err: err}
-		for _, h := range p.hooks.enqueueEnd {
-			h.OnEnqueueEnd(ctx, e)
-		}
+		p.hooks.onEnqueueEnd(ctx, EnqueueEnd{
+			ID: m.ID, Kind: m.Kind, Queue: p.queue, Size: len(m.Body),
+			Duration: time.Since(job.since), Duplicate: r.Duplicate, Err: err,
+		})
 	}
 	if err != nil {
 		return Receipt{}, err

@@ -6,14 +6,14 @@ import "github.com/batch-go/batch/driver"
 type Receipt struct {
 	// ID names the job.
 	ID string
-	// Duplicate is true if a job with the same [Unique] key was enqueued before,
-	// so that this one was not stored; DuplicateOf is that job's ID if the broker
-	// tells.
+	// Duplicate is true if this job was not stored because one with the same
+	// [Unique] key was enqueued before. DuplicateOf is the ID of that job, if the
+	// broker tells.
 	Duplicate   bool
 	DuplicateOf string
 }
 
-// newReceipt is the receipt for a message of which the broker said r.
+// newReceipt makes the receipt for a message from the broker's answer.
 func newReceipt(m *driver.Message, r driver.Result) Receipt {
 	return Receipt{ID: m.ID, Duplicate: r.Duplicate, DuplicateOf: r.DuplicateOf}
 }
@@ -21,6 +21,6 @@ func newReceipt(m *driver.Message, r driver.Result) Receipt {
 // Result is what became of one job of [Queue.EnqueueMany].
 type Result struct {
 	Receipt
-	// Err is as that of [Queue.Enqueue].
+	// Err is the same as that of [Queue.Enqueue].
 	Err error
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/batch-go/batch/internal/coalesce"
 )
 
-// sender takes the jobs of a queue's handle to the broker: concurrent calls share
-// requests, and what is certainly not stored is tried again. The settler does the
-// same on the way out.
+// sender sends the jobs of a queue's handle to the broker. Concurrent calls share
+// requests, and jobs that are certainly not stored are tried again. It is the
+// counterpart of settler.
 type sender struct {
 	driver    driver.Driver
 	queue     string
 	timeout   time.Duration
-	timedOut  error // what an enqueue says that took longer
+	timedOut  error // the error of an enqueue that took longer
 	coalescer *coalesce.Coalescer[*pending]
-	// dropped is called when the broker does not know the queue.
+	// dropped is called when the broker says that the queue does not exist.
 	dropped func()
 }
 
@@ -34,12 +34,12 @@ func newSender(d driver.Driver, l driver.Limits, queue string, timeout time.Dura
 	return s
 }
 
-// fewJobs is the size of a request up to which the number of requests is what
-// counts, in time and in money: SQS takes ten jobs in one.
+// fewJobs is the limit on the jobs in a request up to which it is the number of
+// requests that costs time and money. SQS takes ten.
 const fewJobs = 100
 
-// partialFlights is how many requests may be under way when one leaves that could
-// take more jobs.
+// partialFlights is how many requests may be under way, that one included, when a
+// request is sent that is not full.
 func partialFlights(l driver.Limits) int {
 	if l.EnqueueBatch > fewJobs {
 		return l.Publishers
@@ -47,9 +47,9 @@ func partialFlights(l driver.Limits) int {
 	return min(l.Publishers, 2)
 }
 
-// pending is one job on its way to the broker. Its state decides a race: a
-// caller that gives up while the job is still queued knows that it is not
-// stored; once the job is in a request, nobody does until the answer.
+// pending is one job on its way to the broker. Its state decides a race. A caller
+// that gives up while the job is still queued knows that it is not stored. Once
+// the job is in a request, nobody knows until the answer.
 type pending struct {
 	message *driver.Message
 	latch   *latch // nil if the caller makes the request itself
@@ -64,7 +64,7 @@ type pending struct {
 
 // The states of a pending job.
 const (
-	// jobQueued: it waits for a request, for the first time or to be tried again.
+	// jobQueued: it waits for its first request, or for the next try.
 	jobQueued int32 = iota
 	// jobSent: it is in a request.
 	jobSent
@@ -74,9 +74,9 @@ const (
 	jobWithdrawn
 )
 
-// answer gives the job its result, and the caller a signal if it is the last.
+// answer sets the job's result. If it is the caller's last job, it opens the latch.
 func (job *pending) answer(r driver.Result) {
-	l := job.latch // job may be reused once the signal is given
+	l := job.latch // job may be reused once the latch is open
 	job.result = r
 	job.state.Store(jobAnswered)
 	if l != nil && l.left.Add(-1) == 0 {
@@ -84,15 +84,15 @@ func (job *pending) answer(r driver.Result) {
 	}
 }
 
-// resolve is what the caller, which waits no longer, is told of the job: the
-// broker's result; or else why the caller gave up, and what that says of the
-// job's fate.
+// resolve is what the caller learns about the job when it stops waiting: the
+// broker's result, or why the caller gave up and what that means for the job's
+// fate.
 func (job *pending) resolve(gaveUp error) (driver.Result, Fate) {
 	switch {
 	case job.state.Load() == jobAnswered:
 	case job.state.CompareAndSwap(jobQueued, jobWithdrawn):
 		return driver.Result{Err: because(gaveUp, job.last)}, FateNotStored
-	case job.state.Load() != jobAnswered: // not even between the two looks
+	case job.state.Load() != jobAnswered: // nor was it answered since the first look
 		return driver.Result{Err: gaveUp}, FateUnknown
 	}
 	if job.result.Err == nil {
@@ -101,8 +101,8 @@ func (job *pending) resolve(gaveUp error) (driver.Result, Fate) {
 	return job.result, driver.FateOf(job.result.Err)
 }
 
-// because puts the last failed try beside the end of waiting, if there was one:
-// "deadline exceeded" alone does not say why.
+// because adds the error of the last try, if there was one, to the reason for
+// giving up: "deadline exceeded" alone does not say why.
 func because(gaveUp, last error) error {
 	if last == nil {
 		return gaveUp
@@ -110,24 +110,24 @@ func because(gaveUp, last error) error {
 	return fmt.Errorf("%w; last try: %w", gaveUp, last)
 }
 
-// latch is what a caller waits at: it opens when the last of the caller's jobs is
-// answered. The timer bounds the wait.
+// latch opens when the last of a caller's jobs is answered. The timer bounds the
+// caller's wait.
 type latch struct {
 	left   atomic.Int64
-	opened chan struct{} // holds one signal
+	opened chan struct{} // buffers one signal
 	timer  *time.Timer
 }
 
-// newLatch makes a latch whose time begins to run.
+// newLatch makes a latch and starts its timer.
 func newLatch(timeout time.Duration) latch {
 	return latch{opened: make(chan struct{}, 1), timer: time.NewTimer(timeout)}
 }
 
-// add hands a job over; the caller waits for it at its latch.
+// add queues a job. The caller then waits for its latch.
 func (s *sender) add(job *pending) { s.coalescer.Add(job, job.message.Size()) }
 
-// wait returns nil when all jobs of the latch are answered, or why it stopped
-// waiting before.
+// wait returns nil when the latch opens, or the reason why it stopped waiting
+// before that.
 func (s *sender) wait(ctx context.Context, l *latch) error {
 	defer l.timer.Stop()
 	select {
@@ -140,15 +140,15 @@ func (s *sender) wait(ctx context.Context, l *latch) error {
 	}
 }
 
-// lead reports whether the caller may make the request itself, as nothing else is
-// under way. It must call land afterwards.
+// lead reports whether the caller may make the request itself: nothing is queued,
+// and the limits allow another request. The caller must then call land.
 func (s *sender) lead() bool { return s.coalescer.Lead() }
 
 // land ends what lead began.
 func (s *sender) land() { s.coalescer.Land() }
 
-// sendNow makes the request for one job in the caller's goroutine, with the
-// caller's context.
+// sendNow makes the request for one job in the caller's goroutine and with the
+// caller's context, after lead.
 func (s *sender) sendNow(ctx context.Context, job *pending) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -195,7 +195,7 @@ func (s *sender) deliver(ctx context.Context, jobs []*pending) {
 	}
 }
 
-// send makes one request and returns the jobs to be tried again, as queued.
+// send makes one request and returns the jobs to try again, as queued.
 func (s *sender) send(ctx context.Context, jobs []*pending) (again []*pending) {
 	messages := make([]*driver.Message, len(jobs))
 	for i, job := range jobs {
@@ -214,15 +214,15 @@ func (s *sender) send(ctx context.Context, jobs []*pending) (again []*pending) {
 			continue
 		}
 		if r.Err != nil && errors.Is(r.Err, ErrNotFound) {
-			s.dropped() // the next enqueue declares the queue again
+			s.dropped() // so that the next enqueue declares the queue again
 		}
 		job.answer(r)
 	}
 	return again
 }
 
-// take appends to taken those of the queued jobs whose callers have not given up,
-// for a request.
+// take moves queued jobs to a request: it appends to taken those whose callers have
+// not given up.
 func take(taken, queued []*pending) []*pending {
 	for _, job := range queued {
 		if job.state.CompareAndSwap(jobQueued, jobSent) {

@@ -11,9 +11,9 @@ import (
 )
 
 // settler owns the end of a lane's tasks. It tells the hooks and then the broker
-// what was decided, and gives the task's lease and permit back when the broker has
-// confirmed it. Concurrent ends share requests, and what fails is tried again. The
-// sender does the same on the way in.
+// what was decided about a task, and gives back the task's lease and permit when
+// the broker has confirmed that. Tasks that end at the same time share requests,
+// and requests that fail are tried again. It is the counterpart of sender.
 type settler struct {
 	consumer  driver.Consumer
 	queue     string
@@ -22,18 +22,19 @@ type settler struct {
 	hooks     *hooks
 	timeout   time.Duration
 	coalescer *coalesce.Coalescer[*task]
-	// working is the context of hooks. settling ends when there is no use in
-	// telling the broker any more.
+	// working is the context that hooks are called with. settling ends when there
+	// is no point in telling the broker any more.
 	working, settling context.Context
 }
 
-// newSettler completes a settler, whose other fields are set.
+// newSettler completes a settler whose other fields are set.
 func newSettler(s settler, limits driver.Limits) *settler {
 	s.coalescer = coalesce.New(coalesce.Limits{Items: limits.SettleBatch, Bytes: limits.SettleBatch, Flights: 1}, s.flush)
 	return &s
 }
 
-// settle tells the hooks and then the broker what was decided on a task.
+// settle tells the hooks and then the broker what was decided about a task. It does
+// not wait for the broker.
 func (s *settler) settle(t *task, v Verdict, err error, started bool, took time.Duration) {
 	if t.lost.Load() {
 		v, err = Verdict{Failures: t.delivery.Failures}, ErrLeaseLost
@@ -52,7 +53,7 @@ func (s *settler) settle(t *task, v Verdict, err error, started bool, took time.
 	s.coalescer.Add(t, 1)
 }
 
-// giveBack releases jobs that were not started.
+// giveBack settles tasks that were not started, as released.
 func (s *settler) giveBack(tasks []*task) {
 	for _, t := range tasks {
 		if !t.state.CompareAndSwap(taskBuffered, taskReturned) {
@@ -64,8 +65,8 @@ func (s *settler) giveBack(tasks []*task) {
 	}
 }
 
-// finish ends the worker's responsibility for tasks: their leases are not extended
-// any more, and their permits are free.
+// finish ends the worker's responsibility for tasks: their leases are no longer
+// extended, and their permits are free again.
 func (s *settler) finish(tasks ...*task) {
 	if len(tasks) == 0 {
 		return
@@ -74,12 +75,12 @@ func (s *settler) finish(tasks ...*task) {
 	s.buffer.release(len(tasks))
 }
 
-// idle returns a channel that is closed when nothing is left to be told.
+// idle returns a channel that is closed when the broker has been told everything.
 func (s *settler) idle() <-chan struct{} { return s.coalescer.Idle() }
 
-// flush settles one batch, and tries again what failed, until it succeeds, the
-// leases are lost, or there is no use in trying any longer. The leases are
-// extended meanwhile.
+// flush settles one batch. What failed is tried again until it succeeds, its lease
+// is lost, or there is no point in trying any longer. The leases are extended
+// meanwhile.
 func (s *settler) flush(batch []*task) {
 	ctx, cancel := context.WithTimeout(s.settling, s.timeout)
 	defer cancel()
@@ -98,16 +99,16 @@ func (s *settler) flush(batch []*task) {
 		}
 		s.hooks.onFault(ctx, Fault{Queue: s.queue, Op: "settle", Err: err, RetryIn: d})
 		if d == 0 || !sleep(ctx, d) {
-			// The jobs are still the broker's: it hands them out again when their
-			// leases end, which are not extended from here on.
+			// The broker still has the jobs. It hands them out again when their
+			// leases end, which are no longer extended.
 			s.finish(left...)
 			return
 		}
 	}
 }
 
-// send makes one request and returns what has to be tried again, with the first
-// error of it.
+// send makes one request and returns the tasks to try again, with the first of
+// their errors.
 func (s *settler) send(ctx context.Context, tasks []*task) (again []*task, err error) {
 	settlements := make([]driver.Settlement, len(tasks))
 	for i, t := range tasks {
@@ -144,10 +145,11 @@ func (s *settler) send(ctx context.Context, tasks []*task) (again []*task, err e
 // happened, small beside the job, and within every broker's limits.
 const maxErrorText = 2048
 
+// ellipsis stands for what was cut off.
 const ellipsis = "..."
 
-// errorText is what is stored of an error: valid UTF-8 of bounded length. A
-// snooze is no failure and keeps the text of the last one.
+// errorText is what is stored of an error: valid UTF-8 of bounded length. A snooze
+// is not a failure, and keeps the text of the last one.
 func errorText(err error, last string, v Verdict) string {
 	var snooze *snoozeError
 	if err == nil || errors.As(err, &snooze) && v.Outcome == Retry {
@@ -156,7 +158,7 @@ func errorText(err error, last string, v Verdict) string {
 	text := err.Error()
 	if len(text) > maxErrorText {
 		text = text[:maxErrorText-len(ellipsis)]
-		text = strings.ToValidUTF8(text, "") + ellipsis // the cut may be inside of a rune
+		text = strings.ToValidUTF8(text, "") + ellipsis // the cut may be inside a rune
 	}
 	return strings.ToValidUTF8(text, "\uFFFD")
 }

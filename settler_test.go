@@ -66,8 +66,8 @@ func TestSettlementWhoseAnswerWasLost(t *testing.T) {
 	})
 }
 
-// A broker that never takes the settlement gets its job back by the lease, and
-// the worker's permits are not used up.
+// If the broker never takes the settlement, the job is handed out again when its
+// lease ends, and the worker's permits are not used up.
 func TestSettlementIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newScripted()

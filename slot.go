@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// slots are the goroutines of a lane that run jobs, a fixed number of them.
+// slots are the goroutines of a lane that run jobs. Their number is fixed.
 type slots struct {
 	buffer  *buffer
 	judge   *judge
 	settler *settler
 	hooks   *hooks
-	// working is what the handlers' contexts are made from.
+	// working is the parent of the handlers' contexts.
 	working context.Context
 	// stuckAfter is how long a handler may ignore its timeout, and cancelTimeout
-	// how long it may ignore the end of the worker.
+	// how long it may ignore that the worker stops.
 	stuckAfter, cancelTimeout time.Duration
 
-	// left is how many there are. They end when the buffer is closed.
+	// left is how many slots have not ended. They end when the buffer is closed.
 	left atomic.Int64
 	// quiet is closed when no slot is left.
 	quiet chan struct{}
@@ -60,15 +60,15 @@ func (s *slots) work() {
 	orderly = true
 }
 
-// end counts a slot out, which runs no more jobs and is not replaced.
+// end notes that a slot has ended and is not replaced.
 func (s *slots) end() {
 	if s.left.Add(-1) == 0 {
 		close(s.quiet)
 	}
 }
 
-// detach ends the slots whose handlers still run at the end of a shutdown,
-// without waiting for them: their jobs are given back.
+// detach ends the slots of those tasks whose handlers still run at the end of a
+// shutdown, without waiting for the handlers. Their jobs are given back.
 func (s *slots) detach(held []*task) {
 	for _, t := range held {
 		if !t.state.CompareAndSwap(taskRunning, taskDetached) {
@@ -84,19 +84,19 @@ func (s *slots) detach(held []*task) {
 // slot runs one job at a time.
 type slot struct {
 	*slots
-	// detached is set when the handler's goroutine came back to find that nobody
-	// waits for it any more. The slot is another one's, or over.
+	// detached is set when a handler returns that is no longer waited for: its
+	// goroutine is not a slot any more.
 	detached bool
 
 	mu sync.Mutex // guards following
 	// current is the job whose handler runs, nil between jobs.
 	current *task
-	// timer fires at the job's timeout and again when it counts as stuck. It is
-	// reused, so it may fire for a job that is over.
+	// timer fires at the job's timeout, and again when the handler counts as
+	// stuck. It is reused, so it may fire for a job that has ended.
 	timer *time.Timer
 }
 
-// run takes one job from the decision whether it may run to its settlement.
+// run takes a task from the decision whether it runs to its settlement.
 func (s *slot) run(t *task) {
 	v, reason := s.judge.start(t)
 	if v.Outcome != 0 {
@@ -131,7 +131,7 @@ func (s *slot) run(t *task) {
 	s.ended(t, err)
 }
 
-// ended settles a job whose handler came back, unless it was detached.
+// ended settles a task whose handler has returned, unless it was detached.
 func (s *slot) ended(t *task, err error) {
 	s.mu.Lock()
 	s.current = nil
@@ -154,7 +154,7 @@ func (s *slot) ended(t *task, err error) {
 	s.settler.settle(t, v, reason, true, time.Since(t.started))
 }
 
-// occupy notes the job in the slot and starts the clock of its handler.
+// occupy puts the task into the slot and starts the timer for its handler.
 func (s *slot) occupy(t *task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,9 +166,9 @@ func (s *slot) occupy(t *task) {
 	s.timer.Reset(t.job.Timeout)
 }
 
-// tick cancels a handler at its timeout. When it has ignored that for too long it
-// is detached: the job fails, and another goroutine takes the slot. The handler's
-// goroutine cannot be ended; what it returns will be ignored.
+// tick cancels a handler at its timeout. If the handler ignores that for too long,
+// tick detaches it: the job has failed, and another goroutine takes the slot. The
+// handler's goroutine cannot be ended, and what it returns is ignored.
 func (s *slot) tick() {
 	s.mu.Lock()
 	t := s.current
@@ -179,7 +179,7 @@ func (s *slot) tick() {
 	now := time.Now()
 	if now.Before(t.overdueAt) {
 		next := t.overdueAt
-		if now.Before(t.ctx.deadline) { // it fired for the job before
+		if now.Before(t.ctx.deadline) { // it fired for the previous job
 			next = t.ctx.deadline
 		} else {
 			t.cancel(ErrTimeout)

@@ -8,39 +8,39 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// task is one delivery while this worker is responsible for it: from Receive
-// until its settlement is confirmed or its lease is lost.
+// task is one delivery while this worker is responsible for it: from Receive until
+// its settlement is confirmed or its lease is lost.
 type task struct {
 	delivery *driver.Delivery
 	handler  *handler // nil if the kind is unknown
 	job      JobInfo
 
-	// state decides who ends the task: the slot that runs it, or the one that
-	// detaches its handler.
+	// state decides what ends the task: the slot that runs it, or what detaches
+	// its handler.
 	state atomic.Int32
 	// lost is set when the lease is; nothing is settled then.
 	lost atomic.Bool
-	// The fields below are written before state becomes taskRunning, and read by
-	// others only after that was seen.
+	// The following fields are written before state becomes taskRunning, and
+	// other goroutines read them only after that.
 
 	// ctx is the handler's, and cancel ends it.
 	ctx    jobContext
 	cancel context.CancelCauseFunc
 	facts  facts
-	// started is when the handler was called, and overdueAt when it counts as
+	// started is when the handler was called, and overdueAt is when it counts as
 	// stuck.
 	started, overdueAt time.Time
 
-	// settlement is what the broker is told, written by the one that ends the
-	// task.
+	// settlement is what the broker is told, written when the task ends.
 	settlement driver.Settlement
-	// uncertain is set after a try to settle whose fate is unknown: if the next
-	// is told that the lease is lost, then the first was carried out.
+	// uncertain is set after a try to settle whose fate is unknown. If the next
+	// try is told that the lease is lost, then the first was carried out.
 	uncertain bool
 
-	// The keeper's list, guarded by its mutex.
+	// The neighbours in the keeper's list, guarded by its mutex.
 	previous, next *task
-	// extended is when the lease was last known to have begun.
+	// extended is when the task was received or its lease last extended, guarded
+	// likewise.
 	extended time.Time
 }
 
@@ -51,23 +51,24 @@ const (
 	taskBuffered int32 = iota
 	// taskRunning: in a slot.
 	taskRunning
-	// taskReturned: its handler came back or was not called, and its slot ends it.
+	// taskReturned: its handler has returned or is not called, and the task ends.
 	taskReturned
-	// taskDetached: its handler did not come back, and is not waited for.
+	// taskDetached: its handler did not return and is not waited for, and the task
+	// ends.
 	taskDetached
 	// taskDropped: its lease was lost before it ran.
 	taskDropped
 )
 
-// ended tells that the task's fate was decided.
+// ended reports whether the task's fate was decided.
 func (t *task) ended() bool {
 	s := t.state.Load()
 	return s == taskReturned || s == taskDetached
 }
 
-// jobContext is the context of a running handler: one that can be cancelled
-// with a cause, and that has the deadline of the job. The slot's timer cancels
-// it then, which spares a timer for every job.
+// jobContext is the context of a running handler. It can be cancelled with a cause,
+// and has the job's deadline. The slot's timer cancels it at that time, which saves
+// a timer for every job.
 type jobContext struct {
 	context.Context
 	deadline time.Time

@@ -10,17 +10,18 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// The bounds of names are the intersection of what the brokers take, so that a
-// program that runs on one of them runs on all.
+// The bounds of names are what all brokers accept, so that a program that runs on
+// one of them runs on all.
 const (
-	maxQueueName   = 64  // SQS: 80, less what a driver appends (".fifo", "-dead")
-	maxKind        = 128 // SQS attribute values and AMQP's short strings have room to spare
-	maxToken       = 128 // SQS's deduplication id and group id
+	maxQueueName   = 64  // SQS takes 80, less what a driver appends (".fifo", "-dead")
+	maxKind        = 128 // well below SQS's attribute values and AMQP's short strings
+	maxToken       = 128 // that of SQS's deduplication and group IDs
 	maxHeaders     = 100
 	maxHeaderName  = 64
 	reservedPrefix = "batch-"
 )
 
+// invalid is the error for a value that is out of bounds.
 func invalid(field, value, bound string) *InvalidError {
 	return &InvalidError{Field: field, Value: value, Bound: bound}
 }
@@ -44,7 +45,7 @@ func checkDriver(d Driver) error {
 	return nil
 }
 
-// checkQueueName refuses what is no name for a queue.
+// checkQueueName refuses a name that a queue cannot have.
 func checkQueueName(name string) error {
 	ok := len(name) >= 1 && len(name) <= maxQueueName
 	for i := 0; ok && i < len(name); i++ {
@@ -72,19 +73,19 @@ func kindOf(args Args) (string, error) {
 	return kind, nil
 }
 
-// callKind calls Kind, which panics if args is a nil pointer with a value
-// receiver.
+// callKind calls Kind. It panics if args is a nil pointer and Kind has a value
+// receiver, which becomes an error.
 func callKind(args Args) (kind string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = invalid("args", fmt.Sprintf("of type %T", args), "a value whose Kind method does not panic, and no nil pointer")
+			err = invalid("args", fmt.Sprintf("of type %T", args), "a value whose Kind method does not panic, and not a nil pointer")
 		}
 	}()
 	return args.Kind(), nil
 }
 
-// checkToken is for IDs, keys and group names: what fits into a NATS subject's
-// token would be narrower, but drivers can encode these.
+// checkToken is for IDs, keys and group names. The tokens of a NATS subject are
+// narrower, but a driver can encode these.
 func checkToken(field, s string) error {
 	if !isToken(s) {
 		return invalid(field, quote(s), fmt.Sprintf("1 to %d bytes of printable ASCII without spaces", maxToken))
@@ -92,6 +93,7 @@ func checkToken(field, s string) error {
 	return nil
 }
 
+// isToken reports whether checkToken accepts s.
 func isToken(s string) bool {
 	ok := len(s) >= 1 && len(s) <= maxToken
 	for i := 0; ok && i < len(s); i++ {
@@ -100,6 +102,7 @@ func isToken(s string) bool {
 	return ok
 }
 
+// checkHeaderName refuses a name that a header cannot have.
 func checkHeaderName(name string) error {
 	ok := len(name) >= 1 && len(name) <= maxHeaderName
 	for i := 0; ok && i < len(name); i++ {
@@ -114,6 +117,7 @@ func checkHeaderName(name string) error {
 	return nil
 }
 
+// checkContentType refuses what a codec may not have as its content type.
 func checkContentType(s string) error {
 	ok := len(s) >= 1 && len(s) <= maxToken
 	for i := 0; ok && i < len(s); i++ {
@@ -125,6 +129,7 @@ func checkContentType(s string) error {
 	return nil
 }
 
+// checkPage bounds the length of a page of jobs.
 func checkPage(n int) error {
 	if n < 1 || n > 1000 {
 		return invalid("page size", strconv.Itoa(n), "1 to 1000")
@@ -132,8 +137,8 @@ func checkPage(n int) error {
 	return nil
 }
 
-// checkSize refuses a message that the driver cannot take. The limits are in
-// force before anything is sent.
+// checkSize refuses a message that is too large for the driver, before anything is
+// sent.
 func checkSize(m *driver.Message, info *driver.Info) error {
 	if len(m.Body) > info.Limits.MaxBody {
 		e := invalid("body", fmt.Sprintf("of %d bytes", len(m.Body)), fmt.Sprintf("at most %d bytes on %s", info.Limits.MaxBody, info.Driver))
@@ -154,10 +159,12 @@ func checkSize(m *driver.Message, info *driver.Info) error {
 	return nil
 }
 
+// isAlphanumeric is about ASCII.
 func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
+// checkMaxAttempts bounds the number of attempts of a job or a kind.
 func checkMaxAttempts(n int) error {
 	if n < 1 || n > 1000 {
 		return invalid("MaxAttempts", strconv.Itoa(n), "1 to 1000")
@@ -165,6 +172,7 @@ func checkMaxAttempts(n int) error {
 	return nil
 }
 
+// checkTimeout bounds the timeout of a job or a kind.
 func checkTimeout(d time.Duration) error {
 	const most = 30 * 24 * time.Hour
 	if d < time.Millisecond || d > most {

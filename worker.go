@@ -12,7 +12,7 @@ import (
 
 // Worker runs the jobs of one or more queues. Make it with [NewWorker], give it
 // handlers with [Handle], then call [Worker.Run], or [Worker.Start] and
-// [Worker.Stop]. It runs once. Its methods are safe for concurrent use.
+// [Worker.Stop]. It can run only once. Its methods are safe for concurrent use.
 type Worker struct {
 	driver driver.Driver
 	info   driver.Info
@@ -22,8 +22,8 @@ type Worker struct {
 	lanes  []*lane
 
 	// fetching ends when the worker begins to stop, working when its second
-	// deadline passes, settling when there is no use in telling the broker any
-	// more.
+	// deadline passes, and settling when there is no point in telling the broker
+	// any more.
 	fetching, working, settling context.Context
 	stopFetching                context.CancelFunc
 	stopWorking                 context.CancelCauseFunc
@@ -39,8 +39,8 @@ type Worker struct {
 	err      error // why failed was closed, or what Stop found
 }
 
-// NewWorker makes a worker. A config out of its bounds is a programming error
-// and panics; [TryNewWorker] returns it instead. It does not talk to the broker.
+// NewWorker makes a worker. It does not talk to the broker. A config that is out of
+// bounds is a programming error and panics; [TryNewWorker] returns it instead.
 func NewWorker(d Driver, config WorkerConfig) *Worker {
 	w, err := TryNewWorker(d, config)
 	if err != nil {
@@ -49,7 +49,8 @@ func NewWorker(d Driver, config WorkerConfig) *Worker {
 	return w
 }
 
-// TryNewWorker is [NewWorker] with mistakes as errors that wrap [ErrInvalid].
+// TryNewWorker is [NewWorker], but returns mistakes as errors that wrap
+// [ErrInvalid].
 func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 	if err := checkDriver(d); err != nil {
 		return nil, err
@@ -79,12 +80,12 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 	return w, nil
 }
 
-// Run starts the worker and works until ctx ends, then stops it gracefully: it
-// receives no more, gives back what has not started and waits up to
-// DrainTimeout for what has, then cancels what still runs and gives it back
-// without spending an attempt. It returns nil after a drain in time, an error
-// if jobs had to be cancelled, and at once with the driver's error if the worker
-// cannot start or its driver is closed.
+// Run starts the worker, works until ctx ends and then stops gracefully. It
+// receives no more jobs, gives back those that have not started and waits up to
+// DrainTimeout for those that have. It then cancels the jobs that still run and
+// gives them back without spending an attempt. Run returns nil if all jobs finished
+// in time, and an error if some had to be cancelled. If the worker cannot start or
+// its driver is closed, it returns at once with the driver's error.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.Start(ctx); err != nil {
 		return err
@@ -101,10 +102,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	return errors.Join(w.err, err)
 }
 
-// Start declares the queues, opens consumers and begins to work, and returns. It
-// is an error if a queue cannot be declared or consumed; the worker is stopped
-// then. ctx bounds the start only; its values are those of the handlers'
-// contexts.
+// Start declares the queues, opens consumers, begins to work and returns. If a
+// queue cannot be declared or consumed it returns an error, and the worker has
+// failed. ctx bounds only the start; the handlers' contexts inherit its values.
 func (w *Worker) Start(ctx context.Context) error {
 	w.mu.Lock()
 	if w.state != 0 {
@@ -136,8 +136,8 @@ func (w *Worker) Start(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the contexts, and puts the middleware around the handlers, which
-// do not change from here on. w.mu must be held.
+// prepare makes the contexts and puts the middleware around the handlers, which do
+// not change from here on. w.mu must be held.
 func (w *Worker) prepare(ctx context.Context) {
 	base := context.WithoutCancel(ctx)
 	w.fetching, w.stopFetching = context.WithCancel(base)
@@ -157,13 +157,13 @@ func (w *Worker) judge() *judge {
 	}
 }
 
-// Stop stops the worker gracefully: it receives no more, gives back what has not
-// started, and waits for what has. When ctx ends it cancels what still runs, with
-// [ErrShutdown] as the cause, waits up to CancelTimeout for it to return, and
-// gives its jobs back without spending an attempt; it then returns an error that
-// says how many there were. What it has to tell the broker in the end may take
-// five seconds more, and five more to close the consumers. The queues' jobs are
-// safe either way. A second Stop waits for the first. A worker that was never
+// Stop stops the worker gracefully. It receives no more jobs, gives back those that
+// have not started and waits for those that have. When ctx ends it cancels the
+// jobs that still run, with [ErrShutdown] as the cause, waits up to CancelTimeout
+// for their handlers, and gives the jobs back without spending an attempt; it then
+// returns an error that says how many there were. After that it may take five
+// seconds to settle what is left, and five more to close the consumers. No job is
+// lost either way. A second Stop waits for the first. A worker that was never
 // started is stopped at once.
 func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
@@ -194,12 +194,12 @@ func (w *Worker) Stop(ctx context.Context) error {
 	return err
 }
 
-// lastWords is how long the settlements that are left when all handlers have
-// returned may take, and closing the consumers after that. A shorter wait for
-// handlers is no reason to drop what they have done.
-const lastWords = 5 * time.Second
+// closeTimeout bounds the settlements that are left when all handlers have
+// returned, and then the closing of the consumers. Stop's ctx does not, as what
+// the handlers have done must not be lost when it has ended.
+const closeTimeout = 5 * time.Second
 
-// drain takes a running worker down.
+// drain stops a worker that is running.
 func (w *Worker) drain(ctx context.Context) error {
 	w.hooks.onWorkerState(w.working, WorkerDraining)
 	w.stopFetching()
@@ -223,7 +223,7 @@ func (w *Worker) drain(ctx context.Context) error {
 			}
 		})
 	}
-	w.within(lastWords, func(grace context.Context) {
+	w.within(closeTimeout, func(grace context.Context) {
 		for _, l := range w.lanes {
 			select {
 			case <-l.settler.idle():
@@ -238,7 +238,7 @@ func (w *Worker) drain(ctx context.Context) error {
 	}
 	w.stopWorking(ErrShutdown)
 	var err error
-	w.within(lastWords, func(grace context.Context) { err = w.closeConsumers(grace) })
+	w.within(closeTimeout, func(grace context.Context) { err = w.closeConsumers(grace) })
 	if cancelled > 0 {
 		err = errors.Join(fmt.Errorf("batch: %d jobs were cancelled and given back because the drain took too long: %w", cancelled, context.Cause(ctx)), err)
 	}
@@ -252,7 +252,8 @@ func (w *Worker) within(d time.Duration, do func(context.Context)) {
 	do(ctx)
 }
 
-// quiet waits until no lane runs a job any more; false says that ctx ended first.
+// quiet waits until no lane runs a job any more. It returns false if ctx ended
+// first.
 func (w *Worker) quiet(ctx context.Context) bool {
 	for _, l := range w.lanes {
 		select {
@@ -269,6 +270,7 @@ func (w *Worker) quiet(ctx context.Context) bool {
 	return true
 }
 
+// closeConsumers closes the consumers of all lanes.
 func (w *Worker) closeConsumers(ctx context.Context) error {
 	var errs []error
 	for _, l := range w.lanes {
@@ -289,9 +291,9 @@ func (w *Worker) fail(err error) {
 	}
 }
 
-// Failed is closed when the worker cannot go on because its driver was closed
-// under it, or because it could not start. [Worker.Run] stops it then by itself;
-// after [Worker.Start] the program has to call [Worker.Stop].
+// Failed is closed when the worker cannot go on, because its driver was closed or
+// because it could not start. [Worker.Run] then stops the worker; after
+// [Worker.Start] you have to call [Worker.Stop].
 func (w *Worker) Failed() <-chan struct{} { return w.failed }
 
 // Stopped is closed when the worker has stopped.

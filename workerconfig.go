@@ -13,13 +13,13 @@ type WorkerConfig struct {
 	// Queues are the queues to work on, each with its own concurrency.
 	Queues []WorkerQueue
 
-	// Codecs decode job bodies by their content type. Defaults to JSON. A job
-	// of another content type is treated as one of unknown kind.
+	// Codecs decode job bodies by their content type. Defaults to JSON. A job with
+	// another content type is treated like one of an unknown kind.
 	Codecs []Codec
 	// Middleware wraps every handler; the first is the outermost.
 	Middleware []Middleware
-	// Hooks watch the worker. Nil means Log(slog.Default()), so that failures
-	// are seen; an empty list means none.
+	// Hooks watch the worker. Nil means Log(slog.Default()), so that you see
+	// failures; an empty list means none.
 	Hooks []Hook
 	// RetryPolicy is for kinds without one. Defaults to DefaultRetryPolicy.
 	RetryPolicy RetryPolicy
@@ -28,49 +28,49 @@ type WorkerConfig struct {
 	// Timeout is for jobs and kinds without one: 1 ms to 30 days. Defaults to
 	// 30 min.
 	Timeout time.Duration
-	// MaxRedeliveries is how often a job may be handed out and lost, by the
-	// death of its worker or of its connection, before it counts as poison and
-	// is dead-lettered: 1 to 1000. Defaults to 20, RabbitMQ's default too.
+	// MaxRedeliveries is how often a job may be lost after it was handed out,
+	// because its worker or the connection died, before it counts as poison and
+	// is dead-lettered: 1 to 1000. Defaults to 20, as in RabbitMQ.
 	MaxRedeliveries int
-	// StuckAfter is how long a handler may go on after its timeout before it
-	// counts as stuck and its slot is freed: 1 ms to an hour. Defaults to 30 s.
+	// StuckAfter is how long a handler may continue after its timeout before it
+	// counts as stuck and loses its slot: 1 ms to an hour. Defaults to 30 s.
 	StuckAfter time.Duration
 
-	// DrainTimeout is how long Run lets jobs finish once its context has ended,
+	// DrainTimeout is how long Run lets jobs finish after its context has ended,
 	// before it cancels them: 1 ms to 24 h. Defaults to 30 s.
 	DrainTimeout time.Duration
 	// CancelTimeout is how long a cancelled handler may take to return before
 	// its job is given back without it: 1 ms to an hour. Defaults to 5 s.
 	CancelTimeout time.Duration
 	// SettleTimeout is how long the worker tries to tell the broker what became
-	// of a job, before it leaves the job to be handed out again: 1 ms to an
-	// hour. Defaults to 60 s.
+	// of a job. After that it gives up, and the broker hands the job out again:
+	// 1 ms to an hour. Defaults to 60 s.
 	SettleTimeout time.Duration
 }
 
 // WorkerQueue is a queue that a worker works on.
 type WorkerQueue struct {
-	// Name is the queue's.
+	// Name is the name of the queue.
 	Name string
-	// Concurrency is how many of its jobs run at one time: 1 to 10 000.
+	// Concurrency is how many of its jobs run at the same time: 1 to 10 000.
 	// Defaults to 10.
 	Concurrency int
-	// Prefetch is how many more jobs are held so that a free slot need not wait
-	// for the broker: up to 10 000, or NoPrefetch for none. Defaults to
+	// Prefetch is how many more jobs the worker holds, so that a free slot need
+	// not wait for the broker: up to 10 000, or NoPrefetch for none. Defaults to
 	// Concurrency. Prefetched jobs of a higher priority start first.
 	Prefetch int
-	// Lease is how long the broker waits for a sign of life before it hands a
-	// job to somebody else. It is extended while the worker lives, whatever the
-	// job's timeout, so it only bounds how long the jobs of a dead worker rest.
-	// Within the driver's bounds. Defaults to 30 s. Brokers whose lease is the
-	// connection (RabbitMQ) take none, and refuse one.
+	// Lease is how long the broker waits for a sign of life before it hands a job
+	// to another worker. The worker extends it for as long as it holds the job,
+	// whatever the job's timeout, so it only determines how long the jobs of a
+	// dead worker wait. It must be within the driver's bounds, and defaults to
+	// 30 s. Leave it zero on brokers whose lease is the connection (RabbitMQ).
 	Lease time.Duration
 }
 
-// NoPrefetch as a [WorkerQueue]'s Prefetch means none.
+// NoPrefetch as the Prefetch of a [WorkerQueue] means that no jobs are prefetched.
 const NoPrefetch = -1
 
-// complete puts defaults in place and checks every bound.
+// complete sets defaults and checks every bound.
 func (c *WorkerConfig) complete(info *driver.Info) error {
 	if c.Codecs == nil {
 		c.Codecs = []Codec{JSON{}}
@@ -119,14 +119,14 @@ func (c *WorkerConfig) complete(info *driver.Info) error {
 			return err
 		}
 		if seen[q.Name] {
-			return invalid("Queues", "names "+quote(q.Name)+" twice", "each queue once")
+			return invalid("Queues", "names "+quote(q.Name)+" twice", "a list that names each queue once")
 		}
 		seen[q.Name] = true
 	}
 	return nil
 }
 
-// codecs are the codecs by content type.
+// codecs returns the codecs by content type.
 func (c *WorkerConfig) codecs() (map[string]Codec, error) {
 	all := make(map[string]Codec)
 	for _, codec := range c.Codecs {
@@ -145,7 +145,7 @@ func (c *WorkerConfig) codecs() (map[string]Codec, error) {
 	return all, nil
 }
 
-// complete puts the queue's defaults in place and checks every bound.
+// complete sets the queue's defaults and checks every bound.
 func (q *WorkerQueue) complete(info *driver.Info) error {
 	if err := checkQueueName(q.Name); err != nil {
 		return err
@@ -169,7 +169,7 @@ func (q *WorkerQueue) complete(info *driver.Info) error {
 	return completeDuration("Lease of queue "+q.Name, &q.Lease, fallback, info.Limits.MinLease, info.Limits.MaxLease)
 }
 
-// completeInt puts a default in place of zero and checks a bound.
+// completeInt replaces zero by a default and checks a bound.
 func completeInt(name string, value *int, fallback, least, most int) error {
 	if *value == 0 {
 		*value = fallback
@@ -180,7 +180,7 @@ func completeInt(name string, value *int, fallback, least, most int) error {
 	return nil
 }
 
-// completeDuration puts a default in place of zero and checks a bound.
+// completeDuration replaces zero by a default and checks a bound.
 func completeDuration(name string, value *time.Duration, fallback, least, most time.Duration) error {
 	if *value == 0 {
 		*value = fallback
