@@ -122,9 +122,8 @@ func TestFateOfAnAbandonedEnqueue(t *testing.T) {
 		d.onEnqueue = func(n int, m []*driver.Message) ([]driver.Result, bool) { <-gate; return nil, false }
 		d.returnsEarly = true
 		q := batch.NewQueue(d, "tasks")
-		ctx, cancel := context.WithCancel(t.Context())
 		fates := make(chan batch.Fate, 2)
-		enqueue := func() {
+		enqueue := func(ctx context.Context) {
 			_, err := q.Enqueue(ctx, task{})
 			var failed *batch.EnqueueError
 			if !errors.As(err, &failed) || !errors.Is(err, context.Canceled) {
@@ -134,12 +133,16 @@ func TestFateOfAnAbandonedEnqueue(t *testing.T) {
 			}
 			fates <- failed.Fate
 		}
-		go enqueue()
-		synctest.Wait() // under way
-		go enqueue()
-		synctest.Wait() // queued
-		cancel()
+		underWay, endUnderWay := context.WithCancel(t.Context())
+		go enqueue(underWay)
+		synctest.Wait()
+		queued, endQueued := context.WithCancel(t.Context())
+		go enqueue(queued)
+		synctest.Wait()
+		// The one that waits gives up first: its job must not follow the other.
+		endQueued()
 		got := map[batch.Fate]int{<-fates: 1}
+		endUnderWay()
 		got[<-fates]++
 		if got[batch.FateUnknown] != 1 || got[batch.FateNotStored] != 1 {
 			t.Errorf("fates = %v, want one of each", got)
