@@ -62,7 +62,8 @@ func split(text string) (prose string, fences []fence) {
 	return prose, fences
 }
 
-// unindent removes indentation, so that code compares equal wherever it is.
+// unindent removes what indents lines, so that code compares equal wherever it
+// stands.
 func unindent(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i := range lines {
@@ -125,7 +126,7 @@ func TestDocumentedCodeIsCompiled(t *testing.T) {
 	}
 }
 
-// acme is the driver in the README.
+// acme is the driver that the README speaks of.
 var acme opener
 
 type opener struct{}
@@ -245,8 +246,8 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 	}
 }
 
-// TestReasonsAreInTheTable compares the table of docs/states.md with the reasons
-// that there are.
+// TestReasonsAreInTheTable holds the table of docs/states.md to the reasons and
+// outcomes that there are.
 func TestReasonsAreInTheTable(t *testing.T) {
 	table := documents(t)["docs/states.md"]
 	file, err := parser.ParseFile(token.NewFileSet(), "driver/message.go", nil, parser.SkipObjectResolution)

@@ -119,7 +119,7 @@ func (m *Memory) Complete(ctx context.Context, claim Claim, retention time.Durat
 	return nil
 }
 
-// Abandon gives a claim up.
+// Abandon gives up a claim.
 func (m *Memory) Abandon(ctx context.Context, claim Claim) error {
 	if err := ctx.Err(); err != nil {
 		return err

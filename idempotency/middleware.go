@@ -243,7 +243,7 @@ func (c *config) complete(ctx context.Context, claim Claim) error {
 	}
 }
 
-// abandon gives the key up.
+// abandon gives up the claim.
 func (c *config) abandon(ctx context.Context, claim Claim) error {
 	ctx, cancel := context.WithTimeout(ctx, c.ttl)
 	defer cancel()

@@ -146,6 +146,7 @@ func abandon(p *probe) {
 	p.greater(second, first)
 }
 
+// greater fails the test unless the second claim has the greater token.
 func (p *probe) greater(second, first idempotency.Claim) {
 	p.Helper()
 	if second.Token <= first.Token {
