@@ -2,26 +2,24 @@ package batch
 
 import (
 	"context"
-	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/batch-go/batch/driver"
 )
 
-// Queue is a named queue on a broker with the capability set D. It is safe for
-// concurrent use, holds no goroutine when idle, and need not be closed: it
-// lives as long as its driver.
+// Queue is a handle on a named queue of a broker with the capability set D. It
+// is safe for concurrent use, holds no goroutine when idle, and need not be
+// closed: it lives as long as its driver.
 type Queue[D Driver] struct {
 	driver   D
 	name     string
 	producer *producer
 }
 
-// NewQueue makes the handle for a queue. It does not talk to the broker; the
+// NewQueue makes the handle on a queue. It does not talk to the broker; the
 // queue is declared before its first use. The name is 1 to 64 bytes of
-// [A-Za-z0-9_-]. A name or option out of its bounds is a programming error and
-// panics; [TryNewQueue] returns it instead.
+// [A-Za-z0-9_-]. A name or option that is out of bounds is a programming error
+// and panics; [TryNewQueue] returns it instead.
 //
 // D is inferred from the driver's type. To write code that does not depend on
 // the broker, name the capability set that it needs:
@@ -35,29 +33,29 @@ func NewQueue[D Driver](d D, name string, options ...QueueOption) *Queue[D] {
 	return q
 }
 
-// TryNewQueue is [NewQueue] for names that are not constants: what is out of
-// bounds is an error that wraps [ErrInvalid].
+// TryNewQueue is [NewQueue] for names that are not constants: a name or option
+// that is out of bounds is an error that wraps [ErrInvalid].
 func TryNewQueue[D Driver](d D, name string, options ...QueueOption) (*Queue[D], error) {
-	if isNil(d) {
-		return nil, invalid("driver", "nil", "an open driver")
+	if err := checkDriver(d); err != nil {
+		return nil, err
 	}
 	if err := checkQueueName(name); err != nil {
 		return nil, err
 	}
-	p, err := newProducer(d, name, options)
+	config := producerConfig{codec: JSON{}, timeout: 30 * time.Second}
+	for _, o := range options {
+		if o.apply == nil {
+			return nil, invalid("queue option", "the zero QueueOption", "made by one of the option functions")
+		}
+		if err := o.apply(&config); err != nil {
+			return nil, err
+		}
+	}
+	p, err := newProducer(d, name, config)
 	if err != nil {
 		return nil, err
 	}
 	return &Queue[D]{driver: d, name: name, producer: p}, nil
-}
-
-// isNil tells nil interfaces, and nil pointers inside of them.
-func isNil(d Driver) bool {
-	if d == nil {
-		return true
-	}
-	v := reflect.ValueOf(d)
-	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // Name is the queue's name.
@@ -66,9 +64,9 @@ func (q *Queue[D]) Name() string { return q.name }
 // Driver is the driver that the queue was made with.
 func (q *Queue[D]) Driver() D { return q.driver }
 
-// Declare makes the queue exist on the broker. Enqueueing does it too, so this
-// is for programs that want to fail at start. A queue that exists with other
-// properties is an error that wraps [ErrConflict].
+// Declare makes the queue exist on the broker. Enqueueing does so too; call
+// Declare to fail when the program starts. If the queue exists with other
+// properties, the error wraps [ErrConflict].
 func (q *Queue[D]) Declare(ctx context.Context) error { return q.producer.declare(ctx) }
 
 // Depth counts the queue's jobs by state. A count that the broker cannot tell
@@ -80,10 +78,10 @@ func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
 	return q.driver.Depth(ctx, q.name)
 }
 
-// Drop removes the queue from the broker with all its jobs, running ones and
-// dead letters included. The next use declares it anew.
+// Drop removes the queue from the broker with all its jobs, including running
+// ones and dead letters. The next use declares it again.
 func (q *Queue[D]) Drop(ctx context.Context) error {
-	q.producer.declared.Store(false)
+	q.producer.undeclare()
 	return q.driver.DeleteQueue(ctx, q.name)
 }
 
@@ -93,69 +91,40 @@ type Depth = driver.Depth
 // Unknown is a count that the broker cannot tell.
 const Unknown = driver.Unknown
 
-// QueueOption configures a queue's handle, not the queue on the broker.
+// QueueOption configures the handle on a queue, not the queue on the broker.
 type QueueOption struct {
-	apply func(*producer) error
+	apply func(*producerConfig) error
 }
 
-// WithCodec encodes the args of jobs with codec. Defaults to [JSON]. The workers
-// need it too.
+// WithCodec encodes the args of jobs with codec. Defaults to [JSON]. Workers need
+// the same codec, in WorkerConfig.Codecs.
 func WithCodec(codec Codec) QueueOption {
-	return QueueOption{func(p *producer) error {
+	return QueueOption{func(c *producerConfig) error {
 		if codec == nil {
 			return invalid("codec", "nil", "a Codec")
 		}
-		p.codec = codec
+		c.codec = codec
 		return nil
 	}}
 }
 
-// WithHooks has hooks watch the queue's enqueues.
+// WithHooks makes hooks watch the enqueues of this handle.
 func WithHooks(list ...Hook) QueueOption {
-	return QueueOption{func(p *producer) (err error) {
-		p.hooks, err = sortHooks(list)
+	return QueueOption{func(c *producerConfig) (err error) {
+		c.hooks, err = sortHooks(list)
 		return err
 	}}
 }
 
-// WithEnqueueTimeout bounds how long an enqueue waits for the broker, on top of
-// the caller's context: 1 ms to an hour. While the broker cannot be reached and
-// a job is certainly not stored, batch tries again within it. Defaults to 30 s.
+// WithEnqueueTimeout bounds how long an enqueue waits for the broker, in addition
+// to the caller's context: 1 ms to an hour. Within it, batch tries again while the
+// broker cannot be reached and the job is certainly not stored. Defaults to 30 s.
 func WithEnqueueTimeout(d time.Duration) QueueOption {
-	return QueueOption{func(p *producer) error {
+	return QueueOption{func(c *producerConfig) error {
 		if d < time.Millisecond || d > time.Hour {
 			return invalid("enqueue timeout", d.String(), "1ms to 1h")
 		}
-		p.timeout = d
+		c.timeout = d
 		return nil
 	}}
-}
-
-// Open connects to the broker that the URL names, with the driver that is
-// registered for its scheme: a driver registers itself when its package is
-// imported. The broker must have the capability set D, which is a plain
-// interface; if it lacks something the error is a [*CapabilityError] that says
-// what, and which drivers have it, and the connection is closed again.
-//
-// An unknown scheme or URL parameter is an error that wraps [ErrConfig], refused
-// credentials [ErrUnauthorized], a server that cannot be reached by the end of
-// ctx [ErrUnavailable].
-func Open[D Driver](ctx context.Context, url string) (D, error) {
-	var none D
-	r, u, err := driver.Lookup(url)
-	if err != nil {
-		return none, err
-	}
-	d, err := r.Open(ctx, u)
-	if err != nil {
-		return none, err
-	}
-	if fit, ok := d.(D); ok {
-		return fit, nil
-	}
-	err = missing(d, reflect.TypeFor[D]())
-	if closing := d.Close(ctx); closing != nil {
-		err = fmt.Errorf("%w; closing it again: %w", err, closing)
-	}
-	return none, err
 }

@@ -2,12 +2,12 @@ package batch
 
 import "encoding/json"
 
-// Codec turns args into a job's body and back. The content type travels with
-// the job, and a worker picks the codec by it, so that codecs can be changed
-// while jobs of the old one are stored. Methods are called concurrently.
+// Codec turns args into a job's body and back. The content type is stored with
+// the job, and a worker picks the codec by it, so you can change the codec while
+// jobs of the old one are still stored. Methods are called concurrently.
 type Codec interface {
 	// ContentType is the MIME type of what Encode makes, 1 to 128 bytes of
-	// printable ASCII. It must always be the same.
+	// printable ASCII. It must never change.
 	ContentType() string
 	// Encode returns the encoded args. The slice must not be modified
 	// afterwards.
@@ -26,6 +26,6 @@ func (JSON) ContentType() string { return "application/json" }
 // Encode is json.Marshal.
 func (JSON) Encode(args any) ([]byte, error) { return json.Marshal(args) }
 
-// Decode is json.Unmarshal. Fields that args does not have are ignored, so that
-// an older worker can run what a newer producer enqueued.
+// Decode is json.Unmarshal. It ignores fields that args does not have, so an
+// older worker can run what a newer producer enqueued.
 func (JSON) Decode(body []byte, args any) error { return json.Unmarshal(body, args) }

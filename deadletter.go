@@ -9,17 +9,6 @@ import (
 // DeadLetter is a job that will not run again unless it is redriven.
 type DeadLetter = driver.DeadLetter
 
-// The reasons for which a job is dead-lettered, in [DeadLetter] and [Verdict].
-const (
-	ReasonAttempts    = driver.ReasonAttempts
-	ReasonPermanent   = driver.ReasonPermanent
-	ReasonUndecodable = driver.ReasonUndecodable
-	ReasonUnknownKind = driver.ReasonUnknownKind
-	ReasonExpired     = driver.ReasonExpired
-	ReasonPoison      = driver.ReasonPoison
-	ReasonUnreadable  = driver.ReasonUnreadable
-)
-
 // DeadLetters are a queue's dead letters. They are kept until they are redriven
 // or deleted.
 type DeadLetters struct {
@@ -27,7 +16,7 @@ type DeadLetters struct {
 	producer *producer
 }
 
-// DeadLetters is the handle for the queue's dead letters. Every broker has them.
+// DeadLetters is the handle on the queue's dead letters. Every broker has them.
 func (q *Queue[D]) DeadLetters() DeadLetters { return DeadLetters{q.driver, q.producer} }
 
 // Count is the number of dead letters, or [Unknown].
@@ -39,9 +28,9 @@ func (l DeadLetters) Count(ctx context.Context) (int64, error) {
 	return depth.Dead, err
 }
 
-// List returns at most max (1 to 1000) dead letters, oldest first, starting at
-// cursor, which is empty for the first page and else the next of the page
-// before. An empty next means that there are no more. Nothing is consumed.
+// List returns at most max (1 to 1000) dead letters, oldest first. It starts at
+// cursor, which is empty for the first page and next of the page before for all
+// others. An empty next means that there are no more. Nothing is consumed.
 func (l DeadLetters) List(ctx context.Context, cursor string, max int) (page []DeadLetter, next string, err error) {
 	if err := checkPage(max); err != nil {
 		return nil, "", err
@@ -52,29 +41,30 @@ func (l DeadLetters) List(ctx context.Context, cursor string, max int) (page []D
 	return l.driver.DeadLetters(ctx, l.producer.queue, cursor, max)
 }
 
-// Redrive makes the dead letters with these IDs wait again, with their attempts
-// counted from zero and all else as it was enqueued. It returns how many were
+// Redrive puts the dead letters with these IDs back in the queue, with no
+// attempts spent and everything else as it was enqueued. It returns how many it
 // moved; IDs without a dead letter are not an error.
 func (l DeadLetters) Redrive(ctx context.Context, ids ...string) (int, error) {
 	return l.apply(ctx, l.driver.Redrive, driver.Selection{IDs: ids})
 }
 
-// RedriveAll is [DeadLetters.Redrive] for all of them.
+// RedriveAll is [DeadLetters.Redrive] for all dead letters.
 func (l DeadLetters) RedriveAll(ctx context.Context) (int, error) {
 	return l.apply(ctx, l.driver.Redrive, driver.Selection{All: true})
 }
 
 // Delete removes the dead letters with these IDs for good and returns how many
-// were removed; IDs without a dead letter are not an error.
+// it removed; IDs without a dead letter are not an error.
 func (l DeadLetters) Delete(ctx context.Context, ids ...string) (int, error) {
 	return l.apply(ctx, l.driver.Discard, driver.Selection{IDs: ids})
 }
 
-// Purge removes all dead letters for good and returns how many were removed.
+// Purge removes all dead letters for good and returns how many it removed.
 func (l DeadLetters) Purge(ctx context.Context) (int, error) {
 	return l.apply(ctx, l.driver.Discard, driver.Selection{All: true})
 }
 
+// apply calls do, a method of the driver, for the dead letters of which.
 func (l DeadLetters) apply(ctx context.Context, do func(context.Context, string, driver.Selection) (int, error), which driver.Selection) (int, error) {
 	if !which.All && len(which.IDs) == 0 {
 		return 0, nil

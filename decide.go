@@ -11,13 +11,24 @@ import (
 // Outcome is what becomes of a job that was handed to a worker.
 type Outcome = driver.Outcome
 
-// The outcomes. A [Verdict] without one says that the job was left to the
-// broker, because its lease was lost.
+// The outcomes. A [Verdict] without an outcome says that the lease was lost and
+// the job is the broker's.
 const (
 	Done    = driver.Done
 	Retry   = driver.Retry
 	Release = driver.Release
 	Dead    = driver.Dead
+)
+
+// The reasons for which a job is dead-lettered, in [DeadLetter] and [Verdict].
+const (
+	ReasonAttempts    = driver.ReasonAttempts
+	ReasonPermanent   = driver.ReasonPermanent
+	ReasonUndecodable = driver.ReasonUndecodable
+	ReasonUnknownKind = driver.ReasonUnknownKind
+	ReasonExpired     = driver.ReasonExpired
+	ReasonPoison      = driver.ReasonPoison
+	ReasonUnreadable  = driver.ReasonUnreadable
 )
 
 // Verdict is what was decided on one delivery of a job.
@@ -26,34 +37,34 @@ type Verdict struct {
 	Outcome Outcome
 	// Delay is how long a Retry is held back.
 	Delay time.Duration
-	// Failures is how often the handler has failed by now. It has grown by one
-	// if this delivery spent an attempt, and else is what it was.
+	// Failures is how often the handler has failed by now, this delivery
+	// included.
 	Failures int
 	// Reason says why the job is Dead: one of the Reason constants.
 	Reason string
-	// Capped is true if Delay is shorter than was asked for, because the driver
-	// cannot hold a job back for so long.
+	// Capped is true if Delay is shorter than what was asked for, because the
+	// driver cannot hold a job back for that long.
 	Capped bool
 }
 
-// stage is how far a delivery got before its fate is decided.
+// stage is how far a delivery got before its fate was decided.
 type stage uint8
 
 const (
-	// received: it was handed out, and is to be run if nothing speaks against it.
+	// received: it was handed out, and runs unless there is a reason against it.
 	received stage = iota + 1
-	// unstarted: the worker is stopping and did not start it.
+	// unstarted: the worker stopped before it started the job.
 	unstarted
 	// returned: the handler returned, or panicked.
 	returned
-	// overdue: the handler ignored the end of its context and was left behind.
+	// overdue: the handler ignored the end of its context and was detached.
 	overdue
-	// interrupted: the handler was cancelled by the worker's second deadline,
-	// and returned an error or did not return.
+	// interrupted: the worker cancelled the handler at its second deadline, and
+	// the handler returned an error or did not return.
 	interrupted
 )
 
-// facts are all that the fate of a delivery depends on.
+// facts are everything that the fate of a delivery depends on.
 type facts struct {
 	stage stage
 
@@ -64,8 +75,8 @@ type facts struct {
 
 	// What is known when it is received.
 	expired bool
-	// unknown is not nil if this worker has no handler for the kind, or no
-	// codec for the content type: another worker may have.
+	// unknown is not nil if this worker has no handler for the kind or no codec
+	// for the content type. Another worker may have both.
 	unknown error
 	// decoding is the codec's error.
 	decoding error
@@ -79,10 +90,10 @@ type facts struct {
 	maxDelay time.Duration
 }
 
-// decide is the state machine of a delivery: docs/states.md draws it. It is
-// pure, and the only place where a job's fate is decided. The zero Outcome says
-// that the job is to be run. The error is the reason in words, for hooks and for
-// the job's history.
+// decide is the state machine of a delivery, which docs/states.md draws. It is a
+// pure function, and the only place where a job's fate is decided. The zero
+// Outcome means that the job runs. The error is the reason in words, for hooks and
+// for the job's history.
 func decide(f facts) (Verdict, error) {
 	keep := Verdict{Failures: f.failures}
 	switch f.stage {
@@ -114,9 +125,9 @@ func decide(f facts) (Verdict, error) {
 	return decideFailure(f, f.err)
 }
 
-// decideStart says what speaks against running a job that was received. The
-// order matters: a job that kills its workers must not be decoded, as it may be
-// the decoding that kills them, and an expired one need not be known.
+// decideStart decides whether a job that was received runs. The order matters: a
+// job that kills its workers must not be decoded, as decoding may be what kills
+// them, and the kind of an expired job need not be known.
 func decideStart(f facts, keep Verdict) (Verdict, error) {
 	switch {
 	case f.redeliveries > f.maxRedeliveries:
@@ -155,6 +166,7 @@ func decideFailure(f facts, err error) (Verdict, error) {
 	return v, err
 }
 
+// capDelay bounds a delay, and reports whether it had to shorten it.
 func capDelay(d, most time.Duration) (time.Duration, bool) {
 	d = max(d, 0)
 	if d > most {

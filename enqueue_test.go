@@ -55,8 +55,8 @@ func sameResult(m []*driver.Message, err error) []driver.Result {
 	return results
 }
 
-// An unreachable broker costs the caller its deadline and no more, and the error
-// has the broker's words.
+// With an unreachable broker an enqueue ends at its deadline, and the error has the
+// broker's words.
 func TestEnqueueEndsWithItsDeadline(t *testing.T) {
 	down := func(t *testing.T) *scripted {
 		d := newScripted()
@@ -113,18 +113,17 @@ func TestEnqueueEndsWithItsDeadline(t *testing.T) {
 	})
 }
 
-// A caller that gives up while its job is under way cannot know; one whose job
-// still waits behind that does.
+// A caller that gives up while its job is in a request cannot know whether it is
+// stored; one whose job still waits behind that request can.
 func TestFateOfAnAbandonedEnqueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newScripted()
 		gate := make(chan struct{})
 		d.onEnqueue = func(n int, m []*driver.Message) ([]driver.Result, bool) { <-gate; return nil, false }
-		d.abandons = true
+		d.returnsEarly = true
 		q := batch.NewQueue(d, "tasks")
-		ctx, cancel := context.WithCancel(t.Context())
 		fates := make(chan batch.Fate, 2)
-		enqueue := func() {
+		enqueue := func(ctx context.Context) {
 			_, err := q.Enqueue(ctx, task{})
 			var failed *batch.EnqueueError
 			if !errors.As(err, &failed) || !errors.Is(err, context.Canceled) {
@@ -134,12 +133,16 @@ func TestFateOfAnAbandonedEnqueue(t *testing.T) {
 			}
 			fates <- failed.Fate
 		}
-		go enqueue()
-		synctest.Wait() // under way
-		go enqueue()
-		synctest.Wait() // queued
-		cancel()
+		underWay, endUnderWay := context.WithCancel(t.Context())
+		go enqueue(underWay)
+		synctest.Wait()
+		queued, endQueued := context.WithCancel(t.Context())
+		go enqueue(queued)
+		synctest.Wait()
+		// The one that waits gives up first: its job must not follow the other.
+		endQueued()
 		got := map[batch.Fate]int{<-fates: 1}
+		endUnderWay()
 		got[<-fates]++
 		if got[batch.FateUnknown] != 1 || got[batch.FateNotStored] != 1 {
 			t.Errorf("fates = %v, want one of each", got)
@@ -147,12 +150,12 @@ func TestFateOfAnAbandonedEnqueue(t *testing.T) {
 		close(gate)
 		synctest.Wait()
 		if left := depth(t, q); left.Waiting != 1 {
-			t.Errorf("depth = %+v: the job that was abandoned in time was stored all the same", left)
+			t.Errorf("depth = %+v: the job that was given up in time was stored", left)
 		}
 	})
 }
 
-// What arrives while a request is under way leaves with the next: 100 concurrent
+// Calls that arrive while a request is under way share the next: 100 concurrent
 // calls make two requests.
 func TestConcurrentEnqueuesShareRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -215,7 +218,7 @@ func TestEnqueueManyReportsEachJob(t *testing.T) {
 	}
 }
 
-// hostile is args whose every part can be made to misbehave.
+// hostile is args that can be made to misbehave in every way.
 type hostile struct {
 	kind string
 	C    any

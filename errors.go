@@ -10,8 +10,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// What went wrong at the broker, for errors.Is. They are the values of package
-// driver, which says what each lets its receiver assume.
+// What went wrong at the broker, for errors.Is. These are the values of package
+// driver, which documents what each of them lets you assume.
 var (
 	ErrClosed       = driver.ErrClosed
 	ErrUnavailable  = driver.ErrUnavailable
@@ -32,25 +32,26 @@ var (
 	// ErrInvalid: a name, option or argument is out of its bounds. The error is
 	// an [*InvalidError] that names it.
 	ErrInvalid = errors.New("invalid")
-	// ErrCapability: the broker that was opened lacks a capability that the
-	// program relies on. The error is a [*CapabilityError].
+	// ErrCapability: the broker lacks a capability that the program relies on.
+	// The error is a [*CapabilityError].
 	ErrCapability = errors.New("capability missing")
-	// ErrStarted: the worker was started already, or stopped.
+	// ErrStarted: the worker was already started, or stopped.
 	ErrStarted = errors.New("worker already started")
 )
 
 // Why the context of a running handler was cancelled, for context.Cause.
 var (
-	// ErrTimeout: the job ran for longer than its timeout. This is a failure
-	// of the handler. The context's Err is context.DeadlineExceeded, which this
-	// error is too, for errors.Is.
+	// ErrTimeout: the job ran for longer than its timeout, which is a failure of
+	// the handler. The context's Err is context.DeadlineExceeded, and for
+	// errors.Is this error is too.
 	ErrTimeout error = timeoutError{}
-	// ErrShutdown: the worker is stopping and its drain deadline has passed.
-	// The job is given back without spending an attempt if the handler returns
-	// an error.
+	// ErrShutdown: the worker is stopping and its drain deadline has passed. If
+	// the handler returns an error, the job is given back without spending an
+	// attempt.
 	ErrShutdown = errors.New("batch: worker is shutting down")
 )
 
+// timeoutError is the type of [ErrTimeout].
 type timeoutError struct{}
 
 func (timeoutError) Error() string        { return "batch: job timed out" }
@@ -58,11 +59,11 @@ func (timeoutError) Timeout() bool        { return true }
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // InvalidError says which input is out of bounds. It wraps [ErrInvalid], and
-// [ErrTooLarge] where a size is.
+// [ErrTooLarge] if a size is.
 type InvalidError struct {
 	// Field names the input: "queue name", "header", "Delay".
 	Field string
-	// Value is the offending value, shortened if long.
+	// Value is the offending value, shortened if it is long.
 	Value string
 	// Bound says what is allowed.
 	Bound string
@@ -86,7 +87,7 @@ func (e *InvalidError) Error() string {
 	return b.String()
 }
 
-// Unwrap makes ErrInvalid and the cause reachable.
+// Unwrap returns ErrInvalid and the cause.
 func (e *InvalidError) Unwrap() []error {
 	if e.Err == nil {
 		return []error{ErrInvalid}
@@ -94,25 +95,24 @@ func (e *InvalidError) Unwrap() []error {
 	return []error{ErrInvalid, e.Err}
 }
 
-// Fate says what is known of an enqueue that failed.
+// Fate says what is known about an enqueue that failed.
 type Fate = driver.Fate
 
 // The fates of a job whose enqueue failed.
 const (
-	// FateUnknown: the broker may have stored the job: the connection broke or
-	// the context ended while the request was under way. Enqueueing it again
-	// may store it twice.
+	// FateUnknown: the broker may have stored the job, because the connection
+	// broke or the context ended while the request was under way. Enqueueing it
+	// again may store it twice.
 	FateUnknown = driver.FateUnknown
 	// FateNotStored: the job is certainly not stored.
 	FateNotStored = driver.FateNotStored
 )
 
-// EnqueueError says what became of a job that was valid, but that the broker
-// did not confirm.
+// EnqueueError says what became of a valid job that the broker did not confirm.
 type EnqueueError struct {
-	// ID is the job's, and Queue its queue's name.
+	// ID is the ID of the job, and Queue the name of its queue.
 	ID, Queue string
-	// Fate tells whether it may be stored all the same.
+	// Fate tells whether the job may be stored nevertheless.
 	Fate Fate
 	// Err is the cause: the driver's error, or the context's.
 	Err error
@@ -123,7 +123,7 @@ func (e *EnqueueError) Error() string {
 	return fmt.Sprintf("batch: enqueue job %s on queue %s (%s): %v", e.ID, e.Queue, e.Fate, e.Err)
 }
 
-// Unwrap makes the cause reachable.
+// Unwrap returns the cause.
 func (e *EnqueueError) Unwrap() error { return e.Err }
 
 // ManyError is the error of [Queue.EnqueueMany] when some jobs failed. The
@@ -159,8 +159,8 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// Permanent marks an error as one that no retry can mend: a handler that
-// returns it has its job dead-lettered at once. Permanent(nil) is nil.
+// Permanent marks an error as one that no retry can fix: when a handler returns
+// it, the job is dead-lettered at once. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -168,6 +168,7 @@ func Permanent(err error) error {
 	return &permanentError{err}
 }
 
+// permanentError is what Permanent makes.
 type permanentError struct{ err error }
 
 func (e *permanentError) Error() string { return e.err.Error() }
@@ -177,14 +178,15 @@ func (e *permanentError) Unwrap() error { return e.err }
 // spending an attempt. A negative d counts as zero.
 func Snooze(d time.Duration) error { return &snoozeError{max(d, 0)} }
 
+// snoozeError is what Snooze makes.
 type snoozeError struct{ delay time.Duration }
 
 func (e *snoozeError) Error() string { return fmt.Sprintf("snoozed for %s", e.delay) }
 
-// RetryAfter is a failure with err whose retry comes after d instead of after
-// what the retry policy says. It spends an attempt, and the last one
-// dead-letters the job. A negative d counts as zero. A nil err is replaced by
-// one that says that the handler asked for a retry.
+// RetryAfter, returned by a handler, is a failure with err whose retry comes after
+// d instead of the retry policy's delay. It spends an attempt, and the last
+// attempt dead-letters the job. A negative d counts as zero. A nil err is replaced
+// by one that says that the handler asked for a retry.
 func RetryAfter(d time.Duration, err error) error {
 	if err == nil {
 		err = errors.New("retry requested by the handler")
@@ -192,6 +194,7 @@ func RetryAfter(d time.Duration, err error) error {
 	return &retryAfterError{max(d, 0), err}
 }
 
+// retryAfterError is what RetryAfter makes.
 type retryAfterError struct {
 	delay time.Duration
 	err   error

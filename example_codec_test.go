@@ -20,7 +20,7 @@ func (Matrix) Kind() string { return "example.matrix" }
 // Gob is a codec.
 type Gob struct{}
 
-// ContentType travels with the job, so that a worker picks the right codec.
+// ContentType is stored with the job, so that a worker picks the right codec.
 func (Gob) ContentType() string { return "application/x-gob" }
 
 // Encode is called when a job is enqueued.

@@ -17,8 +17,8 @@ type Charge struct{ Customer int }
 // Kind names the job on the wire.
 func (Charge) Kind() string { return "example.charge" }
 
-// Dead letters are kept with their history until somebody redrives or deletes
-// them. A job that is redriven has all its attempts again.
+// Dead letters are kept with their history until you redrive or delete them. A job
+// that is redriven has all its attempts again.
 func ExampleDeadLetters() {
 	ctx := context.Background()
 	d := memory.New()

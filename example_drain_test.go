@@ -15,8 +15,8 @@ type Export struct{ Part int }
 // Kind names the job on the wire.
 func (Export) Kind() string { return "example.export" }
 
-// When the context of Run ends, what has started is finished, and what has not is
-// given back.
+// When the context of Run ends, jobs that have started are finished, and those that
+// have not are given back.
 func ExampleWorker_Run() {
 	ctx, stop := context.WithCancel(context.Background())
 	d := memory.New()

@@ -16,7 +16,7 @@ type Ping struct{ Host string }
 // Kind names the job on the wire.
 func (Ping) Kind() string { return "example.ping" }
 
-// A mistake of the program is found before anything is sent.
+// A mistake in the program is found before anything is sent.
 func ExampleInvalidError() {
 	ctx := context.Background()
 	pings := batch.NewQueue(memory.New(), "pings")

@@ -22,7 +22,7 @@ type onEnd chan batch.JobEnd
 // OnJobEnd is called for each job.
 func (c onEnd) OnJobEnd(_ context.Context, e batch.JobEnd) { c <- e }
 
-// A job whose deadline for starting has passed is not run: it becomes a dead
+// A job whose deadline for starting has passed does not run: it becomes a dead
 // letter.
 func ExampleExpiry() {
 	ctx := context.Background()

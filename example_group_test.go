@@ -18,7 +18,7 @@ type Booking struct{ Step string }
 func (Booking) Kind() string { return "example.booking" }
 
 // Jobs of a group run one at a time, in the order in which they were enqueued,
-// also when one of them fails and has to be tried again.
+// even when one of them fails and has to be tried again.
 func ExampleGroup() {
 	ctx := context.Background()
 	d := memory.New()

@@ -15,7 +15,7 @@ type Audit struct{ Event string }
 // Kind names the job on the wire.
 func (Audit) Kind() string { return "example.audit" }
 
-// Headers travel beside the args: what belongs to the request, not to the job.
+// Headers hold what belongs to the request and not to the job.
 func ExampleHeader() {
 	ctx := context.Background()
 	d := memory.New()

@@ -17,7 +17,7 @@ type Sync struct{ Shop string }
 // Kind names the job on the wire.
 func (Sync) Kind() string { return "example.sync" }
 
-// meter is a hook: it implements the moments that it cares for.
+// meter is a hook: it implements the events that it cares about.
 type meter struct{ ended chan struct{} }
 
 // OnEnqueueEnd is called when the broker has answered.
@@ -25,7 +25,7 @@ func (m *meter) OnEnqueueEnd(_ context.Context, e batch.EnqueueEnd) {
 	fmt.Printf("enqueued %s, %d bytes: %v\n", e.Kind, e.Size, e.Err)
 }
 
-// OnJobEnd is called when the fate of a delivery was decided.
+// OnJobEnd is called when the fate of a delivery has been decided.
 func (m *meter) OnJobEnd(_ context.Context, e batch.JobEnd) {
 	fmt.Printf("attempt %d: %s, %d failures: %v\n", e.Job.Attempt, e.Verdict.Outcome, e.Verdict.Failures, e.Err)
 	if e.Verdict.Outcome == batch.Done {

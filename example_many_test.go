@@ -16,8 +16,8 @@ type Upload struct{ Name string }
 // Kind names the job on the wire.
 func (Upload) Kind() string { return "example.upload" }
 
-// Each job of EnqueueMany has a result of its own; one that fails does not keep
-// the others from being stored.
+// Each job of EnqueueMany has its own result. One that fails does not keep the
+// others from being stored.
 func ExampleQueue_EnqueueMany() {
 	d := memory.New()
 	uploads := batch.NewQueue(d, "uploads")

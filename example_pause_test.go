@@ -15,7 +15,7 @@ type Index struct{ Document string }
 // Kind names the job on the wire.
 func (Index) Kind() string { return "example.index" }
 
-// A paused queue takes jobs and hands none out, to any worker.
+// A paused queue accepts jobs, but hands none out to any worker.
 func ExamplePause() {
 	ctx := context.Background()
 	d := memory.New()

@@ -16,7 +16,7 @@ type Invoice struct{ Number string }
 // Kind names the job on the wire.
 func (Invoice) Kind() string { return "example.invoice" }
 
-// An error that no retry can mend makes the job a dead letter at once.
+// An error that no retry can fix makes the job a dead letter at once.
 func ExamplePermanent() {
 	ctx := context.Background()
 	d := memory.New()

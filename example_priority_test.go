@@ -15,7 +15,7 @@ type Alert struct{ Text string }
 // Kind names the job on the wire.
 func (Alert) Kind() string { return "example.alert" }
 
-// Among waiting jobs one of a higher level is always handed out first.
+// Of the waiting jobs, those of a higher level are always handed out first.
 func ExamplePriority() {
 	ctx := context.Background()
 	d := memory.New()
@@ -29,7 +29,7 @@ func ExamplePriority() {
 		log.Fatal(err)
 	}
 
-	// With one slot and no prefetching the order of work is the order of the broker.
+	// With one slot and no prefetching, jobs run in the broker's order.
 	w := batch.NewWorker(d, batch.WorkerConfig{Queues: []batch.WorkerQueue{
 		{Name: "alerts", Concurrency: 1, Prefetch: batch.NoPrefetch},
 	}})

@@ -18,7 +18,7 @@ type Push struct{ Device string }
 func (Push) Kind() string { return "example.push" }
 
 // A handler that knows when a retry makes sense says so: a server's Retry-After,
-// for one. It is a failure all the same, and spends an attempt.
+// for one. It is still a failure, and spends an attempt.
 func ExampleRetryAfter() {
 	ctx := context.Background()
 	d := memory.New()

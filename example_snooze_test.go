@@ -16,7 +16,7 @@ type Poll struct{ Build int }
 // Kind names the job on the wire.
 func (Poll) Kind() string { return "example.poll" }
 
-// A job that is snoozed comes back later and has spent no attempt.
+// A job that is snoozed comes back later, without having spent an attempt.
 func ExampleSnooze() {
 	ctx := context.Background()
 	d := memory.New()

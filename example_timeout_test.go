@@ -17,7 +17,7 @@ type Render struct{ Page int }
 // Kind names the job on the wire.
 func (Render) Kind() string { return "example.render" }
 
-// A handler's context ends with the job's timeout, and its cause says so.
+// A handler's context ends at the job's timeout, and its cause says so.
 func ExampleTimeout() {
 	ctx := context.Background()
 	d := memory.New()

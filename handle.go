@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Handle has the worker run fn for jobs of A's kind, on all of its queues. It
-// must be called before the worker is started. fn is called concurrently.
+// Handle makes fn the handler for jobs of A's kind, on all queues of the worker.
+// Call it before the worker is started. fn is called concurrently.
 //
 // What fn returns decides what becomes of the job:
 //
@@ -22,19 +22,19 @@ import (
 //
 // ctx is cancelled when the job's timeout has passed ([ErrTimeout]), when its
 // lease was lost ([ErrLeaseLost]) or when the worker must stop ([ErrShutdown]);
-// context.Cause tells which. A handler that returns nil all the same has done
-// its job. One that does not return is left behind after the worker's
-// StuckAfter, and the job fails.
+// context.Cause tells which. If the handler returns nil nevertheless, the job is
+// done. If it does not return, the worker waits no longer than StuckAfter for it,
+// and the job has failed.
 //
 // A nil handler, an invalid kind, a second handler for a kind and a worker that
-// was started are programming errors and panic; [TryHandle] returns them.
+// was already started are programming errors and panic; [TryHandle] returns them.
 func Handle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) error, options ...HandleOption) {
 	if err := TryHandle(w, fn, options...); err != nil {
 		panic(err.Error())
 	}
 }
 
-// TryHandle is [Handle] with mistakes as errors that wrap [ErrInvalid] or
+// TryHandle is [Handle], but returns mistakes as errors that wrap [ErrInvalid] or
 // [ErrStarted].
 func TryHandle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) error, options ...HandleOption) error {
 	if fn == nil {
@@ -43,11 +43,8 @@ func TryHandle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) erro
 	if t := reflect.TypeFor[A](); t.Kind() == reflect.Interface {
 		return invalid("args type", t.String(), "a concrete type: an interface cannot be decoded")
 	}
-	kind, err := safeKind(zeroArgs[A]())
+	kind, err := kindOf(zeroArgs[A]())
 	if err != nil {
-		return err
-	}
-	if err := checkKind(kind); err != nil {
 		return err
 	}
 	h := &handler{
@@ -70,7 +67,7 @@ func TryHandle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) erro
 	return w.add(h)
 }
 
-// zeroArgs is a value of A that Kind is safe to call on.
+// zeroArgs is a value of A on which Kind is safe to call.
 func zeroArgs[A Args]() Args {
 	if t := reflect.TypeFor[A](); t.Kind() == reflect.Pointer {
 		return reflect.New(t.Elem()).Interface().(Args)
@@ -79,23 +76,8 @@ func zeroArgs[A Args]() Args {
 	return zero
 }
 
-// handler is what a worker knows of a kind. Its fields do not change once the
-// worker runs.
-type handler struct {
-	kind string
-	// decode makes info.decoded and fills its args.
-	decode func(Codec, *JobInfo) error
-	// run calls the application's function, and before that the middleware once
-	// the worker was started.
-	run Handler
-
-	retry       RetryPolicy   // nil: the worker's
-	timeout     time.Duration // 0: the worker's
-	maxAttempts int           // 0: the worker's
-}
-
-// HandleOption sets how one kind of job is handled. What the producer set for a
-// single job comes before it, and it before what the worker's config says.
+// HandleOption sets how one kind of job is handled. It overrides the worker's
+// config, and what the producer set for a single job overrides it.
 type HandleOption struct {
 	apply func(*handler) error
 }
@@ -111,7 +93,7 @@ func HandleRetry(policy RetryPolicy) HandleOption {
 	}}
 }
 
-// HandleTimeout sets the timeout of jobs that come without one.
+// HandleTimeout sets the timeout of the kind's jobs that come without one.
 func HandleTimeout(d time.Duration) HandleOption {
 	return HandleOption{func(h *handler) error {
 		h.timeout = d
@@ -119,7 +101,8 @@ func HandleTimeout(d time.Duration) HandleOption {
 	}}
 }
 
-// HandleMaxAttempts sets the number of attempts of jobs that come without one.
+// HandleMaxAttempts sets the number of attempts of the kind's jobs that come
+// without one.
 func HandleMaxAttempts(n int) HandleOption {
 	return HandleOption{func(h *handler) error {
 		h.maxAttempts = n
@@ -127,7 +110,7 @@ func HandleMaxAttempts(n int) HandleOption {
 	}}
 }
 
-// add registers a handler.
+// add registers a handler with the worker.
 func (w *Worker) add(h *handler) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,7 +118,7 @@ func (w *Worker) add(h *handler) error {
 		return fmt.Errorf("batch: handle kind %s: %w", h.kind, ErrStarted)
 	}
 	if _, ok := w.handlers[h.kind]; ok {
-		return invalid("kind", quote(h.kind), "handled once: it has a handler already")
+		return invalid("kind", quote(h.kind), "handled once: it already has a handler")
 	}
 	w.handlers[h.kind] = h
 	return nil

@@ -3,15 +3,18 @@ package batch
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
+
+	"github.com/batch-go/batch/driver"
 )
 
 // Hook watches what a queue or worker does, for logs, metrics and traces. It is
 // any value that implements one or more of the interfaces below; a value that
-// implements none is refused. Hooks are called in the order in which they were
-// given, synchronously, and concurrently for different jobs: they must be fast
-// and safe for concurrent use. A hook changes nothing of what happens to a job,
-// except for the headers that an [EnqueueStarter] adds.
+// implements none is refused. Hooks are called synchronously, in the order in
+// which they were given, and concurrently for different jobs, so they must be fast
+// and safe for concurrent use. A hook cannot change what happens to a job, except
+// for the headers that an [EnqueueStarter] adds.
 type Hook any
 
 // EnqueueStarter is called once for each job before it is encoded.
@@ -19,16 +22,16 @@ type EnqueueStarter interface {
 	OnEnqueueStart(ctx context.Context, e *EnqueueStart)
 }
 
-// EnqueueStart is a job about to be enqueued.
+// EnqueueStart is a job that is about to be enqueued.
 type EnqueueStart struct {
 	ID, Kind, Queue string
-	// Headers are the job's and may be added to, for a trace context say. Names
-	// are checked as those of [Header] are.
+	// Headers are the job's. A hook may add to them, a trace context for example;
+	// names are checked as those of [Header] are.
 	Headers map[string]string
 }
 
-// EnqueueEnder is called once for each job that OnEnqueueStart was called for
-// and that was sent: when the broker answered or the caller stopped waiting.
+// EnqueueEnder is called once for each job that was sent after OnEnqueueStart:
+// when the broker has answered or the caller has stopped waiting.
 type EnqueueEnder interface {
 	OnEnqueueEnd(ctx context.Context, e EnqueueEnd)
 }
@@ -45,20 +48,19 @@ type EnqueueEnd struct {
 	Err       error
 }
 
-// JobStarter is called each time before the middleware and the handler of a job
-// are.
+// JobStarter is called each time before the middleware and the handler of a job.
 type JobStarter interface {
 	OnJobStart(ctx context.Context, job *JobInfo)
 }
 
-// JobEnder is called once for each delivery whose fate was decided, also for
-// one that was never started (expired, not decodable, of unknown kind), before
-// the broker is told.
+// JobEnder is called once for each delivery when its fate was decided, before the
+// broker is told, even if the handler was never called: for example because the
+// job had expired or is of an unknown kind.
 type JobEnder interface {
 	OnJobEnd(ctx context.Context, e JobEnd)
 }
 
-// JobEnd is what was decided on a job.
+// JobEnd is what was decided about a job.
 type JobEnd struct {
 	Job *JobInfo
 	// Started is false if the handler was not called.
@@ -67,26 +69,26 @@ type JobEnd struct {
 	Duration time.Duration
 	// Verdict says what becomes of the job, and why.
 	Verdict Verdict
-	// Err is what the handler returned, or why it was not called. A [*PanicError]
-	// has the stack.
+	// Err is what the handler returned, or why it was not called. A
+	// [*PanicError] has the stack.
 	Err error
 }
 
-// JobStuckWatcher is called when a handler goes on long after its context was
-// cancelled. Its slot is given to another job; the goroutine is left behind.
+// JobStuckWatcher is called when a handler still runs long after its context was
+// cancelled. The worker gives its slot to another job and lets the goroutine run.
 type JobStuckWatcher interface {
 	OnJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration)
 }
 
 // LeaseLossWatcher is called when the broker no longer holds a job for this
-// worker. If the job is running its context was cancelled with [ErrLeaseLost];
-// it may run a second time elsewhere, or have done so.
+// worker. If the job is running, its context was cancelled with [ErrLeaseLost].
+// The job may run a second time elsewhere, or may have done so.
 type LeaseLossWatcher interface {
 	OnLeaseLost(ctx context.Context, job *JobInfo)
 }
 
-// FaultWatcher is called when the worker could not receive, settle or extend,
-// each time before it tries again.
+// FaultWatcher is called each time the worker could not receive, settle or extend,
+// before it tries again.
 type FaultWatcher interface {
 	OnFault(ctx context.Context, e Fault)
 }
@@ -98,12 +100,12 @@ type Fault struct {
 	Op string
 	// Err is the driver's error.
 	Err error
-	// RetryIn is the pause before the next try, zero if there is none.
+	// RetryIn is the wait before the next try, zero if there is none.
 	RetryIn time.Duration
 }
 
-// WorkerWatcher is called as a worker goes through its life, in the order of the
-// [WorkerState] constants, once each.
+// WorkerWatcher is called once for each [WorkerState] that a worker enters, in the
+// order of the constants.
 type WorkerWatcher interface {
 	OnWorkerState(ctx context.Context, state WorkerState)
 }
@@ -133,8 +135,8 @@ func (s WorkerState) String() string {
 	return "invalid"
 }
 
-// hooks are hook values sorted by what they implement, once, so that a moment
-// without hooks costs a length check.
+// hooks are sorted by what they implement, once, so that an event without hooks
+// costs only a length check.
 type hooks struct {
 	enqueueStart []EnqueueStarter
 	enqueueEnd   []EnqueueEnder
@@ -146,6 +148,7 @@ type hooks struct {
 	worker       []WorkerWatcher
 }
 
+// sortHooks sorts a list of hooks, and refuses a value that is not one.
 func sortHooks(list []Hook) (hooks, error) {
 	var all hooks
 	for i, h := range list {
@@ -165,10 +168,66 @@ func sortHooks(list []Hook) (hooks, error) {
 	return all, nil
 }
 
+// add puts h into the list of those that implement T, if it does.
 func add[T any](h Hook, list *[]T, used *bool) {
 	if t, ok := h.(T); ok {
 		*list = append(*list, t)
 		*used = true
+	}
+}
+
+// onEnqueueStart lets hooks add headers to a message, and checks what they added.
+func (h *hooks) onEnqueueStart(ctx context.Context, m *driver.Message, queue string) error {
+	if len(h.enqueueStart) == 0 {
+		return nil
+	}
+	e := EnqueueStart{ID: m.ID, Kind: m.Kind, Queue: queue, Headers: maps.Clone(m.Headers)}
+	if e.Headers == nil {
+		e.Headers = make(map[string]string)
+	}
+	for _, w := range h.enqueueStart {
+		w.OnEnqueueStart(ctx, &e)
+	}
+	for name := range e.Headers {
+		if err := checkHeaderName(name); err != nil {
+			return err
+		}
+	}
+	m.Headers = nil
+	if len(e.Headers) > 0 {
+		m.Headers = e.Headers
+	}
+	return nil
+}
+
+// onEnqueueEnd and the methods below call the hooks for one event each.
+func (h *hooks) onEnqueueEnd(ctx context.Context, e EnqueueEnd) {
+	for _, w := range h.enqueueEnd {
+		w.OnEnqueueEnd(ctx, e)
+	}
+}
+
+func (h *hooks) onJobStart(ctx context.Context, job *JobInfo) {
+	for _, w := range h.jobStart {
+		w.OnJobStart(ctx, job)
+	}
+}
+
+func (h *hooks) onJobEnd(ctx context.Context, e JobEnd) {
+	for _, w := range h.jobEnd {
+		w.OnJobEnd(ctx, e)
+	}
+}
+
+func (h *hooks) onJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration) {
+	for _, w := range h.jobStuck {
+		w.OnJobStuck(ctx, job, overdue)
+	}
+}
+
+func (h *hooks) onLeaseLost(ctx context.Context, job *JobInfo) {
+	for _, w := range h.leaseLost {
+		w.OnLeaseLost(ctx, job)
 	}
 }
 

@@ -1,28 +1,26 @@
 package batch
 
 import (
-	"context"
 	"time"
 
 	"github.com/batch-go/batch/driver"
 )
 
-// Args are the arguments of a job: a type of the application's that says what
-// is to be done. They are encoded by the queue's [Codec] when the job is
-// enqueued and decoded by the worker, possibly in another process running
-// another version of the program, so they should be small values without
-// secrets and without pointers to state that may change meanwhile. See
-// docs/concepts.md.
+// Args are the arguments of a job: a type of your application that says what to
+// do. The queue's [Codec] encodes them when the job is enqueued, and the worker
+// decodes them, perhaps in another process that runs another version of the
+// program. So they should be small values, without secrets and without pointers to
+// state that may change in the meantime. See docs/concepts.md.
 type Args interface {
-	// Kind names the type on the wire: 1 to 128 bytes of [A-Za-z0-9._:/-].
-	// It must not change while jobs of it are stored, whatever becomes of the
-	// Go type's name, and must not depend on the value: workers call it on a
-	// zero value.
+	// Kind names the type on the wire: 1 to 128 bytes of [A-Za-z0-9._:/-]. It
+	// must not change while jobs of the kind are stored, even if the Go type is
+	// renamed, and it must not depend on the value: workers call it on a zero
+	// value.
 	Kind() string
 }
 
-// Level is a priority: one of Trivial, Low, Normal, High and Critical. The zero
-// value is Normal.
+// Level is a priority: Trivial, Low, Normal, High or Critical. The zero value is
+// Normal.
 type Level = driver.Level
 
 // The five levels of [Priority], lowest first.
@@ -34,24 +32,24 @@ const (
 	Critical = driver.Critical
 )
 
-// JobInfo is what is known of a job whatever the type of its args: what hooks
-// and middleware see. It is not to be modified.
+// JobInfo is what is known about a job apart from the type of its args. It is what
+// hooks and middleware see, and they must not modify it.
 type JobInfo struct {
-	// ID, Kind and Queue name the job, its type and where it was enqueued.
+	// ID, Kind and Queue name the job, its type and its queue.
 	ID, Kind, Queue string
-	// Attempt is 1 when the handler runs for the first time and grows by one
-	// with each of its failures, and with nothing else: neither a snooze, a
-	// drain nor the death of a worker spends an attempt.
+	// Attempt is 1 when the handler runs for the first time. It grows by one
+	// with each failure of the handler, and with nothing else: a snooze, a drain
+	// or the death of a worker does not spend an attempt.
 	Attempt int
 	// MaxAttempts is how many times the handler may fail before the job is
 	// dead-lettered.
 	MaxAttempts int
-	// Deliveries is how often the broker has handed the job out, this time
-	// included, whatever came of it.
+	// Deliveries is how often the broker has handed the job out, including this
+	// time.
 	Deliveries int
 	// LastError is the text of the last failure, or empty.
 	LastError string
-	// EnqueuedAt is when the producer enqueued it, by the producer's clock.
+	// EnqueuedAt is when the producer enqueued the job, by the producer's clock.
 	EnqueuedAt time.Time
 	// ExpiresAt is the deadline for starting the job, zero if it has none.
 	ExpiresAt time.Time
@@ -63,17 +61,17 @@ type JobInfo struct {
 	Group    string
 	// Headers are the producer's. Nil when there are none.
 	Headers map[string]string
-	// ContentType names the encoding of the body, and Body is the body as it
-	// came from the broker.
+	// ContentType names the encoding of the body. Body is as it came from the
+	// broker.
 	ContentType string
 	Body        []byte
 
-	// decoded is the *Job[A] that the handler will get.
+	// decoded is the *Job[A] that the handler gets.
 	decoded interface{ decodedArgs() Args }
 }
 
-// DecodedArgs are the args as the handler will get them: the same value that
-// [Job] has as Args. Nil in hooks for a job that was not decoded.
+// DecodedArgs are the args as the handler gets them: the same value as the Args of
+// [Job]. In hooks they are nil if the job was not decoded.
 func (j *JobInfo) DecodedArgs() Args {
 	if j.decoded == nil {
 		return nil
@@ -81,21 +79,12 @@ func (j *JobInfo) DecodedArgs() Args {
 	return j.decoded.decodedArgs()
 }
 
-// Job is a job that a handler works on.
+// Job is what a handler gets: a job with its decoded args.
 type Job[A Args] struct {
 	*JobInfo
 	// Args are the decoded args.
 	Args A
 }
 
+// decodedArgs are the args with their type erased.
 func (j *Job[A]) decodedArgs() Args { return j.Args }
-
-// Handler works on a job whose type is erased, which is what [Middleware]
-// wraps. The error decides what becomes of the job as [Handle] says.
-type Handler func(ctx context.Context, job *JobInfo) error
-
-// Middleware wraps the handling of every job of a worker: it is called after
-// the job is decoded and before its handler. The first of several is the
-// outermost. It may skip next (the job then ends with what it returns), but
-// must not call it more than once or after it returned.
-type Middleware func(next Handler) Handler

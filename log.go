@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Log is a hook that writes what needs attention to logger: at level error dead
-// letters, panics and stuck handlers, at warn failures that will be retried, lost
-// leases and faults of the broker, at info the stages of the worker's life, and
-// at debug each job that started or is done. A nil logger means slog.Default().
-// Bodies and headers are not logged, as they may hold what must not be.
+// Log is a hook that writes to logger. At level error it logs dead letters, panics
+// and stuck handlers; at warn failures that will be retried, lost leases and failed
+// calls to the broker; at info the states of the worker; and at debug each job that
+// started or is done. A nil logger means slog.Default(). Bodies and headers are not
+// logged, as they may hold data that must not be in a log.
 func Log(logger *slog.Logger) Hook {
 	if logger == nil {
 		logger = slog.Default()
@@ -19,8 +19,10 @@ func Log(logger *slog.Logger) Hook {
 	return &logHook{logger}
 }
 
+// logHook is the hook that Log returns.
 type logHook struct{ logger *slog.Logger }
 
+// jobAttrs are the attributes by which a job is known in the log.
 func jobAttrs(job *JobInfo, more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{
 		slog.String("queue", job.Queue), slog.String("kind", job.Kind), slog.String("id", job.ID),
@@ -35,7 +37,7 @@ func (h *logHook) OnJobStart(ctx context.Context, job *JobInfo) {
 	}
 }
 
-// OnJobEnd logs at the level that the verdict deserves.
+// OnJobEnd logs at a level that depends on the verdict.
 func (h *logHook) OnJobEnd(ctx context.Context, e JobEnd) {
 	level, message := h.classify(e)
 	if !h.logger.Enabled(ctx, level) {
@@ -60,6 +62,7 @@ func (h *logHook) OnJobEnd(ctx context.Context, e JobEnd) {
 	h.logger.LogAttrs(ctx, level, message, attrs...)
 }
 
+// classify returns the level and the message for a verdict.
 func (h *logHook) classify(e JobEnd) (slog.Level, string) {
 	switch e.Verdict.Outcome {
 	case Done:
@@ -75,7 +78,7 @@ func (h *logHook) classify(e JobEnd) (slog.Level, string) {
 		case e.Started && e.Verdict.Failures < e.Job.Attempt:
 			return slog.LevelDebug, "job snoozed"
 		case !e.Started:
-			return slog.LevelWarn, "job put back: nothing here can run it"
+			return slog.LevelWarn, "job put back: this worker cannot run it"
 		}
 		return slog.LevelWarn, "job failed, will be retried"
 	}

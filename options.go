@@ -3,8 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"maps"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,63 +10,65 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Option is how one job is enqueued. It belongs to a capability set: an option
-// that was made for a queue of another one does not compile. All options take
-// the queue as their first argument, which is where D comes from.
+// Option says how one job is enqueued. It belongs to a capability set: an option
+// that was made for a queue with another set does not compile. All options take
+// the queue as their first argument, from which D is inferred.
 //
-// It is a struct and not an interface because Go would accept an Option of one
-// D where one of another is wanted if no method mentioned D.
+// It is a struct because Go would accept an interface whose methods do not mention
+// D for any D.
 type Option[D Driver] struct {
-	apply func(*settings) error
+	apply func(*draft) error
 }
 
-// settings is a job in the making.
-type settings struct {
+// draft is a job that is being made: its message, and what options said that is
+// not in the message as such.
+type draft struct {
 	message  *driver.Message
 	expiry   time.Duration
 	hasDelay bool
 }
 
-func (s *settings) setDelay(field string, d, most time.Duration) error {
+// setDelay holds the job back, within the driver's bound.
+func (job *draft) setDelay(field string, d, most time.Duration) error {
 	if d < 0 || d > most {
 		return invalid(field, d.String(), fmt.Sprintf("0 to %s on this driver", most))
 	}
-	s.message.Delay = d
-	s.hasDelay = true
+	job.message.Delay = d
+	job.hasDelay = true
 	return nil
 }
 
-// ID names the job, instead of an ID that batch makes: 1 to 128 bytes of
-// printable ASCII without spaces. Brokers do not refuse a second job with the
-// same ID; that is what [Unique] is for. An ID of your own makes an enqueue
-// whose fate is unknown safe to repeat, if the handler is idempotent by it.
+// ID names the job, instead of an ID that batch makes: 1 to 128 bytes of printable
+// ASCII without spaces. Brokers do not refuse a second job with the same ID; that
+// is what [Unique] is for. With an ID of your own you can repeat an enqueue whose
+// fate is unknown, if the handler is idempotent by the ID.
 func ID[D Driver](q *Queue[D], id string) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if err := checkToken("ID", id); err != nil {
 			return err
 		}
-		s.message.ID = id
+		job.message.ID = id
 		return nil
 	}}
 }
 
-// Header attaches a header: a name of 1 to 64 bytes of [A-Za-z0-9_.-] that does
-// not start with "batch-", and a value of any bytes. A second Header of the
-// same name replaces the first. A job has at most 100, and the driver's limits
+// Header attaches a header. The name is 1 to 64 bytes of [A-Za-z0-9_.-] and does
+// not start with "batch-"; the value is any bytes. A second Header with the same
+// name replaces the first. A job has at most 100 headers, and the driver's limits
 // bound their size.
 func Header[D Driver](q *Queue[D], name, value string) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if err := checkHeaderName(name); err != nil {
 			return err
 		}
-		s.setHeader(name, value)
+		job.setHeader(name, value)
 		return nil
 	}}
 }
 
 // Headers attaches all headers of a map, as [Header] does. The map is copied.
 func Headers[D Driver](q *Queue[D], headers map[string]string) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if len(headers) > maxHeaders {
 			return invalid("headers", fmt.Sprintf("of %d names", len(headers)), fmt.Sprintf("at most %d", maxHeaders))
 		}
@@ -76,27 +76,29 @@ func Headers[D Driver](q *Queue[D], headers map[string]string) Option[D] {
 			if err := checkHeaderName(name); err != nil {
 				return err
 			}
-			s.setHeader(name, value)
+			job.setHeader(name, value)
 		}
 		return nil
 	}}
 }
 
-func (s *settings) setHeader(name, value string) {
-	if s.message.Headers == nil {
-		s.message.Headers = make(map[string]string)
+// setHeader attaches a header whose name was checked.
+func (job *draft) setHeader(name, value string) {
+	if job.message.Headers == nil {
+		job.message.Headers = make(map[string]string)
 	}
-	s.message.Headers[name] = value
+	job.message.Headers[name] = value
 }
 
 // MaxAttempts is how many times the handler may fail before the job is
-// dead-lettered: 1 to 1000. Defaults to the worker's, which defaults to 25.
+// dead-lettered: 1 to 1000. Defaults to the handler's or the worker's, which
+// defaults to 25.
 func MaxAttempts[D Driver](q *Queue[D], n int) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if err := checkMaxAttempts(n); err != nil {
 			return err
 		}
-		s.message.MaxAttempts = n
+		job.message.MaxAttempts = n
 		return nil
 	}}
 }
@@ -104,78 +106,108 @@ func MaxAttempts[D Driver](q *Queue[D], n int) Option[D] {
 // Timeout bounds one run of the handler: 1 ms to 30 days. Defaults to the
 // handler's or the worker's, which defaults to 30 minutes.
 func Timeout[D Driver](q *Queue[D], d time.Duration) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		if err := checkTimeout(d); err != nil {
 			return err
 		}
-		s.message.Timeout = d.Truncate(time.Millisecond)
+		job.message.Timeout = d.Truncate(time.Millisecond)
 		return nil
 	}}
 }
 
-// Expiry is how long after it was enqueued a job may still be started: 1 ms to
-// 10 years. A worker that is handed the job later does not run it but moves it
-// to the dead letters with the reason "expired". A job that is running is not
-// stopped, and a retry counts as a start. Producer's and workers' clocks are
-// compared.
+// Expiry is for how long after the enqueue a job may be started: 1 ms to 10 years.
+// A worker that receives the job later does not run it, but moves it to the dead
+// letters with the reason "expired". A job that is running is not stopped, and a
+// retry counts as a start. The worker compares its own clock with the producer's.
 func Expiry[D Driver](q *Queue[D], d time.Duration) Option[D] {
-	return Option[D]{func(s *settings) error {
+	return Option[D]{func(job *draft) error {
 		const most = 10 * 365 * 24 * time.Hour
 		if d < time.Millisecond || d > most {
 			return invalid("Expiry", d.String(), fmt.Sprintf("1ms to %s", most))
 		}
-		s.expiry = d
+		job.expiry = d
 		return nil
 	}}
 }
 
-func checkMaxAttempts(n int) error {
-	if n < 1 || n > 1000 {
-		return invalid("MaxAttempts", strconv.Itoa(n), "1 to 1000")
-	}
-	return nil
+// Priority is the job's level. Without it a job is Normal.
+func Priority[D Prioritizer](q *Queue[D], level Level) Option[D] {
+	return Option[D]{func(job *draft) error {
+		if level < Trivial || level > Critical {
+			return invalid("Priority", fmt.Sprint(int(level)), "one of Trivial, Low, Normal, High, Critical")
+		}
+		job.message.Level = level
+		return nil
+	}}
 }
 
-func checkTimeout(d time.Duration) error {
-	const most = 30 * 24 * time.Hour
-	if d < time.Millisecond || d > most {
-		return invalid("Timeout", d.String(), fmt.Sprintf("1ms to %s", most))
-	}
-	return nil
+// Delay holds the job back for d, from when the broker stores it: zero to the
+// driver's MaxDelay. It cannot be combined with [Group].
+func Delay[D Delayer](q *Queue[D], d time.Duration) Option[D] {
+	return Option[D]{func(job *draft) error { return job.setDelay("Delay", d, q.driver.MaxDelay()) }}
 }
 
-// prepare makes the message of a job, validated against every bound. Nothing
+// At holds the job back until t, by the clock of this process. A time in the past
+// means no delay. It cannot be combined with [Group].
+func At[D Delayer](q *Queue[D], t time.Time) Option[D] {
+	return Option[D]{func(job *draft) error { return job.setDelay("At", max(time.Until(t), 0), q.driver.MaxDelay()) }}
+}
+
+// Unique makes the job a duplicate if a job with the same key was enqueued on the
+// queue within the driver's DedupWindow. A duplicate is not stored, and its
+// [Receipt] says so. The key is 1 to 128 bytes of printable ASCII without spaces.
+func Unique[D Deduplicator](q *Queue[D], key string) Option[D] {
+	return Option[D]{func(job *draft) error {
+		if err := checkToken("Unique key", key); err != nil {
+			return err
+		}
+		job.message.DedupKey = key
+		return nil
+	}}
+}
+
+// Group puts the job into a group. It is handed out only when every job of the
+// group that was enqueued before it is done or dead. The name is 1 to 128 bytes of
+// printable ASCII without spaces. It cannot be combined with [Delay] or [At].
+func Group[D Grouper](q *Queue[D], name string) Option[D] {
+	return Option[D]{func(job *draft) error {
+		if err := checkToken("Group", name); err != nil {
+			return err
+		}
+		job.message.Group = name
+		return nil
+	}}
+}
+
+// prepare makes the message of a job and checks it against every bound. Nothing
 // has been sent when it fails.
 func prepare[D Driver](ctx context.Context, q *Queue[D], args Args, options []Option[D]) (*driver.Message, error) {
 	m := &driver.Message{}
-	s := settings{message: m}
+	job := draft{message: m}
 	for _, o := range options {
 		if o.apply == nil {
 			return nil, invalid("option", "the zero Option", "made by one of the option functions")
 		}
-		if err := o.apply(&s); err != nil {
+		if err := o.apply(&job); err != nil {
 			return nil, err
 		}
 	}
-	return m, q.producer.complete(ctx, &s, args)
+	return m, q.producer.complete(ctx, &job, args)
 }
 
 // complete fills in what the options left open.
-func (p *producer) complete(ctx context.Context, s *settings, args Args) error {
-	m := s.message
+func (p *producer) complete(ctx context.Context, job *draft, args Args) error {
+	m := job.message
 	if args == nil {
 		return invalid("args", "nil", "a value")
 	}
-	kind, err := safeKind(args)
+	kind, err := kindOf(args)
 	if err != nil {
 		return err
 	}
-	if err := checkKind(kind); err != nil {
-		return err
-	}
 	m.Kind = kind
-	if s.hasDelay && m.Group != "" {
-		return invalid("options", "Group with Delay or At", "one or the other: a job held back would hold its group back")
+	if job.hasDelay && m.Group != "" {
+		return invalid("options", "Group with Delay or At", "one or the other: a job that is held back would hold up its group")
 	}
 	if m.ID == "" {
 		id, err := uuid.NewV7()
@@ -185,13 +217,11 @@ func (p *producer) complete(ctx context.Context, s *settings, args Args) error {
 		m.ID = id.String()
 	}
 	m.EnqueuedAt = time.Now().UTC().Truncate(time.Millisecond)
-	if s.expiry > 0 {
-		m.ExpiresAt = m.EnqueuedAt.Add(s.expiry)
+	if job.expiry > 0 {
+		m.ExpiresAt = m.EnqueuedAt.Add(job.expiry)
 	}
-	if len(p.hooks.enqueueStart) > 0 {
-		if err := p.startHooks(ctx, m); err != nil {
-			return err
-		}
+	if err := p.hooks.onEnqueueStart(ctx, m, p.queue); err != nil {
+		return err
 	}
 	m.ContentType = p.contentType
 	m.Body, err = p.codec.Encode(args)
@@ -199,36 +229,4 @@ func (p *producer) complete(ctx context.Context, s *settings, args Args) error {
 		return &InvalidError{Field: "args", Value: "of kind " + kind, Bound: "encodable as " + p.contentType, Err: err}
 	}
 	return checkSize(m, &p.info)
-}
-
-// startHooks lets hooks add headers, and checks what they added.
-func (p *producer) startHooks(ctx context.Context, m *driver.Message) error {
-	e := EnqueueStart{ID: m.ID, Kind: m.Kind, Queue: p.queue, Headers: maps.Clone(m.Headers)}
-	if e.Headers == nil {
-		e.Headers = make(map[string]string)
-	}
-	for _, h := range p.hooks.enqueueStart {
-		h.OnEnqueueStart(ctx, &e)
-	}
-	for name := range e.Headers {
-		if err := checkHeaderName(name); err != nil {
-			return err
-		}
-	}
-	m.Headers = nil
-	if len(e.Headers) > 0 {
-		m.Headers = e.Headers
-	}
-	return nil
-}
-
-// safeKind calls Kind, which panics if args is a nil pointer with a value
-// receiver.
-func safeKind(args Args) (kind string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = invalid("args", fmt.Sprintf("of type %T", args), "a value whose Kind method does not panic, and no nil pointer")
-		}
-	}()
-	return args.Kind(), nil
 }

@@ -1,34 +1,29 @@
 package batch
 
-import (
-	"context"
-	"math/rand/v2"
-	"time"
-)
+import "context"
 
-// pause is a backoff with jitter between tries of something that failed: 50 ms
-// to 5 s. The jitter keeps the clients of a broker that comes back from arriving
-// as one.
-type pause struct{ failures int }
-
-func (b *pause) next() time.Duration {
-	const base, limit = 50 * time.Millisecond, 5 * time.Second
-	ceiling := min(base<<min(b.failures, 10), limit)
-	b.failures++
-	return ceiling/2 + rand.N(ceiling/2)
+// Pause stops the broker from handing out the queue's jobs to any worker, until
+// [Resume]. Jobs that workers already hold, including prefetched ones, still run.
+// You can go on enqueueing.
+func Pause[D Pauser](ctx context.Context, q *Queue[D]) error {
+	if err := q.Declare(ctx); err != nil {
+		return err
+	}
+	return q.driver.Pause(ctx, q.name)
 }
 
-// wait sleeps for the next pause and returns false if ctx ended first.
-func (b *pause) wait(ctx context.Context) bool { return sleep(ctx, b.next()) }
-
-// sleep waits for d and returns false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
+// Resume ends a [Pause].
+func Resume[D Pauser](ctx context.Context, q *Queue[D]) error {
+	if err := q.Declare(ctx); err != nil {
+		return err
 	}
+	return q.driver.Resume(ctx, q.name)
+}
+
+// Paused tells whether the queue is paused.
+func Paused[D Pauser](ctx context.Context, q *Queue[D]) (bool, error) {
+	if err := q.Declare(ctx); err != nil {
+		return false, err
+	}
+	return q.driver.Paused(ctx, q.name)
 }

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// RetryPolicy says how long to wait before a failed job is tried again. Its
-// methods are called concurrently.
+// RetryPolicy says how long to wait before a failed job is tried again. It is
+// called concurrently.
 type RetryPolicy interface {
 	// Backoff is the delay after the handler failed for the failures-th time
 	// (1 or more) with err. A negative delay counts as zero.
 	Backoff(failures int, err error) time.Duration
 }
 
-// Exponential waits for a random time between zero and a ceiling that doubles
-// with each failure ("full jitter"): it spreads the retries of jobs that failed
-// together, which a fixed backoff would send back as one wave.
+// Exponential waits for a random time between zero and a ceiling that doubles with
+// each failure ("full jitter"). This spreads the retries of jobs that failed
+// together, which with a fixed backoff would come back all at once.
 type Exponential struct {
 	// Base is the ceiling after the first failure. Defaults to 1 s.
 	Base time.Duration
@@ -23,8 +23,8 @@ type Exponential struct {
 	Max time.Duration
 }
 
-// DefaultRetryPolicy is what workers use: with 25 attempts the last comes after
-// about five days.
+// DefaultRetryPolicy is what workers use by default. With 25 attempts the last one
+// comes after about five days.
 var DefaultRetryPolicy RetryPolicy = Exponential{}
 
 // Backoff draws the delay.
@@ -33,6 +33,7 @@ func (p Exponential) Backoff(failures int, _ error) time.Duration {
 	return time.Duration(rand.Int64N(int64(ceiling))) + 1
 }
 
+// ceiling is the longest delay after this number of failures.
 func (p Exponential) ceiling(failures int) time.Duration {
 	base, limit := p.Base, p.Max
 	if base <= 0 {

@@ -12,19 +12,19 @@ import (
 	"github.com/batch-go/batch/driver/memory"
 )
 
-// scripted is a memory driver whose calls a test can make fail: what a real
-// broker does only at moments that cannot be arranged. It stands for the broker,
-// so it is the one place where a driver is wrapped.
+// scripted is a memory driver whose calls a test can make fail, as a real broker
+// does only at moments that a test cannot arrange. It stands for the broker, so it
+// is the only place where a driver is wrapped.
 type scripted struct {
 	*memory.Driver
 
 	mu        sync.Mutex // guards following
 	onEnqueue func(call int, messages []*driver.Message) (results []driver.Result, handled bool)
-	// abandons has Enqueue return when its ctx ends, as real drivers do, while the
-	// broker goes on.
-	abandons  bool
-	onDeclare func(call int) error
-	onReceive func(call int) error
+	// returnsEarly makes Enqueue return when its ctx ends, as real drivers do, while
+	// the broker goes on.
+	returnsEarly bool
+	onDeclare    func(call int) error
+	onReceive    func(call int) error
 	// A settlement or extension that is not carried out answers with errs; one
 	// that is carried out and whose answer is lost has carry true.
 	onSettle func(call int, s []driver.Settlement) (errs []error, carry bool)
@@ -55,7 +55,7 @@ func (d *scripted) Declare(ctx context.Context, queue string) error {
 }
 
 func (d *scripted) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
-	if d.abandons {
+	if d.returnsEarly {
 		stored := make(chan []driver.Result, 1)
 		go func() { stored <- d.enqueue(context.WithoutCancel(ctx), queue, messages) }()
 		select {

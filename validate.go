@@ -2,23 +2,26 @@ package batch
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
 
-// The bounds of names are the intersection of what the brokers take, so that a
-// program that runs on one of them runs on all.
+// The bounds of names are what all brokers accept, so that a program that runs on
+// one of them runs on all.
 const (
-	maxQueueName   = 64  // SQS: 80, less what a driver appends (".fifo", "-dead")
-	maxKind        = 128 // SQS attribute values and AMQP's short strings have room to spare
-	maxToken       = 128 // SQS's deduplication id and group id
+	maxQueueName   = 64  // SQS takes 80, less what a driver appends (".fifo", "-dead")
+	maxKind        = 128 // well below SQS's attribute values and AMQP's short strings
+	maxToken       = 128 // that of SQS's deduplication and group IDs
 	maxHeaders     = 100
 	maxHeaderName  = 64
 	reservedPrefix = "batch-"
 )
 
+// invalid is the error for a value that is out of bounds.
 func invalid(field, value, bound string) *InvalidError {
 	return &InvalidError{Field: field, Value: value, Bound: bound}
 }
@@ -33,6 +36,16 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
+// checkDriver refuses nil interfaces, and nil pointers inside of them.
+func checkDriver(d Driver) error {
+	v := reflect.ValueOf(d)
+	if d == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return invalid("driver", "nil", "an open driver")
+	}
+	return nil
+}
+
+// checkQueueName refuses a name that a queue cannot have.
 func checkQueueName(name string) error {
 	ok := len(name) >= 1 && len(name) <= maxQueueName
 	for i := 0; ok && i < len(name); i++ {
@@ -44,19 +57,35 @@ func checkQueueName(name string) error {
 	return nil
 }
 
-func checkKind(kind string) error {
+// kindOf is the kind of a job with these args.
+func kindOf(args Args) (string, error) {
+	kind, err := callKind(args)
+	if err != nil {
+		return "", err
+	}
 	ok := len(kind) >= 1 && len(kind) <= maxKind
 	for i := 0; ok && i < len(kind); i++ {
 		ok = isAlphanumeric(kind[i]) || strings.IndexByte("._:/-", kind[i]) >= 0
 	}
 	if !ok {
-		return invalid("kind", quote(kind), fmt.Sprintf("1 to %d bytes of [A-Za-z0-9._:/-]", maxKind))
+		return "", invalid("kind", quote(kind), fmt.Sprintf("1 to %d bytes of [A-Za-z0-9._:/-]", maxKind))
 	}
-	return nil
+	return kind, nil
 }
 
-// checkToken is for IDs, keys and group names: what fits into a NATS subject's
-// token would be narrower, but drivers can encode these.
+// callKind calls Kind. It panics if args is a nil pointer and Kind has a value
+// receiver, which becomes an error.
+func callKind(args Args) (kind string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = invalid("args", fmt.Sprintf("of type %T", args), "a value whose Kind method does not panic, and not a nil pointer")
+		}
+	}()
+	return args.Kind(), nil
+}
+
+// checkToken is for IDs, keys and group names. The tokens of a NATS subject are
+// narrower, but a driver can encode these.
 func checkToken(field, s string) error {
 	if !isToken(s) {
 		return invalid(field, quote(s), fmt.Sprintf("1 to %d bytes of printable ASCII without spaces", maxToken))
@@ -64,6 +93,7 @@ func checkToken(field, s string) error {
 	return nil
 }
 
+// isToken reports whether checkToken accepts s.
 func isToken(s string) bool {
 	ok := len(s) >= 1 && len(s) <= maxToken
 	for i := 0; ok && i < len(s); i++ {
@@ -72,6 +102,7 @@ func isToken(s string) bool {
 	return ok
 }
 
+// checkHeaderName refuses a name that a header cannot have.
 func checkHeaderName(name string) error {
 	ok := len(name) >= 1 && len(name) <= maxHeaderName
 	for i := 0; ok && i < len(name); i++ {
@@ -86,6 +117,7 @@ func checkHeaderName(name string) error {
 	return nil
 }
 
+// checkContentType refuses what a codec may not have as its content type.
 func checkContentType(s string) error {
 	ok := len(s) >= 1 && len(s) <= maxToken
 	for i := 0; ok && i < len(s); i++ {
@@ -97,6 +129,7 @@ func checkContentType(s string) error {
 	return nil
 }
 
+// checkPage bounds the length of a page of jobs.
 func checkPage(n int) error {
 	if n < 1 || n > 1000 {
 		return invalid("page size", strconv.Itoa(n), "1 to 1000")
@@ -104,8 +137,8 @@ func checkPage(n int) error {
 	return nil
 }
 
-// checkSize refuses a message that the driver cannot take. The limits are in
-// force before anything is sent.
+// checkSize refuses a message that is too large for the driver, before anything is
+// sent.
 func checkSize(m *driver.Message, info *driver.Info) error {
 	if len(m.Body) > info.Limits.MaxBody {
 		e := invalid("body", fmt.Sprintf("of %d bytes", len(m.Body)), fmt.Sprintf("at most %d bytes on %s", info.Limits.MaxBody, info.Driver))
@@ -126,6 +159,24 @@ func checkSize(m *driver.Message, info *driver.Info) error {
 	return nil
 }
 
+// isAlphanumeric is about ASCII.
 func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// checkMaxAttempts bounds the number of attempts of a job or a kind.
+func checkMaxAttempts(n int) error {
+	if n < 1 || n > 1000 {
+		return invalid("MaxAttempts", strconv.Itoa(n), "1 to 1000")
+	}
+	return nil
+}
+
+// checkTimeout bounds the timeout of a job or a kind.
+func checkTimeout(d time.Duration) error {
+	const most = 30 * 24 * time.Hour
+	if d < time.Millisecond || d > most {
+		return invalid("Timeout", d.String(), fmt.Sprintf("1ms to %s", most))
+	}
+	return nil
 }

@@ -2,79 +2,17 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/batch-go/batch/driver"
 )
 
-// WorkerConfig configures a [Worker]. Only Queues is required.
-type WorkerConfig struct {
-	// Queues are the queues to work on, each with its own concurrency.
-	Queues []WorkerQueue
-
-	// Codecs decode job bodies by their content type. Defaults to JSON. A job
-	// of another content type is treated as one of unknown kind.
-	Codecs []Codec
-	// Middleware wraps every handler; the first is the outermost.
-	Middleware []Middleware
-	// Hooks watch the worker. Nil means Log(slog.Default()), so that failures
-	// are seen; an empty list means none.
-	Hooks []Hook
-	// RetryPolicy is for kinds without one. Defaults to DefaultRetryPolicy.
-	RetryPolicy RetryPolicy
-	// MaxAttempts is for jobs and kinds without one: 1 to 1000. Defaults to 25.
-	MaxAttempts int
-	// Timeout is for jobs and kinds without one: 1 ms to 30 days. Defaults to
-	// 30 min.
-	Timeout time.Duration
-	// MaxRedeliveries is how often a job may be handed out and lost, by the
-	// death of its worker or of its connection, before it counts as poison and
-	// is dead-lettered: 1 to 1000. Defaults to 20, RabbitMQ's default too.
-	MaxRedeliveries int
-	// StuckAfter is how long a handler may go on after its timeout before it
-	// counts as stuck and its slot is freed: 1 ms to an hour. Defaults to 30 s.
-	StuckAfter time.Duration
-
-	// DrainTimeout is how long Run lets jobs finish once its context has ended,
-	// before it cancels them: 1 ms to 24 h. Defaults to 30 s.
-	DrainTimeout time.Duration
-	// CancelTimeout is how long a cancelled handler may take to return before
-	// its job is given back without it: 1 ms to an hour. Defaults to 5 s.
-	CancelTimeout time.Duration
-	// SettleTimeout is how long the worker tries to tell the broker what became
-	// of a job, before it leaves the job to be handed out again: 1 ms to an
-	// hour. Defaults to 60 s.
-	SettleTimeout time.Duration
-}
-
-// WorkerQueue is a queue that a worker works on.
-type WorkerQueue struct {
-	// Name is the queue's.
-	Name string
-	// Concurrency is how many of its jobs run at one time: 1 to 10 000.
-	// Defaults to 10.
-	Concurrency int
-	// Prefetch is how many more jobs are held so that a free slot need not wait
-	// for the broker: up to 10 000, or NoPrefetch for none. Defaults to
-	// Concurrency. Prefetched jobs of a higher priority start first.
-	Prefetch int
-	// Lease is how long the broker waits for a sign of life before it hands a
-	// job to somebody else. It is extended while the worker lives, whatever the
-	// job's timeout, so it only bounds how long the jobs of a dead worker rest.
-	// Within the driver's bounds. Defaults to 30 s. Brokers whose lease is the
-	// connection (RabbitMQ) take none, and refuse one.
-	Lease time.Duration
-}
-
-// NoPrefetch as a [WorkerQueue]'s Prefetch means none.
-const NoPrefetch = -1
-
 // Worker runs the jobs of one or more queues. Make it with [NewWorker], give it
 // handlers with [Handle], then call [Worker.Run], or [Worker.Start] and
-// [Worker.Stop]. It runs once. Its methods are safe for concurrent use.
+// [Worker.Stop]. It can run only once. Its methods are safe for concurrent use.
 type Worker struct {
 	driver driver.Driver
 	info   driver.Info
@@ -84,8 +22,8 @@ type Worker struct {
 	lanes  []*lane
 
 	// fetching ends when the worker begins to stop, working when its second
-	// deadline passes, settling when there is no use in telling the broker any
-	// more.
+	// deadline passes, and settling when there is no point in telling the broker
+	// any more.
 	fetching, working, settling context.Context
 	stopFetching                context.CancelFunc
 	stopWorking                 context.CancelCauseFunc
@@ -101,8 +39,8 @@ type Worker struct {
 	err      error // why failed was closed, or what Stop found
 }
 
-// NewWorker makes a worker. A config out of its bounds is a programming error
-// and panics; [TryNewWorker] returns it instead. It does not talk to the broker.
+// NewWorker makes a worker. It does not talk to the broker. A config that is out of
+// bounds is a programming error and panics; [TryNewWorker] returns it instead.
 func NewWorker(d Driver, config WorkerConfig) *Worker {
 	w, err := TryNewWorker(d, config)
 	if err != nil {
@@ -111,145 +49,252 @@ func NewWorker(d Driver, config WorkerConfig) *Worker {
 	return w
 }
 
-// TryNewWorker is [NewWorker] with mistakes as errors that wrap [ErrInvalid].
+// TryNewWorker is [NewWorker], but returns mistakes as errors that wrap
+// [ErrInvalid].
 func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
-	if isNil(d) {
-		return nil, invalid("driver", "nil", "an open driver")
+	if err := checkDriver(d); err != nil {
+		return nil, err
 	}
 	w := &Worker{
 		driver: d, info: d.Info(), config: config,
-		codecs:   make(map[string]Codec),
 		handlers: make(map[string]*handler),
 		stopped:  make(chan struct{}),
 		failed:   make(chan struct{}),
 		started:  make(chan struct{}),
 	}
-	if err := w.config.complete(&w.info); err != nil {
+	err := w.config.complete(&w.info)
+	if err != nil {
 		return nil, err
 	}
-	for _, c := range w.config.Codecs {
-		if c == nil {
-			return nil, invalid("codec", "nil", "a Codec")
-		}
-		name := c.ContentType()
-		if err := checkContentType(name); err != nil {
-			return nil, err
-		}
-		if _, ok := w.codecs[name]; ok {
-			return nil, invalid("codecs", "two for "+quote(name), "one for each content type")
-		}
-		w.codecs[name] = c
+	if w.codecs, err = w.config.codecs(); err != nil {
+		return nil, err
 	}
 	for i, m := range w.config.Middleware {
 		if m == nil {
 			return nil, invalid(fmt.Sprintf("middleware %d", i+1), "nil", "a function")
 		}
 	}
-	var err error
 	if w.hooks, err = sortHooks(w.config.Hooks); err != nil {
 		return nil, err
-	}
-	for _, q := range w.config.Queues {
-		w.lanes = append(w.lanes, newLane(w, q))
 	}
 	return w, nil
 }
 
-// complete puts defaults in place and checks every bound.
-func (c *WorkerConfig) complete(info *driver.Info) error {
-	if c.Codecs == nil {
-		c.Codecs = []Codec{JSON{}}
+// Run starts the worker, works until ctx ends and then stops gracefully. It
+// receives no more jobs, gives back those that have not started and waits up to
+// DrainTimeout for those that have. It then cancels the jobs that still run and
+// gives them back without spending an attempt. Run returns nil if all jobs finished
+// in time, and an error if some had to be cancelled. If the worker cannot start or
+// its driver is closed, it returns at once with the driver's error.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.Start(ctx); err != nil {
+		return err
 	}
-	if c.Hooks == nil {
-		c.Hooks = []Hook{Log(slog.Default())}
+	select {
+	case <-ctx.Done():
+	case <-w.failed:
 	}
-	if c.RetryPolicy == nil {
-		c.RetryPolicy = DefaultRetryPolicy
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.DrainTimeout)
+	defer cancel()
+	err := w.Stop(stopping)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return errors.Join(w.err, err)
+}
+
+// Start declares the queues, opens consumers, begins to work and returns. If a
+// queue cannot be declared or consumed it returns an error, and the worker has
+// failed. ctx bounds only the start; the handlers' contexts inherit its values.
+func (w *Worker) Start(ctx context.Context) error {
+	w.mu.Lock()
+	if w.state != 0 {
+		w.mu.Unlock()
+		return fmt.Errorf("batch: start: %w", ErrStarted)
 	}
-	for _, f := range []struct {
-		name           string
-		value          *int
-		fallback, most int
-	}{
-		{"MaxAttempts", &c.MaxAttempts, 25, 1000},
-		{"MaxRedeliveries", &c.MaxRedeliveries, 20, 1000},
-	} {
-		if err := completeInt(f.name, f.value, f.fallback, 1, f.most); err != nil {
-			return err
+	w.state = WorkerRunning
+	w.prepare(ctx)
+	w.mu.Unlock()
+	defer close(w.started)
+
+	config := laneConfig{
+		driver: w.driver, limits: w.info.Limits, worker: &w.config, judge: w.judge(), hooks: &w.hooks,
+		working: w.working, settling: w.settling, fail: w.fail,
+	}
+	for _, q := range w.config.Queues {
+		l, err := openLane(ctx, config, q)
+		if err != nil {
+			w.fail(err)
+			return errors.Join(err, w.closeConsumers(ctx))
 		}
+		w.lanes = append(w.lanes, l)
 	}
-	for _, f := range []struct {
-		name           string
-		value          *time.Duration
-		fallback, most time.Duration
-	}{
-		{"Timeout", &c.Timeout, 30 * time.Minute, 30 * 24 * time.Hour},
-		{"StuckAfter", &c.StuckAfter, 30 * time.Second, time.Hour},
-		{"DrainTimeout", &c.DrainTimeout, 30 * time.Second, 24 * time.Hour},
-		{"CancelTimeout", &c.CancelTimeout, 5 * time.Second, time.Hour},
-		{"SettleTimeout", &c.SettleTimeout, time.Minute, time.Hour},
-	} {
-		if err := completeDuration(f.name, f.value, f.fallback, time.Millisecond, f.most); err != nil {
-			return err
-		}
+	w.hooks.onWorkerState(w.working, WorkerRunning)
+	for _, l := range w.lanes {
+		l.start(w.fetching)
 	}
-	if len(c.Queues) == 0 {
-		return invalid("Queues", "", "at least one")
-	}
-	c.Queues = append([]WorkerQueue(nil), c.Queues...)
-	seen := make(map[string]bool)
-	for i := range c.Queues {
-		q := &c.Queues[i]
-		if err := q.complete(info); err != nil {
-			return err
-		}
-		if seen[q.Name] {
-			return invalid("Queues", "names "+quote(q.Name)+" twice", "each queue once")
-		}
-		seen[q.Name] = true
-	}
+	w.running = true
 	return nil
 }
 
-func (q *WorkerQueue) complete(info *driver.Info) error {
-	if err := checkQueueName(q.Name); err != nil {
-		return err
+// prepare makes the contexts and puts the middleware around the handlers, which do
+// not change from here on. w.mu must be held.
+func (w *Worker) prepare(ctx context.Context) {
+	base := context.WithoutCancel(ctx)
+	w.fetching, w.stopFetching = context.WithCancel(base)
+	w.working, w.stopWorking = context.WithCancelCause(base)
+	w.settling, w.stopSettling = context.WithCancel(base)
+	for _, h := range w.handlers {
+		h.wrap(w.config.Middleware)
 	}
-	const most = 10_000
-	if err := completeInt("Concurrency of queue "+q.Name, &q.Concurrency, 10, 1, most); err != nil {
-		return err
+}
+
+// judge makes the judge of the worker's tasks.
+func (w *Worker) judge() *judge {
+	return &judge{
+		handlers: w.handlers, codecs: w.codecs,
+		retry: w.config.RetryPolicy, maxAttempts: w.config.MaxAttempts, timeout: w.config.Timeout,
+		maxRedeliveries: w.config.MaxRedeliveries, maxDelay: w.info.Limits.MaxRetryDelay,
 	}
-	if q.Prefetch == NoPrefetch {
-		q.Prefetch = 0
-	} else if err := completeInt("Prefetch of queue "+q.Name, &q.Prefetch, q.Concurrency, 1, most); err != nil {
-		return err
+}
+
+// Stop stops the worker gracefully. It receives no more jobs, gives back those that
+// have not started and waits for those that have. When ctx ends it cancels the
+// jobs that still run, with [ErrShutdown] as the cause, waits up to CancelTimeout
+// for their handlers, and gives the jobs back without spending an attempt; it then
+// returns an error that says how many there were. After that it may take five
+// seconds to settle what is left, and five more to close the consumers. No job is
+// lost either way. A second Stop waits for the first. A worker that was never
+// started is stopped at once.
+func (w *Worker) Stop(ctx context.Context) error {
+	w.mu.Lock()
+	state := w.state
+	if state < WorkerDraining {
+		w.state = WorkerDraining
 	}
-	if info.Limits.MaxLease == 0 {
-		if q.Lease != 0 {
-			return invalid("Lease of queue "+q.Name, q.Lease.String(), "unset on "+info.Driver+", whose lease is the connection")
+	w.mu.Unlock()
+	switch {
+	case state == 0:
+		close(w.stopped)
+		return nil
+	case state >= WorkerDraining:
+		select {
+		case <-w.stopped:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
+	}
+	<-w.started
+	defer close(w.stopped)
+	if !w.running {
 		return nil
 	}
-	fallback := min(max(30*time.Second, info.Limits.MinLease), info.Limits.MaxLease)
-	return completeDuration("Lease of queue "+q.Name, &q.Lease, fallback, info.Limits.MinLease, info.Limits.MaxLease)
+	err := w.drain(ctx)
+	w.hooks.onWorkerState(w.working, WorkerStopped)
+	return err
 }
 
-func completeInt(name string, value *int, fallback, least, most int) error {
-	if *value == 0 {
-		*value = fallback
+// closeTimeout bounds the settlements that are left when all handlers have
+// returned, and then the closing of the consumers. Stop's ctx does not, as what
+// the handlers have done must not be lost when it has ended.
+const closeTimeout = 5 * time.Second
+
+// drain stops a worker that is running.
+func (w *Worker) drain(ctx context.Context) error {
+	w.hooks.onWorkerState(w.working, WorkerDraining)
+	w.stopFetching()
+	for _, l := range w.lanes {
+		l.close()
 	}
-	if *value < least || *value > most {
-		return invalid(name, fmt.Sprint(*value), fmt.Sprintf("%d to %d", least, most))
+	for _, l := range w.lanes {
+		l.fetcher.wait()
 	}
-	return nil
+	cancelled := 0
+	if !w.quiet(ctx) {
+		for _, l := range w.lanes {
+			cancelled += l.running()
+		}
+		w.stopWorking(ErrShutdown)
+		w.within(w.config.CancelTimeout, func(grace context.Context) {
+			if !w.quiet(grace) {
+				for _, l := range w.lanes {
+					l.detach()
+				}
+			}
+		})
+	}
+	w.within(closeTimeout, func(grace context.Context) {
+		for _, l := range w.lanes {
+			select {
+			case <-l.settler.idle():
+			case <-grace.Done():
+			}
+		}
+	})
+	w.stopSettling()
+	for _, l := range w.lanes {
+		<-l.settler.idle()
+		l.keeper.close()
+	}
+	w.stopWorking(ErrShutdown)
+	var err error
+	w.within(closeTimeout, func(grace context.Context) { err = w.closeConsumers(grace) })
+	if cancelled > 0 {
+		err = errors.Join(fmt.Errorf("batch: %d jobs were cancelled and given back because the drain took too long: %w", cancelled, context.Cause(ctx)), err)
+	}
+	return err
 }
 
-func completeDuration(name string, value *time.Duration, fallback, least, most time.Duration) error {
-	if *value == 0 {
-		*value = fallback
-	}
-	if *value < least || *value > most {
-		return invalid(name, value.String(), fmt.Sprintf("%s to %s", least, most))
-	}
-	return nil
+// within calls do with a context that ends after d.
+func (w *Worker) within(d time.Duration, do func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	do(ctx)
 }
+
+// quiet waits until no lane runs a job any more. It returns false if ctx ended
+// first.
+func (w *Worker) quiet(ctx context.Context) bool {
+	for _, l := range w.lanes {
+		select {
+		case <-l.slots.quiet:
+			continue
+		default:
+		}
+		select {
+		case <-l.slots.quiet:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// closeConsumers closes the consumers of all lanes.
+func (w *Worker) closeConsumers(ctx context.Context) error {
+	var errs []error
+	for _, l := range w.lanes {
+		if err := l.consumer.Close(ctx); err != nil && !errors.Is(err, ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fail notes why the worker cannot go on. Only the first reason counts.
+func (w *Worker) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+		close(w.failed)
+	}
+}
+
+// Failed is closed when the worker cannot go on, because its driver was closed or
+// because it could not start. [Worker.Run] then stops the worker; after
+// [Worker.Start] you have to call [Worker.Stop].
+func (w *Worker) Failed() <-chan struct{} { return w.failed }
+
+// Stopped is closed when the worker has stopped.
+func (w *Worker) Stopped() <-chan struct{} { return w.stopped }

@@ -67,8 +67,8 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// A handler that ignores its context is left behind: its job fails, its slot
-// goes to the next job, and what it returns in the end changes nothing.
+// A handler that ignores its context is detached: its job fails, its slot goes to
+// the next job, and what it returns in the end changes nothing.
 func TestStuckHandlerFreesItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, memory.New(), func(c *batch.WorkerConfig) {
@@ -88,7 +88,7 @@ func TestStuckHandlerFreesItsSlot(t *testing.T) {
 		start := time.Now()
 		stuck := <-r.events.ended
 		if took := time.Since(start); took != time.Minute+time.Second {
-			t.Errorf("it was left behind after %s, want 1m1s", took)
+			t.Errorf("it was detached after %s, want 1m1s", took)
 		}
 		if stuck.Verdict.Outcome != batch.Retry || stuck.Verdict.Failures != 1 {
 			t.Errorf("verdict = %+v, want a retry that spent an attempt", stuck.Verdict)
@@ -256,8 +256,8 @@ func TestStartReportsWhatTheBrokerSays(t *testing.T) {
 	})
 }
 
-// Receive errors are reported and backed off from, and a queue that was dropped
-// under the worker is declared again.
+// Receive errors are reported and followed by a backoff, and a queue that was
+// dropped while the worker runs is declared again.
 func TestReceiveFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newScripted()
@@ -352,7 +352,7 @@ func TestMiddlewareOrderAndSkip(t *testing.T) {
 	})
 }
 
-// Concurrency is a bound and is reached.
+// Concurrency is a bound, and is reached.
 func TestConcurrencyPerQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
@@ -388,7 +388,7 @@ func TestConcurrencyPerQueue(t *testing.T) {
 			<-r.events.ended
 		}
 		if a, b := most[0].Load(), most[1].Load(); a != 7 || b != 2 {
-			t.Errorf("at most %d and %d ran at one time, want 7 and 2", a, b)
+			t.Errorf("at most %d and %d ran at the same time, want 7 and 2", a, b)
 		}
 		r.stop(t)
 	})

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Memory is a [Store] in the memory of one process. It is right for tests, and
-// for queues whose only worker is this process, for as long as that lives. Make
-// it with [NewMemory].
+// Memory is a [Store] in the memory of one process. Use it for tests, or if this
+// process is the only worker of a queue and duplicates after a restart do no harm.
+// Make it with [NewMemory].
 type Memory struct {
 	limit int
 
@@ -20,7 +20,7 @@ type Memory struct {
 	expiry expiries
 }
 
-// record is what is known of one key until it expires.
+// record is what is known about one key until it expires.
 type record struct {
 	key   string
 	token uint64
@@ -29,14 +29,14 @@ type record struct {
 	index int // in expiries
 }
 
-// DefaultKeys is the number of keys that [NewMemory] makes room for if it is
-// given none: about 200 MB of them.
+// DefaultKeys is the limit of a [Memory] that is made without one: about 200 MB of
+// keys.
 const DefaultKeys = 1_000_000
 
-// NewMemory makes a store for at most limit keys, in progress and done together;
-// 0 stands for DefaultKeys. When it is full, a new key is refused with [ErrFull]
-// until another expires: a key that was forgotten early would have its job run
-// twice. A negative limit is a programming error and panics.
+// NewMemory makes a store for at most limit keys, in progress and done together; 0
+// stands for DefaultKeys. When the store is full it refuses new keys with
+// [ErrFull] until others expire: if it forgot a key early, the job could run twice.
+// A negative limit is a programming error and panics.
 func NewMemory(limit int) *Memory {
 	if limit < 0 {
 		panic("idempotency: NewMemory with a negative limit")
@@ -119,7 +119,7 @@ func (m *Memory) Complete(ctx context.Context, claim Claim, retention time.Durat
 	return nil
 }
 
-// Abandon gives a claim up.
+// Abandon gives up a claim.
 func (m *Memory) Abandon(ctx context.Context, claim Claim) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -142,7 +142,7 @@ func (m *Memory) held(claim Claim, now time.Time) *record {
 	return nil
 }
 
-// keep has a record expire at another time. m.mu must be held.
+// keep makes a record expire at another time. m.mu must be held.
 func (m *Memory) keep(r *record, until time.Time) {
 	r.until = until
 	heap.Fix(&m.expiry, r.index)
@@ -165,14 +165,14 @@ func (e expiries) Swap(i, j int) {
 	e[i].index, e[j].index = i, j
 }
 
-// Push adds a record; it is called by package heap.
+// Push adds a record. Package heap calls it.
 func (e *expiries) Push(x any) {
 	r := x.(*record)
 	r.index = len(*e)
 	*e = append(*e, r)
 }
 
-// Pop removes the last record; it is called by package heap.
+// Pop removes the last record. Package heap calls it.
 func (e *expiries) Pop() any {
 	last := len(*e) - 1
 	r := (*e)[last]

@@ -1,7 +1,7 @@
-// Package idempotency makes the effect of a job happen once although its
-// delivery may happen twice. Brokers deliver at least once: a job comes again
-// when its worker was lost before it could settle it, and a producer that does
-// not know whether a job was stored enqueues it a second time.
+// Package idempotency makes the effect of a job happen once although the job may
+// be delivered twice. Brokers deliver at least once: a job comes again if its
+// worker died before it could settle the job, and a producer that does not know
+// whether a job was stored enqueues it a second time.
 //
 //	store := idempotency.NewMemory(0)
 //	w := batch.NewWorker(d, batch.WorkerConfig{
@@ -9,22 +9,22 @@
 //		Middleware: []batch.Middleware{idempotency.Middleware(store)},
 //	})
 //
-// The [Middleware] claims the job's key in a [Store] before the handler runs. A
-// key that is done has the job skipped and settled as done. A key that another
-// worker holds has the job come back a little later, without an attempt being
-// spent. When the handler succeeds the key is made done before the broker is
-// told; when it fails the key is given up, so that the retry runs.
+// The [Middleware] claims the job's key in a [Store] before the handler runs. If
+// the key is done, the job is skipped and settled as done. If another worker holds
+// the key, the job comes back a little later, without spending an attempt. When the
+// handler succeeds, the key is marked as done before the broker is told. When it
+// fails, the key is given up, so that the retry runs.
 //
 // # What is promised, and what is not
 //
-// The claim is renewed for as long as the handler runs, and expires if the
-// process dies, so a job is not blocked for longer than the claim's TTL. Between
-// the effect and its mark there is a moment: a process that dies in it leaves an
-// effect without a mark, and the job runs again. There are two ways to close it:
+// The claim is renewed while the handler runs, and expires if the process dies, so
+// a job is not blocked for longer than the claim's TTL. There is a gap between the
+// effect and its mark: a process that dies in it leaves an effect without a mark,
+// and the job runs again. There are two ways to close the gap:
 //
-//   - The effect and the mark are one transaction, in a store that is in the
+//   - The effect and the mark are one transaction, because the store is in the
 //     same database: see [Store] and [ClaimOf].
-//   - The effect is on a service that takes a key or a fencing token itself: see
+//   - The effect is in a service that itself takes a key or a fencing token: see
 //     [Token].
 package idempotency
 
@@ -51,10 +51,10 @@ type config struct {
 	wait      time.Duration
 }
 
-// ByKey derives the key from the job instead of taking its ID: from a header, or
-// from its args by JobInfo.DecodedArgs. Jobs with one key then have one effect,
-// whichever of them is first. An error fails the job without running it, as does
-// an empty key.
+// ByKey derives the key from the job, for example from a header or from
+// JobInfo.DecodedArgs, instead of using the job's ID. Jobs with the same key then
+// have one effect, that of the first. If key returns an error or an empty key, the
+// job fails without running.
 func ByKey(key func(*batch.JobInfo) (string, error)) Option {
 	return Option{func(c *config) error {
 		if key == nil {
@@ -65,26 +65,27 @@ func ByKey(key func(*batch.JobInfo) (string, error)) Option {
 	}}
 }
 
-// TTL is how long a claim lives without being renewed, which is how long a job
-// whose worker died rests before another can run it: 10 ms to 24 h. It is
-// renewed at a third of that. Defaults to 30 s.
+// TTL is how long a claim lives without being renewed: 10 ms to 24 h. That is how
+// long the job of a worker that died waits until another worker can run it. Claims
+// are renewed at a third of their TTL. Defaults to 30 s.
 func TTL(d time.Duration) Option {
 	return duration("TTL", d, 10*time.Millisecond, 24*time.Hour, func(c *config) { c.ttl = d })
 }
 
-// Retention is how long a key that is done is remembered: a second to ten years.
-// It must be longer than the time in which a duplicate can come: that of all
-// retries, and of dead letters that are redriven. Defaults to 7 days.
+// Retention is how long the store remembers that a key is done: a second to ten
+// years. It must be longer than the time in which a duplicate can arrive, including
+// all retries and dead letters that are redriven. Defaults to 7 days.
 func Retention(d time.Duration) Option {
 	return duration("Retention", d, time.Second, 10*365*24*time.Hour, func(c *config) { c.retention = d })
 }
 
-// Wait is after how long a job comes back whose key another worker holds: 1 ms
-// to an hour. Defaults to a second.
+// Wait is the delay after which a job comes back if another worker holds its key:
+// 1 ms to an hour. Defaults to a second.
 func Wait(d time.Duration) Option {
 	return duration("Wait", d, time.Millisecond, time.Hour, func(c *config) { c.wait = d })
 }
 
+// duration is an option that sets a duration within bounds.
 func duration(name string, d, least, most time.Duration, set func(*config)) Option {
 	return Option{func(c *config) error {
 		if d < least || d > most {
@@ -95,9 +96,9 @@ func duration(name string, d, least, most time.Duration, set func(*config)) Opti
 	}}
 }
 
-// Middleware runs each job's handler once for each key. It is safe to share one
-// store between any number of workers. An option out of its bounds or a nil store
-// is a programming error and panics; [TryMiddleware] returns it instead.
+// Middleware lets the handler succeed only once for each key. Any number of workers
+// may share one store. An option that is out of bounds or a nil store is a
+// programming error and panics; [TryMiddleware] returns it instead.
 func Middleware(store Store, options ...Option) batch.Middleware {
 	m, err := TryMiddleware(store, options...)
 	if err != nil {
@@ -106,7 +107,7 @@ func Middleware(store Store, options ...Option) batch.Middleware {
 	return m
 }
 
-// TryMiddleware is [Middleware] with mistakes as errors.
+// TryMiddleware is [Middleware], but returns mistakes as errors.
 func TryMiddleware(store Store, options ...Option) (batch.Middleware, error) {
 	c := config{
 		store: store, key: func(job *batch.JobInfo) (string, error) { return job.ID, nil },
@@ -128,7 +129,7 @@ func TryMiddleware(store Store, options ...Option) (batch.Middleware, error) {
 	}, nil
 }
 
-// run runs one job.
+// run claims the key of one job and decides whether its handler is called.
 func (c *config) run(ctx context.Context, job *batch.JobInfo, next batch.Handler) error {
 	key, err := c.key(job)
 	if err == nil && key == "" {
@@ -151,12 +152,12 @@ func (c *config) run(ctx context.Context, job *batch.JobInfo, next batch.Handler
 	return c.hold(ctx, claim, job, next)
 }
 
-// hold runs the handler under a claim.
+// hold calls the handler while it holds a claim.
 func (c *config) hold(ctx context.Context, claim Claim, job *batch.JobInfo, next batch.Handler) error {
 	handling, lost := context.WithCancelCause(context.WithValue(ctx, claimKey{}, claim))
 	defer lost(nil)
-	// The claim is renewed until it is over, however the handler's context ended:
-	// a handler that goes on working must keep others off.
+	// The claim is renewed until it ends, even if the handler's context ended
+	// before: a handler that still works must keep others out.
 	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	renewed := make(chan struct{})
 	go func() {
@@ -185,8 +186,8 @@ func (c *config) hold(ctx context.Context, claim Claim, job *batch.JobInfo, next
 	return err
 }
 
-// renew extends the claim at a third of its life until ctx ends. When the claim
-// is lost it calls lost and ends.
+// renew extends the claim at a third of its TTL until ctx ends. If the claim is lost
+// it calls lost and returns.
 func (c *config) renew(ctx context.Context, claim Claim, lost context.CancelCauseFunc) {
 	tick := time.NewTicker(c.ttl / 3)
 	defer tick.Stop()
@@ -216,9 +217,8 @@ func (c *config) renew(ctx context.Context, claim Claim, lost context.CancelCaus
 	}
 }
 
-// complete makes the key done. While the store does not answer it tries again for
-// as long as a claim lives; after that the job fails, which leaves its effect
-// without a mark.
+// complete marks the key as done. If the store fails, it tries again for as long as
+// the claim lives. After that the job fails, and its effect has no mark.
 func (c *config) complete(ctx context.Context, claim Claim) error {
 	ctx, cancel := context.WithTimeout(ctx, c.ttl)
 	defer cancel()
@@ -230,8 +230,8 @@ func (c *config) complete(ctx context.Context, claim Claim) error {
 		case err == nil:
 			return nil
 		case errors.Is(err, ErrLost):
-			// Another holds the key or has made it done. The job comes back to
-			// find out.
+			// Another claim holds the key or has completed it. The job comes back
+			// to find out.
 			return batch.Snooze(c.wait)
 		}
 		pause.Reset(wait)
@@ -243,24 +243,25 @@ func (c *config) complete(ctx context.Context, claim Claim) error {
 	}
 }
 
-// abandon gives the key up.
+// abandon gives up the claim.
 func (c *config) abandon(ctx context.Context, claim Claim) error {
 	ctx, cancel := context.WithTimeout(ctx, c.ttl)
 	defer cancel()
 	return c.store.Abandon(ctx, claim)
 }
 
+// claimKey is the key of the claim in a handler's context.
 type claimKey struct{}
 
-// ClaimOf is the claim that the handler of this context runs under. It is false
+// ClaimOf returns the claim that the handler with this context holds, and false
 // outside of a handler that the [Middleware] wraps.
 func ClaimOf(ctx context.Context) (Claim, bool) {
 	claim, ok := ctx.Value(claimKey{}).(Claim)
 	return claim, ok
 }
 
-// Token is the fencing token of the claim that the handler of this context runs
-// under, or 0, which no claim has.
+// Token returns the fencing token of the claim that the handler with this context
+// holds, or 0, which no claim has.
 func Token(ctx context.Context) uint64 {
 	claim, _ := ClaimOf(ctx)
 	return claim.Token

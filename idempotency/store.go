@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// State is what a [Store] knows of a key.
+// State is what a [Store] knows about a key.
 type State uint8
 
 const (
-	// Fresh: nobody holds the key and nothing is done under it. Who is told so
-	// holds it from then on.
+	// Fresh: no claim held the key, and it is not done. The caller that gets this
+	// answer now holds the key.
 	Fresh State = iota + 1
 	// InProgress: another claim holds the key.
 	InProgress
-	// Done: what the key stands for was done.
+	// Done: what the key stands for has been done.
 	Done
 )
 
@@ -36,49 +36,50 @@ func (s State) String() string {
 type Claim struct {
 	// Key is the key that is held.
 	Key string
-	// Token is the fencing token: greater than that of every claim on the key
-	// before. Whoever guards a resource can refuse a token that is smaller than
-	// one it has seen, and so a holder that has lost its claim without knowing.
+	// Token is the fencing token, which is greater than that of every earlier claim
+	// on the key. A resource can refuse a token that is smaller than one it has
+	// seen, and so refuse a holder that has lost its claim without knowing.
 	Token uint64
 }
 
 var (
-	// ErrLost: the claim has expired or was abandoned, and another may hold the
-	// key by now. Nothing was changed.
+	// ErrLost: the claim has expired or was abandoned, and another claim may hold
+	// the key by now. Nothing was changed.
 	ErrLost = errors.New("idempotency: claim lost")
-	// ErrFull: the store has no room for another key. Nothing was changed.
+	// ErrFull: the store cannot hold another key. Nothing was changed.
 	ErrFull = errors.New("idempotency: store full")
 )
 
 // Store remembers which keys are in progress and which are done. Its methods are
-// called concurrently, from many processes where the store is shared, and block
-// until the store answers or ctx ends. An error that is none of this package
-// leaves open whether the call was carried out, and the call may be repeated.
+// called concurrently, by many processes if they share the store, and block until
+// the store answers or ctx ends. After an error that is not from this package the
+// call may or may not have been carried out, and may be repeated.
 //
-// The store's own clock decides on what has expired; durations are passed so
-// that clocks need not agree.
+// The store's own clock decides what has expired. Methods take durations, so that
+// clocks need not agree.
 //
-// A store whose data is in the same database as the effects of a handler can
-// make both one transaction: it offers a method that completes a claim within a
-// transaction, which the handler calls with the claim of [ClaimOf]. Complete
-// is then called for a claim that is complete, which is why that is no error.
-// Package storetest checks an implementation.
+// A store whose data is in the same database as the effects of a handler can make
+// the effect and the mark one transaction: it offers a method that completes a
+// claim within a transaction, and the handler calls it with the claim from
+// [ClaimOf]. The middleware then calls Complete for a claim that is already
+// complete, which is why that is not an error. Package storetest checks an
+// implementation.
 type Store interface {
-	// Begin claims the key for ttl if it is Fresh. For a key that is InProgress
-	// or Done the claim is the zero value. Keys are any non-empty bytes. Of many
-	// concurrent calls exactly one gets the claim.
+	// Begin claims the key for ttl if it is Fresh. If the key is InProgress or
+	// Done, the claim is the zero value. A key is any non-empty sequence of bytes.
+	// Of many concurrent calls exactly one gets the claim.
 	Begin(ctx context.Context, key string, ttl time.Duration) (Claim, State, error)
 
-	// Extend has the claim expire ttl from now instead. A claim that is lost or
-	// over is ErrLost.
+	// Extend makes the claim expire ttl from now instead. If the claim is lost or
+	// has ended, the error is ErrLost.
 	Extend(ctx context.Context, claim Claim, ttl time.Duration) error
 
-	// Complete makes the key Done for retention, after which it is Fresh again.
-	// A claim that this very claim has completed before is a no-op; one that is
-	// lost or was abandoned is ErrLost.
+	// Complete makes the key Done for retention, after which it is Fresh again. It
+	// is a no-op if this same claim has already completed the key. If the claim is
+	// lost or was abandoned, the error is ErrLost.
 	Complete(ctx context.Context, claim Claim, retention time.Duration) error
 
-	// Abandon makes the key Fresh again if the claim holds it, and is a no-op if
-	// it does not: never does it touch what another claim holds or has done.
+	// Abandon makes the key Fresh again if the claim holds it, and otherwise is a
+	// no-op: it never touches what another claim holds or has done.
 	Abandon(ctx context.Context, claim Claim) error
 }

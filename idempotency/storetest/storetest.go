@@ -1,5 +1,5 @@
-// Package storetest checks implementations of idempotency.Store. The author of
-// one calls [Run] from a test:
+// Package storetest checks implementations of idempotency.Store. If you write one,
+// call [Run] from a test:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) idempotency.Store { return open(t) })
@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	// long does not expire during a case; short does, and gives a slow machine
-	// time to make a few calls before.
+	// long does not expire during a case. short does, but leaves a slow machine
+	// time for a few calls before that.
 	long  = time.Hour
 	short = 500 * time.Millisecond
-	// late is how long a store may take to see that something has expired.
+	// late is how long a store may take to notice that something has expired.
 	late = 5 * time.Second
 )
 
-// Run checks every rule of the store's contract, each in a subtest on a store
-// that open makes. Stores may share what they are on.
+// Run checks every rule of the store's contract, each in a subtest with a store that
+// open makes. Stores may share their database.
 func Run(t *testing.T, open func(t *testing.T) idempotency.Store) {
 	for _, c := range []struct {
 		name, rule string
@@ -39,7 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) idempotency.Store) {
 		{"expiry", "a claim that is not renewed expires, with a greater token for the next", expiry},
 		{"extend", "a claim that is renewed does not expire", extend},
 		{"retention", "a key that is done is fresh again after its retention, with a greater token", retention},
-		{"fencing", "a claim that was lost changes nothing of the next one", fencing},
+		{"fencing", "a claim that was lost does not change the next one", fencing},
 		{"complete-again", "completing a claim that is complete is a no-op", completeAgain},
 		{"concurrent", "of many concurrent calls one gets the claim", concurrent},
 		{"context", "a call whose context has ended returns its error and changes nothing", ended},
@@ -56,13 +56,14 @@ func Run(t *testing.T, open func(t *testing.T) idempotency.Store) {
 	}
 }
 
-// probe is a store under test, with keys of its own.
+// probe is a store under test, with its own keys.
 type probe struct {
 	*testing.T
 	store  idempotency.Store
 	prefix string
 }
 
+// begin fails the test unless the key is in the state that is wanted.
 func (p *probe) begin(key string, ttl time.Duration, want idempotency.State) idempotency.Claim {
 	p.Helper()
 	claim, state, err := p.store.Begin(p.Context(), p.prefix+key, ttl)
@@ -79,6 +80,7 @@ func (p *probe) begin(key string, ttl time.Duration, want idempotency.State) ide
 	return claim
 }
 
+// is fails the test unless the error of a call is the one that is wanted.
 func (p *probe) is(err, want error, what string) {
 	p.Helper()
 	if !errors.Is(err, want) {
@@ -144,6 +146,7 @@ func abandon(p *probe) {
 	p.greater(second, first)
 }
 
+// greater fails the test unless the second claim has the greater token.
 func (p *probe) greater(second, first idempotency.Claim) {
 	p.Helper()
 	if second.Token <= first.Token {

@@ -1,8 +1,8 @@
-// Package coalesce gathers items from concurrent callers into batches without a
-// timer: an item that arrives while nothing is under way leaves at once, and
-// what arrives while a batch is under way leaves with the next one. Under load
-// batches grow by themselves, and an idle program pays no delay. Databases call
-// it group commit.
+// Package coalesce gathers items from concurrent callers into batches, without a
+// timer. An item that arrives while nothing is under way is flushed at once, and
+// items that arrive while a batch is under way are flushed together in the next
+// one. Under load batches grow by themselves, and an idle program pays no delay.
+// Databases call this group commit.
 package coalesce
 
 import (
@@ -16,36 +16,37 @@ type Limits struct {
 	Items, Bytes int
 	// Flights is how many batches may be under way at the same time.
 	Flights int
-	// Partial is how many of those may be there when one leaves that is not full:
-	// beyond that a few items do better to wait for the next flight that lands,
-	// since where batches are small each costs a request. Defaults to Flights.
+	// Partial is how many batches may be under way when one starts that is not
+	// full, that one included. Beyond it a few items wait for the next flight that
+	// lands, which saves requests if batches are small. Defaults to Flights.
 	Partial int
 }
 
-// Coalescer gathers items and hands them to flush in batches. Make one with
+// Coalescer gathers items and passes them to flush in batches. Make one with
 // [New]. It holds no goroutine while it has no items.
 type Coalescer[T any] struct {
 	limits Limits
 	flush  func([]T)
 
 	mu sync.Mutex // guards following
-	// queue[head:] are the items that wait, with their sizes.
+	// queue[head:] are the items that wait, oldest first.
 	queue   []sized[T]
 	head    int
 	flights int
-	// idle is closed and replaced by nil when the last flight ends with nothing
-	// waiting; nil when nobody waits for that.
+	// idle is closed and set to nil when the last flight ends and no items wait. It
+	// is nil if no caller waits for that.
 	idle chan struct{}
 }
 
+// sized is an item with its size in bytes.
 type sized[T any] struct {
 	item T
 	size int
 }
 
-// New makes a coalescer that calls flush with each batch, from goroutines of
-// its own, at most limits.Flights at a time. The slice belongs to flush only
-// until it returns.
+// New makes a coalescer that calls flush with each batch, in its own goroutines, at
+// most limits.Flights at the same time. The slice belongs to flush only until it
+// returns.
 func New[T any](limits Limits, flush func([]T)) *Coalescer[T] {
 	if limits.Partial == 0 {
 		limits.Partial = limits.Flights
@@ -53,8 +54,8 @@ func New[T any](limits Limits, flush func([]T)) *Coalescer[T] {
 	return &Coalescer[T]{limits: limits, flush: flush}
 }
 
-// Add hands over an item of size bytes. It does not wait. Items added one after
-// the other are flushed in that order where Flights is 1.
+// Add queues an item of size bytes. It does not wait. If Flights is 1, items that
+// are added one after the other are flushed in that order.
 func (c *Coalescer[T]) Add(item T, size int) {
 	c.mu.Lock()
 	c.queue = append(c.queue, sized[T]{item, size})
@@ -68,9 +69,10 @@ func (c *Coalescer[T]) Add(item T, size int) {
 	}
 }
 
-// Lead lets the caller make a flight of its own, past the queue, if nothing waits
-// and there is room for one: true. It must call [Coalescer.Land] then. A call on
-// an idle coalescer spares the hand-over to another goroutine and back by that.
+// Lead returns true if no items wait and the limits allow another flight. The
+// caller then makes that flight itself, without the queue, and must call
+// [Coalescer.Land] when it ends. On an idle coalescer this saves handing the item
+// to another goroutine and back.
 func (c *Coalescer[T]) Lead() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,8 +83,8 @@ func (c *Coalescer[T]) Lead() bool {
 	return true
 }
 
-// Land ends the flight of a caller that led. What was added meanwhile goes on in
-// another goroutine.
+// Land ends the flight that began with [Coalescer.Lead]. Items that were added
+// meanwhile are flushed by another goroutine.
 func (c *Coalescer[T]) Land() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,8 +104,8 @@ func (c *Coalescer[T]) land() {
 	}
 }
 
-// Idle returns a channel that is closed when nothing waits and nothing is under
-// way; at once if that is so already.
+// Idle returns a channel that is closed when no items wait and nothing is under way,
+// which may be so already.
 func (c *Coalescer[T]) Idle() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,13 +120,13 @@ func (c *Coalescer[T]) Idle() <-chan struct{} {
 	return c.idle
 }
 
-// fly flushes batches until nothing waits.
+// fly flushes batches until no items wait.
 func (c *Coalescer[T]) fly() {
 	var batch []T
 	for {
-		// The callers that the last flush woke are runnable but have not run:
-		// letting them go first puts their next items into this batch instead
-		// of the one after. It costs nothing when there are none.
+		// The callers that the last flush woke are runnable but have not run.
+		// Letting them go first puts their next items into this batch instead of
+		// the one after. It costs nothing if there are none.
 		runtime.Gosched()
 		batch = c.take(batch[:0])
 		if len(batch) == 0 {
@@ -140,7 +142,7 @@ func (c *Coalescer[T]) take(buf []T) []T {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flights > c.limits.Partial && len(c.queue)-c.head < c.limits.Items {
-		// What waits leaves with one of the others, which are still under way.
+		// The items that wait go with one of the others, which are still under way.
 		c.land()
 		return buf
 	}
@@ -160,7 +162,7 @@ func (c *Coalescer[T]) take(buf []T) []T {
 		c.queue, c.head = c.queue[:0], 0
 	case c.head > len(c.queue)/2:
 		// Moving the rest down when it is the smaller half keeps the slice from
-		// growing without end under constant load, at O(1) an item.
+		// growing without end under constant load, at O(1) for each item.
 		n := copy(c.queue, c.queue[c.head:])
 		clear(c.queue[n:])
 		c.queue, c.head = c.queue[:n], 0

@@ -68,9 +68,7 @@ func TestEveryItemOnceInOrderWithinLimits(t *testing.T) {
 	}
 }
 
-// An item on an idle coalescer leaves at once and alone; what comes while it is
-// under way leaves together.
-// Beyond Partial only full batches leave, and what is left over leaves with the
+// Beyond Partial only full batches are flushed, and what is left over goes with the
 // next flight that lands.
 func TestPartialFlights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -113,6 +111,8 @@ func TestPartialFlights(t *testing.T) {
 	})
 }
 
+// An item on an idle coalescer is flushed at once and alone; items that arrive while
+// it is under way are flushed together.
 func TestBatchesGrowOnlyUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})

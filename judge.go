@@ -1,0 +1,103 @@
+package batch
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// judge decides what becomes of a worker's tasks. It gathers the facts that decide
+// needs, from the task and from what the worker knows.
+type judge struct {
+	handlers map[string]*handler // by kind
+	codecs   map[string]Codec    // by content type
+	// The worker's policy and bounds, for jobs and kinds without their own.
+	retry       RetryPolicy
+	maxAttempts int
+	timeout     time.Duration
+
+	maxRedeliveries int
+	// maxDelay is the longest that the driver holds a retry back.
+	maxDelay time.Duration
+}
+
+// newTask makes the task for a delivery. The job's own bounds come before those of
+// the kind, and those before the worker's.
+func (j *judge) newTask(d *driver.Delivery, queue string) *task {
+	t := &task{delivery: d, handler: j.handlers[d.Kind]}
+	t.job = JobInfo{
+		ID: d.ID, Kind: d.Kind, Queue: queue,
+		Attempt: d.Failures + 1, MaxAttempts: d.MaxAttempts, Deliveries: d.Deliveries,
+		LastError:  d.LastError,
+		EnqueuedAt: d.EnqueuedAt, ExpiresAt: d.ExpiresAt, Timeout: d.Timeout,
+		Priority: d.Level, Group: d.Group,
+		Headers: d.Headers, ContentType: d.ContentType, Body: d.Body,
+	}
+	if t.job.MaxAttempts == 0 && t.handler != nil {
+		t.job.MaxAttempts = t.handler.maxAttempts
+	}
+	if t.job.MaxAttempts == 0 {
+		t.job.MaxAttempts = j.maxAttempts
+	}
+	if t.job.Timeout == 0 && t.handler != nil {
+		t.job.Timeout = t.handler.timeout
+	}
+	if t.job.Timeout == 0 {
+		t.job.Timeout = j.timeout
+	}
+	return t
+}
+
+// start decides whether a task runs. It does if the verdict has no outcome.
+func (j *judge) start(t *task) (Verdict, error) {
+	t.facts = j.facts(t)
+	return decide(t.facts)
+}
+
+// facts gathers what is known about a task when it is received, and decodes its
+// body if there is no other reason not to run it.
+func (j *judge) facts(t *task) facts {
+	d := t.delivery
+	f := facts{
+		stage:    received,
+		failures: d.Failures, deliveries: d.Deliveries, redeliveries: d.Redeliveries,
+		maxAttempts: t.job.MaxAttempts, maxRedeliveries: j.maxRedeliveries,
+		maxDelay: j.maxDelay,
+	}
+	if f.redeliveries > f.maxRedeliveries {
+		return f
+	}
+	if !d.ExpiresAt.IsZero() && !time.Now().Before(d.ExpiresAt) {
+		f.expired = true
+		return f
+	}
+	codec := j.codecs[d.ContentType]
+	switch {
+	case t.handler == nil:
+		f.unknown = fmt.Errorf("no handler for kind %q on this worker", d.Kind)
+	case codec == nil:
+		f.unknown = fmt.Errorf("no codec for content type %q on this worker", d.ContentType)
+	default:
+		f.decoding = t.handler.decodeArgs(codec, &t.job)
+	}
+	if f.unknown != nil {
+		f.backoff = j.retry.Backoff(max(d.Deliveries, 1), f.unknown)
+	}
+	return f
+}
+
+// end decides what becomes of a task whose handler returned err, or did not
+// return.
+func (j *judge) end(t *task, stage stage, err error) (Verdict, error) {
+	f := t.facts
+	f.stage, f.err = stage, err
+	if err != nil && stage != interrupted {
+		policy := j.retry
+		if t.handler.retry != nil {
+			policy = t.handler.retry
+		}
+		f.backoff = policy.Backoff(f.failures+1, err)
+	}
+	return decide(f)
+}

@@ -1,0 +1,225 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// keeper extends the leases of all jobs that a lane holds: running, buffered or
+// being settled. The lease of a job in the buffer ages like that of one that runs.
+// If only running jobs were extended, a slow handler would make the jobs behind it
+// run twice.
+type keeper struct {
+	consumer driver.Consumer
+	most     int // deliveries in one Extend call
+	queue    string
+	hooks    *hooks
+	// working is the context that hooks are called with.
+	working context.Context
+	// lease is the broker's, zero if the lease is the connection. interval is the
+	// age at which a lease is extended: a third of it leaves time for two more
+	// tries.
+	lease, interval time.Duration
+	stop            context.CancelFunc
+	ended           chan struct{}
+
+	mu sync.Mutex // guards following
+	// first and last are the ends of the list of tasks, the one that was extended
+	// longest ago first. All leases of a lane have the same length, so this is the
+	// order in which they fall due, and every operation is O(1).
+	first, last *task
+}
+
+// checkInterval is how often the keeper asks the driver for lost deliveries if the
+// lease is the connection.
+const checkInterval = 10 * time.Second
+
+// newKeeper makes a keeper for the deliveries of one consumer.
+func newKeeper(consumer driver.Consumer, most int, queue string, hooks *hooks, working context.Context) *keeper {
+	k := &keeper{consumer: consumer, most: most, queue: queue, hooks: hooks, working: working, ended: make(chan struct{})}
+	k.lease = consumer.Lease()
+	k.interval = k.lease / 3
+	if k.lease == 0 {
+		k.interval = checkInterval
+	}
+	return k
+}
+
+// start begins to extend leases.
+func (k *keeper) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	k.stop = cancel
+	go k.run(ctx)
+}
+
+// close stops extending, and waits for the call that is under way.
+func (k *keeper) close() {
+	k.stop()
+	<-k.ended
+}
+
+// add begins to keep tasks that have just been received.
+func (k *keeper) add(tasks []*task) {
+	now := time.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, t := range tasks {
+		t.extended = now
+		k.append(t)
+	}
+}
+
+// remove stops keeping tasks. It ignores those that are no longer kept.
+func (k *keeper) remove(tasks ...*task) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, t := range tasks {
+		k.unlink(t)
+	}
+}
+
+// held returns the tasks that are kept.
+func (k *keeper) held() []*task {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var all []*task
+	for t := k.first; t != nil; t = t.next {
+		all = append(all, t)
+	}
+	return all
+}
+
+// run extends leases as they fall due, until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	defer close(k.ended)
+	for sleep(ctx, k.untilDue()) {
+		k.extendDue(ctx)
+	}
+}
+
+// untilDue is the time until the oldest lease falls due. A task that is added
+// meanwhile is not due for a whole interval.
+func (k *keeper) untilDue() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.first == nil {
+		return k.interval
+	}
+	return max(time.Until(k.first.extended.Add(k.interval)), k.interval/10)
+}
+
+// extendDue extends every lease that is older than the interval.
+func (k *keeper) extendDue(ctx context.Context) {
+	// Leases that fall due within a tenth of the interval are extended too, so
+	// that jobs received one by one do not cost a round trip each.
+	horizon := time.Now().Add(k.interval/10 - k.interval)
+	k.mu.Lock()
+	var due []*task
+	for t := k.first; t != nil && !t.extended.After(horizon); t = t.next {
+		due = append(due, t)
+	}
+	k.mu.Unlock()
+	for len(due) > 0 && ctx.Err() == nil {
+		n := min(len(due), k.most)
+		k.extend(ctx, due[:n])
+		due = due[n:]
+	}
+}
+
+// extend makes one request. The new leases count from before the request, as the
+// broker may have begun them at any time since then.
+func (k *keeper) extend(ctx context.Context, tasks []*task) {
+	deliveries := make([]*driver.Delivery, len(tasks))
+	for i, t := range tasks {
+		deliveries[i] = t.delivery
+	}
+	// A call that hangs must not use up the time that the leases have left.
+	calling, cancel := context.WithTimeout(ctx, k.interval)
+	defer cancel()
+	start := time.Now()
+	errs := k.consumer.Extend(calling, deliveries)
+	var fault error
+	var lost []*task
+	k.mu.Lock()
+	for i, t := range tasks {
+		var err error
+		if errs != nil {
+			err = errs[i]
+		}
+		switch {
+		case !k.keeps(t):
+			// It was settled while the request was under way, which may be why the
+			// broker does not know it.
+		case err == nil:
+			t.extended = start
+			k.unlink(t)
+			k.append(t)
+		case t.ended():
+			// The broker may have settled it, and the answer be on its way: that
+			// answer tells whether the lease was lost.
+			if errors.Is(err, ErrLeaseLost) {
+				k.unlink(t)
+			}
+		case errors.Is(err, ErrLeaseLost), k.lease > 0 && time.Since(t.extended) > k.lease:
+			k.unlink(t)
+			lost = append(lost, t)
+		default:
+			fault = err
+		}
+	}
+	k.mu.Unlock()
+	for _, t := range lost {
+		k.lose(t)
+	}
+	if fault != nil && ctx.Err() == nil {
+		k.hooks.onFault(ctx, Fault{Queue: k.queue, Op: "extend", Err: fault, RetryIn: k.interval / 10})
+	}
+}
+
+// lose notes that a task's lease is gone. A task in the buffer will not start, and
+// the context of a running one is cancelled.
+func (k *keeper) lose(t *task) {
+	if t.lost.Swap(true) {
+		return
+	}
+	if !t.state.CompareAndSwap(taskBuffered, taskDropped) && t.state.Load() == taskRunning {
+		t.cancel(ErrLeaseLost)
+	}
+	k.hooks.onLeaseLost(k.working, &t.job)
+}
+
+// append adds t at the end of the list. k.mu must be held.
+func (k *keeper) append(t *task) {
+	t.previous, t.next = k.last, nil
+	if k.last == nil {
+		k.first = t
+	} else {
+		k.last.next = t
+	}
+	k.last = t
+}
+
+// keeps reports whether t is in the list. k.mu must be held.
+func (k *keeper) keeps(t *task) bool { return t.previous != nil || t.next != nil || k.first == t }
+
+// unlink removes t from the list, if it is there. k.mu must be held.
+func (k *keeper) unlink(t *task) {
+	if !k.keeps(t) {
+		return
+	}
+	if t.previous == nil {
+		k.first = t.next
+	} else {
+		t.previous.next = t.next
+	}
+	if t.next == nil {
+		k.last = t.previous
+	} else {
+		t.next.previous = t.previous
+	}
+	t.previous, t.next = nil, nil
+}

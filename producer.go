@@ -1,0 +1,218 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// producer is the part of a queue's handle that does not depend on its capability
+// set. It declares the queue, passes jobs to the sender and gives callers their
+// answers.
+type producer struct {
+	producerConfig
+	driver      driver.Driver
+	info        driver.Info
+	queue       string
+	contentType string
+	declared    atomic.Bool
+	sender      *sender
+	calls       sync.Pool // of *call
+}
+
+// producerConfig is what the options of a queue set.
+type producerConfig struct {
+	codec   Codec
+	hooks   hooks
+	timeout time.Duration
+}
+
+// newProducer makes the producer for one queue.
+func newProducer(d driver.Driver, queue string, config producerConfig) (*producer, error) {
+	p := &producer{producerConfig: config, driver: d, info: d.Info(), queue: queue}
+	p.contentType = p.codec.ContentType()
+	if err := checkContentType(p.contentType); err != nil {
+		return nil, err
+	}
+	p.sender = newSender(d, p.info.Limits, queue, p.timeout, p.undeclare)
+	return p, nil
+}
+
+// declare declares the queue, unless this handle has done so before.
+func (p *producer) declare(ctx context.Context) error {
+	if p.declared.Load() {
+		return nil
+	}
+	if err := p.driver.Declare(ctx, p.queue); err != nil {
+		return err
+	}
+	p.declared.Store(true)
+	return nil
+}
+
+// undeclare makes the next use declare the queue again, because it was dropped.
+func (p *producer) undeclare() { p.declared.Store(false) }
+
+// ready declares the queue for an enqueue, and tries again while the broker cannot
+// be reached. The job has not been sent when it fails.
+func (p *producer) ready(ctx context.Context, id string) error {
+	if p.declared.Load() {
+		if err := ctx.Err(); err != nil {
+			return &EnqueueError{ID: id, Queue: p.queue, Fate: FateNotStored, Err: context.Cause(ctx)}
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	var b backoff
+	for {
+		err := p.declare(ctx)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrUnavailable) || !b.wait(ctx) {
+			return &EnqueueError{ID: id, Queue: p.queue, Fate: FateNotStored, Err: err}
+		}
+	}
+}
+
+// enqueue sends one message: at once if nothing is under way, and otherwise
+// together with those of other calls.
+func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, error) {
+	if err := p.ready(ctx, m.ID); err != nil {
+		return Receipt{}, err
+	}
+	if p.sender.lead() {
+		return p.enqueueNow(ctx, m)
+	}
+	c := p.call(m)
+	p.sender.add(&c.pending)
+	gaveUp := p.sender.wait(ctx, &c.latch)
+	receipt, err := p.collect(ctx, &c.pending, gaveUp)
+	if gaveUp == nil { // otherwise the sender may still use it
+		c.pending = pending{}
+		p.calls.Put(c)
+	}
+	return receipt, err
+}
+
+// enqueueNow is enqueue when nothing is under way: the caller makes the request
+// itself.
+func (p *producer) enqueueNow(ctx context.Context, m *driver.Message) (Receipt, error) {
+	defer p.sender.land()
+	job := &pending{message: m, since: time.Now()}
+	p.sender.sendNow(ctx, job)
+	return p.collect(ctx, job, nil)
+}
+
+// call is one enqueue that shares its request. Calls are reused within a queue and
+// not across queues, because channels and timers must not escape from a test that
+// fakes time.
+type call struct {
+	pending pending
+	latch   latch
+}
+
+// call makes a call for one message, and starts its timeout.
+func (p *producer) call(m *driver.Message) *call {
+	c, _ := p.calls.Get().(*call)
+	if c == nil {
+		c = &call{latch: newLatch(p.timeout)}
+	} else {
+		c.latch.timer.Reset(p.timeout)
+	}
+	c.latch.left.Store(1)
+	c.pending.message, c.pending.latch, c.pending.since = m, &c.latch, time.Now()
+	return c
+}
+
+// enqueueMany sends the messages that prepare makes, one for each result, and waits
+// once for all of them.
+func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (*driver.Message, error)) {
+	jobs := make([]pending, 0, len(results))
+	index := make([]int, 0, len(results))
+	l := newLatch(p.timeout)
+	for i := range results {
+		m, err := prepare(i)
+		if err == nil {
+			err = p.ready(ctx, m.ID)
+		}
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		jobs = append(jobs, pending{message: m, latch: &l, since: time.Now()})
+		index = append(index, i)
+	}
+	if len(jobs) == 0 {
+		l.timer.Stop()
+		return
+	}
+	l.left.Store(int64(len(jobs)))
+	for i := range jobs {
+		p.sender.add(&jobs[i])
+	}
+	gaveUp := p.sender.wait(ctx, &l)
+	for k := range jobs {
+		r := &results[index[k]]
+		r.Receipt, r.Err = p.collect(ctx, &jobs[k], gaveUp)
+	}
+}
+
+// enqueueAtomic sends all messages or none, in one request of their own.
+func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	size := 0
+	for _, m := range messages {
+		size += m.Size()
+	}
+	if limit := p.info.Limits.EnqueueBytes; size > limit {
+		e := invalid("jobs", fmt.Sprintf("of %d bytes together", size), fmt.Sprintf("at most %d bytes in one atomic enqueue on %s", limit, p.info.Driver))
+		e.Err = ErrTooLarge
+		return nil, e
+	}
+	first := messages[0].ID
+	if err := p.ready(ctx, first); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	err := send(ctx, p.queue, messages)
+	receipts := make([]Receipt, len(messages))
+	for i, m := range messages {
+		job := &pending{message: m, since: start}
+		job.answer(driver.Result{Err: err})
+		receipts[i], _ = p.collect(ctx, job, nil)
+	}
+	if err != nil {
+		return nil, &EnqueueError{ID: first, Queue: p.queue, Fate: driver.FateOf(err), Err: err}
+	}
+	return receipts, nil
+}
+
+// collect ends an enqueue: it turns what became of the job into the caller's
+// answer, and calls the hooks.
+func (p *producer) collect(ctx context.Context, job *pending, gaveUp error) (Receipt, error) {
+	m := job.message
+	r, fate := job.resolve(gaveUp)
+	var err error
+	if r.Err != nil {
+		err = &EnqueueError{ID: m.ID, Queue: p.queue, Fate: fate, Err: r.Err}
+	}
+	if len(p.hooks.enqueueEnd) > 0 {
+		p.hooks.onEnqueueEnd(ctx, EnqueueEnd{
+			ID: m.ID, Kind: m.Kind, Queue: p.queue, Size: len(m.Body),
+			Duration: time.Since(job.since), Duplicate: r.Duplicate, Err: err,
+		})
+	}
+	if err != nil {
+		return Receipt{}, err
+	}
+	return newReceipt(m, r), nil
+}

@@ -1,0 +1,233 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/coalesce"
+)
+
+// sender sends the jobs of a queue's handle to the broker. Concurrent calls share
+// requests, and jobs that are certainly not stored are tried again. It is the
+// counterpart of settler.
+type sender struct {
+	driver    driver.Driver
+	queue     string
+	timeout   time.Duration
+	timedOut  error // the error of an enqueue that took longer
+	coalescer *coalesce.Coalescer[*pending]
+	// dropped is called when the broker says that the queue does not exist.
+	dropped func()
+}
+
+// newSender makes the sender for one queue.
+func newSender(d driver.Driver, l driver.Limits, queue string, timeout time.Duration, dropped func()) *sender {
+	s := &sender{driver: d, queue: queue, timeout: timeout, dropped: dropped}
+	s.timedOut = fmt.Errorf("no answer within the enqueue timeout of %s: %w", timeout, context.DeadlineExceeded)
+	s.coalescer = coalesce.New(coalesce.Limits{
+		Items: l.EnqueueBatch, Bytes: l.EnqueueBytes, Flights: l.Publishers, Partial: partialFlights(l),
+	}, s.flush)
+	return s
+}
+
+// fewJobs is the limit on the jobs in a request up to which it is the number of
+// requests that costs time and money. SQS takes ten.
+const fewJobs = 100
+
+// partialFlights is how many requests may be under way, that one included, when a
+// request is sent that is not full.
+func partialFlights(l driver.Limits) int {
+	if l.EnqueueBatch > fewJobs {
+		return l.Publishers
+	}
+	return min(l.Publishers, 2)
+}
+
+// pending is one job on its way to the broker. Its state decides a race. A caller
+// that gives up while the job is still queued knows that it is not stored. Once
+// the job is in a request, nobody knows until the answer.
+type pending struct {
+	message *driver.Message
+	latch   *latch // nil if the caller makes the request itself
+	since   time.Time
+
+	state  atomic.Int32
+	result driver.Result // written before state becomes jobAnswered
+	// last is the error of the last try that certainly did not store the job,
+	// written before state becomes jobQueued again.
+	last error
+}
+
+// The states of a pending job.
+const (
+	// jobQueued: it waits for its first request, or for the next try.
+	jobQueued int32 = iota
+	// jobSent: it is in a request.
+	jobSent
+	// jobAnswered: its result is known.
+	jobAnswered
+	// jobWithdrawn: its caller gave up before it was in a request.
+	jobWithdrawn
+)
+
+// answer sets the job's result. If it is the caller's last job, it opens the latch.
+func (job *pending) answer(r driver.Result) {
+	l := job.latch // job may be reused once the latch is open
+	job.result = r
+	job.state.Store(jobAnswered)
+	if l != nil && l.left.Add(-1) == 0 {
+		l.opened <- struct{}{}
+	}
+}
+
+// resolve is what the caller learns about the job when it stops waiting: the
+// broker's result, or why the caller gave up and what that means for the job's
+// fate.
+func (job *pending) resolve(gaveUp error) (driver.Result, Fate) {
+	switch {
+	case job.state.Load() == jobAnswered:
+	case job.state.CompareAndSwap(jobQueued, jobWithdrawn):
+		return driver.Result{Err: because(gaveUp, job.last)}, FateNotStored
+	case job.state.Load() != jobAnswered: // nor was it answered since the first look
+		return driver.Result{Err: gaveUp}, FateUnknown
+	}
+	if job.result.Err == nil {
+		return job.result, 0
+	}
+	return job.result, driver.FateOf(job.result.Err)
+}
+
+// because adds the error of the last try, if there was one, to the reason for
+// giving up: "deadline exceeded" alone does not say why.
+func because(gaveUp, last error) error {
+	if last == nil {
+		return gaveUp
+	}
+	return fmt.Errorf("%w; last try: %w", gaveUp, last)
+}
+
+// latch opens when the last of a caller's jobs is answered. The timer bounds the
+// caller's wait.
+type latch struct {
+	left   atomic.Int64
+	opened chan struct{} // buffers one signal
+	timer  *time.Timer
+}
+
+// newLatch makes a latch and starts its timer.
+func newLatch(timeout time.Duration) latch {
+	return latch{opened: make(chan struct{}, 1), timer: time.NewTimer(timeout)}
+}
+
+// add queues a job. The caller then waits for its latch.
+func (s *sender) add(job *pending) { s.coalescer.Add(job, job.message.Size()) }
+
+// wait returns nil when the latch opens, or the reason why it stopped waiting
+// before that.
+func (s *sender) wait(ctx context.Context, l *latch) error {
+	defer l.timer.Stop()
+	select {
+	case <-l.opened:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-l.timer.C:
+		return s.timedOut
+	}
+}
+
+// lead reports whether the caller may make the request itself: nothing is queued,
+// and the limits allow another request. The caller must then call land.
+func (s *sender) lead() bool { return s.coalescer.Lead() }
+
+// land ends what lead began.
+func (s *sender) land() { s.coalescer.Land() }
+
+// sendNow makes the request for one job in the caller's goroutine and with the
+// caller's context, after lead.
+func (s *sender) sendNow(ctx context.Context, job *pending) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	job.state.Store(jobSent)
+	s.deliver(ctx, []*pending{job})
+}
+
+// flush sends one batch.
+func (s *sender) flush(batch []*pending) {
+	jobs := take(make([]*pending, 0, len(batch)), batch)
+	if len(jobs) == 0 {
+		return
+	}
+	ctx, cancel := s.deadline(context.Background())
+	defer cancel()
+	s.deliver(ctx, jobs)
+}
+
+// deadline bounds ctx by the enqueue timeout.
+func (s *sender) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.timeout, s.timedOut)
+}
+
+// deliver answers every job. Those that are certainly not stored because the
+// broker cannot be reached are tried again until ctx ends.
+func (s *sender) deliver(ctx context.Context, jobs []*pending) {
+	var b backoff
+	for {
+		jobs = s.send(ctx, jobs)
+		if len(jobs) == 0 {
+			return
+		}
+		again := b.wait(ctx)
+		jobs = take(jobs[:0], jobs)
+		if !again {
+			for _, job := range jobs {
+				job.answer(driver.Result{Err: because(context.Cause(ctx), job.last)})
+			}
+			return
+		}
+		if len(jobs) == 0 {
+			return
+		}
+	}
+}
+
+// send makes one request and returns the jobs to try again, as queued.
+func (s *sender) send(ctx context.Context, jobs []*pending) (again []*pending) {
+	messages := make([]*driver.Message, len(jobs))
+	for i, job := range jobs {
+		messages[i] = job.message
+	}
+	results := s.driver.Enqueue(ctx, s.queue, messages)
+	for i, job := range jobs {
+		var r driver.Result
+		if results != nil {
+			r = results[i]
+		}
+		if r.Err != nil && driver.FateOf(r.Err) == FateNotStored && errors.Is(r.Err, ErrUnavailable) {
+			job.last = r.Err
+			job.state.Store(jobQueued)
+			again = append(again, job)
+			continue
+		}
+		if r.Err != nil && errors.Is(r.Err, ErrNotFound) {
+			s.dropped() // so that the next enqueue declares the queue again
+		}
+		job.answer(r)
+	}
+	return again
+}
+
+// take moves queued jobs to a request: it appends to taken those whose callers have
+// not given up.
+func take(taken, queued []*pending) []*pending {
+	for _, job := range queued {
+		if job.state.CompareAndSwap(jobQueued, jobSent) {
+			taken = append(taken, job)
+		}
+	}
+	return taken
+}

@@ -1,0 +1,200 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// slots are the goroutines of a lane that run jobs. Their number is fixed.
+type slots struct {
+	buffer  *buffer
+	judge   *judge
+	settler *settler
+	hooks   *hooks
+	// working is the parent of the handlers' contexts.
+	working context.Context
+	// stuckAfter is how long a handler may ignore its timeout, and cancelTimeout
+	// how long it may ignore that the worker stops.
+	stuckAfter, cancelTimeout time.Duration
+
+	// left is how many slots have not ended. They end when the buffer is closed.
+	left atomic.Int64
+	// quiet is closed when no slot is left.
+	quiet chan struct{}
+}
+
+// start begins to run jobs, up to n at the same time.
+func (s *slots) start(n int) {
+	s.left.Store(int64(n))
+	for range n {
+		go s.work()
+	}
+}
+
+// work is one slot: it runs one job after the other until the buffer is closed.
+func (s *slots) work() {
+	one := &slot{slots: s}
+	// A handler that ends its goroutine (runtime.Goexit, as a failed assertion
+	// of package testing does) must not cost the worker a slot.
+	orderly := false
+	defer func() {
+		switch {
+		case one.detached:
+		case orderly:
+			s.end()
+		default:
+			go s.work()
+		}
+	}()
+	for !one.detached {
+		t := s.buffer.next()
+		if t == nil {
+			break
+		}
+		one.run(t)
+	}
+	orderly = true
+}
+
+// end notes that a slot has ended and is not replaced.
+func (s *slots) end() {
+	if s.left.Add(-1) == 0 {
+		close(s.quiet)
+	}
+}
+
+// detach ends the slots of those tasks whose handlers still run at the end of a
+// shutdown, without waiting for the handlers. Their jobs are given back.
+func (s *slots) detach(held []*task) {
+	for _, t := range held {
+		if !t.state.CompareAndSwap(taskRunning, taskDetached) {
+			continue
+		}
+		s.hooks.onJobStuck(s.working, &t.job, s.cancelTimeout)
+		v, reason := decide(facts{stage: interrupted, failures: t.delivery.Failures, err: ErrShutdown})
+		s.settler.settle(t, v, reason, true, 0)
+		s.end()
+	}
+}
+
+// slot runs one job at a time.
+type slot struct {
+	*slots
+	// detached is set when a handler returns that is no longer waited for: its
+	// goroutine is not a slot any more.
+	detached bool
+
+	mu sync.Mutex // guards following
+	// current is the job whose handler runs, nil between jobs.
+	current *task
+	// timer fires at the job's timeout, and again when the handler counts as
+	// stuck. It is reused, so it may fire for a job that has ended.
+	timer *time.Timer
+}
+
+// run takes a task from the decision whether it runs to its settlement.
+func (s *slot) run(t *task) {
+	v, reason := s.judge.start(t)
+	if v.Outcome != 0 {
+		if t.state.CompareAndSwap(taskBuffered, taskReturned) {
+			s.settler.settle(t, v, reason, false, 0)
+		} else {
+			s.settler.finish(t)
+		}
+		return
+	}
+
+	inner, cancel := context.WithCancelCause(s.working)
+	defer cancel(nil)
+	t.started = time.Now()
+	t.ctx = jobContext{inner, t.started.Add(t.job.Timeout)}
+	t.overdueAt = t.ctx.deadline.Add(s.stuckAfter)
+	t.cancel = cancel
+	if !t.state.CompareAndSwap(taskBuffered, taskRunning) {
+		s.settler.finish(t)
+		return
+	}
+	s.occupy(t)
+	s.hooks.onJobStart(&t.ctx, &t.job)
+	over := false
+	defer func() {
+		if !over { // runtime.Goexit
+			s.ended(t, &PanicError{Value: "the handler called runtime.Goexit", Stack: debug.Stack()})
+		}
+	}()
+	err := t.handler.call(&t.ctx, &t.job)
+	over = true
+	s.ended(t, err)
+}
+
+// ended settles a task whose handler has returned, unless it was detached.
+func (s *slot) ended(t *task, err error) {
+	s.mu.Lock()
+	s.current = nil
+	s.timer.Stop()
+	s.mu.Unlock()
+	if !t.state.CompareAndSwap(taskRunning, taskReturned) {
+		s.detached = true
+		return
+	}
+	stage := returned
+	if err != nil {
+		switch context.Cause(&t.ctx) {
+		case ErrShutdown:
+			stage = interrupted
+		case ErrTimeout:
+			err = fmt.Errorf("%w after %s: %w", ErrTimeout, t.job.Timeout, err)
+		}
+	}
+	v, reason := s.judge.end(t, stage, err)
+	s.settler.settle(t, v, reason, true, time.Since(t.started))
+}
+
+// occupy puts the task into the slot and starts the timer for its handler.
+func (s *slot) occupy(t *task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = t
+	if s.timer == nil {
+		s.timer = time.AfterFunc(t.job.Timeout, s.tick)
+		return
+	}
+	s.timer.Reset(t.job.Timeout)
+}
+
+// tick cancels a handler at its timeout. If the handler ignores that for too long,
+// tick detaches it: the job has failed, and another goroutine takes the slot. The
+// handler's goroutine cannot be ended, and what it returns is ignored.
+func (s *slot) tick() {
+	s.mu.Lock()
+	t := s.current
+	if t == nil {
+		s.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	if now.Before(t.overdueAt) {
+		next := t.overdueAt
+		if now.Before(t.ctx.deadline) { // it fired for the previous job
+			next = t.ctx.deadline
+		} else {
+			t.cancel(ErrTimeout)
+		}
+		s.timer.Reset(next.Sub(now))
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	if !t.state.CompareAndSwap(taskRunning, taskDetached) {
+		return
+	}
+	s.hooks.onJobStuck(s.working, &t.job, now.Sub(t.ctx.deadline))
+	err := fmt.Errorf("%w after %s, and the handler did not return", ErrTimeout, t.job.Timeout)
+	v, reason := s.judge.end(t, overdue, err)
+	s.settler.settle(t, v, reason, true, now.Sub(t.started))
+	go s.work()
+}

@@ -1,0 +1,192 @@
+package batch
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// WorkerConfig configures a [Worker]. Only Queues is required.
+type WorkerConfig struct {
+	// Queues are the queues to work on, each with its own concurrency.
+	Queues []WorkerQueue
+
+	// Codecs decode job bodies by their content type. Defaults to JSON. A job with
+	// another content type is treated like one of an unknown kind.
+	Codecs []Codec
+	// Middleware wraps every handler; the first is the outermost.
+	Middleware []Middleware
+	// Hooks watch the worker. Nil means Log(slog.Default()), so that you see
+	// failures; an empty list means none.
+	Hooks []Hook
+	// RetryPolicy is for kinds without one. Defaults to DefaultRetryPolicy.
+	RetryPolicy RetryPolicy
+	// MaxAttempts is for jobs and kinds without one: 1 to 1000. Defaults to 25.
+	MaxAttempts int
+	// Timeout is for jobs and kinds without one: 1 ms to 30 days. Defaults to
+	// 30 min.
+	Timeout time.Duration
+	// MaxRedeliveries is how often a job may be lost after it was handed out,
+	// because its worker or the connection died, before it counts as poison and
+	// is dead-lettered: 1 to 1000. Defaults to 20, as in RabbitMQ.
+	MaxRedeliveries int
+	// StuckAfter is how long a handler may continue after its timeout before it
+	// counts as stuck and loses its slot: 1 ms to an hour. Defaults to 30 s.
+	StuckAfter time.Duration
+
+	// DrainTimeout is how long Run lets jobs finish after its context has ended,
+	// before it cancels them: 1 ms to 24 h. Defaults to 30 s.
+	DrainTimeout time.Duration
+	// CancelTimeout is how long a cancelled handler may take to return before
+	// its job is given back without it: 1 ms to an hour. Defaults to 5 s.
+	CancelTimeout time.Duration
+	// SettleTimeout is how long the worker tries to tell the broker what became
+	// of a job. After that it gives up, and the broker hands the job out again:
+	// 1 ms to an hour. Defaults to 60 s.
+	SettleTimeout time.Duration
+}
+
+// WorkerQueue is a queue that a worker works on.
+type WorkerQueue struct {
+	// Name is the name of the queue.
+	Name string
+	// Concurrency is how many of its jobs run at the same time: 1 to 10 000.
+	// Defaults to 10.
+	Concurrency int
+	// Prefetch is how many more jobs the worker holds, so that a free slot need
+	// not wait for the broker: up to 10 000, or NoPrefetch for none. Defaults to
+	// Concurrency. Prefetched jobs of a higher priority start first.
+	Prefetch int
+	// Lease is how long the broker waits for a sign of life before it hands a job
+	// to another worker. The worker extends it for as long as it holds the job,
+	// whatever the job's timeout, so it only determines how long the jobs of a
+	// dead worker wait. It must be within the driver's bounds, and defaults to
+	// 30 s. Leave it zero on brokers whose lease is the connection (RabbitMQ).
+	Lease time.Duration
+}
+
+// NoPrefetch as the Prefetch of a [WorkerQueue] means that no jobs are prefetched.
+const NoPrefetch = -1
+
+// complete sets defaults and checks every bound.
+func (c *WorkerConfig) complete(info *driver.Info) error {
+	if c.Codecs == nil {
+		c.Codecs = []Codec{JSON{}}
+	}
+	if c.Hooks == nil {
+		c.Hooks = []Hook{Log(slog.Default())}
+	}
+	if c.RetryPolicy == nil {
+		c.RetryPolicy = DefaultRetryPolicy
+	}
+	for _, f := range []struct {
+		name           string
+		value          *int
+		fallback, most int
+	}{
+		{"MaxAttempts", &c.MaxAttempts, 25, 1000},
+		{"MaxRedeliveries", &c.MaxRedeliveries, 20, 1000},
+	} {
+		if err := completeInt(f.name, f.value, f.fallback, 1, f.most); err != nil {
+			return err
+		}
+	}
+	for _, f := range []struct {
+		name           string
+		value          *time.Duration
+		fallback, most time.Duration
+	}{
+		{"Timeout", &c.Timeout, 30 * time.Minute, 30 * 24 * time.Hour},
+		{"StuckAfter", &c.StuckAfter, 30 * time.Second, time.Hour},
+		{"DrainTimeout", &c.DrainTimeout, 30 * time.Second, 24 * time.Hour},
+		{"CancelTimeout", &c.CancelTimeout, 5 * time.Second, time.Hour},
+		{"SettleTimeout", &c.SettleTimeout, time.Minute, time.Hour},
+	} {
+		if err := completeDuration(f.name, f.value, f.fallback, time.Millisecond, f.most); err != nil {
+			return err
+		}
+	}
+	if len(c.Queues) == 0 {
+		return invalid("Queues", "", "at least one")
+	}
+	c.Queues = append([]WorkerQueue(nil), c.Queues...)
+	seen := make(map[string]bool)
+	for i := range c.Queues {
+		q := &c.Queues[i]
+		if err := q.complete(info); err != nil {
+			return err
+		}
+		if seen[q.Name] {
+			return invalid("Queues", "names "+quote(q.Name)+" twice", "a list that names each queue once")
+		}
+		seen[q.Name] = true
+	}
+	return nil
+}
+
+// codecs returns the codecs by content type.
+func (c *WorkerConfig) codecs() (map[string]Codec, error) {
+	all := make(map[string]Codec)
+	for _, codec := range c.Codecs {
+		if codec == nil {
+			return nil, invalid("codec", "nil", "a Codec")
+		}
+		name := codec.ContentType()
+		if err := checkContentType(name); err != nil {
+			return nil, err
+		}
+		if _, ok := all[name]; ok {
+			return nil, invalid("codecs", "two for "+quote(name), "one for each content type")
+		}
+		all[name] = codec
+	}
+	return all, nil
+}
+
+// complete sets the queue's defaults and checks every bound.
+func (q *WorkerQueue) complete(info *driver.Info) error {
+	if err := checkQueueName(q.Name); err != nil {
+		return err
+	}
+	const most = 10_000
+	if err := completeInt("Concurrency of queue "+q.Name, &q.Concurrency, 10, 1, most); err != nil {
+		return err
+	}
+	if q.Prefetch == NoPrefetch {
+		q.Prefetch = 0
+	} else if err := completeInt("Prefetch of queue "+q.Name, &q.Prefetch, q.Concurrency, 1, most); err != nil {
+		return err
+	}
+	if info.Limits.MaxLease == 0 {
+		if q.Lease != 0 {
+			return invalid("Lease of queue "+q.Name, q.Lease.String(), "unset on "+info.Driver+", whose lease is the connection")
+		}
+		return nil
+	}
+	fallback := min(max(30*time.Second, info.Limits.MinLease), info.Limits.MaxLease)
+	return completeDuration("Lease of queue "+q.Name, &q.Lease, fallback, info.Limits.MinLease, info.Limits.MaxLease)
+}
+
+// completeInt replaces zero by a default and checks a bound.
+func completeInt(name string, value *int, fallback, least, most int) error {
+	if *value == 0 {
+		*value = fallback
+	}
+	if *value < least || *value > most {
+		return invalid(name, fmt.Sprint(*value), fmt.Sprintf("%d to %d", least, most))
+	}
+	return nil
+}
+
+// completeDuration replaces zero by a default and checks a bound.
+func completeDuration(name string, value *time.Duration, fallback, least, most time.Duration) error {
+	if *value == 0 {
+		*value = fallback
+	}
+	if *value < least || *value > most {
+		return invalid(name, value.String(), fmt.Sprintf("%s to %s", least, most))
+	}
+	return nil
+}
