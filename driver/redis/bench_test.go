@@ -57,7 +57,7 @@ func benchMessages(n int) []*driver.Message {
 	ms := make([]*driver.Message, n)
 	now := time.UnixMilli(time.Now().UnixMilli())
 	for i := range ms {
-		ms[i] = &driver.Message{ID: fmt.Sprintf("01HXYZ01HXYZ01HXYZ%08d", i), Kind: "welcome", Body: make([]byte, benchBody), ContentType: defaultType, EnqueuedAt: now}
+		ms[i] = &driver.Message{ID: fmt.Sprintf("01HXYZ01HXYZ01HXYZ%08d", i), Kind: "welcome", Body: make([]byte, benchBody), ContentType: defaultContentType, EnqueuedAt: now}
 		for j := range ms[i].Body {
 			ms[i].Body[j] = byte('a' + j%26)
 		}
@@ -98,7 +98,7 @@ func BenchmarkEnqueue(b *testing.B) {
 	}
 	trim := func() {
 		c.Del(ctx, stream)
-		c.Del(ctx, d.keys(q).fixed[2].(string))
+		c.Del(ctx, streamKey(d, q, driver.Normal))
 	}
 	for _, n := range []int{1, 32, 64, 500} {
 		b.Run(fmt.Sprintf("%d-of-pipeline-500", n), func(b *testing.B) {

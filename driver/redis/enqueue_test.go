@@ -92,7 +92,7 @@ func TestAtomic(t *testing.T) {
 	}
 	// A damaged key in the way of the last of them.
 	broken := queue(t, d)
-	if err := r.Set(ctx, d.keys(broken).fixed[5].(string), "x", 0).Err(); err != nil {
+	if err := r.Set(ctx, d.names(broken).prefix+"due", "x", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	err := d.EnqueueAtomic(ctx, broken, []*driver.Message{message("x"), message("y", delay(time.Hour))})
@@ -101,58 +101,6 @@ func TestAtomic(t *testing.T) {
 	}
 	if n, _ := r.XLen(ctx, streamKey(d, broken, driver.Normal)).Result(); n != 0 {
 		t.Fatalf("%d of a failed atomic enqueue were stored", n)
-	}
-}
-
-func TestDeclareConflicts(t *testing.T) {
-	d, r := open(t), raw(t)
-	q := queue(t, d)
-	ctx := testContext(t)
-	if err := d.Declare(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.HSet(ctx, d.keys(q).meta, "format", "99").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Declare(ctx, q); !errors.Is(err, driver.ErrConflict) {
-		t.Fatal(err)
-	}
-	if err := d.DeleteQueue(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Set(ctx, streamKey(d, q, driver.High), "x", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Declare(ctx, q); !errors.Is(err, driver.ErrConflict) {
-		t.Fatal(err)
-	}
-	if err := d.DeleteQueue(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.DeleteQueue(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Declare(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestQueueNamesDoNotMix: names with the characters that keys are made with.
-func TestQueueNamesDoNotMix(t *testing.T) {
-	d := open(t)
-	names := []string{"}", "{", "{}", "a}b", "a%7Db", "a", "a:dedup", "%", "*"}
-	ctx := testContext(t)
-	for i, q := range names {
-		q = fmt.Sprintf("%s%d", q, time.Now().UnixNano())
-		names[i] = q
-		t.Cleanup(func() { _ = d.DeleteQueue(testContext(t), q) })
-		if err := d.Declare(ctx, q); err != nil {
-			t.Fatalf("%q: %v", q, err)
-		}
-		enqueue(t, d, q, message("x", dedup("x")), message("y", delay(time.Hour)), message("z", group("g")))
-	}
-	for _, q := range names {
-		depth(t, d, q, driver.Depth{Waiting: 2, Scheduled: 1})
 	}
 }
 

@@ -273,8 +273,8 @@ func TestDamagedBodyOfScheduledJob(t *testing.T) {
 	ctx := testContext(t)
 	c := consume(t, d, q, time.Minute)
 	enqueue(t, d, q, message("a", delay(50*time.Millisecond)), message("b", delay(100*time.Millisecond)), message("c", delay(150*time.Millisecond)))
-	bodies := d.keys(q).fixed[6].(string)
-	members, err := r.ZRange(ctx, d.keys(q).fixed[5].(string), 0, -1).Result()
+	bodies := d.names(q).prefix + "bodies"
+	members, err := r.ZRange(ctx, d.names(q).prefix+"due", 0, -1).Result()
 	if err != nil || len(members) != 3 {
 		t.Fatal(members, err)
 	}

@@ -86,24 +86,6 @@ func TestLeasesOfDifferentLength(t *testing.T) {
 	done(t, long, held...)
 }
 
-func TestSettleTwice(t *testing.T) {
-	d := open(t)
-	q := queue(t, d)
-	c := consume(t, d, q, time.Minute)
-	enqueue(t, d, q, message("a"), message("b"), message("c"))
-	got := receive(t, c, 3)
-	done(t, c, got[0])
-	errs := c.Settle(testContext(t), []driver.Settlement{
-		{Delivery: got[0], Outcome: driver.Done}, {Delivery: got[1], Outcome: driver.Done}, {Delivery: got[1], Outcome: driver.Done},
-		{Delivery: got[2], Outcome: driver.Release}, {Delivery: got[2], Outcome: driver.Retry}})
-	for i, lost := range []bool{true, false, true, false, true} {
-		if errors.Is(errs[i], driver.ErrLeaseLost) != lost || lost == (errs[i] == nil) {
-			t.Errorf("settlement %d: %v", i, errs[i])
-		}
-	}
-	depth(t, d, q, driver.Depth{Waiting: 1})
-}
-
 // TestNoJobIsHeldTwice: consumers come and go with their hands full, and no job
 // is with two of them within one lease.
 func TestNoJobIsHeldTwice(t *testing.T) {
@@ -173,40 +155,4 @@ func TestNoJobIsHeldTwice(t *testing.T) {
 	}
 	wg.Wait()
 	depth(t, d, q, driver.Depth{})
-}
-
-func TestConsumersAreCleanedUp(t *testing.T) {
-	d, r := open(t), raw(t)
-	q := queue(t, d)
-	ctx := testContext(t)
-	c := consume(t, d, q, time.Minute)
-	enqueue(t, d, q, message("a"), message("b"))
-	got := receive(t, c, 2)
-	done(t, c, got[0])
-	key := streamKey(d, q, driver.Normal)
-	if err := c.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
-	names := func() (n []string) {
-		list, err := r.XInfoConsumers(ctx, key, groupName).Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range list {
-			n = append(n, c.Name)
-		}
-		return n
-	}
-	if n := names(); len(n) != 1 || n[0] != c.name {
-		t.Fatalf("a consumer that holds a job left: %v", n)
-	}
-	c = consume(t, d, q, time.Minute)
-	enqueue(t, d, q, message("c"))
-	done(t, c, receive(t, c, 1)...)
-	if err := c.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if n := names(); len(n) != 1 {
-		t.Fatalf("a consumer that holds nothing stayed: %v", n)
-	}
 }

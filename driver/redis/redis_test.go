@@ -92,7 +92,7 @@ func queue(t testing.TB, d *Driver) string {
 
 // message makes a job named id; edit changes it.
 func message(id string, edit ...func(*driver.Message)) *driver.Message {
-	m := &driver.Message{ID: id, Kind: "test", Body: []byte(`{"id":"` + id + `"}`), ContentType: defaultType, EnqueuedAt: time.UnixMilli(time.Now().UnixMilli()).UTC()}
+	m := &driver.Message{ID: id, Kind: "test", Body: []byte(`{"id":"` + id + `"}`), ContentType: defaultContentType, EnqueuedAt: time.UnixMilli(time.Now().UnixMilli()).UTC()}
 	for _, e := range edit {
 		e(m)
 	}
@@ -195,7 +195,7 @@ func raw(t testing.TB) goredis.UniversalClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := parse(u)
+	config, err := parseURL(u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func nodes(t testing.TB, c goredis.UniversalClient, f func(c *goredis.Client)) {
 func wipe(t testing.TB, c goredis.UniversalClient, d *Driver, q string) {
 	t.Helper()
 	nodes(t, c, func(node *goredis.Client) {
-		keys := node.Scan(testContext(t), 0, d.keys(q).prefix+"*", 1000).Iterator()
+		keys := node.Scan(testContext(t), 0, d.names(q).prefix+"*", 1000).Iterator()
 		for keys.Next(testContext(t)) {
 			node.Del(testContext(t), keys.Val())
 		}
@@ -236,7 +236,7 @@ func wipe(t testing.TB, c goredis.UniversalClient, d *Driver, q string) {
 
 // streamKey is the key of a level's stream.
 func streamKey(d *Driver, q string, l driver.Level) string {
-	return d.keys(q).fixed[stream(l)-1].(string)
+	return d.names(q).prefix + keyNames[streamOf(l)-1]
 }
 
 func ids(deliveries []*driver.Delivery) []string {

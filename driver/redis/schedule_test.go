@@ -125,7 +125,7 @@ func TestDueWhileHolderOfTheTimerIsGone(t *testing.T) {
 	eventually(t, "a to wait", func() bool { return blocked(t, r, d, q) == 1 })
 	start := time.Now()
 	enqueue(t, d, q, message("x", delay(600*time.Millisecond)))
-	timer := d.keys(q).fixed[12].(string)
+	timer := d.names(q).prefix + "timer"
 	eventually(t, "a to keep the timer", func() bool { n, _ := r.Exists(testContext(t), timer).Result(); return n == 1 })
 	second := background(testContext(t), b, 1)
 	eventually(t, "both to wait", func() bool { return blocked(t, r, d, q) == 2 })

@@ -11,14 +11,12 @@ import (
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/batch-go/batch/driver"
 )
 
 func TestURL(t *testing.T) {
 	base := func(edit func(c *config)) *config {
-		c := &config{addrs: []string{"localhost:6379"}, dial: 5 * time.Second, timeout: 10 * time.Second, pool: 512, options: Options{DedupWindow: 24 * time.Hour}}
+		c := &config{addrs: []string{"localhost:6379"}, dialTimeout: 5 * time.Second, timeout: 10 * time.Second, poolSize: 512, options: Options{DedupWindow: 24 * time.Hour}}
 		if edit != nil {
 			edit(c)
 		}
@@ -35,7 +33,7 @@ func TestURL(t *testing.T) {
 		{"redis://:p@h", base(func(c *config) { c.addrs, c.password = []string{"h:6379"}, "p" }), ""},
 		{"redis://[::1]:7/", base(func(c *config) { c.addrs = []string{"[::1]:7"} }), ""},
 		{"redis://h?dial_timeout=1s&timeout=2s&pool_size=9&dedup_window=1h&eviction=allow", base(func(c *config) {
-			c.addrs, c.dial, c.timeout, c.pool, c.options = []string{"h:6379"}, time.Second, 2*time.Second, 9, Options{time.Hour, true}
+			c.addrs, c.dialTimeout, c.timeout, c.poolSize, c.options = []string{"h:6379"}, time.Second, 2*time.Second, 9, Options{time.Hour, true}
 		}), ""},
 		{"rediss://h", base(func(c *config) {
 			c.addrs, c.tls = []string{"h:6379"}, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "h"}
@@ -46,7 +44,7 @@ func TestURL(t *testing.T) {
 		{"redis+cluster://a:1?addr=b:2&addr=c", base(func(c *config) { c.shape, c.addrs = "cluster", []string{"a:1", "b:2", "c:6379"} }), ""},
 		{"redis+sentinel://u:p@a/2?addr=b&master=m&sentinel_user=su&sentinel_password=sp", base(func(c *config) {
 			c.shape, c.addrs, c.master, c.user, c.password, c.db = "sentinel", []string{"a:26379", "b:26379"}, "m", "u", "p", 2
-			c.sentUser, c.sentPw = "su", "sp"
+			c.sentinelUser, c.sentinelPassword = "su", "sp"
 		}), ""},
 
 		{"http://h", nil, "scheme"},
@@ -83,7 +81,7 @@ func TestURL(t *testing.T) {
 		u, err := url.Parse(tt.url)
 		var got *config
 		if err == nil {
-			got, err = parse(u)
+			got, err = parseURL(u)
 		} else {
 			_, err = Open(context.Background(), tt.url)
 		}
@@ -98,80 +96,6 @@ func TestURL(t *testing.T) {
 		}
 		if _, err2 := Open(context.Background(), tt.url); err2 == nil || strings.Contains(fmt.Sprintf("%v%#v%v", err, err, err2), "secret") {
 			t.Errorf("%s: the error tells the password: %v, %v", tt.url, err, err2)
-		}
-	}
-}
-
-func TestNewRefusesWhatItCannotUse(t *testing.T) {
-	ring := goredis.NewRing(&goredis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
-	defer ring.Close()
-	if _, err := New(context.Background(), ring, Options{}); !errors.Is(err, driver.ErrConfig) {
-		t.Error(err)
-	}
-	c := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1"})
-	defer c.Close()
-	if _, err := New(context.Background(), c, Options{DedupWindow: time.Millisecond}); !errors.Is(err, driver.ErrConfig) {
-		t.Error(err)
-	}
-}
-
-func TestNewLeavesTheClientOpen(t *testing.T) {
-	c := raw(t)
-	if u, err := goredis.ParseURL(testURL(t)); err == nil {
-		// As an application makes it: with RESP3, and with retries.
-		c = goredis.NewClient(u)
-		defer c.Close()
-	}
-	d, err := New(testContext(t), c, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := queue(t, d)
-	enqueue(t, d, q, message("a"))
-	cons := consume(t, d, q, time.Minute)
-	done(t, cons, receive(t, cons, 1)...)
-	var ms []*driver.Message
-	for i := range 300 {
-		ms = append(ms, message(fmt.Sprint(i)))
-	}
-	enqueue(t, d, q, ms...)
-	for range 3 {
-		done(t, cons, receive(t, cons, 100)...)
-	}
-	nothing(t, cons, 20*time.Millisecond)
-	depth(t, d, q, driver.Depth{})
-	_ = d.DeleteQueue(testContext(t), q)
-	closeDriver(t, d)
-	if err := c.Ping(testContext(t)).Err(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestInfo(t *testing.T) {
-	d := open(t)
-	i := d.Info()
-	if i.Driver != "redis" || (i.Broker != "Redis" && i.Broker != "Valkey") || !strings.Contains(i.Version, ".") {
-		t.Errorf("info is %+v", i)
-	}
-	v := reflect.ValueOf(i.Limits)
-	for n := range v.NumField() {
-		if v.Field(n).IsZero() {
-			t.Errorf("Limits.%s is not set", v.Type().Field(n).Name)
-		}
-	}
-	if i.Limits.EnqueueBytes < i.Limits.MaxBody+i.Limits.MaxHeaders {
-		t.Error("the largest message does not fit")
-	}
-}
-
-func TestDescribe(t *testing.T) {
-	for info, want := range map[string]server{
-		"redis_version:7.0.15\r\nredis_mode:standalone\r\nmaxmemory:0\r\n":                                               {product: "Redis", version: "7.0.15", mode: "standalone"},
-		"redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\nserver_mode:standalone\r\nmaxmemory:0\r\n": {product: "Valkey", version: "8.1.1", mode: "standalone"},
-		"redis_version:8.0.2\nredis_mode:cluster\nmaxmemory:10\nmaxmemory_policy:allkeys-lru\n":                          {product: "Redis", version: "8.0.2", mode: "cluster", memory: true, eviction: "allkeys-lru"},
-	} {
-		if got := describe(info); got != want {
-			t.Errorf("%q is %+v", info, got)
 		}
 	}
 }
