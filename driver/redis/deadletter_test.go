@@ -25,26 +25,7 @@ func TestDeadLetters(t *testing.T) {
 	}
 	settle(t, c, s...)
 	depth(t, d, q, driver.Depth{Dead: n})
-	cursor, seen := "", 0
-	for {
-		page, next, err := d.DeadLetters(ctx, q, cursor, 33)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range page {
-			if want := s[seen+i].Delivery; page[i].ID != want.ID || page[i].Level != want.Level || page[i].Headers["i"] != want.ID {
-				t.Fatalf("letter %d is %+v", seen+i, page[i])
-			}
-		}
-		seen += len(page)
-		if next == "" {
-			break
-		}
-		cursor = next
-	}
-	if seen != n {
-		t.Fatalf("saw %d", seen)
-	}
+	checkDead(t, d, q, s)
 	if got, err := d.Redrive(ctx, q, driver.Selection{}); got != 0 || err != nil {
 		t.Fatal(got, err)
 	}
@@ -69,5 +50,30 @@ func TestDeadLetters(t *testing.T) {
 	}
 	if got, err := d.Discard(ctx, q, driver.Selection{All: true}); got != 0 || err != nil {
 		t.Fatal(got, err)
+	}
+}
+
+// checkDead checks that the dead letters, read page by page, are those that were
+// settled.
+func checkDead(t *testing.T, d *Driver, q string, s []driver.Settlement) {
+	cursor, seen := "", 0
+	for {
+		page, next, err := d.DeadLetters(testContext(t), q, cursor, 33)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range page {
+			if want := s[seen+i].Delivery; page[i].ID != want.ID || page[i].Level != want.Level || page[i].Headers["i"] != want.ID {
+				t.Fatalf("dead letter %d is %+v", seen+i, page[i])
+			}
+		}
+		seen += len(page)
+		if next == "" {
+			break
+		}
+		cursor = next
+	}
+	if seen != len(s) {
+		t.Fatalf("saw %d", seen)
 	}
 }

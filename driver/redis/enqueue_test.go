@@ -86,7 +86,7 @@ func TestAtomic(t *testing.T) {
 		}
 		depth(t, d, q, want)
 	}
-	// None of the refused took its key.
+	// None of those that were refused took its key.
 	if err := d.EnqueueAtomic(ctx, q, []*driver.Message{message("x", dedup("new")), message("y", dedup("z"))}); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestForeignProducer(t *testing.T) {
 	if got[0].Level != driver.High || got[0].Headers["lang"] != "php" || got[0].ContentType != "application/json" {
 		t.Fatalf("received %+v", got[0])
 	}
-	// The level that the stream says stays with it.
+	// It keeps the level of its stream.
 	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.Retry, Failures: 1, Delay: time.Millisecond})
 	if got = receive(t, c, 1); got[0].Level != driver.High {
 		t.Fatalf("received %+v", got[0])

@@ -15,8 +15,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// fake is a server that answers each command as a test says, for what a real
-// one does not do at will. It is never used to show that something works.
+// fake is a server that answers each command as a test says, for what a real one
+// does not do on demand. No test uses it to show that something works.
 type fake struct {
 	ln    net.Listener
 	mu    sync.Mutex // guards conns
@@ -24,8 +24,8 @@ type fake struct {
 	wg    sync.WaitGroup
 }
 
-// serve starts one. answer gets the words of a command and returns the reply;
-// empty closes the connection, and nil waits for ever.
+// serve starts a fake. answer gets the words of a command and returns the reply;
+// an empty one closes the connection, and nil never answers.
 func serve(t *testing.T, answer func(words []string) []byte) *fake {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -74,6 +74,7 @@ func serve(t *testing.T, answer func(words []string) []byte) *fake {
 	return f
 }
 
+// readCommand reads one command.
 func readCommand(r *bufio.Reader) ([]string, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -101,9 +102,10 @@ func readCommand(r *bufio.Reader) ([]string, error) {
 	return words, nil
 }
 
+// bulk is a reply of one string.
 func bulk(s string) []byte { return encodeReply(nil, s) }
 
-// infoReply is that of a server that is fit, unless changed.
+// infoReply is the reply to INFO of a server that is fit, but for the lines.
 func infoReply(lines ...string) []byte {
 	return bulk(strings.Join(append([]string{"# Server", "redis_version:7.0.15", "redis_mode:standalone", "maxmemory:0", "maxmemory_policy:noeviction"}, lines...), "\r\n"))
 }
@@ -123,6 +125,7 @@ func fit(rest func(words []string) []byte) func(words []string) []byte {
 	}
 }
 
+// url is the URL of the fake.
 func (f *fake) url(user string) string { return "redis://" + user + f.ln.Addr().String() }
 
 // TestErrorsOfTheServer: what each reply or failure becomes, through the client.
@@ -186,8 +189,8 @@ func TestErrorsOfTheServer(t *testing.T) {
 	}
 }
 
-// TestFrozenServer: a server that takes commands and never answers holds up
-// nobody beyond his ctx, and Close cuts what is left.
+// TestFrozenServer: a server that takes commands and never answers holds up no
+// call beyond its ctx, and Close cuts what is left.
 func TestFrozenServer(t *testing.T) {
 	f := serve(t, fit(func([]string) []byte { return nil }))
 	d, err := Open(testContext(t), f.url("")+"?timeout=1m")
@@ -234,8 +237,8 @@ func TestFrozenServer(t *testing.T) {
 	}
 }
 
-// TestMisdirected: a server that is a replica by now is followed by the client
-// library, which has to read the error itself for that.
+// TestMisdirected: the client library copes with a server that has become a
+// replica, for which it has to read the error itself.
 func TestMisdirected(t *testing.T) {
 	var mu sync.Mutex
 	n := 0

@@ -9,6 +9,7 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
+// listAll lists a queue page by page.
 func listAll(t *testing.T, d *Driver, q string, s driver.State, max int) []driver.Entry {
 	t.Helper()
 	var all []driver.Entry
@@ -26,6 +27,7 @@ func listAll(t *testing.T, d *Driver, q string, s driver.State, max int) []drive
 	}
 }
 
+// entryIDs are the jobs' IDs.
 func entryIDs(entries []driver.Entry) (n []string) {
 	for _, e := range entries {
 		n = append(n, e.ID)

@@ -15,33 +15,42 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
+// unfit are servers that are refused, and a part of the error.
+var unfit = []struct {
+	name   string
+	answer func([]string) []byte
+	kind   error
+	says   string
+}{
+	{"wrong password", refuseOn("auth", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"), driver.ErrUnauthorized, "password"},
+	{"password needed", refuseOn("info", "-NOAUTH Authentication required.\r\n"), driver.ErrUnauthorized, "password"},
+	{"too old", infoOf("redis_version:6.2.14"), driver.ErrUnsupported, "Redis 6.2.14 was found and 7.0 is needed"},
+	{"no version", refuseOn("info", "$2\r\nhi\r\n"), driver.ErrUnsupported, "7.0"},
+	{"sentinel", infoOf("redis_mode:sentinel"), driver.ErrConfig, "redis+sentinel"},
+	{"cluster", infoOf("redis_mode:cluster"), driver.ErrConfig, "redis+cluster"},
+	{"eviction", infoOf("maxmemory:1000", "maxmemory_policy:allkeys-lru"), driver.ErrUnsupported, "allkeys-lru"},
+	{"hangs up", refuseOn("info", ""), driver.ErrUnavailable, "closed"},
+	{"loading", refuseOn("info", "-LOADING Redis is loading the dataset in memory\r\n"), driver.ErrUnavailable, "loading"},
+}
+
+// refuseOn is a server that is fit, but for its reply to one command.
+func refuseOn(command, reply string) func([]string) []byte {
+	return func(words []string) []byte {
+		if strings.EqualFold(words[0], command) {
+			return []byte(reply)
+		}
+		return fit(func([]string) []byte { return []byte("+OK\r\n") })(words)
+	}
+}
+
+// infoOf is a server that tells these lines of itself besides.
+func infoOf(lines ...string) func([]string) []byte {
+	return refuseOn("info", string(infoReply(lines...)))
+}
+
 func TestErrorsOfOpening(t *testing.T) {
 	const secret = "s3cr3t/pw"
-	refuse := func(command, reply string) func([]string) []byte {
-		return func(words []string) []byte {
-			if strings.EqualFold(words[0], command) {
-				return []byte(reply)
-			}
-			return fit(func([]string) []byte { return []byte("+OK\r\n") })(words)
-		}
-	}
-	info := func(lines ...string) func([]string) []byte { return refuse("info", string(infoReply(lines...))) }
-	for _, tt := range []struct {
-		name   string
-		answer func([]string) []byte
-		kind   error
-		says   string
-	}{
-		{"wrong password", refuse("auth", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"), driver.ErrUnauthorized, "password"},
-		{"password needed", refuse("info", "-NOAUTH Authentication required.\r\n"), driver.ErrUnauthorized, "password"},
-		{"too old", info("redis_version:6.2.14"), driver.ErrUnsupported, "Redis 6.2.14 was found and 7.0 is needed"},
-		{"no version", refuse("info", "$2\r\nhi\r\n"), driver.ErrUnsupported, "7.0"},
-		{"sentinel", info("redis_mode:sentinel"), driver.ErrConfig, "redis+sentinel"},
-		{"cluster", info("redis_mode:cluster"), driver.ErrConfig, "redis+cluster"},
-		{"eviction", info("maxmemory:1000", "maxmemory_policy:allkeys-lru"), driver.ErrUnsupported, "allkeys-lru"},
-		{"hangs up", refuse("info", ""), driver.ErrUnavailable, "closed"},
-		{"loading", refuse("info", "-LOADING Redis is loading the dataset in memory\r\n"), driver.ErrUnavailable, "loading"},
-	} {
+	for _, tt := range unfit {
 		t.Run(tt.name, func(t *testing.T) {
 			f := serve(t, tt.answer)
 			_, err := Open(testContext(t), f.url("me:s3cr3t%2Fpw@"))
@@ -75,7 +84,7 @@ func TestErrorsOfOpening(t *testing.T) {
 		}
 	})
 	t.Run("allowed eviction", func(t *testing.T) {
-		f := serve(t, info("maxmemory:1000", "maxmemory_policy:allkeys-lru"))
+		f := serve(t, infoOf("maxmemory:1000", "maxmemory_policy:allkeys-lru"))
 		d, err := Open(testContext(t), f.url("")+"?eviction=allow")
 		if err != nil {
 			t.Fatal(err)
@@ -143,5 +152,17 @@ func TestInfo(t *testing.T) {
 	}
 	if i.Limits.EnqueueBytes < i.Limits.MaxBody+i.Limits.MaxHeaders {
 		t.Error("the largest message does not fit")
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	for info, want := range map[string]server{
+		"redis_version:7.0.15\r\nredis_mode:standalone\r\nmaxmemory:0\r\n":                                               {product: "Redis", version: "7.0.15", mode: "standalone"},
+		"redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\nserver_mode:standalone\r\nmaxmemory:0\r\n": {product: "Valkey", version: "8.1.1", mode: "standalone"},
+		"redis_version:8.0.2\nredis_mode:cluster\nmaxmemory:10\nmaxmemory_policy:allkeys-lru\n":                          {product: "Redis", version: "8.0.2", mode: "cluster", maxMemory: true, eviction: "allkeys-lru"},
+	} {
+		if got := describe(info); got != want {
+			t.Errorf("%q is %+v", info, got)
+		}
 	}
 }

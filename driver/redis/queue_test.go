@@ -42,7 +42,8 @@ func TestDeclareConflicts(t *testing.T) {
 	}
 }
 
-// TestQueueNamesDoNotMix: names with the characters that keys are made with.
+// TestQueueNamesDoNotMix: queues may be named with the characters of which keys are
+// made.
 func TestQueueNamesDoNotMix(t *testing.T) {
 	d := open(t)
 	names := []string{"}", "{", "{}", "a}b", "a%7Db", "a", "a:dedup", "%", "*"}

@@ -43,8 +43,8 @@ func TestPriorityIsStrict(t *testing.T) {
 	}
 }
 
-// TestBulkIsStrict: the fast way of large batches is for one stream only, and
-// a job of a higher level that comes between is first all the same.
+// TestBulkIsStrict: the fast way for large batches reads one stream only, and a job
+// of a higher level that comes meanwhile is first nevertheless.
 func TestBulkIsStrict(t *testing.T) {
 	d := open(t)
 	q := queue(t, d)
@@ -86,7 +86,11 @@ func TestBulkIsStrict(t *testing.T) {
 		got = got[n:]
 	}
 	depth(t, d, q, driver.Depth{})
-	// Bulk on a paused, an empty and a wiped queue.
+	bulkOnOddQueues(t, d, q, c, ms)
+}
+
+// bulkOnOddQueues fetches in bulk on a paused, an empty and a wiped queue.
+func bulkOnOddQueues(t *testing.T, d *Driver, q string, c *consumer, ms []*driver.Message) {
 	enqueue(t, d, q, ms...)
 	done(t, c, receive(t, c, 500)...)
 	if err := d.Pause(testContext(t), q); err != nil {
@@ -202,7 +206,7 @@ func TestAbandonedReceive(t *testing.T) {
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("Receive returned %s after its ctx ended", took)
 	}
-	// The abandoned one waited longest, so that the token is its.
+	// The consumer whose call ended has waited longest, so it gets the token.
 	start = time.Now()
 	enqueue(t, d, q, message("a"))
 	if got := await(t, other); got[0].ID != "a" {

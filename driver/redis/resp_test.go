@@ -2,7 +2,7 @@ package redis
 
 import "testing"
 
-// TestReader: no reply makes the parser read outside of it.
+// TestReader: no reply makes the reader read beyond its end.
 func TestReader(t *testing.T) {
 	whole := []byte("*4\r\n$3\r\nabc\r\n:5\r\n$-1\r\n*2\r\n$2\r\nid\r\n$0\r\n\r\n")
 	for cut := range whole {
