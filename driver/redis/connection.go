@@ -146,9 +146,10 @@ type onceParsed struct{ *goredis.Cmd }
 // NoRetry says so.
 func (onceParsed) NoRetry() bool { return true }
 
-// misdirected tells errors that say that another server would have run the
-// command: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
-// for the first two; a former primary answers READONLY after a failover.
+// misdirected tells whether an error says that another server would have run the
+// command. The first two are those of a cluster:
+// https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+// A former primary answers READONLY after a failover.
 func misdirected(err serverError) bool {
 	for _, prefix := range [...]string{"MOVED ", "ASK ", "READONLY "} {
 		if strings.HasPrefix(string(err), prefix) {

@@ -11,9 +11,9 @@ import (
 	"github.com/batch-go/batch/internal/wire"
 )
 
-// consumer receives from one queue. Besides the calls on it, up to three
-// goroutines work for it until Close: watchDue, watchLapsed, and the waker's
-// while a Receive waits.
+// consumer receives from one queue; settling and extending are its holder's.
+// Besides the calls on it, up to three goroutines work for it until Close:
+// watchDue, watchLapsed, and the waker's while a Receive waits.
 type consumer struct {
 	*holder
 	fetcher *fetcher

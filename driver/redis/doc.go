@@ -48,7 +48,7 @@
 // do, and then runs the script that decides what it gets. So pausing, strict
 // priority, due times and groups are decided in one place and one step, a new
 // job wakes one consumer and not all, and an idle queue costs nothing but a look
-// every few seconds, in case that a consumer died with the token in hand.
+// every few seconds, in case a consumer died with the token in hand.
 //
 // A lease is the idle time of the group's pending entry; its length is part of
 // the consumer's name. Each second one consumer of each queue looks for lapsed

@@ -15,13 +15,13 @@ const (
 	// bodies does not fill the memory of both sides; as in receive.lua.
 	replyBudget = 8 << 20
 	// firstChunk is how many jobs are read before anything is known of their
-	// size: 32 of the largest are 512 MiB, and 32 small ones no detour.
+	// size: few enough of the largest, which are 512 MiB, and enough small ones.
 	firstChunk = 32
 	// sharedReply is the largest reply whose memory its jobs share. Out of larger
 	// ones each is copied, so that one long job does not keep megabytes of others.
 	sharedReply = 1 << 20
-	// bulkMin is from how many jobs on a bulk fetch is worth its three commands
-	// more.
+	// bulkMin is the number of jobs from which a bulk fetch is worth its three
+	// commands.
 	bulkMin = 64
 )
 

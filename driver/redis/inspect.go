@@ -28,7 +28,7 @@ const (
 	stepBudget = 1 << 20 // bytes
 )
 
-// pageBudget is from how many bytes on a page ends early.
+// pageBudget is the number of bytes after which a page ends early.
 const pageBudget = 8 << 20
 
 // nextStep is the size of the step after one that read so many bytes.

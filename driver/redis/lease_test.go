@@ -71,7 +71,7 @@ func TestExtendKeepsAlsoTheBuffered(t *testing.T) {
 	}
 }
 
-// TestLeasesOfDifferentLength: each consumer's own lease counts, whoever looks.
+// TestLeasesOfDifferentLength: each consumer's own lease counts, whichever looks.
 func TestLeasesOfDifferentLength(t *testing.T) {
 	d := open(t)
 	q := queue(t, d)
@@ -161,7 +161,7 @@ type held struct {
 	finished map[string]bool
 }
 
-// take notes that a worker was handed jobs, which nobody else may have.
+// take notes that a worker was handed jobs, which no other may have.
 func (h *held) take(t *testing.T, worker int, got []*driver.Delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 const format = "1"
 
 // Declare checks that the queue's keys are free or ours, and notes the format.
-// The first job that needs them makes streams and groups.
+// Streams and groups are made with the first job that needs them.
 func (d *Driver) Declare(ctx context.Context, queue string) error {
 	n := d.names(queue)
 	raw, err := d.conn.eval(ctx, declareScript, append(declareScript.args(n, 1, n.meta), format))

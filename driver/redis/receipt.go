@@ -48,9 +48,9 @@ func (p perStream) appendTo(args []any, order []int, n int, of receiptOf) ([]any
 	return args, order
 }
 
-// addLost reads the reply of a script: the deliveries that are not held, by their
-// places in order, from 1. It adds the errors of these to errs, which are for a
-// call of n deliveries.
+// addLost reads the reply of a script, which lists the deliveries that are not held
+// by their places in order, from 1. It puts an error for each into errs, which are
+// those of a call of n deliveries.
 func (h *holder) addLost(errs []error, n int, op string, reply []byte, order []int) ([]error, error) {
 	r := reader{buf: reply}
 	for range r.array() {

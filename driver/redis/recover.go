@@ -12,8 +12,8 @@ const (
 	// a quarter of a lease, at most a second, and no more than 20 looks a second.
 	recoverMin = 50 * time.Millisecond
 	recoverMax = time.Second
-	// groupsEvery is at every how many looks the groups are looked after too. Only
-	// other programs make what that heals.
+	// groupsEvery: every so many looks, the groups are looked after too. Only other
+	// programs cause what that heals.
 	groupsEvery = 16
 )
 

@@ -12,7 +12,7 @@ const (
 	// in whole ms.
 	sameTime = time.Millisecond
 	// Consumers that do not keep the timer of the next due job look this much
-	// later: spread out, and only in case that the one that keeps it died.
+	// later: spread out, and only in case the one that keeps it died.
 	backupDelay  = 250 * time.Millisecond
 	backupSpread = 250 * time.Millisecond
 	// latestLook is when an alarm rings at the latest: a time that no clock can

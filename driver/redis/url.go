@@ -110,8 +110,8 @@ func (c *config) readSentinel(p *driver.Params) {
 	}
 }
 
-// readTLS reads the configuration of TLS. Of several servers each is checked
-// against the address at which it is dialled.
+// readTLS reads the configuration of TLS. With several servers, each is checked
+// against the address that is dialled.
 func (c *config) readTLS(p *driver.Params) {
 	name := ""
 	if c.shape == shapeSingle {

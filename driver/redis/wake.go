@@ -39,7 +39,7 @@ func blockOn(client goredis.UniversalClient) time.Duration {
 // The token is one element of a list. Every script that makes a job ready pushes
 // it if the list is empty, and BLPOP gives it to the consumer that waited longest.
 // A token that comes between a fetch and the BLPOP stays in the list, so no
-// wake-up is lost; one that nobody needs costs its taker one empty fetch.
+// wake-up is lost; one that no consumer needs costs its taker one empty fetch.
 //
 // The fetch is sent together with the BLPOP, on the same connection: the server
 // holds it back while that connection is blocked, and runs it as soon as the
@@ -62,7 +62,7 @@ type waiter struct {
 }
 
 // found is what ends the waiting: jobs, or an error, or neither if the call is to
-// fetch by itself.
+// fetch again itself.
 type found struct {
 	jobs []*driver.Delivery
 	err  error
@@ -71,7 +71,7 @@ type found struct {
 // errUnblocked ends the waiting of a consumer that closes.
 var errUnblocked = errors.New("the consumer was closed")
 
-// add adds a waiter, and starts to wait if nobody did yet.
+// add adds a waiter, and starts the goroutine that waits for tokens unless it runs.
 func (w *waker) add(max int) *waiter {
 	one := &waiter{max: max, ch: make(chan found, 1)}
 	w.mu.Lock()
@@ -111,15 +111,15 @@ func (w *waker) serve() {
 		f, woken := w.wait(max)
 		switch {
 		case f.err != nil:
-			w.endAll(f.err)
-		case woken && !w.give(f):
+			w.wakeAll(f.err)
+		case woken && !w.wake(f):
 			w.giveBack(f.jobs)
 		}
 	}
 }
 
-// next is the max of the waiter that waited longest. False ends the goroutine
-// that asks, as nobody waits.
+// next is the max of the waiter that has waited longest. False says that none
+// waits, and ends the goroutine that asks.
 func (w *waker) next() (max int, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,9 +130,9 @@ func (w *waker) next() (max int, ok bool) {
 	return w.waiting[0].max, true
 }
 
-// give gives what was found to the waiter that waited longest of those that take
-// as much. False says that there is none.
-func (w *waker) give(f found) bool {
+// wake gives what was found to the waiter that has waited longest of those that
+// take as much. False says that there is none.
+func (w *waker) wake(f found) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, one := range w.waiting {
@@ -145,8 +145,8 @@ func (w *waker) give(f found) bool {
 	return false
 }
 
-// endAll ends the waiting of all.
-func (w *waker) endAll(err error) {
+// wakeAll ends the waiting of all with an error.
+func (w *waker) wakeAll(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, one := range w.waiting {
@@ -155,9 +155,9 @@ func (w *waker) endAll(err error) {
 	w.waiting = nil
 }
 
-// wait sends the BLPOP and the fetch behind it. woken says that there is
-// something for a waiter: jobs, or that it is to fetch by itself, as this fetch
-// was refused.
+// wait sends the BLPOP and the fetch behind it. woken says that there is something
+// for a waiter: jobs, or that it is to fetch again itself, as this fetch was
+// refused.
 func (w *waker) wait(max int) (f found, woken bool) {
 	if w.ended() {
 		return found{err: errUnblocked}, false

@@ -176,7 +176,7 @@ end
 
 -- move makes what is due ready, at most limit jobs. It returns how many there were,
 -- the ms until the next is due, or -1, and 1 if me is to keep the timer for it: one
--- consumer looks at that time, and the others a little later in case that it died.
+-- consumer looks at that time, and the others a little later in case it died.
 -- O(limit log scheduled), and O(1) if nothing is due.
 local function move(me, limit)
   if call('EXISTS', DUE) == 0 then return 0, -1, 0 end
