@@ -5,8 +5,8 @@
 -- cost   O(1) for each of the five streams
 -- twice  finds nothing left to do
 --
--- XGROUP DELCONSUMER forgets what the consumer holds, and nobody would be handed
--- that again. So one that holds something stays until recovery has taken it.
+-- XGROUP DELCONSUMER forgets what the consumer holds, which would then never be
+-- handed out again. So one that holds something stays until recovery has taken it.
 local me = ARGV[1]
 for lvl = 1, 5 do
   local held = redis.pcall('XPENDING', KEYS[lvl], GROUP, '-', '+', 1, me)

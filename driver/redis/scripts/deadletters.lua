@@ -5,7 +5,7 @@
 -- reply  how many were moved or removed; the entry ID to go on after, or empty at
 --        the end; the bytes that were looked at; the last entry ID
 -- cost   O(entries looked at and their fields), + O(log behind) in a group
--- twice  finds that those which the first run moved are gone
+-- twice  does not find what the first run moved
 local redrive, count, all = ARGV[1] == 'redrive', tonumber(ARGV[4]), ARGV[5] == '1'
 local want = {}
 for i = 6, #ARGV do want[ARGV[i]] = true end

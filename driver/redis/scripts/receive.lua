@@ -19,8 +19,8 @@
 -- on KEYS[15], and this script with "back". If it is the turn of the stream that
 -- the client names, and no higher one gave anything, the first renames it to
 -- KEYS[15] and the last names it back; if not, the XREADGROUP finds no such key.
--- Nobody sees the name: MULTI is one step, in the append-only file too. It is one
--- script and not two, because of two SCRIPT FLUSH and loading could leave one.
+-- No other command sees the name: MULTI is one step, in the append-only file too.
+-- It is one script, as of two SCRIPT FLUSH could leave only one loaded.
 if ARGV[1] == 'back' then
   if call('EXISTS', KEYS[15]) == 1 then
     call('RENAME', KEYS[15], KEYS[tonumber(ARGV[2])])

@@ -16,7 +16,7 @@
 -- the end is a new entry, so the old holder is fenced off.
 local lvl, me = tonumber(ARGV[1]), ARGV[2]
 local UNNAMED = 60000 -- the lease of a foreign consumer, whose name does not tell it
-local FORGET = 3600000 -- after so many ms without a sign of life an idle consumer is removed
+local FORGET = 3600000 -- an idle consumer is removed after so many ms without a sign of life
 local BUDGET = 100
 
 local scanned = '0'
