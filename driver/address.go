@@ -28,7 +28,7 @@ func (p *Params) Addrs(port string, hosts ...string) []string {
 	var addrs []string
 	for i, host := range append(hosts, p.Strings("addr")...) {
 		if host == "" && i > 0 {
-			p.Refuse("an address is empty")
+			p.Refuse("an address is empty and not of the form host:port")
 			continue
 		}
 		addrs = append(addrs, p.Addr(host, port))

@@ -13,10 +13,10 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// The benchmarks measure the driver without the core, by the size of its calls,
-// and the raw client by turns against the same server, since machines differ and
-// are shared: what counts is the ratio, reported as of-raw. Run them with
-// -benchtime 1x or a few. Those with the core are in bench.
+// The benchmarks measure the driver without the core, by the size of its calls, and
+// the raw client by turns against the same server. Machines differ and are shared, so
+// what counts is the ratio, reported as of-raw. Run them with -benchtime 1x or a few.
+// Those with the core are in bench.
 
 const (
 	benchBody  = 256
@@ -33,6 +33,7 @@ func rate(b *testing.B, f func() int) float64 {
 	return float64(n) / time.Since(start).Seconds()
 }
 
+// median sorts v.
 func median(v []float64) float64 {
 	slices.Sort(v)
 	return v[len(v)/2]
@@ -53,11 +54,12 @@ func compare(b *testing.B, raw, own func() float64) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// benchMessages makes n jobs.
 func benchMessages(n int) []*driver.Message {
 	ms := make([]*driver.Message, n)
 	now := time.UnixMilli(time.Now().UnixMilli())
 	for i := range ms {
-		ms[i] = &driver.Message{ID: fmt.Sprintf("01HXYZ01HXYZ01HXYZ%08d", i), Kind: "welcome", Body: make([]byte, benchBody), ContentType: defaultType, EnqueuedAt: now}
+		ms[i] = &driver.Message{ID: fmt.Sprintf("01HXYZ01HXYZ01HXYZ%08d", i), Kind: "welcome", Body: make([]byte, benchBody), ContentType: defaultContentType, EnqueuedAt: now}
 		for j := range ms[i].Body {
 			ms[i].Body[j] = byte('a' + j%26)
 		}
@@ -65,6 +67,7 @@ func benchMessages(n int) []*driver.Message {
 	return ms
 }
 
+// rawAdd adds a job as a program without this driver would.
 func rawAdd(m *driver.Message, stream string) *goredis.XAddArgs {
 	return &goredis.XAddArgs{Stream: stream, Values: []any{"id", m.ID, "kind", m.Kind, "body", m.Body, "at", "1700000000000"}}
 }
@@ -98,7 +101,7 @@ func BenchmarkEnqueue(b *testing.B) {
 	}
 	trim := func() {
 		c.Del(ctx, stream)
-		c.Del(ctx, d.keys(q).fixed[2].(string))
+		c.Del(ctx, streamKey(d, q, driver.Normal))
 	}
 	for _, n := range []int{1, 32, 64, 500} {
 		b.Run(fmt.Sprintf("%d-of-pipeline-500", n), func(b *testing.B) {
@@ -107,106 +110,123 @@ func BenchmarkEnqueue(b *testing.B) {
 	}
 }
 
+// benchJobs is how many jobs one run of BenchmarkProcess receives and settles.
+const benchJobs = 40000
+
+// processBench is what BenchmarkProcess compares: the driver, and the raw client on a
+// stream.
+type processBench struct {
+	b      *testing.B
+	d      *Driver
+	queue  string
+	own    *consumer
+	raw    goredis.UniversalClient
+	stream string
+}
+
 func BenchmarkProcess(b *testing.B) {
-	ctx := context.Background()
 	d, c := open(b), raw(b)
 	q := queue(b, d)
-	stream := "{" + q + "}:raw"
-	b.Cleanup(func() { c.Del(ctx, stream) })
-	ms := benchMessages(1000)
-	own, err := d.Consume(ctx, q, driver.ConsumeOptions{Lease: time.Minute, Prefetch: 4000})
-	if err != nil {
-		b.Fatal(err)
-	}
-	c.XGroupCreateMkStream(ctx, stream, "g", "0")
-	fill := func(n int) {
-		for ; n > 0; n -= len(ms) {
-			p := c.Pipeline()
-			for _, m := range ms {
-				p.XAdd(ctx, rawAdd(m, stream))
-			}
-			if _, err := p.Exec(ctx); err != nil {
-				b.Fatal(err)
-			}
-			if r := d.Enqueue(ctx, q, ms); r != nil {
-				b.Fatal(r[0].Err)
-			}
-		}
-	}
-	const jobs = 40000
-	rawLoop := func(n int) float64 {
-		start, total := time.Now(), 0
-		for total < jobs {
-			r, err := c.XReadGroup(ctx, &goredis.XReadGroupArgs{Group: "g", Consumer: "c", Count: int64(n), Streams: []string{stream, ">"}, Block: -1}).Result()
-			if err != nil {
-				b.Fatal(err)
-			}
-			ids := make([]string, len(r[0].Messages))
-			for i, m := range r[0].Messages {
-				ids[i] = m.ID
-			}
-			p := c.Pipeline()
-			p.XAck(ctx, stream, "g", ids...)
-			p.XDel(ctx, stream, ids...)
-			if _, err := p.Exec(ctx); err != nil {
-				b.Fatal(err)
-			}
-			total += len(ids)
-		}
-		return float64(total) / time.Since(start).Seconds()
-	}
-	ownLoop := func(n int) float64 {
-		start, total := time.Now(), 0
-		for total < jobs {
-			got, err := own.Receive(ctx, n)
-			if err != nil {
-				b.Fatal(err)
-			}
-			s := make([]driver.Settlement, len(got))
-			for i := range got {
-				s[i] = driver.Settlement{Delivery: got[i], Outcome: driver.Done}
-			}
-			if errs := own.Settle(ctx, s); errs != nil {
-				b.Fatal(errs)
-			}
-			total += len(got)
-		}
-		return float64(total) / time.Since(start).Seconds()
-	}
-	// As the core does it: it receives while it settles.
-	ownPiped := func(n int) float64 {
-		start, total := time.Now(), 0
-		ch := make(chan []*driver.Delivery, 1)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for got := range ch {
-				s := make([]driver.Settlement, len(got))
-				for i := range got {
-					s[i] = driver.Settlement{Delivery: got[i], Outcome: driver.Done}
-				}
-				if errs := own.Settle(ctx, s); errs != nil {
-					b.Error(errs)
-				}
-			}
-		})
-		for total < jobs {
-			got, err := own.Receive(ctx, n)
-			if err != nil {
-				b.Fatal(err)
-			}
-			ch <- got
-			total += len(got)
-		}
-		close(ch)
-		wg.Wait()
-		return float64(total) / time.Since(start).Seconds()
-	}
+	p := &processBench{b: b, d: d, queue: q, own: consume(b, d, q, time.Minute), raw: c, stream: "{" + q + "}:raw"}
+	b.Cleanup(func() { c.Del(context.Background(), p.stream) })
+	c.XGroupCreateMkStream(context.Background(), p.stream, "g", "0")
 	for _, n := range []int{50, 500} {
 		b.Run(fmt.Sprintf("serial-%d", n), func(b *testing.B) {
-			compare(b, func() float64 { fill(jobs); return rawLoop(n) }, func() float64 { return ownLoop(n) })
+			compare(b, func() float64 { p.fill(); return p.rawSerial(n) }, func() float64 { return p.ownSerial(n) })
 		})
 		b.Run(fmt.Sprintf("overlapped-%d", n), func(b *testing.B) {
-			compare(b, func() float64 { fill(jobs); return rawLoop(n) }, func() float64 { return ownPiped(n) })
+			compare(b, func() float64 { p.fill(); return p.rawSerial(n) }, func() float64 { return p.ownOverlapped(n) })
 		})
+	}
+}
+
+// fill stores the jobs of one run on both sides.
+func (p *processBench) fill() {
+	ctx := context.Background()
+	ms := benchMessages(1000)
+	for n := benchJobs; n > 0; n -= len(ms) {
+		pipe := p.raw.Pipeline()
+		for _, m := range ms {
+			pipe.XAdd(ctx, rawAdd(m, p.stream))
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			p.b.Fatal(err)
+		}
+		if r := p.d.Enqueue(ctx, p.queue, ms); r != nil {
+			p.b.Fatal(r[0].Err)
+		}
+	}
+}
+
+// rawSerial receives and settles with the raw client, n jobs at a time, and returns
+// the jobs per second.
+func (p *processBench) rawSerial(n int) float64 {
+	ctx := context.Background()
+	start, total := time.Now(), 0
+	for total < benchJobs {
+		r, err := p.raw.XReadGroup(ctx, &goredis.XReadGroupArgs{Group: "g", Consumer: "c", Count: int64(n), Streams: []string{p.stream, ">"}, Block: -1}).Result()
+		if err != nil {
+			p.b.Fatal(err)
+		}
+		ids := make([]string, len(r[0].Messages))
+		for i, m := range r[0].Messages {
+			ids[i] = m.ID
+		}
+		pipe := p.raw.Pipeline()
+		pipe.XAck(ctx, p.stream, "g", ids...)
+		pipe.XDel(ctx, p.stream, ids...)
+		if _, err := pipe.Exec(ctx); err != nil {
+			p.b.Fatal(err)
+		}
+		total += len(ids)
+	}
+	return float64(total) / time.Since(start).Seconds()
+}
+
+// ownSerial is rawSerial with the driver.
+func (p *processBench) ownSerial(n int) float64 {
+	start, total := time.Now(), 0
+	for total < benchJobs {
+		got, err := p.own.Receive(context.Background(), n)
+		if err != nil {
+			p.b.Fatal(err)
+		}
+		p.settle(got)
+		total += len(got)
+	}
+	return float64(total) / time.Since(start).Seconds()
+}
+
+// ownOverlapped is ownSerial as the core does it: it receives while it settles.
+func (p *processBench) ownOverlapped(n int) float64 {
+	start, total := time.Now(), 0
+	ch := make(chan []*driver.Delivery, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for got := range ch {
+			p.settle(got)
+		}
+	})
+	for total < benchJobs {
+		got, err := p.own.Receive(context.Background(), n)
+		if err != nil {
+			p.b.Fatal(err)
+		}
+		ch <- got
+		total += len(got)
+	}
+	close(ch)
+	wg.Wait()
+	return float64(total) / time.Since(start).Seconds()
+}
+
+// settle settles jobs as done.
+func (p *processBench) settle(got []*driver.Delivery) {
+	s := make([]driver.Settlement, len(got))
+	for i := range got {
+		s[i] = driver.Settlement{Delivery: got[i], Outcome: driver.Done}
+	}
+	if errs := p.own.Settle(context.Background(), s); errs != nil {
+		p.b.Error(errs)
 	}
 }

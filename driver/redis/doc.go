@@ -30,27 +30,31 @@
 // # What is promised
 //
 // An accepted job is as safe as the server's persistence makes it: appendonly
-// with appendfsync always loses nothing, everysec about a second if the machine
-// (not only the process) dies, and a failover what the replica had not got yet.
+// with appendfsync always loses nothing, everysec loses about a second if the
+// machine (not only the process) dies, and a failover loses what the replica had
+// not received yet.
 //
 // All keys of a queue have the form batch:{queue}:name. docs/wire-redis.md
-// describes them and what a producer or worker in another language does.
+// describes them, and what a producer or worker in another language does.
 //
 // # How it works
 //
-// A queue is five streams with one consumer group each, one for each level.
-// What must happen together is one Lua script, and each script states its cost;
-// none grows with the length of the queue. The longest step for which a script
-// keeps the server is that of a full batch: 1000 jobs, some 5 ms.
+// A queue is five streams, one for each level, with one consumer group each.
+// What must happen together is one Lua script. Each script states its cost, and
+// none costs more the longer the queue is. A script keeps the server longest with
+// a full batch: 1000 jobs, some 5 ms.
 //
 // A consumer without jobs waits in BLPOP for a token that tells of something to
 // do, and then runs the script that decides what it gets. So pausing, strict
 // priority, due times and groups are decided in one place and one step, a new
-// job wakes one consumer rather than all, and an idle queue costs nothing but a
-// look every few seconds in case that a consumer died with the token in hand.
+// job wakes one consumer and not all, and an idle queue costs nothing but a look
+// every few seconds, in case a consumer died with the token in hand.
 //
 // A lease is the idle time of the group's pending entry; its length is part of
-// the consumer's name. One consumer of each queue looks for lapsed leases each
-// second and stores those jobs anew, under a new entry ID: the former holder can
+// the consumer's name. Each second one consumer of each queue looks for lapsed
+// leases and stores those jobs anew, under a new entry ID: the former holder can
 // neither settle nor extend them any more.
 package redis
+
+// Name is the driver's name.
+const Name = "redis"

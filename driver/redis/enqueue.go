@@ -9,52 +9,55 @@ import (
 	"strconv"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // Enqueue stores messages with one script, which the server carries out as a
-// whole. It is not undone if it fails half-way, for which only a damaged key
-// can be the reason: that error's fate is unknown for each of them.
+// whole. It is not undone if it fails half-way, which only a damaged key can
+// cause: then the fate of each of them is unknown.
 func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	if len(messages) == 0 {
 		return nil
 	}
-	if err := fits(queue, messages); err != nil {
-		return results(len(messages), err)
+	if err := validate(queue, messages); err != nil {
+		return fault.Results(len(messages), err)
 	}
-	if !plain(messages) {
+	if !allPlain(messages) {
 		return d.enqueueAny(ctx, queue, messages)
 	}
-	k := d.keys(queue)
-	s := slab{strings: make([]string, 0, 2*len(messages)+8)}
-	args := make([]any, 0, 3+len(k.enqueue)+3*len(messages)+8)
-	args = append(args, "evalsha", enqueueScript.sha, len(k.enqueue))
-	args = append(args, k.enqueue[:]...)
+	keys := &d.names(queue).enqueue
+	s := argStrings{strings: make([]string, 0, 2*len(messages)+8)}
+	args := make([]any, 0, 3+len(keys)+3*len(messages)+8)
+	args = append(args, "evalsha", enqueueScript.sha, len(keys))
+	args = append(args, keys[:]...)
 	for _, m := range messages {
 		at := len(args)
-		args = appendCore(append(args, nil), &s, m)
-		core := len(args)
-		args = appendMore(args, &s, m)
-		args[at] = stream(m.Level) + 8*(len(args)-core)
+		args = appendRequired(append(args, nil), &s, m)
+		optional := len(args)
+		args = appendOptional(args, &s, m)
+		args[at] = messageCode(m, len(args)-optional)
 	}
-	if _, err := d.eval(ctx, enqueueScript, args); err != nil {
-		return results(len(messages), fail("enqueue", queue, err))
+	if _, err := d.conn.eval(ctx, enqueueScript, args); err != nil {
+		return fault.Results(len(messages), fail("enqueue", queue, err))
 	}
 	return nil
 }
 
+// enqueueAny is Enqueue for messages of any sort.
 func (d *Driver) enqueueAny(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
-	dups, err := d.runAny(ctx, queue, messages, false)
+	duplicates, err := d.runEnqueueAny(ctx, queue, messages, "0")
 	if err != nil {
-		return results(len(messages), fail("enqueue", queue, err))
+		return fault.Results(len(messages), fail("enqueue", queue, err))
 	}
-	if len(dups) == 0 {
+	if len(duplicates) == 0 {
 		return nil
 	}
-	out := make([]driver.Result, len(messages))
-	for i, of := range dups {
-		out[i] = driver.Result{Duplicate: true, DuplicateOf: of}
+	results := make([]driver.Result, len(messages))
+	for i, first := range duplicates {
+		results[i] = driver.Result{Duplicate: true, DuplicateOf: first}
 	}
-	return out
+	return results
 }
 
 // EnqueueAtomic stores all messages or none, in one script that looks at
@@ -63,69 +66,71 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 	if len(messages) == 0 {
 		return nil
 	}
-	if err := fits(queue, messages); err != nil {
+	if err := validate(queue, messages); err != nil {
 		return err
 	}
-	dups, err := d.runAny(ctx, queue, messages, true)
+	duplicates, err := d.runEnqueueAny(ctx, queue, messages, "1")
 	if err != nil {
 		return fail("enqueue atomically", queue, err)
 	}
-	if len(dups) > 0 {
-		i := slices.Min(slices.Collect(maps.Keys(dups)))
-		return &driver.Error{Driver: Name, Op: "enqueue atomically", Queue: queue, Kind: driver.ErrDuplicate, Fate: driver.FateNotStored,
-			Err: fmt.Errorf("%d of %d messages; message %d has the dedup key of job %s", len(dups), len(messages), i, dups[i])}
+	if len(duplicates) > 0 {
+		i := slices.Min(slices.Collect(maps.Keys(duplicates)))
+		return faults.Refuse("enqueue atomically", queue, driver.ErrDuplicate,
+			fmt.Errorf("%d of %d messages; message %d has the dedup key of job %s", len(duplicates), len(messages), i, duplicates[i]), "")
 	}
 	return nil
 }
 
-// runAny runs enqueue_any and returns the duplicates by position.
-func (d *Driver) runAny(ctx context.Context, queue string, messages []*driver.Message, atomic bool) (map[int]string, error) {
-	k := d.keys(queue)
+// runEnqueueAny runs enqueue_any, where atomic is "1" for all or none. Of each
+// duplicate it returns, by its position, the ID of the first job with its key.
+func (d *Driver) runEnqueueAny(ctx context.Context, queue string, messages []*driver.Message, atomic string) (map[int]string, error) {
+	n := d.names(queue)
 	var dedup []string
-	numbers := make(map[string]int)
+	numbers := make(map[string]int) // dedup key to its number among dedup, from 1
 	for _, m := range messages {
 		if m.DedupKey != "" && numbers[m.DedupKey] == 0 {
-			dedup = append(dedup, k.dedup(m.DedupKey))
+			dedup = append(dedup, n.dedup(m.DedupKey))
 			numbers[m.DedupKey] = len(dedup)
 		}
 	}
-	s := slab{strings: make([]string, 0, 4*len(messages)+8)}
-	args := enqueueAnyScript.args(k, 2+8*len(messages), dedup...)
-	mode := "0"
-	if atomic {
-		mode = "1"
-	}
-	args = append(args, mode, strconv.FormatInt(d.dedupWindow.Milliseconds(), 10))
+	s := argStrings{strings: make([]string, 0, 4*len(messages)+8)}
+	args := enqueueAnyScript.args(n, 2+8*len(messages), dedup...)
+	args = append(args, atomic, strconv.FormatInt(d.dedupWindow.Milliseconds(), 10))
 	for _, m := range messages {
 		at := len(args)
-		args = append(args, nil, ceilMS(m.Delay), numbers[m.DedupKey], s.arg(m.Group))
-		args = appendCore(args, &s, m)
-		core := len(args)
-		args = appendMore(args, &s, m)
-		args[at] = stream(m.Level) + 8*(len(args)-core)
+		args = append(args, nil, wire.Millis(m.Delay), numbers[m.DedupKey], s.add(m.Group))
+		args = appendRequired(args, &s, m)
+		optional := len(args)
+		args = appendOptional(args, &s, m)
+		args[at] = messageCode(m, len(args)-optional)
 	}
-	raw, err := d.eval(ctx, enqueueAnyScript, args)
+	raw, err := d.conn.eval(ctx, enqueueAnyScript, args)
 	if err != nil {
 		return nil, err
 	}
+	return readDuplicates(raw, len(messages))
+}
+
+// readDuplicates reads the reply of enqueue_any on n messages.
+func readDuplicates(raw []byte, n int) (map[int]string, error) {
 	r := reader{buf: raw}
-	n := r.array() / 2
-	if n == 0 {
+	pairs := r.array() / 2
+	if pairs == 0 {
 		return nil, r.err
 	}
-	dups := make(map[int]string, n)
-	for range n {
+	duplicates := make(map[int]string, min(pairs, n))
+	for range pairs {
 		i := int(r.int()) - 1
-		dups[i] = r.string()
-		if i < 0 || i >= len(messages) {
+		duplicates[i] = r.string()
+		if i < 0 || i >= n {
 			return nil, errReply
 		}
 	}
-	return dups, r.err
+	return duplicates, r.err
 }
 
-// plain tells whether all messages are ready at once and need no bookkeeping.
-func plain(messages []*driver.Message) bool {
+// allPlain tells whether all messages are ready at once and need no bookkeeping.
+func allPlain(messages []*driver.Message) bool {
 	for _, m := range messages {
 		if m.Delay > 0 || m.DedupKey != "" || m.Group != "" {
 			return false
@@ -134,26 +139,16 @@ func plain(messages []*driver.Message) bool {
 	return true
 }
 
-// fits checks what the core is to keep to, where ignoring it would store a job
-// other than it was meant.
-func fits(queue string, messages []*driver.Message) error {
+// validate checks what the core is to keep to, where ignoring it would store
+// another job than was meant.
+func validate(queue string, messages []*driver.Message) error {
 	for _, m := range messages {
 		if m.Level < driver.Trivial || m.Level > driver.Critical {
-			return &driver.Error{Driver: Name, Op: "enqueue", Queue: queue, Kind: driver.ErrConfig, Fate: driver.FateNotStored,
-				Err: fmt.Errorf("job %s has level %d", m.ID, m.Level)}
+			return faults.Refuse("enqueue", queue, driver.ErrConfig, fmt.Errorf("job %s has level %d", m.ID, m.Level), "")
 		}
 		if m.Group != "" && m.Delay > 0 {
-			return &driver.Error{Driver: Name, Op: "enqueue", Queue: queue, Kind: driver.ErrUnsupported, Fate: driver.FateNotStored,
-				Err: errors.New("job " + m.ID + " has both a group and a delay")}
+			return faults.Refuse("enqueue", queue, driver.ErrUnsupported, errors.New("job "+m.ID+" has both a group and a delay"), "")
 		}
 	}
 	return nil
-}
-
-func results(n int, err error) []driver.Result {
-	out := make([]driver.Result, n)
-	for i := range out {
-		out[i].Err = err
-	}
-	return out
 }

@@ -86,13 +86,13 @@ func TestAtomic(t *testing.T) {
 		}
 		depth(t, d, q, want)
 	}
-	// None of the refused took its key.
+	// None of those that were refused took its key.
 	if err := d.EnqueueAtomic(ctx, q, []*driver.Message{message("x", dedup("new")), message("y", dedup("z"))}); err != nil {
 		t.Fatal(err)
 	}
 	// A damaged key in the way of the last of them.
 	broken := queue(t, d)
-	if err := r.Set(ctx, d.keys(broken).fixed[5].(string), "x", 0).Err(); err != nil {
+	if err := r.Set(ctx, d.names(broken).prefix+"due", "x", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	err := d.EnqueueAtomic(ctx, broken, []*driver.Message{message("x"), message("y", delay(time.Hour))})
@@ -101,58 +101,6 @@ func TestAtomic(t *testing.T) {
 	}
 	if n, _ := r.XLen(ctx, streamKey(d, broken, driver.Normal)).Result(); n != 0 {
 		t.Fatalf("%d of a failed atomic enqueue were stored", n)
-	}
-}
-
-func TestDeclareConflicts(t *testing.T) {
-	d, r := open(t), raw(t)
-	q := queue(t, d)
-	ctx := testContext(t)
-	if err := d.Declare(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.HSet(ctx, d.keys(q).meta, "format", "99").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Declare(ctx, q); !errors.Is(err, driver.ErrConflict) {
-		t.Fatal(err)
-	}
-	if err := d.DeleteQueue(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Set(ctx, streamKey(d, q, driver.High), "x", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Declare(ctx, q); !errors.Is(err, driver.ErrConflict) {
-		t.Fatal(err)
-	}
-	if err := d.DeleteQueue(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.DeleteQueue(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Declare(ctx, q); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestQueueNamesDoNotMix: names with the characters that keys are made with.
-func TestQueueNamesDoNotMix(t *testing.T) {
-	d := open(t)
-	names := []string{"}", "{", "{}", "a}b", "a%7Db", "a", "a:dedup", "%", "*"}
-	ctx := testContext(t)
-	for i, q := range names {
-		q = fmt.Sprintf("%s%d", q, time.Now().UnixNano())
-		names[i] = q
-		t.Cleanup(func() { _ = d.DeleteQueue(testContext(t), q) })
-		if err := d.Declare(ctx, q); err != nil {
-			t.Fatalf("%q: %v", q, err)
-		}
-		enqueue(t, d, q, message("x", dedup("x")), message("y", delay(time.Hour)), message("z", group("g")))
-	}
-	for _, q := range names {
-		depth(t, d, q, driver.Depth{Waiting: 2, Scheduled: 1})
 	}
 }
 
@@ -243,7 +191,7 @@ func TestForeignProducer(t *testing.T) {
 	if got[0].Level != driver.High || got[0].Headers["lang"] != "php" || got[0].ContentType != "application/json" {
 		t.Fatalf("received %+v", got[0])
 	}
-	// The level that the stream says stays with it.
+	// It keeps the level of its stream.
 	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.Retry, Failures: 1, Delay: time.Millisecond})
 	if got = receive(t, c, 1); got[0].Level != driver.High {
 		t.Fatalf("received %+v", got[0])

@@ -11,91 +11,85 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
-// notSent marks the error of a ctx that ended before anything was sent.
-type notSent struct{ error }
-
-// Unwrap makes the error of ctx reachable.
-func (e notSent) Unwrap() error { return e.error }
+// faults makes the driver's errors.
+var faults = fault.Maker{Driver: Name, Classify: classify}
 
 // fail makes a driver error of what an operation ended with.
-func fail(op, queue string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if done, ok := err.(*driver.Error); ok {
-		return done
-	}
-	fate, hint, kind := classify(err)
-	if kind == err || kind == driver.ErrClosed {
-		err = nil
-	}
-	return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: kind, Fate: fate, Err: err, Hint: hint}
+func fail(op, queue string, err error) error { return faults.Fail(op, queue, err) }
+
+// closed is the error of an operation after Close.
+func closed(op, queue string) error { return faults.Closed(op, queue) }
+
+// invalid is the error of a URL or option that cannot be.
+func invalid(err error) error { return faults.Invalid(err) }
+
+// notSent is the verdict on an error before which nothing was sent.
+func notSent(hint string) fault.Verdict {
+	return fault.Verdict{Kind: driver.ErrUnavailable, Fate: driver.FateNotStored, Hint: hint}
 }
 
 // classify says what an error of the client library or the server means. Each
 // branch says why; errors_test.go has a row for each.
-func classify(err error) (fate driver.Fate, hint string, kind error) {
-	var before notSent
+func classify(err error) fault.Verdict {
 	switch {
-	case errors.As(err, &before):
-		// The caller's ctx had ended: eval returned before it sent anything.
-		return driver.FateNotStored, "", before.error
 	case err == context.Canceled || err == context.DeadlineExceeded:
-		// The caller's ctx ended while the command was under way; commands
-		// themselves run without ctx, so that this is no timeout of theirs.
-		return driver.FateUnknown, "", err
+		// The caller's ctx ended while the command was under way. Commands
+		// themselves run without ctx, so this is no timeout of theirs.
+		return fault.Verdict{Kind: err}
 	case errors.Is(err, goredis.ErrClosed):
-		// Close was called, and the command not begun.
-		return driver.FateNotStored, "", driver.ErrClosed
+		// The client was closed, and the command not begun.
+		return fault.Verdict{Kind: driver.ErrClosed, Fate: driver.FateNotStored, Bare: true}
 	case errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrPoolExhausted):
-		// No connection became free: the command was not sent.
-		return driver.FateNotStored, "every connection is in use: raise pool_size", driver.ErrUnavailable
+		// No connection became free.
+		return notSent("every connection is in use: raise pool_size")
 	case errors.Is(err, errReply):
-		return driver.FateUnknown, "", driver.ErrBroker
+		return fault.Verdict{Kind: driver.ErrBroker}
 	}
-
 	var server goredis.Error
 	if errors.As(err, &server) {
 		return classifyReply(server.Error())
 	}
+	return classifyNetwork(err)
+}
 
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		// There was never a connection, so nothing was sent.
-		return driver.FateNotStored, "is the server running, and the address right?", driver.ErrUnavailable
-	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		return driver.FateNotStored, "the server's name cannot be resolved", driver.ErrUnavailable
-	}
-	if isTLS(err) {
+// classifyNetwork says what an error means that is no reply.
+func classifyNetwork(err error) fault.Verdict {
+	switch text := err.Error(); {
+	case fault.IsDial(err):
+		// There was never a connection.
+		return notSent("is the server running, and the address right?")
+	case fault.IsName(err):
+		return notSent("the server's name cannot be resolved")
+	case fault.IsTLS(err):
 		// The handshake failed, before any command.
-		return driver.FateNotStored, "the TLS handshake failed: see tls_ca, tls_server_name and the scheme", driver.ErrUnavailable
+		return notSent("the TLS handshake failed: see tls_ca, tls_server_name and the scheme")
+	case strings.Contains(text, "all sentinels specified in configuration are unreachable"),
+		strings.Contains(text, "cluster has no nodes"):
+		// The address of a primary was not found.
+		return notSent("no sentinel or cluster node answers")
 	}
-	if text := err.Error(); strings.Contains(text, "all sentinels specified in configuration are unreachable") ||
-		strings.Contains(text, "cluster has no nodes") {
-		// The address of a primary was not found, so nothing was sent to it.
-		return driver.FateNotStored, "no sentinel or cluster node answers", driver.ErrUnavailable
-	}
-	// EOF, a reset, a timeout, or what nobody thought of: the connection was
-	// there, and how far the command came cannot be known.
-	hint = ""
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		hint = "the server did not answer in time"
-	} else if op != nil && (op.Op == "remote error" || op.Op == "local error") {
+	// EOF, a reset, a timeout, or what nobody thought of: there was a connection,
+	// and how far the command came cannot be known.
+	v := fault.Verdict{Kind: driver.ErrUnavailable}
+	var op *net.OpError
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		v.Hint = "the server did not answer in time"
+	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
 		// A TLS alert. With TLS 1.3 the server may refuse the client's certificate
 		// only when the first command is on its way.
-		hint = "TLS was refused: see tls_cert and tls_ca"
-	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		hint = "the server closed the connection"
+		v.Hint = "TLS was refused: see tls_cert and tls_ca"
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		v.Hint = "the server closed the connection"
 	}
-	return driver.FateUnknown, hint, driver.ErrUnavailable
+	return v
 }
 
 // replies are the error codes of Redis that say more than that it failed. The
-// codes come first in the text of an error, also out of a script:
+// code comes first in the text of an error, also in one out of a script:
 // https://redis.io/docs/latest/develop/programmability/lua-api/
 var replies = []struct {
 	prefix string
@@ -122,32 +116,20 @@ var replies = []struct {
 	{"WRONGPASS", driver.ErrUnauthorized, driver.FateNotStored, "the user or password is wrong, or the user is disabled"},
 	{"ERR invalid password", driver.ErrUnauthorized, driver.FateNotStored, "the password is wrong"},
 	{"ERR AUTH", driver.ErrUnauthorized, driver.FateNotStored, "the server has no password set, or needs a user"},
-	// A user may lack one command of a script whose first ones it had.
+	// A script may have a permission for its first commands and lack that for a
+	// later one.
 	{"NOPERM", driver.ErrUnauthorized, driver.FateUnknown, "the user needs +@all or +@stream +@sortedset +@hash +@list +@string +@keyspace +@scripting +time on ~batch:*"},
-	// A foreign key in the place of one of ours may be met half-way.
+	// A script may meet a foreign key in the place of one of ours half-way.
 	{"WRONGTYPE", driver.ErrConflict, driver.FateUnknown, "a key of the queue was made by something else"},
 }
 
-func classifyReply(text string) (fate driver.Fate, hint string, kind error) {
+// classifyReply says what an error reply means.
+func classifyReply(text string) fault.Verdict {
 	for _, r := range replies {
 		if strings.HasPrefix(text, r.prefix) {
-			return r.fate, r.hint, r.kind
+			return fault.Verdict{Kind: r.kind, Fate: r.fate, Hint: r.hint}
 		}
 	}
-	// Unknown: a script may have stopped at any of its commands.
-	return driver.FateUnknown, "", driver.ErrBroker
-}
-
-// closed is the error of an operation after Close.
-func closed(op, queue string) error {
-	return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: driver.ErrClosed, Fate: driver.FateNotStored}
-}
-
-// all repeats an error of a whole call for each of its n items.
-func all(n int, err error) []error {
-	errs := make([]error, n)
-	for i := range errs {
-		errs[i] = err
-	}
-	return errs
+	// A script may have stopped at any of its commands.
+	return fault.Verdict{Kind: driver.ErrBroker}
 }

@@ -8,12 +8,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 func TestClassify(t *testing.T) {
@@ -23,7 +23,7 @@ func TestClassify(t *testing.T) {
 		kind error
 		fate driver.Fate
 	}{
-		{notSent{context.Canceled}, context.Canceled, driver.FateNotStored},
+		{fault.NotSent{Err: context.Canceled}, context.Canceled, driver.FateNotStored},
 		{context.Canceled, context.Canceled, driver.FateUnknown},
 		{context.DeadlineExceeded, context.DeadlineExceeded, driver.FateUnknown},
 		{goredis.ErrClosed, driver.ErrClosed, driver.FateNotStored},
@@ -42,9 +42,9 @@ func TestClassify(t *testing.T) {
 		{wrap(serverError("NOAUTH Authentication required.")), driver.ErrUnauthorized, driver.FateNotStored},
 		{serverError("EXECABORT"), driver.ErrBroker, driver.FateUnknown},
 	} {
-		fate, _, kind := classify(tt.err)
-		if kind != tt.kind || fate != tt.fate {
-			t.Errorf("%v is %v, %s; want %v, %s", tt.err, kind, fate, tt.kind, tt.fate)
+		v := faults.Verdict(tt.err)
+		if v.Kind != tt.kind || v.Fate != tt.fate {
+			t.Errorf("%v is %v, %s; want %v, %s", tt.err, v.Kind, v.Fate, tt.kind, tt.fate)
 		}
 		err := fail("op", "q", tt.err)
 		if !errors.Is(err, tt.kind) || driver.FateOf(err) != tt.fate {
@@ -52,67 +52,9 @@ func TestClassify(t *testing.T) {
 		}
 	}
 	for _, r := range replies {
-		fate, hint, kind := classify(serverError(r.prefix + " and more"))
-		if kind != r.kind || fate != r.fate || hint != r.hint || hint == "" {
-			t.Errorf("%s is %v, %s, %q", r.prefix, kind, fate, hint)
-		}
-	}
-}
-
-// TestReader: no reply makes the parser read outside of it.
-func TestReader(t *testing.T) {
-	whole := []byte("*4\r\n$3\r\nabc\r\n:5\r\n$-1\r\n*2\r\n$2\r\nid\r\n$0\r\n\r\n")
-	for cut := range whole {
-		r := reader{buf: whole[:cut]}
-		r.array()
-		_, _, _ = r.bytes(), r.int(), r.bytes()
-		var j job
-		j.read(&r, false)
-		if r.err == nil {
-			t.Errorf("a reply cut at %d was accepted", cut)
-		}
-	}
-	r := reader{buf: whole}
-	var j job
-	if n, s, i, none := r.array(), r.string(), r.int(), r.bytes(); n != 4 || s != "abc" || i != 5 || none != nil {
-		t.Error(n, s, i, none)
-	}
-	if j.read(&r, true); r.err != nil || !j.bad {
-		t.Errorf("%+v, %v", j, r.err)
-	}
-	if got := string(encode(nil, []any{"abc", int64(5), nil, []any{"id", ""}})); got != string(whole) {
-		t.Errorf("encoded %q", got)
-	}
-}
-
-func FuzzReader(f *testing.F) {
-	f.Add([]byte("*2\r\n:1\r\n:0\r\n"))
-	f.Add([]byte("*4\r\n:-1\r\n:0\r\n:3\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$2\r\nid\r\n$1\r\nx\r\n"))
-	f.Add([]byte("$-1\r\n"))
-	f.Add([]byte("*99999999999\r\n"))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		c := &consumer{alarm: newAlarm()}
-		r := reader{buf: raw}
-		for parts := c.told(&r); parts >= 2 && r.err == nil; parts -= 2 {
-			c.entries(&r, int(r.int()), nil, nil)
-		}
-	})
-}
-
-func TestScriptsSayWhatTheyCost(t *testing.T) {
-	entries, err := sources.ReadDir("scripts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		text, _ := sources.ReadFile("scripts/" + e.Name())
-		if e.Name() == "lib.lua" {
-			continue
-		}
-		for _, want := range []string{"-- " + strings.TrimSuffix(e.Name(), ".lua") + ": ", "\n-- reply ", "\n-- cost ", "\n-- twice "} {
-			if !strings.Contains(string(text), want) {
-				t.Errorf("%s does not say %q", e.Name(), want)
-			}
+		v := faults.Verdict(serverError(r.prefix + " and more"))
+		if v.Kind != r.kind || v.Fate != r.fate || v.Hint != r.hint || v.Hint == "" {
+			t.Errorf("%s is %v, %s, %q", r.prefix, v.Kind, v.Fate, v.Hint)
 		}
 	}
 }

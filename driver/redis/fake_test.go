@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -16,8 +15,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// fake is a server that answers each command as a test says, for what a real
-// one does not do at will. It is never used to show that something works.
+// fake is a server that answers each command as a test says, for what a real one
+// does not do on demand. No test uses it to show that something works.
 type fake struct {
 	ln    net.Listener
 	mu    sync.Mutex // guards conns
@@ -25,8 +24,8 @@ type fake struct {
 	wg    sync.WaitGroup
 }
 
-// serve starts one. answer gets the words of a command and returns the reply;
-// empty closes the connection, and nil waits for ever.
+// serve starts a fake. answer gets the words of a command and returns the reply;
+// an empty one closes the connection, and nil never answers.
 func serve(t *testing.T, answer func(words []string) []byte) *fake {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,6 +74,7 @@ func serve(t *testing.T, answer func(words []string) []byte) *fake {
 	return f
 }
 
+// readCommand reads one command.
 func readCommand(r *bufio.Reader) ([]string, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -102,9 +102,10 @@ func readCommand(r *bufio.Reader) ([]string, error) {
 	return words, nil
 }
 
-func bulk(s string) []byte { return encode(nil, s) }
+// bulk is a reply of one string.
+func bulk(s string) []byte { return encodeReply(nil, s) }
 
-// infoReply is that of a server that is fit, unless changed.
+// infoReply is the reply to INFO of a server that is fit, but for the lines.
 func infoReply(lines ...string) []byte {
 	return bulk(strings.Join(append([]string{"# Server", "redis_version:7.0.15", "redis_mode:standalone", "maxmemory:0", "maxmemory_policy:noeviction"}, lines...), "\r\n"))
 }
@@ -124,6 +125,7 @@ func fit(rest func(words []string) []byte) func(words []string) []byte {
 	}
 }
 
+// url is the URL of the fake.
 func (f *fake) url(user string) string { return "redis://" + user + f.ln.Addr().String() }
 
 // TestErrorsOfTheServer: what each reply or failure becomes, through the client.
@@ -187,77 +189,8 @@ func TestErrorsOfTheServer(t *testing.T) {
 	}
 }
 
-func TestErrorsOfOpening(t *testing.T) {
-	const secret = "s3cr3t/pw"
-	refuse := func(command, reply string) func([]string) []byte {
-		return func(words []string) []byte {
-			if strings.EqualFold(words[0], command) {
-				return []byte(reply)
-			}
-			return fit(func([]string) []byte { return []byte("+OK\r\n") })(words)
-		}
-	}
-	info := func(lines ...string) func([]string) []byte { return refuse("info", string(infoReply(lines...))) }
-	for _, tt := range []struct {
-		name   string
-		answer func([]string) []byte
-		kind   error
-		says   string
-	}{
-		{"wrong password", refuse("auth", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"), driver.ErrUnauthorized, "password"},
-		{"password needed", refuse("info", "-NOAUTH Authentication required.\r\n"), driver.ErrUnauthorized, "password"},
-		{"too old", info("redis_version:6.2.14"), driver.ErrUnsupported, "Redis 6.2.14 was found and 7.0 is needed"},
-		{"no version", refuse("info", "$2\r\nhi\r\n"), driver.ErrUnsupported, "7.0"},
-		{"sentinel", info("redis_mode:sentinel"), driver.ErrConfig, "redis+sentinel"},
-		{"cluster", info("redis_mode:cluster"), driver.ErrConfig, "redis+cluster"},
-		{"eviction", info("maxmemory:1000", "maxmemory_policy:allkeys-lru"), driver.ErrUnsupported, "allkeys-lru"},
-		{"hangs up", refuse("info", ""), driver.ErrUnavailable, "closed"},
-		{"loading", refuse("info", "-LOADING Redis is loading the dataset in memory\r\n"), driver.ErrUnavailable, "loading"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			f := serve(t, tt.answer)
-			_, err := Open(testContext(t), f.url("me:s3cr3t%2Fpw@"))
-			if !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.says) || driver.FateOf(err) != driver.FateNotStored {
-				t.Errorf("the error is %v", err)
-			}
-			if strings.Contains(fmt.Sprintf("%v %#v", err, err), secret) {
-				t.Errorf("the error tells the password: %#v", err)
-			}
-		})
-	}
-	t.Run("unreachable", func(t *testing.T) {
-		ln, _ := net.Listen("tcp", "127.0.0.1:0")
-		ln.Close()
-		_, err := Open(testContext(t), "redis://me:s3cr3t%2Fpw@"+ln.Addr().String())
-		if !errors.Is(err, driver.ErrUnavailable) || !strings.Contains(err.Error(), ln.Addr().String()) || strings.Contains(err.Error(), secret) {
-			t.Errorf("the error is %v", err)
-		}
-	})
-	t.Run("no such name", func(t *testing.T) {
-		_, err := Open(testContext(t), "redis://nobody.invalid")
-		if !errors.Is(err, driver.ErrUnavailable) {
-			t.Errorf("the error is %v", err)
-		}
-	})
-	t.Run("TLS against plain", func(t *testing.T) {
-		f := serve(t, func([]string) []byte { return []byte("-ERR what\r\n") })
-		_, err := Open(testContext(t), "rediss://"+f.ln.Addr().String()+"?dial_timeout=500ms")
-		if !errors.Is(err, driver.ErrUnavailable) {
-			t.Errorf("the error is %v", err)
-		}
-	})
-	t.Run("allowed eviction", func(t *testing.T) {
-		f := serve(t, info("maxmemory:1000", "maxmemory_policy:allkeys-lru"))
-		d, err := Open(testContext(t), f.url("")+"?eviction=allow")
-		if err != nil {
-			t.Fatal(err)
-		}
-		closeDriver(t, d)
-	})
-}
-
-// TestFrozenServer: a server that takes commands and never answers holds up
-// nobody beyond his ctx, and Close cuts what is left.
+// TestFrozenServer: a server that takes commands and never answers holds up no
+// call beyond its ctx, and Close cuts what is left.
 func TestFrozenServer(t *testing.T) {
 	f := serve(t, fit(func([]string) []byte { return nil }))
 	d, err := Open(testContext(t), f.url("")+"?timeout=1m")
@@ -304,8 +237,8 @@ func TestFrozenServer(t *testing.T) {
 	}
 }
 
-// TestMisdirected: a server that is a replica by now is followed by the client
-// library, which has to read the error itself for that.
+// TestMisdirected: the client library copes with a server that has become a
+// replica, for which it has to read the error itself.
 func TestMisdirected(t *testing.T) {
 	var mu sync.Mutex
 	n := 0

@@ -13,7 +13,7 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// waiting tells whether a BLPOP of this consumer is under way at the server.
+// blocked counts the BLPOPs that are under way at the server.
 func blocked(t testing.TB, c goredis.UniversalClient, d *Driver, q string) int {
 	n := 0
 	nodes(t, c, func(node *goredis.Client) {
@@ -30,12 +30,13 @@ func blocked(t testing.TB, c goredis.UniversalClient, d *Driver, q string) int {
 	return n
 }
 
+// received is what a Receive returned.
 type received struct {
 	got []*driver.Delivery
 	err error
 }
 
-// background receives in a goroutine.
+// background calls Receive in a goroutine.
 func background(ctx context.Context, c *consumer, max int) chan received {
 	ch := make(chan received, 1)
 	go func() {
@@ -45,6 +46,7 @@ func background(ctx context.Context, c *consumer, max int) chan received {
 	return ch
 }
 
+// await waits for what background received.
 func await(t testing.TB, ch chan received) []*driver.Delivery {
 	t.Helper()
 	select {
@@ -81,7 +83,7 @@ func TestWipedServerHeals(t *testing.T) {
 		t.Fatalf("settled a wiped job: %v", errs)
 	}
 
-	// While one waits, wipe again, then go on as if nothing were.
+	// While one waits, wipe again, then go on as if nothing had happened.
 	ch = background(testContext(t), c, 10)
 	eventually(t, "a blocked consumer", func() bool { return blocked(t, r, d, q) > 0 })
 	wipe(t, r, d, q)
@@ -139,8 +141,8 @@ func TestKilledConnectionHeals(t *testing.T) {
 	}
 }
 
-// TestBodyGone: an entry that was deleted or trimmed by another hand stays in
-// the pending list, and Redis hands it out without fields from there.
+// TestBodyGone: an entry that another program deleted or trimmed stays in the
+// pending list, from where Redis hands it out without fields.
 func TestBodyGone(t *testing.T) {
 	d, r := open(t), raw(t)
 	q := queue(t, d)
@@ -173,8 +175,8 @@ func TestBodyGone(t *testing.T) {
 	depth(t, d, q, driver.Depth{})
 }
 
-// TestOrphanIsFound: a consumer that somebody deleted takes its pending list
-// with it, and the entry is in the stream with nobody to hand it out.
+// TestOrphanIsFound: when another program deletes a consumer, its pending list goes
+// with it. The entry stays in the stream, and nothing hands it out.
 func TestOrphanIsFound(t *testing.T) {
 	d, r := open(t), raw(t)
 	q := queue(t, d)
@@ -194,8 +196,8 @@ func TestOrphanIsFound(t *testing.T) {
 	done(t, c, again...)
 }
 
-// TestGroupWithoutHeadGoesOn: somebody deleted the entry of the one job of a
-// group that may run.
+// TestGroupWithoutHeadGoesOn: another program deleted the entry of a group's one
+// job that may run.
 func TestGroupWithoutHeadGoesOn(t *testing.T) {
 	d, r := open(t), raw(t)
 	q := queue(t, d)
@@ -251,12 +253,12 @@ func TestDamagedEntries(t *testing.T) {
 		done(t, c, got...)
 	}
 	depth(t, d, q, driver.Depth{Dead: 10})
-	letters, _, err := d.DeadLetters(ctx, q, "", 100)
-	if err != nil || len(letters) != 10 {
-		t.Fatalf("dead letters: %d, %v", len(letters), err)
+	dead, _, err := d.DeadLetters(ctx, q, "", 100)
+	if err != nil || len(dead) != 10 {
+		t.Fatalf("dead letters: %d, %v", len(dead), err)
 	}
 	var named []string
-	for _, l := range letters {
+	for _, l := range dead {
 		if l.Reason != driver.ReasonUnreadable || string(l.Body) != "x" || l.ID == "" {
 			t.Errorf("dead letter %+v", l)
 		}
@@ -273,8 +275,8 @@ func TestDamagedBodyOfScheduledJob(t *testing.T) {
 	ctx := testContext(t)
 	c := consume(t, d, q, time.Minute)
 	enqueue(t, d, q, message("a", delay(50*time.Millisecond)), message("b", delay(100*time.Millisecond)), message("c", delay(150*time.Millisecond)))
-	bodies := d.keys(q).fixed[6].(string)
-	members, err := r.ZRange(ctx, d.keys(q).fixed[5].(string), 0, -1).Result()
+	bodies := d.names(q).prefix + "bodies"
+	members, err := r.ZRange(ctx, d.names(q).prefix+"due", 0, -1).Result()
 	if err != nil || len(members) != 3 {
 		t.Fatal(members, err)
 	}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,21 +11,25 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// The places of a queue as inspect.lua numbers them; 1 to 5 are the streams.
+// The places of a queue where jobs are, as inspect.lua numbers them; 1 to 5 are
+// the streams.
 const (
 	placeBehind = 6
 	placeDue    = 7
 	placeDead   = 8
 )
 
-// A step of a walk over a queue is one script. It begins small, because the
-// size of the bodies is not known, and doubles up to where a step takes the
-// server about 2 ms.
+// A step of a walk over a queue is one script. The first is small, because the
+// size of the bodies is not known. Steps double up to where one takes the server
+// about 2 ms.
 const (
 	firstStep  = 16
 	maxStep    = 500
-	stepBudget = 1 << 20
+	stepBudget = 1 << 20 // bytes
 )
+
+// pageBudget is the number of bytes after which a page ends early.
+const pageBudget = 8 << 20
 
 // nextStep is the size of the step after one that read so many bytes.
 func nextStep(step, bytes int) int {
@@ -40,21 +45,47 @@ type entry struct {
 	due time.Time
 }
 
-// List lists the jobs of a state. Waiting ones come level by level, then those
-// that stand behind another of their group. A page ends early where its bodies
-// would fill more than a few megabytes.
-func (d *Driver) List(ctx context.Context, queue string, state driver.State, cursor string, max int) ([]driver.Entry, string, error) {
-	var places []int
+// in is the entry as one of a state.
+func (e *entry) in(state driver.State) driver.Entry {
+	return driver.Entry{
+		Message: e.Message, State: state,
+		Failures: e.failures, LastError: e.lastError, Deliveries: e.deliveries,
+		DueAt: e.due, Reason: e.reason,
+	}
+}
+
+// placesOf are the places where jobs of a state are, and none if there is no such
+// state.
+func placesOf(state driver.State) []int {
 	switch state {
 	case driver.Waiting:
-		places = []int{1, 2, 3, 4, 5, placeBehind}
+		return []int{1, 2, 3, 4, 5, placeBehind}
 	case driver.Scheduled:
-		places = []int{placeDue}
+		return []int{placeDue}
 	case driver.DeadLettered:
-		places = []int{placeDead}
-	default:
-		return nil, "", &driver.Error{Driver: Name, Op: "list", Queue: queue, Kind: driver.ErrConfig, Fate: driver.FateNotStored,
-			Err: fmt.Errorf("there is no state %d", state)}
+		return []int{placeDead}
+	}
+	return nil
+}
+
+// stateIn is the state of the jobs in a place.
+func stateIn(place int) driver.State {
+	switch place {
+	case placeDue:
+		return driver.Scheduled
+	case placeDead:
+		return driver.DeadLettered
+	}
+	return driver.Waiting
+}
+
+// List lists the jobs of a state. Waiting ones come level by level, then those
+// that stand behind another of their group. A page ends early if its bodies
+// would fill more than a few megabytes.
+func (d *Driver) List(ctx context.Context, queue string, state driver.State, cursor string, max int) ([]driver.Entry, string, error) {
+	places := placesOf(state)
+	if places == nil {
+		return nil, "", faults.Refuse("list", queue, driver.ErrConfig, fmt.Errorf("there is no state %d", state), "")
 	}
 	at, inside := 0, ""
 	if cursor != "" {
@@ -68,31 +99,23 @@ func (d *Driver) List(ctx context.Context, queue string, state driver.State, cur
 		}
 		inside = rest
 	}
-	var out []driver.Entry
+	var page []driver.Entry
 	for ; at < len(places); at, inside = at+1, "" {
-		entries, next, err := d.page(ctx, "list", queue, places[at], inside, max-len(out))
+		entries, next, err := d.page(ctx, "list", queue, places[at], inside, max-len(page))
 		if err != nil {
 			return nil, "", err
 		}
 		for i := range entries {
-			out = append(out, entries[i].entry(state))
+			page = append(page, entries[i].in(state))
 		}
 		if next != "" {
-			return out, strconv.Itoa(places[at]) + "|" + next, nil
+			return page, strconv.Itoa(places[at]) + "|" + next, nil
 		}
-		if len(out) == max && at+1 < len(places) {
-			return out, strconv.Itoa(places[at+1]) + "|", nil
+		if len(page) == max && at+1 < len(places) {
+			return page, strconv.Itoa(places[at+1]) + "|", nil
 		}
 	}
-	return out, "", nil
-}
-
-func (e *entry) entry(state driver.State) driver.Entry {
-	return driver.Entry{
-		Message: e.Message, State: state,
-		Failures: e.failures, LastError: e.lastError, Deliveries: e.deliveries,
-		DueAt: e.due, Reason: e.reason,
-	}
+	return page, "", nil
 }
 
 // Find looks for a job in every place, step by step.
@@ -107,23 +130,18 @@ func (d *Driver) Delete(ctx context.Context, queue, id string) error {
 	return err
 }
 
+// search goes through all places until it finds the job, and deletes it there if
+// op is delete.
 func (d *Driver) search(ctx context.Context, op, queue, id string) (driver.Entry, error) {
 	for place := 1; place <= placeDead; place++ {
 		cursor := ""
 		for step := firstStep; ; step = min(2*step, maxStep) {
-			found, next, _, err := d.look(ctx, queue, place, cursor, step, op, id)
+			found, next, _, err := d.step(ctx, queue, place, cursor, step, op, id)
 			if err != nil {
 				return driver.Entry{}, fail(op, queue, err)
 			}
 			if len(found) > 0 {
-				state := driver.Waiting
-				switch place {
-				case placeDue:
-					state = driver.Scheduled
-				case placeDead:
-					state = driver.DeadLettered
-				}
-				return found[0].entry(state), nil
+				return found[0].in(stateIn(place)), nil
 			}
 			if next == "" {
 				break
@@ -131,36 +149,36 @@ func (d *Driver) search(ctx context.Context, op, queue, id string) (driver.Entry
 			cursor = next
 		}
 	}
-	return driver.Entry{}, &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: driver.ErrNotFound, Fate: driver.FateNotStored,
-		Err: fmt.Errorf("job %s is not waiting, scheduled or dead", id)}
+	return driver.Entry{}, faults.Refuse(op, queue, driver.ErrNotFound, fmt.Errorf("job %s is not waiting, scheduled or dead", id), "")
 }
 
 // page reads up to max entries of one place in bounded steps. An empty next
 // means that the place ends here.
 func (d *Driver) page(ctx context.Context, op, queue string, place int, cursor string, max int) (entries []entry, next string, err error) {
-	if cursor != "" && !validCursor(place, cursor) {
+	if cursor != "" && !isCursor(place, cursor) {
 		return nil, "", badCursor(op, queue)
 	}
-	next, step, total := cursor, firstStep, 0
+	next, size, total := cursor, firstStep, 0
 	for {
-		found, after, bytes, err := d.look(ctx, queue, place, next, min(step, max-len(entries)), "list", "")
+		found, after, bytes, err := d.step(ctx, queue, place, next, min(size, max-len(entries)), "list", "")
 		if err != nil {
 			return nil, "", fail(op, queue, err)
 		}
 		entries = append(entries, found...)
 		next = after
 		total += bytes
-		if next == "" || len(entries) >= max || total > replyBudget {
+		if next == "" || len(entries) >= max || total > pageBudget {
 			return entries, next, nil
 		}
-		step = nextStep(step, bytes)
+		size = nextStep(size, bytes)
 	}
 }
 
-// look is one step of a walk.
-func (d *Driver) look(ctx context.Context, queue string, place int, cursor string, count int, mode, id string) (found []entry, next string, bytes int, err error) {
-	args := append(inspectScript.args(d.keys(queue), 5), place, cursor, count, mode, id)
-	raw, err := d.eval(ctx, inspectScript, args)
+// step is one step of a walk, which looks at count entries: mode is list, find or
+// delete.
+func (d *Driver) step(ctx context.Context, queue string, place int, cursor string, count int, mode, id string) (found []entry, next string, bytes int, err error) {
+	args := append(inspectScript.args(d.names(queue), 5), place, cursor, count, mode, id)
+	raw, err := d.conn.eval(ctx, inspectScript, args)
 	if err != nil {
 		return nil, "", 0, err
 	}
@@ -183,27 +201,28 @@ func (d *Driver) look(ctx context.Context, queue string, place int, cursor strin
 	return found, next, len(raw), r.err
 }
 
-// validCursor tells whether a cursor may be one of ours; it goes into commands
-// of which a wrong one would be an error of the server.
-func validCursor(place int, cursor string) bool {
+// isCursor tells whether a cursor may be one of ours. A wrong one in a command
+// would be an error of the server.
+func isCursor(place int, cursor string) bool {
 	switch place {
 	case placeBehind:
 		return true
 	case placeDue:
 		score, member, ok := strings.Cut(cursor, " ")
-		return ok && digits(score) && member != ""
+		return ok && isNumber(score) && member != ""
 	default:
 		ms, seq, ok := strings.Cut(cursor, "-")
-		return ok && digits(ms) && digits(seq)
+		return ok && isNumber(ms) && isNumber(seq)
 	}
 }
 
-func digits(s string) bool {
+// isNumber tells whether s is a whole number.
+func isNumber(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 64)
 	return err == nil
 }
 
+// badCursor is the error of a cursor that is none of ours.
 func badCursor(op, queue string) error {
-	return &driver.Error{Driver: Name, Op: op, Queue: queue, Kind: driver.ErrConfig, Fate: driver.FateNotStored,
-		Err: fmt.Errorf("the cursor is not one that this method returned")}
+	return faults.Refuse(op, queue, driver.ErrConfig, errors.New("the cursor is not one that this method returned"), "")
 }

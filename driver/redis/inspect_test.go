@@ -9,6 +9,7 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
+// listAll lists a queue page by page.
 func listAll(t *testing.T, d *Driver, q string, s driver.State, max int) []driver.Entry {
 	t.Helper()
 	var all []driver.Entry
@@ -26,7 +27,8 @@ func listAll(t *testing.T, d *Driver, q string, s driver.State, max int) []drive
 	}
 }
 
-func names(entries []driver.Entry) (n []string) {
+// entryIDs are the jobs' IDs.
+func entryIDs(entries []driver.Entry) (n []string) {
 	for _, e := range entries {
 		n = append(n, e.ID)
 	}
@@ -43,11 +45,11 @@ func TestList(t *testing.T) {
 		message("g1", group("g")), message("g2", group("g")), message("h1", group("h")), message("h2", group("h")),
 		message("s3", delay(3*time.Hour)), message("s1", delay(time.Hour)), message("s2a", delay(2*time.Hour)), message("s2b", delay(2*time.Hour)))
 	for _, max := range []int{1, 2, 3, 1000} {
-		if s := fmt.Sprint(names(listAll(t, d, q, driver.Waiting, max))); s != "[top a b g1 h1 low g2 h2]" {
+		if s := fmt.Sprint(entryIDs(listAll(t, d, q, driver.Waiting, max))); s != "[top a b g1 h1 low g2 h2]" {
 			t.Errorf("by %d: waiting are %s", max, s)
 		}
 		scheduled := listAll(t, d, q, driver.Scheduled, max)
-		if s := fmt.Sprint(names(scheduled)); s != "[s1 s2a s2b s3]" {
+		if s := fmt.Sprint(entryIDs(scheduled)); s != "[s1 s2a s2b s3]" {
 			t.Errorf("by %d: scheduled are %s", max, s)
 		}
 		if in := time.Until(scheduled[0].DueAt); in < 59*time.Minute || in > time.Hour+time.Second || scheduled[0].State != driver.Scheduled {
@@ -141,69 +143,5 @@ func TestFindAndDelete(t *testing.T) {
 	depth(t, d, q, driver.Depth{Waiting: 700, Running: 1})
 	if got := receive(t, c, 1); got[0].ID != "g3" {
 		t.Fatalf("received %v", ids(got))
-	}
-}
-
-func TestDeadLetters(t *testing.T) {
-	d := open(t)
-	q := queue(t, d)
-	ctx := testContext(t)
-	c := consume(t, d, q, time.Minute)
-	const n = 250
-	var ms []*driver.Message
-	for i := range n {
-		ms = append(ms, message(fmt.Sprint(i), level(driver.Level(i%5-2)), func(m *driver.Message) { m.Headers = map[string]string{"i": fmt.Sprint(i)} }))
-	}
-	enqueue(t, d, q, ms...)
-	var s []driver.Settlement
-	for _, g := range receive(t, c, n) {
-		s = append(s, driver.Settlement{Delivery: g, Outcome: driver.Dead, Reason: driver.ReasonAttempts, Failures: 25, Error: "no"})
-	}
-	settle(t, c, s...)
-	depth(t, d, q, driver.Depth{Dead: n})
-	cursor, seen := "", 0
-	for {
-		page, next, err := d.DeadLetters(ctx, q, cursor, 33)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range page {
-			if want := s[seen+i].Delivery; page[i].ID != want.ID || page[i].Level != want.Level || page[i].Headers["i"] != want.ID {
-				t.Fatalf("letter %d is %+v", seen+i, page[i])
-			}
-		}
-		seen += len(page)
-		if next == "" {
-			break
-		}
-		cursor = next
-	}
-	if seen != n {
-		t.Fatalf("saw %d", seen)
-	}
-	if got, err := d.Redrive(ctx, q, driver.Selection{}); got != 0 || err != nil {
-		t.Fatal(got, err)
-	}
-	if got, err := d.Discard(ctx, q, driver.Selection{IDs: []string{"3", "249", "x"}}); got != 2 || err != nil {
-		t.Fatal(got, err)
-	}
-	if got, err := d.Redrive(ctx, q, driver.Selection{IDs: []string{"7"}}); got != 1 || err != nil {
-		t.Fatal(got, err)
-	}
-	if got := receive(t, c, 1); got[0].ID != "7" || got[0].Deliveries != 1 || got[0].Failures != 0 || got[0].LastError != "" || got[0].Level != 0 {
-		t.Fatalf("received %+v", got[0])
-	}
-	if got, err := d.Redrive(ctx, q, driver.Selection{All: true}); got != n-3 || err != nil {
-		t.Fatal(got, err)
-	}
-	depth(t, d, q, driver.Depth{Waiting: n - 3, Running: 1})
-	got := receive(t, c, n-3)
-	for i := 1; i < len(got); i++ {
-		if got[i].Level > got[i-1].Level {
-			t.Fatalf("levels were lost: %s has %d after %d", got[i].ID, got[i].Level, got[i-1].Level)
-		}
-	}
-	if got, err := d.Discard(ctx, q, driver.Selection{All: true}); got != 0 || err != nil {
-		t.Fatal(got, err)
 	}
 }

@@ -5,52 +5,43 @@ import (
 	"errors"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
-// Extend renews leases with one script of claims to self.
-func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
-	if len(deliveries) == 0 {
+// Extend renews leases with one script, in which the consumer claims its jobs
+// from itself.
+func (h *holder) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
+	n := len(deliveries)
+	if n == 0 {
 		return nil
 	}
-	if c.isClosed() {
-		return all(len(deliveries), closed("extend", c.queue))
+	if h.ended() {
+		return fault.All(n, closed("extend", h.queue))
 	}
-	var held [len(levelNames)]int
+	of := func(i int) *receipt {
+		r, _ := deliveries[i].Receipt.(*receipt)
+		return r
+	}
+	counts, total := countByStream(n, of)
 	var errs []error
-	for i, d := range deliveries {
-		if r, ok := d.Receipt.(*receipt); ok {
-			held[r.stream-1]++
-		} else {
-			errs = set(errs, len(deliveries), i, &driver.Error{Driver: Name, Op: "extend", Queue: c.queue, Kind: driver.ErrConfig,
-				Fate: driver.FateNotStored, Err: errors.New("the delivery is not this driver's")})
+	for i := 0; i < n && total < n; i++ {
+		if of(i) == nil {
+			errs = fault.Set(errs, n, i, faults.Refuse("extend", h.queue, driver.ErrConfig,
+				errors.New("the delivery is not this driver's"), ""))
 		}
 	}
-	args := append(extendScript.args(c.k, 1+len(held)+len(deliveries)), c.name)
-	for _, n := range held {
-		args = append(args, n)
-	}
-	order := make([]int, 0, len(deliveries))
-	for lvl := 1; lvl <= len(held); lvl++ {
-		if held[lvl-1] == 0 {
-			continue
-		}
-		for i, d := range deliveries {
-			if r, ok := d.Receipt.(*receipt); ok && r.stream == lvl {
-				args = append(args, &r.id)
-				order = append(order, i)
-			}
-		}
-	}
-	if len(order) == 0 {
+	if total == 0 {
 		return errs
 	}
-	raw, err := c.d.eval(ctx, extendScript, args)
+	args := append(extendScript.args(h.names, 1+len(counts)+total), h.name)
+	args, order := counts.appendTo(args, make([]int, 0, total), n, of)
+	raw, err := h.conn.eval(ctx, extendScript, args)
 	if err != nil {
-		return all(len(deliveries), fail("extend", c.queue, err))
+		return fault.All(n, fail("extend", h.queue, err))
 	}
-	errs, err = c.lost(errs, "extend", raw, order, len(deliveries))
+	errs, err = h.addLost(errs, n, "extend", raw, order)
 	if err != nil {
-		return all(len(deliveries), err)
+		return fault.All(n, err)
 	}
 	return errs
 }

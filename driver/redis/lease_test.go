@@ -71,7 +71,7 @@ func TestExtendKeepsAlsoTheBuffered(t *testing.T) {
 	}
 }
 
-// TestLeasesOfDifferentLength: each consumer's own lease counts, whoever looks.
+// TestLeasesOfDifferentLength: each consumer's own lease counts, whichever looks.
 func TestLeasesOfDifferentLength(t *testing.T) {
 	d := open(t)
 	q := queue(t, d)
@@ -104,7 +104,7 @@ func TestSettleTwice(t *testing.T) {
 	depth(t, d, q, driver.Depth{Waiting: 1})
 }
 
-// TestNoJobIsHeldTwice: consumers come and go with their hands full, and no job
+// TestNoJobIsHeldTwice: several consumers give jobs back again and again, and no job
 // is with two of them within one lease.
 func TestNoJobIsHeldTwice(t *testing.T) {
 	d := open(t)
@@ -115,27 +115,19 @@ func TestNoJobIsHeldTwice(t *testing.T) {
 		ms = append(ms, message(fmt.Sprint(i), level(driver.Level(i%5-2))))
 	}
 	enqueue(t, d, q, ms...)
-	var mu sync.Mutex
-	holder, finished := map[string]int{}, map[string]bool{}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*bound)
 	defer cancel()
+	h := held{holder: map[string]int{}, finished: map[string]bool{}}
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
 			c := consume(t, d, q, 2*time.Second)
-			for round := 0; ; round++ {
+			for {
 				got, err := c.Receive(ctx, 7)
 				if err != nil {
 					return
 				}
-				mu.Lock()
-				for _, g := range got {
-					if other, held := holder[g.ID]; held || finished[g.ID] {
-						t.Errorf("worker %d was handed %s which %d has, finished %t", w, g.ID, other, finished[g.ID])
-					}
-					holder[g.ID] = w
-				}
-				mu.Unlock()
+				h.take(t, w, got)
 				var s []driver.Settlement
 				for i, g := range got {
 					o := driver.Done
@@ -146,26 +138,13 @@ func TestNoJobIsHeldTwice(t *testing.T) {
 					}
 					s = append(s, driver.Settlement{Delivery: g, Outcome: o})
 				}
-				mu.Lock()
-				for i, g := range got {
-					delete(holder, g.ID) // before it is out of our hands
-					finished[g.ID] = s[i].Outcome == driver.Done
-				}
-				mu.Unlock()
+				h.give(s)
 				for _, err := range c.Settle(testContext(t), s) {
 					if err != nil {
 						t.Errorf("worker %d: %v", w, err)
 					}
 				}
-				mu.Lock()
-				n := 0
-				for _, f := range finished {
-					if f {
-						n++
-					}
-				}
-				mu.Unlock()
-				if n == jobs {
+				if h.count() == jobs {
 					cancel()
 				}
 			}
@@ -175,38 +154,44 @@ func TestNoJobIsHeldTwice(t *testing.T) {
 	depth(t, d, q, driver.Depth{})
 }
 
-func TestConsumersAreCleanedUp(t *testing.T) {
-	d, r := open(t), raw(t)
-	q := queue(t, d)
-	ctx := testContext(t)
-	c := consume(t, d, q, time.Minute)
-	enqueue(t, d, q, message("a"), message("b"))
-	got := receive(t, c, 2)
-	done(t, c, got[0])
-	key := streamKey(d, q, driver.Normal)
-	if err := c.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
-	names := func() (n []string) {
-		list, err := r.XInfoConsumers(ctx, key, groupName).Result()
-		if err != nil {
-			t.Fatal(err)
+// held is which worker has which job, and which are done.
+type held struct {
+	mu       sync.Mutex // guards following
+	holder   map[string]int
+	finished map[string]bool
+}
+
+// take notes that a worker was handed jobs, which no other may have.
+func (h *held) take(t *testing.T, worker int, got []*driver.Delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, g := range got {
+		if other, held := h.holder[g.ID]; held || h.finished[g.ID] {
+			t.Errorf("worker %d was handed %s which %d has, finished %t", worker, g.ID, other, h.finished[g.ID])
 		}
-		for _, c := range list {
-			n = append(n, c.Name)
+		h.holder[g.ID] = worker
+	}
+}
+
+// give notes how jobs will be settled, before they are.
+func (h *held) give(settlements []driver.Settlement) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range settlements {
+		delete(h.holder, s.Delivery.ID)
+		h.finished[s.Delivery.ID] = s.Outcome == driver.Done
+	}
+}
+
+// count is how many jobs are done.
+func (h *held) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, f := range h.finished {
+		if f {
+			n++
 		}
-		return n
 	}
-	if n := names(); len(n) != 1 || n[0] != c.name {
-		t.Fatalf("a consumer that holds a job left: %v", n)
-	}
-	c = consume(t, d, q, time.Minute)
-	enqueue(t, d, q, message("c"))
-	done(t, c, receive(t, c, 1)...)
-	if err := c.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if n := names(); len(n) != 1 {
-		t.Fatalf("a consumer that holds nothing stayed: %v", n)
-	}
+	return n
 }

@@ -2,30 +2,28 @@ package redis
 
 import "context"
 
-// Pause stops handing out jobs: the script that hands them out looks at the
-// same key, so that nothing is handed out once this has been answered.
+// Pause stops handing out jobs. The script that hands them out looks at the same
+// key, so once this has been answered nothing is handed out.
 func (d *Driver) Pause(ctx context.Context, queue string) error {
-	_, err := d.pause(ctx, "pause", queue)
+	_, err := d.runPause(ctx, "pause", queue, "pause")
 	return err
 }
 
 // Resume goes on, and wakes a consumer.
 func (d *Driver) Resume(ctx context.Context, queue string) error {
-	_, err := d.pause(ctx, "resume", queue)
+	_, err := d.runPause(ctx, "resume", queue, "resume")
 	return err
 }
 
 // Paused tells whether the queue is paused.
 func (d *Driver) Paused(ctx context.Context, queue string) (bool, error) {
-	return d.pause(ctx, "ask", queue)
+	return d.runPause(ctx, "paused", queue, "ask")
 }
 
-func (d *Driver) pause(ctx context.Context, what, queue string) (bool, error) {
-	raw, err := d.eval(ctx, pauseScript, append(pauseScript.args(d.keys(queue), 1), what))
-	op := what
-	if what == "ask" {
-		op = "paused"
-	}
+// runPause runs the script: action is pause, resume or ask. It returns whether
+// the queue was paused before.
+func (d *Driver) runPause(ctx context.Context, op, queue, action string) (bool, error) {
+	raw, err := d.conn.eval(ctx, pauseScript, append(pauseScript.args(d.names(queue), 1), action))
 	if err != nil {
 		return false, fail(op, queue, err)
 	}

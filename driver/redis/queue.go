@@ -12,31 +12,31 @@ import (
 const format = "1"
 
 // Declare checks that the queue's keys are free or ours, and notes the format.
-// Streams and groups are made by the first job that needs them.
+// Streams and groups are made with the first job that needs them.
 func (d *Driver) Declare(ctx context.Context, queue string) error {
-	k := d.keys(queue)
-	raw, err := d.eval(ctx, declareScript, append(declareScript.args(k, 1, k.meta), format))
+	n := d.names(queue)
+	raw, err := d.conn.eval(ctx, declareScript, append(declareScript.args(n, 1, n.meta), format))
 	if err != nil {
 		return fail("declare", queue, err)
 	}
 	r := reader{buf: raw}
 	if conflict := r.string(); conflict != "" || r.err != nil {
-		return &driver.Error{Driver: Name, Op: "declare", Queue: queue, Kind: driver.ErrConflict, Fate: driver.FateNotStored,
-			Err: errors.New(conflict), Hint: "use another queue name or database, or remove the key"}
+		return faults.Refuse("declare", queue, driver.ErrConflict, errors.New(conflict), "use another queue name or database, or remove the key")
 	}
 	return nil
 }
 
 // DeleteQueue removes the queue. Dedup keys are forgotten with it.
 func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
-	k := d.keys(queue)
-	_, err := d.eval(ctx, deleteScript, append(deleteScript.args(k, 1, k.meta), strconv.FormatInt(maxDedupWindow.Milliseconds(), 10)))
+	n := d.names(queue)
+	args := append(deleteScript.args(n, 1, n.meta), strconv.FormatInt(maxDedupWindow.Milliseconds(), 10))
+	_, err := d.conn.eval(ctx, deleteScript, args)
 	return fail("delete queue", queue, err)
 }
 
 // Depth counts the jobs by state, in constant time.
 func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) {
-	raw, err := d.eval(ctx, depthScript, depthScript.args(d.keys(queue), 0))
+	raw, err := d.conn.eval(ctx, depthScript, depthScript.args(d.names(queue), 0))
 	if err != nil {
 		return driver.Depth{}, fail("depth", queue, err)
 	}

@@ -43,8 +43,8 @@ func TestPriorityIsStrict(t *testing.T) {
 	}
 }
 
-// TestBulkIsStrict: the fast way of large batches is for one stream only, and
-// a job of a higher level that comes between is first all the same.
+// TestBulkIsStrict: the fast way for large batches reads one stream only, and a job
+// of a higher level that comes meanwhile is first nevertheless.
 func TestBulkIsStrict(t *testing.T) {
 	d := open(t)
 	q := queue(t, d)
@@ -55,8 +55,8 @@ func TestBulkIsStrict(t *testing.T) {
 	}
 	enqueue(t, d, q, ms...)
 	got := receive(t, c, 100)
-	if c.bulk.Load() != normalStream {
-		t.Fatalf("the next fetch is not in bulk: %d", c.bulk.Load())
+	if c.fetcher.bulk.Load() != normalStream {
+		t.Fatalf("the next fetch is not in bulk: %d", c.fetcher.bulk.Load())
 	}
 	enqueue(t, d, q, message("high", level(driver.High)), message("low", level(driver.Low)))
 	next := receive(t, c, 100)
@@ -86,14 +86,18 @@ func TestBulkIsStrict(t *testing.T) {
 		got = got[n:]
 	}
 	depth(t, d, q, driver.Depth{})
-	// Bulk on a paused, an empty and a wiped queue.
+	bulkOnOddQueues(t, d, q, c, ms)
+}
+
+// bulkOnOddQueues fetches in bulk on a paused, an empty and a wiped queue.
+func bulkOnOddQueues(t *testing.T, d *Driver, q string, c *consumer, ms []*driver.Message) {
 	enqueue(t, d, q, ms...)
 	done(t, c, receive(t, c, 500)...)
 	if err := d.Pause(testContext(t), q); err != nil {
 		t.Fatal(err)
 	}
 	nothing(t, c, 50*time.Millisecond)
-	c.bulk.Store(normalStream)
+	c.fetcher.bulk.Store(normalStream)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if got, err := c.Receive(ctx, 500); err == nil {
@@ -105,7 +109,7 @@ func TestBulkIsStrict(t *testing.T) {
 	r := raw(t)
 	wipe(t, r, d, q)
 	enqueue(t, d, q, ms[:200]...)
-	c.bulk.Store(normalStream)
+	c.fetcher.bulk.Store(normalStream)
 	done(t, c, receive(t, c, 200)...)
 	depth(t, d, q, driver.Depth{})
 }
@@ -202,7 +206,7 @@ func TestAbandonedReceive(t *testing.T) {
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("Receive returned %s after its ctx ended", took)
 	}
-	// The abandoned one waited longest, so that the token is its.
+	// The consumer whose call ended has waited longest, so it gets the token.
 	start = time.Now()
 	enqueue(t, d, q, message("a"))
 	if got := await(t, other); got[0].ID != "a" {
@@ -291,104 +295,5 @@ func TestPauseWhileReceiveIsBlocked(t *testing.T) {
 	slices.Sort(names)
 	if fmt.Sprint(names) != "[a b c]" || time.Since(start) > time.Second {
 		t.Fatalf("received %v after %s", names, time.Since(start))
-	}
-}
-
-func TestCloseWhileBlocked(t *testing.T) {
-	d, r := open(t), raw(t)
-	q := queue(t, d)
-	c := consume(t, d, q, time.Minute)
-	chs := []chan received{background(testContext(t), c, 1), background(testContext(t), c, 1)}
-	eventually(t, "a blocked consumer", func() bool { return blocked(t, r, d, q) == 1 })
-	start := time.Now()
-	if err := c.Close(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	for _, ch := range chs {
-		if got := <-ch; !errors.Is(got.err, driver.ErrClosed) {
-			t.Fatal(got.err)
-		}
-	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("Close took %s", took)
-	}
-	eventually(t, "the BLPOP to end", func() bool { return blocked(t, r, d, q) == 0 })
-	if err := c.Close(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Receive(testContext(t), 1); !errors.Is(err, driver.ErrClosed) {
-		t.Fatal(err)
-	}
-	if keys, _ := r.Keys(testContext(t), d.keys(q).prefix+"poke:*").Result(); len(keys) > 0 {
-		t.Fatalf("left behind: %v", keys)
-	}
-}
-
-func TestEverythingAfterClose(t *testing.T) {
-	d := open(t)
-	q := queue(t, d)
-	c := consume(t, d, q, time.Minute)
-	enqueue(t, d, q, message("a"))
-	got := receive(t, c, 1)
-	done(t, c, got...)
-	ch := background(testContext(t), c, 1)
-	_ = d.DeleteQueue(testContext(t), q)
-	closeDriver(t, d)
-	if r := <-ch; !errors.Is(r.err, driver.ErrClosed) {
-		t.Errorf("Receive: %v", r.err)
-	}
-	ctx := testContext(t)
-	check := func(what string, err error) {
-		t.Helper()
-		if !errors.Is(err, driver.ErrClosed) || driver.FateOf(err) != driver.FateNotStored {
-			t.Errorf("%s after Close: %v", what, err)
-		}
-	}
-	check("Declare", d.Declare(ctx, q))
-	check("DeleteQueue", d.DeleteQueue(ctx, q))
-	check("Enqueue", d.Enqueue(ctx, q, []*driver.Message{message("a")})[0].Err)
-	check("EnqueueAtomic", d.EnqueueAtomic(ctx, q, []*driver.Message{message("a")}))
-	_, err := d.Consume(ctx, q, driver.ConsumeOptions{Lease: time.Minute})
-	check("Consume", err)
-	_, err = d.Depth(ctx, q)
-	check("Depth", err)
-	_, _, err = d.DeadLetters(ctx, q, "", 1)
-	check("DeadLetters", err)
-	_, err = d.Redrive(ctx, q, driver.Selection{All: true})
-	check("Redrive", err)
-	_, err = d.Discard(ctx, q, driver.Selection{All: true})
-	check("Discard", err)
-	_, _, err = d.List(ctx, q, driver.Waiting, "", 1)
-	check("List", err)
-	_, err = d.Find(ctx, q, "a")
-	check("Find", err)
-	check("Delete", d.Delete(ctx, q, "a"))
-	check("Pause", d.Pause(ctx, q))
-	check("Resume", d.Resume(ctx, q))
-	_, err = d.Paused(ctx, q)
-	check("Paused", err)
-	check("Settle", c.Settle(ctx, []driver.Settlement{{Delivery: got[0], Outcome: driver.Done}})[0])
-	check("Extend", c.Extend(ctx, got)[0])
-	if d.Info().Version == "" {
-		t.Error("Info is empty after Close")
-	}
-}
-
-func TestEndedContextSendsNothing(t *testing.T) {
-	d := open(t)
-	q := queue(t, d)
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	r := d.Enqueue(ctx, q, []*driver.Message{message("a")})
-	if !errors.Is(r[0].Err, context.Canceled) || driver.FateOf(r[0].Err) != driver.FateNotStored {
-		t.Fatal(r[0].Err)
-	}
-	depth(t, d, q, driver.Depth{})
-	c := consume(t, d, q, time.Minute)
-	if _, err := c.Receive(ctx, 1); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	if _, err := Open(ctx, testURL(t)); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
 	}
 }

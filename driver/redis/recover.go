@@ -8,26 +8,26 @@ import (
 )
 
 const (
-	// A lapsed lease is found within a period of its end: a quarter of a lease,
-	// at most a second, and no more often than 20 times a second.
+	// recoverMin and recoverMax bound the period in which a lapsed lease is found:
+	// a quarter of a lease, at most a second, and no more than 20 looks a second.
 	recoverMin = 50 * time.Millisecond
 	recoverMax = time.Second
-	// groupsEvery is every how many looks the groups are looked after too: what
-	// that heals takes another hand than batch's.
+	// groupsEvery: every so many looks, the groups are looked after too. Only other
+	// programs cause what that heals.
 	groupsEvery = 16
 )
 
-// recover looks for lapsed leases until the consumer closes. All consumers of a
-// queue try, one at a time does it, and those that came too late come half as
+// watchLapsed looks for lapsed leases until the consumer closes. All consumers of
+// a queue try, and one at a time succeeds; those that came too late come half as
 // often.
-func (c *consumer) recover() {
-	period := min(max(c.lease/4, recoverMin), recoverMax)
+func (h *holder) watchLapsed() {
+	period := min(max(h.lease/4, recoverMin), recoverMax)
 	timer := time.NewTimer(jitter(period))
 	defer timer.Stop()
 	cursor := "0"
 	for round := 1; ; round++ {
 		select {
-		case <-c.done:
+		case <-h.closing:
 			return
 		case <-timer.C:
 		}
@@ -35,7 +35,7 @@ func (c *consumer) recover() {
 		if round%groupsEvery == 0 {
 			groups = cursor
 		}
-		next, first := c.recoverOnce(period, groups)
+		next, first := h.recoverLapsed(period, groups)
 		if groups != "" {
 			cursor = next
 		}
@@ -47,14 +47,16 @@ func (c *consumer) recover() {
 	}
 }
 
-// recoverOnce goes through all streams in bounded steps, if nobody else did
-// just now. Errors are left to the next look.
-func (c *consumer) recoverOnce(period time.Duration, groups string) (cursor string, first bool) {
+// recoverLapsed goes once through all streams in bounded steps, and through some
+// groups from the cursor groups if that is not empty. It returns the next such
+// cursor, and whether it was the first to look in this period: if not, it does
+// nothing. After an error the next look goes on.
+func (h *holder) recoverLapsed(period time.Duration, groups string) (cursor string, first bool) {
 	cursor = "0"
 	hold := strconv.FormatInt(max(period.Milliseconds()/2, 1), 10)
-	for at := int64(0); !c.isClosed(); {
-		args := append(recoverScript.args(c.k, 4, c.k.lock), at, c.name, hold, groups)
-		raw, err := c.d.eval(context.Background(), recoverScript, args)
+	for at := int64(0); !h.ended(); {
+		args := append(recoverScript.args(h.names, 4, h.names.lock), at, h.name, hold, groups)
+		raw, err := h.conn.eval(context.Background(), recoverScript, args)
 		if err != nil {
 			return cursor, first
 		}

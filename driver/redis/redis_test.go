@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What go-redis says of sentinels and lost connections would bury what a test says.
+	// What go-redis logs of sentinels and lost connections would hide what a test logs.
 	goredis.SetLogger(&logging.VoidLogger{})
 	brokers.Main(m)
 }
@@ -31,6 +31,7 @@ func testURL(t testing.TB) string {
 	return brokers.Redis(t, brokers.Redis8).URL()
 }
 
+// testContext ends with the test, or when that takes too long.
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -64,6 +65,7 @@ func open(t testing.TB, params ...string) *Driver {
 	return d
 }
 
+// closeDriver closes a driver within the bound.
 func closeDriver(t testing.TB, d *Driver) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
@@ -73,6 +75,7 @@ func closeDriver(t testing.TB, d *Driver) {
 	}
 }
 
+// serial makes the names of queues differ.
 var serial atomic.Int64
 
 // queue declares a queue that the test deletes.
@@ -92,13 +95,14 @@ func queue(t testing.TB, d *Driver) string {
 
 // message makes a job named id; edit changes it.
 func message(id string, edit ...func(*driver.Message)) *driver.Message {
-	m := &driver.Message{ID: id, Kind: "test", Body: []byte(`{"id":"` + id + `"}`), ContentType: defaultType, EnqueuedAt: time.UnixMilli(time.Now().UnixMilli()).UTC()}
+	m := &driver.Message{ID: id, Kind: "test", Body: []byte(`{"id":"` + id + `"}`), ContentType: defaultContentType, EnqueuedAt: time.UnixMilli(time.Now().UnixMilli()).UTC()}
 	for _, e := range edit {
 		e(m)
 	}
 	return m
 }
 
+// level, delay, group and dedup edit a message.
 func level(l driver.Level) func(*driver.Message) { return func(m *driver.Message) { m.Level = l } }
 func delay(d time.Duration) func(*driver.Message) {
 	return func(m *driver.Message) { m.Delay = d }
@@ -106,6 +110,7 @@ func delay(d time.Duration) func(*driver.Message) {
 func group(g string) func(*driver.Message) { return func(m *driver.Message) { m.Group = g } }
 func dedup(k string) func(*driver.Message) { return func(m *driver.Message) { m.DedupKey = k } }
 
+// enqueue stores messages, and checks that none is a duplicate.
 func enqueue(t testing.TB, d *Driver, q string, messages ...*driver.Message) {
 	t.Helper()
 	for i, r := range d.Enqueue(testContext(t), q, messages) {
@@ -115,6 +120,7 @@ func enqueue(t testing.TB, d *Driver, q string, messages ...*driver.Message) {
 	}
 }
 
+// consume opens a consumer.
 func consume(t testing.TB, d *Driver, q string, lease time.Duration) *consumer {
 	t.Helper()
 	c, err := d.Consume(testContext(t), q, driver.ConsumeOptions{Lease: lease, Prefetch: 1000})
@@ -150,6 +156,7 @@ func nothing(t testing.TB, c *consumer, d time.Duration) {
 	}
 }
 
+// settle ends deliveries, and checks that none was lost.
 func settle(t testing.TB, c *consumer, settlements ...driver.Settlement) {
 	t.Helper()
 	for i, err := range c.Settle(testContext(t), settlements) {
@@ -159,6 +166,7 @@ func settle(t testing.TB, c *consumer, settlements ...driver.Settlement) {
 	}
 }
 
+// done settles deliveries as done.
 func done(t testing.TB, c *consumer, deliveries ...*driver.Delivery) {
 	t.Helper()
 	var s []driver.Settlement
@@ -168,6 +176,7 @@ func done(t testing.TB, c *consumer, deliveries ...*driver.Delivery) {
 	settle(t, c, s...)
 }
 
+// depth checks the counts of a queue.
 func depth(t testing.TB, d *Driver, q string, want driver.Depth) {
 	t.Helper()
 	got, err := d.Depth(testContext(t), q)
@@ -191,11 +200,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // raw is a client of the test's own.
 func raw(t testing.TB) goredis.UniversalClient {
 	t.Helper()
-	u, err := url.Parse(testURL(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := parse(u)
+	config, err := parsed(testURL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,12 +226,12 @@ func nodes(t testing.TB, c goredis.UniversalClient, f func(c *goredis.Client)) {
 	}
 }
 
-// wipe removes every key of a queue, and all scripts: to this queue it is what
-// FLUSHALL and a restart without persistence are, and others may use the server.
+// wipe removes every key of a queue, and all scripts. To this queue it is what
+// FLUSHALL is, or a restart without persistence; others may use the server.
 func wipe(t testing.TB, c goredis.UniversalClient, d *Driver, q string) {
 	t.Helper()
 	nodes(t, c, func(node *goredis.Client) {
-		keys := node.Scan(testContext(t), 0, d.keys(q).prefix+"*", 1000).Iterator()
+		keys := node.Scan(testContext(t), 0, d.names(q).prefix+"*", 1000).Iterator()
 		for keys.Next(testContext(t)) {
 			node.Del(testContext(t), keys.Val())
 		}
@@ -236,9 +241,10 @@ func wipe(t testing.TB, c goredis.UniversalClient, d *Driver, q string) {
 
 // streamKey is the key of a level's stream.
 func streamKey(d *Driver, q string, l driver.Level) string {
-	return d.keys(q).fixed[stream(l)-1].(string)
+	return d.names(q).prefix + keyNames[streamOf(l)-1]
 }
 
+// ids are those of the deliveries.
 func ids(deliveries []*driver.Delivery) []string {
 	var out []string
 	for _, d := range deliveries {
@@ -288,9 +294,9 @@ func TestJobsGoThrough(t *testing.T) {
 	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.Dead, Reason: driver.ReasonPermanent, Failures: 2, Error: "no"},
 		driver.Settlement{Delivery: got[1], Outcome: driver.Done})
 	depth(t, d, q, driver.Depth{Dead: 1})
-	letters, next, err := d.DeadLetters(testContext(t), q, "", 10)
-	if err != nil || next != "" || len(letters) != 1 || letters[0].ID != "none" || letters[0].Deliveries != 2 || letters[0].Failures != 2 ||
-		letters[0].LastError != "no" || letters[0].Reason != driver.ReasonPermanent || time.Since(letters[0].DeadAt).Abs() > time.Minute {
-		t.Fatalf("dead letters are %+v, %q, %v", letters, next, err)
+	dead, next, err := d.DeadLetters(testContext(t), q, "", 10)
+	if err != nil || next != "" || len(dead) != 1 || dead[0].ID != "none" || dead[0].Deliveries != 2 || dead[0].Failures != 2 ||
+		dead[0].LastError != "no" || dead[0].Reason != driver.ReasonPermanent || time.Since(dead[0].DeadAt).Abs() > time.Minute {
+		t.Fatalf("dead letters are %+v, %q, %v", dead, next, err)
 	}
 }

@@ -16,18 +16,19 @@ func (e serverError) Error() string { return string(e) }
 // RedisError marks it as what go-redis calls a Redis error.
 func (serverError) RedisError() {}
 
+// errReply says that a reply is not what the command should answer.
 var errReply = errors.New("the reply has an unexpected form")
 
-// reader reads a reply in place. Parsing it here rather than in the client
-// library saves an allocation for each string and each array: twenty a job.
-// The first error sticks; after it everything reads as empty.
+// reader reads a reply in place. Parsing it here, and not in the client library,
+// saves an allocation for each string and each array: twenty for a job. The
+// first error stays; after it everything reads as empty.
 type reader struct {
 	buf []byte
 	pos int
 	err error
 }
 
-// head reads a line of RESP: its type and the number or text that follows.
+// head reads a line of RESP: its type, and the number or text that follows.
 func (r *reader) head() (kind byte, line []byte) {
 	if r.err != nil {
 		return 0, nil
@@ -46,10 +47,11 @@ func (r *reader) head() (kind byte, line []byte) {
 	return 0, nil
 }
 
+// number parses a whole number.
 func (r *reader) number(line []byte) int64 {
-	n, err := strconv.ParseInt(text(line), 10, 64)
-	if err != nil && r.err == nil {
-		r.err = errReply
+	n, err := strconv.ParseInt(unsafeString(line), 10, 64)
+	if err != nil {
+		r.malformed()
 	}
 	return n
 }
@@ -64,16 +66,16 @@ func (r *reader) array() int {
 	case '_', '$': // nil, in RESP3 and RESP2
 		return 0
 	case '-', '!':
-		r.fail(line)
+		r.refused(line)
 	default:
-		r.fail(nil)
+		r.malformed()
 	}
 	return 0
 }
 
 // oneStream reads the reply of XREADGROUP on one stream up to its entries;
-// false where there are none. RESP2 has an array of name and entries in an
-// array, RESP3 a map of them.
+// false says that there are none. In RESP2 the reply is an array that holds an
+// array of name and entries, in RESP3 a map of them.
 func (r *reader) oneStream() bool {
 	if r.pos < len(r.buf) && r.buf[r.pos] == '%' {
 		if r.array() == 2 {
@@ -91,7 +93,7 @@ func (r *reader) oneStream() bool {
 			}
 		}
 	}
-	r.fail(nil)
+	r.malformed()
 	return false
 }
 
@@ -104,7 +106,7 @@ func (r *reader) bytes() []byte {
 			return nil
 		}
 		if r.pos+n+2 > len(r.buf) {
-			r.fail(nil)
+			r.malformed()
 			return nil
 		}
 		s := r.buf[r.pos : r.pos+n : r.pos+n]
@@ -114,30 +116,36 @@ func (r *reader) bytes() []byte {
 		return line
 	case '_':
 	case '-', '!':
-		r.fail(line)
+		r.refused(line)
 	default:
-		r.fail(nil)
+		r.malformed()
 	}
 	return nil
 }
 
-func (r *reader) int() int64 {
-	return r.number(r.bytes())
-}
+// int reads a number.
+func (r *reader) int() int64 { return r.number(r.bytes()) }
 
+// string reads a string, which does not share the buffer's memory.
 func (r *reader) string() string { return string(r.bytes()) }
 
-func (r *reader) fail(line []byte) {
+// refused notes an error reply.
+func (r *reader) refused(line []byte) {
 	if r.err == nil {
-		r.err = errReply
-		if line != nil {
-			r.err = serverError(line)
-		}
+		r.err = serverError(line)
 	}
 }
 
-// text is b as a string that shares its memory: b is never written again.
-func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// malformed notes that the reply has another form than its command's.
+func (r *reader) malformed() {
+	if r.err == nil {
+		r.err = errReply
+	}
+}
+
+// unsafeString is b as a string that shares its memory: b must not be written
+// again.
+func unsafeString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // errorOf is the error that a whole reply is, or nil.
 func errorOf(raw []byte) error {
@@ -149,8 +157,8 @@ func errorOf(raw []byte) error {
 	return nil
 }
 
-// encode writes a value as the client library parsed it back as a reply.
-func encode(buf []byte, v any) []byte {
+// encodeReply makes a reply again of the value that the client library parsed.
+func encodeReply(buf []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:
 		return append(buf, "$-1\r\n"...)
@@ -159,13 +167,13 @@ func encode(buf []byte, v any) []byte {
 	case []any:
 		buf = append(strconv.AppendInt(append(buf, '*'), int64(len(v)), 10), '\r', '\n')
 		for _, e := range v {
-			buf = encode(buf, e)
+			buf = encodeReply(buf, e)
 		}
 		return buf
 	case string:
 		buf = append(strconv.AppendInt(append(buf, '$'), int64(len(v)), 10), '\r', '\n')
 		return append(append(buf, v...), '\r', '\n')
 	default:
-		return encode(buf, fmt.Sprint(v))
+		return encodeReply(buf, fmt.Sprint(v))
 	}
 }

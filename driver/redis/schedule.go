@@ -7,32 +7,35 @@ import (
 	"time"
 )
 
-// Consumers that do not keep the timer of the next due job look this much
-// later: spread out, and only for the case that the one that keeps it died.
 const (
 	// sameTime is how far apart two times for the same job may be: replies count
 	// in whole ms.
-	sameTime     = time.Millisecond
+	sameTime = time.Millisecond
+	// Consumers that do not keep the timer of the next due job look this much
+	// later: spread out, and only in case the one that keeps it died.
 	backupDelay  = 250 * time.Millisecond
 	backupSpread = 250 * time.Millisecond
 	// latestLook is when an alarm rings at the latest: a time that no clock can
 	// add up is not believed.
 	latestLook = 24 * time.Hour
+	// unreachable is how long a server that did not answer is left alone.
+	unreachable = time.Second
 )
 
 // alarm is when a consumer next looks for jobs that are due: the earliest time
 // that any reply told since it last rang. A reply that tells of a later time, or
 // of nothing to come, never moves it: replies are read in any order, and an older
-// one would silence the alarm of a job that came after it. What that costs is a
-// look in vain when somebody else took the job.
+// one would silence the alarm of a job that came after it. The price is a look in
+// vain when another consumer took the job.
 type alarm struct {
-	backup time.Duration // how much later it rings for jobs whose timer is another's
+	backup time.Duration // how much later it rings for jobs whose timer another consumer keeps
 
 	mu    sync.Mutex // guards following
 	at    time.Time  // zero while it is not set
 	timer *time.Timer
 }
 
+// newAlarm makes an alarm that is not set.
 func newAlarm() *alarm {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
@@ -40,7 +43,7 @@ func newAlarm() *alarm {
 }
 
 // plan takes note of what a script told: the ms until the next job is due, or
-// -1, and whether its timer is this consumer's.
+// -1, and whether its timer is this consumer's to keep.
 func (a *alarm) plan(wait int64, mine bool) {
 	if wait < 0 {
 		return
@@ -58,41 +61,41 @@ func (a *alarm) plan(wait int64, mine bool) {
 	}
 }
 
-// rang is to be called when the timer fired, before the server is asked: what is
-// told from then on counts anew.
+// rang is called when the timer fired, before the server is asked: what is told
+// from then on counts anew.
 func (a *alarm) rang() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.at = time.Time{}
 }
 
-// schedule makes due jobs ready by a timer, whether or not a Receive waits: the
+// watchDue makes due jobs ready by a timer, whether or not a Receive waits: the
 // jobs may be for other consumers.
-func (c *consumer) schedule() {
-	defer c.alarm.timer.Stop()
+func (h *holder) watchDue(a *alarm) {
+	defer a.timer.Stop()
 	for {
 		select {
-		case <-c.done:
+		case <-h.closing:
 			return
-		case <-c.alarm.timer.C:
-			c.alarm.rang()
-			c.due()
+		case <-a.timer.C:
+			a.rang()
+			h.moveDue(a)
 		}
 	}
 }
 
-// due makes ready what is due, which wakes a Receive that waits, of this
+// moveDue makes ready what is due, which wakes a Receive that waits, of this
 // consumer or of another.
-func (c *consumer) due() {
-	raw, err := c.d.eval(context.Background(), moveScript, append(moveScript.args(c.k, 1), c.name))
+func (h *holder) moveDue(a *alarm) {
+	raw, err := h.conn.eval(context.Background(), moveScript, append(moveScript.args(h.names, 1), h.name))
 	if err != nil {
-		c.alarm.plan(1000, true) // the server cannot be reached: later
+		a.plan(unreachable.Milliseconds(), true)
 		return
 	}
 	r := reader{buf: raw}
 	if r.array() == 2 {
 		if wait, mine := r.int(), r.int() == 1; r.err == nil {
-			c.alarm.plan(wait, mine)
+			a.plan(wait, mine)
 		}
 	}
 }

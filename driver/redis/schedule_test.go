@@ -12,8 +12,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// TestAlarmKeepsTheEarliest: replies that are read late, and tell of nothing or of
-// a later job, do not put off the look for the job that is due first.
+// TestAlarmKeepsTheEarliest: replies that are read late, and tell of nothing or of a
+// later job, do not delay the look for the job that is due first.
 func TestAlarmKeepsTheEarliest(t *testing.T) {
 	type told struct {
 		wait int64
@@ -115,8 +115,8 @@ func TestDueByTime(t *testing.T) {
 	depth(t, d, q, driver.Depth{})
 }
 
-// TestDueWhileHolderOfTheTimerIsGone: the consumer that kept the timer closes,
-// and another, which waited all the time, sets its own.
+// TestDueWhileHolderOfTheTimerIsGone: the consumer that keeps the timer closes, and
+// another, which has waited all the time, sets its own.
 func TestDueWhileHolderOfTheTimerIsGone(t *testing.T) {
 	d, r := open(t), raw(t)
 	q := queue(t, d)
@@ -125,7 +125,7 @@ func TestDueWhileHolderOfTheTimerIsGone(t *testing.T) {
 	eventually(t, "a to wait", func() bool { return blocked(t, r, d, q) == 1 })
 	start := time.Now()
 	enqueue(t, d, q, message("x", delay(600*time.Millisecond)))
-	timer := d.keys(q).fixed[12].(string)
+	timer := d.names(q).prefix + "timer"
 	eventually(t, "a to keep the timer", func() bool { n, _ := r.Exists(testContext(t), timer).Result(); return n == 1 })
 	second := background(testContext(t), b, 1)
 	eventually(t, "both to wait", func() bool { return blocked(t, r, d, q) == 2 })

@@ -5,94 +5,87 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/url"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/batch-go/batch/driver"
 )
 
-func TestURL(t *testing.T) {
-	base := func(edit func(c *config)) *config {
-		c := &config{addrs: []string{"localhost:6379"}, dial: 5 * time.Second, timeout: 10 * time.Second, pool: 512, options: Options{DedupWindow: 24 * time.Hour}}
-		if edit != nil {
-			edit(c)
-		}
-		return c
-	}
-	for _, tt := range []struct {
-		url  string
-		want *config // nil where says is in the error
-		says string
-	}{
-		{"redis://", base(nil), ""},
-		{"redis://localhost", base(nil), ""},
-		{"redis://u:p%40@h:1/3", base(func(c *config) { c.addrs, c.user, c.password, c.db = []string{"h:1"}, "u", "p@", 3 }), ""},
-		{"redis://:p@h", base(func(c *config) { c.addrs, c.password = []string{"h:6379"}, "p" }), ""},
-		{"redis://[::1]:7/", base(func(c *config) { c.addrs = []string{"[::1]:7"} }), ""},
-		{"redis://h?dial_timeout=1s&timeout=2s&pool_size=9&dedup_window=1h&eviction=allow", base(func(c *config) {
-			c.addrs, c.dial, c.timeout, c.pool, c.options = []string{"h:6379"}, time.Second, 2*time.Second, 9, Options{time.Hour, true}
-		}), ""},
-		{"rediss://h", base(func(c *config) {
-			c.addrs, c.tls = []string{"h:6379"}, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "h"}
-		}), ""},
-		{"rediss://h?tls_server_name=x", base(func(c *config) {
-			c.addrs, c.tls = []string{"h:6379"}, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "x"}
-		}), ""},
-		{"redis+cluster://a:1?addr=b:2&addr=c", base(func(c *config) { c.shape, c.addrs = "cluster", []string{"a:1", "b:2", "c:6379"} }), ""},
-		{"redis+sentinel://u:p@a/2?addr=b&master=m&sentinel_user=su&sentinel_password=sp", base(func(c *config) {
-			c.shape, c.addrs, c.master, c.user, c.password, c.db = "sentinel", []string{"a:26379", "b:26379"}, "m", "u", "p", 2
-			c.sentUser, c.sentPw = "su", "sp"
-		}), ""},
+// validURLs are URLs, and what they say beyond the defaults.
+var validURLs = []struct {
+	url  string
+	edit func(c *config)
+}{
+	{"redis://", nil},
+	{"redis://localhost", nil},
+	{"redis://u:p%40@h:1/3", func(c *config) { c.addrs, c.user, c.password, c.db = []string{"h:1"}, "u", "p@", 3 }},
+	{"redis://:p@h", func(c *config) { c.addrs, c.password = []string{"h:6379"}, "p" }},
+	{"redis://[::1]:7/", func(c *config) { c.addrs = []string{"[::1]:7"} }},
+	{"redis://h?dial_timeout=1s&timeout=2s&pool_size=9&dedup_window=1h&eviction=allow", func(c *config) {
+		c.addrs, c.dialTimeout, c.timeout, c.poolSize, c.options = []string{"h:6379"}, time.Second, 2*time.Second, 9, Options{time.Hour, true}
+	}},
+	{"rediss://h", func(c *config) {
+		c.addrs, c.tls = []string{"h:6379"}, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "h"}
+	}},
+	{"rediss://h?tls_server_name=x", func(c *config) {
+		c.addrs, c.tls = []string{"h:6379"}, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "x"}
+	}},
+	{"redis+cluster://a:1?addr=b:2&addr=c", func(c *config) { c.shape, c.addrs = "cluster", []string{"a:1", "b:2", "c:6379"} }},
+	{"redis+sentinel://u:p@a/2?addr=b&master=m&sentinel_user=su&sentinel_password=sp", func(c *config) {
+		c.shape, c.addrs, c.master, c.user, c.password, c.db = "sentinel", []string{"a:26379", "b:26379"}, "m", "u", "p", 2
+		c.sentinelUser, c.sentinelPassword = "su", "sp"
+	}},
+}
 
-		{"http://h", nil, "scheme"},
-		{"redis+ring://h", nil, "scheme"},
-		{"redis:h", nil, "form"},
-		{"redis://h#f", nil, "form"},
-		{"redis://h/x", nil, "database"},
-		{"redis://h/-1", nil, "database"},
-		{"redis+cluster://h/1", nil, "database 0 only"},
-		{"redis+sentinel://h", nil, "master"},
-		{"redis://h?master=m", nil, "unknown parameter master"},
-		{"redis://h?addr=m", nil, "unknown parameter addr"},
-		{"redis://h?tls_ca=/x", nil, "unknown parameter tls_ca"},
-		{"redis://h?dedup_windw=1h", nil, "unknown parameter dedup_windw; known:"},
-		{"redis://h?dedup_window=1ms", nil, "dedup_window"},
-		{"redis://h?pool_size=1", nil, "pool_size"},
-		{"redis://h?pool_size=8&pool_size=9", nil, "2 times"},
-		{"redis://h?timeout=fast", nil, "timeout"},
-		{"redis://h?eviction=yes", nil, "eviction"},
-		{"redis://h:0", nil, "port"},
-		{"redis://h:99999", nil, "port"},
-		{"redis+cluster://h?addr=", nil, "host:port"},
-		{"redis+cluster://h?addr=a/b", nil, "host:port"},
-		{"redis+cluster://h?addr=u:secret@b", nil, "host:port"},
-		{"rediss://h?tls_ca=/no/such/file", nil, "tls_ca cannot be read"},
-		{"rediss://h?tls_ca=url_test.go", nil, "no certificate"},
-		{"rediss://h?tls_cert=x", nil, "need each other"},
-		{"rediss://h?tls_cert=/no/x&tls_key=/no/y", nil, "cannot be used"},
-		{"redis://u:secret@h?x=1", nil, "unknown parameter x"},
-		{"redis://u:secret/x@h", nil, ""},
-		{"redis://u:secret\x7f@h", nil, ""},
-		{"redis://u:secret%zz@h", nil, ""},
-	} {
-		u, err := url.Parse(tt.url)
-		var got *config
-		if err == nil {
-			got, err = parse(u)
-		} else {
-			_, err = Open(context.Background(), tt.url)
+// invalidURLs are URLs that are refused, and a part of the error.
+var invalidURLs = []struct{ url, says string }{
+	{"http://h", "scheme"},
+	{"redis+ring://h", "scheme"},
+	{"redis:h", "form"},
+	{"redis://h#f", "form"},
+	{"redis://h/x", "database"},
+	{"redis://h/-1", "database"},
+	{"redis+cluster://h/1", "database 0 only"},
+	{"redis+sentinel://h", "master"},
+	{"redis://h?master=m", "unknown parameter master"},
+	{"redis://h?addr=m", "unknown parameter addr"},
+	{"redis://h?tls_ca=/x", "unknown parameter tls_ca"},
+	{"redis://h?dedup_windw=1h", "unknown parameter dedup_windw; known:"},
+	{"redis://h?dedup_window=1ms", "dedup_window"},
+	{"redis://h?pool_size=1", "pool_size"},
+	{"redis://h?pool_size=8&pool_size=9", "2 times"},
+	{"redis://h?timeout=fast", "timeout"},
+	{"redis://h?eviction=yes", "eviction"},
+	{"redis://h:0", "port"},
+	{"redis://h:99999", "port"},
+	{"redis+cluster://h?addr=", "host:port"},
+	{"redis+cluster://h?addr=a/b", "host:port"},
+	{"redis+cluster://h?addr=u:secret@b", "host:port"},
+	{"rediss://h?tls_ca=/no/such/file", "tls_ca cannot be read"},
+	{"rediss://h?tls_ca=url_test.go", "no certificate"},
+	{"rediss://h?tls_cert=x", "need each other"},
+	{"rediss://h?tls_cert=/no/x&tls_key=/no/y", "cannot be used"},
+	{"redis://u:secret@h?x=1", "unknown parameter x"},
+	{"redis://u:secret/x@h", ""},
+	{"redis://u:secret\x7f@h", ""},
+	{"redis://u:secret%zz@h", ""},
+}
+
+func TestURL(t *testing.T) {
+	for _, tt := range validURLs {
+		want := &config{addrs: []string{"localhost:6379"}, dialTimeout: 5 * time.Second, timeout: 10 * time.Second, poolSize: 512, options: Options{DedupWindow: 24 * time.Hour}}
+		if tt.edit != nil {
+			tt.edit(want)
 		}
-		if tt.want != nil {
-			if err != nil || !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("%s: %+v, %v\nwant %+v", tt.url, got, err, tt.want)
-			}
-			continue
+		got, err := parsed(tt.url)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v\nwant %+v", tt.url, got, err, want)
 		}
+	}
+	for _, tt := range invalidURLs {
+		_, err := parsed(tt.url)
 		if !errors.Is(err, driver.ErrConfig) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", tt.url, err)
 		}
@@ -102,76 +95,11 @@ func TestURL(t *testing.T) {
 	}
 }
 
-func TestNewRefusesWhatItCannotUse(t *testing.T) {
-	ring := goredis.NewRing(&goredis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
-	defer ring.Close()
-	if _, err := New(context.Background(), ring, Options{}); !errors.Is(err, driver.ErrConfig) {
-		t.Error(err)
-	}
-	c := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1"})
-	defer c.Close()
-	if _, err := New(context.Background(), c, Options{DedupWindow: time.Millisecond}); !errors.Is(err, driver.ErrConfig) {
-		t.Error(err)
-	}
-}
-
-func TestNewLeavesTheClientOpen(t *testing.T) {
-	c := raw(t)
-	if u, err := goredis.ParseURL(testURL(t)); err == nil {
-		// As an application makes it: with RESP3, and with retries.
-		c = goredis.NewClient(u)
-		defer c.Close()
-	}
-	d, err := New(testContext(t), c, Options{})
+// parsed parses a URL as Open does.
+func parsed(raw string) (*config, error) {
+	u, err := driver.ParseURL(Name, raw)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	q := queue(t, d)
-	enqueue(t, d, q, message("a"))
-	cons := consume(t, d, q, time.Minute)
-	done(t, cons, receive(t, cons, 1)...)
-	var ms []*driver.Message
-	for i := range 300 {
-		ms = append(ms, message(fmt.Sprint(i)))
-	}
-	enqueue(t, d, q, ms...)
-	for range 3 {
-		done(t, cons, receive(t, cons, 100)...)
-	}
-	nothing(t, cons, 20*time.Millisecond)
-	depth(t, d, q, driver.Depth{})
-	_ = d.DeleteQueue(testContext(t), q)
-	closeDriver(t, d)
-	if err := c.Ping(testContext(t)).Err(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestInfo(t *testing.T) {
-	d := open(t)
-	i := d.Info()
-	if i.Driver != "redis" || (i.Broker != "Redis" && i.Broker != "Valkey") || !strings.Contains(i.Version, ".") {
-		t.Errorf("info is %+v", i)
-	}
-	v := reflect.ValueOf(i.Limits)
-	for n := range v.NumField() {
-		if v.Field(n).IsZero() {
-			t.Errorf("Limits.%s is not set", v.Type().Field(n).Name)
-		}
-	}
-	if i.Limits.EnqueueBytes < i.Limits.MaxBody+i.Limits.MaxHeaders {
-		t.Error("the largest message does not fit")
-	}
-}
-
-func TestDescribe(t *testing.T) {
-	for info, want := range map[string]server{
-		"redis_version:7.0.15\r\nredis_mode:standalone\r\nmaxmemory:0\r\n":                                               {product: "Redis", version: "7.0.15", mode: "standalone"},
-		"redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\nserver_mode:standalone\r\nmaxmemory:0\r\n": {product: "Valkey", version: "8.1.1", mode: "standalone"},
-		"redis_version:8.0.2\nredis_mode:cluster\nmaxmemory:10\nmaxmemory_policy:allkeys-lru\n":                          {product: "Redis", version: "8.0.2", mode: "cluster", memory: true, eviction: "allkeys-lru"},
-	} {
-		if got := describe(info); got != want {
-			t.Errorf("%q is %+v", info, got)
-		}
-	}
+	return parseURL(u)
 }

@@ -7,18 +7,27 @@ import (
 	"sync"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/batch-go/batch/driver"
 )
 
 // blockFor is how long one BLPOP waits at most. It bounds how long a queue stands
 // still when a consumer dies between taking the token and fetching, and how long
-// a connection that the network dropped silently goes unnoticed. A look each few
-// seconds and process costs the server nothing to speak of.
+// it goes unnoticed that the network dropped a connection silently. A look every
+// few seconds for each process costs the server next to nothing.
 const blockFor = 5 * time.Second
 
-// blockWithin is how long a BLPOP may wait on a client that gives up reading a
-// reply after timeout, not positive for never.
-func blockWithin(timeout time.Duration) time.Duration {
+// blockOn is how long a BLPOP may wait on a client that gives up reading a reply
+// after a time of its own.
+func blockOn(client goredis.UniversalClient) time.Duration {
+	var timeout time.Duration // none, if not positive
+	switch c := client.(type) {
+	case *goredis.Client:
+		timeout = c.Options().ReadTimeout
+	case *goredis.ClusterClient:
+		timeout = c.Options().ReadTimeout
+	}
 	if timeout <= 0 {
 		return blockFor
 	}
@@ -27,18 +36,19 @@ func blockWithin(timeout time.Duration) time.Duration {
 
 // waker waits for tokens while there are Receive calls that found nothing.
 //
-// The token is one element of a list that whoever makes a job ready pushes if
-// the list is empty. BLPOP gives it to the consumer that waited longest. A
-// token that comes between a fetch and the BLPOP stays in the list, so that no
-// wake-up is lost; one that nobody needs costs its taker one empty fetch.
+// The token is one element of a list. Every script that makes a job ready pushes
+// it if the list is empty, and BLPOP gives it to the consumer that waited longest.
+// A token that comes between a fetch and the BLPOP stays in the list, so no
+// wake-up is lost; one that no consumer needs costs its taker one empty fetch.
 //
 // The fetch is sent together with the BLPOP, on the same connection: the server
 // holds it back while that connection is blocked, and runs it as soon as the
 // token comes. So a job is picked up from an idle queue in one round trip, and
-// yet everything that decides what is handed out (the pause, priorities, what
-// is due) is decided in the one fetch script.
+// yet the one script that hands out jobs decides everything: the pause,
+// priorities, what is due.
 type waker struct {
-	c *consumer
+	*fetcher
+	block time.Duration // how long one BLPOP waits
 
 	mu      sync.Mutex // guards following
 	waiting []*waiter  // longest first
@@ -51,30 +61,31 @@ type waiter struct {
 	ch  chan found
 }
 
-// found is what ends the waiting: jobs, or an error, or neither where the call
-// shall fetch for itself.
+// found is what ends the waiting: jobs, or an error, or neither if the call is to
+// fetch again itself.
 type found struct {
-	got []*driver.Delivery
-	err error
+	jobs []*driver.Delivery
+	err  error
 }
 
-var errPoked = errors.New("the consumer was closed")
+// errUnblocked ends the waiting of a consumer that closes.
+var errUnblocked = errors.New("the consumer was closed")
 
-// join adds a waiter, and starts to wait if nobody did yet.
-func (w *waker) join(max int) *waiter {
+// add adds a waiter, and starts the goroutine that waits for tokens unless it runs.
+func (w *waker) add(max int) *waiter {
 	one := &waiter{max: max, ch: make(chan found, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting = append(w.waiting, one)
 	if !w.blocked {
-		w.blocked = w.c.spawn(w.block)
+		w.blocked = w.work.Go(w.serve)
 	}
 	return one
 }
 
-// leave takes a waiter out that does not wait any more. Jobs that it was just
-// given are returned, as if they had not been handed out.
-func (w *waker) leave(one *waiter) {
+// remove takes out a waiter that does not wait any more. Jobs that it was just
+// given are given back, as if they had not been handed out.
+func (w *waker) remove(one *waiter) {
 	w.mu.Lock()
 	for i, other := range w.waiting {
 		if other == one {
@@ -84,15 +95,32 @@ func (w *waker) leave(one *waiter) {
 		}
 	}
 	w.mu.Unlock()
-	if f := <-one.ch; len(f.got) > 0 {
+	if f := <-one.ch; len(f.jobs) > 0 {
 		// On a consumer that was closed they come back when the lease ends.
-		w.c.spawn(func() { w.c.giveBack(f.got) })
+		w.work.Go(func() { w.giveBack(f.jobs) })
 	}
 }
 
-// first is the max of the waiter that waited longest; false ends the goroutine
-// that asks, as nobody waits.
-func (w *waker) first() (max int, ok bool) {
+// serve waits for tokens and fetches, until no Receive waits.
+func (w *waker) serve() {
+	for {
+		max, ok := w.next()
+		if !ok {
+			return
+		}
+		f, woken := w.wait(max)
+		switch {
+		case f.err != nil:
+			w.wakeAll(f.err)
+		case woken && !w.wake(f):
+			w.giveBack(f.jobs)
+		}
+	}
+}
+
+// next is the max of the waiter that has waited longest. False says that none
+// waits, and ends the goroutine that asks.
+func (w *waker) next() (max int, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.waiting) == 0 {
@@ -102,13 +130,13 @@ func (w *waker) first() (max int, ok bool) {
 	return w.waiting[0].max, true
 }
 
-// hand gives what was found to the waiter that waited longest and takes as much;
-// false if there is none.
-func (w *waker) hand(f found) bool {
+// wake gives what was found to the waiter that has waited longest of those that
+// take as much. False says that there is none.
+func (w *waker) wake(f found) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, one := range w.waiting {
-		if one.max >= len(f.got) {
+		if one.max >= len(f.jobs) {
 			w.waiting = append(w.waiting[:i], w.waiting[i+1:]...)
 			one.ch <- f
 			return true
@@ -117,8 +145,8 @@ func (w *waker) hand(f found) bool {
 	return false
 }
 
-// fail ends the waiting of all.
-func (w *waker) fail(err error) {
+// wakeAll ends the waiting of all with an error.
+func (w *waker) wakeAll(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, one := range w.waiting {
@@ -127,76 +155,53 @@ func (w *waker) fail(err error) {
 	w.waiting = nil
 }
 
-// block waits for tokens and fetches until nobody wants any.
-func (w *waker) block() {
-	for {
-		max, ok := w.first()
-		if !ok {
-			return
-		}
-		woken, got, err := w.wait(max)
-		switch {
-		case err != nil:
-			w.fail(err)
-		case (woken || len(got) > 0) && !w.hand(found{got: got}):
-			w.c.giveBack(got)
-		}
+// wait sends the BLPOP and the fetch behind it. woken says that there is something
+// for a waiter: jobs, or that it is to fetch again itself, as this fetch was
+// refused.
+func (w *waker) wait(max int) (f found, woken bool) {
+	if w.ended() {
+		return found{err: errUnblocked}, false
 	}
-}
-
-// wait sends the BLPOP and the fetch behind it. woken tells that the waiter
-// shall fetch for itself, as this fetch was refused.
-func (w *waker) wait(max int) (woken bool, got []*driver.Delivery, err error) {
-	c := w.c
-	if c.isClosed() {
-		return false, nil, errPoked
-	}
-	chunk := c.chunk()
-	poke := c.k.poke(c.name)
-	replies, err := c.d.pipeline(
-		[]any{"blpop", c.k.wake, poke, strconv.FormatFloat(c.d.block.Seconds(), 'f', 3, 64)},
-		append(receiveScript.args(c.k, 4), max, c.name, chunk, 0),
+	unblock := w.names.unblock(w.name)
+	replies, err := w.conn.pipeline(
+		[]any{"blpop", w.names.wake, unblock, strconv.FormatFloat(w.block.Seconds(), 'f', 3, 64)},
+		w.receiveArgs(max, w.chunk()),
 	)
 	if err != nil {
-		return false, nil, err
+		return found{err: err}, false
 	}
 	token := reader{buf: replies[0]}
-	poked := token.array() == 2 && text(token.bytes()) == poke
+	unblocked := token.array() == 2 && unsafeString(token.bytes()) == unblock
 	if token.err != nil {
-		return false, nil, token.err
+		return found{err: token.err}, false
 	}
-	got, bad, err := c.fetched(replies[1])
+	got, err := w.read(replies[1])
 	if _, refused := err.(serverError); refused {
 		// The script is not loaded, or the server has changed its role: fetch
 		// knows what to do.
-		return true, nil, nil
+		return found{}, true
 	}
 	if err != nil {
-		return false, nil, err
+		return found{err: err}, false
 	}
-	c.expect(max, got)
-	if len(bad) > 0 {
-		if err := c.bury(bad); err != nil {
-			c.giveBack(got)
-			return false, nil, err
-		}
+	if err := w.accept(max, got); err != nil {
+		return found{err: err}, false
 	}
-	if poked {
-		c.giveBack(got)
-		return false, nil, errPoked
+	if unblocked {
+		w.giveBack(got.jobs)
+		return found{err: errUnblocked}, false
 	}
-	return false, got, nil
+	return found{jobs: got.jobs}, len(got.jobs) > 0
 }
 
-// poke ends the BLPOP of a consumer that closes.
-func (w *waker) poke(ctx context.Context) error {
+// unblock ends the BLPOP of a consumer that closes.
+func (w *waker) unblock(ctx context.Context) error {
 	w.mu.Lock()
 	blocked := w.blocked
 	w.mu.Unlock()
 	if !blocked {
 		return nil
 	}
-	poke := w.c.k.poke(w.c.name)
-	_, err := w.c.d.eval(ctx, pokeScript, pokeScript.args(w.c.k, 0, poke))
+	_, err := w.conn.eval(ctx, unblockScript, unblockScript.args(w.names, 0, w.names.unblock(w.name)))
 	return err
 }

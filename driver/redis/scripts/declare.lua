@@ -1,12 +1,13 @@
--- declare: makes the queue exist, or tells what is in its way.
+-- declare: makes the queue exist, or says what is in its way.
 -- KEYS   15: the queue's meta hash
 -- ARGV   1: the format's version
 -- reply  empty, or what is declared differently
 -- cost   O(1)
--- twice  finds it declared
+-- twice  finds the queue declared
 --
--- The streams and their groups are made when the first job comes: a flush of
--- the server then heals by itself, as nothing depends on this script having run.
+-- The streams and their groups are made when the first job comes. So the queue
+-- heals by itself when the server is flushed: nothing depends on this script
+-- having run.
 local types = { 'stream', 'stream', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'zset', 'stream', 'list', 'string', 'string', 'string', 'hash' }
 for i = 1, #types do
   local is = call('TYPE', KEYS[i]).ok

@@ -5,8 +5,8 @@
 -- cost   O(keys): UNLINK frees the memory in another thread
 -- twice  finds nothing
 --
--- Dedup keys are not listed anywhere, as listing them would cost every enqueue.
--- A stamp makes those from before worthless until the last of them has ended.
+-- Dedup keys are not listed anywhere, as that would cost every enqueue. A stamp
+-- makes the older ones worthless, and stays until the last of them has ended.
 for i = 1, 13 do call('UNLINK', KEYS[i]) end
 call('UNLINK', KEYS[15])
 local _, us = now()

@@ -1,7 +1,7 @@
 -- depth: counts the jobs of a queue.
 -- reply  waiting, scheduled, running, dead
 -- cost   O(1): XLEN, ZCARD, and XINFO GROUPS over one group
--- twice  reads only
+-- twice  reads again
 local waiting, running = call('ZCARD', BEHIND), 0
 for lvl = 1, 5 do
   local info = group(KEYS[lvl])

@@ -1,12 +1,13 @@
 -- enqueue: stores messages that are ready at once, without dedup key or group.
--- KEYS   1 to 5 the streams of the levels; 6: wake. It goes without lib.lua, as
---        it runs for every few jobs, and what lib.lua defines takes longer than
---        storing one.
+-- KEYS   1 to 5: the streams of the levels; 6: wake
 -- ARGV   for each message: code, job, body, then further field names and values;
 --        code is the stream's index + 8 * the number of further ARGV
 -- reply  the number of messages
 -- cost   O(1) amortized for each message, and O(its fields)
 -- twice  stores the messages twice: the client never does it by itself
+--
+-- It goes without lib.lua: it runs for every few jobs, and what lib.lua defines
+-- takes longer than to store one.
 local call = redis.call
 local at, n = 1, 0
 local last = #ARGV

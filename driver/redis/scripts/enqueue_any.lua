@@ -1,20 +1,21 @@
--- enqueue_any: stores messages of any sort; all or none of them if asked for.
--- KEYS   15 on: the dedup keys of the messages, "microseconds id" of the first
--- ARGV   1: "1" if all or none; 2: the dedup window in ms; then for each message
+-- enqueue_any: stores messages of any sort, and if asked for all or none of them.
+-- KEYS   from 15: the dedup keys of the messages; each holds "microseconds ID" of
+--        the first job with it
+-- ARGV   1: "1" for all or none; 2: the dedup window in ms; then for each message
 --        code, delay in ms, number of its dedup key or 0, group or empty, job,
 --        body, then further field names and values; code as in enqueue
--- reply  position and ID of the first for each duplicate, positions from 1; if
---        all or none is asked for and it is not empty, nothing was stored
+-- reply  for each duplicate its position, from 1, and the ID of the first job with
+--        its key; with all or none, nothing was stored if this is not empty
 -- cost   O(fields) for each message, + O(log scheduled) if delayed, + O(log
 --        behind) if in a group
--- twice  stores those without a dedup key twice: the client never does it
+-- twice  stores those without a dedup key twice: the client never does it by itself
 local atomic, window = ARGV[1] == '1', ARGV[2]
 local ms, us = now()
 local deleted = tonumber(call('GET', DELETED) or 0) or 0
 local taken = {}
 
--- first is the ID of the job that has the dedup key. Keys from before the
--- queue was deleted count for nothing: they end by themselves.
+-- first is the ID of the job that has the dedup key. Keys from before the queue
+-- was deleted do not count: they end by themselves.
 local function first(n)
   if taken[n] then return taken[n] end
   local value = call('GET', KEYS[14 + n])
@@ -25,7 +26,7 @@ end
 
 local last = #ARGV
 if atomic then
-  -- A script is not rolled back, so what could fail half-way is looked at first.
+  -- A script is not rolled back, so it first looks at what could fail half-way.
   local types = { 'stream', 'stream', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'zset', [11] = 'list' }
   for i, want in pairs(types) do
     local is = call('TYPE', KEYS[i]).ok

@@ -1,12 +1,12 @@
--- extend: renews leases by claims to self.
+-- extend: renews leases: the consumer claims its jobs from itself.
 -- ARGV   1: the consumer; 2 to 6: how many jobs of each stream; then their entry
 --        IDs, stream by stream
 -- reply  the positions, from 1, of those that are not held
 -- cost   O(log running) for each
 -- twice  renews again
 --
--- JUSTID leaves the delivery counter alone. An entry that was deleted leaves the
--- pending list by the claim and is reported as not held.
+-- JUSTID leaves the delivery counter alone. The claim removes an entry that was
+-- deleted from the pending list, and it is reported as not held.
 local lost, seq, at = {}, 0, 7
 for lvl = 1, 5 do
   local n = tonumber(ARGV[lvl + 1])

@@ -2,14 +2,14 @@
 -- ARGV   1: the place: 1 to 5 the streams, 6 behind, 7 due, 8 dead; 2: the cursor
 --        or empty; 3: how many entries to look at; 4: list, find or delete; 5:
 --        the job's ID for find and delete
--- reply  the next cursor, or empty at the end of the place; then entries, each
---        as its own cursor, its fields, and when it is due in ms
--- cost   O(entries looked at and their fields) + O(log size); due: also O(those
---        due in the same ms) where the entry at the cursor is gone
--- twice  reads again; a job that was deleted is not found
+-- reply  the next cursor, or empty at the end of the place; then entries: of each
+--        its own cursor, its fields, and in due the time in ms
+-- cost   O(entries looked at and their fields) + O(log size); in due also O(those
+--        due in the same ms) if the entry at the cursor is gone
+-- twice  reads again; does not find a job that was deleted
 --
--- A waiting job is one that the group was not handed yet: deleting checks that in
--- the same step, so that a running job is never taken from its holder.
+-- A waiting job is one after the last that was handed out. Deleting checks that in
+-- the same step, so a running job is never taken from its holder.
 local place, cursor, count, mode, job = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local found = {} -- of cursor, fields, due
 local seen, next = 0, ''

@@ -1,23 +1,24 @@
--- lib: what the other scripts share. It is put in front of each of them.
+-- lib: what the other scripts share. It stands in front of each of them, enqueue
+-- excepted.
 --
 -- KEYS of every script, all with the queue's hash tag:
 --    1 to 5  the streams of waiting and running jobs, Critical to Trivial
 --    6 due      zset: member of bodies, by the time in ms at which it is due
---    7 bodies   hash: member, to the packed fields of a job that is not in a stream
---    8 groups   hash: group, to the place of the one job of it that may run
+--    7 bodies   hash: member to the packed fields of a job that is not in a stream
+--    8 groups   hash: group to the place of its one job that may run
 --    9 behind   zset of score 0: "group member" of the jobs that wait for it
 --   10 dead     stream: dead letters
---   11 wake     list: at most one token that tells that there is something to do
+--   11 wake     list: at most one token, which says that there is something to do
 --   12 paused   string: exists while the queue is paused
---   13 timer    string: "score consumer": who set a timer for the head of due
+--   13 timer    string: "score consumer": which consumer keeps the timer for the head of due
 --   14 deleted  string: when the queue was last deleted, in microseconds
--- What a script adds to these is said in its head.
+-- Each script's head says which keys it adds to these.
 --
 -- Redis runs a script as one step: no other command sees it half done, and what
 -- it wrote reaches the append-only file and the replicas as one transaction. At
--- its maxmemory it refuses a script's first write if that one needs memory, and
--- none after it. So an enqueue fails before it stored anything, while handing
--- out, settling and recovery, which begin with a write that needs none, go on.
+-- its maxmemory it refuses a script's first write if that needs memory, and none
+-- after it. So an enqueue fails before it stored anything. Handing out, settling
+-- and recovery begin with a write that needs none, and go on.
 local call = redis.call
 local DUE, BODIES, GROUPS, BEHIND, DEAD = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local WAKE, PAUSED, TIMER, DELETED = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
@@ -33,9 +34,9 @@ end
 -- digits writes a whole number in full: Lua's own form has 14 digits only.
 local function digits(n) return string.format('%.0f', n) end
 
--- wake lets one waiting consumer look. One token is enough: who takes it and
--- finds a full batch passes it on. It ends with time, for a queue that was
--- deleted; whoever waits then looks by itself every few seconds. O(1).
+-- wake makes one waiting consumer look. One token is enough: a consumer that takes
+-- it and finds a full batch passes it on. The token ends after an hour, for queues
+-- that were deleted; consumers that wait look by themselves every few seconds. O(1).
 local function wake()
   if call('EXISTS', WAKE) == 0 then
     call('RPUSH', WAKE, '1')
@@ -50,9 +51,10 @@ local function get(fields, name)
   end
 end
 
--- name is the ID in a job field, or empty.
+-- name is the job's ID in a job field, or empty.
 local function name(job) return string.match(job or '', '^[^ ]*') end
 
+-- number is the value of a field as a number, or 0.
 local function number(fields, name) return tonumber(get(fields, name) or 0) or 0 end
 
 -- level is the index of the stream that a job's pri field names.
@@ -66,8 +68,8 @@ local HISTORY = { f = true, err = true, n = true, r = true, pri = true, why = tr
 local CORE = { job = true, body = true, grp = true }
 
 -- renew returns the fields with the history h: n deliveries, r redeliveries, f
--- failures, err, why, died. A foreign entry with more fields than unpack can
--- take keeps those without which it is no job.
+-- failures, err, why, died. A foreign entry with more fields than unpack can take
+-- keeps only those without which it is no job.
 local function renew(fields, lvl, h)
   local out, big = {}, #fields > 2000
   for i = 1, #fields, 2 do
@@ -104,9 +106,9 @@ local function ready(lvl, fields)
   if grp then call('HSET', GROUPS, grp, lvl .. ' ' .. id) end
 end
 
--- keep stores the body of a job that is not in a stream and returns its
--- member: the time in microseconds, so that members sort by age. A clock that
--- was set back cannot overwrite one.
+-- keep stores the fields of a job that is not in a stream and returns its member:
+-- the time in microseconds, so that members sort by age. A clock that was set back
+-- cannot overwrite one.
 local function keep(fields, us)
   local packed, n = cmsgpack.pack(fields), 0
   while true do
@@ -116,8 +118,8 @@ local function keep(fields, us)
   end
 end
 
--- take is keep's inverse; nil if the body is gone. One that does not unpack
--- becomes a dead letter as it is.
+-- take undoes keep and returns the fields; nil if they are gone. What does not
+-- unpack becomes a dead letter as it is.
 local function take(member)
   local packed = call('HGET', BODIES, member)
   if not packed then return nil end
@@ -128,8 +130,8 @@ local function take(member)
   return nil
 end
 
--- schedule holds a job back until due, in ms. It wakes a consumer if this is
--- the new head, for the timers to be set anew. O(log scheduled).
+-- schedule holds a job back until due, in ms. If it is the new head, schedule
+-- wakes a consumer, so that the timers are set anew. O(log scheduled).
 local function schedule(fields, due, us)
   local head = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
   local member = keep(fields, us)
@@ -139,8 +141,8 @@ local function schedule(fields, due, us)
   if not head[1] or due < tonumber(head[2]) then wake() end
 end
 
--- follow makes the next job of a group ready, or ends the group. O(log behind)
--- for each, where only bodies that vanished make it more than one.
+-- follow makes the next job of a group ready, or ends the group. O(log behind) for
+-- each that it looks at: one, unless bodies vanished.
 local function follow(grp)
   while true do
     local found = call('ZRANGEBYLEX', BEHIND, '[' .. grp .. ' ', '(' .. grp .. '!', 'LIMIT', 0, 1)
@@ -163,7 +165,7 @@ local function left(grp, place)
   if grp and call('HGET', GROUPS, grp) == place then follow(grp) end
 end
 
--- line adds a job of a group: ready if it is the first, else behind. O(log behind).
+-- line adds a job to its group: ready if it is the first, else behind. O(log behind).
 local function line(fields, grp, us)
   if call('HEXISTS', GROUPS, grp) == 0 then
     ready(level(fields), fields)
@@ -172,10 +174,10 @@ local function line(fields, grp, us)
   end
 end
 
--- move makes what is due ready, at most limit. It returns how many there were,
--- the ms until the next is due, or -1, and 1 if the timer for it is me's to
--- keep: one consumer wakes at that time, and the others a little later only in
--- case it died. O(limit log scheduled), and O(1) where nothing is due.
+-- move makes what is due ready, at most limit jobs. It returns how many there were,
+-- the ms until the next is due, or -1, and 1 if me is to keep the timer for it: one
+-- consumer looks at that time, and the others a little later in case it died.
+-- O(limit log scheduled), and O(1) if nothing is due.
 local function move(me, limit)
   if call('EXISTS', DUE) == 0 then return 0, -1, 0 end
   local ms = now()
@@ -196,14 +198,14 @@ local function move(me, limit)
     if at == score and who == me then return #members, wait, 1 end
     if at and who ~= me and at <= score and at >= ms then return #members, wait, 0 end
   end
-  -- A server at its maxmemory refuses this one where it is the script's first
-  -- write, and jobs are to be handed out all the same.
+  -- A server at its maxmemory refuses this if it is the script's first write, and
+  -- jobs are to be handed out nevertheless.
   redis.pcall('SET', TIMER, digits(score) .. ' ' .. me, 'PX', digits(wait + 1000))
   return #members, wait, 1
 end
 
--- group returns the XINFO GROUPS entry of our group as a table, or nil where
--- the stream or the group does not exist. O(groups), which is one.
+-- group returns the XINFO GROUPS entry of our group as a table, or nil if the
+-- stream or the group does not exist. O(groups), which is one.
 local function group(key)
   local all = redis.pcall('XINFO', 'GROUPS', key)
   if all.err then return nil end

@@ -1,8 +1,8 @@
--- pause: pauses a queue, resumes it, or tells.
+-- pause: pauses a queue, resumes it, or asks.
 -- ARGV   1: pause, resume or ask
 -- reply  1 if the queue was paused before, else 0
 -- cost   O(1)
--- twice  a no-op
+-- twice  changes nothing
 local was = call('EXISTS', PAUSED)
 if ARGV[1] == 'pause' then
   call('DEL', PAUSED) -- a first write that a full server does not refuse

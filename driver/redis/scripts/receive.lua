@@ -1,26 +1,26 @@
 -- receive: hands out jobs to a consumer.
 -- KEYS   15: the name that a stream has while the client reads it (bulk)
 -- ARGV   1: how many at most; 2: the consumer; 3: how many to read before
---        looking at their size; 4: the index of the stream for bulk, or 0; or
+--        looking at their size; 4: the index of the stream for bulk, or 0. Or
 --        only 1: "back" and 2: that index, to end bulk
--- reply  ms until the next job is due, or -1; 1 if its timer is this consumer's;
---        then for each stream that gave jobs its index and its entries
+-- reply  ms until the next job is due, or -1; 1 if its timer is this consumer's to
+--        keep; then for each stream that gave jobs its index and its entries
 -- cost   O(jobs handed out) + O(500 log scheduled) while jobs are due; on an
 --        idle queue a constant dozen commands
 -- twice  hands out other jobs; those of a reply that was lost come back when
 --        their lease ends
 --
--- Levels are read strictly from the highest, in this one step together with the
--- pause and with what is due, so that no job slips past another or past a pause.
--- One XREADGROUP over all streams would not do: its COUNT is for each stream.
+-- Levels are read strictly from the highest. The pause and what is due are part of
+-- this one step, so no job slips past another or past a pause. One XREADGROUP over
+-- all streams would not do: its COUNT is for each stream.
 --
 -- Bulk: entries that pass through Lua cost the server 1.7 times what a plain
 -- XREADGROUP does. So the client may send, in one MULTI, this script, XREADGROUP
 -- on KEYS[15], and this script with "back". If it is the turn of the stream that
 -- the client names, and no higher one gave anything, the first renames it to
 -- KEYS[15] and the last names it back; if not, the XREADGROUP finds no such key.
--- Nobody sees the name: MULTI is one step, in the append-only file too. It is
--- one script, not two, because SCRIPT FLUSH and loading could leave one of two.
+-- No other command sees the name: MULTI is one step, in the append-only file too.
+-- It is one script, as of two SCRIPT FLUSH could leave only one loaded.
 if ARGV[1] == 'back' then
   if call('EXISTS', KEYS[15]) == 1 then
     call('RENAME', KEYS[15], KEYS[tonumber(ARGV[2])])
@@ -50,7 +50,7 @@ for lvl = 1, 5 do
       read[6] = n
       local got = redis.pcall(unpack(read))
       if got and got.err then
-        -- The queue is new, or was flushed and filled again.
+        -- The queue is new, or the server was flushed and the queue filled again.
         if not string.find(got.err, '^NOGROUP') then return got end
         call('XGROUP', 'CREATE', key, GROUP, '0')
         got = call(unpack(read))

@@ -1,29 +1,31 @@
 -- recover: makes jobs ready again whose lease ended, in bounded steps.
--- KEYS   15: the lock that lets one consumer of a queue do this at a time
--- ARGV   1: the stream's index to go on at, or 0 to begin; 2: the consumer; 3:
---        how long the lock holds in ms; 4: a cursor to look after the groups at, or empty
--- reply  the stream's index to go on at, 0 at the end, or -1 if another consumer
---        has the lock; the number of jobs that were moved; the next such cursor
+-- KEYS   15: the lock, by which one consumer of a queue at a time does this
+-- ARGV   1: the index of the stream to go on at, or 0 to begin; 2: the consumer;
+--        3: how long the lock holds in ms; 4: a cursor from which to look after
+--        groups, or empty
+-- reply  the index of the stream to go on at, 0 at the end, or -1 if another
+--        consumer has the lock; the number of jobs that were moved; the next such
+--        cursor
 -- cost   one step looks at one stream: O(consumers + jobs that they hold), and
---        O(fields) for each of at most 100 that are moved; about 50 groups (all
---        where Redis keeps them as a listpack, 512 by default); never O(waiting)
+--        O(fields) for each of at most 100 that are moved; about 50 groups (all,
+--        if Redis keeps them as a listpack: 512 by default); never O(waiting)
 -- twice  finds less to do
 --
 -- The lease is the idle time of the pending entry, and its length is part of the
--- consumer's name: there is no record beside the work that could vanish. What
--- XADD puts at the end is a new entry, so that the old holder is fenced off.
+-- consumer's name: there is no other record, which could vanish. What XADD puts at
+-- the end is a new entry, so the old holder is fenced off.
 local lvl, me = tonumber(ARGV[1]), ARGV[2]
-local UNNAMED = 60000 -- the lease of a consumer whose name does not tell: foreign
-local FORGET = 3600000 -- ms without a sign of life after which an idle consumer goes
+local UNNAMED = 60000 -- the lease of a foreign consumer, whose name does not tell it
+local FORGET = 3600000 -- an idle consumer is removed after so many ms without a sign of life
 local BUDGET = 100
 
 local scanned = '0'
 if lvl == 0 then
-  -- At its maxmemory the server refuses the lock; better all look than none.
+  -- At its maxmemory the server refuses the lock. Then all look, not none.
   if not redis.pcall('SET', KEYS[15], me, 'NX', 'PX', ARGV[3]) then return { -1, 0, ARGV[4] } end
   lvl = 1
   if ARGV[4] ~= '' then
-    -- A group whose one running job was deleted by another hand goes on.
+    -- A group goes on if another program deleted its one running job.
     local scan = call('HSCAN', GROUPS, ARGV[4], 'COUNT', 50)
     scanned = scan[1]
     for i = 1, #scan[2], 2 do
@@ -70,8 +72,8 @@ while lvl <= 5 do
     end
   end
   if info then
-    -- An entry that was handed out is held, or its consumer was deleted with it
-    -- by another hand. The oldest entry tells: what is held leaves in the end.
+    -- An entry that was handed out is held, unless another program deleted its
+    -- consumer. The oldest entry tells: what is held is removed in the end.
     while moved < BUDGET do
       local head = call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
       if not head or after(head[1], info['last-delivered-id']) then break end

@@ -3,13 +3,13 @@
 --        their entry IDs, stream by stream; then for each other settlement the
 --        stream's index, entry ID, outcome (done, retry, release, return, dead),
 --        delay in ms, failures, error, reason
--- reply  the positions, from 1 in the order of ARGV, of those that were not held
+-- reply  the positions, from 1 in the order of ARGV, of those that are not held
 -- cost   O(1) for each that is done; else O(fields), + O(log scheduled) for a
 --        delayed retry, + O(log behind) in a group
--- twice  what the first run ended is not held any more, and is left alone
+-- twice  leaves alone what the first run ended, as it is not held any more
 --
--- XACK answers 1 to exactly one settlement: a lapsed job goes on under a new
--- entry ID, so that an ID is only ever known to the consumer it was handed to.
+-- XACK answers 1 to exactly one settlement. A lapsed job goes on under a new entry
+-- ID, so only the consumer that it was handed to ever knows an ID.
 local lost, seq, at = {}, 0, 6
 
 for lvl = 1, 5 do
@@ -19,7 +19,7 @@ for lvl = 1, 5 do
     if acked == n then
       call('XDEL', key, unpack(ARGV, at, at + n - 1))
     else
-      -- Some were lost, and XACK does not say which: those whose entry is gone.
+      -- Some are lost, and XACK does not say which: those whose entry is gone.
       for i = at, at + n - 1 do
         if call('XDEL', key, ARGV[i]) == 0 then lost[#lost + 1] = seq + i - at + 1 end
       end
@@ -36,7 +36,7 @@ while at <= #ARGV do
   local entry = call('XRANGE', key, id, id)[1]
   local fields = entry and entry[2]
   if call('XACK', key, GROUP, id) == 0 or not fields then
-    -- Not held, or deleted by another hand: there is nothing to put anywhere.
+    -- Not held, or another program deleted it: there is nothing to store anew.
     lost[#lost + 1] = seq
   else
     if not ms then ms, us = now() end
@@ -56,7 +56,7 @@ while at <= #ARGV do
       ready(lvl, renew(fields, lvl, h))
       stir = true
     elseif outcome == 'return' then
-      -- Fetched for a call that was gone by then: as if it never happened.
+      -- Fetched for a call that had ended: as if it was never handed out.
       h.n = h.n - 1
       ready(lvl, renew(fields, lvl, h))
       stir = true

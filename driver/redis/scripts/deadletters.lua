@@ -1,11 +1,11 @@
--- letters: moves dead letters back to waiting, or removes them, step by step.
--- ARGV   1: redrive or discard; 2: the entry ID to go on after; 3: the last
---        entry ID, or empty for that of now; 4: how many entries to look at; 5: "1" for all, else those
---        with the job IDs that follow
--- reply  how many were moved; the entry ID to go on after, or empty; the bytes
---        that were looked at; the last entry ID
+-- deadletters: moves dead letters back to waiting, or removes them, step by step.
+-- ARGV   1: redrive or discard; 2: the entry ID to go on after; 3: the last entry
+--        ID, or empty for the one that is last now; 4: how many entries to look
+--        at; 5: "1" for all of them, else those with the job IDs that follow
+-- reply  how many were moved or removed; the entry ID to go on after, or empty at
+--        the end; the bytes that were looked at; the last entry ID
 -- cost   O(entries looked at and their fields), + O(log behind) in a group
--- twice  finds those gone that the first run moved
+-- twice  does not find what the first run moved
 local redrive, count, all = ARGV[1] == 'redrive', tonumber(ARGV[4]), ARGV[5] == '1'
 local want = {}
 for i = 6, #ARGV do want[ARGV[i]] = true end
@@ -21,7 +21,7 @@ for i = 1, #entries do
   local id, fields = entries[i][1], entries[i][2]
   for j = 1, #fields do bytes = bytes + #fields[j] end
   local job = name(get(fields, 'job'))
-  if job == '' then job = id end -- an unreadable entry goes by this name
+  if job == '' then job = id end -- an unreadable entry is named by its entry ID
   if all or want[job] then
     if redrive then
       local lvl, grp = level(fields), get(fields, 'grp')

@@ -1,12 +1,12 @@
--- leave: takes a consumer off the groups, if it holds nothing.
--- KEYS   15: the consumer's poke list
+-- close: removes a consumer from the groups, if it holds nothing.
+-- KEYS   15: the list that ends the consumer's BLPOP
 -- ARGV   1: the consumer
 -- reply  0
 -- cost   O(1) for each of the five streams
 -- twice  finds nothing left to do
 --
--- XGROUP DELCONSUMER forgets what the consumer holds, and that would never be
--- handed out again: one that holds something stays until recovery took it.
+-- XGROUP DELCONSUMER forgets what the consumer holds, which would then never be
+-- handed out again. So one that holds something stays until recovery has taken it.
 local me = ARGV[1]
 for lvl = 1, 5 do
   local held = redis.pcall('XPENDING', KEYS[lvl], GROUP, '-', '+', 1, me)
@@ -17,6 +17,6 @@ end
 call('DEL', KEYS[15])
 local timer = call('GET', TIMER)
 if timer and string.match(timer, ' (.+)$') == me then call('DEL', TIMER) end
--- It may have taken a token for nobody, and somebody else has to set the timer.
+-- It may have taken a token for nobody, and another consumer has to set the timer.
 wake()
 return 0

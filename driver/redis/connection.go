@@ -1,0 +1,160 @@
+package redis
+
+import (
+	"context"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/batch-go/batch/internal/lifecycle"
+)
+
+// connection is the live link to the server, or to the nodes of a cluster.
+type connection struct {
+	client goredis.UniversalClient
+	owned  bool // the client is ours to close
+
+	life lifecycle.Handle
+}
+
+// close ends the consumers and the calls, as Driver.Close documents.
+func (c *connection) close(ctx context.Context) error {
+	return c.life.Close(ctx, func() bool {
+		if c.owned {
+			// This closes connections in use as well, so that their calls end.
+			_ = c.client.Close()
+		}
+		return c.owned
+	})
+}
+
+// eval runs a script and returns its reply, or the error of the server or of the
+// client library. It returns when the reply is there or ctx ends; then the
+// command goes on until its own timeout.
+func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, error) {
+	if err := c.life.Begin(ctx); err != nil {
+		return nil, err
+	}
+	if ctx.Done() == nil {
+		defer c.life.End()
+		return c.evalNow(s, args)
+	}
+	// The client library looks at ctx only between its steps: a server that
+	// does not answer holds it up until its read timeout.
+	type outcome struct {
+		raw []byte
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		defer c.life.End()
+		raw, err := c.evalNow(s, args)
+		done <- outcome{raw, err}
+	}()
+	select {
+	case o := <-done:
+		return o.raw, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// evalNow runs a script without regard to any context.
+func (c *connection) evalNow(s *script, args []any) ([]byte, error) {
+	raw, err := c.process(args)
+	if se, ok := err.(serverError); ok && strings.HasPrefix(string(se), "NOSCRIPT") {
+		// The server restarted or flushed its scripts: nothing ran.
+		whole := append([]any(nil), args...)
+		whole[0], whole[1] = "eval", s.source
+		return c.process(whole)
+	}
+	return raw, err
+}
+
+// process sends one command, once.
+func (c *connection) process(args []any) ([]byte, error) {
+	ctx := context.Background()
+	cmd := once{goredis.NewRawCmd(ctx, args...)}
+	if err := c.client.Process(ctx, cmd); err != nil {
+		return nil, err
+	}
+	raw := cmd.Val()
+	err := errorOf(raw)
+	if err == nil {
+		return raw, nil
+	}
+	if !misdirected(err.(serverError)) {
+		return nil, err
+	}
+	// The command went to a server that did not run it. The client library
+	// follows redirections, and drops connections to a former primary, only if
+	// it reads the error itself. In raw replies it does not.
+	parsed := onceParsed{goredis.NewCmd(ctx, args...)}
+	if err := c.client.Process(ctx, parsed); err != nil && err != goredis.Nil {
+		if re, ok := err.(goredis.Error); ok {
+			return nil, serverError(re.Error())
+		}
+		return nil, err
+	}
+	return encodeReply(nil, parsed.Val()), nil
+}
+
+// transact sends commands as one MULTI, once, and returns the reply of each, the
+// errors of single ones among them. A redis.Error says that none ran.
+func (c *connection) transact(commands ...[]any) ([][]byte, error) {
+	return c.execute(c.client.TxPipeline(), commands)
+}
+
+// pipeline sends commands one after the other on one connection, once, and
+// returns the reply of each, the errors of single ones among them.
+func (c *connection) pipeline(commands ...[]any) ([][]byte, error) {
+	return c.execute(c.client.Pipeline(), commands)
+}
+
+// execute sends commands by a pipeline.
+func (c *connection) execute(pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
+	ctx := context.Background()
+	if err := c.life.Begin(ctx); err != nil {
+		return nil, err
+	}
+	defer c.life.End()
+	sent := make([]once, len(commands))
+	for i, args := range commands {
+		sent[i] = once{goredis.NewRawCmd(ctx, args...)}
+		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	replies := make([][]byte, len(sent))
+	for i := range sent {
+		replies[i] = sent[i].Val()
+	}
+	return replies, nil
+}
+
+// once is a command that the client library never sends a second time, whatever
+// its options: an enqueue that is sent twice stores its jobs twice.
+type once struct{ *goredis.RawCmd }
+
+// NoRetry says so.
+func (once) NoRetry() bool { return true }
+
+// onceParsed is once with a parsed reply.
+type onceParsed struct{ *goredis.Cmd }
+
+// NoRetry says so.
+func (onceParsed) NoRetry() bool { return true }
+
+// misdirected tells whether an error says that another server would have run the
+// command. The first two are those of a cluster:
+// https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+// A former primary answers READONLY after a failover.
+func misdirected(err serverError) bool {
+	for _, prefix := range [...]string{"MOVED ", "ASK ", "READONLY "} {
+		if strings.HasPrefix(string(err), prefix) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,249 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/batch-go/batch/driver"
+)
+
+const (
+	// replyBudget is what one reply aims to stay below, so that a queue of large
+	// bodies does not fill the memory of both sides; as in receive.lua.
+	replyBudget = 8 << 20
+	// firstChunk is how many jobs are read before anything is known of their
+	// size: few enough of the largest, which are 512 MiB, and enough small ones.
+	firstChunk = 32
+	// sharedReply is the largest reply whose memory its jobs share. Out of larger
+	// ones each is copied, so that one long job does not keep megabytes of others.
+	sharedReply = 1 << 20
+	// bulkMin is the number of jobs from which a bulk fetch is worth its three
+	// commands.
+	bulkMin = 64
+)
+
+// fetcher gets jobs from the server, without waiting for any.
+type fetcher struct {
+	*holder
+	alarm *alarm
+	// perJob is how many bytes a job took in the last replies, 0 at first.
+	perJob atomic.Int64
+	// bulk is the index of the stream that filled the last fetch, else 0.
+	bulk atomic.Int32
+}
+
+// fetched is what a fetch brought: jobs, and the settlements of entries that are
+// none.
+type fetched struct {
+	jobs       []*driver.Delivery
+	unreadable []driver.Settlement
+}
+
+// fetch gets at most max of the jobs that there are.
+func (f *fetcher) fetch(max int) ([]*driver.Delivery, error) {
+	for {
+		var got fetched
+		var err error
+		chunk, stream := f.chunk(), int(f.bulk.Load())
+		bulk := stream > 0 && min(max, chunk) >= bulkMin
+		if bulk {
+			got, err = f.fetchBulk(stream, max, chunk)
+		} else {
+			got, err = f.fetchPlain(max, chunk)
+		}
+		if err != nil {
+			return nil, fail("receive", f.queue, err)
+		}
+		if err := f.accept(max, got); err != nil {
+			return nil, err
+		}
+		// A bulk fetch that found nothing looked at some of the streams only.
+		if len(got.jobs) > 0 || len(got.unreadable) == 0 && !bulk {
+			return got.jobs, nil
+		}
+	}
+}
+
+// fetchPlain runs the script that hands out jobs.
+func (f *fetcher) fetchPlain(max, chunk int) (fetched, error) {
+	raw, err := f.conn.eval(context.Background(), receiveScript, f.receiveArgs(max, chunk))
+	if err != nil {
+		return fetched{}, err
+	}
+	return f.read(raw)
+}
+
+// receiveArgs are those of the script that hands out jobs.
+func (f *fetcher) receiveArgs(max, chunk int) []any {
+	return append(receiveScript.args(f.names, 4), max, f.name, chunk, 0)
+}
+
+// read reads the script's reply.
+func (f *fetcher) read(raw []byte) (fetched, error) {
+	if err := errorOf(raw); err != nil {
+		return fetched{}, err
+	}
+	var got fetched
+	r := reader{buf: raw}
+	f.readStreams(&r, &got)
+	if r.err != nil {
+		return fetched{}, r.err
+	}
+	f.noteSize(len(raw), got)
+	return got, nil
+}
+
+// fetchBulk is fetchPlain with a plain XREADGROUP for one stream, if it is that
+// one's turn; see receive.lua. It may find nothing although there are jobs.
+func (f *fetcher) fetchBulk(stream, max, chunk int) (fetched, error) {
+	reading := f.names.reading
+	raws, err := f.conn.transact(
+		append(receiveScript.args(f.names, 4, reading), max, f.name, chunk, stream),
+		[]any{"xreadgroup", "group", groupName, f.name, "count", min(max, chunk), "streams", reading, ">"},
+		append(receiveScript.args(f.names, 2, reading), "back", stream),
+	)
+	if err != nil {
+		if _, refused := err.(goredis.Error); refused {
+			// EXEC was not carried out, or the script is not loaded: fetchPlain
+			// says why, or loads it.
+			return fetched{}, nil
+		}
+		return fetched{}, err
+	}
+	var got fetched
+	r := reader{buf: raws[0]}
+	f.readStreams(&r, &got)
+	if r.err != nil {
+		if _, refused := r.err.(serverError); refused {
+			return fetched{}, nil
+		}
+		return fetched{}, r.err
+	}
+	r = reader{buf: raws[1]}
+	if r.oneStream() {
+		got.readEntries(&r, stream)
+	}
+	if _, none := r.err.(serverError); r.err != nil && !none { // NOGROUP where the stream was not renamed
+		return fetched{}, r.err
+	}
+	f.noteSize(len(raws[0])+len(raws[1]), got)
+	return got, nil
+}
+
+// readStreams reads the script's reply: when the next job is due, and entries
+// stream by stream.
+func (f *fetcher) readStreams(r *reader, got *fetched) {
+	parts := r.array()
+	wait, mine := r.int(), r.int() == 1
+	if r.err == nil {
+		f.alarm.plan(wait, mine)
+	}
+	for parts -= 2; parts >= 2 && r.err == nil; parts -= 2 {
+		got.readEntries(r, int(r.int()))
+	}
+}
+
+// readEntries reads the entries of one stream.
+func (got *fetched) readEntries(r *reader, stream int) {
+	n := r.array()
+	if n > batchSize || stream < 1 || stream > streamCount {
+		r.malformed()
+		return
+	}
+	copied := len(r.buf) > sharedReply
+	deliveries := make([]driver.Delivery, n)
+	receipts := make([]receipt, n)
+	got.jobs = slices.Grow(got.jobs, n)
+	for i := range n {
+		if r.array() != 2 {
+			r.malformed()
+			return
+		}
+		id := toString(r.bytes(), copied)
+		var j job
+		j.read(r, copied)
+		if r.err != nil {
+			return
+		}
+		receipts[i] = receipt{stream, id}
+		d := &deliveries[i]
+		d.Message = j.Message
+		d.Level = driver.Level(normalStream - stream)
+		d.Failures, d.LastError = j.failures, j.lastError
+		d.Deliveries, d.Redeliveries = j.deliveries+1, j.redeliveries
+		d.Receipt = &receipts[i]
+		if j.unreadable {
+			got.unreadable = append(got.unreadable, settleUnreadable(d, j.hasBody))
+		} else {
+			got.jobs = append(got.jobs, d)
+		}
+	}
+}
+
+// settleUnreadable says what becomes of an entry that is no job: a dead letter,
+// if it has a body to keep.
+func settleUnreadable(d *driver.Delivery, hasBody bool) driver.Settlement {
+	s := driver.Settlement{Delivery: d, Outcome: driver.Done}
+	if hasBody {
+		s.Outcome, s.Reason = driver.Dead, driver.ReasonUnreadable
+		s.Failures, s.Error = d.Failures, d.LastError
+	}
+	return s
+}
+
+// accept notes what the next fetch is to expect, and settles what is unreadable.
+// If that fails, the jobs are given back.
+func (f *fetcher) accept(max int, got fetched) error {
+	f.noteBulk(max, got.jobs)
+	if len(got.unreadable) == 0 {
+		return nil
+	}
+	// A lease that was lost is no error: another consumer met the entry again.
+	if _, err := f.settle(context.Background(), got.unreadable, ""); err != nil {
+		f.giveBack(got.jobs)
+		return err
+	}
+	return nil
+}
+
+// giveBack returns jobs that were fetched for a call that had ended, as if they
+// had not been handed out.
+func (f *fetcher) giveBack(jobs []*driver.Delivery) {
+	if len(jobs) == 0 {
+		return
+	}
+	back := make([]driver.Settlement, len(jobs))
+	for i, d := range jobs {
+		back[i] = driver.Settlement{Delivery: d, Outcome: driver.Release}
+	}
+	// If it fails, they come back when the lease ends.
+	_, _ = f.settle(context.Background(), back, outcomeReturn)
+}
+
+// noteBulk notes whether the next fetch is likely to be large and of one stream.
+func (f *fetcher) noteBulk(max int, jobs []*driver.Delivery) {
+	stream := 0
+	if n := len(jobs); n == max && n >= bulkMin {
+		stream = jobs[n-1].Receipt.(*receipt).stream
+	}
+	f.bulk.Store(int32(stream))
+}
+
+// noteSize notes how large jobs are. It goes up at once and down slowly.
+func (f *fetcher) noteSize(bytes int, got fetched) {
+	if n := len(got.jobs) + len(got.unreadable); n > 0 {
+		per, before := int64(bytes/n)+1, f.perJob.Load()
+		f.perJob.Store(max(per, (per+before)/2))
+	}
+}
+
+// chunk is how many jobs a fetch may read before it looks at their size.
+func (f *fetcher) chunk() int {
+	if per := f.perJob.Load(); per > 0 {
+		return int(replyBudget/per) + 1
+	}
+	return firstChunk
+}

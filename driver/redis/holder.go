@@ -1,0 +1,61 @@
+package redis
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/batch-go/batch/internal/lifecycle"
+)
+
+// holder is a consumer as the server knows it: the name under which it holds
+// jobs of a queue. All parts of a consumer share it.
+type holder struct {
+	conn  *connection
+	queue string
+	names *names
+	name  string
+	lease time.Duration
+
+	work    lifecycle.Gate // the consumer's goroutines
+	closing chan struct{}  // closed when Close begins
+}
+
+// newHolder makes a holder with a name of its own.
+func newHolder(conn *connection, queue string, names *names, lease time.Duration) *holder {
+	return &holder{
+		conn: conn, queue: queue, names: names, lease: lease,
+		name:    holderName(lease),
+		closing: make(chan struct{}),
+	}
+}
+
+// holderName is a name that tells people where the consumer runs, and recovery
+// how long its leases are.
+func holderName(lease time.Duration) string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "unknown"
+	}
+	host = strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return '_'
+		}
+		return r
+	}, host)
+	var unique [6]byte
+	_, _ = rand.Read(unique[:]) // never fails, since Go 1.24
+	return fmt.Sprintf("%s-%d-%s:%d", host, os.Getpid(), hex.EncodeToString(unique[:]), lease.Milliseconds())
+}
+
+// end tells the consumer's goroutines to end, and lets no more begin.
+func (h *holder) end() {
+	h.work.Shut()
+	close(h.closing)
+}
+
+// ended tells whether Close began.
+func (h *holder) ended() bool { return h.work.IsShut() }

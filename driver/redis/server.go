@@ -1,0 +1,107 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// minMajor and minMinor are the oldest version on which the scripts are right and
+// with which they are tested: since 7.0 claims drop deleted entries from the
+// pending list, scripts always replicate their effects, and errors keep their
+// code when they pass through a script.
+const minMajor, minMinor = 7, 0
+
+// server is what a server tells of itself.
+type server struct {
+	product, version, mode, eviction string
+	maxMemory                        bool // it has a maxmemory
+}
+
+// ask asks the server, or each primary of a cluster.
+func ask(ctx context.Context, client goredis.UniversalClient) ([]server, error) {
+	one := func(ctx context.Context, c goredis.Cmdable) (server, error) {
+		text, err := c.Info(ctx).Result()
+		return describe(text), err
+	}
+	cluster, ok := client.(*goredis.ClusterClient)
+	if !ok {
+		s, err := one(ctx, client)
+		return []server{s}, err
+	}
+	var mu sync.Mutex
+	var servers []server
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error {
+		s, err := one(ctx, c)
+		mu.Lock()
+		defer mu.Unlock()
+		servers = append(servers, s)
+		return err
+	})
+	if err == nil && len(servers) == 0 {
+		err = errors.New("redis: cluster has no nodes")
+	}
+	return servers, err
+}
+
+// describe reads the reply of INFO. Valkey calls itself Redis 7.2.4 for old
+// clients, and tells the truth in server_name and valkey_version.
+func describe(info string) server {
+	fields := make(map[string]string)
+	for line := range strings.Lines(info) {
+		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
+			fields[name] = value
+		}
+	}
+	s := server{product: "Redis", version: fields["redis_version"], mode: fields["redis_mode"],
+		eviction: fields["maxmemory_policy"], maxMemory: fields["maxmemory"] != "0"}
+	if fields["server_name"] == "valkey" || fields["valkey_version"] != "" {
+		s.product, s.version = "Valkey", fields["valkey_version"]
+	}
+	if s.mode == "" {
+		s.mode = fields["server_mode"] // Valkey, if extended compatibility is off
+	}
+	return s
+}
+
+// check refuses a server on which the driver cannot keep its promises.
+func (s server) check(isCluster, allowEviction bool) error {
+	refuse := func(kind error, hint, format string, args ...any) error {
+		return faults.Refuse("open", "", kind, fmt.Errorf(format, args...), hint)
+	}
+	if s.mode == "sentinel" {
+		return refuse(driver.ErrConfig, "use redis+sentinel://host:26379?master=NAME", "the server is a sentinel")
+	}
+	if s.mode == "cluster" && !isCluster {
+		return refuse(driver.ErrConfig, "use redis+cluster://", "the server is part of a cluster")
+	}
+	if s.mode == "standalone" && isCluster {
+		return refuse(driver.ErrConfig, "use redis://", "the server is not part of a cluster")
+	}
+	if s.product == "Redis" && !atLeast(s.version, minMajor, minMinor) {
+		return refuse(driver.ErrUnsupported, "upgrade the server", "Redis %s was found and %d.%d is needed", s.version, minMajor, minMinor)
+	}
+	if s.maxMemory && strings.HasPrefix(s.eviction, "allkeys-") && !allowEviction {
+		return refuse(driver.ErrUnsupported, "set maxmemory-policy noeviction, or pass eviction=allow",
+			"the server has maxmemory-policy %s, which drops jobs when memory runs out", s.eviction)
+	}
+	return nil
+}
+
+// atLeast compares the first two numbers of a version.
+func atLeast(version string, major, minor int) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	a, err1 := strconv.Atoi(parts[0])
+	b, err2 := strconv.Atoi(parts[1])
+	return err1 == nil && err2 == nil && (a > major || a == major && b >= minor)
+}
