@@ -79,3 +79,6 @@
 // docs/wire-amqp.md describes the queues and the messages, and what a producer in
 // another language does.
 package amqp
+
+// Name is the driver's name, and the scheme of its URLs.
+const Name = "amqp"

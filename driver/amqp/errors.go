@@ -44,42 +44,32 @@ func closed(op, queue string) error { return faults.Closed(op, queue) }
 // invalid is the error of a URL that cannot be.
 func invalid(err error) error { return faults.Invalid(err) }
 
-// notStored is the verdict on a call that had no effect.
-func notStored(kind error, hint string) fault.Verdict {
-	return fault.Verdict{Kind: kind, Fate: driver.FateNotStored, Hint: hint}
-}
-
-// unknown is the verdict on a call that may have had its effect.
-func unknown(kind error, hint string) fault.Verdict {
-	return fault.Verdict{Kind: kind, Fate: driver.FateUnknown, Hint: hint}
-}
-
 // classify says what an error of the client library, the broker or this package
 // means. Each branch says why; errors_test.go has a row for each.
 func classify(err error) fault.Verdict {
 	switch {
 	case errors.Is(err, driver.ErrClosed):
-		return notStored(driver.ErrClosed, "")
+		return fault.NotStored(driver.ErrClosed, "")
 	case errors.Is(err, errReturned):
-		return notStored(driver.ErrNotFound, "declare the queue first")
+		return fault.NotStored(driver.ErrNotFound, "declare the queue first")
 	case errors.Is(err, errNacked):
-		return notStored(driver.ErrFull, "see the policies that apply to the queue")
+		return fault.NotStored(driver.ErrFull, "see the policies that apply to the queue")
 	case errors.Is(err, errLost):
-		v := notStored(driver.ErrLeaseLost, "")
+		v := fault.NotStored(driver.ErrLeaseLost, "")
 		v.Bare = err == errLost
 		return v
 	case errors.Is(err, errCancelled), errors.Is(err, errUnconfirmed), errors.Is(err, errUnanswered):
-		return unknown(driver.ErrUnavailable, "")
+		return fault.Unknown(driver.ErrUnavailable, "")
 	case errors.Is(err, errDown):
-		return notStored(driver.ErrUnavailable, "")
+		return fault.NotStored(driver.ErrUnavailable, "")
 	case errors.Is(err, context.Canceled):
-		return unknown(context.Canceled, "")
+		return fault.Unknown(context.Canceled, "")
 	case errors.Is(err, context.DeadlineExceeded):
-		return unknown(context.DeadlineExceeded, "")
+		return fault.Unknown(context.DeadlineExceeded, "")
 	case errors.Is(err, amqp091.ErrCredentials):
-		return notStored(driver.ErrUnauthorized, "see the user and the password")
+		return fault.NotStored(driver.ErrUnauthorized, "see the user and the password")
 	case errors.Is(err, amqp091.ErrSASL):
-		return notStored(driver.ErrUnauthorized, "the broker offers none of the mechanisms: see auth")
+		return fault.NotStored(driver.ErrUnauthorized, "the broker offers none of the mechanisms: see auth")
 	}
 	var reply *amqp091.Error
 	if errors.As(err, &reply) {
@@ -87,15 +77,15 @@ func classify(err error) fault.Verdict {
 	}
 	switch {
 	case fault.IsTLS(err): // the handshake failed, before any method
-		return notStored(driver.ErrUnavailable, "the TLS handshake failed: see tls_ca, tls_cert, tls_server_name and the scheme")
+		return fault.NotStored(driver.ErrUnavailable, "the TLS handshake failed: see tls_ca, tls_cert, tls_server_name and the scheme")
 	case fault.IsName(err):
-		return notStored(driver.ErrUnavailable, "the broker's name cannot be resolved")
+		return fault.NotStored(driver.ErrUnavailable, "the broker's name cannot be resolved")
 	case fault.IsDial(err):
-		return notStored(driver.ErrUnavailable, "is the broker running, and the address right?")
+		return fault.NotStored(driver.ErrUnavailable, "is the broker running, and the address right?")
 	}
 	// What nobody thought of: a connection was there, and how far it came cannot
 	// be known.
-	return unknown(driver.ErrUnavailable, "")
+	return fault.Unknown(driver.ErrUnavailable, "")
 }
 
 // classifyReply says what a reply code means. Those that refuse a method come
@@ -107,54 +97,54 @@ func classifyReply(e *amqp091.Error) fault.Verdict {
 		// Made by the library: the socket failed, the channel is closed, or, as
 		// ErrVhost, the socket was closed in the handshake without a word.
 		// RabbitMQ gives its reasons in words.
-		return unknown(driver.ErrUnavailable, "")
+		return fault.Unknown(driver.ErrUnavailable, "")
 	}
 	has := func(part string) bool { return strings.Contains(e.Reason, part) }
 	switch e.Code {
 	case amqp091.ContentTooLarge:
-		return notStored(driver.ErrTooLarge, "")
+		return fault.NotStored(driver.ErrTooLarge, "")
 	case amqp091.ConnectionForced:
-		return unknown(driver.ErrUnavailable, "the broker is shutting down, or an operator closed the connection")
+		return fault.Unknown(driver.ErrUnavailable, "the broker is shutting down, or an operator closed the connection")
 	case amqp091.AccessRefused:
 		if has("exclusive") {
-			return notStored(driver.ErrConflict, "another consumer has the queue for itself")
+			return fault.NotStored(driver.ErrConflict, "another consumer has the queue for itself")
 		}
-		return notStored(driver.ErrUnauthorized, "see the user, the password and its permissions; the driver needs configure, write and read on ^batch\\., and write on the default exchange")
+		return fault.NotStored(driver.ErrUnauthorized, "see the user, the password and its permissions; the driver needs configure, write and read on ^batch\\., and write on the default exchange")
 	case amqp091.NotFound:
 		if has("home node") || has("down") || has("unavailable") {
 			// "home node of durable queue is down or inaccessible", and quorum
 			// queues without a leader.
-			return notStored(driver.ErrUnavailable, "the queue's node is down")
+			return fault.NotStored(driver.ErrUnavailable, "the queue's node is down")
 		}
-		return notStored(driver.ErrNotFound, "declare the queue first")
+		return fault.NotStored(driver.ErrNotFound, "declare the queue first")
 	case amqp091.ResourceLocked:
-		return notStored(driver.ErrConflict, "another connection has the queue for itself")
+		return fault.NotStored(driver.ErrConflict, "another connection has the queue for itself")
 	case amqp091.PreconditionFailed:
 		switch {
 		case has("message size"):
-			return notStored(driver.ErrTooLarge, "see max_message_size of the broker")
+			return fault.NotStored(driver.ErrTooLarge, "see max_message_size of the broker")
 		case has("inequivalent arg"):
-			return notStored(driver.ErrConflict, "the queue exists with this argument set otherwise; delete it or use another name")
+			return fault.NotStored(driver.ErrConflict, "the queue exists with this argument set otherwise; delete it or use another name")
 		case has("delivery acknowledgement"):
-			return unknown(driver.ErrUnavailable, "the broker's consumer_timeout ended the channel")
+			return fault.Unknown(driver.ErrUnavailable, "the broker's consumer_timeout ended the channel")
 		case has("unknown delivery tag"):
-			return notStored(driver.ErrLeaseLost, "")
+			return fault.NotStored(driver.ErrLeaseLost, "")
 		}
-		return notStored(driver.ErrBroker, "")
+		return fault.NotStored(driver.ErrBroker, "")
 	case amqp091.NotAllowed:
 		if has("limit") && has("reached") {
-			return notStored(driver.ErrUnavailable, "a limit of connections is reached")
+			return fault.NotStored(driver.ErrUnavailable, "a limit of connections is reached")
 		}
-		return notStored(driver.ErrUnauthorized, "the vhost does not exist or the user has no access to it: the URL's path names it, and / is the default one")
+		return fault.NotStored(driver.ErrUnauthorized, "the vhost does not exist or the user has no access to it: the URL's path names it, and / is the default one")
 	case amqp091.ResourceError:
-		return unknown(driver.ErrUnavailable, "the broker is short of resources")
+		return fault.Unknown(driver.ErrUnavailable, "the broker is short of resources")
 	case amqp091.NotImplemented:
-		return notStored(driver.ErrUnsupported, "")
+		return fault.NotStored(driver.ErrUnsupported, "")
 	case amqp091.InternalError:
 		// Of quorum queues without a leader, such as just after a restart.
-		return unknown(driver.ErrUnavailable, "the queue may have no leader")
+		return fault.Unknown(driver.ErrUnavailable, "the queue may have no leader")
 	}
-	return unknown(driver.ErrBroker, "")
+	return fault.Unknown(driver.ErrBroker, "")
 }
 
 // isGone tells whether err says that a queue does not exist.

@@ -10,9 +10,6 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Name is the driver's name, and the scheme of its URLs.
-const Name = "amqp"
-
 // schemeTLS is the scheme of a broker that is reached over TLS.
 const schemeTLS = "amqps"
 

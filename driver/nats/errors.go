@@ -63,14 +63,6 @@ func closed(op, queue string) error { return faults.Closed(op, queue) }
 // invalid is the error of a URL or option that cannot be.
 func invalid(err error) error { return faults.Invalid(err) }
 
-// notStored is the verdict on an error that certainly stored nothing.
-func notStored(kind error, hint string) fault.Verdict {
-	return fault.Verdict{Kind: kind, Fate: driver.FateNotStored, Hint: hint}
-}
-
-// unknown is the verdict on an error that leaves open what was stored.
-func unknown(kind error) fault.Verdict { return fault.Verdict{Kind: kind, Fate: driver.FateUnknown} }
-
 // classify says what an error of the client library, the server or the driver
 // means. Each branch says why; errors_test.go has a row for each.
 func classify(err error) fault.Verdict {
@@ -79,47 +71,49 @@ func classify(err error) fault.Verdict {
 	switch {
 	case err == context.Canceled || err == context.DeadlineExceeded:
 		// The caller's ctx ended while the answer was awaited.
-		return unknown(err)
+		return fault.Unknown(err, "")
 	case errors.Is(err, errCut):
-		return unknown(driver.ErrClosed)
+		return fault.Unknown(driver.ErrClosed, "")
 	case errors.Is(err, natsgo.ErrConnectionClosed) || errors.Is(err, natsgo.ErrConnectionDraining):
 		// Publishing is refused before anything is written.
-		return notStored(driver.ErrClosed, "the connection was closed")
+		return fault.NotStored(driver.ErrClosed, "the connection was closed")
 	case errors.Is(err, errDown) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
-		return notStored(driver.ErrUnavailable, "the connection is lost and is being made again")
+		return fault.NotStored(driver.ErrUnavailable, "the connection is lost and is being made again")
 	case errors.Is(err, errLost) || errors.Is(err, errSilent):
-		return unknown(driver.ErrUnavailable)
+		return fault.Unknown(driver.ErrUnavailable, "")
 	case errors.Is(err, errTaken) || errors.Is(err, errLapsed):
 		return fault.Verdict{Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored, Bare: true}
 	case errors.Is(err, errForeign):
-		return notStored(driver.ErrConfig, "")
-	case errors.Is(err, errNoQueue) || errors.Is(err, errNoJob):
-		return notStored(driver.ErrNotFound, "declare the queue first")
+		return fault.NotStored(driver.ErrConfig, "")
+	case errors.Is(err, errNoJob):
+		return fault.NotStored(driver.ErrNotFound, "")
+	case errors.Is(err, errNoQueue):
+		return fault.NotStored(driver.ErrNotFound, "declare the queue first")
 	case errors.Is(err, errChanging):
-		return notStored(driver.ErrUnavailable, "")
+		return fault.NotStored(driver.ErrUnavailable, "")
 	case errors.Is(err, errForbidden):
-		return notStored(driver.ErrUnauthorized, "the user needs to publish and subscribe as docs/wire-nats.md lists")
+		return fault.NotStored(driver.ErrUnauthorized, "the user needs to publish and subscribe as docs/wire-nats.md lists")
 	case errors.Is(err, natsgo.ErrMaxPayload):
-		return notStored(driver.ErrTooLarge, "raise max_payload of the server")
+		return fault.NotStored(driver.ErrTooLarge, "raise max_payload of the server")
 	case errors.As(err, &api):
 		return classifyAPI(api)
 	case errors.As(err, &nobody):
 		// Nobody took the message: a stream without leader, a server that starts.
-		return notStored(driver.ErrUnavailable, "JetStream is not ready")
+		return fault.NotStored(driver.ErrUnavailable, "JetStream is not ready")
 	case isAuth(err):
-		return notStored(driver.ErrUnauthorized, "the server refused the user, password, token, key or credentials")
+		return fault.NotStored(driver.ErrUnauthorized, "the server refused the user, password, token, key or credentials")
 	case isTLS(err):
 		// The handshake failed, before anything else.
-		return notStored(driver.ErrUnavailable, "the TLS handshake failed: see the scheme, tls_ca, tls_cert and tls_key")
+		return fault.NotStored(driver.ErrUnavailable, "the TLS handshake failed: see the scheme, tls_ca, tls_cert and tls_key")
 	case errors.Is(err, natsgo.ErrNoServers) || fault.IsDial(err) || fault.IsName(err):
 		// There was never a connection, so nothing was sent.
-		return notStored(driver.ErrUnavailable, "is the server running, and the address right?")
+		return fault.NotStored(driver.ErrUnavailable, "is the server running, and the address right?")
 	case errors.Is(err, errAnswer):
-		return unknown(driver.ErrBroker)
+		return fault.Unknown(driver.ErrBroker, "")
 	}
 	// Any other error: how far it came cannot be known.
-	return unknown(driver.ErrUnavailable)
+	return fault.Unknown(driver.ErrUnavailable, "")
 }
 
 // classifyAPI says what an error of the JetStream API means. The server answers
@@ -127,36 +121,36 @@ func classify(err error) fault.Verdict {
 func classifyAPI(e *apiError) fault.Verdict {
 	switch e.ErrCode {
 	case codeStreamNotFound, codeConsumerNotFound:
-		return notStored(driver.ErrNotFound, "declare the queue first")
+		return fault.NotStored(driver.ErrNotFound, "declare the queue first")
 	case codeMessageNotFound, codeSequenceNotFound:
-		return notStored(driver.ErrNotFound, "")
+		return fault.NotStored(driver.ErrNotFound, "")
 	case codeStreamExists, codeConsumerExists:
-		return notStored(driver.ErrConflict, "a stream or consumer of that name was made by something else")
+		return fault.NotStored(driver.ErrConflict, "a stream or consumer of that name was made by something else")
 	case 10076, 10039:
 		// Not enabled, not enabled for the account.
-		return notStored(driver.ErrUnsupported, "switch JetStream on, for the server and the account")
+		return fault.NotStored(driver.ErrUnsupported, "switch JetStream on, for the server and the account")
 	case 10054, 10097:
 		// Message or header over what the stream takes.
-		return notStored(driver.ErrTooLarge, "")
+		return fault.NotStored(driver.ErrTooLarge, "")
 	case 10002, 10023, 10047, 10028, 10026, 10027, 10077:
 		// Resources of account, server, memory, storage; consumers, streams; the
 		// store refused: max_bytes of the stream, or a full disk.
-		return notStored(driver.ErrFull, "the server, the account or the stream is at its limit")
+		return fault.NotStored(driver.ErrFull, "the server, the account or the stream is at its limit")
 	case codeNoPeers, codeReplicasNeedMore:
-		return notStored(driver.ErrUnsupported, "there are not enough servers for the replicas: see the parameter replicas")
+		return fault.NotStored(driver.ErrUnsupported, "there are not enough servers for the replicas: see the parameter replicas")
 	case 10049:
 		// The store of a stream could not be made. The server removes the directory
 		// of an account with its last stream, also while a new one is being made in
 		// it (stream.stop in server/stream.go).
-		return notStored(driver.ErrUnavailable, "the server could not make the stream's files")
+		return fault.NotStored(driver.ErrUnavailable, "the server could not make the stream's files")
 	case 10008, 10009, 10151, codeTooManyBatches, codeConflictInFlight:
 		// No quorum or leader, not the leader, too many batches or changes at once.
-		return notStored(driver.ErrUnavailable, "")
+		return fault.NotStored(driver.ErrUnavailable, "")
 	}
 	if e.Code == 503 {
-		return notStored(driver.ErrUnavailable, "")
+		return fault.NotStored(driver.ErrUnavailable, "")
 	}
-	return notStored(driver.ErrBroker, "")
+	return fault.NotStored(driver.ErrBroker, "")
 }
 
 // isAuth tells errors of the credentials.

@@ -26,11 +26,6 @@ func closed(op, queue string) error { return faults.Closed(op, queue) }
 // invalid is the error of a URL or option that cannot be.
 func invalid(err error) error { return faults.Invalid(err) }
 
-// notSent is the verdict on an error before which nothing was sent.
-func notSent(hint string) fault.Verdict {
-	return fault.Verdict{Kind: driver.ErrUnavailable, Fate: driver.FateNotStored, Hint: hint}
-}
-
 // classify says what an error of the client library or the server means. Each
 // branch says why; errors_test.go has a row for each.
 func classify(err error) fault.Verdict {
@@ -38,15 +33,15 @@ func classify(err error) fault.Verdict {
 	case err == context.Canceled || err == context.DeadlineExceeded:
 		// The caller's ctx ended while the command was under way. Commands
 		// themselves run without ctx, so this is no timeout of theirs.
-		return fault.Verdict{Kind: err}
+		return fault.Unknown(err, "")
 	case errors.Is(err, goredis.ErrClosed):
 		// The client was closed, and the command not begun.
 		return fault.Verdict{Kind: driver.ErrClosed, Fate: driver.FateNotStored, Bare: true}
 	case errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrPoolExhausted):
 		// No connection became free.
-		return notSent("every connection is in use: raise pool_size")
+		return fault.NotStored(driver.ErrUnavailable, "every connection is in use: raise pool_size")
 	case errors.Is(err, errReply):
-		return fault.Verdict{Kind: driver.ErrBroker}
+		return fault.Unknown(driver.ErrBroker, "")
 	}
 	var server goredis.Error
 	if errors.As(err, &server) {
@@ -60,20 +55,20 @@ func classifyNetwork(err error) fault.Verdict {
 	switch text := err.Error(); {
 	case fault.IsDial(err):
 		// There was never a connection.
-		return notSent("is the server running, and the address right?")
+		return fault.NotStored(driver.ErrUnavailable, "is the server running, and the address right?")
 	case fault.IsName(err):
-		return notSent("the server's name cannot be resolved")
+		return fault.NotStored(driver.ErrUnavailable, "the server's name cannot be resolved")
 	case fault.IsTLS(err):
 		// The handshake failed, before any command.
-		return notSent("the TLS handshake failed: see tls_ca, tls_server_name and the scheme")
+		return fault.NotStored(driver.ErrUnavailable, "the TLS handshake failed: see tls_ca, tls_server_name and the scheme")
 	case strings.Contains(text, "all sentinels specified in configuration are unreachable"),
 		strings.Contains(text, "cluster has no nodes"):
 		// The address of a primary was not found.
-		return notSent("no sentinel or cluster node answers")
+		return fault.NotStored(driver.ErrUnavailable, "no sentinel or cluster node answers")
 	}
 	// EOF, a reset, a timeout, or what nobody thought of: there was a connection,
 	// and how far the command came cannot be known.
-	v := fault.Verdict{Kind: driver.ErrUnavailable}
+	v := fault.Unknown(driver.ErrUnavailable, "")
 	var op *net.OpError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -131,5 +126,5 @@ func classifyReply(text string) fault.Verdict {
 		}
 	}
 	// A script may have stopped at any of its commands.
-	return fault.Verdict{Kind: driver.ErrBroker}
+	return fault.Unknown(driver.ErrBroker, "")
 }

@@ -56,29 +56,19 @@ func entryErrorOf(failed *types.BatchResultErrorEntry) error {
 // errNotMentioned is for an entry of which the answer to a batch says nothing.
 var errNotMentioned = errors.New("the answer does not mention the entry")
 
-// notStored is the verdict on a request that SQS certainly did not carry out.
-func notStored(kind error, hint string) fault.Verdict {
-	return fault.Verdict{Kind: kind, Fate: driver.FateNotStored, Hint: hint}
-}
-
-// mayBeStored is the verdict on a request that SQS may have carried out.
-func mayBeStored(kind error) fault.Verdict {
-	return fault.Verdict{Kind: kind, Fate: driver.FateUnknown}
-}
-
 // classify says what an error of the SDK or of SQS means. Each branch says why;
 // errors_test.go has a row for each.
 func classify(err error) fault.Verdict {
 	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, ended) {
 			// The caller's ctx ended while the request was under way.
-			return mayBeStored(ended)
+			return fault.Unknown(ended, "")
 		}
 	}
 	var credentials noCredentials
 	if errors.As(err, &credentials) {
 		// A request without a signature is never sent.
-		return notStored(driver.ErrUnauthorized,
+		return fault.NotStored(driver.ErrUnauthorized,
 			"the SDK found no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role, or put them into the URL")
 	}
 	var entry entryError
@@ -86,7 +76,7 @@ func classify(err error) fault.Verdict {
 		return classifyCode(entry.code, entry.message)
 	}
 	if errors.Is(err, errNotMentioned) {
-		return mayBeStored(driver.ErrBroker)
+		return fault.Unknown(driver.ErrBroker, "")
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -94,14 +84,14 @@ func classify(err error) fault.Verdict {
 	}
 	if fault.IsDial(err) {
 		// There was never a connection, so nothing was sent.
-		return notStored(driver.ErrUnavailable, "is the endpoint right, and reachable from here?")
+		return fault.NotStored(driver.ErrUnavailable, "is the endpoint right, and reachable from here?")
 	}
 	if fault.IsName(err) {
-		return notStored(driver.ErrUnavailable, "the endpoint's name cannot be resolved: is the region right?")
+		return fault.NotStored(driver.ErrUnavailable, "the endpoint's name cannot be resolved: is the region right?")
 	}
 	// Anything else broke off somewhere between the first byte sent and the last
 	// one read.
-	return mayBeStored(driver.ErrUnavailable)
+	return fault.Unknown(driver.ErrUnavailable, "")
 }
 
 const (
@@ -117,60 +107,60 @@ const (
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 // and the pages of each action.
 var codes = map[string]fault.Verdict{
-	"QueueDoesNotExist":    notStored(driver.ErrNotFound, ""),
-	"NonExistentQueue":     notStored(driver.ErrNotFound, ""),
-	"QueueNameExists":      notStored(driver.ErrConflict, "a queue of this name exists with other attributes"),
-	"QueueAlreadyExists":   notStored(driver.ErrConflict, "a queue of this name exists with other attributes"),
-	"QueueDeletedRecently": notStored(driver.ErrUnavailable, "a queue that was deleted can be made again after 60 seconds"),
+	"QueueDoesNotExist":    fault.NotStored(driver.ErrNotFound, ""),
+	"NonExistentQueue":     fault.NotStored(driver.ErrNotFound, ""),
+	"QueueNameExists":      fault.NotStored(driver.ErrConflict, "a queue of this name exists with other attributes"),
+	"QueueAlreadyExists":   fault.NotStored(driver.ErrConflict, "a queue of this name exists with other attributes"),
+	"QueueDeletedRecently": fault.NotStored(driver.ErrUnavailable, "a queue that was deleted can be made again after 60 seconds"),
 
 	// The credentials or the permission. None of them will do better next time.
-	"AccessDenied":                notStored(driver.ErrUnauthorized, hintPermission),
-	"AccessDeniedException":       notStored(driver.ErrUnauthorized, hintPermission),
-	"NotAuthorized":               notStored(driver.ErrUnauthorized, hintPermission),
-	"KmsAccessDenied":             notStored(driver.ErrUnauthorized, "the queue is encrypted by a KMS key that these credentials may not use"),
-	"InvalidClientTokenId":        notStored(driver.ErrUnauthorized, hintCredentials),
-	"UnrecognizedClientException": notStored(driver.ErrUnauthorized, hintCredentials),
-	"InvalidAccessKeyId":          notStored(driver.ErrUnauthorized, hintCredentials),
-	"MissingAuthenticationToken":  notStored(driver.ErrUnauthorized, hintCredentials),
-	"IncompleteSignature":         notStored(driver.ErrUnauthorized, hintCredentials),
-	"OptInRequired":               notStored(driver.ErrUnauthorized, "the account is not subscribed to SQS in this region"),
-	"ExpiredToken":                notStored(driver.ErrUnauthorized, "the session's credentials have expired"),
-	"ExpiredTokenException":       notStored(driver.ErrUnauthorized, "the session's credentials have expired"),
-	"RequestExpired":              notStored(driver.ErrUnauthorized, hintClock),
-	"RequestTimeTooSkewed":        notStored(driver.ErrUnauthorized, hintClock),
-	"InvalidSecurity":             notStored(driver.ErrUnauthorized, "SQS wants HTTPS with signature version 4"),
+	"AccessDenied":                fault.NotStored(driver.ErrUnauthorized, hintPermission),
+	"AccessDeniedException":       fault.NotStored(driver.ErrUnauthorized, hintPermission),
+	"NotAuthorized":               fault.NotStored(driver.ErrUnauthorized, hintPermission),
+	"KmsAccessDenied":             fault.NotStored(driver.ErrUnauthorized, "the queue is encrypted by a KMS key that these credentials may not use"),
+	"InvalidClientTokenId":        fault.NotStored(driver.ErrUnauthorized, hintCredentials),
+	"UnrecognizedClientException": fault.NotStored(driver.ErrUnauthorized, hintCredentials),
+	"InvalidAccessKeyId":          fault.NotStored(driver.ErrUnauthorized, hintCredentials),
+	"MissingAuthenticationToken":  fault.NotStored(driver.ErrUnauthorized, hintCredentials),
+	"IncompleteSignature":         fault.NotStored(driver.ErrUnauthorized, hintCredentials),
+	"OptInRequired":               fault.NotStored(driver.ErrUnauthorized, "the account is not subscribed to SQS in this region"),
+	"ExpiredToken":                fault.NotStored(driver.ErrUnauthorized, "the session's credentials have expired"),
+	"ExpiredTokenException":       fault.NotStored(driver.ErrUnauthorized, "the session's credentials have expired"),
+	"RequestExpired":              fault.NotStored(driver.ErrUnauthorized, hintClock),
+	"RequestTimeTooSkewed":        fault.NotStored(driver.ErrUnauthorized, hintClock),
+	"InvalidSecurity":             fault.NotStored(driver.ErrUnauthorized, "SQS wants HTTPS with signature version 4"),
 
 	// The service refused before it did anything, and may not the next time.
-	"RequestThrottled":                       notStored(driver.ErrUnavailable, hintThrottled),
-	"ThrottlingException":                    notStored(driver.ErrUnavailable, hintThrottled),
-	"Throttling":                             notStored(driver.ErrUnavailable, hintThrottled),
-	"ThrottledException":                     notStored(driver.ErrUnavailable, hintThrottled),
-	"RequestThrottledException":              notStored(driver.ErrUnavailable, hintThrottled),
-	"TooManyRequestsException":               notStored(driver.ErrUnavailable, hintThrottled),
-	"RequestLimitExceeded":                   notStored(driver.ErrUnavailable, hintThrottled),
-	"BandwidthLimitExceeded":                 notStored(driver.ErrUnavailable, hintThrottled),
-	"SlowDown":                               notStored(driver.ErrUnavailable, hintThrottled),
-	"KmsThrottled":                           notStored(driver.ErrUnavailable, "KMS throttles: let SQS reuse data keys for longer"),
-	"OverLimit":                              notStored(driver.ErrUnavailable, "120 000 jobs of this queue are handed out, which is as many as SQS allows"),
-	"PurgeQueueInProgress":                   notStored(driver.ErrUnavailable, "the queue was purged less than 60 seconds ago"),
-	"ProvisionedThroughputExceededException": notStored(driver.ErrUnavailable, hintThrottled),
+	"RequestThrottled":                       fault.NotStored(driver.ErrUnavailable, hintThrottled),
+	"ThrottlingException":                    fault.NotStored(driver.ErrUnavailable, hintThrottled),
+	"Throttling":                             fault.NotStored(driver.ErrUnavailable, hintThrottled),
+	"ThrottledException":                     fault.NotStored(driver.ErrUnavailable, hintThrottled),
+	"RequestThrottledException":              fault.NotStored(driver.ErrUnavailable, hintThrottled),
+	"TooManyRequestsException":               fault.NotStored(driver.ErrUnavailable, hintThrottled),
+	"RequestLimitExceeded":                   fault.NotStored(driver.ErrUnavailable, hintThrottled),
+	"BandwidthLimitExceeded":                 fault.NotStored(driver.ErrUnavailable, hintThrottled),
+	"SlowDown":                               fault.NotStored(driver.ErrUnavailable, hintThrottled),
+	"KmsThrottled":                           fault.NotStored(driver.ErrUnavailable, "KMS throttles: let SQS reuse data keys for longer"),
+	"OverLimit":                              fault.NotStored(driver.ErrUnavailable, "120 000 jobs of this queue are handed out, which is as many as SQS allows"),
+	"PurgeQueueInProgress":                   fault.NotStored(driver.ErrUnavailable, "the queue was purged less than 60 seconds ago"),
+	"ProvisionedThroughputExceededException": fault.NotStored(driver.ErrUnavailable, hintThrottled),
 
 	// The service failed, and does not say how far it had got.
-	"InternalFailure":             mayBeStored(driver.ErrUnavailable),
-	"InternalError":               mayBeStored(driver.ErrUnavailable),
-	"InternalServerError":         mayBeStored(driver.ErrUnavailable),
-	"ServiceUnavailable":          mayBeStored(driver.ErrUnavailable),
-	"ServiceUnavailableException": mayBeStored(driver.ErrUnavailable),
-	"RequestTimeout":              mayBeStored(driver.ErrUnavailable),
-	"RequestTimeoutException":     mayBeStored(driver.ErrUnavailable),
+	"InternalFailure":             fault.Unknown(driver.ErrUnavailable, ""),
+	"InternalError":               fault.Unknown(driver.ErrUnavailable, ""),
+	"InternalServerError":         fault.Unknown(driver.ErrUnavailable, ""),
+	"ServiceUnavailable":          fault.Unknown(driver.ErrUnavailable, ""),
+	"ServiceUnavailableException": fault.Unknown(driver.ErrUnavailable, ""),
+	"RequestTimeout":              fault.Unknown(driver.ErrUnavailable, ""),
+	"RequestTimeoutException":     fault.Unknown(driver.ErrUnavailable, ""),
 
 	// A delivery that is not held any more.
-	"ReceiptHandleIsInvalid": notStored(driver.ErrLeaseLost, ""),
-	"MessageNotInflight":     notStored(driver.ErrLeaseLost, ""),
+	"ReceiptHandleIsInvalid": fault.NotStored(driver.ErrLeaseLost, ""),
+	"MessageNotInflight":     fault.NotStored(driver.ErrLeaseLost, ""),
 
-	"BatchRequestTooLong":    notStored(driver.ErrTooLarge, ""),
-	"InvalidMessageContents": notStored(driver.ErrBroker, ""),
-	"UnsupportedOperation":   notStored(driver.ErrUnsupported, ""),
+	"BatchRequestTooLong":    fault.NotStored(driver.ErrTooLarge, ""),
+	"InvalidMessageContents": fault.NotStored(driver.ErrBroker, ""),
+	"UnsupportedOperation":   fault.NotStored(driver.ErrUnsupported, ""),
 }
 
 // classifyCode says what an error code of the service means.
@@ -184,23 +174,23 @@ func classifyCode(code, message string) fault.Verdict {
 	case "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure":
 		// One code for a wrong secret and for a wrong clock; the text tells.
 		if strings.Contains(lower, "expired") || strings.Contains(lower, "not yet current") {
-			return notStored(driver.ErrUnauthorized, hintClock)
+			return fault.NotStored(driver.ErrUnauthorized, hintClock)
 		}
-		return notStored(driver.ErrUnauthorized, hintCredentials)
+		return fault.NotStored(driver.ErrUnauthorized, hintCredentials)
 	case "InvalidParameterValue", "InvalidParameterValueException":
 		switch {
 		case strings.Contains(lower, "total visibilitytimeout"):
 			// The delivery is still held, but not for longer:
 			// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
-			return notStored(driver.ErrBroker, "SQS lets a job be held for 12 hours at most")
+			return fault.NotStored(driver.ErrBroker, "SQS lets a job be held for 12 hours at most")
 		case strings.Contains(lower, "receipt handle") || strings.Contains(lower, "receipthandle") ||
 			strings.Contains(lower, "not available for visibility timeout change"):
 			// How FIFO queues and ChangeMessageVisibility call a lease that ended.
-			return notStored(driver.ErrLeaseLost, "")
+			return fault.NotStored(driver.ErrLeaseLost, "")
 		case strings.Contains(lower, "must be shorter than") || strings.Contains(lower, "bytes"):
-			return notStored(driver.ErrTooLarge, "")
+			return fault.NotStored(driver.ErrTooLarge, "")
 		}
 	}
 	// The service understood the request well enough to refuse it.
-	return notStored(driver.ErrBroker, "")
+	return fault.NotStored(driver.ErrBroker, "")
 }

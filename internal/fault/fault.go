@@ -28,6 +28,18 @@ type Verdict struct {
 	Bare bool
 }
 
+// NotStored is the verdict on an error that certainly had no effect. hint may be
+// empty.
+func NotStored(kind error, hint string) Verdict {
+	return Verdict{Kind: kind, Fate: driver.FateNotStored, Hint: hint}
+}
+
+// Unknown is the verdict on an error that leaves open what was done. hint may be
+// empty.
+func Unknown(kind error, hint string) Verdict {
+	return Verdict{Kind: kind, Fate: driver.FateUnknown, Hint: hint}
+}
+
 // Maker makes the errors of one driver.
 type Maker struct {
 	// Driver is the driver's name.
