@@ -58,7 +58,7 @@ func TestConcurrentRun(t *testing.T) {
 	for p := range producers {
 		rnd := rand.New(rand.NewPCG(r.Uint64(), 1))
 		produced.Go(func() {
-			d, _ := s.d.b.Open()
+			d, _ := s.d.broker.Open()
 			defer d.Close(ctx)
 			for n := 0; n < perProducer; {
 				var batch []*driver.Message
@@ -87,7 +87,7 @@ func TestConcurrentRun(t *testing.T) {
 	for range workers {
 		rnd := rand.New(rand.NewPCG(r.Uint64(), 2))
 		worked.Go(func() {
-			d, _ := s.d.b.Open()
+			d, _ := s.d.broker.Open()
 			defer d.Close(ctx)
 			c, err := d.Consume(ctx, "q", driver.ConsumeOptions{Lease: time.Hour})
 			if err != nil {
