@@ -119,7 +119,7 @@ func (s *modelRun) store(m *driver.Message) {
 	j.place = s.model.place()
 }
 
-func (s *modelRun) room() int {
+func (s *modelRun) left() int {
 	return s.broker.capacity.maxJobs - len(s.model.in(modelWaiting, modelScheduled, modelRunning, modelDead))
 }
 
@@ -140,7 +140,7 @@ func (s *modelRun) enqueue() {
 			if got.Err != nil || !got.Duplicate || got.DuplicateOf != key.id {
 				s.fatal("%s has the key of %s: got %+v", m.ID, key.id, got)
 			}
-		case s.room() == 0:
+		case s.left() == 0:
 			s.is(got.Err, driver.ErrFull)
 		default:
 			if got != (driver.Result{}) {
@@ -166,7 +166,7 @@ func (s *modelRun) enqueueAtomic() {
 	switch {
 	case dup:
 		s.is(err, driver.ErrDuplicate)
-	case s.room() < len(batch):
+	case s.left() < len(batch):
 		s.is(err, driver.ErrFull)
 	default:
 		s.ok(err)
@@ -239,7 +239,7 @@ func (s *modelRun) compare() {
 	waiting, scheduled, dead := s.model.in(modelWaiting), s.model.in(modelScheduled), s.model.in(modelDead)
 	running := s.model.in(modelRunning)
 	s.depth(int64(len(waiting)), int64(len(scheduled)), int64(len(running)), int64(len(dead)))
-	if _, jobs := s.broker.capacity.used(); jobs != s.broker.capacity.maxJobs-s.room() {
+	if _, jobs := s.broker.capacity.used(); jobs != s.broker.capacity.maxJobs-s.left() {
 		s.fatal("capacity counts %d jobs", jobs)
 	}
 	if paused, err := s.d.Paused(s.Context(), "q"); err != nil || paused != s.model.paused {

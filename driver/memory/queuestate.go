@@ -34,8 +34,8 @@ type queueState struct {
 }
 
 // newQueueState makes an empty queue.
-func newQueueState(name string, c clock, room *capacity, window time.Duration) *queueState {
-	q := &queueState{name: name, clock: c, capacity: room, window: window, subscriptions: make(map[*subscription]struct{})}
+func newQueueState(name string, c clock, shared *capacity, window time.Duration) *queueState {
+	q := &queueState{name: name, clock: c, capacity: shared, window: window, subscriptions: make(map[*subscription]struct{})}
 	q.backlog.init()
 	return q
 }
