@@ -42,23 +42,17 @@ func (d *base) enqueue(ctx context.Context, queue string, messages []*driver.Mes
 	if err := tooMany("enqueue", queue, len(messages)); err != nil {
 		return fault.Results(len(messages), err)
 	}
-	var results []driver.Result
-	set := func(i int, r driver.Result) {
-		if results == nil {
-			results = make([]driver.Result, len(messages))
-		}
-		results[i] = r
-	}
 	// The jobs are made before the lock is taken, to hold it for less time.
 	var few [64]*job
-	jobs := few[:0]
+	jobs := few[:0] // nil for those that are refused
+	var results []driver.Result
 	var bytes int64
 	content, count := 0, 0
 	for i, m := range messages {
 		headers := m.HeaderSize()
 		content += len(m.Body) + headers
 		if err := d.broker.fits("enqueue", queue, m, headers); err != nil {
-			set(i, driver.Result{Err: err})
+			results = setResult(results, len(messages), i, driver.Result{Err: err})
 			jobs = append(jobs, nil)
 			continue
 		}
@@ -74,6 +68,15 @@ func (d *base) enqueue(ctx context.Context, queue string, messages []*driver.Mes
 	if err != nil {
 		return fault.Results(len(messages), err)
 	}
+	results = q.storeEach(jobs, messages, results, reserved, now)
+	q.end(now)
+	return results
+}
+
+// storeEach stores jobs, and returns results with what became of those that it
+// did not store; reserved tells whether capacity for all was reserved. q.mu must
+// be held.
+func (q *queueState) storeEach(jobs []*job, messages []*driver.Message, results []driver.Result, reserved bool, now instant) []driver.Result {
 	var unused int64 // of what was reserved
 	duplicates := 0
 	for i, j := range jobs {
@@ -82,22 +85,32 @@ func (d *base) enqueue(ctx context.Context, queue string, messages []*driver.Mes
 		}
 		if j.msg.DedupKey != "" {
 			if k := q.keys.find(j.msg.DedupKey); k != nil {
-				set(i, driver.Result{Duplicate: true, DuplicateOf: k.id})
+				results = setResult(results, len(jobs), i, driver.Result{Duplicate: true, DuplicateOf: k.id})
 				unused += j.cost()
 				duplicates++
 				continue
 			}
 		}
-		if !reserved && !d.broker.capacity.reserve(j.cost(), 1) {
-			set(i, driver.Result{Err: faults.Refuse("enqueue", queue, driver.ErrFull, errFull, hintFull)})
+		if !reserved && !q.capacity.reserve(j.cost(), 1) {
+			err := faults.Refuse("enqueue", q.name, driver.ErrFull, errFull, hintFull)
+			results = setResult(results, len(jobs), i, driver.Result{Err: err})
 			continue
 		}
 		q.store(j, messages[i].Delay, now)
 	}
 	if reserved {
-		d.broker.capacity.free(unused, duplicates)
+		q.capacity.free(unused, duplicates)
 	}
-	q.end(now)
+	return results
+}
+
+// setResult puts the result of message i of n into results, which are nil as long
+// as all are stored.
+func setResult(results []driver.Result, n, i int, r driver.Result) []driver.Result {
+	if results == nil {
+		results = make([]driver.Result, n)
+	}
+	results[i] = r
 	return results
 }
 
