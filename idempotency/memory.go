@@ -29,14 +29,14 @@ type record struct {
 	index int // in expiries
 }
 
-// DefaultKeys is the number of keys that [NewMemory] makes room for if it is
-// given none: about 200 MB of them.
+// DefaultKeys is the limit of [NewMemory] if it is given none: about 200 MB of
+// keys.
 const DefaultKeys = 1_000_000
 
 // NewMemory makes a store for at most limit keys, in progress and done together;
 // 0 stands for DefaultKeys. When it is full, a new key is refused with [ErrFull]
-// until another expires: a key that was forgotten early would have its job run
-// twice. A negative limit is a programming error and panics.
+// until another expires: if a key were forgotten early, its job could run twice.
+// A negative limit is a programming error and panics.
 func NewMemory(limit int) *Memory {
 	if limit < 0 {
 		panic("idempotency: NewMemory with a negative limit")
@@ -119,7 +119,7 @@ func (m *Memory) Complete(ctx context.Context, claim Claim, retention time.Durat
 	return nil
 }
 
-// Abandon gives a claim up.
+// Abandon gives up a claim.
 func (m *Memory) Abandon(ctx context.Context, claim Claim) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -142,7 +142,7 @@ func (m *Memory) held(claim Claim, now time.Time) *record {
 	return nil
 }
 
-// keep has a record expire at another time. m.mu must be held.
+// keep makes a record expire at another time. m.mu must be held.
 func (m *Memory) keep(r *record, until time.Time) {
 	r.until = until
 	heap.Fix(&m.expiry, r.index)

@@ -9,11 +9,11 @@
 //		Middleware: []batch.Middleware{idempotency.Middleware(store)},
 //	})
 //
-// The [Middleware] claims the job's key in a [Store] before the handler runs. A
-// key that is done has the job skipped and settled as done. A key that another
-// worker holds has the job come back a little later, without an attempt being
-// spent. When the handler succeeds the key is made done before the broker is
-// told; when it fails the key is given up, so that the retry runs.
+// The [Middleware] claims the job's key in a [Store] before the handler runs. If
+// the key is done, the job is skipped and settled as done. If another worker
+// holds the key, the job comes back a little later without spending an attempt.
+// When the handler succeeds the key is made done before the broker is told; when
+// it fails the claim is abandoned, so that the retry runs.
 //
 // # What is promised, and what is not
 //
@@ -66,7 +66,7 @@ func ByKey(key func(*batch.JobInfo) (string, error)) Option {
 }
 
 // TTL is how long a claim lives without being renewed, which is how long a job
-// whose worker died rests before another can run it: 10 ms to 24 h. It is
+// whose worker died waits before another can run it: 10 ms to 24 h. The claim is
 // renewed at a third of that. Defaults to 30 s.
 func TTL(d time.Duration) Option {
 	return duration("TTL", d, 10*time.Millisecond, 24*time.Hour, func(c *config) { c.ttl = d })
@@ -79,12 +79,13 @@ func Retention(d time.Duration) Option {
 	return duration("Retention", d, time.Second, 10*365*24*time.Hour, func(c *config) { c.retention = d })
 }
 
-// Wait is after how long a job comes back whose key another worker holds: 1 ms
-// to an hour. Defaults to a second.
+// Wait is how long a job is held back whose key another worker holds: 1 ms to an
+// hour. Defaults to a second.
 func Wait(d time.Duration) Option {
 	return duration("Wait", d, time.Millisecond, time.Hour, func(c *config) { c.wait = d })
 }
 
+// duration is an option with bounds.
 func duration(name string, d, least, most time.Duration, set func(*config)) Option {
 	return Option{func(c *config) error {
 		if d < least || d > most {
@@ -155,7 +156,7 @@ func (c *config) run(ctx context.Context, job *batch.JobInfo, next batch.Handler
 func (c *config) hold(ctx context.Context, claim Claim, job *batch.JobInfo, next batch.Handler) error {
 	handling, lost := context.WithCancelCause(context.WithValue(ctx, claimKey{}, claim))
 	defer lost(nil)
-	// The claim is renewed until it is over, however the handler's context ended:
+	// The claim is renewed until the handler returns, even if its context ended:
 	// a handler that goes on working must keep others off.
 	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	renewed := make(chan struct{})
@@ -243,13 +244,14 @@ func (c *config) complete(ctx context.Context, claim Claim) error {
 	}
 }
 
-// abandon gives the key up.
+// abandon gives up the claim.
 func (c *config) abandon(ctx context.Context, claim Claim) error {
 	ctx, cancel := context.WithTimeout(ctx, c.ttl)
 	defer cancel()
 	return c.store.Abandon(ctx, claim)
 }
 
+// claimKey is the key of the claim in the handler's context.
 type claimKey struct{}
 
 // ClaimOf is the claim that the handler of this context runs under. It is false

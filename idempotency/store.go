@@ -10,8 +10,8 @@ import (
 type State uint8
 
 const (
-	// Fresh: nobody holds the key and nothing is done under it. Who is told so
-	// holds it from then on.
+	// Fresh: nobody holds the key and nothing is done under it. The caller that is
+	// told so holds it from then on.
 	Fresh State = iota + 1
 	// InProgress: another claim holds the key.
 	InProgress
@@ -37,8 +37,8 @@ type Claim struct {
 	// Key is the key that is held.
 	Key string
 	// Token is the fencing token: greater than that of every claim on the key
-	// before. Whoever guards a resource can refuse a token that is smaller than
-	// one it has seen, and so a holder that has lost its claim without knowing.
+	// before. A resource can refuse a token that is smaller than one it has seen,
+	// and so a holder that has lost its claim without knowing.
 	Token uint64
 }
 
@@ -69,16 +69,16 @@ type Store interface {
 	// concurrent calls exactly one gets the claim.
 	Begin(ctx context.Context, key string, ttl time.Duration) (Claim, State, error)
 
-	// Extend has the claim expire ttl from now instead. A claim that is lost or
+	// Extend makes the claim expire ttl from now instead. A claim that is lost or
 	// over is ErrLost.
 	Extend(ctx context.Context, claim Claim, ttl time.Duration) error
 
 	// Complete makes the key Done for retention, after which it is Fresh again.
-	// A claim that this very claim has completed before is a no-op; one that is
-	// lost or was abandoned is ErrLost.
+	// Completing a claim again is a no-op; one that is lost or was abandoned is
+	// ErrLost.
 	Complete(ctx context.Context, claim Claim, retention time.Duration) error
 
 	// Abandon makes the key Fresh again if the claim holds it, and is a no-op if
-	// it does not: never does it touch what another claim holds or has done.
+	// it does not: it never touches what another claim holds or has done.
 	Abandon(ctx context.Context, claim Claim) error
 }

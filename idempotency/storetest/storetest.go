@@ -63,6 +63,7 @@ type probe struct {
 	prefix string
 }
 
+// begin fails the test unless the key is in the state that is wanted.
 func (p *probe) begin(key string, ttl time.Duration, want idempotency.State) idempotency.Claim {
 	p.Helper()
 	claim, state, err := p.store.Begin(p.Context(), p.prefix+key, ttl)
@@ -79,6 +80,7 @@ func (p *probe) begin(key string, ttl time.Duration, want idempotency.State) ide
 	return claim
 }
 
+// is fails the test unless err is the one that is wanted.
 func (p *probe) is(err, want error, what string) {
 	p.Helper()
 	if !errors.Is(err, want) {
@@ -144,6 +146,7 @@ func abandon(p *probe) {
 	p.greater(second, first)
 }
 
+// greater fails the test unless the second claim has the greater token.
 func (p *probe) greater(second, first idempotency.Claim) {
 	p.Helper()
 	if second.Token <= first.Token {
