@@ -16,8 +16,8 @@ type capability struct {
 	uses []string
 }
 
-// allCapabilities are the capabilities. TestSetsAreComplete compares them with what package
-// batch knows.
+// allCapabilities are the capabilities. TestSetsAreComplete compares them with
+// what package batch knows.
 var allCapabilities = []capability{
 	{"Prioritizer", reflect.TypeFor[driver.Prioritizer](), []string{"batch.Priority(q, batch.High)"}},
 	{"Delayer", reflect.TypeFor[driver.Delayer](), []string{"batch.Delay(q, 1)", "batch.At(q, time.Now())"}},

@@ -59,8 +59,8 @@ type run struct {
 	counted chan struct{}
 	// unfinished counts the cases of each phase that are to end before the next.
 	unfinished [phases]sync.WaitGroup
-	// running is held by the case of the phase alone that runs.
-	running sync.Mutex
+	// turn is held by the case of the phase alone that runs.
+	turn sync.Mutex
 
 	mu    sync.Mutex // guards following
 	ran   map[string]int
@@ -106,8 +106,8 @@ func (r *run) launch(t *testing.T, c Case) <-chan error {
 			r.unfinished[before].Wait()
 		}
 		if now == alone {
-			r.running.Lock()
-			defer r.running.Unlock()
+			r.turn.Lock()
+			defer r.turn.Unlock()
 		} else {
 			r.slots <- struct{}{}
 			defer func() { <-r.slots }()

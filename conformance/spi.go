@@ -112,6 +112,29 @@ func (s *stage) settleAs(c driver.Consumer, settlement driver.Settlement) {
 	s.check(only(c.Settle(s.ctx, []driver.Settlement{settlement})), "settle %s as %s", d.ID, settlement.Outcome)
 }
 
+// settleRetry settles a delivery as a retry, and returns when it began to and when
+// it had.
+func (s *stage) settleRetry(c driver.Consumer, d *driver.Delivery, delay time.Duration) (begin, end time.Duration) {
+	begin = s.history.Now()
+	s.settleAs(c, driver.Settlement{Delivery: d, Outcome: driver.Retry, Delay: delay, Failures: d.Failures + 1, Error: "failed"})
+	return begin, s.history.Now()
+}
+
+// settleDead makes the job a dead letter.
+func (s *stage) settleDead(c driver.Consumer, d *driver.Delivery) {
+	s.settleAs(c, driver.Settlement{
+		Delivery: d, Outcome: driver.Dead, Failures: d.Failures + 1, Reason: driver.ReasonAttempts, Error: "failed for good",
+	})
+}
+
+// next ends the case if the next job is not the one wanted, and settles it as
+// done.
+func (s *stage) next(c driver.Consumer, want, why string) {
+	got := s.receiveOne(c)
+	equal(s, got.ID, want, "the next job, %s", why)
+	s.settle(c, got, driver.Done)
+}
+
 // only is the error of a call for one, whose list may be nil.
 func only(errs []error) error {
 	switch len(errs) {
@@ -121,13 +144,6 @@ func only(errs []error) error {
 		return errs[0]
 	}
 	return fmt.Errorf("%d errors for one", len(errs))
-}
-
-// settleDead makes the job a dead letter.
-func (s *stage) settleDead(c driver.Consumer, d *driver.Delivery) {
-	s.settleAs(c, driver.Settlement{
-		Delivery: d, Outcome: driver.Dead, Failures: d.Failures + 1, Reason: driver.ReasonAttempts, Error: "failed for good",
-	})
 }
 
 // deadLetters reads all dead letters of the case's queue, in pages of the given size.
@@ -162,6 +178,9 @@ func (s *stage) waitDeadLetters(d driver.Driver, n int) []driver.DeadLetter {
 	})
 	return all
 }
+
+// deadLetter waits for the one dead letter of a queue.
+func (s *stage) deadLetter(q *portable) driver.DeadLetter { return s.waitDeadLetters(q.Driver(), 1)[0] }
 
 // vanish gives up a handle as a process that vanishes does, its deliveries
 // unsettled: where the lease is the connection, that breaks. It returns after
@@ -220,22 +239,3 @@ func (s *stage) waitDepth(d driver.Driver, want driver.Depth) {
 		return nil
 	})
 }
-
-// settleRetry settles a delivery as a retry, and returns when it began to and when
-// it had.
-func (s *stage) settleRetry(c driver.Consumer, d *driver.Delivery, delay time.Duration) (begin, end time.Duration) {
-	begin = s.history.Now()
-	s.settleAs(c, driver.Settlement{Delivery: d, Outcome: driver.Retry, Delay: delay, Failures: d.Failures + 1, Error: "failed"})
-	return begin, s.history.Now()
-}
-
-// next ends the case if the next job is not the one wanted, and settles it as
-// done.
-func (s *stage) next(c driver.Consumer, want, why string) {
-	got := s.receiveOne(c)
-	equal(s, got.ID, want, "the next job, %s", why)
-	s.settle(c, got, driver.Done)
-}
-
-// deadLetter waits for the one dead letter of a queue.
-func (s *stage) deadLetter(q *portable) driver.DeadLetter { return s.waitDeadLetters(q.Driver(), 1)[0] }

@@ -102,7 +102,7 @@ func (s *stage) check(err error, what string, args ...any) {
 	}
 }
 
-// is ends the case if err is not one of those wanted.
+// is ends the case if err does not wrap the one that is wanted.
 func (s *stage) is(err, want error, what string, args ...any) {
 	if !errors.Is(err, want) {
 		s.failf("%s: the error is %v, want one that wraps %q", fmt.Sprintf(what, args...), quoteErr(err), want)
