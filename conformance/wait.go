@@ -33,8 +33,7 @@ func (s *stage) waitCount(n int, ops ...Op) {
 	s.wait(fmt.Sprintf("%d jobs %v", n, ops), func() bool { return s.history.Count(ops...) >= n })
 }
 
-// eventually ends the case if ok, which asks the broker, goes on to return why
-// not.
+// eventually ends the case if ok, which asks the broker, keeps returning an error.
 func (s *stage) eventually(what string, ok func() error) {
 	ctx, cancel := s.soon()
 	defer cancel()
