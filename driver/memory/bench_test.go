@@ -161,7 +161,7 @@ func BenchmarkRelease(b *testing.B) {
 	s.process(b, b.N, driver.Release, 0)
 }
 
-// BenchmarkParallel has a producer and a worker on two handles at one time.
+// BenchmarkParallel runs a producer and a worker on two handles at once.
 func BenchmarkParallel(b *testing.B) {
 	s := newBench(b, 64, nil)
 	b.ReportAllocs()

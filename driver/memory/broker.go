@@ -12,8 +12,9 @@ import (
 // methods may be called concurrently with each other and with those of its
 // handles.
 //
-// Locks are taken in this order: named.mu, Broker.mu, queueState.mu,
-// capacity.mu. None is held while waiting for anything but the next.
+// Locks are taken in this order: named.mu or consumer.mu, Broker.mu,
+// queueState.mu, capacity.mu. None is held while waiting for anything but the
+// next.
 type Broker struct {
 	options  Options
 	limits   driver.Limits

@@ -45,7 +45,7 @@ func (l *ledger) complain(format string, args ...any) {
 	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
 }
 
-// TestConcurrentRun has producers and workers on several handles at one time.
+// TestConcurrentRun runs producers and workers on several handles at once.
 // Its rules: (1) what was confirmed is done or dead exactly once, (2) nothing
 // else is, (3) no job is in two hands, (4) no two jobs of a group run at once.
 func TestConcurrentRun(t *testing.T) {
