@@ -13,9 +13,9 @@ var atomicEnqueuer = []string{"AtomicEnqueuer"}
 var atomicCases = []Case{
 	{Name: "atomic", Rule: "An atomic enqueue stores all jobs, each once and whole.", Needs: atomicEnqueuer, run: caseAtomic},
 	{Name: "atomic-limit", Rule: "AtomicLimit jobs are stored; one more is refused and none is stored.", Needs: atomicEnqueuer, run: caseAtomicLimit},
-	{Name: "atomic-invalid", Rule: "One invalid job has none of an atomic enqueue stored.", Needs: atomicEnqueuer, run: caseAtomicInvalid},
+	{Name: "atomic-invalid", Rule: "If one job of an atomic enqueue is invalid, none is stored.", Needs: atomicEnqueuer, run: caseAtomicInvalid},
 	{Name: "atomic-bytes", Rule: "An atomic enqueue over EnqueueBytes is refused and none is stored.", Needs: atomicEnqueuer, heavy: true, run: caseAtomicBytes},
-	{Name: "atomic-duplicate", Rule: "One duplicate, of a stored job or within the call, has none stored, and the error wraps ErrDuplicate.", Needs: []string{"AtomicEnqueuer", "Deduplicator"}, run: caseAtomicDuplicate},
+	{Name: "atomic-duplicate", Rule: "If one job is a duplicate, of a stored job or within the call, none is stored, and the error wraps ErrDuplicate.", Needs: []string{"AtomicEnqueuer", "Deduplicator"}, run: caseAtomicDuplicate},
 	{Name: "atomic-delay", Rule: "Jobs of an atomic enqueue keep their delays.", Needs: []string{"AtomicEnqueuer", "Delayer"}, timed: true, run: caseAtomicDelay},
 	{Name: "atomic-context", Rule: "An atomic enqueue whose context has ended stores none.", Needs: atomicEnqueuer, run: caseAtomicContext},
 }
@@ -67,7 +67,7 @@ func caseAtomicLimit(s *stage) {
 	s.waitDepth(q.Driver(), driver.Depth{})
 	_, err = batch.EnqueueAtomic(s.ctx, q, requests(q, n))
 	s.check(err, "enqueue AtomicLimit jobs")
-	s.drainOut(q.Driver(), n)
+	s.finish(q.Driver(), n)
 	s.check(ExactCover(s.history.Events(), names(n)), "judge the history")
 }
 
@@ -124,7 +124,7 @@ func caseAtomicDuplicate(s *stage) {
 	// Keys of calls that stored nothing are free.
 	s.check(a.EnqueueAtomic(s.ctx, s.queue, []*driver.Message{unique("d", "free"), unique("e", "twice")}), "use the keys of calls that stored nothing")
 	s.wantDuplicate(d, unique("f", "free"), "d")
-	s.drainOut(d, 2)
+	s.finish(d, 2)
 }
 
 func caseAtomicDelay(s *stage) {

@@ -39,18 +39,6 @@ type Case struct {
 	run func(*stage)
 }
 
-// parts are the tables of the files that cases are in.
-var parts = [][]Case{
-	infoCases, roundTripCases, enqueueCases, queueCases, coverCases,
-	settleCases, leaseCases, retryCases, handlerCases, decideCases, drainCases,
-	deadLetterCases, closeCases, contextCases, idempotencyCases,
-	priorityCases, delayCases, dedupCases, groupCases, atomicCases, inspectCases, pauseCases,
-	faultCases,
-}
-
-// Cases lists all cases, in the order in which they run.
-func Cases() []Case { return slices.Concat(parts...) }
-
 // The needs that are not capabilities.
 const (
 	needsURL     = "Harness.URL"
@@ -64,10 +52,10 @@ const (
 type phase int
 
 const (
-	// crowd is for the cases that hold on a machine as slow as can be.
-	crowd phase = iota
-	// measured is for those about time, which mostly wait and so leave the
-	// machine, and the broker, to each other.
+	// untimed is for the cases that hold on a machine as slow as can be.
+	untimed phase = iota
+	// measured is for those about time, which mostly wait and so do not keep the
+	// machine, and the broker, from each other.
 	measured
 	// alone is for those that disturb all others. One runs at a time.
 	alone
@@ -84,7 +72,7 @@ func (c *Case) phase() phase {
 	case c.timed || c.leases:
 		return measured
 	default:
-		return crowd
+		return untimed
 	}
 }
 
@@ -124,43 +112,44 @@ func (c Case) Run(ctx context.Context, h Harness) error {
 	if h, err = h.withDefaults(info.Limits); err != nil {
 		return err
 	}
-	_, err = c.play(ctx, &h, info)
+	_, err = c.execute(ctx, &h, info)
 	return err
 }
 
-// play runs the case on a stage of its own. A case that does not come back,
+// execute runs the case on a stage of its own. A case that does not come back,
 // not even when its context ends, is left behind. The notes say what it could
 // not check.
-func (c Case) play(ctx context.Context, h *Harness, info driver.Info) (notes []string, err error) {
+func (c Case) execute(ctx context.Context, h *Harness, info driver.Info) (notes []string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.Timeout, fmt.Errorf("the case took longer than %s", h.Timeout))
 	defer cancel()
-	s := newStage(ctx, h, info, c)
-	acted := make(chan struct{})
+	s := newStage(ctx, h, info, c.Name)
+	s.rule, s.leases = c.Rule, c.leases
+	ended := make(chan struct{})
 	go func() {
-		defer close(acted)
+		defer close(ended)
 		defer s.caught()
 		c.run(s)
 	}()
 	select {
-	case <-acted:
+	case <-ended:
 	case <-ctx.Done():
 		select {
-		case <-acted:
+		case <-ended:
 		case <-time.After(grace):
 			s.problem("%v; it does not come back and was left behind:\n%s", context.Cause(ctx), stacks())
 		}
 	}
-	struck := make(chan struct{})
+	cleaned := make(chan struct{})
 	go func() {
-		defer close(struck)
-		s.strike()
+		defer close(cleaned)
+		s.cleanUp()
 	}()
 	select {
-	case <-struck:
+	case <-cleaned:
 	case <-time.After(2 * cleanupTime):
 		s.problem("stopping workers, deleting queues and closing handles hangs:\n%s", stacks())
 	}
-	return s.outcome()
+	return s.result()
 }
 
 // grace is how long a case has to come back when its context has ended: each of
@@ -171,32 +160,4 @@ const grace = 10 * time.Second
 func stacks() string {
 	buf := make([]byte, 64<<10)
 	return string(buf[:runtime.Stack(buf, true)])
-}
-
-// Violation is how a driver broke a rule.
-type Violation struct {
-	// Case and Rule name what was broken.
-	Case, Rule string
-	// Broker is the broker's name and version.
-	Broker string
-	// Problems are what was seen, at least one.
-	Problems []string
-	// Seed repeats the case's random choices, as BATCH_SEED.
-	Seed uint64
-	// History is the end of what was recorded, possibly nothing.
-	History string
-}
-
-// Error has everything, over several lines.
-func (v *Violation) Error() string {
-	var b strings.Builder
-	for _, p := range v.Problems {
-		fmt.Fprintf(&b, "%s\n", p)
-	}
-	fmt.Fprintf(&b, "rule %s: %s\n", v.Case, v.Rule)
-	fmt.Fprintf(&b, "broker: %s; to repeat: BATCH_SEED=%d", v.Broker, v.Seed)
-	if v.History != "" {
-		fmt.Fprintf(&b, "\nhistory:\n%s", v.History)
-	}
-	return b.String()
 }

@@ -10,20 +10,22 @@ import (
 // The functions in this file judge histories. They are pure: they say what is
 // wrong with what was recorded, or nil.
 
-// violations gathers what a check finds, the first few of it in words.
-type violations struct {
+// findings gathers what a check finds, the first few of it in words.
+type findings struct {
 	first []string
 	n     int
 }
 
-func (v *violations) add(format string, args ...any) {
+// add notes what was found.
+func (v *findings) add(format string, args ...any) {
 	v.n++
 	if len(v.first) < 5 {
 		v.first = append(v.first, fmt.Sprintf(format, args...))
 	}
 }
 
-func (v *violations) err(what string) error {
+// err is what was found in one error, or nil.
+func (v *findings) err(what string) error {
 	if v.n == 0 {
 		return nil
 	}
@@ -46,7 +48,7 @@ func ExactCover(events []Event, ids []string) error {
 			done[e.ID]++
 		}
 	}
-	var lost, doubled, strange violations
+	var lost, doubled, strange findings
 	for _, id := range ids {
 		switch {
 		case started[id] == 0:
@@ -78,7 +80,7 @@ func ExactCover(events []Event, ids []string) error {
 // A lease of zero never ends.
 func NoOverlap(events []Event, lease time.Duration) error {
 	held := make(map[string]Event)
-	var v violations
+	var v findings
 	for _, e := range events {
 		switch {
 		case e.Op == Started:
@@ -92,7 +94,7 @@ func NoOverlap(events []Event, lease time.Duration) error {
 			}
 		}
 	}
-	return v.err("two holders at one time")
+	return v.err("two holders at once")
 }
 
 // Within says whether the time from begin to end is outside of the bounds. What
@@ -116,7 +118,7 @@ func PriorityOrder(events []Event) error {
 	}
 	jobs := make(map[string]*waiting)
 	var order []string
-	var v violations
+	var v findings
 	for _, e := range events {
 		switch e.Op {
 		case Enqueued:
@@ -140,12 +142,12 @@ func PriorityOrder(events []Event) error {
 }
 
 // GroupOrder says where a job of a group was started although one of the group
-// that was enqueued before was not done or dead, which includes two at one time.
+// that was enqueued before was not done or dead, which includes two at once.
 // The enqueues of a group must not have overlapped.
 func GroupOrder(events []Event) error {
 	groups := make(map[string][]string)
 	over := make(map[string]bool)
-	var v violations
+	var v findings
 	for _, e := range events {
 		switch {
 		case e.Group == "":
@@ -169,7 +171,7 @@ func GroupOrder(events []Event) error {
 // the failures recorded before.
 func AttemptCounts(events []Event) error {
 	failures := make(map[string]int)
-	var v violations
+	var v findings
 	for _, e := range events {
 		switch e.Op {
 		case Failed, Died:

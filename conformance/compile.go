@@ -18,46 +18,46 @@ import (
 // refusals checks that what the driver's type cannot do does not compile: one
 // subtest for each capability that it does not have, and one for a program that
 // must compile, without which the others would show nothing.
-func (r *run) refusals(t *testing.T) {
-	var missing []set
-	for _, c := range sets {
-		if !r.subject.Implements(c.methods) {
+func refusals(t *testing.T, subject reflect.Type) {
+	var missing []capability
+	for _, c := range allCapabilities {
+		if !subject.Implements(c.methods) {
 			missing = append(missing, c)
 		}
 	}
 	if len(missing) == 0 {
 		return
 	}
-	type outcome struct {
+	type result struct {
 		output map[string]string
 		err    error
 	}
-	built := make(chan outcome, 1)
+	built := make(chan result, 1)
 	ctx, directory := t.Context(), t.TempDir()
 	go func() {
-		output, err := compile(ctx, directory, r.subject, missing)
-		built <- outcome{output, err}
+		output, err := compile(ctx, directory, subject, missing)
+		built <- result{output, err}
 	}()
-	result := func() outcome { o := <-built; built <- o; return o }
+	wait := func() result { r := <-built; built <- r; return r }
 	t.Run("compiles-portable", func(t *testing.T) {
 		t.Parallel()
-		o := result()
-		if o.err != nil {
-			t.Fatal(o.err)
+		r := wait()
+		if r.err != nil {
+			t.Fatal(r.err)
 		}
-		if text := o.output[control]; text != "" {
-			t.Errorf("a program that uses only what every driver has must compile with %s:\n%s", r.subject, text)
+		if text := r.output[control]; text != "" {
+			t.Errorf("a program that uses only what every driver has must compile with %s:\n%s", subject, text)
 		}
 	})
 	for _, c := range missing {
 		t.Run("does-not-compile-"+c.name, func(t *testing.T) {
 			t.Parallel()
-			o := result()
-			if o.err != nil {
+			r := wait()
+			if r.err != nil {
 				t.Fatal("nothing could be compiled, see compiles-portable")
 			}
-			if err := refused(c, o.output[c.name]); err != nil {
-				t.Errorf("%s does not have %s, so that using it must not compile: %v", r.subject, c.name, err)
+			if err := refused(c, r.output[c.name]); err != nil {
+				t.Errorf("%s does not have %s, so that using it must not compile: %v", subject, c.name, err)
 			}
 		})
 	}
@@ -65,7 +65,7 @@ func (r *run) refusals(t *testing.T) {
 
 // refused says whether the compiler's output is not one refusal for every use of
 // the capability, for the want of its methods.
-func refused(c set, output string) error {
+func refused(c capability, output string) error {
 	if output == "" {
 		return errors.New("it does")
 	}
@@ -82,28 +82,28 @@ func refused(c set, output string) error {
 // control names the program that must compile.
 const control = "portable"
 
-// compile compiles one program for each set and the control, with the type, and
+// compile compiles one program for each capability and the control, with the type, and
 // returns what the compiler says to each: nothing if it compiles. They are
 // compiled as packages of the module that the test is in, without being written
 // there, and are not linked.
-func compile(ctx context.Context, directory string, subject reflect.Type, missing []set) (map[string]string, error) {
+func compile(ctx context.Context, directory string, subject reflect.Type, missing []capability) (map[string]string, error) {
 	path, typ, err := spell(subject)
 	if err != nil {
 		return nil, err
 	}
-	home, err := os.Getwd()
+	here, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
 	overlay := struct{ Replace map[string]string }{make(map[string]string)}
 	var packages []string
-	for _, c := range append([]set{{name: control}}, missing...) {
+	for _, c := range append([]capability{{name: control}}, missing...) {
 		name := packageName(c.name)
 		file := filepath.Join(directory, name+".go")
 		if err := os.WriteFile(file, []byte(program(path, typ, c)), 0o600); err != nil {
 			return nil, err
 		}
-		overlay.Replace[filepath.Join(home, name, "use.go")] = file
+		overlay.Replace[filepath.Join(here, name, "use.go")] = file
 		packages = append(packages, "./"+name)
 	}
 	text, err := json.Marshal(overlay)
@@ -143,9 +143,11 @@ func sections(out string) (map[string]string, error) {
 	return output, nil
 }
 
+// packagePrefix begins the names of the packages.
 const packagePrefix = "conformance_use_"
 
-func packageName(set string) string { return packagePrefix + set }
+// packageName is the name of the package that uses a capability.
+func packageName(capability string) string { return packagePrefix + capability }
 
 // spell is the path of the type's package, and the type as another package writes
 // it that imports this as subject.
@@ -177,7 +179,7 @@ func spell(t reflect.Type) (path, typ string, err error) {
 
 // program is the source that uses a capability on the type; without one it uses
 // what every driver has.
-func program(path, typ string, c set) string {
+func program(path, typ string, c capability) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "package %s\n\n", strings.ToLower(c.name))
 	fmt.Fprintf(&b, "import (\n\t\"context\"\n\t\"time\"\n\n\t\"github.com/batch-go/batch\"\n\tsubject %q\n)\n\n", path)

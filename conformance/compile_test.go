@@ -11,7 +11,7 @@ import (
 
 // What compiles must be seen to compile, or the refusals show nothing.
 func TestCompile(t *testing.T) {
-	all := append([]set{{name: "Nonsense", uses: []string{"batch.Nonsense(q)"}}}, sets...)
+	all := append([]capability{{name: "Nonsense", uses: []string{"batch.Nonsense(q)"}}}, allCapabilities...)
 	output, err := compile(t.Context(), t.TempDir(), reflect.TypeFor[*memory.Driver](), all)
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +27,7 @@ func TestCompile(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	c := set{name: "Pauser", uses: []string{"one", "two"}}
+	c := capability{name: "Pauser", uses: []string{"one", "two"}}
 	line := "use.go:1:1: D (type *x.D) does not satisfy batch.Pauser (missing method Pause)\n"
 	for name, test := range map[string]struct {
 		output, want string

@@ -21,7 +21,7 @@ func caseContextEnded(s *stage) {
 	c := s.consume(d, 1)
 	s.put(d, messages(2)...)
 
-	s.bury(c, s.receiveOne(c))
+	s.settleDead(c, s.receiveOne(c))
 	held := s.receiveOne(c)
 	ended, cancel := context.WithCancel(s.ctx)
 	cancel()
@@ -55,14 +55,14 @@ func caseContextEnded(s *stage) {
 	} {
 		s.is(call(), context.Canceled, "%s with a context that has ended", what)
 	}
-	// Nothing of that was done: the job is still held, the letter still dead.
+	// Nothing of that was done: the job is still held, the dead letter still there.
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{held})), "extend after calls that were not to be sent")
 	s.settle(c, held, driver.Release)
 	again := s.receiveOne(c)
 	equal(s, again.ID, held.ID, "the job that was held")
 	s.settle(c, again, driver.Done)
 	s.receiveNone(c, 100*time.Millisecond, "its enqueue was not to be sent")
-	equal(s, len(s.letters(d, 10)), 1, "dead letters")
+	equal(s, len(s.deadLetters(d, 10)), 1, "dead letters")
 }
 
 func caseContextReceive(s *stage) {

@@ -13,7 +13,7 @@ import (
 )
 
 var coverCases = []Case{
-	{Name: "exact-cover", Rule: "Of thousands of jobs with many producers and workers, each runs once: none is lost, none doubled, none is with two workers at one time.", run: caseExactCover},
+	{Name: "exact-cover", Rule: "Of thousands of jobs with many producers and workers, each runs once: none is lost, none doubled, none is with two workers at once.", run: caseExactCover},
 	{Name: "exact-cover-retries", Rule: "When handlers fail at random, each job succeeds once and its attempts are counted exactly.", run: caseExactCoverRetries},
 	{Name: "fair-share", Rule: "Workers on two handles share a backlog: neither starves.", run: caseFairShare},
 }

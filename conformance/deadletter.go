@@ -12,7 +12,7 @@ var deadLetterCases = []Case{
 	{Name: "redrive-one", Rule: "Redriving by ID moves these dead letters and no others, and tells how many.", run: caseRedriveOne},
 	{Name: "redrive-all", Rule: "Redriving all dead letters makes every one run again, with its attempts counted from zero.", run: caseRedriveAll},
 	{Name: "redrive-again", Rule: "A job that was redriven can fail, die and be redriven again.", run: caseRedriveAgain},
-	{Name: "redrive-concurrent", Rule: "Two redrives at one time move each dead letter once.", run: caseRedriveConcurrent},
+	{Name: "redrive-concurrent", Rule: "Two redrives at once move each dead letter once.", run: caseRedriveConcurrent},
 	{Name: "discard-one", Rule: "Deleting dead letters by ID removes these and no others, and tells how many.", run: caseDiscardOne},
 	{Name: "purge", Rule: "Deleting all dead letters removes them all, tells how many, and touches no waiting job.", run: casePurge},
 	{Name: "dead-paging", Rule: "Paging through dead letters shows each once, oldest first, and consumes nothing.", run: caseDeadPaging},
@@ -26,18 +26,19 @@ func (s *stage) dead(n int) driver.Driver {
 	c := s.consume(d, 1)
 	for i := range n {
 		s.put(d, message(name(i)))
-		s.bury(c, s.receiveOne(c))
+		s.settleDead(c, s.receiveOne(c))
 	}
 	s.check(c.Close(s.ctx), "close the consumer")
-	s.waitLetters(d, n)
+	s.waitDeadLetters(d, n)
 	return d
 }
 
-func lettersAre(got []driver.DeadLetter, want ...int) error {
-	var v violations
-	for i, letter := range got {
-		if i < len(want) && letter.ID != name(want[i]) {
-			v.add("place %d has %s, want %s", i, letter.ID, name(want[i]))
+// deadLettersAre says how dead letters differ from those of the jobs wanted.
+func deadLettersAre(got []driver.DeadLetter, want ...int) error {
+	var v findings
+	for i, dead := range got {
+		if i < len(want) && dead.ID != name(want[i]) {
+			v.add("place %d has %s, want %s", i, dead.ID, name(want[i]))
 		}
 	}
 	if len(got) != len(want) {
@@ -51,7 +52,7 @@ func caseRedriveOne(s *stage) {
 	n, err := d.Redrive(s.ctx, s.queue, driver.Selection{IDs: []string{name(2), "nobody", name(0), name(2)}})
 	s.check(err, "redrive two of four")
 	equal(s, n, 2, "dead letters moved")
-	s.check(lettersAre(s.waitLetters(d, 2), 1, 3), "what is left of four")
+	s.check(deadLettersAre(s.waitDeadLetters(d, 2), 1, 3), "what is left of four")
 	c := s.consume(d, 2)
 	for _, got := range s.receive(c, 2) {
 		if got.ID != name(0) && got.ID != name(2) {
@@ -81,7 +82,7 @@ func caseRedriveAll(s *stage) {
 	}
 	equal(s, done, n, "jobs done after their redrive")
 	s.waitDepth(d, driver.Depth{})
-	equal(s, len(s.letters(d, 100)), 0, "dead letters after all were redriven")
+	equal(s, len(s.deadLetters(d, 100)), 0, "dead letters after all were redriven")
 }
 
 func caseRedriveAgain(s *stage) {
@@ -94,14 +95,14 @@ func caseRedriveAgain(s *stage) {
 		got := s.receiveOne(c)
 		equal(s, got.Failures, 0, "Failures in round %d", round)
 		equal(s, got.Deliveries, 1, "Deliveries in round %d", round)
-		s.retried(c, got, 0)
+		s.settleRetry(c, got, 0)
 		got = s.receiveOne(c)
 		equal(s, got.Failures, 1, "Failures after a retry in round %d", round)
 		s.settleAs(c, driver.Settlement{Delivery: got, Outcome: driver.Dead, Failures: 2, Reason: driver.ReasonAttempts, Error: fmt.Sprintf("round %d", round)})
-		letter := s.waitLetters(d, 1)[0]
-		equal(s, letter.LastError, fmt.Sprintf("round %d", round), "LastError in round %d", round)
-		equal(s, letter.Failures, 2, "Failures of the dead letter in round %d", round)
-		equal(s, letter.Deliveries, 2, "Deliveries of the dead letter in round %d", round)
+		dead := s.waitDeadLetters(d, 1)[0]
+		equal(s, dead.LastError, fmt.Sprintf("round %d", round), "LastError in round %d", round)
+		equal(s, dead.Failures, 2, "Failures of the dead letter in round %d", round)
+		equal(s, dead.Deliveries, 2, "Deliveries of the dead letter in round %d", round)
 	}
 }
 
@@ -127,7 +128,7 @@ func caseRedriveConcurrent(s *stage) {
 		moved += r.moved
 	}
 	equal(s, moved, n, "dead letters moved by both")
-	s.drainOut(d, n)
+	s.finish(d, n)
 	s.waitDepth(d, driver.Depth{})
 	s.receiveNone(s.consume(d, 1), 200*time.Millisecond, "each dead letter was redriven once")
 }
@@ -137,7 +138,7 @@ func caseDiscardOne(s *stage) {
 	n, err := queueOf[driver.Driver](s, d).DeadLetters().Delete(s.ctx, name(1), "nobody")
 	s.check(err, "delete one of three")
 	equal(s, n, 1, "dead letters removed")
-	s.check(lettersAre(s.waitLetters(d, 2), 0, 2), "what is left of three")
+	s.check(deadLettersAre(s.waitDeadLetters(d, 2), 0, 2), "what is left of three")
 	s.receiveNone(s.consume(d, 1), 100*time.Millisecond, "it was deleted")
 }
 
@@ -147,7 +148,7 @@ func casePurge(s *stage) {
 	n, err := queueOf[driver.Driver](s, d).DeadLetters().Purge(s.ctx)
 	s.check(err, "purge")
 	equal(s, n, 5, "dead letters removed")
-	s.waitLetters(d, 0)
+	s.waitDeadLetters(d, 0)
 	s.waitDepth(d, driver.Depth{Waiting: 1})
 	c := s.consume(d, 1)
 	got := s.receiveOne(c)
@@ -159,12 +160,12 @@ func caseDeadPaging(s *stage) {
 	const n = 25
 	d := s.dead(n)
 	for _, size := range []int{1, 7, n, 1000} {
-		got := s.letters(d, size)
+		got := s.deadLetters(d, size)
 		want := make([]int, n)
 		for i := range want {
 			want[i] = i
 		}
-		s.check(lettersAre(got, want...), "pages of %d", size)
+		s.check(deadLettersAre(got, want...), "pages of %d", size)
 	}
 	for _, size := range []int{0, -1, 1001} {
 		if _, _, err := queueOf[driver.Driver](s, d).DeadLetters().List(s.ctx, "", size); err == nil {
@@ -181,8 +182,8 @@ func caseDeadPagingRemoved(s *stage) {
 	for page := 0; ; page++ {
 		list, next, err := d.DeadLetters(s.ctx, s.queue, cursor, 3)
 		s.check(err, "list dead letters")
-		for _, letter := range list {
-			seen[letter.ID]++
+		for _, dead := range list {
+			seen[dead.ID]++
 		}
 		if page == 0 {
 			// The cursor's neighbours, on both sides.
@@ -212,5 +213,5 @@ func caseDeadNotReceived(s *stage) {
 	s.settle(c, got, driver.Done)
 	var page []driver.DeadLetter
 	page, _, err := d.DeadLetters(s.ctx, s.queue, "", 10)
-	s.check(errors.Join(err, lettersAre(page, 0, 1)), "list dead letters")
+	s.check(errors.Join(err, deadLettersAre(page, 0, 1)), "list dead letters")
 }

@@ -11,12 +11,12 @@ import (
 )
 
 var decideCases = []Case{
-	{Name: "poison", Rule: "A job whose holders vanish more than MaxRedeliveries times becomes a dead letter without being run, with its attempts not spent.", leases: true, run: casePoison},
-	{Name: "unknown-kind", Rule: "A job of a kind without handler comes back with backoff, holds nobody up, and becomes a dead letter after as many deliveries as it has attempts.", timed: true, run: caseUnknownKind},
+	{Name: "poison", Rule: "A job whose holders vanish more than MaxRedeliveries times becomes a dead letter without being run and without spending an attempt.", leases: true, run: casePoison},
+	{Name: "unknown-kind", Rule: "A job of a kind without a handler comes back with backoff, holds nobody up, and becomes a dead letter after as many deliveries as it has attempts.", timed: true, run: caseUnknownKind},
 	{Name: "unknown-kind-known-later", Rule: "A job of a kind that one worker does not know runs on another that does.", run: caseUnknownKindKnownLater},
 	{Name: "undecodable", Rule: "A body that does not decode makes a dead letter at once, with the body, and the queue goes on.", run: caseUndecodable},
 	{Name: "expired", Rule: "A job is not started after its deadline but becomes a dead letter; others go on.", run: caseExpired},
-	{Name: "expiry-not-early", Rule: "A job that is started before its deadline runs, also when it ends after it.", timed: true, run: caseExpiryNotEarly},
+	{Name: "expiry-not-early", Rule: "A job that is started before its deadline runs, even if it ends after it.", timed: true, run: caseExpiryNotEarly},
 }
 
 func casePoison(s *stage) {
@@ -32,21 +32,21 @@ func casePoison(s *stage) {
 	good := s.receiveOne(c)
 	equal(s, good.ID, "good", "the job that was released")
 	s.settle(c, good, driver.Done)
-	after := s.abandon(d)
+	after := s.vanish(d)
 	second := s.open()
 	got := s.receiveBy(after+s.overdue(), s.consume(second, 1), 1)[0]
 	equal(s, got.Redeliveries, 1, "Redeliveries after one lost holder")
-	after = s.abandon(second)
+	after = s.vanish(second)
 	d = s.open()
 	begun := s.history.Count(Started)
 	s.work(s.open(), nothing, func(c *batch.WorkerConfig) { c.MaxRedeliveries = 1 })
 	s.waitBy(after+s.overdue(), "the job to die", func() bool { return s.history.Count(Died) > 0 })
 	equal(s, s.history.Count(Started), begun, "starts of a poisonous job")
-	letter := s.waitLetters(d, 1)[0]
-	equal(s, letter.ID, "poison", "ID of the dead letter")
-	equal(s, letter.Reason, batch.ReasonPoison, "Reason of the dead letter")
-	equal(s, letter.Failures, 0, "Failures of the dead letter")
-	equal(s, letter.Deliveries, 3, "Deliveries of the dead letter")
+	dead := s.waitDeadLetters(d, 1)[0]
+	equal(s, dead.ID, "poison", "ID of the dead letter")
+	equal(s, dead.Reason, batch.ReasonPoison, "Reason of the dead letter")
+	equal(s, dead.Failures, 0, "Failures of the dead letter")
+	equal(s, dead.Deliveries, 3, "Deliveries of the dead letter")
 }
 
 func caseUnknownKind(s *stage) {
@@ -60,11 +60,11 @@ func caseUnknownKind(s *stage) {
 	enqueue(s, q, 0)
 	s.waitCount(1, Done)
 	s.waitCount(1, Died)
-	letter := s.letter(q)
-	equal(s, letter.ID, "strange", "ID of the dead letter")
-	equal(s, letter.Reason, batch.ReasonUnknownKind, "Reason of the dead letter")
-	equal(s, letter.Failures, 0, "Failures of the dead letter")
-	equal(s, letter.Deliveries, attempts, "Deliveries of the dead letter")
+	dead := s.deadLetter(q)
+	equal(s, dead.ID, "strange", "ID of the dead letter")
+	equal(s, dead.Reason, batch.ReasonUnknownKind, "Reason of the dead letter")
+	equal(s, dead.Failures, 0, "Failures of the dead letter")
+	equal(s, dead.Deliveries, attempts, "Deliveries of the dead letter")
 	var last time.Duration
 	decisions := 0
 	for _, e := range s.history.Of("strange") {
@@ -99,13 +99,13 @@ func caseUndecodable(s *stage) {
 	enqueue(s, q, 0)
 	s.work(s.open(), nothing)
 	s.waitCount(1, Done)
-	letter := s.letter(q)
-	equal(s, letter.ID, "broken", "ID of the dead letter")
-	equal(s, letter.Reason, batch.ReasonUndecodable, "Reason of the dead letter")
-	equal(s, string(letter.Body), string(broken.Body), "Body of the dead letter")
-	equal(s, letter.Failures, 0, "Failures of the dead letter")
-	equal(s, letter.Deliveries, 1, "Deliveries of the dead letter")
-	if letter.LastError == "" {
+	dead := s.deadLetter(q)
+	equal(s, dead.ID, "broken", "ID of the dead letter")
+	equal(s, dead.Reason, batch.ReasonUndecodable, "Reason of the dead letter")
+	equal(s, string(dead.Body), string(broken.Body), "Body of the dead letter")
+	equal(s, dead.Failures, 0, "Failures of the dead letter")
+	equal(s, dead.Deliveries, 1, "Deliveries of the dead letter")
+	if dead.LastError == "" {
 		s.failf("LastError of the dead letter is empty")
 	}
 }
@@ -118,9 +118,9 @@ func caseExpired(s *stage) {
 	s.work(s.open(), nothing)
 	s.waitCount(1, Done)
 	s.waitCount(1, Died)
-	letter := s.letter(q)
-	equal(s, letter.ID, name(0), "ID of the dead letter")
-	equal(s, letter.Reason, batch.ReasonExpired, "Reason of the dead letter")
+	dead := s.deadLetter(q)
+	equal(s, dead.ID, name(0), "ID of the dead letter")
+	equal(s, dead.Reason, batch.ReasonExpired, "Reason of the dead letter")
 	equal(s, s.history.Count(Started), 1, "jobs started")
 }
 

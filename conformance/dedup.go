@@ -19,16 +19,9 @@ var dedupCases = []Case{
 	{Name: "dedup-after-dead", Rule: "A key stays taken after its job has died, and also when the dead letter was deleted.", Needs: deduplicator, run: caseDedupAfterDead},
 	{Name: "dedup-redrive", Rule: "A job is no duplicate of itself: retry, release and redrive of a job with a key work.", Needs: deduplicator, run: caseDedupRedrive},
 	{Name: "dedup-queues", Rule: "Keys of different queues are independent.", Needs: deduplicator, run: caseDedupQueues},
-	{Name: "dedup-keys", Rule: "Different keys are different, however alike, and no key is none.", Needs: deduplicator, run: caseDedupKeys},
+	{Name: "dedup-keys", Rule: "Keys that differ are different, however alike, and an empty key is none.", Needs: deduplicator, run: caseDedupKeys},
 	{Name: "dedup-concurrent", Rule: "Of many concurrent enqueues with one key, from many handles, exactly one is stored.", Needs: deduplicator, run: caseDedupConcurrent},
 	{Name: "dedup-window", Rule: "A key is free again after its window.", Needs: deduplicator, timed: true, run: caseDedupWindow},
-}
-
-// unique makes a message with a key.
-func unique(id, key string) *driver.Message {
-	m := message(id)
-	m.DedupKey = key
-	return m
 }
 
 // wantDuplicate ends the case unless an enqueue is reported as a duplicate of a
@@ -85,7 +78,7 @@ func caseDedupWithinCall(s *stage) {
 		s.check(results[i].Err, "message %d", i)
 		equal(s, results[i].Duplicate, want, "Duplicate of message %d", i)
 	}
-	s.drainOut(d, 2)
+	s.finish(d, 2)
 	s.check(ExactCover(s.history.Events(), []string{"first", "third"}), "judge the history")
 	s.waitDepth(d, driver.Depth{})
 }
@@ -104,9 +97,9 @@ func caseDedupAfterDead(s *stage) {
 	d := s.declared()
 	s.put(d, unique("first", "key"))
 	c := s.consume(d, 1)
-	s.bury(c, s.receiveOne(c))
+	s.settleDead(c, s.receiveOne(c))
 	s.wantDuplicate(d, unique("second", "key"), "first")
-	s.waitLetters(d, 1)
+	s.waitDeadLetters(d, 1)
 	_, err := d.Discard(s.ctx, s.queue, driver.Selection{All: true})
 	s.check(err, "purge")
 	s.wantDuplicate(d, unique("third", "key"), "first")
@@ -117,11 +110,11 @@ func caseDedupRedrive(s *stage) {
 	d := s.declared()
 	s.put(d, unique("job", "key"))
 	c := s.consume(d, 1)
-	s.retried(c, s.receiveOne(c), 0)
-	s.retried(c, s.receiveOne(c), 50*time.Millisecond)
+	s.settleRetry(c, s.receiveOne(c), 0)
+	s.settleRetry(c, s.receiveOne(c), 50*time.Millisecond)
 	s.settle(c, s.receiveOne(c), driver.Release)
-	s.bury(c, s.receiveOne(c))
-	s.waitLetters(d, 1)
+	s.settleDead(c, s.receiveOne(c))
+	s.waitDeadLetters(d, 1)
 	n, err := d.Redrive(s.ctx, s.queue, driver.Selection{IDs: []string{"job"}})
 	s.check(err, "redrive")
 	equal(s, n, 1, "dead letters redriven")
@@ -155,7 +148,7 @@ func caseDedupKeys(s *stage) {
 			s.wantDuplicate(d, unique("again", key), name(i))
 		}
 	}
-	s.drainOut(d, len(keys))
+	s.finish(d, len(keys))
 	s.check(ExactCover(s.history.Events(), names(len(keys))), "judge the history")
 }
 
@@ -186,7 +179,7 @@ func caseDedupConcurrent(s *stage) {
 		equal(s, stored[fmt.Sprintf("key-%d", n)], 1, "jobs of one key that were stored")
 	}
 	d := s.open()
-	s.drainOut(d, keys)
+	s.finish(d, keys)
 	s.waitDepth(d, driver.Depth{})
 	s.receiveNone(s.consume(d, 1), 100*time.Millisecond, "one job of each key was stored")
 }

@@ -21,13 +21,6 @@ var delayCases = []Case{
 	{Name: "delay-once", Rule: "The delay is over with the first delivery: a release or retry is not held back again.", Needs: delayer, timed: true, run: caseDelayOnce},
 }
 
-// delayed makes a message that is held back.
-func delayed(id string, d time.Duration) *driver.Message {
-	m := message(id)
-	m.Delay = d
-	return m
-}
-
 // punctual ends the case if a job did not start within the bounds of its delay:
 // not early from before it was enqueued, not late from when that was confirmed.
 func (s *stage) punctual(events []Event, id string, delay time.Duration) {

@@ -17,8 +17,8 @@
 //	go test -run 'TestConformance/redrive-one$'
 //
 // A case is also a value: [Cases] lists them and [Case.Run] runs one without
-// package testing, which is how broken drivers are tested to fail in the case
-// that is made for their fault.
+// package testing. By that the suite's own tests see that a broken driver fails
+// in the case that is made for its fault.
 //
 // Cases run at the same time on one broker, each on queues of its own that it
 // deletes again. They assume nothing of the process: what stands for two
@@ -34,8 +34,9 @@
 // each capability; a capability that was declared without a case that ran for
 // it is a failure.
 //
-// With BATCH_CONFORMANCE_REPORT in the environment, each run that all cases passed
-// leaves a [Record] of that in the folder of this name, for tables that are true.
+// With BATCH_CONFORMANCE_REPORT in the environment, each run in which all cases
+// passed leaves a [Record] in the folder that it names, from which tables of
+// capabilities are made.
 //
 // # Time
 //
@@ -44,9 +45,9 @@
 // that. What must not be early is checked to the nanosecond, from before the
 // call that began it. What must not be late has the bound of its promise and
 // Harness.Slack on top, because the machine may be busy with something else.
-// It shall not be busy with the suite: the cases that judge time begin when those
-// that only need to be carried out are over, and those that keep a broker busy,
-// or disturb it, run one by one at the end.
+// It must not be busy with the suite itself: the cases that judge time begin when
+// those that do not are over, and those that keep a broker busy, or disturb it,
+// run one by one at the end.
 //
 // Randomness comes from one seed, which a failure prints and which BATCH_SEED
 // in the environment sets.

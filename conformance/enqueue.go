@@ -138,25 +138,8 @@ func caseEnqueueBatch(s *stage) {
 	for i, r := range results {
 		s.check(r.Err, "message %d of %d", i, len(all))
 	}
-	s.drainOut(d, len(all))
+	s.finish(d, len(all))
 	s.check(ExactCover(s.history.Events(), names(len(all))), "judge the history")
-}
-
-// drainOut receives n jobs and settles them as done, many at a time.
-func (s *stage) drainOut(d driver.Driver, n int) {
-	hold := min(s.info.Limits.ReceiveBatch, s.info.Limits.SettleBatch, 200)
-	c := s.consume(d, hold)
-	for n > 0 {
-		var settlements []driver.Settlement
-		for _, delivery := range s.receive(c, min(n, hold)) {
-			settlements = append(settlements, driver.Settlement{Delivery: delivery, Outcome: driver.Done})
-			s.history.Add(Event{Op: Done, ID: delivery.ID, Worker: fmt.Sprintf("%p", c)})
-		}
-		for _, err := range c.Settle(s.ctx, settlements) {
-			s.check(err, "settle one of %d", len(settlements))
-		}
-		n -= len(settlements)
-	}
 }
 
 func caseEnqueueBytes(s *stage) {
@@ -172,7 +155,7 @@ func caseEnqueueBytes(s *stage) {
 	for i, r := range d.Enqueue(s.ctx, s.queue, all) {
 		s.check(r.Err, "message %d of %d", i, n)
 	}
-	s.drainOut(d, n)
+	s.finish(d, n)
 	s.check(ExactCover(s.history.Events(), names(n)), "judge the history")
 }
 
@@ -225,8 +208,8 @@ func caseNoOp(s *stage) {
 	if errs := c.Extend(s.ctx, nil); len(errs) != 0 {
 		s.failf("Extend of nothing returned %v", errs)
 	}
-	s.bury(c, held)
-	s.waitLetters(d, 1)
+	s.settleDead(c, held)
+	s.waitDeadLetters(d, 1)
 	for what, call := range map[string]func() (int, error){
 		"Redrive": func() (int, error) { return d.Redrive(s.ctx, s.queue, driver.Selection{}) },
 		"Discard": func() (int, error) { return d.Discard(s.ctx, s.queue, driver.Selection{}) },
@@ -248,5 +231,5 @@ func caseNoOp(s *stage) {
 	results, err := q.EnqueueMany(s.ctx, nil)
 	s.check(err, "EnqueueMany of nothing")
 	equal(s, len(results), 0, "the results of EnqueueMany of nothing")
-	equal(s, len(s.letters(d, 10)), 1, "dead letters after calls that do nothing")
+	equal(s, len(s.deadLetters(d, 10)), 1, "dead letters after calls that do nothing")
 }

@@ -24,8 +24,8 @@ var faultCases = []Case{
 	{Name: "cut-goes-on", Rule: "Producers and workers go on when their connections break, and no confirmed job is lost.", Needs: cutting, leases: true, run: caseCutGoesOn},
 }
 
-// again opens a handle on a broker that was restarted.
-func (s *stage) again() driver.Driver {
+// reopen opens a handle on a broker that was restarted.
+func (s *stage) reopen() driver.Driver {
 	var d driver.Driver
 	s.eventually("opening a handle after the fault", func() error {
 		var err error
@@ -44,7 +44,7 @@ func caseRestartKeeps(s *stage) {
 	d := s.declared()
 	_, running := s.fill(d)
 	s.check(s.harness.Restart(s.ctx), "restart the broker")
-	d = s.again()
+	d = s.reopen()
 	c := s.consume(d, 3)
 	seen := make(map[string]bool)
 	for range 3 {
@@ -60,9 +60,9 @@ func caseRestartKeeps(s *stage) {
 			s.failf("%s was lost in the restart", id)
 		}
 	}
-	letter := s.waitLetters(d, 1)[0]
-	equal(s, letter.ID, name(0), "the dead letter")
-	equal(s, letter.LastError, "failed for good", "LastError of the dead letter")
+	dead := s.waitDeadLetters(d, 1)[0]
+	equal(s, dead.ID, name(0), "the dead letter")
+	equal(s, dead.LastError, "failed for good", "LastError of the dead letter")
 	s.waitDepth(d, driver.Depth{Scheduled: 1, Dead: 1})
 }
 
@@ -74,7 +74,7 @@ func caseRestartDelay(s *stage) {
 	end := s.history.Now()
 	s.check(s.harness.Restart(s.ctx), "restart the broker")
 	restarted := s.history.Now()
-	c := s.consume(s.again(), 1)
+	c := s.consume(s.reopen(), 1)
 	got := s.receiveBy(delay, c, 1)[0]
 	now := s.history.Now()
 	s.check(Within("the delayed job", begin, now, delay, now), "measure")
@@ -87,7 +87,7 @@ func caseRestartPause(s *stage) {
 	s.paused(d)
 	s.put(d, message("job"))
 	s.check(s.harness.Restart(s.ctx), "restart the broker")
-	d = s.again()
+	d = s.reopen()
 	c := s.consume(d, 1)
 	s.receiveNone(c, silence, "the queue was paused before the restart")
 	s.check(capable[batch.Pauser](s, d).Resume(s.ctx, s.queue), "resume")
@@ -102,9 +102,9 @@ func caseFreezeDeadline(s *stage) {
 	thaw, err := s.harness.Freeze(s.ctx)
 	s.check(err, "freeze the broker")
 	thawed := newGate()
-	melt := func() { thawed.once.Do(func() { thaw(); close(thawed.done) }) }
-	defer melt()
-	s.after(func(context.Context) error { melt(); return nil }) // also if this case hangs
+	thawOnce := func() { thawed.once.Do(func() { thaw(); close(thawed.done) }) }
+	defer thawOnce()
+	s.after(func(context.Context) error { thawOnce(); return nil }) // also if this case hangs
 	const deadline = 500 * time.Millisecond
 	var enqueued error
 	for what, call := range map[string]func(ctx context.Context) error{
@@ -125,7 +125,7 @@ func caseFreezeDeadline(s *stage) {
 		s.is(err, context.DeadlineExceeded, "%s on a broker that does not answer", what)
 		s.check(Within(what, begin, s.history.Now(), 0, deadline+s.lateness()), "measure")
 	}
-	melt()
+	thawOnce()
 	maybe := 0
 	var e *batch.EnqueueError
 	if errors.As(enqueued, &e) && e.Fate == batch.FateUnknown {

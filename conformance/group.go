@@ -20,22 +20,15 @@ var groupCases = []Case{
 	{Name: "group-release", Rule: "A released job of a group comes before the later ones of the group.", Needs: grouper, run: caseGroupRelease},
 	{Name: "group-loss", Rule: "A job of a group whose holder vanished comes before the later ones of the group.", Needs: grouper, leases: true, run: caseGroupLoss},
 	{Name: "group-dead", Rule: "A group goes on when its head has died.", Needs: grouper, run: caseGroupDead},
-	{Name: "group-redrive", Rule: "A redriven job is at its group's end, is still of the group, and does not block it for ever.", Needs: grouper, run: caseGroupRedrive},
+	{Name: "group-redrive", Rule: "A redriven job goes to the end of its group, stays in it, and does not block it for ever.", Needs: grouper, run: caseGroupRedrive},
 	{Name: "group-others", Rule: "Other groups, and jobs without one, go on while a group is held.", Needs: grouper, run: caseGroupOthers},
-	{Name: "group-names", Rule: "Groups with like names are different groups.", Needs: grouper, run: caseGroupNames},
+	{Name: "group-names", Rule: "Groups with similar names are different groups.", Needs: grouper, run: caseGroupNames},
 	{Name: "group-delay", Rule: "A job with a group and a delay is refused.", Needs: []string{"Grouper", "Delayer"}, run: caseGroupDelay},
 	{Name: "group-random", Rule: "With many groups and many workers that fail at random, each group keeps its order and no job is lost.", Needs: grouper, run: caseGroupRandom},
 }
 
-// grouped makes a message of a group.
-func grouped(id, group string) *driver.Message {
-	m := message(id)
-	m.Group = group
-	return m
-}
-
-// line enqueues jobs 0 to n-1 of one group, one call after the other.
-func (s *stage) line(d driver.Driver, n int) {
+// putGroup enqueues jobs 0 to n-1 of one group, one call after the other.
+func (s *stage) putGroup(d driver.Driver, n int) {
 	for i := range n {
 		s.put(d, grouped(name(i), "group"))
 	}
@@ -44,7 +37,7 @@ func (s *stage) line(d driver.Driver, n int) {
 func caseGroupOrder(s *stage) {
 	const jobs = 20
 	d := s.declared()
-	s.line(d, jobs/2)
+	s.putGroup(d, jobs/2)
 	var batched []*driver.Message
 	for i := jobs / 2; i < jobs; i++ {
 		batched = append(batched, grouped(name(i), "group"))
@@ -69,14 +62,14 @@ func caseGroupOrder(s *stage) {
 func caseGroupRetry(s *stage) {
 	const delay = 500 * time.Millisecond
 	d := s.declared()
-	s.line(d, 3)
+	s.putGroup(d, 3)
 	c := s.consume(d, 3)
 	for i := range 3 {
 		got := s.receiveOne(c)
 		equal(s, got.ID, name(i), "the group's next job")
 		equal(s, got.Group, "group", "its group")
 		s.receiveNone(c, 50*time.Millisecond, "the one before of its group is held")
-		begin, _ := s.retried(c, got, delay)
+		begin, _ := s.settleRetry(c, got, delay)
 		again := s.receiveBy(delay, c, 1)[0]
 		equal(s, again.ID, name(i), "the group's next job after the retry of its head")
 		now := s.history.Now()
@@ -89,7 +82,7 @@ func caseGroupRetry(s *stage) {
 
 func caseGroupRelease(s *stage) {
 	d := s.declared()
-	s.line(d, 3)
+	s.putGroup(d, 3)
 	c := s.consume(d, 3)
 	for i := range 3 {
 		s.settle(c, s.receiveOne(c), driver.Release)
@@ -99,10 +92,10 @@ func caseGroupRelease(s *stage) {
 
 func caseGroupLoss(s *stage) {
 	d := s.declared()
-	s.line(d, 3)
+	s.putGroup(d, 3)
 	held := s.receiveOne(s.consume(d, 3))
 	equal(s, held.ID, name(0), "the group's first job")
-	after := s.abandon(d)
+	after := s.vanish(d)
 	c := s.consume(s.open(), 3)
 	got := s.receiveBy(after+s.overdue(), c, 1)[0]
 	equal(s, got.ID, name(0), "the group's next job after its holder vanished")
@@ -113,22 +106,22 @@ func caseGroupLoss(s *stage) {
 
 func caseGroupDead(s *stage) {
 	d := s.declared()
-	s.line(d, 3)
+	s.putGroup(d, 3)
 	c := s.consume(d, 3)
 	got := s.receiveOne(c)
 	equal(s, got.ID, name(0), "the group's first job")
-	s.bury(c, got)
+	s.settleDead(c, got)
 	s.next(c, name(1), "after the first died")
 	s.next(c, name(2), "after the second was done")
-	equal(s, s.waitLetters(d, 1)[0].Group, "group", "the group of the dead letter")
+	equal(s, s.waitDeadLetters(d, 1)[0].Group, "group", "the group of the dead letter")
 }
 
 func caseGroupRedrive(s *stage) {
 	d := s.declared()
-	s.line(d, 3)
+	s.putGroup(d, 3)
 	c := s.consume(d, 3)
-	s.bury(c, s.receiveOne(c))
-	s.waitLetters(d, 1)
+	s.settleDead(c, s.receiveOne(c))
+	s.waitDeadLetters(d, 1)
 	_, err := d.Redrive(s.ctx, s.queue, driver.Selection{All: true})
 	s.check(err, "redrive")
 	for range 3 {
@@ -142,7 +135,7 @@ func caseGroupRedrive(s *stage) {
 
 func caseGroupOthers(s *stage) {
 	d := s.declared()
-	s.line(d, 2)
+	s.putGroup(d, 2)
 	s.put(d, grouped("other-0", "other"), grouped("other-1", "other"), message("none-0"), message("none-1"))
 	c := s.consume(d, 6)
 	first := make(map[string]*driver.Delivery)
@@ -169,7 +162,7 @@ func caseGroupNames(s *stage) {
 		s.put(d, grouped(name(i), group))
 	}
 	c := s.consume(d, len(groups))
-	held := s.receive(c, len(groups)) // all at one time
+	held := s.receive(c, len(groups)) // all at once
 	for _, got := range held {
 		s.settle(c, got, driver.Done)
 	}

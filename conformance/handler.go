@@ -20,9 +20,6 @@ var handlerCases = []Case{
 	{Name: "stuck", Rule: "A handler that ignores its timeout is left behind: its slot runs other jobs, and its job fails.", run: caseStuck},
 }
 
-// letter waits for the one dead letter of a queue.
-func (s *stage) letter(q *portable) driver.DeadLetter { return s.waitLetters(q.Driver(), 1)[0] }
-
 func caseMaxAttempts(s *stage) {
 	q := s.portable()
 	enqueue(s, q, 7, batch.MaxAttempts(q, 3), batch.Header(q, "Trace", "a\x00b"), batch.Timeout(q, time.Minute), batch.Expiry(q, time.Hour))
@@ -31,28 +28,28 @@ func caseMaxAttempts(s *stage) {
 		return fmt.Errorf("failure %d", job.Attempt)
 	}, func(c *batch.WorkerConfig) { c.MaxAttempts = 25 })
 	s.waitCount(1, Died)
-	letter := s.letter(q)
-	equal(s, letter.ID, name(7), "ID of the dead letter")
-	equal(s, letter.Kind, kind, "Kind of the dead letter")
-	equal(s, letter.Reason, batch.ReasonAttempts, "Reason of the dead letter")
-	equal(s, letter.Failures, 3, "Failures of the dead letter")
-	equal(s, letter.Deliveries, 3, "Deliveries of the dead letter")
-	equal(s, letter.LastError, "failure 3", "LastError of the dead letter")
-	equal(s, string(letter.Body), `{"n":7}`, "Body of the dead letter")
-	equal(s, len(letter.Headers), 1, "headers of the dead letter")
-	equal(s, letter.Headers["Trace"], "a\x00b", "header of the dead letter")
-	equal(s, letter.MaxAttempts, 3, "MaxAttempts of the dead letter")
-	equal(s, letter.Timeout, time.Minute, "Timeout of the dead letter")
-	equal(s, letter.ExpiresAt.Sub(letter.EnqueuedAt), time.Hour, "ExpiresAt less EnqueuedAt of the dead letter")
-	if off := letter.DeadAt.Sub(before); off < -time.Minute || off > time.Minute {
-		s.failf("DeadAt is %s, %s from when it died", letter.DeadAt, off)
+	dead := s.deadLetter(q)
+	equal(s, dead.ID, name(7), "ID of the dead letter")
+	equal(s, dead.Kind, kind, "Kind of the dead letter")
+	equal(s, dead.Reason, batch.ReasonAttempts, "Reason of the dead letter")
+	equal(s, dead.Failures, 3, "Failures of the dead letter")
+	equal(s, dead.Deliveries, 3, "Deliveries of the dead letter")
+	equal(s, dead.LastError, "failure 3", "LastError of the dead letter")
+	equal(s, string(dead.Body), `{"n":7}`, "Body of the dead letter")
+	equal(s, len(dead.Headers), 1, "headers of the dead letter")
+	equal(s, dead.Headers["Trace"], "a\x00b", "header of the dead letter")
+	equal(s, dead.MaxAttempts, 3, "MaxAttempts of the dead letter")
+	equal(s, dead.Timeout, time.Minute, "Timeout of the dead letter")
+	equal(s, dead.ExpiresAt.Sub(dead.EnqueuedAt), time.Hour, "ExpiresAt less EnqueuedAt of the dead letter")
+	if off := dead.DeadAt.Sub(before); off < -time.Minute || off > time.Minute {
+		s.failf("DeadAt is %s, %s from when it died", dead.DeadAt, off)
 	}
 	equal(s, s.history.Count(Started), 3, "starts")
 	s.check(AttemptCounts(s.history.Events()), "judge the history")
 	s.waitDepth(q.Driver(), driver.Depth{Dead: 1})
 	s.pass(100 * time.Millisecond)
 	equal(s, s.history.Count(Started), 3, "starts after it died")
-	equal(s, len(s.letters(q.Driver(), 1)), 1, "dead letters")
+	equal(s, len(s.deadLetters(q.Driver(), 1)), 1, "dead letters")
 }
 
 func casePermanent(s *stage) {
@@ -67,11 +64,11 @@ func casePermanent(s *stage) {
 		return nil
 	})
 	s.waitCount(3, Done, Died, Failed)
-	letter := s.letter(q)
-	equal(s, letter.ID, name(1), "ID of the dead letter")
-	equal(s, letter.Reason, batch.ReasonPermanent, "Reason of the dead letter")
-	equal(s, letter.Failures, 1, "Failures of the dead letter")
-	equal(s, letter.LastError, "no use", "LastError of the dead letter")
+	dead := s.deadLetter(q)
+	equal(s, dead.ID, name(1), "ID of the dead letter")
+	equal(s, dead.Reason, batch.ReasonPermanent, "Reason of the dead letter")
+	equal(s, dead.Failures, 1, "Failures of the dead letter")
+	equal(s, dead.LastError, "no use", "LastError of the dead letter")
 	s.waitDepth(q.Driver(), driver.Depth{Dead: 1})
 }
 

@@ -37,8 +37,8 @@ type Harness struct {
 	// Timeout bounds one case. Defaults to a minute and ten leases.
 	Timeout time.Duration
 
-	// Parallel is how many cases run at one time. Most of the time they wait, so
-	// it need not follow the number of processors. Defaults to 16.
+	// Parallel is how many cases run at once. Most of the time they wait, so it
+	// need not follow the number of processors. Defaults to 16.
 	Parallel int
 
 	// Foreign puts something into the queue that is no job, as a foreign producer

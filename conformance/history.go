@@ -53,7 +53,7 @@ func (o Op) ends() bool { return o >= Done && o <= Died }
 type Event struct {
 	// At is when, since the history began, by the monotonic clock.
 	At time.Duration
-	// Op is what happened to the job ID, and Worker who did it.
+	// Op is what happened to the job ID, by the Worker.
 	Op     Op
 	ID     string
 	Worker string
@@ -99,7 +99,7 @@ type History struct {
 	mu     sync.Mutex // guards following
 	events []Event
 	counts [len(opNames)]int
-	// grown is closed when an event is added, and replaced by who waits next.
+	// grown is closed when an event is added, and replaced by the next Wait.
 	grown chan struct{}
 }
 

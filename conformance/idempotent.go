@@ -54,10 +54,11 @@ func caseIdempotencyTwice(s *stage) {
 	s.waitDepth(q.Driver(), driver.Depth{})
 }
 
-// deaf is a handle whose consumers do not extend, as those of a process that was
-// stopped or cut off do not, and do not know.
+// deaf is a handle whose consumers do not extend, like those of a process that is
+// stopped or cut off and does not know it.
 type deaf struct{ driver.Driver }
 
+// deafConsumer is a consumer of such a handle.
 type deafConsumer struct{ driver.Consumer }
 
 // Consume opens a consumer that does not extend.
@@ -84,7 +85,7 @@ func caseIdempotencyLeaseLost(s *stage) {
 	enqueue(s, q, 0)
 	s.waitCount(1, Started)
 	s.work(s.open(), handle, idempotent(store))
-	after := s.abandon(first)
+	after := s.vanish(first)
 	s.waitBy(after+s.overdue(), "the job at another worker", func() bool { return s.history.Count(Returned) > 0 })
 	gate.open()
 	s.wait("the job to be done at the other worker", func() bool {

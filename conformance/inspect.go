@@ -89,10 +89,10 @@ func caseListEntry(s *stage) {
 	}
 	same(s.waitList(d, driver.Waiting, m.ID)[0], driver.Waiting, 0, 0, "")
 	c := s.consume(d, 1)
-	s.retried(c, s.receiveOne(c), 0)
+	s.settleRetry(c, s.receiveOne(c), 0)
 	got := s.receiveOne(c)
 	before := time.Now()
-	s.retried(c, got, time.Hour)
+	s.settleRetry(c, got, time.Hour)
 	e := s.waitList(d, driver.Scheduled, m.ID)[0]
 	same(e, driver.Scheduled, 2, 2, "failed")
 	if off := e.DueAt.Sub(before) - time.Hour; off < -time.Minute || off > time.Minute {
@@ -104,7 +104,7 @@ func caseListEntry(s *stage) {
 
 	dead := message("dead")
 	s.put(d, dead)
-	s.bury(c, s.receiveOne(c))
+	s.settleDead(c, s.receiveOne(c))
 	e = s.waitList(d, driver.DeadLettered, "dead")[0]
 	s.check(sameMessage(&e.Message, dead), "listed as dead")
 	equal(s, e.Reason, driver.ReasonAttempts, "Reason")
@@ -118,7 +118,7 @@ func caseListPaging(s *stage) {
 	s.check(s.paged(d, driver.Waiting, names(jobs)), "waiting jobs")
 	c := s.consume(d, jobs)
 	for _, got := range s.receive(c, jobs) {
-		s.retried(c, got, time.Hour)
+		s.settleRetry(c, got, time.Hour)
 	}
 	s.check(s.paged(d, driver.Scheduled, names(jobs)), "scheduled jobs")
 }
@@ -199,11 +199,11 @@ func caseDelete(s *stage) {
 func caseDeleteGroup(s *stage) {
 	d := s.declared()
 	i := capable[batch.Inspector](s, d)
-	s.line(d, 4)
+	s.putGroup(d, 4)
 	c := s.consume(d, 4)
 	head := s.receiveOne(c)
 	s.check(i.Delete(s.ctx, s.queue, name(1)), "delete the second of a group")
-	s.retried(c, head, time.Hour)
+	s.settleRetry(c, head, time.Hour)
 	s.check(i.Delete(s.ctx, s.queue, name(0)), "delete the head of a group, which waits for its retry")
 	s.next(c, name(2), "after those before it were deleted")
 	s.next(c, name(3), "after the one before was done")

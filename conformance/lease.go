@@ -13,24 +13,20 @@ import (
 var leaseCases = []Case{
 	{Name: "lease-length", Rule: "A consumer's Lease is what it was opened with, and zero exactly where MaxLease is.", leases: true, run: caseLeaseLength},
 	{Name: "lease-expiry", Rule: "A job whose holder shows no sign of life is handed to another after the lease, not before, with its Redeliveries counted and no failure.", leases: true, run: caseLeaseExpiry},
-	{Name: "lease-extend", Rule: "A delivery that is extended is held for as long as it is, over three leases.", leases: true, run: caseLeaseExtend},
+	{Name: "lease-extend", Rule: "A delivery is held for as long as it is extended, over three leases.", leases: true, run: caseLeaseExtend},
 	{Name: "lease-handler", Rule: "A handler that runs for more than three leases keeps its job to itself.", leases: true, run: caseLeaseHandler},
 	{Name: "lease-buffered", Rule: "Jobs that wait in a worker's buffer for more than a lease are not run twice.", leases: true, run: caseLeaseBuffered},
 	{Name: "lease-independent", Rule: "Extending one delivery does not keep another one.", leases: true, run: caseLeaseIndependent},
-	{Name: "holder-vanishes", Rule: "What a holder that vanished had goes to others, loses nothing and spends no attempt.", leases: true, run: caseHolderVanishes},
+	{Name: "holder-vanishes", Rule: "The jobs of a holder that vanished go to others, lose nothing and spend no attempt.", leases: true, run: caseHolderVanishes},
 	{Name: "receive-abandoned", Rule: "A job that comes for a Receive that was given up is handed to a later one.", leases: true, run: caseReceiveAbandoned},
 	{Name: "lost-settle", Rule: "Settling a delivery whose job is with another holder is ErrLeaseLost and does not touch it.", leases: true, run: caseLostSettle},
-	{Name: "lost-extend", Rule: "Extending a delivery that is lost or settled is ErrLeaseLost, one by one.", leases: true, run: caseLostExtend},
+	{Name: "lost-extend", Rule: "Extending a delivery that is lost or settled is ErrLeaseLost, for that delivery alone.", leases: true, run: caseLostExtend},
 }
 
 func caseLeaseLength(s *stage) {
 	d := s.declared()
 	equal(s, s.consume(d, 1).Lease(), s.lease(), "Lease of a consumer that was opened with %s", s.lease())
 }
-
-// overdue is how late after its lease a job may be handed out: brokers look for
-// ended leases from time to time, and no promise says how often.
-func (s *stage) overdue() time.Duration { return s.lease() + s.lateness() }
 
 func caseLeaseExpiry(s *stage) {
 	first := s.declared()
@@ -41,7 +37,7 @@ func caseLeaseExpiry(s *stage) {
 	received := s.history.Now()
 	equal(s, held.Redeliveries, 0, "Redeliveries at first")
 	second := s.consume(s.open(), 1)
-	after := s.abandon(first)
+	after := s.vanish(first)
 	got := s.receiveBy(after+s.overdue(), second, 1)[0]
 	now := s.history.Now()
 	s.check(Within("the job of a lost lease", begin, now, after, now), "measure")
@@ -164,7 +160,7 @@ func caseHolderVanishes(s *stage) {
 	first := s.declared()
 	s.put(first, messages(jobs)...)
 	s.receive(s.consume(first, taken), taken)
-	after := s.abandon(first)
+	after := s.vanish(first)
 	vanished := NewHistory()
 	for _, e := range s.history.Events() {
 		if e.Op == Started {
@@ -222,8 +218,8 @@ func caseReceiveAbandoned(s *stage) {
 	s.waitDepth(d, driver.Depth{})
 }
 
-// lose has a first consumer lose n jobs to a second one. The errors of the first
-// are ErrLeaseLost, or ErrClosed where the lease is the connection and had to be
+// lose makes a first consumer lose n jobs to a second one. The errors of the
+// first are ErrLeaseLost, or ErrClosed where the lease is the connection and had to be
 // closed.
 func (s *stage) lose(n int) (first driver.Consumer, lost []*driver.Delivery, second driver.Consumer, held []*driver.Delivery, want error) {
 	d := s.declared()
@@ -235,7 +231,7 @@ func (s *stage) lose(n int) (first driver.Consumer, lost []*driver.Delivery, sec
 	if s.lease() == 0 {
 		want = driver.ErrClosed
 	}
-	after := s.abandon(d)
+	after := s.vanish(d)
 	held = s.receiveBy(after+s.overdue(), second, n)
 	return first, lost, second, held, want
 }
@@ -248,7 +244,7 @@ func caseLostSettle(s *stage) {
 	go func() { kept <- keep(ctx, second, max(s.lease(), time.Second), held...) }()
 	for i, outcome := range outcomes {
 		err := only(first.Settle(s.ctx, []driver.Settlement{{
-			Delivery: lost[i], Outcome: outcome, Failures: 9, Reason: driver.ReasonPermanent, Error: "by who lost it",
+			Delivery: lost[i], Outcome: outcome, Failures: 9, Reason: driver.ReasonPermanent, Error: "by the holder that lost it",
 		}}))
 		s.is(err, want, "settle as %s what another holds", outcome)
 	}
@@ -261,7 +257,7 @@ func caseLostSettle(s *stage) {
 	}
 	d := s.open()
 	s.waitDepth(d, driver.Depth{})
-	equal(s, len(s.letters(d, 10)), 0, "dead letters by a holder that had lost the job")
+	equal(s, len(s.deadLetters(d, 10)), 0, "dead letters by a holder that had lost the job")
 }
 
 func caseLostExtend(s *stage) {

@@ -49,8 +49,8 @@ func changed(change func(*driver.Message)) func(*driver.Message) []*driver.Messa
 	}
 }
 
-// hidden has the broker not see a field of messages, which the deliveries have
-// all the same.
+// hidden keeps a field of messages from the broker, and puts it back into the
+// deliveries.
 func hidden[T comparable](field func(*driver.Message) *T) *faults {
 	var mu sync.Mutex
 	kept := make(map[string]T)
@@ -77,7 +77,7 @@ func everyTenth() func() bool {
 }
 
 // mutants are broken drivers, each with the cases that must find it and cases on
-// what it does right, which it must pass.
+// what it does right, which it must pass. It is long because it is one table.
 func mutants() map[string]struct {
 	faults       *faults
 	found, right []string

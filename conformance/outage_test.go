@@ -15,8 +15,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// freezer has calls wait while it is frozen, for as long as their context lets
-// them, or whatever it says.
+// freezer makes calls wait while it is frozen: until their context ends or, if it
+// is deaf, for longer.
 type freezer struct {
 	deaf bool
 

@@ -16,7 +16,7 @@ var pauseCases = []Case{
 	{Name: "pause-resume-wakes", Rule: "Resume hands jobs to waiting Receive calls at once.", Needs: pauser, timed: true, run: casePauseResumeWakes},
 	{Name: "pause-elsewhere", Rule: "Pause and Resume by one handle hold for consumers of all others, and for those opened later.", Needs: pauser, leases: true, run: casePauseElsewhere},
 	{Name: "pause-running", Rule: "What was handed out before a Pause is extended and settled as usual, and retries come after Resume.", Needs: pauser, leases: true, run: casePauseRunning},
-	{Name: "pause-again", Rule: "Pausing a paused queue and resuming one that is not are no-ops; Paused tells.", Needs: pauser, run: casePauseAgain},
+	{Name: "pause-again", Rule: "Pausing a paused queue and resuming one that is not are no-ops; Paused tells which it is.", Needs: pauser, run: casePauseAgain},
 	{Name: "pause-queues", Rule: "Pausing one queue does not pause another.", Needs: pauser, run: casePauseQueues},
 	{Name: "pause-survives", Rule: "A queue stays paused when every handle was closed.", Needs: pauser, leases: true, run: casePauseSurvives},
 	{Name: "pause-worker", Rule: "Workers start nothing that they did not have when Pause returned, and go on after Resume.", Needs: pauser, run: casePauseWorker},
@@ -112,7 +112,7 @@ func casePauseRunning(s *stage) {
 	p := s.paused(s.open())
 	s.check(errors.Join(c.Extend(s.ctx, held[:min(3, s.info.Limits.ExtendBatch)])...), "extend while the queue is paused")
 	s.settle(c, held[0], driver.Done)
-	s.retried(c, held[1], 10*time.Millisecond)
+	s.settleRetry(c, held[1], 10*time.Millisecond)
 	s.settle(c, held[2], driver.Release)
 	s.receiveNone(c, silence, "the queue is paused")
 	s.check(p.Resume(s.ctx, s.queue), "resume")

@@ -25,13 +25,6 @@ var priorityCases = []Case{
 
 var levels = []batch.Level{batch.Trivial, batch.Low, batch.Normal, batch.High, batch.Critical}
 
-// level makes a message of a level.
-func level(id string, l driver.Level) *driver.Message {
-	m := message(id)
-	m.Level = l
-	return m
-}
-
 func casePriorityBacklog(s *stage) {
 	const jobs = 100
 	q := queueOf[batch.Prioritizer](s, s.open())
@@ -46,14 +39,6 @@ func casePriorityBacklog(s *stage) {
 	events := s.history.Events()
 	s.check(ExactCover(events, names(jobs)), "judge the history")
 	s.check(PriorityOrder(events), "judge the history")
-}
-
-// next ends the case if the next job is not the one wanted, and settles it as
-// done.
-func (s *stage) next(c driver.Consumer, want, why string) {
-	got := s.receiveOne(c)
-	equal(s, got.ID, want, "the next job, %s", why)
-	s.settle(c, got, driver.Done)
 }
 
 func casePriorityLate(s *stage) {
@@ -138,7 +123,7 @@ func (s *stage) levelKept(through func(d driver.Driver, c driver.Consumer, got *
 
 func casePriorityAfterRetry(s *stage) {
 	s.levelKept(func(d driver.Driver, c driver.Consumer, got *driver.Delivery) driver.Consumer {
-		s.retried(c, got, 100*time.Millisecond)
+		s.settleRetry(c, got, 100*time.Millisecond)
 		s.check(c.Close(s.ctx), "close the consumer")
 		s.pass(200*time.Millisecond + s.lateness())
 		return s.consume(d, 1)
@@ -154,10 +139,10 @@ func casePriorityAfterRelease(s *stage) {
 
 func casePriorityAfterRedrive(s *stage) {
 	s.levelKept(func(d driver.Driver, c driver.Consumer, got *driver.Delivery) driver.Consumer {
-		s.bury(c, got)
+		s.settleDead(c, got)
 		s.check(c.Close(s.ctx), "close the consumer")
-		letter := s.waitLetters(d, 1)[0]
-		equal(s, letter.Level, driver.High, "the level of the dead letter")
+		dead := s.waitDeadLetters(d, 1)[0]
+		equal(s, dead.Level, driver.High, "the level of the dead letter")
 		_, err := d.Redrive(s.ctx, s.queue, driver.Selection{All: true})
 		s.check(err, "redrive")
 		return s.consume(d, 1)
@@ -166,7 +151,7 @@ func casePriorityAfterRedrive(s *stage) {
 
 func casePriorityAfterLoss(s *stage) {
 	s.levelKept(func(d driver.Driver, _ driver.Consumer, _ *driver.Delivery) driver.Consumer {
-		s.pass(s.abandon(d) + s.overdue())
+		s.pass(s.vanish(d) + s.overdue())
 		return s.consume(s.open(), 1)
 	})
 }

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -13,7 +12,7 @@ import (
 
 var queueCases = []Case{
 	{Name: "declare-again", Rule: "Declaring a queue that exists changes nothing, from any handle.", run: caseDeclareAgain},
-	{Name: "declare-concurrent", Rule: "Many handles may declare one queue at one time; a job that one enqueues at once is kept.", run: caseDeclareConcurrent},
+	{Name: "declare-concurrent", Rule: "Many handles may declare one queue at once; a job that one enqueues right after is kept.", run: caseDeclareConcurrent},
 	{Name: "queue-isolation", Rule: "Jobs and dead letters of one queue are not seen by another, however alike the names.", run: caseQueueIsolation},
 	{Name: "queue-names", Rule: "Names of 1 to 64 bytes of [A-Za-z0-9_-] work; others are refused with ErrInvalid.", run: caseQueueNames},
 	{Name: "delete-queue", Rule: "DeleteQueue removes waiting, scheduled, running and dead jobs; the queue can be used again.", run: caseDeleteQueue},
@@ -59,7 +58,7 @@ func caseDeclareConcurrent(s *stage) {
 	for err := range failed {
 		s.failf("declare and enqueue: %v", err)
 	}
-	s.drainOut(s.open(), handles*each)
+	s.finish(s.open(), handles*each)
 	s.check(ExactCover(s.history.Events(), names(handles*each)), "judge the history")
 }
 
@@ -81,7 +80,7 @@ func caseQueueIsolation(s *stage) {
 				s.failf("queue %s handed out %s, which was enqueued on another queue", queue, got.ID)
 			}
 			if got.ID == name(2*i) {
-				s.bury(c, got)
+				s.settleDead(c, got)
 			} else {
 				s.settle(c, got, driver.Done)
 			}
@@ -123,36 +122,6 @@ func caseQueueNames(s *stage) {
 	}
 }
 
-// fill puts the queue's jobs into all states: 2 waiting, 1 scheduled, 1 running
-// and 1 dead. It returns the consumer of the running one.
-func (s *stage) fill(d driver.Driver) (driver.Consumer, *driver.Delivery) {
-	s.put(d, messages(3)...)
-	c := s.consume(d, 1)
-	s.bury(c, s.receiveOne(c))
-	s.settleAs(c, driver.Settlement{Delivery: s.receiveOne(c), Outcome: driver.Retry, Delay: time.Hour, Failures: 1, Error: "failed"})
-	running := s.receiveOne(c)
-	s.put(d, message(name(3)), message(name(4)))
-	return c, running
-}
-
-// waitDepth waits until the counts are as wanted, where they are known.
-func (s *stage) waitDepth(d driver.Driver, want driver.Depth) {
-	s.eventually(fmt.Sprintf("counting jobs, want %+v", want), func() error {
-		got, err := d.Depth(s.ctx, s.queue)
-		if err != nil {
-			return err
-		}
-		for _, n := range []struct{ got, want *int64 }{
-			{&got.Waiting, &want.Waiting}, {&got.Scheduled, &want.Scheduled}, {&got.Running, &want.Running}, {&got.Dead, &want.Dead},
-		} {
-			if *n.got != driver.Unknown && *n.got != *n.want {
-				return fmt.Errorf("got %+v", got)
-			}
-		}
-		return nil
-	})
-}
-
 func caseDeleteQueue(s *stage) {
 	d := s.declared()
 	c, running := s.fill(d)
@@ -164,7 +133,7 @@ func caseDeleteQueue(s *stage) {
 	s.check(c.Close(s.ctx), "close the consumer")
 	s.check(d.Declare(s.ctx, s.queue), "declare again")
 	s.waitDepth(d, driver.Depth{})
-	equal(s, len(s.letters(d, 10)), 0, "dead letters of a queue that was deleted and declared again")
+	equal(s, len(s.deadLetters(d, 10)), 0, "dead letters of a queue that was deleted and declared again")
 	c = s.consume(d, 1)
 	s.receiveNone(c, 200*time.Millisecond, "its queue was deleted")
 	s.put(d, message("new"))
@@ -240,9 +209,9 @@ func caseForeignEntry(s *stage) {
 	got := s.receiveOne(c)
 	equal(s, got.ID, "job", "the job behind a foreign entry")
 	s.settle(c, got, driver.Done)
-	for _, letter := range s.letters(d, 10) {
-		equal(s, letter.Reason, driver.ReasonUnreadable, "the reason of the foreign entry's dead letter")
-		equal(s, string(letter.Body), string(body), "the body of the foreign entry's dead letter")
+	for _, dead := range s.deadLetters(d, 10) {
+		equal(s, dead.Reason, driver.ReasonUnreadable, "the reason of the foreign entry's dead letter")
+		equal(s, string(dead.Body), string(body), "the body of the foreign entry's dead letter")
 	}
-	s.waitDepth(d, driver.Depth{Dead: int64(len(s.letters(d, 10)))})
+	s.waitDepth(d, driver.Depth{Dead: int64(len(s.deadLetters(d, 10)))})
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -44,30 +43,6 @@ type RecordedCase struct {
 	Needs []string `json:",omitempty"`
 }
 
-// record is the record of a run that is over, and was passed. r.mu must be held.
-func (r *run) record(test string) *Record {
-	subject := r.subject
-	if subject.Kind() == reflect.Pointer {
-		subject = subject.Elem()
-	}
-	rec := &Record{
-		Package: subject.PkgPath(), Type: subject.Name(), Driver: r.info.Driver,
-		Broker: r.info.Broker, Version: release(r.info.Version), Test: test,
-		Limits: r.limits, Capabilities: r.capabilities,
-	}
-	for _, c := range Cases() {
-		if _, ok := r.took[c.Name]; ok {
-			rec.Cases = append(rec.Cases, RecordedCase{c.Name, c.Needs})
-		}
-	}
-	for _, c := range sets {
-		if !slices.Contains(r.capabilities, c.name) {
-			rec.Refused = append(rec.Refused, c.name)
-		}
-	}
-	return rec
-}
-
 // write writes the record to a file of its own, in a folder that it makes.
 func (rec *Record) write(folder string) error {
 	text, err := json.MarshalIndent(rec, "", "\t")
@@ -78,11 +53,11 @@ func (rec *Record) write(folder string) error {
 		return err
 	}
 	name := fmt.Sprintf("%s-%s-%s.json", rec.Driver, rec.Type, rec.Test)
-	return os.WriteFile(filepath.Join(folder, unfit.ReplaceAllString(name, "_")), append(text, '\n'), 0o644)
+	return os.WriteFile(filepath.Join(folder, badCharacters.ReplaceAllString(name, "_")), append(text, '\n'), 0o644)
 }
 
-// unfit is what has no place in the name of a file.
-var unfit = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+// badCharacters are those that do not belong in the name of a file.
+var badCharacters = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 // minor is a version as far as its minor number.
 var minor = regexp.MustCompile(`^v?\d+\.\d+`)
@@ -120,6 +95,7 @@ func limits(d driver.Driver) map[string]string {
 	return all
 }
 
+// text is a limit in words.
 func text(limit any) string {
 	if d, ok := limit.(time.Duration); ok {
 		return d.String()

@@ -48,7 +48,7 @@ func TestRecord(t *testing.T) {
 	if len(rec.Cases) != 2 || rec.Cases[0].Name != Cases()[0].Name || rec.Cases[1].Name != "exact-cover" {
 		t.Errorf("the cases are %v", rec.Cases)
 	}
-	if len(rec.Capabilities) != 1 || len(rec.Refused) != len(sets)-1 || slices.Contains(rec.Refused, rec.Capabilities[0]) {
+	if len(rec.Capabilities) != 1 || len(rec.Refused) != len(allCapabilities)-1 || slices.Contains(rec.Refused, rec.Capabilities[0]) {
 		t.Errorf("the capabilities are %v, and refused are %v", rec.Capabilities, rec.Refused)
 	}
 	if rec.Limits["PriorityLevels"] != "5" || rec.Limits["MaxDelay"] != d.MaxDelay().String() || rec.Limits["MaxBody"] == "" {

@@ -12,8 +12,8 @@ import (
 
 var retryCases = []Case{
 	{Name: "attempts", Rule: "A handler that fails is called again as attempt 2, 3 and so on, with the text of the last error.", run: caseAttempts},
-	{Name: "retry-backoff", Rule: "A retry comes after what the retry policy says, not before.", timed: true, run: caseRetryBackoff},
-	{Name: "retry-after", Rule: "RetryAfter overrules the retry policy's delay.", timed: true, run: caseRetryAfter},
+	{Name: "retry-backoff", Rule: "A retry comes after the retry policy's delay, not before.", timed: true, run: caseRetryBackoff},
+	{Name: "retry-after", Rule: "RetryAfter overrides the retry policy's delay.", timed: true, run: caseRetryAfter},
 	{Name: "snooze", Rule: "A snooze brings the job back after its time, not before, and spends no attempt.", timed: true, run: caseSnooze},
 	{Name: "keeps-on-retry", Rule: "A retry changes nothing of the message.", run: func(s *stage) { s.keeps(keepRetry) }},
 	{Name: "keeps-on-release", Rule: "A release changes nothing of the message.", run: func(s *stage) { s.keeps(keepRelease) }},
@@ -133,23 +133,10 @@ func (s *stage) keeps(through passage) {
 	}
 }
 
-// withCapabilities sets the fields that the driver has as a capability.
-func (s *stage) withCapabilities(d driver.Driver, m *driver.Message) {
-	if _, ok := d.(driver.Prioritizer); ok {
-		m.Level = driver.Critical
-	}
-	if _, ok := d.(driver.Deduplicator); ok {
-		m.DedupKey = "key!~"
-	}
-	if _, ok := d.(driver.Grouper); ok {
-		m.Group = "group!~"
-	}
-}
-
 func keepRetry(s *stage, _ driver.Driver, c driver.Consumer, got *driver.Delivery) (driver.Consumer, *driver.Message) {
-	s.retried(c, got, 0)
+	s.settleRetry(c, got, 0)
 	again := s.receiveOne(c)
-	s.retried(c, again, 50*time.Millisecond)
+	s.settleRetry(c, again, 50*time.Millisecond)
 	again = s.receiveOne(c)
 	s.settle(c, again, driver.Done)
 	return c, &again.Message
@@ -164,23 +151,23 @@ func keepRelease(s *stage, _ driver.Driver, c driver.Consumer, got *driver.Deliv
 
 func keepLoss(s *stage, d driver.Driver, _ driver.Consumer, _ *driver.Delivery) (driver.Consumer, *driver.Message) {
 	c := s.consume(s.open(), 1)
-	again := s.receiveBy(s.abandon(d)+s.overdue(), c, 1)[0]
+	again := s.receiveBy(s.vanish(d)+s.overdue(), c, 1)[0]
 	s.settle(c, again, driver.Done)
 	return c, &again.Message
 }
 
 func keepDeath(s *stage, d driver.Driver, c driver.Consumer, got *driver.Delivery) (driver.Consumer, *driver.Message) {
-	s.bury(c, got)
-	letter := s.waitLetters(d, 1)[0]
+	s.settleDead(c, got)
+	dead := s.waitDeadLetters(d, 1)[0]
 	_, err := d.Discard(s.ctx, s.queue, driver.Selection{All: true})
 	s.check(err, "purge")
-	return c, &letter.Message
+	return c, &dead.Message
 }
 
 func keepRedrive(s *stage, d driver.Driver, c driver.Consumer, got *driver.Delivery) (driver.Consumer, *driver.Message) {
-	s.retried(c, got, 0)
-	s.bury(c, s.receiveOne(c))
-	s.waitLetters(d, 1)
+	s.settleRetry(c, got, 0)
+	s.settleDead(c, s.receiveOne(c))
+	s.waitDeadLetters(d, 1)
 	n, err := d.Redrive(s.ctx, s.queue, driver.Selection{All: true})
 	s.check(err, "redrive")
 	equal(s, n, 1, "dead letters redriven")

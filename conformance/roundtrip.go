@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"strings"
 	"time"
@@ -17,75 +16,13 @@ import (
 var roundTripCases = []Case{
 	{Name: "fields", Rule: "Every field of a message arrives as it was enqueued, at its bounds too.", run: caseFields},
 	{Name: "bodies", Rule: "Any bytes are a body: none, NUL, invalid UTF-8, what the broker's protocol uses itself.", run: caseBodies},
-	{Name: "body-large", Rule: "A body of a mebibyte, or of MaxBody if that is less, arrives byte by byte.", run: caseBodyLarge},
+	{Name: "body-large", Rule: "A body of a mebibyte, or of MaxBody if that is less, arrives byte for byte.", run: caseBodyLarge},
 	{Name: "headers", Rule: "Up to 100 headers arrive with any bytes as values and their names' case kept.", run: caseHeaders},
 	{Name: "headers-too-many", Rule: "10 000 headers are refused by an error that names the bound, and nothing is sent.", run: caseHeadersTooMany},
 	{Name: "headers-too-large", Rule: "Headers over MaxHeaders are refused by an error that wraps ErrTooLarge and names the bound, and nothing is sent.", run: caseHeadersTooLarge},
 	{Name: "body-too-large", Rule: "A body over MaxBody is refused by an error that wraps ErrTooLarge and names the bound, and nothing is sent.", heavy: true, run: caseBodyTooLarge},
 	{Name: "body-too-large-driver", Rule: "A driver that is handed a body over MaxBody stores it whole or refuses it with ErrTooLarge, FateNotStored and in time; the queue goes on.", heavy: true, run: caseBodyTooLargeDriver},
 	{Name: "history-text", Rule: "The error of a retry and of a dead letter arrives with every character and at its full 2048 bytes.", run: caseHistoryText},
-}
-
-// full is a message with every field at a bound that all drivers must carry.
-func full(id string) *driver.Message {
-	m := message(id)
-	m.Kind = strings.Repeat("Az09._:/-", 15)[:128]
-	m.ContentType = `application/x-conformance; a="b c"`
-	m.Headers = map[string]string{"Trace-ID": "1", "trace-id": "2", "empty": "", "bytes": "\x00\xff\r\n\u00e9"}
-	m.ExpiresAt = m.EnqueuedAt.Add(10 * 365 * 24 * time.Hour)
-	m.MaxAttempts = 1000
-	m.Timeout = 30*24*time.Hour - time.Millisecond
-	return m
-}
-
-// sameMessage says in what a message differs from what was enqueued.
-func sameMessage(got, want *driver.Message) error {
-	var v violations
-	differ := func(field string, got, want any) {
-		if got != want {
-			v.add("%s is %v, was %v", field, got, want)
-		}
-	}
-	differ("ID", got.ID, want.ID)
-	differ("Kind", got.Kind, want.Kind)
-	differ("ContentType", got.ContentType, want.ContentType)
-	if !bytes.Equal(got.Body, want.Body) {
-		v.add("Body has %d bytes and differs from the %d bytes enqueued at byte %d", len(got.Body), len(want.Body), firstDifference(got.Body, want.Body))
-	}
-	if !maps.Equal(got.Headers, want.Headers) {
-		v.add("Headers are %s, were %s", abridged(got.Headers), abridged(want.Headers))
-	}
-	if !got.EnqueuedAt.Equal(want.EnqueuedAt) {
-		v.add("EnqueuedAt is %s, was %s", got.EnqueuedAt, want.EnqueuedAt)
-	}
-	if !got.ExpiresAt.Equal(want.ExpiresAt) || got.ExpiresAt.IsZero() != want.ExpiresAt.IsZero() {
-		v.add("ExpiresAt is %s, was %s", got.ExpiresAt, want.ExpiresAt)
-	}
-	differ("MaxAttempts", got.MaxAttempts, want.MaxAttempts)
-	differ("Timeout", got.Timeout, want.Timeout)
-	differ("Level", got.Level, want.Level)
-	differ("Group", got.Group, want.Group)
-	differ("DedupKey", got.DedupKey, want.DedupKey)
-	differ("Delay", got.Delay, time.Duration(0))
-	return v.err("message " + want.ID + " changed on its way")
-}
-
-func firstDifference(a, b []byte) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return n
-}
-
-func abridged(headers map[string]string) string {
-	text := fmt.Sprintf("%q", headers)
-	if len(text) > 300 {
-		text = text[:300] + "..."
-	}
-	return fmt.Sprintf("%d: %s", len(headers), text)
 }
 
 // roundTrip enqueues messages from one handle, receives them on another and
@@ -274,7 +211,7 @@ func caseHistoryText(s *stage) {
 	equal(s, again.LastError, text, "LastError after a retry")
 	equal(s, again.Failures, 7, "Failures after a retry")
 	s.settleAs(c, driver.Settlement{Delivery: again, Outcome: driver.Dead, Failures: 8, Reason: driver.ReasonAttempts, Error: text})
-	letter := s.waitLetters(d, 1)[0]
-	equal(s, letter.LastError, text, "LastError of the dead letter")
-	equal(s, letter.Failures, 8, "Failures of the dead letter")
+	dead := s.waitDeadLetters(d, 1)[0]
+	equal(s, dead.LastError, text, "LastError of the dead letter")
+	equal(s, dead.Failures, 8, "Failures of the dead letter")
 }

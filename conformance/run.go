@@ -42,7 +42,7 @@ func Run(t *testing.T, h Harness) {
 			t.Error(err)
 		}
 	})
-	r.refusals(t)
+	refusals(t, r.subject)
 	t.Cleanup(func() { r.summarize(t) })
 }
 
@@ -55,12 +55,12 @@ type run struct {
 	limits       map[string]string
 	began        time.Time
 	slots        chan struct{}
-	// counted is closed when under has all cases that the command line chose.
+	// counted is closed when unfinished has all cases that the command line chose.
 	counted chan struct{}
-	// under counts the cases of each phase that are to be over before the next.
-	under [phases]sync.WaitGroup
-	// quiet is held by the case of the phase alone that is under way.
-	quiet sync.Mutex
+	// unfinished counts the cases of each phase that are to end before the next.
+	unfinished [phases]sync.WaitGroup
+	// turn is held by the case of the phase alone that runs.
+	turn sync.Mutex
 
 	mu    sync.Mutex // guards following
 	ran   map[string]int
@@ -98,22 +98,22 @@ func (r *run) launch(t *testing.T, c Case) <-chan error {
 	result := make(chan error, 1)
 	ctx := t.Context()
 	now := c.phase()
-	r.under[now].Add(1)
+	r.unfinished[now].Add(1)
 	go func() {
-		defer r.under[now].Done()
+		defer r.unfinished[now].Done()
 		<-r.counted
 		for before := range now {
-			r.under[before].Wait()
+			r.unfinished[before].Wait()
 		}
 		if now == alone {
-			r.quiet.Lock()
-			defer r.quiet.Unlock()
+			r.turn.Lock()
+			defer r.turn.Unlock()
 		} else {
 			r.slots <- struct{}{}
 			defer func() { <-r.slots }()
 		}
 		start := time.Now()
-		notes, err := c.play(ctx, &r.harness, r.info)
+		notes, err := c.execute(ctx, &r.harness, r.info)
 		r.mu.Lock()
 		r.notes = append(r.notes, notes...)
 		r.count(c)
@@ -135,53 +135,6 @@ func (r *run) count(c Case) {
 	for _, need := range c.Needs {
 		r.ran[need]++
 	}
-}
-
-// set is a capability as the driver's type may have it.
-type set struct {
-	name    string
-	methods reflect.Type
-	// uses are expressions that need it, of ctx and a queue q.
-	uses []string
-}
-
-// sets are the capabilities. TestSetsAreComplete compares them with what package
-// batch knows.
-var sets = []set{
-	{"Prioritizer", reflect.TypeFor[driver.Prioritizer](), []string{"batch.Priority(q, batch.High)"}},
-	{"Delayer", reflect.TypeFor[driver.Delayer](), []string{"batch.Delay(q, 1)", "batch.At(q, time.Now())"}},
-	{"Deduplicator", reflect.TypeFor[driver.Deduplicator](), []string{`batch.Unique(q, "key")`}},
-	{"Grouper", reflect.TypeFor[driver.Grouper](), []string{`batch.Group(q, "group")`}},
-	{"AtomicEnqueuer", reflect.TypeFor[driver.AtomicEnqueuer](), []string{"batch.EnqueueAtomic(ctx, q, nil)"}},
-	{"Inspector", reflect.TypeFor[driver.Inspector](), []string{`batch.List(ctx, q, batch.Waiting, "", 1)`, `batch.Find(ctx, q, "id")`, `batch.Delete(ctx, q, "id")`}},
-	{"Pauser", reflect.TypeFor[driver.Pauser](), []string{"batch.Pause(ctx, q)", "batch.Resume(ctx, q)", "batch.Paused(ctx, q)"}},
-}
-
-// partly says of which capabilities a type has some methods and not all, or one
-// of the name with another signature: it was meant to have them and does not.
-func partly(t reflect.Type) []error {
-	var errs []error
-	for _, c := range sets {
-		if t.Implements(c.methods) {
-			continue
-		}
-		var have, lack []string
-		for m := range c.methods.Methods() {
-			if _, ok := t.MethodByName(m.Name); ok {
-				have = append(have, m.Name)
-			} else {
-				lack = append(lack, m.Name)
-			}
-		}
-		if len(have) > 0 {
-			why := "lacks " + strings.Join(lack, ", ")
-			if len(lack) == 0 {
-				why = "with another signature"
-			}
-			errs = append(errs, fmt.Errorf("%s has %s of driver.%s but %s", t, strings.Join(have, ", "), c.name, why))
-		}
-	}
-	return errs
 }
 
 // filtered tells whether the command line leaves out subtests.
@@ -206,7 +159,7 @@ func (r *run) summarize(t *testing.T) {
 	}
 	fmt.Fprintf(&b, ", %.1f s\n", time.Since(r.began).Seconds())
 	fmt.Fprintf(&b, "  %-18s %d cases\n", every, r.ran[every])
-	for _, c := range sets {
+	for _, c := range allCapabilities {
 		switch declared := slices.Contains(r.capabilities, c.name); {
 		case declared:
 			fmt.Fprintf(&b, "  %-18s %d cases\n", c.name, r.ran[c.name])
@@ -243,17 +196,6 @@ func (r *run) summarize(t *testing.T) {
 	}
 }
 
-// untested says which capabilities were declared without a case that ran.
-func untested(capabilities []string, ran map[string]int) []error {
-	var errs []error
-	for _, name := range capabilities {
-		if ran[name] == 0 {
-			errs = append(errs, fmt.Errorf("the driver declares %s, and no case ran for it", name))
-		}
-	}
-	return errs
-}
-
 // slowest names the n cases that took longest. r.mu must be held.
 func (r *run) slowest(n int) []string {
 	var names []string
@@ -262,4 +204,28 @@ func (r *run) slowest(n int) []string {
 	}
 	slices.SortFunc(names, func(a, b string) int { return int(r.took[b] - r.took[a]) })
 	return names[:min(n, len(names))]
+}
+
+// record is the record of a run that is over, and was passed. r.mu must be held.
+func (r *run) record(test string) *Record {
+	subject := r.subject
+	if subject.Kind() == reflect.Pointer {
+		subject = subject.Elem()
+	}
+	rec := &Record{
+		Package: subject.PkgPath(), Type: subject.Name(), Driver: r.info.Driver,
+		Broker: r.info.Broker, Version: release(r.info.Version), Test: test,
+		Limits: r.limits, Capabilities: r.capabilities,
+	}
+	for _, c := range Cases() {
+		if _, ok := r.took[c.Name]; ok {
+			rec.Cases = append(rec.Cases, RecordedCase{c.Name, c.Needs})
+		}
+	}
+	for _, c := range allCapabilities {
+		if !slices.Contains(r.capabilities, c.name) {
+			rec.Refused = append(rec.Refused, c.name)
+		}
+	}
+	return rec
 }

@@ -20,7 +20,7 @@ var settleCases = []Case{
 	{Name: "settle-batch", Rule: "One Settle takes SettleBatch settlements.", heavy: true, leases: true, run: caseSettleBatch},
 	{Name: "settle-twice", Rule: "A second settlement of a delivery is ErrLeaseLost and changes nothing.", run: caseSettleTwice},
 	{Name: "receive-batch", Rule: "Receive returns no more than it is asked for, and does not wait for more than there are.", run: caseReceiveBatch},
-	{Name: "receive-concurrent", Rule: "As many Receive calls as Limits.Receivers run at one time, and no job is handed to two of them.", run: caseReceiveConcurrent},
+	{Name: "receive-concurrent", Rule: "As many Receive calls as Limits.Receivers run at once, and no job is handed to two of them.", run: caseReceiveConcurrent},
 }
 
 func caseDoneRemoves(s *stage) {
@@ -30,7 +30,7 @@ func caseDoneRemoves(s *stage) {
 	s.settle(c, s.receiveOne(c), driver.Done)
 	s.waitDepth(d, driver.Depth{})
 	s.receiveNone(c, max(s.lease()+200*time.Millisecond, 500*time.Millisecond), "it was settled as done")
-	equal(s, len(s.letters(d, 10)), 0, "dead letters")
+	equal(s, len(s.deadLetters(d, 10)), 0, "dead letters")
 }
 
 func caseRelease(s *stage) {
@@ -63,19 +63,12 @@ func (s *stage) lastReturn() time.Duration {
 	return at
 }
 
-// retried settles a delivery as a retry and returns when it began to.
-func (s *stage) retried(c driver.Consumer, d *driver.Delivery, delay time.Duration) (begin, end time.Duration) {
-	begin = s.history.Now()
-	s.settleAs(c, driver.Settlement{Delivery: d, Outcome: driver.Retry, Delay: delay, Failures: d.Failures + 1, Error: "failed"})
-	return begin, s.history.Now()
-}
-
 func caseRetryDelay(s *stage) {
 	d := s.declared()
 	c := s.consume(d, 1)
 	for i, delay := range []time.Duration{time.Millisecond, 333 * time.Millisecond, 1500 * time.Millisecond} {
 		s.put(d, message(name(i)))
-		begin, end := s.retried(c, s.receiveOne(c), delay)
+		begin, end := s.settleRetry(c, s.receiveOne(c), delay)
 		again := s.receiveBy(delay, c, 1)[0]
 		now := s.history.Now()
 		s.check(Within(fmt.Sprintf("the retry after %s", delay), begin, now, delay, now), "measure")
@@ -96,7 +89,7 @@ func caseRetryAtOnce(s *stage) {
 		got := s.receiveOne(c)
 		equal(s, got.Failures, n, "Failures")
 		equal(s, got.Deliveries, n+1, "Deliveries")
-		_, end := s.retried(c, got, 0)
+		_, end := s.settleRetry(c, got, 0)
 		if n == 2 {
 			got = s.receiveOne(c)
 			s.check(Within("the retry without delay", end, s.history.Now(), 0, s.lateness()), "measure")
@@ -116,7 +109,7 @@ func caseRetryMixed(s *stage) {
 	got := s.receive(c, len(mixedDelays))
 	for i, delivery := range got {
 		delays[delivery.ID] = mixedDelays[i]
-		begins[delivery.ID], _ = s.retried(c, delivery, mixedDelays[i])
+		begins[delivery.ID], _ = s.settleRetry(c, delivery, mixedDelays[i])
 	}
 	for range len(mixedDelays) - 1 {
 		again := s.receiveBy(2*time.Second, c, 1)[0]
@@ -130,7 +123,7 @@ func caseRetryLongest(s *stage) {
 	d := s.declared()
 	s.put(d, message("job"))
 	c := s.consume(d, 1)
-	s.retried(c, s.receiveOne(c), s.info.Limits.MaxRetryDelay)
+	s.settleRetry(c, s.receiveOne(c), s.info.Limits.MaxRetryDelay)
 	s.waitDepth(d, driver.Depth{Scheduled: 1})
 	s.receiveNone(c, 300*time.Millisecond, "its retry is to be held back for "+s.info.Limits.MaxRetryDelay.String())
 }
@@ -140,7 +133,7 @@ func caseRetryUnattended(s *stage) {
 	s.put(d, message("job"))
 	c := s.consume(d, 1)
 	const delay = 300 * time.Millisecond
-	begin, _ := s.retried(c, s.receiveOne(c), delay)
+	begin, _ := s.settleRetry(c, s.receiveOne(c), delay)
 	s.check(d.Close(s.ctx), "close the handle")
 	s.pass(2 * delay)
 	c = s.consume(s.open(), 1)
@@ -178,7 +171,7 @@ func caseSettleMixed(s *stage) {
 	s.waitDepth(d, driver.Depth{Waiting: 1, Scheduled: 1, Dead: 1})
 	released := s.receiveOne(c)
 	equal(s, released.ID, name(2), "the job that is available")
-	equal(s, s.waitLetters(d, 1)[0].ID, name(3), "the dead letter")
+	equal(s, s.waitDeadLetters(d, 1)[0].ID, name(3), "the dead letter")
 	s.settle(c, released, driver.Done)
 }
 
@@ -186,8 +179,8 @@ func caseSettleMixed(s *stage) {
 func (s *stage) caseSettleOneByOne(d driver.Driver) {
 	c := s.consume(d, 1)
 	s.settle(c, s.receiveOne(c), driver.Done)
-	s.retried(c, s.receiveOne(c), time.Hour)
-	s.bury(c, s.receiveOne(c))
+	s.settleRetry(c, s.receiveOne(c), time.Hour)
+	s.settleDead(c, s.receiveOne(c))
 	s.waitDepth(d, driver.Depth{Waiting: 1, Scheduled: 1, Dead: 1})
 }
 
@@ -217,14 +210,14 @@ func caseSettleTwice(s *stage) {
 	}
 	s.put(d, message("retried"))
 	got := s.receiveOne(c)
-	s.retried(c, got, 0)
+	s.settleRetry(c, got, 0)
 	s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: got, Outcome: driver.Done}})), driver.ErrLeaseLost, "settle as done what was settled as a retry")
 	again := s.receiveOne(c)
 	s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: got, Outcome: driver.Done}})), driver.ErrLeaseLost, "settle the first delivery as done while the second is held")
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{again})), "extend the second delivery")
 	s.settle(c, again, driver.Done)
 	s.waitDepth(d, driver.Depth{})
-	equal(s, len(s.letters(d, 10)), 0, "dead letters after settling twice")
+	equal(s, len(s.deadLetters(d, 10)), 0, "dead letters after settling twice")
 }
 
 func caseReceiveBatch(s *stage) {

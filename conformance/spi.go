@@ -11,29 +11,13 @@ import (
 
 // The helpers in this file are for cases that talk to the driver itself.
 
-// message makes a plain job that can be told from others.
-func message(id string) *driver.Message {
-	return &driver.Message{
-		ID: id, Kind: kind, Body: []byte(`{"n":1}`), ContentType: "application/json",
-		EnqueuedAt: time.Now().UTC().Truncate(time.Millisecond),
-	}
-}
-
-// messages makes n jobs, numbered from 0.
-func messages(n int) []*driver.Message {
-	all := make([]*driver.Message, n)
-	for i := range all {
-		all[i] = message(fmt.Sprintf("job-%d", i))
-	}
-	return all
-}
-
 // put enqueues messages, within the driver's limits, and ends the case if one of
 // them is not stored.
 func (s *stage) put(d driver.Driver, all ...*driver.Message) {
 	s.putOn(d, s.queue, all...)
 }
 
+// putOn is put for another queue.
 func (s *stage) putOn(d driver.Driver, queue string, all ...*driver.Message) {
 	for _, m := range all {
 		s.history.Add(Event{Op: Enqueueing, ID: m.ID, Level: m.Level, Group: m.Group})
@@ -66,6 +50,7 @@ func (s *stage) consume(d driver.Driver, prefetch int) driver.Consumer {
 	return s.consumeFrom(d, s.queue, prefetch)
 }
 
+// consumeFrom is consume for another queue.
 func (s *stage) consumeFrom(d driver.Driver, queue string, prefetch int) driver.Consumer {
 	c, err := d.Consume(s.ctx, queue, driver.ConsumeOptions{Lease: s.lease(), Prefetch: prefetch})
 	s.check(err, "open a consumer")
@@ -119,11 +104,35 @@ func (s *stage) settle(c driver.Consumer, d *driver.Delivery, outcome driver.Out
 	s.settleAs(c, driver.Settlement{Delivery: d, Outcome: outcome})
 }
 
+// settleAs is settle with all that a settlement may say.
 func (s *stage) settleAs(c driver.Consumer, settlement driver.Settlement) {
 	d := settlement.Delivery
 	op := map[driver.Outcome]Op{driver.Done: Done, driver.Retry: Failed, driver.Release: Returned, driver.Dead: Died}[settlement.Outcome]
 	s.history.Add(Event{Op: op, ID: d.ID, Level: d.Level, Group: d.Group, Worker: fmt.Sprintf("%p", c), Note: settlement.Error})
 	s.check(only(c.Settle(s.ctx, []driver.Settlement{settlement})), "settle %s as %s", d.ID, settlement.Outcome)
+}
+
+// settleRetry settles a delivery as a retry, and returns when it began to and when
+// it had.
+func (s *stage) settleRetry(c driver.Consumer, d *driver.Delivery, delay time.Duration) (begin, end time.Duration) {
+	begin = s.history.Now()
+	s.settleAs(c, driver.Settlement{Delivery: d, Outcome: driver.Retry, Delay: delay, Failures: d.Failures + 1, Error: "failed"})
+	return begin, s.history.Now()
+}
+
+// settleDead makes the job a dead letter.
+func (s *stage) settleDead(c driver.Consumer, d *driver.Delivery) {
+	s.settleAs(c, driver.Settlement{
+		Delivery: d, Outcome: driver.Dead, Failures: d.Failures + 1, Reason: driver.ReasonAttempts, Error: "failed for good",
+	})
+}
+
+// next ends the case if the next job is not the one wanted, and settles it as
+// done.
+func (s *stage) next(c driver.Consumer, want, why string) {
+	got := s.receiveOne(c)
+	equal(s, got.ID, want, "the next job, %s", why)
+	s.settle(c, got, driver.Done)
 }
 
 // only is the error of a call for one, whose list may be nil.
@@ -137,15 +146,8 @@ func only(errs []error) error {
 	return fmt.Errorf("%d errors for one", len(errs))
 }
 
-// bury makes the job a dead letter.
-func (s *stage) bury(c driver.Consumer, d *driver.Delivery) {
-	s.settleAs(c, driver.Settlement{
-		Delivery: d, Outcome: driver.Dead, Failures: d.Failures + 1, Reason: driver.ReasonAttempts, Error: "failed for good",
-	})
-}
-
-// letters reads all dead letters of the case's queue, in pages of the given size.
-func (s *stage) letters(d driver.Driver, size int) []driver.DeadLetter {
+// deadLetters reads all dead letters of the case's queue, in pages of the given size.
+func (s *stage) deadLetters(d driver.Driver, size int) []driver.DeadLetter {
 	var all []driver.DeadLetter
 	cursor := ""
 	for {
@@ -165,11 +167,11 @@ func (s *stage) letters(d driver.Driver, size int) []driver.DeadLetter {
 	}
 }
 
-// waitLetters waits until the queue has n dead letters.
-func (s *stage) waitLetters(d driver.Driver, n int) []driver.DeadLetter {
+// waitDeadLetters waits until the queue has n dead letters.
+func (s *stage) waitDeadLetters(d driver.Driver, n int) []driver.DeadLetter {
 	var all []driver.DeadLetter
 	s.eventually(fmt.Sprintf("waiting for %d dead letters", n), func() error {
-		if all = s.letters(d, 100); len(all) != n {
+		if all = s.deadLetters(d, 100); len(all) != n {
 			return fmt.Errorf("there are %d", len(all))
 		}
 		return nil
@@ -177,13 +179,63 @@ func (s *stage) waitLetters(d driver.Driver, n int) []driver.DeadLetter {
 	return all
 }
 
-// abandon gives up a consumer as a process that vanishes does, its deliveries
+// deadLetter waits for the one dead letter of a queue.
+func (s *stage) deadLetter(q *portable) driver.DeadLetter { return s.waitDeadLetters(q.Driver(), 1)[0] }
+
+// vanish gives up a handle as a process that vanishes does, its deliveries
 // unsettled: where the lease is the connection, that breaks. It returns after
 // how long the deliveries become available.
-func (s *stage) abandon(d driver.Driver) time.Duration {
+func (s *stage) vanish(d driver.Driver) time.Duration {
 	if s.lease() > 0 {
 		return s.lease()
 	}
 	s.check(d.Close(s.ctx), "close the handle")
 	return 0
+}
+
+// finish receives n jobs and settles them as done, many at a time.
+func (s *stage) finish(d driver.Driver, n int) {
+	hold := min(s.info.Limits.ReceiveBatch, s.info.Limits.SettleBatch, 200)
+	c := s.consume(d, hold)
+	for n > 0 {
+		var settlements []driver.Settlement
+		for _, delivery := range s.receive(c, min(n, hold)) {
+			settlements = append(settlements, driver.Settlement{Delivery: delivery, Outcome: driver.Done})
+			s.history.Add(Event{Op: Done, ID: delivery.ID, Worker: fmt.Sprintf("%p", c)})
+		}
+		for _, err := range c.Settle(s.ctx, settlements) {
+			s.check(err, "settle one of %d", len(settlements))
+		}
+		n -= len(settlements)
+	}
+}
+
+// fill puts the queue's jobs into all states: 2 waiting, 1 scheduled, 1 running
+// and 1 dead. It returns the consumer of the running one.
+func (s *stage) fill(d driver.Driver) (driver.Consumer, *driver.Delivery) {
+	s.put(d, messages(3)...)
+	c := s.consume(d, 1)
+	s.settleDead(c, s.receiveOne(c))
+	s.settleAs(c, driver.Settlement{Delivery: s.receiveOne(c), Outcome: driver.Retry, Delay: time.Hour, Failures: 1, Error: "failed"})
+	running := s.receiveOne(c)
+	s.put(d, message(name(3)), message(name(4)))
+	return c, running
+}
+
+// waitDepth waits until the counts are as wanted, where they are known.
+func (s *stage) waitDepth(d driver.Driver, want driver.Depth) {
+	s.eventually(fmt.Sprintf("counting jobs, want %+v", want), func() error {
+		got, err := d.Depth(s.ctx, s.queue)
+		if err != nil {
+			return err
+		}
+		for _, n := range []struct{ got, want *int64 }{
+			{&got.Waiting, &want.Waiting}, {&got.Scheduled, &want.Scheduled}, {&got.Running, &want.Running}, {&got.Dead, &want.Dead},
+		} {
+			if *n.got != driver.Unknown && *n.got != *n.want {
+				return fmt.Errorf("got %+v", got)
+			}
+		}
+		return nil
+	})
 }

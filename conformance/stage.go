@@ -26,7 +26,9 @@ type stage struct {
 	ctx     context.Context // ends when the case's time is over
 	harness *Harness
 	info    driver.Info
-	subject Case
+	name    string // of the case
+	rule    string // of the case
+	leases  bool   // the case is about leases, and uses short ones
 	history *History
 	seed    uint64
 	random  *rand.Rand // the case's goroutine only
@@ -42,8 +44,9 @@ type stage struct {
 	workers  int
 }
 
-func newStage(ctx context.Context, h *Harness, info driver.Info, c Case) *stage {
-	s := &stage{ctx: ctx, harness: h, info: info, subject: c, history: NewHistory(), seed: seed()}
+// newStage makes the stage of a case, with the name of a queue.
+func newStage(ctx context.Context, h *Harness, info driver.Info, name string) *stage {
+	s := &stage{ctx: ctx, harness: h, info: info, name: name, history: NewHistory(), seed: seed()}
 	s.random = rand.New(rand.NewPCG(s.seed, 0))
 	s.queue = s.newQueue()
 	return s
@@ -61,7 +64,7 @@ func seed() uint64 {
 func (s *stage) newQueue() string {
 	// Not from the seed: a repeated run must not meet the queues of the first.
 	unique := strings.ToLower(cryptorand.Text()[:12])
-	name := fmt.Sprintf("cf-%s-%s", unique, s.subject.Name)
+	name := fmt.Sprintf("cf-%s-%s", unique, s.name)
 	name = strings.TrimRight(name[:min(len(name), 40)], "-")
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +85,7 @@ func (s *stage) problem(format string, args ...any) {
 func (s *stage) untested(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.notes = append(s.notes, s.subject.Name+": "+fmt.Sprintf(format, args...))
+	s.notes = append(s.notes, s.name+": "+fmt.Sprintf(format, args...))
 }
 
 // failf records what was wrong and ends the case.
@@ -99,13 +102,14 @@ func (s *stage) check(err error, what string, args ...any) {
 	}
 }
 
-// is ends the case if err is not one of those wanted.
+// is ends the case if err does not wrap the one that is wanted.
 func (s *stage) is(err, want error, what string, args ...any) {
 	if !errors.Is(err, want) {
 		s.failf("%s: the error is %v, want one that wraps %q", fmt.Sprintf(what, args...), quoteErr(err), want)
 	}
 }
 
+// quoteErr is the text of an error in quotes, or nil.
 func quoteErr(err error) string {
 	if err == nil {
 		return "nil"
@@ -127,15 +131,15 @@ func (s *stage) caught() {
 	}
 }
 
-// outcome is what could not be checked, and what was wrong, or nil.
-func (s *stage) outcome() (notes []string, err error) {
+// result is what could not be checked, and what was wrong, or nil.
+func (s *stage) result() (notes []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.problems) == 0 {
 		return s.notes, nil
 	}
 	return s.notes, &Violation{
-		Case: s.subject.Name, Rule: s.subject.Rule, Problems: s.problems, Seed: s.seed,
+		Case: s.name, Rule: s.rule, Problems: s.problems, Seed: s.seed,
 		Broker: strings.TrimSpace(s.info.Broker + " " + s.info.Version), History: s.history.Tail(40),
 	}
 }
@@ -158,7 +162,7 @@ func (s *stage) declared() driver.Driver {
 	return d
 }
 
-// after has end called when the case is over, last first, before the queues are
+// after calls end when the case is over, last first, before the queues are
 // deleted.
 func (s *stage) after(end func(context.Context) error) {
 	s.mu.Lock()
@@ -166,9 +170,9 @@ func (s *stage) after(end func(context.Context) error) {
 	s.endings = append(s.endings, end)
 }
 
-// strike ends all that the case began. The case may have closed its handles, so
+// cleanUp ends all that the case began. The case may have closed its handles, so
 // the queues are deleted by a new one.
-func (s *stage) strike() {
+func (s *stage) cleanUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
 	defer cancel()
 	s.mu.Lock()
@@ -199,76 +203,9 @@ func (s *stage) strike() {
 	}
 }
 
-// soon is a context that ends when something that should have come at once has
-// not.
-func (s *stage) soon() (context.Context, context.CancelFunc) { return s.by(0) }
-
-// by is soon for what should come after d.
-func (s *stage) by(d time.Duration) (context.Context, context.CancelFunc) {
-	d += s.patience()
-	return context.WithTimeoutCause(s.ctx, d, fmt.Errorf("not within %s", d))
-}
-
-// wait ends the case if ok, which is about the history, does not become true.
-func (s *stage) wait(what string, ok func() bool) { s.waitBy(0, what, ok) }
-
-// waitBy is wait for what should become true after d.
-func (s *stage) waitBy(d time.Duration, what string, ok func() bool) {
-	ctx, cancel := s.by(d)
-	defer cancel()
-	if err := s.history.Wait(ctx, ok); err != nil {
-		s.failf("waiting for %s: %v", what, err)
-	}
-}
-
-// waitCount waits until there are n events with one of the ops.
-func (s *stage) waitCount(n int, ops ...Op) {
-	s.wait(fmt.Sprintf("%d jobs %v", n, ops), func() bool { return s.history.Count(ops...) >= n })
-}
-
-// eventually ends the case if ok, which asks the broker, does not become true. It
-// returns why not.
-func (s *stage) eventually(what string, ok func() error) {
-	ctx, cancel := s.soon()
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			s.failf("%s, the last time: %v: %v", what, err, context.Cause(ctx))
-		}
-	}
-}
-
-// pass lets time pass during which something must not happen. It is not for
-// waiting until something has happened.
-func (s *stage) pass(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.ctx.Done():
-		s.failf("%v", context.Cause(s.ctx))
-	}
-}
-
-// lateness is how late something may be that is promised at a time: the promise
-// says a second on an idle broker.
-func (s *stage) lateness() time.Duration { return time.Second + s.harness.Slack }
-
-// patience is how long a case waits for something that should come at once. It
-// only passes when something is wrong, so it may be long.
-func (s *stage) patience() time.Duration { return 15 * s.harness.Slack }
-
 // lease is how long deliveries are held; zero where that is the connection.
 func (s *stage) lease() time.Duration {
-	if s.subject.leases || s.harness.Lease == 0 {
+	if s.leases || s.harness.Lease == 0 {
 		return s.harness.Lease
 	}
 	return min(max(s.harness.Lease, calmLease), s.info.Limits.MaxLease)
@@ -276,3 +213,35 @@ func (s *stage) lease() time.Duration {
 
 // calmLease is longer than any case holds a job without extending its lease.
 const calmLease = time.Minute
+
+// gate holds handlers back until it is opened.
+type gate struct {
+	once sync.Once
+	done chan struct{}
+}
+
+// newGate makes a gate that is closed.
+func newGate() *gate { return &gate{done: make(chan struct{})} }
+
+// open lets all pass. It may be called again.
+func (g *gate) open() { g.once.Do(func() { close(g.done) }) }
+
+// gate makes one that is opened after the case at the latest, before its workers
+// are stopped.
+func (s *stage) gate() *gate {
+	g := newGate()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gates = append(s.gates, g)
+	return g
+}
+
+// wait returns nil when the gate opens, or the cause of ctx's end.
+func (g *gate) wait(ctx context.Context) error {
+	select {
+	case <-g.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

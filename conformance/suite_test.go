@@ -36,7 +36,7 @@ func TestSetsAreComplete(t *testing.T) {
 	d := memory.New()
 	defer d.Close(t.Context())
 	var names []string
-	for _, c := range sets {
+	for _, c := range allCapabilities {
 		names = append(names, c.name)
 		if len(c.uses) == 0 {
 			t.Errorf("%s has no use that must not compile", c.name)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -121,7 +120,7 @@ func (s *stage) worker(d driver.Driver, adjust ...func(*batch.WorkerConfig)) *ba
 	return w
 }
 
-// start starts a worker and has it stopped after the case.
+// start starts a worker, which is stopped after the case.
 func (s *stage) start(w *batch.Worker) {
 	s.check(w.Start(s.ctx), "start a worker")
 	s.after(func(ctx context.Context) error {
@@ -196,34 +195,4 @@ func (w *watcher) OnLeaseLost(_ context.Context, job *batch.JobInfo) { w.event(L
 // OnFault records the fault.
 func (w *watcher) OnFault(_ context.Context, f batch.Fault) {
 	w.history.Add(Event{Op: Noted, Worker: w.name, Note: fmt.Sprintf("%s: %v", f.Op, f.Err)})
-}
-
-// gate holds handlers back until it is opened.
-type gate struct {
-	once sync.Once
-	done chan struct{}
-}
-
-func newGate() *gate { return &gate{done: make(chan struct{})} }
-
-func (g *gate) open() { g.once.Do(func() { close(g.done) }) }
-
-// gate makes one that is opened after the case at the latest, before its workers
-// are stopped.
-func (s *stage) gate() *gate {
-	g := newGate()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.gates = append(s.gates, g)
-	return g
-}
-
-// wait returns nil when the gate opens, or the cause of ctx's end.
-func (g *gate) wait(ctx context.Context) error {
-	select {
-	case <-g.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

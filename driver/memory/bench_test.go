@@ -138,7 +138,7 @@ func BenchmarkSchedule(b *testing.B) {
 	for _, backlog := range []int{1_000, 1_000_000} {
 		b.Run(fmt.Sprintf("jobs=%d", backlog), func(b *testing.B) {
 			r := rand.New(rand.NewPCG(1, 2))
-			q := newBench(b, 1, nil).d.b.queue("q")
+			q := newBench(b, 1, nil).d.broker.queue("q")
 			for range backlog {
 				q.schedule(new(job), instant(r.Int64N(int64(time.Hour))))
 			}
@@ -161,7 +161,7 @@ func BenchmarkRelease(b *testing.B) {
 	s.process(b, b.N, driver.Release, 0)
 }
 
-// BenchmarkParallel has a producer and a worker on two handles at one time.
+// BenchmarkParallel runs a producer and a worker on two handles at once.
 func BenchmarkParallel(b *testing.B) {
 	s := newBench(b, 64, nil)
 	b.ReportAllocs()

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,105 +8,31 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Options are the bounds of a [Broker]. The zero value of each stands for its
-// default.
-type Options struct {
-	// MaxBytes bounds what all jobs of the broker take together, in bytes:
-	// waiting, scheduled, running and dead. Each counts its body, its headers
-	// with 64 bytes for each, and 768 bytes for itself. A remembered dedup key
-	// counts 160 bytes, its own and those of its job's ID. What does not fit is
-	// refused with driver.ErrFull. At least 1 MiB; defaults to 1 GiB, which is
-	// room for a million jobs of 300 bytes.
-	MaxBytes int64
-	// MaxJobs bounds the number of all jobs of the broker likewise. At least 1;
-	// defaults to 10 million.
-	MaxJobs int
-	// DedupWindow is how long a dedup key is remembered, between a second and
-	// 30 days. Longer makes late duplicates found and keys take more memory.
-	// Defaults to 10 minutes.
-	DedupWindow time.Duration
-}
-
-const (
-	minMaxBytes     = 1 << 20
-	defaultMaxBytes = 1 << 30
-	defaultMaxJobs  = 10_000_000
-
-	minDedupWindow     = time.Second
-	maxDedupWindow     = 30 * 24 * time.Hour
-	defaultDedupWindow = 10 * time.Minute
-)
-
-// The limits of the driver.
-const (
-	// maxBody is a protection against mistakes: a larger body works as well, but
-	// is no job. It is less where MaxBytes is.
-	maxBody = 64 << 20
-	// maxHeaders is ample for 100 headers of tracing and routing; what is larger
-	// belongs in the body.
-	maxHeaders = 64 << 10
-	// maxBatch bounds what one call does under its queue's lock: a thousand jobs
-	// hold it for about a fifth of a millisecond. Larger batches gain nothing,
-	// because the lock's cost has vanished at 64.
-	maxBatch = 1000
-	// minLease is far above the scheduler's delays, so that a lease that is
-	// extended at a third of its time holds.
-	minLease = 10 * time.Millisecond
-	maxLease = 24 * time.Hour
-	// maxDelay bounds delays and retries. Clocks of 64 bits carry 292 years.
-	maxDelay = 10 * 366 * 24 * time.Hour
-)
-
-// withDefaults fills in what is zero.
-func (o Options) withDefaults() Options {
-	if o.MaxBytes == 0 {
-		o.MaxBytes = defaultMaxBytes
-	}
-	if o.MaxJobs == 0 {
-		o.MaxJobs = defaultMaxJobs
-	}
-	if o.DedupWindow == 0 {
-		o.DedupWindow = defaultDedupWindow
-	}
-	return o
-}
-
-// validate is nil, or an error that wraps driver.ErrConfig.
-func (o Options) validate() error {
-	var err error
-	switch {
-	case o.MaxBytes < minMaxBytes:
-		err = fmt.Errorf("MaxBytes is %d, which is less than %d", o.MaxBytes, minMaxBytes)
-	case o.MaxJobs < 1:
-		err = fmt.Errorf("MaxJobs is %d, which is less than 1", o.MaxJobs)
-	case o.DedupWindow < minDedupWindow || o.DedupWindow > maxDedupWindow:
-		err = fmt.Errorf("DedupWindow is %s, which is not from %s to %s", o.DedupWindow, minDedupWindow, maxDedupWindow)
-	default:
-		return nil
-	}
-	return refuse("open", "", driver.ErrConfig, err, "")
-}
-
 // Broker is a store of jobs in memory. [Broker.Open] makes a handle on it. Its
 // methods may be called concurrently with each other and with those of its
 // handles.
 //
-// Locks are taken in this order: names.mu, Broker.mu, queue.mu, room.mu. None
-// is held while waiting for anything but the next.
+// Locks are taken in this order: named.mu or consumer.mu, Broker.mu,
+// queueState.mu, capacity.mu. None is held while waiting for anything but the
+// next.
 type Broker struct {
-	options Options
-	limits  driver.Limits
-	// shared is the name by which memory://name finds the broker, or empty.
-	shared string
-	epoch  time.Time
-	room   room
-	// swept is when sweep last ran.
-	swept atomic.Int64
+	options  Options
+	limits   driver.Limits
+	name     string // by which memory://name finds the broker, or empty
+	clock    clock
+	capacity capacity
+	swept    atomic.Int64 // when sweep last ran
 
-	mu      sync.RWMutex // guards following
-	queues  map[string]*queue
-	handles map[*Driver]struct{}
-	over    bool // the last handle of a shared broker was closed
+	mu          sync.RWMutex // guards following
+	queues      map[string]*queueState
+	connections map[*connection]struct{}
+	ended       bool // the last handle of a named broker was closed
+}
+
+// named are the brokers that memory://name opens.
+var named struct {
+	mu      sync.Mutex // guards following
+	brokers map[string]*Broker
 }
 
 // NewBroker makes an empty broker. It returns an error that wraps
@@ -115,50 +40,37 @@ type Broker struct {
 func NewBroker(options Options) (*Broker, error) {
 	options = options.withDefaults()
 	if err := options.validate(); err != nil {
-		return nil, err
+		return nil, invalid(err)
 	}
 	return newBroker(options, ""), nil
 }
 
-func newBroker(options Options, shared string) *Broker {
-	// One message of the largest size fits in an empty broker.
-	body := min(maxBody, options.MaxBytes-maxHeaders-jobOverhead-100*headerOverhead)
+// newBroker makes a broker with options that are valid.
+func newBroker(options Options, name string) *Broker {
 	return &Broker{
-		options: options,
-		shared:  shared,
-		epoch:   time.Now(),
-		room:    room{maxBytes: options.MaxBytes, maxJobs: options.MaxJobs},
-		queues:  make(map[string]*queue),
-		handles: make(map[*Driver]struct{}),
-		limits: driver.Limits{
-			MaxBody:       int(body),
-			MaxHeaders:    maxHeaders,
-			EnqueueBatch:  maxBatch,
-			EnqueueBytes:  int(body) + maxHeaders,
-			Publishers:    1,
-			ReceiveBatch:  maxBatch,
-			Receivers:     1,
-			SettleBatch:   maxBatch,
-			ExtendBatch:   maxBatch,
-			MinLease:      minLease,
-			MaxLease:      maxLease,
-			MaxRetryDelay: maxDelay,
-		},
+		options:     options,
+		limits:      options.limits(),
+		name:        name,
+		clock:       clock{epoch: time.Now()},
+		capacity:    capacity{maxBytes: options.MaxBytes, maxJobs: options.MaxJobs},
+		queues:      make(map[string]*queueState),
+		connections: make(map[*connection]struct{}),
 	}
 }
 
-// Open makes a handle on the broker, also after a [Broker.Crash]. It fails with
-// driver.ErrClosed only on a broker that was opened by memory://name and whose
-// last handle was closed.
-func (b *Broker) Open() (*Driver, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return nil, refuse("open", "", driver.ErrClosed, nil, "the named broker ended with its last handle")
+// namedBroker finds the broker of a name, or makes it. named.mu must be held.
+func namedBroker(name string, given Options) (*Broker, error) {
+	b := named.brokers[name]
+	if b == nil {
+		b = newBroker(given.withDefaults(), name)
+		if named.brokers == nil {
+			named.brokers = make(map[string]*Broker)
+		}
+		named.brokers[name] = b
+	} else if err := given.agree(b.options); err != nil {
+		return nil, faults.Refuse("open", "", driver.ErrConfig, err, "leave out the parameters of a named broker that exists")
 	}
-	d := &Driver{b: b}
-	b.handles[d] = struct{}{}
-	return d, nil
+	return b, nil
 }
 
 // Crash does what the crash and restart of a broker does. All handles are cut:
@@ -171,35 +83,92 @@ func (b *Broker) Open() (*Driver, error) {
 func (b *Broker) Crash() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	// The handles are cut before any queue is touched, and every operation looks
-	// at its handle under its queue's lock: so no queue takes an operation that
-	// began after another queue had crashed.
-	for d := range b.handles {
-		d.state.CompareAndSwap(stateOpen, stateCut)
+	// The connections are cut before any queue is touched, and every operation
+	// looks at its connection under its queue's lock: so no queue takes an
+	// operation that began after another queue had crashed.
+	for c := range b.connections {
+		c.cut()
 	}
 	for _, q := range b.queues {
 		q.crash()
 	}
 }
 
-// now is the broker's monotonic clock.
-func (b *Broker) now() instant { return time.Since(b.epoch) }
+// connect makes a connection to the broker.
+func (b *Broker) connect() (*connection, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return nil, faults.Refuse("open", "", driver.ErrClosed, nil, "the named broker ended with its last handle")
+	}
+	c := new(connection)
+	b.connections[c] = struct{}{}
+	return c, nil
+}
 
-// wall is an instant on the broker's wall clock.
-func (b *Broker) wall(t instant) time.Time { return b.epoch.Add(t).Round(0).UTC() }
+// disconnect takes a closed connection off the broker and its queues. A named
+// broker ends with its last one.
+func (b *Broker) disconnect(c *connection) {
+	if b.name != "" {
+		named.mu.Lock()
+		defer named.mu.Unlock()
+	}
+	for _, q := range b.allQueues() {
+		q.disconnect(c)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.connections, c)
+	if b.name == "" || len(b.connections) > 0 {
+		return
+	}
+	b.ended = true
+	for _, q := range b.queues {
+		q.delete()
+	}
+	b.queues = nil
+	delete(named.brokers, b.name)
+}
+
+// declare makes a queue exist, unless the connection is not usable.
+func (b *Broker) declare(c *connection, name string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if b.queues[name] == nil {
+		b.queues[name] = newQueueState(name, b.clock, &b.capacity, b.options.DedupWindow)
+	}
+	return nil
+}
+
+// delete removes a queue if it exists, unless the connection is not usable.
+func (b *Broker) delete(c *connection, name string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if q := b.queues[name]; q != nil {
+		delete(b.queues, name)
+		q.delete()
+	}
+	return nil
+}
 
 // queue is the queue of that name, or nil.
-func (b *Broker) queue(name string) *queue {
+func (b *Broker) queue(name string) *queueState {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.queues[name]
 }
 
-// all is every queue of this moment.
-func (b *Broker) all() []*queue {
+// allQueues is every queue of this moment.
+func (b *Broker) allQueues() []*queueState {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	list := make([]*queue, 0, len(b.queues))
+	list := make([]*queueState, 0, len(b.queues))
 	for _, q := range b.queues {
 		list = append(list, q)
 	}
@@ -207,40 +176,16 @@ func (b *Broker) all() []*queue {
 }
 
 // sweep forgets the ended dedup keys of all queues, also of those that nobody
-// uses, before a job is refused for want of room. It is called with no queue
-// locked. Once a second is enough, and keeps refusals cheap.
+// uses, before a job is refused because the broker is full. It is called with no
+// queue locked. Once a second is enough, and keeps refusals cheap.
 func (b *Broker) sweep() {
-	now := b.now()
+	now := b.clock.now()
 	last := b.swept.Load()
 	if now-instant(last) < time.Second || !b.swept.CompareAndSwap(last, int64(now)) {
 		return
 	}
-	for _, q := range b.all() {
-		q.mu.Lock()
-		q.advance(q.b.now())
+	for _, q := range b.allQueues() {
+		q.begin()
 		q.mu.Unlock()
 	}
-}
-
-// leave takes a closed handle off the broker, and its consumers off the queues.
-func (b *Broker) leave(d *Driver) {
-	if b.shared != "" {
-		names.mu.Lock()
-		defer names.mu.Unlock()
-	}
-	for _, q := range b.all() {
-		q.detach(d)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.handles, d)
-	if b.shared == "" || len(b.handles) > 0 {
-		return
-	}
-	b.over = true
-	for _, q := range b.queues {
-		q.end()
-	}
-	b.queues = nil
-	delete(names.brokers, b.shared)
 }

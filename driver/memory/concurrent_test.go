@@ -45,7 +45,7 @@ func (l *ledger) complain(format string, args ...any) {
 	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
 }
 
-// TestConcurrentRun has producers and workers on several handles at one time.
+// TestConcurrentRun runs producers and workers on several handles at once.
 // Its rules: (1) what was confirmed is done or dead exactly once, (2) nothing
 // else is, (3) no job is in two hands, (4) no two jobs of a group run at once.
 func TestConcurrentRun(t *testing.T) {
@@ -58,7 +58,7 @@ func TestConcurrentRun(t *testing.T) {
 	for p := range producers {
 		rnd := rand.New(rand.NewPCG(r.Uint64(), 1))
 		produced.Go(func() {
-			d, _ := s.d.b.Open()
+			d, _ := s.d.broker.Open()
 			defer d.Close(ctx)
 			for n := 0; n < perProducer; {
 				var batch []*driver.Message
@@ -87,7 +87,7 @@ func TestConcurrentRun(t *testing.T) {
 	for range workers {
 		rnd := rand.New(rand.NewPCG(r.Uint64(), 2))
 		worked.Go(func() {
-			d, _ := s.d.b.Open()
+			d, _ := s.d.broker.Open()
 			defer d.Close(ctx)
 			c, err := d.Consume(ctx, "q", driver.ConsumeOptions{Lease: time.Hour})
 			if err != nil {

@@ -3,205 +3,106 @@ package memory
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/batch-go/batch/driver"
 )
 
-// consumer receives from one queue for as long as that exists.
+// consumer implements driver.Consumer. It outlives the queue: when that is
+// deleted its subscription is gone for good; if the queue is then declared again,
+// the next Receive makes one on the new queue.
 type consumer struct {
-	d    *Driver
-	q    *queue
-	term *term
+	d     *base
+	name  string // of the queue
+	lease time.Duration
 
-	// q.mu guards following.
-
-	// gone is nil while the consumer is open, else the kind of its errors.
-	gone error
-	// spare is a waiter for the next Receive that has to wait.
-	spare *waiter
+	mu     sync.Mutex // guards following
+	queue  *queueState
+	sub    *subscription // on that
+	closed bool
 }
 
-// attach opens a consumer on a queue that exists.
-func (d *Driver) attach(ctx context.Context, queue string, options driver.ConsumeOptions) (*consumer, error) {
+// Consume opens a consumer. Prefetch is not used: nothing is handed out but by
+// Receive.
+func (d *base) Consume(ctx context.Context, queue string, options driver.ConsumeOptions) (driver.Consumer, error) {
 	if options.Lease < minLease || options.Lease > maxLease {
-		err := fmt.Errorf("the lease is %s, which is not from %s to %s", options.Lease, minLease, maxLease)
-		return nil, refuse("consume", queue, driver.ErrConfig, err, "")
+		return nil, wrongArgument("consume", queue, fmt.Errorf("the lease is %s, which is not from %s to %s", options.Lease, minLease, maxLease))
 	}
-	q, _, err := d.lock(ctx, "consume", queue)
-	if err != nil {
+	c := &consumer{d: d, name: queue, lease: options.Lease}
+	if err := c.subscribe(ctx); err != nil {
 		return nil, err
 	}
-	defer q.mu.Unlock()
-	q.forgetTerms()
-	c := &consumer{d: d, q: q, term: q.termOf(options.Lease)}
-	c.term.users++
-	q.consumers[c] = struct{}{}
 	return c, nil
 }
 
 // Lease is the length that the consumer was opened with.
-func (c *consumer) Lease() time.Duration { return c.term.length }
-
-// usable is nil, or why the consumer is not. q.mu must be held.
-func (c *consumer) usable() error {
-	if c.gone == nil {
-		return nil
-	}
-	if c.d.state.Load() == stateClosed {
-		return driver.ErrClosed
-	}
-	return c.gone
-}
-
-// Receive takes what is available, or waits until something is.
-func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	q := c.q
-	if max < 1 || max > maxBatch {
-		return nil, refuse("receive", q.name, driver.ErrConfig, fmt.Errorf("max is %d, which is not from 1 to %d", max, maxBatch), "")
-	}
-	q.mu.Lock()
-	now := q.b.now()
-	q.advance(now)
-	if gone := c.usable(); gone != nil {
-		q.mu.Unlock()
-		return nil, refuse("receive", q.name, gone, nil, "")
-	}
-	if n := q.available() - q.waiters.claims; n > 0 {
-		return c.hand(min(n, max), now), nil
-	}
-	w := c.spare
-	c.spare = nil
-	if w == nil {
-		w = &waiter{c: c, signal: make(chan struct{}, 1)}
-	}
-	q.waiters.pushBack(w)
-	for {
-		q.arm(now)
-		q.mu.Unlock()
-		var err error
-		select {
-		case <-w.signal:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-		q.mu.Lock()
-		now = q.b.now()
-		q.advance(now)
-		gone := c.usable()
-		n := 0
-		if claims := q.waiters.claims; w.woken {
-			n = min((q.available()+claims-1)/claims, max)
-			q.waiters.dropClaim(w)
-		} else {
-			q.waiters.remove(w)
-		}
-		switch {
-		case gone != nil:
-			err = refuse("receive", q.name, gone, nil, "")
-			fallthrough
-		case err != nil:
-			q.leave(now) // the claim goes to the next
-			return nil, err
-		case n > 0:
-			c.spare = w
-			return c.hand(n, now), nil
-		}
-		// Paused, deleted or taken in between. The call keeps its turn.
-		q.waiters.pushFront(w)
-	}
-}
-
-// hand hands n jobs out and unlocks the queue. q.mu must be held.
-func (c *consumer) hand(n int, now instant) []*driver.Delivery {
-	deliveries := make([]*driver.Delivery, n)
-	for i := range deliveries {
-		deliveries[i] = c.q.grant(c.term, now)
-	}
-	c.q.leave(now)
-	return deliveries
-}
+func (c *consumer) Lease() time.Duration { return c.lease }
 
 // Close ends the consumer. What it holds stays leased until the leases end.
 func (c *consumer) Close(context.Context) error {
-	q := c.q
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.drop(c, driver.ErrClosed)
-	c.gone = driver.ErrClosed
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.queue.mu.Lock()
+	defer c.queue.mu.Unlock()
+	c.queue.unsubscribe(c.sub, driver.ErrClosed)
+	c.sub.gone = driver.ErrClosed // also if it was gone before
 	return nil
 }
 
-// drop takes a consumer off its queue. q.mu must be held.
-func (q *queue) drop(c *consumer, why error) {
-	if c.gone != nil {
-		return
+// subscribe subscribes to the queue that has the consumer's name now. c.mu must
+// be held, or nobody else have the consumer.
+func (c *consumer) subscribe(ctx context.Context) error {
+	q, _, err := c.d.begin(ctx, "consume", c.name)
+	if err != nil {
+		return err
 	}
-	c.gone = why
-	delete(q.consumers, c)
-	c.term.users--
-	q.forgetTerms()
-	q.wakeAll(c)
-	if len(q.consumers) == 0 {
-		q.disarm()
-	}
+	defer q.mu.Unlock()
+	c.queue, c.sub = q, q.subscribe(c.d.conn, c.lease)
+	return nil
 }
 
-// detach closes the consumers of a handle.
-func (q *queue) detach(d *Driver) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for c := range q.consumers {
-		if c.d == d {
-			q.drop(c, driver.ErrClosed)
-		}
+// resubscribe is subscribe if the subscription that is gone is still the
+// consumer's: else another Receive was first.
+func (c *consumer) resubscribe(ctx context.Context, gone *subscription) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sub != gone {
+		return nil
 	}
+	if c.closed {
+		return closed("receive", c.name)
+	}
+	return c.subscribe(ctx)
 }
 
-// crash cuts all consumers and ends all leases.
-func (q *queue) crash() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for c := range q.consumers {
-		q.drop(c, driver.ErrUnavailable)
-	}
-	for _, t := range q.terms {
-		for t.first != nil {
-			q.lose(t.first)
-		}
-	}
-	q.forgetTerms()
+// current is the queue and the consumer's subscription on it.
+func (c *consumer) current() (*queueState, *subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queue, c.sub
 }
 
-// end takes the queue apart when it is deleted.
-func (q *queue) end() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.deleted = true
-	for c := range q.consumers {
-		q.drop(c, driver.ErrNotFound)
+// begin begins a call for n deliveries, which locks the queue. The caller ends
+// that, unless there is an error. On a queue that was deleted the deliveries are
+// what is lost.
+func (c *consumer) begin(ctx context.Context, op string, n int) (*queueState, *subscription, instant, error) {
+	if err := fail(op, c.name, ctx.Err()); err != nil {
+		return nil, nil, 0, err
 	}
-	bytes, jobs := q.marks.clear(), 0
-	lines := []*line{&q.scheduled, &q.dead}
-	for i := range levels {
-		lines = append(lines, &q.ready[i], &q.parked[i])
+	if n > maxBatch {
+		return nil, nil, 0, tooLarge(op, c.name, fmt.Errorf("%d deliveries in a call, which takes %d", n, maxBatch))
 	}
-	for _, l := range lines {
-		for l.n > 0 {
-			bytes += l.pop().size
-			jobs++
-		}
+	q, sub := c.current()
+	now := q.begin()
+	err := sub.usable()
+	if err == driver.ErrNotFound {
+		err = driver.ErrLeaseLost
 	}
-	for _, t := range q.terms {
-		for t.first != nil {
-			bytes += q.finish(t.first).size
-			jobs++
-		}
+	if err != nil {
+		q.mu.Unlock()
+		return nil, nil, 0, fail(op, c.name, err)
 	}
-	q.b.room.free(bytes, jobs)
-	q.nready, q.nparked = 0, 0
-	q.groups, q.deadID = index{}, index{}
+	return q, sub, now, nil
 }

@@ -79,23 +79,23 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		r.ok(err)
 		time.Sleep(time.Minute)
 		r.depth(0, 0, 0, 0)
-		q := r.d.b.queue("q")
-		lines := []*line{&q.scheduled, &q.dead}
+		q := r.d.broker.queue("q")
+		lists := []*sortedList{&q.scheduled, &q.dead}
 		for i := range levels {
-			lines = append(lines, &q.ready[i], &q.parked[i])
+			lists = append(lists, &q.ready[i], &q.blocked[i])
 		}
-		for i, l := range lines {
+		for i, l := range lists {
 			if l.n != 0 || len(l.chunks) != 0 || cap(l.chunks) > 32 {
-				t.Errorf("line %d: %d jobs, %d of %d chunks", i, l.n, len(l.chunks), cap(l.chunks))
+				t.Errorf("list %d: %d jobs, %d of %d chunks", i, l.n, len(l.chunks), cap(l.chunks))
 			}
 		}
-		if p := max(q.groups.chains.peak, q.deadID.chains.peak, q.marks.byKey.peak); p > tableFloor {
+		if p := max(q.groups.lists.peak, q.deadByID.lists.peak, q.keys.byKey.peak); p > shrinkFloor {
 			t.Errorf("a map was made for %d", p)
 		}
-		if q.terms[0].first != nil || q.running != 0 {
+		if q.running.lists[0].first != nil || q.running.n != 0 {
 			t.Error("leases are left")
 		}
-		if bytes, jobs := r.d.b.room.used(); bytes != 0 || jobs != 0 {
+		if bytes, jobs := r.d.broker.capacity.used(); bytes != 0 || jobs != 0 {
 			t.Errorf("%d bytes and %d jobs are counted", bytes, jobs)
 		}
 	})

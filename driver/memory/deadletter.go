@@ -6,109 +6,83 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// slice is how many dead letters are moved under one lock, so that a large
+// deadBatch is how many dead letters are moved under one lock, so that a large
 // redrive does not stop the queue.
-const slice = 1000
-
-// bury makes a job a dead letter. q.mu must be held.
-func (q *queue) bury(j *job, reason string, now instant) {
-	j.reason = reason
-	// The place is new, for those that die in the same nanosecond.
-	j.at, j.place = now, q.place()
-	q.dead.push(j)
-	q.deadID.add(j.msg.ID, j)
-}
-
-// dig takes a job out of the dead letters. q.mu must be held.
-func (q *queue) dig(j *job) {
-	q.dead.remove(j)
-	q.deadID.remove(j.msg.ID, j)
-}
+const deadBatch = 1000
 
 // DeadLetters lists dead letters in O(log n) and the page.
-func (d *Driver) DeadLetters(ctx context.Context, queue string, from string, max int) ([]driver.DeadLetter, string, error) {
+func (d *base) DeadLetters(ctx context.Context, queue string, from string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
-	if err := checkPage(op, queue, max); err != nil {
-		return nil, "", err
-	}
-	c, err := parseCursor(op, queue, driver.DeadLettered, from)
+	c, err := parsePage(op, queue, driver.DeadLettered, from, max)
 	if err != nil {
 		return nil, "", err
 	}
-	q, _, err := d.lock(ctx, op, queue)
+	q, _, err := d.begin(ctx, op, queue)
 	if err != nil {
 		return nil, "", err
 	}
 	defer q.mu.Unlock()
-	r := q.dead.after(c.at, c.place)
-	var page []driver.DeadLetter
-	var last *job
-	for j := r.peek(); j != nil; j = r.peek() {
-		if len(page) == max {
-			return page, cursorOf(last).text(driver.DeadLettered), nil
-		}
-		page = append(page, j.deadLetter(d.b))
-		last = j
-		r.skip()
-	}
-	return page, "", nil
+	dead, next := page(&q.backlog, driver.DeadLettered, c, max, func(j *job) driver.DeadLetter { return j.deadLetter(q.clock) })
+	return dead, next, nil
 }
 
 // Redrive moves dead letters to the end of what waits, each in one step.
-func (d *Driver) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
-	return d.eachDead(ctx, "redrive", queue, which, revive)
+func (d *base) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
+	return d.eachDead(ctx, "redrive", queue, which, redrive)
 }
 
-func revive(q *queue, j *job) {
-	q.dig(j)
+// redrive makes a dead letter wait. q.mu must be held.
+func redrive(q *queueState, j *job) {
+	q.removeDead(j)
 	j.at = 0
 	j.failures, j.deliveries, j.lastError, j.reason = 0, 0, "", ""
 	q.admit(j)
 }
 
 // Discard removes dead letters.
-func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
+func (d *base) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
 	return d.eachDead(ctx, "discard", queue, which, discard)
 }
 
-func discard(q *queue, j *job) {
-	q.dig(j)
-	q.b.room.free(j.size, 1)
+// discard removes a dead letter. q.mu must be held.
+func discard(q *queueState, j *job) {
+	q.removeDead(j)
+	q.capacity.free(j.size, 1)
 }
 
-// eachDead does something with the selected dead letters, which takes them out
-// of the dead ones, and counts them. An error beside a count is that of the part
+// eachDead calls do, which takes them out of the dead ones, with the selected
+// dead letters, and counts them. An error beside a count is that of the part
 // that was not done.
-func (d *Driver) eachDead(ctx context.Context, op, queue string, which driver.Selection, do func(*queue, *job)) (int, error) {
+func (d *base) eachDead(ctx context.Context, op, queue string, which driver.Selection, do func(*queueState, *job)) (int, error) {
 	if which.All {
 		return d.allDead(ctx, op, queue, do)
 	}
 	done := 0
 	for ids := which.IDs; len(ids) > 0; {
-		q, now, err := d.lock(ctx, op, queue)
+		q, now, err := d.begin(ctx, op, queue)
 		if err != nil {
 			return done, err
 		}
-		n := min(len(ids), slice)
+		n := min(len(ids), deadBatch)
 		for _, id := range ids[:n] {
-			for j := q.deadID.first(id); j != nil; j = q.deadID.first(id) {
+			for j := q.deadByID.first(id); j != nil; j = q.deadByID.first(id) {
 				do(q, j)
 				done++
 			}
 		}
 		ids = ids[n:]
-		q.leave(now)
+		q.end(now)
 	}
 	return done, nil
 }
 
 // allDead goes up to the last dead letter of the call's beginning: a job that
 // is redriven and dies again meanwhile is not redriven without end.
-func (d *Driver) allDead(ctx context.Context, op, queue string, do func(*queue, *job)) (int, error) {
+func (d *base) allDead(ctx context.Context, op, queue string, do func(*queueState, *job)) (int, error) {
 	done := 0
 	var until *cursor
 	for {
-		q, now, err := d.lock(ctx, op, queue)
+		q, now, err := d.begin(ctx, op, queue)
 		if err != nil {
 			return done, err
 		}
@@ -119,17 +93,17 @@ func (d *Driver) allDead(ctx context.Context, op, queue string, do func(*queue, 
 		more := false
 		for n := 0; ; n++ {
 			j := q.dead.first()
-			if j == nil || !(j.before(until.at, until.place) || j.place == until.place) {
+			if j == nil || !(j.before(until.at, until.seq) || j.seq == until.seq) {
 				break
 			}
-			if n == slice {
+			if n == deadBatch {
 				more = true
 				break
 			}
 			do(q, j)
 			done++
 		}
-		q.leave(now)
+		q.end(now)
 		if !more {
 			return done, nil
 		}

@@ -1,66 +1,68 @@
 package memory
 
-// markOverhead is what a remembered key counts towards Options.MaxBytes besides
-// the key and the ID: the mark and its share of the map.
-const markOverhead = 160
+// keyOverhead is what a remembered key counts towards Options.MaxBytes besides
+// the key and the ID: the structure and its share of the map.
+const keyOverhead = 160
 
-// mark is a key that is remembered.
-type mark struct {
+// rememberedKey is a dedup key within its window.
+type rememberedKey struct {
 	key, id string
 	ends    instant
-	next    *mark
+	next    *rememberedKey
 }
 
-// markSize is what a key counts towards Options.MaxBytes while it is remembered,
+// keySize is what a key counts towards Options.MaxBytes while it is remembered,
 // which is also after its job is gone.
-func markSize(key, id string) int64 { return int64(markOverhead + len(key) + len(id)) }
+func keySize(key, id string) int64 { return int64(keyOverhead + len(key) + len(id)) }
 
-// marks are the keys that a queue remembers. They end in the order in which they
-// were made, as all last equally long, so that the ended ones are found at the
-// front. The queue's mu guards it.
-type marks struct {
-	byKey       table[*mark]
-	first, last *mark
+// rememberedKeys are the dedup keys that a queue remembers. They end in the
+// order in which they were added, as all windows are equally long, so that the
+// ended ones are found at the front. The queue's mu guards it.
+type rememberedKeys struct {
+	byKey       shrinkingMap[*rememberedKey]
+	first, last *rememberedKey
 }
 
-// of is the mark of a key, or nil. Marks that ended must be out.
-func (m *marks) of(key string) *mark { return m.byKey.get(key) }
+// find is the remembered key, or nil. Those that ended must be out.
+func (r *rememberedKeys) find(key string) *rememberedKey { return r.byKey.get(key) }
 
-func (m *marks) add(key, id string, ends instant) {
-	k := &mark{key: key, id: id, ends: ends}
-	if m.last == nil {
-		m.first = k
+// add remembers a key and the ID of its job until ends.
+func (r *rememberedKeys) add(key, id string, ends instant) {
+	k := &rememberedKey{key: key, id: id, ends: ends}
+	if r.last == nil {
+		r.first = k
 	} else {
-		m.last.next = k
+		r.last.next = k
 	}
-	m.last = k
-	m.byKey.put(key, k)
+	r.last = k
+	r.byKey.put(key, k)
 }
 
 // expire forgets what has ended, and returns the bytes that became free.
-func (m *marks) expire(now instant) int64 {
+func (r *rememberedKeys) expire(now instant) int64 {
 	var freed int64
-	for m.first != nil && m.first.ends <= now {
-		freed += m.drop()
+	for r.first != nil && r.first.ends <= now {
+		freed += r.drop()
 	}
 	return freed
 }
 
 // clear forgets all, and returns the bytes that became free.
-func (m *marks) clear() int64 {
+func (r *rememberedKeys) clear() int64 {
 	var freed int64
-	for m.first != nil {
-		freed += m.drop()
+	for r.first != nil {
+		freed += r.drop()
 	}
 	return freed
 }
 
-func (m *marks) drop() int64 {
-	k := m.first
-	m.first = k.next
-	if m.first == nil {
-		m.last = nil
+// drop forgets the first key, and returns the bytes that became free.
+func (r *rememberedKeys) drop() int64 {
+	k := r.first
+	r.first = k.next
+	if r.first == nil {
+		r.last = nil
 	}
-	m.byKey.remove(k.key)
-	return markSize(k.key, k.id)
+	r.byKey.remove(k.key)
+	return keySize(k.key, k.id)
 }

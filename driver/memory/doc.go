@@ -43,17 +43,17 @@
 // # Leases
 //
 // A lease ends by the monotonic clock, to the nanosecond: from then on the job
-// is available to others with its Redeliveries counted up, and to settle or
-// extend the delivery fails with [driver.ErrLeaseLost]. Closing a consumer or
-// its driver does not shorten the leases of what it still held, because their
+// is available to others with its Redeliveries counted up, and settling or
+// extending the delivery fails with [driver.ErrLeaseLost]. Closing a consumer or
+// its driver does not shorten the leases of what it still holds, because their
 // handlers may still run. A delivery may be settled and extended by any consumer
 // of its queue.
 //
 // # Cost
 //
 // Enqueue, receive and settle take the queue's lock once a call, whatever the
-// number of jobs, and cost O(1) a job for jobs without delay. Delays, groups
-// and what returns to its old place cost O(log n). The driver has no goroutine:
+// number of jobs, and cost O(1) for each job without a delay. Delays, groups and
+// what returns to its old place cost O(log n). The driver has no goroutine:
 // a queue has at most one timer, and that only while a Receive waits on it.
 //
 // Bodies and headers are not copied. As the contract of package driver says,

@@ -4,42 +4,55 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 var (
-	errNoRoom        = errors.New("max_bytes or max_jobs is reached")
+	errFull          = errors.New("max_bytes or max_jobs is reached")
 	errGroupAndDelay = errors.New("a job cannot have both a group and a delay")
+	errCapability    = errors.New("a priority, delay, dedup key or group needs a capability")
 )
 
 const hintFull = "let workers catch up, discard dead letters, or raise the broker's options"
 
 // Enqueue stores messages, each for itself, under one lock.
 func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
+	return d.enqueue(ctx, queue, messages)
+}
+
+// Enqueue is as on [Driver], except that it refuses all messages with
+// driver.ErrUnsupported if one of them asks for a capability.
+func (p *Portable) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
+	for _, m := range messages {
+		if m.Level != driver.Normal || m.Delay != 0 || m.DedupKey != "" || m.Group != "" {
+			return fault.Results(len(messages), faults.Refuse("enqueue", queue, driver.ErrUnsupported, errCapability, ""))
+		}
+	}
+	return p.enqueue(ctx, queue, messages)
+}
+
+// enqueue is Enqueue on both types.
+func (d *base) enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	if len(messages) == 0 {
 		return nil
 	}
 	if err := tooMany("enqueue", queue, len(messages)); err != nil {
-		return eachResult(len(messages), err)
-	}
-	var results []driver.Result
-	set := func(i int, r driver.Result) {
-		if results == nil {
-			results = make([]driver.Result, len(messages))
-		}
-		results[i] = r
+		return fault.Results(len(messages), err)
 	}
 	// The jobs are made before the lock is taken, to hold it for less time.
 	var few [64]*job
-	jobs := few[:0]
+	jobs := few[:0] // nil for those that are refused
+	var results []driver.Result
 	var bytes int64
 	content, count := 0, 0
 	for i, m := range messages {
 		headers := m.HeaderSize()
 		content += len(m.Body) + headers
-		if err := d.b.fits("enqueue", queue, m, headers); err != nil {
-			set(i, driver.Result{Err: err})
+		if err := d.broker.fits("enqueue", queue, m, headers); err != nil {
+			results = setResult(results, len(messages), i, driver.Result{Err: err})
 			jobs = append(jobs, nil)
 			continue
 		}
@@ -48,37 +61,56 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 		bytes += j.cost()
 		count++
 	}
-	if err := d.b.tooHeavy("enqueue", queue, content, len(messages)); err != nil {
-		return eachResult(len(messages), err)
+	if err := d.broker.tooHeavy("enqueue", queue, content, len(messages)); err != nil {
+		return fault.Results(len(messages), err)
 	}
-	q, now, whole, err := d.enter(ctx, "enqueue", queue, bytes, count)
+	q, now, reserved, err := d.beginReserved(ctx, "enqueue", queue, bytes, count)
 	if err != nil {
-		return eachResult(len(messages), err)
+		return fault.Results(len(messages), err)
 	}
-	var spare int64
-	spareJobs := 0
+	results = q.storeEach(jobs, messages, results, reserved, now)
+	q.end(now)
+	return results
+}
+
+// storeEach stores jobs, and returns results with what became of those that it
+// did not store; reserved tells whether capacity for all was reserved. q.mu must
+// be held.
+func (q *queueState) storeEach(jobs []*job, messages []*driver.Message, results []driver.Result, reserved bool, now instant) []driver.Result {
+	var unused int64 // of what was reserved
+	duplicates := 0
 	for i, j := range jobs {
 		if j == nil {
 			continue
 		}
-		if key := j.msg.DedupKey; key != "" {
-			if mark := q.marks.of(key); mark != nil {
-				set(i, driver.Result{Duplicate: true, DuplicateOf: mark.id})
-				spare += j.cost()
-				spareJobs++
+		if j.msg.DedupKey != "" {
+			if k := q.keys.find(j.msg.DedupKey); k != nil {
+				results = setResult(results, len(jobs), i, driver.Result{Duplicate: true, DuplicateOf: k.id})
+				unused += j.cost()
+				duplicates++
 				continue
 			}
 		}
-		if !whole && !d.b.room.take(j.cost(), 1) {
-			set(i, driver.Result{Err: refuse("enqueue", queue, driver.ErrFull, errNoRoom, hintFull)})
+		if !reserved && !q.capacity.reserve(j.cost(), 1) {
+			err := faults.Refuse("enqueue", q.name, driver.ErrFull, errFull, hintFull)
+			results = setResult(results, len(jobs), i, driver.Result{Err: err})
 			continue
 		}
-		q.store(j, messages[i], now)
+		q.store(j, messages[i].Delay, now)
 	}
-	if whole {
-		d.b.room.free(spare, spareJobs)
+	if reserved {
+		q.capacity.free(unused, duplicates)
 	}
-	q.leave(now)
+	return results
+}
+
+// setResult puts the result of message i of n into results, which are nil as long
+// as all are stored.
+func setResult(results []driver.Result, n, i int, r driver.Result) []driver.Result {
+	if results == nil {
+		results = make([]driver.Result, n)
+	}
+	results[i] = r
 	return results
 }
 
@@ -96,11 +128,11 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 	content := 0
 	var keys map[string]string
 	duplicate := func(of string) error {
-		return refuse(op, queue, driver.ErrDuplicate, fmt.Errorf("of job %s", of), "")
+		return faults.Refuse(op, queue, driver.ErrDuplicate, fmt.Errorf("of job %s", of), "")
 	}
 	for i, m := range messages {
 		headers := m.HeaderSize()
-		if err := d.b.fits(op, queue, m, headers); err != nil {
+		if err := d.broker.fits(op, queue, m, headers); err != nil {
 			return err
 		}
 		content += len(m.Body) + headers
@@ -117,83 +149,85 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 		}
 		keys[m.DedupKey] = m.ID
 	}
-	if err := d.b.tooHeavy(op, queue, content, len(messages)); err != nil {
+	if err := d.broker.tooHeavy(op, queue, content, len(messages)); err != nil {
 		return err
 	}
-	q, now, whole, err := d.enter(ctx, op, queue, bytes, len(jobs))
+	q, now, reserved, err := d.beginReserved(ctx, op, queue, bytes, len(jobs))
 	if err != nil {
 		return err
 	}
-	defer q.leave(now)
+	defer q.end(now)
 	for key := range keys {
-		if mark := q.marks.of(key); mark != nil {
-			if whole {
-				d.b.room.free(bytes, len(jobs))
+		if k := q.keys.find(key); k != nil {
+			if reserved {
+				d.broker.capacity.free(bytes, len(jobs))
 			}
-			return duplicate(mark.id)
+			return duplicate(k.id)
 		}
 	}
-	if !whole {
-		return refuse(op, queue, driver.ErrFull, errNoRoom, hintFull)
+	if !reserved {
+		return faults.Refuse(op, queue, driver.ErrFull, errFull, hintFull)
 	}
 	for i, j := range jobs {
-		q.store(j, messages[i], now)
+		q.store(j, messages[i].Delay, now)
 	}
 	return nil
 }
 
-// enter locks the queue and takes room for all; whole tells whether there was.
-// Ended dedup keys, also of other queues, make room before a refusal.
-func (d *Driver) enter(ctx context.Context, op, queue string, bytes int64, jobs int) (q *queue, now instant, whole bool, err error) {
-	q, now, err = d.lock(ctx, op, queue)
+// beginReserved begins an operation on a queue, with capacity reserved for all
+// jobs; reserved tells whether there was enough. Ended dedup keys, also of other
+// queues, are forgotten before it says that there was not.
+func (d *base) beginReserved(ctx context.Context, op, queue string, bytes int64, jobs int) (q *queueState, now instant, reserved bool, err error) {
+	q, now, err = d.begin(ctx, op, queue)
 	if err != nil {
 		return nil, 0, false, err
 	}
-	if d.b.room.take(bytes, jobs) {
+	if d.broker.capacity.reserve(bytes, jobs) {
 		return q, now, true, nil
 	}
 	q.mu.Unlock()
-	d.b.sweep()
-	q, now, err = d.lock(ctx, op, queue)
+	d.broker.sweep()
+	q, now, err = d.begin(ctx, op, queue)
 	if err != nil {
 		return nil, 0, false, err
 	}
-	return q, now, d.b.room.take(bytes, jobs), nil
+	return q, now, d.broker.capacity.reserve(bytes, jobs), nil
 }
 
-// store takes a job into the queue. Room for it was taken, and its key is not
-// remembered. q.mu must be held.
-func (q *queue) store(j *job, m *driver.Message, now instant) {
+// store takes a job into the queue. Capacity for it was reserved, and its key is
+// not remembered. q.mu must be held.
+func (q *queueState) store(j *job, delay time.Duration, now instant) {
 	if j.msg.DedupKey != "" {
-		q.marks.add(j.msg.DedupKey, j.msg.ID, now+q.b.options.DedupWindow)
+		q.keys.add(j.msg.DedupKey, j.msg.ID, now+q.window)
 	}
-	if m.Delay > 0 {
-		q.schedule(j, now+m.Delay)
+	if delay > 0 {
+		q.schedule(j, now+delay)
 		return
 	}
 	q.admit(j)
 }
 
-// cost is what a new job takes of the room, its mark included.
+// cost is the capacity that a new job takes, its dedup key included.
 func (j *job) cost() int64 {
 	if j.msg.DedupKey == "" {
 		return j.size
 	}
-	return j.size + markSize(j.msg.DedupKey, j.msg.ID)
+	return j.size + keySize(j.msg.DedupKey, j.msg.ID)
 }
 
-// tooMany and tooHeavy are nil, or the error of a call that is larger than the
-// limits. A message that is too large alone is not the call's fault.
+// tooMany is nil, or the error of a call with more messages than the limit.
 func tooMany(op, queue string, n int) error {
 	if n > maxBatch {
-		return refuse(op, queue, driver.ErrTooLarge, fmt.Errorf("%d messages in a call, which takes %d", n, maxBatch), "")
+		return tooLarge(op, queue, fmt.Errorf("%d messages in a call, which takes %d", n, maxBatch))
 	}
 	return nil
 }
 
+// tooHeavy is nil, or the error of a call with more bytes than the limit. A
+// message that is too large alone is not the call's fault.
 func (b *Broker) tooHeavy(op, queue string, bytes, n int) error {
 	if bytes > b.limits.EnqueueBytes && n > 1 {
-		return refuse(op, queue, driver.ErrTooLarge, fmt.Errorf("%d bytes in a call, which takes %d", bytes, b.limits.EnqueueBytes), "")
+		return tooLarge(op, queue, fmt.Errorf("%d bytes in a call, which takes %d", bytes, b.limits.EnqueueBytes))
 	}
 	return nil
 }
@@ -203,23 +237,15 @@ func (b *Broker) tooHeavy(op, queue string, bytes, n int) error {
 func (b *Broker) fits(op, queue string, m *driver.Message, headers int) error {
 	switch {
 	case len(m.Body) > b.limits.MaxBody:
-		return refuse(op, queue, driver.ErrTooLarge, fmt.Errorf("a body of %d bytes; the limit is %d", len(m.Body), b.limits.MaxBody), "")
+		return tooLarge(op, queue, fmt.Errorf("a body of %d bytes; the limit is %d", len(m.Body), b.limits.MaxBody))
 	case headers > maxHeaders:
-		return refuse(op, queue, driver.ErrTooLarge, fmt.Errorf("headers of %d bytes; the limit is %d", headers, maxHeaders), "")
+		return tooLarge(op, queue, fmt.Errorf("headers of %d bytes; the limit is %d", headers, maxHeaders))
 	case m.Delay < 0 || m.Delay > maxDelay:
-		return refuse(op, queue, driver.ErrTooLarge, fmt.Errorf("a delay of %s; the limit is %s", m.Delay, maxDelay), "")
+		return tooLarge(op, queue, fmt.Errorf("a delay of %s; the limit is %s", m.Delay, maxDelay))
 	case m.Level < driver.Trivial || m.Level > driver.Critical:
-		return refuse(op, queue, driver.ErrConfig, fmt.Errorf("level %d is none", m.Level), "")
+		return wrongArgument(op, queue, fmt.Errorf("level %d is none", m.Level))
 	case m.Delay > 0 && m.Group != "":
-		return refuse(op, queue, driver.ErrUnsupported, errGroupAndDelay, "")
+		return faults.Refuse(op, queue, driver.ErrUnsupported, errGroupAndDelay, "")
 	}
 	return nil
-}
-
-func eachResult(n int, err error) []driver.Result {
-	results := make([]driver.Result, n)
-	for i := range results {
-		results[i].Err = err
-	}
-	return results
 }

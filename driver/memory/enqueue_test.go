@@ -62,7 +62,7 @@ func TestAtomic(t *testing.T) {
 		return list
 	}
 	r.add("first", key("k"))
-	bytes, jobs := r.d.b.room.used()
+	bytes, jobs := r.d.broker.capacity.used()
 	tooLarge := batch("", "")
 	tooLarge[1].Body = make([]byte, maxBody+1)
 	for name, x := range map[string]struct {
@@ -78,8 +78,8 @@ func TestAtomic(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r.is(r.d.EnqueueAtomic(t.Context(), "q", x.messages), x.want)
 			r.depth(1, 0, 0, 0)
-			if b, j := r.d.b.room.used(); b != bytes || j != jobs {
-				t.Fatalf("room went from %d, %d to %d, %d", bytes, jobs, b, j)
+			if b, j := r.d.broker.capacity.used(); b != bytes || j != jobs {
+				t.Fatalf("capacity went from %d, %d to %d, %d", bytes, jobs, b, j)
 			}
 		})
 	}
@@ -135,7 +135,7 @@ func TestFull(t *testing.T) {
 		r.ok(r.d.Delete(t.Context(), "q", "y"))
 		r.add("x")
 		r.ok(r.d.DeleteQueue(t.Context(), "q"))
-		if bytes, jobs := r.d.b.room.used(); bytes != 0 || jobs != 0 {
+		if bytes, jobs := r.d.broker.capacity.used(); bytes != 0 || jobs != 0 {
 			t.Fatalf("an empty broker counts %d bytes and %d jobs", bytes, jobs)
 		}
 	})
@@ -171,7 +171,7 @@ func TestFull(t *testing.T) {
 			if res := r.d.Enqueue(t.Context(), "other", m); res != nil {
 				t.Fatalf("%+v", res)
 			}
-			if q := r.d.b.queue("q"); len(q.marks.byKey.m) != 0 || q.marks.first != nil {
+			if q := r.d.broker.queue("q"); len(q.keys.byKey.entries) != 0 || q.keys.first != nil {
 				t.Fatal("ended keys are kept")
 			}
 		})

@@ -1,37 +1,38 @@
 package memory
 
 import (
-	"context"
-
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 // driverName is the driver's name and its URL scheme.
 const driverName = "memory"
 
-// refuse is the error of an operation that did not take effect, which is what
-// every error of this driver is.
-func refuse(op, queue string, kind, cause error, hint string) error {
-	return &driver.Error{
-		Driver: driverName, Op: op, Queue: queue,
-		Kind: kind, Fate: driver.FateNotStored, Err: cause, Hint: hint,
-	}
+// faults makes the errors of this driver.
+var faults = fault.Maker{Driver: driverName, Classify: classify}
+
+// classify takes an error for its own kind. The operation did not take effect,
+// which is what every error of this driver says.
+func classify(err error) fault.Verdict {
+	return fault.Verdict{Kind: err, Fate: driver.FateNotStored}
 }
 
-// ended is nil, or the error of a call whose ctx ended before it began. It
-// carries the fate, which ctx's own error does not.
-func ended(ctx context.Context, op, queue string) error {
-	if err := ctx.Err(); err != nil {
-		return refuse(op, queue, err, nil, "")
-	}
-	return nil
+// fail makes the driver's error of what kept an operation from taking effect;
+// nil is nil.
+func fail(op, queue string, err error) error { return faults.Fail(op, queue, err) }
+
+// closed is the error of an operation after Close.
+func closed(op, queue string) error { return faults.Closed(op, queue) }
+
+// invalid is the error of a URL or option that cannot be.
+func invalid(err error) error { return faults.Invalid(err) }
+
+// tooLarge is the error of an operation that exceeds the limits.
+func tooLarge(op, queue string, err error) error {
+	return faults.Refuse(op, queue, driver.ErrTooLarge, err, "")
 }
 
-// each is one error for all of n.
-func each(n int, err error) []error {
-	errs := make([]error, n)
-	for i := range errs {
-		errs[i] = err
-	}
-	return errs
+// wrongArgument is the error of an argument that only a faulty core passes.
+func wrongArgument(op, queue string, err error) error {
+	return faults.Refuse(op, queue, driver.ErrConfig, err, "")
 }

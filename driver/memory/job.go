@@ -1,16 +1,9 @@
 package memory
 
-import (
-	"time"
-
-	"github.com/batch-go/batch/driver"
-)
-
-// instant is a time on a broker's own monotonic clock: since it was made.
-type instant = time.Duration
+import "github.com/batch-go/batch/driver"
 
 // jobOverhead is what a job counts towards Options.MaxBytes besides its body
-// and headers. It is what the job structure, its strings, its slot in a line and
+// and headers. It is what the job structure, its strings, its slot in a list and
 // its lease take together, as measured, rounded up: too small, and the process
 // takes more memory than MaxBytes says; too large, and it stores too few jobs.
 const jobOverhead = 768
@@ -22,7 +15,7 @@ const headerOverhead = 64
 // levels is the number of priorities.
 const levels = 5
 
-// job is a stored job. While it is in a line neither at nor place changes.
+// job is a stored job. While it is in a sorted list neither at nor seq changes.
 type job struct {
 	// msg is what was enqueued, with Delay zero. It never changes.
 	msg driver.Message
@@ -33,13 +26,11 @@ type job struct {
 
 	// at is when a scheduled job is due or a dead one died; else zero.
 	at instant
-	// place orders jobs of the same at, and names them: no two jobs of a queue
-	// have the same.
-	place uint64
-	// lease is held while the job is running; else nil.
-	lease *lease
-	// prev and next are the neighbours in the job's chain: its group, or, once
-	// it is dead, the dead letters of the same ID.
+	// seq is a sequence number: it orders jobs of the same at, and names them,
+	// as no two jobs of a queue have the same.
+	seq uint64
+	// prev and next are the job's neighbours in a list of an index: that of its
+	// group, or, once it is dead, that of the dead letters with its ID.
 	prev, next *job
 
 	failures     int
@@ -60,23 +51,23 @@ func newJob(m *driver.Message, headers int) *job {
 // rank is the index of the job's level: 0 is handed out first.
 func (j *job) rank() int { return int(driver.Critical - j.msg.Level) }
 
-// before orders the jobs of a line.
-func (j *job) before(at instant, place uint64) bool {
+// before orders the jobs of a sorted list.
+func (j *job) before(at instant, seq uint64) bool {
 	if j.at != at {
 		return j.at < at
 	}
-	return j.place < place
+	return j.seq < seq
 }
 
 // entry shows the job to an inspector.
-func (j *job) entry(b *Broker, state driver.State) driver.Entry {
+func (j *job) entry(c clock, state driver.State) driver.Entry {
 	e := driver.Entry{
 		Message: j.msg, State: state,
 		Failures: j.failures, LastError: j.lastError, Deliveries: j.deliveries,
 	}
 	switch state {
 	case driver.Scheduled:
-		e.DueAt = b.wall(j.at)
+		e.DueAt = c.wall(j.at)
 	case driver.DeadLettered:
 		e.Reason = j.reason
 	}
@@ -84,9 +75,9 @@ func (j *job) entry(b *Broker, state driver.State) driver.Entry {
 }
 
 // deadLetter shows a dead job.
-func (j *job) deadLetter(b *Broker) driver.DeadLetter {
+func (j *job) deadLetter(c clock) driver.DeadLetter {
 	return driver.DeadLetter{
 		Message: j.msg, Failures: j.failures, LastError: j.lastError,
-		Deliveries: j.deliveries, Reason: j.reason, DeadAt: b.wall(j.at),
+		Deliveries: j.deliveries, Reason: j.reason, DeadAt: c.wall(j.at),
 	}
 }

@@ -83,7 +83,7 @@ func TestLeasesOfDifferentLengths(t *testing.T) {
 			t.Fatalf("waited %s, want 1s", waited)
 		}
 		r.ok(short.Close(t.Context()))
-		if n := len(r.d.b.queue("q").terms); n != 1 {
+		if n := len(r.d.broker.queue("q").running.lists); n != 1 {
 			t.Fatalf("%d lengths of lease are kept, want 1", n)
 		}
 	})

@@ -56,12 +56,12 @@ type modelJob struct {
 type model struct {
 	jobs   []*modelJob // all that were ever confirmed
 	places int
-	marks  map[string]modelMark
+	keys   map[string]modelKey
 	paused bool
 	window time.Duration
 }
 
-type modelMark struct {
+type modelKey struct {
 	id   string
 	ends time.Time
 }
@@ -137,9 +137,9 @@ func (m *model) advance(now time.Time) {
 			m.lose(j)
 		}
 	}
-	for k, v := range m.marks {
+	for k, v := range m.keys {
 		if !v.ends.After(now) {
-			delete(m.marks, k)
+			delete(m.keys, k)
 		}
 	}
 }

@@ -41,7 +41,7 @@ type modelRun struct {
 }
 
 func newModelRun(t *testing.T, r *rand.Rand, seed uint64) *modelRun {
-	s := &modelRun{r: r, seed: seed, model: &model{marks: map[string]modelMark{}, window: time.Minute}}
+	s := &modelRun{r: r, seed: seed, model: &model{keys: map[string]modelKey{}, window: time.Minute}}
 	s.rig = newRig(t, Options{DedupWindow: s.model.window, MaxJobs: 300})
 	s.broker = s.d.Broker()
 	s.reopen()
@@ -109,7 +109,7 @@ func (s *modelRun) store(m *driver.Message) {
 	j.m.Delay = 0
 	s.model.jobs = append(s.model.jobs, j)
 	if m.DedupKey != "" {
-		s.model.marks[m.DedupKey] = modelMark{m.ID, now.Add(s.model.window)}
+		s.model.keys[m.DedupKey] = modelKey{m.ID, now.Add(s.model.window)}
 	}
 	j.place = -1
 	if m.Delay > 0 {
@@ -119,8 +119,8 @@ func (s *modelRun) store(m *driver.Message) {
 	j.place = s.model.place()
 }
 
-func (s *modelRun) room() int {
-	return s.broker.room.maxJobs - len(s.model.in(modelWaiting, modelScheduled, modelRunning, modelDead))
+func (s *modelRun) left() int {
+	return s.broker.capacity.maxJobs - len(s.model.in(modelWaiting, modelScheduled, modelRunning, modelDead))
 }
 
 func (s *modelRun) enqueue() {
@@ -134,13 +134,13 @@ func (s *modelRun) enqueue() {
 		if results != nil {
 			got = results[i]
 		}
-		mark, dup := s.model.marks[m.DedupKey]
+		key, dup := s.model.keys[m.DedupKey]
 		switch {
 		case dup:
-			if got.Err != nil || !got.Duplicate || got.DuplicateOf != mark.id {
-				s.fatal("%s has the key of %s: got %+v", m.ID, mark.id, got)
+			if got.Err != nil || !got.Duplicate || got.DuplicateOf != key.id {
+				s.fatal("%s has the key of %s: got %+v", m.ID, key.id, got)
 			}
-		case s.room() == 0:
+		case s.left() == 0:
 			s.is(got.Err, driver.ErrFull)
 		default:
 			if got != (driver.Result{}) {
@@ -157,7 +157,7 @@ func (s *modelRun) enqueueAtomic() {
 	dup := false
 	for range 1 + s.r.IntN(3) {
 		m := s.random()
-		_, taken := s.model.marks[m.DedupKey]
+		_, taken := s.model.keys[m.DedupKey]
 		dup = dup || m.DedupKey != "" && (taken || keys[m.DedupKey])
 		keys[m.DedupKey] = true
 		batch = append(batch, m)
@@ -166,7 +166,7 @@ func (s *modelRun) enqueueAtomic() {
 	switch {
 	case dup:
 		s.is(err, driver.ErrDuplicate)
-	case s.room() < len(batch):
+	case s.left() < len(batch):
 		s.is(err, driver.ErrFull)
 	default:
 		s.ok(err)
@@ -239,8 +239,8 @@ func (s *modelRun) compare() {
 	waiting, scheduled, dead := s.model.in(modelWaiting), s.model.in(modelScheduled), s.model.in(modelDead)
 	running := s.model.in(modelRunning)
 	s.depth(int64(len(waiting)), int64(len(scheduled)), int64(len(running)), int64(len(dead)))
-	if _, jobs := s.broker.room.used(); jobs != s.broker.room.maxJobs-s.room() {
-		s.fatal("room counts %d jobs", jobs)
+	if _, jobs := s.broker.capacity.used(); jobs != s.broker.capacity.maxJobs-s.left() {
+		s.fatal("capacity counts %d jobs", jobs)
 	}
 	if paused, err := s.d.Paused(s.Context(), "q"); err != nil || paused != s.model.paused {
 		s.fatal("paused %v, %v", paused, err)
@@ -291,11 +291,11 @@ func (s *modelRun) drain() {
 	s.depth(0, 0, 0, 0)
 	time.Sleep(s.model.window)
 	s.depth(0, 0, 0, 0)
-	if bytes, jobs := s.broker.room.used(); bytes != 0 || jobs != 0 {
+	if bytes, jobs := s.broker.capacity.used(); bytes != 0 || jobs != 0 {
 		s.fatal("an empty broker counts %d bytes and %d jobs", bytes, jobs)
 	}
 	q := s.broker.queue("q")
-	if len(q.groups.chains.m) != 0 || len(q.deadID.chains.m) != 0 || len(q.marks.byKey.m) != 0 {
+	if len(q.groups.lists.entries) != 0 || len(q.deadByID.lists.entries) != 0 || len(q.keys.byKey.entries) != 0 {
 		s.fatal("an empty queue keeps groups, dead letters or keys")
 	}
 }

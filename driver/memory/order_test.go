@@ -163,7 +163,7 @@ func TestGroups(t *testing.T) {
 		r.ok(r.d.Delete(t.Context(), "q", "a1"))
 		r.end(a4, driver.Done)
 		r.none()
-		if n := len(r.d.b.queue("q").groups.chains.m); n != 1 {
+		if n := len(r.d.broker.queue("q").groups.lists.entries); n != 1 {
 			t.Fatalf("%d groups are kept, want b alone", n)
 		}
 	})

@@ -59,7 +59,7 @@ func TestOpenByURL(t *testing.T) {
 	_, err = e.Depth(ctx, "q")
 	r.is(err, driver.ErrNotFound)
 	r.ok(e.Close(ctx))
-	if len(names.brokers) != 0 {
+	if len(named.brokers) != 0 {
 		t.Fatal("names are kept")
 	}
 }

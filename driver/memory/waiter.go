@@ -1,15 +1,39 @@
 package memory
 
+import "github.com/batch-go/batch/driver"
+
+// subscription is the presence of a consumer on a queue, for as long as both
+// exist.
+type subscription struct {
+	conn   *connection
+	leases *leaseList
+
+	// The queue's mu guards following.
+
+	// gone is nil while the subscription is open, else the kind of its errors.
+	gone error
+	// spare is a waiter for the next Receive that has to wait.
+	spare *waiter
+}
+
+// usable is nil, or why calls are refused.
+func (s *subscription) usable() error {
+	if s.gone != nil && s.conn.isClosed() {
+		return driver.ErrClosed
+	}
+	return s.gone
+}
+
 // waiter is a Receive call that found nothing.
 //
 // Waiting calls are woken in the order in which they came, one for each job that
 // is available. A call that was woken has a claim on one job: later Receive
-// calls leave it, so that none starves, and it takes its share of what is there,
-// so that two workers get a job each where one would get both. It takes the jobs
-// itself, once it runs, and not before: a call whose ctx ended has nothing to
-// give back, and what arrives in between goes into the same batch.
+// calls do not take that, so that none starves, and it takes its share of what is
+// there, so that two workers get a job each where one would get both. It takes
+// the jobs itself, once it runs, and not before: a call whose ctx ended has
+// nothing to give back, and what arrives in between goes into the same batch.
 type waiter struct {
-	c *consumer
+	sub *subscription
 	// signal has room for one, so that waking never blocks.
 	signal chan struct{}
 
@@ -26,6 +50,7 @@ type waiters struct {
 	claims int
 }
 
+// pushBack makes a call wait.
 func (l *waiters) pushBack(w *waiter) {
 	w.prev, w.next = l.last, nil
 	if l.last == nil {
@@ -36,6 +61,7 @@ func (l *waiters) pushBack(w *waiter) {
 	l.last = w
 }
 
+// pushFront makes a call wait again that was woken in vain: it keeps its turn.
 func (l *waiters) pushFront(w *waiter) {
 	w.prev, w.next = nil, l.first
 	if l.first == nil {
@@ -46,6 +72,7 @@ func (l *waiters) pushFront(w *waiter) {
 	l.first = w
 }
 
+// remove takes out a call that was not woken.
 func (l *waiters) remove(w *waiter) {
 	if w.prev == nil {
 		l.first = w.next
@@ -78,20 +105,12 @@ func (l *waiters) dropClaim(w *waiter) {
 	}
 }
 
-// wake wakes one waiting call for each job that nobody has a claim on. q.mu
-// must be held.
-func (q *queue) wake() {
-	for q.waiters.first != nil && q.waiters.claims < q.available() {
-		q.waiters.wakeOne(q.waiters.first)
-	}
-}
-
-// wakeAll wakes all waiting calls of a consumer that is gone. q.mu must be held.
-func (q *queue) wakeAll(c *consumer) {
-	for w := q.waiters.first; w != nil; {
+// wakeAll wakes the waiting calls of a subscription that is gone.
+func (l *waiters) wakeAll(s *subscription) {
+	for w := l.first; w != nil; {
 		next := w.next
-		if w.c == c {
-			q.waiters.wakeOne(w)
+		if w.sub == s {
+			l.wakeOne(w)
 		}
 		w = next
 	}

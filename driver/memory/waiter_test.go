@@ -102,7 +102,7 @@ func TestReceiveEndsWithContext(t *testing.T) {
 				t.Fatalf("first %+v, second %+v", a, b)
 			}
 		}
-		if claims := r.d.b.queue("q").waiters.claims; claims != 0 {
+		if claims := r.d.broker.queue("q").waiters.claims; claims != 0 {
 			t.Fatalf("%d claims are left", claims)
 		}
 	})
@@ -113,7 +113,7 @@ func TestReceiveEndsWithContext(t *testing.T) {
 func TestClaimIsHandedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Options{})
-		q := r.d.b.queue("q")
+		q := r.d.broker.queue("q")
 		ended := 0
 		for range 100 {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -123,9 +123,9 @@ func TestClaimIsHandedOn(t *testing.T) {
 			q.mu.Lock()
 			cancel()
 			j := newJob(message("a"), 0)
-			q.b.room.take(j.size, 1)
-			q.store(j, &j.msg, q.b.now())
-			q.leave(q.b.now())
+			q.capacity.reserve(j.size, 1)
+			q.store(j, 0, q.clock.now())
+			q.end(q.clock.now())
 			if a := <-first; a.err != nil {
 				ended++
 			} else {
@@ -146,7 +146,7 @@ func TestNewcomerLeavesClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Options{})
 		out := background(r, t.Context(), 1, 1)
-		q := r.d.b.queue("q")
+		q := r.d.broker.queue("q")
 		r.add("a")
 		r.add("b")
 		// Whether the waiter has run or not, one job is for each.
@@ -244,7 +244,7 @@ func TestReceiveReturnsWhenGone(t *testing.T) {
 func TestTimerOnlyWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Options{})
-		q := r.d.b.queue("q")
+		q := r.d.broker.queue("q")
 		r.add("later", delay(time.Hour))
 		if q.timer != nil {
 			t.Fatal("a timer is set without a Receive")

@@ -39,7 +39,7 @@ func main() {
 	}
 }
 
-// run enqueues a job and waits until it ran.
+// run enqueues a job and waits until it has run.
 func run(ctx context.Context, url string) error {
 	d, err := batch.Open[batch.Driver](ctx, url)
 	if err != nil {
@@ -59,7 +59,7 @@ func run(ctx context.Context, url string) error {
 		fmt.Printf("hello, %s\n", job.Args.Name)
 		select {
 		case ran <- struct{}{}:
-		default: // a job that an earlier run left
+		default: // a job left by an earlier run
 		}
 		return nil
 	})

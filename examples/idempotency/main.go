@@ -4,12 +4,12 @@
 //
 // A shop enqueues the charge for an order, does not hear whether it was stored,
 // and enqueues it again, and once more. The broker keeps all three jobs, and
-// workers are handed all three. The middleware of package idempotency lets the
-// first through for each key, which here is the order's number.
+// hands out all three. For each key, which here is the order's number, the
+// middleware of package idempotency lets only the first job through.
 //
 // BATCH_URL moves it to another broker and defaults to memory://. The store is
-// one in memory, as the program is the only worker; several processes would share
-// a store outside of them.
+// in memory, as the program is the only worker; several processes would share a
+// store outside of them.
 package main
 
 import (
@@ -55,9 +55,10 @@ func main() {
 	}
 }
 
+// run enqueues, works and prints.
 func run(ctx context.Context, d batch.Driver, out io.Writer) error {
 	charges := batch.NewQueue(d, "idempotency-example")
-	if err := charges.Drop(ctx); err != nil { // what a run that was killed left
+	if err := charges.Drop(ctx); err != nil { // left by a run that was killed
 		return err
 	}
 	jobs := []Charge{{1001, 4999}, {1001, 4999}, {1002, 1500}, {1001, 4999}}

@@ -64,7 +64,7 @@ func run(ctx context.Context, d Broker, out io.Writer) error {
 	fmt.Fprintf(out, "%s %s has: %v\n", info.Broker, info.Version, batch.Capabilities(d))
 
 	queue := batch.NewQueue(d, "priority-example")
-	if err := queue.Drop(ctx); err != nil { // what a run that was killed left
+	if err := queue.Drop(ctx); err != nil { // left by a run that was killed
 		return err
 	}
 	n, err := enqueue(ctx, queue, out)

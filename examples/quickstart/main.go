@@ -21,12 +21,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"net/url"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,21 +38,8 @@ import (
 	_ "github.com/batch-go/batch/driver/sqs"
 )
 
-// missing is the path that -demo-failure adds.
-const missing = "does-not-exist"
-
-// config is what the command line and the environment say.
-type config struct {
-	url     string
-	jobs    string // the folder of the program's own server, if it runs on that
-	roots   []string
-	queue   string
-	results string
-	workers int
-	pace    time.Duration
-	reset   bool
-	demo    bool
-}
+// errInterrupted says that the run is not complete.
+var errInterrupted = errors.New("interrupted; run it again with the same arguments to go on")
 
 func main() {
 	c, err := parse(os.Args[1:], os.Stderr)
@@ -69,7 +52,7 @@ func main() {
 	// The first Ctrl-C drains; a second one ends the process as it always does.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	switch err := run(ctx, c, newScreen(os.Stdout)); {
+	switch err := start(ctx, c, newScreen(os.Stdout)); {
 	case errors.Is(err, errInterrupted):
 		fmt.Println("\n" + err.Error())
 		os.Exit(130)
@@ -79,47 +62,16 @@ func main() {
 	}
 }
 
-// errInterrupted says that the run is not complete.
-var errInterrupted = errors.New("interrupted; run it again with the same arguments to go on")
-
-func parse(args []string, out io.Writer) (config, error) {
-	c := config{url: os.Getenv("BATCH_URL")}
-	f := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	f.SetOutput(out)
-	f.Usage = func() {
-		fmt.Fprint(out, "usage: quickstart [flags] [files or folders...]\n\nBATCH_URL names the broker; without it the jobs are kept in a folder beside the results file.\n\n")
-		f.PrintDefaults()
-	}
-	f.IntVar(&c.workers, "workers", 4, "how many files are worked on at one time, 1 to 10000")
-	f.DurationVar(&c.pace, "pace", 0, "a pause in each job, so that there is time to kill the program in mid-run")
-	f.StringVar(&c.queue, "queue", "", "the queue's name; by default a queue of the run's own, removed when the run is complete")
-	f.StringVar(&c.results, "results", "", "the results file; by default one in the user's cache folder, named after the arguments")
-	f.BoolVar(&c.reset, "reset", false, "start over, instead of going on with a run that was interrupted")
-	f.BoolVar(&c.demo, "demo-failure", true, "add the path "+missing+", to show retries and a dead letter")
-	if err := f.Parse(args); err != nil {
-		return c, err
-	}
-	if c.workers < 1 || c.workers > 10_000 || c.pace < 0 {
-		fmt.Fprintln(out, "quickstart: -workers must be 1 to 10000, and -pace not negative")
-		return c, flag.ErrHelp
-	}
-	c.roots = f.Args()
-	if len(c.roots) == 0 {
-		c.roots = []string{"."}
-	}
-	return c, nil
-}
-
-// run goes through one run, or what is left of one.
-func run(ctx context.Context, c config, s *screen) error {
+// start lists the files, opens the results and the broker, and runs.
+func start(ctx context.Context, c config, s *screen) error {
 	list, err := scan(c.roots, c.demo)
 	if err != nil {
 		return err
 	}
-	if c.results == "" {
-		c.results = defaultResults(list.roots)
+	if err := c.setDefaults(list.roots); err != nil {
+		return err
 	}
-	if err := list.leaveOut(c.results); err != nil {
+	if err := list.exclude(c.results); err != nil {
 		return err
 	}
 	results, err := openResults(c.results, list.roots, c.reset)
@@ -127,57 +79,13 @@ func run(ctx context.Context, c config, s *screen) error {
 		return err
 	}
 	defer results.Close()
-	if c.url == "" {
-		if c.url, c.jobs, err = ownURL(c.results); err != nil {
-			return err
-		}
-	}
-
-	// Everything below works on any broker: batch.Driver is the capability set
-	// that they all have.
 	d, err := open(ctx, c.url)
 	if err != nil {
 		return err
 	}
 	defer d.Close(context.WithoutCancel(ctx))
-
-	// A run has a queue of its own unless the user named one.
-	own := c.queue == ""
-	if own {
-		c.queue = "quickstart-" + results.Run()
-	}
-	queue, err := batch.TryNewQueue(d, c.queue)
-	if err != nil {
-		return err
-	}
-	if old := results.Abandoned(); old != "" && own {
-		if err := batch.NewQueue(d, "quickstart-"+old).Drop(ctx); err != nil {
-			return err
-		}
-	}
-	t := newTally(list, results)
-	if err := t.recall(ctx, queue); err != nil {
-		return err
-	}
-	s.intro(d, c, list, t, results)
-	start := time.Now()
-	if err := work(ctx, c, d, queue, list, results, t, s); err != nil {
-		return err
-	}
-	dead, err := deadLetters(context.WithoutCancel(ctx), queue, t)
-	if err != nil {
-		return err
-	}
-	s.summary(t, dead, results, time.Since(start))
-	if !t.complete() {
-		return errInterrupted
-	}
-	if own {
-		if err := queue.Drop(context.WithoutCancel(ctx)); err != nil {
-			return err
-		}
-	}
-	return results.Finish()
+	r := &run{config: c, driver: d, list: list, results: results, progress: newProgress(list, results), screen: s}
+	return r.do(ctx)
 }
 
 // open connects to the broker, for which it waits ten seconds.
@@ -187,27 +95,78 @@ func open(ctx context.Context, address string) (batch.Driver, error) {
 	return batch.Open[batch.Driver](ctx, address)
 }
 
+// run is one run of the program, or what is left of one that was interrupted. It
+// works on any broker: batch.Driver is the capability set that they all have.
+type run struct {
+	config
+	driver   batch.Driver
+	list     *listing
+	results  *results
+	progress *progress
+	screen   *screen
+}
+
+// do goes through the run.
+func (r *run) do(ctx context.Context) error {
+	// A run has a queue of its own unless the user named one.
+	own := r.config.queue == ""
+	if own {
+		r.config.queue = "quickstart-" + r.results.Run()
+	}
+	queue, err := batch.TryNewQueue(r.driver, r.config.queue)
+	if err != nil {
+		return err
+	}
+	if old := r.results.Replaced(); old != "" && own {
+		if err := batch.NewQueue(r.driver, "quickstart-"+old).Drop(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.progress.loadDeadLetters(ctx, queue); err != nil {
+		return err
+	}
+	r.screen.intro(r.driver, r.config, r.list, r.progress, r.results)
+	begun := time.Now()
+	if err := r.work(ctx, queue); err != nil {
+		return err
+	}
+	dead, err := r.progress.deadLetters(context.WithoutCancel(ctx), queue)
+	if err != nil {
+		return err
+	}
+	r.screen.summary(r.progress, dead, r.results, time.Since(begun))
+	if !r.progress.isComplete() {
+		return errInterrupted
+	}
+	if own {
+		if err := queue.Drop(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
+	}
+	return r.results.Finish()
+}
+
 // work enqueues the files that are not accounted for and runs the workers until
 // all are, or ctx ends.
-func work(ctx context.Context, c config, d batch.Driver, queue *batch.Queue[batch.Driver], list *listing, results *results, t *tally, s *screen) error {
-	w := batch.NewWorker(d, batch.WorkerConfig{
-		Queues: []batch.WorkerQueue{{Name: queue.Name(), Concurrency: c.workers, Lease: shortLease(d)}},
-		Middleware: []batch.Middleware{idempotency.Middleware(results,
+func (r *run) work(ctx context.Context, queue *batch.Queue[batch.Driver]) error {
+	w := batch.NewWorker(r.driver, batch.WorkerConfig{
+		Queues: []batch.WorkerQueue{{Name: queue.Name(), Concurrency: r.workers, Lease: shortLease(r.driver)}},
+		Middleware: []batch.Middleware{idempotency.Middleware(r.results,
 			idempotency.Wait(100*time.Millisecond), idempotency.Retention(10*365*24*time.Hour))},
-		Hooks: []batch.Hook{&watcher{tally: t, screen: s}},
+		Hooks: []batch.Hook{&watcher{r.progress, r.screen}},
 	})
-	digest := &digester{results: results, tally: t, pace: c.pace}
-	batch.Handle(w, digest.Handle,
+	digester := &digester{results: r.results, progress: r.progress, pace: r.pace}
+	batch.Handle(w, digester.Handle,
 		batch.HandleMaxAttempts(3), batch.HandleRetry(batch.Constant(300*time.Millisecond)))
 	if err := w.Start(ctx); err != nil {
 		return err
 	}
-	s.start(t)
-	defer s.stop()
+	r.screen.start(r.progress)
+	defer r.screen.stop()
 
 	enqueuing, cancel := context.WithCancelCause(ctx)
 	enqueued := make(chan error, 1)
-	go func() { enqueued <- enqueue(enqueuing, queue, results.Run(), list.files, t) }()
+	go func() { enqueued <- r.enqueue(enqueuing, queue) }()
 	var failure error
 	for waiting := true; waiting; {
 		select {
@@ -216,12 +175,12 @@ func work(ctx context.Context, c config, d batch.Driver, queue *batch.Queue[batc
 			if err != nil && ctx.Err() == nil {
 				failure, waiting = err, false
 			}
-		case <-t.accounted:
+		case <-r.progress.complete:
 			waiting = false
 		case <-w.Failed():
 			failure, waiting = errors.New("the worker cannot go on: the driver was closed"), false
 		case <-ctx.Done():
-			s.line("stopping: what has started may finish; press Ctrl-C again to end at once")
+			r.screen.printf("stopping: what has started may finish; press Ctrl-C again to end at once")
 			waiting = false
 		}
 	}
@@ -238,20 +197,20 @@ func work(ctx context.Context, c config, d batch.Driver, queue *batch.Queue[batc
 // enqueue stores a job for every file that is not accounted for. After a crash
 // some of them are stored already; as nobody can tell which, all are stored
 // again, and idempotency makes the copies count once.
-func enqueue(ctx context.Context, queue *batch.Queue[batch.Driver], run string, files []file, t *tally) error {
+func (r *run) enqueue(ctx context.Context, queue *batch.Queue[batch.Driver]) error {
 	var requests []batch.Request[batch.Driver]
 	flush := func() error {
 		_, err := queue.EnqueueMany(ctx, requests)
 		requests = requests[:0]
 		return err
 	}
-	for _, f := range files {
-		key := f.key(run)
-		if t.settled(key) {
+	for _, f := range r.list.files {
+		key := f.key(r.results.Run())
+		if r.progress.accounted(key) {
 			continue
 		}
 		requests = append(requests, batch.Request[batch.Driver]{
-			Args:    Digest{Run: run, Path: f.path},
+			Args:    Digest{Run: r.results.Run(), Path: f.path},
 			Options: []batch.Option[batch.Driver]{batch.ID(queue, key)},
 		})
 		if len(requests) == 500 {
@@ -263,27 +222,9 @@ func enqueue(ctx context.Context, queue *batch.Queue[batch.Driver], run string, 
 	return flush()
 }
 
-// shortLease has the jobs of a killed process come back after a few seconds, as
-// far as the broker allows, so that this can be watched.
+// shortLease is the lease by which the jobs of a killed process come back after a
+// few seconds, as far as the broker allows, so that this can be watched.
 func shortLease(d batch.Driver) time.Duration {
 	l := d.Info().Limits
 	return min(max(5*time.Second, l.MinLease), l.MaxLease)
-}
-
-// ownURL names a folder beside the results file, which a JetStream server in this
-// process keeps jobs in.
-func ownURL(results string) (address, folder string, err error) {
-	folder, err = filepath.Abs(strings.TrimSuffix(results, filepath.Ext(results)) + ".jobs")
-	u := url.URL{Scheme: "jetstream", Path: filepath.ToSlash(folder), OmitHost: true}
-	return u.String(), folder, err
-}
-
-// defaultResults is a file in the user's cache folder whose name depends on the
-// arguments, so that the same arguments find it again.
-func defaultResults(roots []string) string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "batch-quickstart", fingerprint(roots...)+".jsonl")
 }

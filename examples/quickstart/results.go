@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
-	"os"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,16 +27,16 @@ import (
 // What is written outlives the process at once. A machine that loses its power
 // may lose the last seconds: for that, each line would have to be synced.
 type results struct {
-	path string
-	f    *os.File
+	*resultsFile
 
-	run, abandoned string
-	resumed        bool
-	started        time.Time
+	run      string
+	replaced string // the run that -reset ended
+	resumed  bool
+	started  time.Time
 
 	mu     sync.Mutex // guards following
 	tokens uint64     // the last token; it begins with the time, so that it grows across restarts
-	busy   map[string]claim
+	claims map[string]claim
 	done   map[string]done
 }
 
@@ -50,11 +55,86 @@ type done struct {
 
 var _ idempotency.Store = (*results)(nil)
 
+// openResults opens the file, takes it for this process and reads what is there.
+// It goes on with a run that was interrupted; after one that is complete, or with
+// reset, a new one begins.
+func openResults(path string, roots []string, reset bool) (*results, error) {
+	f, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &results{
+		resultsFile: f, tokens: uint64(time.Now().UnixNano()),
+		claims: make(map[string]claim), done: make(map[string]done),
+	}
+	if err := r.load(roots, reset); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return r, nil
+}
+
+// load reads the file, and begins a new run if there is none to go on with.
+func (r *results) load(roots []string, reset bool) error {
+	first, whole, err := r.read()
+	if err != nil {
+		return err
+	}
+	var h header
+	switch {
+	case !whole && len(first) == 0:
+		return r.begin(roots)
+	case json.Unmarshal(first, &h) != nil || h.Quickstart != 1:
+		return fmt.Errorf("%s is not a results file of quickstart; name another with -results", r.path)
+	case reset:
+		r.replaced = h.Run
+		return r.begin(roots)
+	case !slices.Equal(h.Roots, roots):
+		return fmt.Errorf("%s belongs to a run over %q; -reset starts over, -results names another file", r.path, h.Roots)
+	}
+	if !whole { // a crash cut it short, before there were results
+		return r.begin(roots)
+	}
+	r.run, r.started, r.resumed = h.Run, h.Started, true
+	for n := 2; ; n++ {
+		line, whole, err := r.read()
+		if err != nil {
+			return err
+		}
+		if !whole {
+			return r.cut()
+		}
+		var end footer
+		if json.Unmarshal(line, &end) == nil && end.Complete {
+			return r.begin(roots)
+		}
+		var rec record
+		if err := json.Unmarshal(line, &rec); err != nil || rec.Key == "" {
+			return fmt.Errorf("line %d of %s cannot be read; -reset starts over", n, r.path)
+		}
+		r.done[rec.Key] = done{record: rec}
+	}
+}
+
+// begin empties the file for a new run.
+func (r *results) begin(roots []string) error {
+	id := make([]byte, 4)
+	rand.Read(id) // never fails
+	r.run, r.resumed, r.started = hex.EncodeToString(id), false, time.Now()
+	clear(r.done)
+	if err := r.clear(); err != nil {
+		return err
+	}
+	return r.write(header{1, r.run, roots, r.started})
+}
+
+// Finish says that the run is complete: the next one starts over.
+func (r *results) Finish() error { return r.write(footer{true}) }
+
 // Run names the run.
 func (r *results) Run() string { return r.run }
 
-// Abandoned names the run that -reset ended, or is empty.
-func (r *results) Abandoned() string { return r.abandoned }
+// Replaced names the run that -reset ended, or is empty.
+func (r *results) Replaced() string { return r.replaced }
 
 // Get finds the result with a key.
 func (r *results) Get(key string) (record, bool) {
@@ -69,11 +149,11 @@ func (r *results) Get(key string) (record, bool) {
 func (r *results) Append(held idempotency.Claim, rec record) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.finish(held, rec, time.Time{})
+	return r.store(held, rec, time.Time{})
 }
 
-// finish writes a result under a claim. r.mu must be held.
-func (r *results) finish(held idempotency.Claim, rec record, until time.Time) error {
+// store writes a result under a claim. r.mu must be held.
+func (r *results) store(held idempotency.Claim, rec record, until time.Time) error {
 	if !r.holds(held) {
 		return idempotency.ErrLost
 	}
@@ -82,13 +162,13 @@ func (r *results) finish(held idempotency.Claim, rec record, until time.Time) er
 		return err
 	}
 	r.done[held.Key] = done{rec, held.Token, until}
-	delete(r.busy, held.Key)
+	delete(r.claims, held.Key)
 	return nil
 }
 
 // holds tells whether a claim is the one in force. r.mu must be held.
 func (r *results) holds(held idempotency.Claim) bool {
-	c, ok := r.busy[held.Key]
+	c, ok := r.claims[held.Key]
 	return ok && c.token == held.Token && time.Now().Before(c.until)
 }
 
@@ -103,11 +183,11 @@ func (r *results) Begin(ctx context.Context, key string, ttl time.Duration) (ide
 	if d, ok := r.done[key]; ok && (d.until.IsZero() || now.Before(d.until)) {
 		return idempotency.Claim{}, idempotency.Done, nil
 	}
-	if c, ok := r.busy[key]; ok && now.Before(c.until) {
+	if c, ok := r.claims[key]; ok && now.Before(c.until) {
 		return idempotency.Claim{}, idempotency.InProgress, nil
 	}
 	r.tokens++
-	r.busy[key] = claim{r.tokens, now.Add(ttl)}
+	r.claims[key] = claim{r.tokens, now.Add(ttl)}
 	delete(r.done, key)
 	return idempotency.Claim{Key: key, Token: r.tokens}, idempotency.Fresh, nil
 }
@@ -122,7 +202,7 @@ func (r *results) Extend(ctx context.Context, held idempotency.Claim, ttl time.D
 	if !r.holds(held) {
 		return idempotency.ErrLost
 	}
-	r.busy[held.Key] = claim{held.Token, time.Now().Add(ttl)}
+	r.claims[held.Key] = claim{held.Token, time.Now().Add(ttl)}
 	return nil
 }
 
@@ -140,18 +220,18 @@ func (r *results) Complete(ctx context.Context, held idempotency.Claim, retentio
 		r.done[held.Key] = d
 		return nil
 	}
-	return r.finish(held, record{}, until)
+	return r.store(held, record{}, until)
 }
 
-// Abandon gives a claim up.
+// Abandon gives up a claim.
 func (r *results) Abandon(ctx context.Context, held idempotency.Claim) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c, ok := r.busy[held.Key]; ok && c.token == held.Token {
-		delete(r.busy, held.Key)
+	if c, ok := r.claims[held.Key]; ok && c.token == held.Token {
+		delete(r.claims, held.Key)
 	}
 	return nil
 }

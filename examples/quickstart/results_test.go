@@ -44,7 +44,7 @@ func TestResultsAreAStore(t *testing.T) {
 	})
 }
 
-// TestResultsFenceOff has a handler that lost its claim come late.
+// TestResultsFenceOff is about a handler that lost its claim and comes late.
 func TestResultsFenceOff(t *testing.T) {
 	r := mustOpen(t, filepath.Join(t.TempDir(), "results.jsonl"), false)
 	defer r.Close()
@@ -105,8 +105,8 @@ func TestResultsStartOver(t *testing.T) {
 
 	r = mustOpen(t, path, true)
 	second := r.Run()
-	if _, ok := r.Get("a"); ok || second == first || r.Abandoned() != first {
-		t.Errorf("after a reset: run %s, abandoned %q, first %s, a there: %v", second, r.Abandoned(), first, ok)
+	if _, ok := r.Get("a"); ok || second == first || r.Replaced() != first {
+		t.Errorf("after a reset: run %s, replaced %q, first %s, a there: %v", second, r.Replaced(), first, ok)
 	}
 	if err := r.Finish(); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,9 +22,10 @@ type screen struct {
 	ended    sync.WaitGroup
 
 	mu       sync.Mutex // guards following
-	progress string     // what stands on the last line of a terminal
+	lastLine string     // the progress, as a terminal shows it
 }
 
+// newScreen finds out whether out is a terminal.
 func newScreen(out *os.File) *screen {
 	s := &screen{out: out}
 	if info, err := out.Stat(); err == nil && os.Getenv("TERM") != "dumb" {
@@ -34,13 +34,13 @@ func newScreen(out *os.File) *screen {
 	return s
 }
 
-// line prints a line above the progress.
-func (s *screen) line(format string, args ...any) {
+// printf prints a line above the progress.
+func (s *screen) printf(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text := fmt.Sprintf(format, args...)
-	if s.progress != "" {
-		text = "\r\x1b[K" + text + "\n" + s.progress
+	if s.lastLine != "" {
+		text = "\r\x1b[K" + text + "\n" + s.lastLine
 	} else {
 		text += "\n"
 	}
@@ -48,42 +48,42 @@ func (s *screen) line(format string, args ...any) {
 }
 
 // intro says what is about to happen.
-func (s *screen) intro(d batch.Driver, c config, list *listing, t *tally, r *results) {
+func (s *screen) intro(d batch.Driver, c config, list *listing, p *progress, r *results) {
 	info := d.Info()
 	broker := info.Broker + " " + info.Version
 	if info.Driver == "memory" {
 		broker = "memory (jobs live in this process, and end with it)"
 	}
-	now := t.snapshot()
-	s.line("broker    %s", broker)
+	now := p.snapshot()
+	s.printf("broker    %s", broker)
 	if c.jobs != "" {
-		s.line("          jobs are kept in %s; set BATCH_URL for another broker", short(c.jobs))
+		s.printf("          jobs are kept in %s; set BATCH_URL for another broker", short(c.jobs))
 	}
-	s.line("queue     %s, %d at one time", c.queue, c.workers)
-	s.line("files     %s under %s", number(now.total), strings.Join(list.roots, ", "))
+	s.printf("queue     %s, %d at once", c.queue, c.workers)
+	s.printf("files     %s under %s", number(now.total), strings.Join(list.roots, ", "))
 	if list.demo {
-		s.line("          %s is missing on purpose, to show retries and a dead letter;", missing)
-		s.line("          -demo-failure=false leaves it out")
+		s.printf("          %s is missing on purpose, to show retries and a dead letter;", missing)
+		s.printf("          -demo-failure=false leaves it out")
 	}
 	for _, reason := range list.skipped {
-		s.line("skipped   %s", reason)
+		s.printf("skipped   %s", reason)
 	}
 	if r.resumed {
-		s.line("resuming  a run begun at %s: %s of its files are accounted for; -reset starts over",
+		s.printf("resuming  a run begun at %s: %s of its files are accounted for; -reset starts over",
 			r.started.Local().Format(time.DateTime), number(now.before))
-		s.line("          the others are enqueued again: the broker may still have some of their jobs,")
-		s.line("          but a copy has no second effect")
+		s.printf("          the others are enqueued again: the broker may still have some of their jobs,")
+		s.printf("          but a copy has no second effect")
 	}
-	s.line("")
+	s.printf("")
 }
 
 // start shows the progress until stop.
-func (s *screen) start(t *tally) {
+func (s *screen) start(p *progress) {
 	interval := time.Second
 	if s.terminal {
 		interval = 100 * time.Millisecond
 	}
-	begun, before := time.Now(), t.snapshot().accounted
+	begun, before := time.Now(), p.snapshot().accounted
 	s.quit = make(chan struct{})
 	s.ended.Go(func() {
 		ticker := time.NewTicker(interval)
@@ -91,7 +91,7 @@ func (s *screen) start(t *tally) {
 		for {
 			select {
 			case now := <-ticker.C:
-				s.draw(t.snapshot(), before, now.Sub(begun))
+				s.draw(p.snapshot(), before, now.Sub(begun))
 			case <-s.quit:
 				return
 			}
@@ -105,12 +105,14 @@ func (s *screen) stop() {
 	s.ended.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.progress != "" {
+	if s.lastLine != "" {
 		fmt.Fprint(s.out, "\r\x1b[K")
-		s.progress = ""
+		s.lastLine = ""
 	}
 }
 
+// draw shows the progress at one moment; before is how many files were accounted
+// for when it was first shown.
 func (s *screen) draw(n snapshot, before int, elapsed time.Duration) {
 	rate := float64(n.accounted-before) / elapsed.Seconds()
 	text := fmt.Sprintf("%s of %s files  %s  %s lines  %d running  %d retries  %d dead  %.0f/s",
@@ -123,46 +125,46 @@ func (s *screen) draw(n snapshot, before int, elapsed time.Duration) {
 	}
 	// A line that wraps could not be redrawn.
 	text = text[:min(len(text), 79)]
-	s.progress = text
+	s.lastLine = text
 	fmt.Fprint(s.out, "\r\x1b[K"+text)
 }
 
 // summary says what became of every file.
-func (s *screen) summary(t *tally, dead []batch.DeadLetter, r *results, elapsed time.Duration) {
-	n := t.snapshot()
-	s.line("")
-	s.line("%s of %s files accounted for: %s digested, %d dead (%s)",
+func (s *screen) summary(p *progress, dead []batch.DeadLetter, r *results, elapsed time.Duration) {
+	n := p.snapshot()
+	s.printf("")
+	s.printf("%s of %s files accounted for: %s digested, %d dead (%s)",
 		number(n.accounted), number(n.total), number(n.accounted-n.dead), n.dead, elapsed.Round(time.Millisecond))
-	s.line("  total        %s, %s lines", size(n.bytes), number(n.lines))
+	s.printf("  total        %s, %s lines", size(n.bytes), number(n.lines))
 	if n.before > 0 {
-		s.line("  earlier      %s were accounted for before this process began", number(n.before))
+		s.printf("  earlier      %s were accounted for before this process began", number(n.before))
 	}
-	s.line("  retries      %d", n.retries)
+	s.printf("  retries      %d", n.retries)
 	if n.copies > 0 {
-		s.line("  copies       %d jobs came again after their effect; it was not repeated", n.copies)
+		s.printf("  copies       %d jobs came again after their effect; it was not repeated", n.copies)
 	}
-	for i, rec := range largest(t, r, 3) {
+	for i, rec := range largest(p, r, 3) {
 		if i == 0 {
-			s.line("  largest")
+			s.printf("  largest")
 		}
-		s.line("    %12s  %s  %.12s", size(rec.Bytes), t.names[rec.Key], rec.SHA256)
+		s.printf("    %12s  %s  %.12s", size(rec.Bytes), p.names[rec.Key], rec.SHA256)
 	}
-	s.line("  dead letters %s", orNone(len(dead)))
-	for _, l := range dead {
+	s.printf("  dead letters %s", orNone(len(dead)))
+	for _, job := range dead {
 		note := ""
-		if l.ID == t.missing {
+		if job.ID == p.missing {
 			note = " (the demonstration)"
 		}
-		s.line("    %s%s", t.names[l.ID], note)
-		s.line("      %s after %d failures: %s", l.Reason, l.Failures, l.LastError)
+		s.printf("    %s%s", p.names[job.ID], note)
+		s.printf("      %s after %d failures: %s", job.Reason, job.Failures, job.LastError)
 	}
-	s.line("  results      %s", short(r.path))
+	s.printf("  results      %s", short(r.path))
 }
 
 // largest are the biggest files of the run.
-func largest(t *tally, r *results, most int) []record {
+func largest(p *progress, r *results, most int) []record {
 	var all []record
-	for key := range t.names {
+	for key := range p.names {
 		if rec, ok := r.Get(key); ok {
 			all = append(all, rec)
 		}
@@ -171,22 +173,6 @@ func largest(t *tally, r *results, most int) []record {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Path, b.Path))
 	})
 	return all[:min(most, len(all))]
-}
-
-// deadLetters lists those of the run: one a file, although copies of a job may
-// have died too.
-func deadLetters(ctx context.Context, queue *batch.Queue[batch.Driver], t *tally) ([]batch.DeadLetter, error) {
-	var list []batch.DeadLetter
-	seen := make(map[string]bool)
-	err := eachDeadLetter(ctx, queue, func(l batch.DeadLetter) {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.dead[l.ID] && !seen[l.ID] {
-			seen[l.ID] = true
-			list = append(list, l)
-		}
-	})
-	return list, err
 }
 
 // short shows a path below the user's folder with a tilde, as shells do.
@@ -199,6 +185,7 @@ func short(path string) string {
 	return path
 }
 
+// orNone shows a number, or that there is none.
 func orNone(n int) string {
 	if n == 0 {
 		return "none"

@@ -18,12 +18,12 @@ import (
 
 func TestMain(m *testing.M) { brokers.Main(m) }
 
-// The one output that all brokers have.
+// golden is the one output that all brokers have.
 //
 //go:embed testdata/output.txt
 var golden string
 
-// all are the brokers by name, and how a URL for one is had.
+// all are the brokers by name, and how to get a URL of one.
 var all = []struct {
 	name string
 	url  func(t *testing.T) string
@@ -59,6 +59,7 @@ var all = []struct {
 	},
 }
 
+// sqsURL is the URL of the server that stands for SQS.
 func sqsURL(t *testing.T, scheme string) string {
 	server := brokers.SQS(t)
 	u := url.URL{
@@ -68,7 +69,7 @@ func sqsURL(t *testing.T, scheme string) string {
 	return u.String()
 }
 
-// start is the program, on a broker.
+// start runs the program on a broker.
 func start(t *testing.T, program, url string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -36,19 +36,20 @@ type Driver struct {
 	end   context.CancelCauseFunc
 }
 
-// open is a driver.Opener: it refuses unknown parameters, and returns when the file was found fit.
+// open is a driver.Opener: it refuses what is wrong with the URL, and returns when the file has been found fit.
 func open(ctx context.Context, u *url.URL) (driver.Driver, error) {
-	if err := driver.NewParams("sqlite", u).Err(); err != nil {
+	p := driver.NewParams("sqlite", u)
+	if u.Host != "" || u.Path == "" {
+		p.Refuse("the URL is not of the form sqlite:///path/to/file")
+	}
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	// FULL: what was confirmed survives a power cut. immediate: the lock is taken at the begin, not halfway.
+	// FULL: what was confirmed survives a power cut. immediate: a transaction takes the lock when it begins.
 	const pragmas = "_txlock=immediate&_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: u.Path, RawQuery: pragmas}).String())
-	if err != nil || u.Host != "" || u.Path == "" {
-		return nil, &driver.Error{Driver: "sqlite", Op: "open", Kind: driver.ErrConfig, Fate: driver.FateNotStored,
-			Err: err, Hint: "the URL is sqlite:///path/to/file"}
-	}
-	db.SetMaxOpenConns(1) // a file has one writer at a time
+	// Open connects to nothing yet, and so cannot fail. A file has one writer at a time.
+	db, _ := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: u.Path, RawQuery: pragmas}).String())
+	db.SetMaxOpenConns(1)
 	d := &Driver{db: db}
 	d.alive, d.end = context.WithCancelCause(context.Background())
 	if err := d.do(ctx, "open", "", nil, statement{schema}); err != nil {
@@ -57,13 +58,13 @@ func open(ctx context.Context, u *url.URL) (driver.Driver, error) {
 	return d, nil
 }
 
-// turn is for the handles of one process: SQLite's own lock is not fair, and who finds it taken sleeps.
+// turn is whose turn it is of the handles of one process: SQLite's own lock is not fair.
 var turn = make(chan struct{}, 1)
 
 type statement []any // SQL and its arguments from ?3 on: ?1 is the queue, and ?2 the time
 
-// do runs statements in one transaction, and calls row for each row that the i-th of them returns. With nothing to
-// do it is no error, also after Close.
+// do runs statements in one transaction, and calls row for each row that the i-th of them returns. Having nothing
+// to do is no error, also after Close.
 func (d *Driver) do(ctx context.Context, op, queue string, row func(i int, r *sql.Rows) error, all ...statement) error {
 	if len(all) == 0 {
 		return nil
@@ -71,7 +72,7 @@ func (d *Driver) do(ctx context.Context, op, queue string, row func(i int, r *sq
 	select {
 	case turn <- struct{}{}:
 		defer func() { <-turn }()
-	case <-ctx.Done(): // BeginTx tells
+	case <-ctx.Done(): // BeginTx says so
 	}
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err == nil {
@@ -117,7 +118,7 @@ func (d *Driver) Declare(ctx context.Context, queue string) error {
 	return d.do(ctx, "declare", queue, nil, statement{"SELECT 1 WHERE false"})
 }
 
-// DeleteQueue removes running jobs too, whose leases are lost then.
+// DeleteQueue removes running jobs too, whose leases are then lost.
 func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 	return d.do(ctx, "delete queue", queue, nil, statement{"DELETE FROM jobs WHERE queue = ?1"})
 }
@@ -150,7 +151,7 @@ func (d *Driver) Depth(ctx context.Context, queue string) (n driver.Depth, err e
 	return n, err
 }
 
-// DeadLetters lists a page. The cursor is a place and not a count, so that it holds when letters are removed.
+// DeadLetters lists a page. The cursor is a place, not a count, so that it holds when dead letters are removed.
 func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int) (
 	page []driver.DeadLetter, next string, err error) {
 	var died, seq int64
@@ -166,7 +167,7 @@ func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int)
 	return page, next, err
 }
 
-// Redrive has dead letters wait again, counted from zero and else as they were enqueued.
+// Redrive makes dead letters wait again, with counts from zero and all else as it was enqueued.
 func (d *Driver) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
 	return d.revise(ctx, "redrive", queue, which, "UPDATE jobs SET dead = 0, failures = 0, error = '', deliveries = 0")
 }
@@ -213,30 +214,29 @@ func (d *Driver) Consume(ctx context.Context, queue string, o driver.ConsumeOpti
 func (c *consumer) Lease() time.Duration        { return c.lease }
 func (c *consumer) Close(context.Context) error { c.end(driver.ErrClosed); return nil }
 
-// Receive leases jobs, from now. SQLite notifies nobody of new ones, so it looks for them.
+// Receive leases jobs, beginning now. SQLite does not notify of new ones, so Receive looks for them.
 func (c *consumer) Receive(ctx context.Context, max int) (deliveries []*driver.Delivery, _ error) {
 	for wait := time.Duration(0); len(deliveries) == 0; wait = 100 * time.Millisecond {
 		select {
 		case <-time.After(wait):
-		case <-ctx.Done(): // the next statement tells
+		case <-ctx.Done(): // the next statement says so
 		}
 		if c.db.QueryRowContext(ctx, "SELECT 1 FROM jobs WHERE queue = ? AND dead = 0 AND due <= ? LIMIT 1",
 			c.queue, time.Now().UnixNano()).Scan(new(int)) == sql.ErrNoRows && c.alive.Err() == nil {
-			continue // most looks find nothing, and need not lock the file for it
+			continue // most looks find nothing, and need no lock on the file
 		}
-		err := c.do(ctx, "receive", c.queue, func(_ int, r *sql.Rows) error {
+		if err := c.do(ctx, "receive", c.queue, func(_ int, r *sql.Rows) error {
 			d := new(driver.Delivery)
 			deliveries = append(deliveries, d)
 			return r.Scan(&d.Body, &d.Failures, &d.LastError, &d.Deliveries, &d.Redeliveries, &d.Receipt)
 		}, statement{`UPDATE jobs SET due = ?2 + ?3, lease = hex(randomblob(16)), deliveries = deliveries + 1,
 			redeliveries = redeliveries + (lease IS NOT NULL) -- a lease that ended: its holder vanished
 			WHERE seq IN (SELECT seq FROM jobs WHERE queue = ?1 AND dead = 0 AND due <= ?2 ORDER BY due LIMIT ?4)
-			RETURNING message, failures, error, deliveries, redeliveries, lease`, int64(c.lease), max})
-		if err != nil {
+			RETURNING message, failures, error, deliveries, redeliveries, lease`, int64(c.lease), max}); err != nil {
 			return nil, err // what it may have leased comes back when the lease ends
 		}
 		deliveries = slices.DeleteFunc(deliveries, func(d *driver.Delivery) bool {
-			d.Message = decode(d.Body) // not in the transaction, which others wait for
+			d.Message = decode(d.Body) // after the transaction, which others wait for
 			unreadable := driver.Settlement{Delivery: d, Outcome: driver.Dead, Reason: driver.ReasonUnreadable}
 			return d.Kind == "" && len(c.Settle(ctx, []driver.Settlement{unreadable})) == 1
 		})
@@ -256,7 +256,7 @@ func decode(stored []byte) (m driver.Message) {
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	all := make([]statement, len(settlements))
 	for i, s := range settlements {
-		if s.Outcome == driver.Release { // its history as it was
+		if s.Outcome == driver.Release { // the history stays as it was
 			s.Failures, s.Error = s.Delivery.Failures, s.Delivery.LastError
 		}
 		all[i] = statement{`UPDATE jobs SET lease = NULL, due = ?2 + ?4, dead = ?5, failures = ?6, error = ?7,
@@ -269,7 +269,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	return c.held(ctx, "settle", all)
 }
 
-// Extend renews leases, from now.
+// Extend renews leases, beginning now.
 func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
 	all := make([]statement, len(deliveries))
 	for i, d := range deliveries {
@@ -278,7 +278,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	return c.held(ctx, "extend", all)
 }
 
-// held changes jobs by their leases. One that is not the job's any more touches no row: it is lost.
+// held changes jobs by their leases. A lease that is no longer the job's touches no row: it is lost.
 func (c *consumer) held(ctx context.Context, op string, all []statement) []error {
 	e := &driver.Error{Driver: "sqlite", Op: op, Queue: c.queue, Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored}
 	errs := slices.Repeat([]error{e}, len(all))

@@ -1,4 +1,4 @@
--- A job is one row for all its life, so that no crash can find it between two states: waiting (due),
+-- A job is one row all its life, so that no crash can find it between two states: waiting (due),
 -- scheduled (not due yet), running (leased, and due when the lease ends), or dead.
 CREATE TABLE IF NOT EXISTS jobs (
 	seq   INTEGER PRIMARY KEY, queue TEXT NOT NULL,

@@ -4,46 +4,48 @@ import "slices"
 
 // chunkSize is the number of jobs in a chunk. Larger makes an insertion in the
 // middle move more pointers (half a chunk: 64 pointers, about 20 ns), smaller
-// makes the index of chunks longer (8 000 for a million jobs).
+// makes the slice of chunks longer (8 000 for a million jobs).
 const chunkSize = 128
 
-// chunk is a part of a line: the jobs from head to before tail. Chunks in a
-// line are never empty.
+// chunk is a part of a sorted list: the jobs from head to before tail. Chunks in
+// a list are never empty.
 type chunk struct {
 	head, tail int
 	jobs       [chunkSize]*job
 }
 
-// depot keeps one empty chunk, so that a queue that is always nearly empty does
-// not allocate one for every job.
-type depot struct{ spare *chunk }
+// chunkCache keeps one empty chunk, so that a queue that is always nearly empty
+// does not allocate one for every job.
+type chunkCache struct{ spare *chunk }
 
-func (d *depot) get() *chunk {
-	c := d.spare
+// get is an empty chunk.
+func (k *chunkCache) get() *chunk {
+	c := k.spare
 	if c == nil {
 		return new(chunk)
 	}
-	d.spare = nil
+	k.spare = nil
 	return c
 }
 
-func (d *depot) put(c *chunk) {
+// put gives back a chunk that has become empty.
+func (k *chunkCache) put(c *chunk) {
 	c.head, c.tail = 0, 0
-	d.spare = c
+	k.spare = c
 }
 
-// line keeps jobs in order of at and place. Adding at the end and taking from
-// the front are O(1); anything in between costs a search and a move within one
-// chunk. Its memory follows the number of jobs in both directions. The queue's
-// mu guards it.
-type line struct {
-	depot  *depot
+// sortedList keeps jobs in order of at and seq. Adding at the end and taking
+// from the front are O(1); anything in between costs a search and a move within
+// one chunk. Its memory follows the number of jobs in both directions. The
+// queue's mu guards it.
+type sortedList struct {
+	cache  *chunkCache
 	chunks []*chunk
 	n      int
 }
 
 // first is the first job, or nil.
-func (l *line) first() *job {
+func (l *sortedList) first() *job {
 	if l.n == 0 {
 		return nil
 	}
@@ -52,7 +54,7 @@ func (l *line) first() *job {
 }
 
 // last is the last job, or nil.
-func (l *line) last() *job {
+func (l *sortedList) last() *job {
 	if l.n == 0 {
 		return nil
 	}
@@ -61,8 +63,8 @@ func (l *line) last() *job {
 }
 
 // push adds a job where it belongs.
-func (l *line) push(j *job) {
-	if last := l.last(); last != nil && j.before(last.at, last.place) {
+func (l *sortedList) push(j *job) {
+	if last := l.last(); last != nil && j.before(last.at, last.seq) {
 		l.insert(j)
 		return
 	}
@@ -74,14 +76,14 @@ func (l *line) push(j *job) {
 			return
 		}
 	}
-	c := l.depot.get()
+	c := l.cache.get()
 	c.jobs[0] = j
 	c.tail = 1
 	l.chunks = append(l.chunks, c)
 }
 
-// pop takes the first job; the line must not be empty.
-func (l *line) pop() *job {
+// pop takes the first job; the list must not be empty.
+func (l *sortedList) pop() *job {
 	c := l.chunks[0]
 	j := c.jobs[c.head]
 	c.jobs[c.head] = nil
@@ -94,23 +96,23 @@ func (l *line) pop() *job {
 }
 
 // insert adds a job that goes before the last one.
-func (l *line) insert(j *job) {
+func (l *sortedList) insert(j *job) {
 	l.n++
-	i := l.chunkOf(j.at, j.place)
+	i := l.chunkOf(j.at, j.seq)
 	c := l.chunks[i]
-	pos := c.search(j.at, j.place)
+	pos := c.search(j.at, j.seq)
 	if c.head == 0 && c.tail == chunkSize {
 		if pos == 0 {
-			// Only the line's first chunk is entered at its front. What comes
+			// Only the list's first chunk is entered at its front. What comes
 			// there is usually followed by more, so the new chunk is filled
 			// from its end.
-			front := l.depot.get()
+			front := l.cache.get()
 			front.head, front.tail = chunkSize-1, chunkSize
 			front.jobs[chunkSize-1] = j
 			l.chunks = slices.Insert(l.chunks, 0, front)
 			return
 		}
-		upper := l.depot.get()
+		upper := l.cache.get()
 		upper.tail = copy(upper.jobs[:], c.jobs[chunkSize/2:])
 		clear(c.jobs[chunkSize/2:])
 		c.tail = chunkSize / 2
@@ -131,11 +133,11 @@ func (l *line) insert(j *job) {
 	c.jobs[pos] = j
 }
 
-// remove takes out a job that is in the line.
-func (l *line) remove(j *job) {
-	i := l.chunkOf(j.at, j.place)
+// remove takes out a job that is in the list.
+func (l *sortedList) remove(j *job) {
+	i := l.chunkOf(j.at, j.seq)
 	c := l.chunks[i]
-	pos := c.search(j.at, j.place)
+	pos := c.search(j.at, j.seq)
 	l.n--
 	if pos-c.head < c.tail-pos {
 		copy(c.jobs[c.head+1:pos+1], c.jobs[c.head:pos])
@@ -150,7 +152,7 @@ func (l *line) remove(j *job) {
 		l.drop(i)
 		return
 	}
-	// Removals all over a line must not leave it full of nearly empty chunks.
+	// Removals all over a list must not leave it full of nearly empty chunks.
 	if i > 0 && l.merge(i-1) {
 		return
 	}
@@ -158,7 +160,7 @@ func (l *line) remove(j *job) {
 }
 
 // merge joins a chunk with the one behind it if half a chunk holds both.
-func (l *line) merge(i int) bool {
+func (l *sortedList) merge(i int) bool {
 	if i+1 >= len(l.chunks) {
 		return false
 	}
@@ -167,20 +169,20 @@ func (l *line) merge(i int) bool {
 	if n+m > chunkSize/2 {
 		return false
 	}
-	joined := l.depot.get()
+	joined := l.cache.get()
 	copy(joined.jobs[:], c.jobs[c.head:c.tail])
 	copy(joined.jobs[n:], behind.jobs[behind.head:behind.tail])
 	joined.head, joined.tail = 0, n+m
 	l.chunks[i] = joined
 	l.chunks = slices.Delete(l.chunks, i+1, i+2)
 	clear(c.jobs[c.head:c.tail])
-	l.depot.put(c)
+	l.cache.put(c)
 	return true
 }
 
-// drop takes an empty chunk out of the index.
-func (l *line) drop(i int) {
-	l.depot.put(l.chunks[i])
+// drop takes out an empty chunk.
+func (l *sortedList) drop(i int) {
+	l.cache.put(l.chunks[i])
 	switch {
 	case len(l.chunks) == 1 && cap(l.chunks) <= 16:
 		l.chunks[0] = nil
@@ -197,12 +199,12 @@ func (l *line) drop(i int) {
 
 // chunkOf is the index of the last chunk that begins at or before a position,
 // or of the first one.
-func (l *line) chunkOf(at instant, place uint64) int {
+func (l *sortedList) chunkOf(at instant, seq uint64) int {
 	low, high := 0, len(l.chunks)-1
 	for low < high {
 		mid := int(uint(low+high+1) >> 1)
 		c := l.chunks[mid]
-		if f := c.jobs[c.head]; f.before(at, place) || f.at == at && f.place == place {
+		if f := c.jobs[c.head]; f.before(at, seq) || f.at == at && f.seq == seq {
 			low = mid
 		} else {
 			high = mid - 1
@@ -212,11 +214,11 @@ func (l *line) chunkOf(at instant, place uint64) int {
 }
 
 // search is the index in the chunk of the first job at or behind a position.
-func (c *chunk) search(at instant, place uint64) int {
+func (c *chunk) search(at instant, seq uint64) int {
 	low, high := c.head, c.tail
 	for low < high {
 		mid := int(uint(low+high) >> 1)
-		if c.jobs[mid].before(at, place) {
+		if c.jobs[mid].before(at, seq) {
 			low = mid + 1
 		} else {
 			high = mid
@@ -225,44 +227,44 @@ func (c *chunk) search(at instant, place uint64) int {
 	return low
 }
 
-// reader goes through a line while the queue's mu is held.
-type reader struct {
-	line   *line
+// iterator goes through a sorted list while the queue's mu is held.
+type iterator struct {
+	list   *sortedList
 	chunk  int
 	offset int
 }
 
 // after reads the jobs behind a position.
-func (l *line) after(at instant, place uint64) reader {
-	r := reader{line: l}
+func (l *sortedList) after(at instant, seq uint64) iterator {
+	i := iterator{list: l}
 	if l.n == 0 {
-		return r
+		return i
 	}
-	r.chunk = l.chunkOf(at, place)
-	c := l.chunks[r.chunk]
-	r.offset = c.search(at, place)
-	if r.offset < c.tail {
-		if j := c.jobs[r.offset]; j.at == at && j.place == place {
-			r.offset++
+	i.chunk = l.chunkOf(at, seq)
+	c := l.chunks[i.chunk]
+	i.offset = c.search(at, seq)
+	if i.offset < c.tail {
+		if j := c.jobs[i.offset]; j.at == at && j.seq == seq {
+			i.offset++
 		}
 	}
-	return r
+	return i
 }
 
 // peek is the next job, or nil at the end.
-func (r *reader) peek() *job {
-	for r.chunk < len(r.line.chunks) {
-		c := r.line.chunks[r.chunk]
-		if r.offset < c.tail {
-			return c.jobs[r.offset]
+func (i *iterator) peek() *job {
+	for i.chunk < len(i.list.chunks) {
+		c := i.list.chunks[i.chunk]
+		if i.offset < c.tail {
+			return c.jobs[i.offset]
 		}
-		r.chunk++
-		if r.chunk < len(r.line.chunks) {
-			r.offset = r.line.chunks[r.chunk].head
+		i.chunk++
+		if i.chunk < len(i.list.chunks) {
+			i.offset = i.list.chunks[i.chunk].head
 		}
 	}
 	return nil
 }
 
 // skip goes past the job that peek showed.
-func (r *reader) skip() { r.offset++ }
+func (i *iterator) skip() { i.offset++ }

@@ -1,0 +1,77 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// soon is a context that ends when something that should have come at once has
+// not.
+func (s *stage) soon() (context.Context, context.CancelFunc) { return s.by(0) }
+
+// by is soon for what should come after d.
+func (s *stage) by(d time.Duration) (context.Context, context.CancelFunc) {
+	d += s.patience()
+	return context.WithTimeoutCause(s.ctx, d, fmt.Errorf("not within %s", d))
+}
+
+// wait ends the case if ok, which is about the history, does not become true.
+func (s *stage) wait(what string, ok func() bool) { s.waitBy(0, what, ok) }
+
+// waitBy is wait for what should become true after d.
+func (s *stage) waitBy(d time.Duration, what string, ok func() bool) {
+	ctx, cancel := s.by(d)
+	defer cancel()
+	if err := s.history.Wait(ctx, ok); err != nil {
+		s.failf("waiting for %s: %v", what, err)
+	}
+}
+
+// waitCount waits until there are n events with one of the ops.
+func (s *stage) waitCount(n int, ops ...Op) {
+	s.wait(fmt.Sprintf("%d jobs %v", n, ops), func() bool { return s.history.Count(ops...) >= n })
+}
+
+// eventually ends the case if ok, which asks the broker, keeps returning an error.
+func (s *stage) eventually(what string, ok func() error) {
+	ctx, cancel := s.soon()
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.failf("%s, the last time: %v: %v", what, err, context.Cause(ctx))
+		}
+	}
+}
+
+// pass lets time pass during which something must not happen. It is not for
+// waiting until something has happened.
+func (s *stage) pass(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.ctx.Done():
+		s.failf("%v", context.Cause(s.ctx))
+	}
+}
+
+// lateness is how late something may be that is promised at a time: the promise
+// says a second on an idle broker.
+func (s *stage) lateness() time.Duration { return time.Second + s.harness.Slack }
+
+// patience is how long a case waits for something that should come at once. It
+// only passes when something is wrong, so it may be long.
+func (s *stage) patience() time.Duration { return 15 * s.harness.Slack }
+
+// overdue is how late after its lease a job may be handed out: brokers look for
+// ended leases from time to time, and no promise says how often.
+func (s *stage) overdue() time.Duration { return s.lease() + s.lateness() }

@@ -1,0 +1,147 @@
+package memory
+
+import (
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// lease is the hold of a consumer on a job. It carries the delivery, which is
+// the caller's, so that both are one allocation; the delivery's Receipt is the
+// lease.
+type lease struct {
+	delivery driver.Delivery
+	of       *running
+
+	// The queue's mu guards following.
+
+	// job is nil once the lease has ended, in whatever way.
+	job        *job
+	list       *leaseList
+	deadline   instant
+	prev, next *lease
+}
+
+// leaseList is a queue's leases of one length. Since each goes to the end when
+// it begins and when it is extended, they are in order of their deadlines
+// without sorting.
+type leaseList struct {
+	length      time.Duration
+	users       int // open subscriptions
+	first, last *lease
+}
+
+// push begins a lease, or extends one that was removed before.
+func (list *leaseList) push(l *lease, now instant) {
+	l.list, l.deadline = list, now+list.length
+	l.prev, l.next = list.last, nil
+	if list.last == nil {
+		list.first = l
+	} else {
+		list.last.next = l
+	}
+	list.last = l
+}
+
+// remove takes a lease out of the list.
+func (list *leaseList) remove(l *lease) {
+	if l.prev == nil {
+		list.first = l.next
+	} else {
+		l.prev.next = l.next
+	}
+	if l.next == nil {
+		list.last = l.prev
+	} else {
+		l.next.prev = l.prev
+	}
+	l.prev, l.next = nil, nil
+}
+
+// running is the jobs of a queue that are handed out, by their leases. There
+// are as many lists as consumers have asked for different lengths: one, in
+// practice. The queue's mu guards it.
+type running struct {
+	n     int
+	lists []*leaseList
+}
+
+// ofLength is the list for leases of a length.
+func (r *running) ofLength(length time.Duration) *leaseList {
+	for _, list := range r.lists {
+		if list.length == length {
+			return list
+		}
+	}
+	list := &leaseList{length: length}
+	r.lists = append(r.lists, list)
+	return list
+}
+
+// dropUnused drops the lists that no consumer uses and that are empty.
+func (r *running) dropUnused() {
+	kept := r.lists[:0]
+	for _, list := range r.lists {
+		if list.users > 0 || list.first != nil {
+			kept = append(kept, list)
+		}
+	}
+	clear(r.lists[len(kept):])
+	r.lists = kept
+}
+
+// add begins a lease on a job, and returns its delivery.
+func (r *running) add(j *job, list *leaseList, now instant) *driver.Delivery {
+	j.deliveries++
+	l := &lease{of: r, job: j}
+	d := &l.delivery
+	d.Message, d.Failures, d.LastError = j.msg, j.failures, j.lastError
+	d.Deliveries, d.Redeliveries, d.Receipt = j.deliveries, j.redeliveries, l
+	list.push(l, now)
+	r.n++
+	return d
+}
+
+// held is the lease of a delivery, or nil if it is none of this queue or is not
+// held any more.
+func (r *running) held(d *driver.Delivery) *lease {
+	if d == nil {
+		return nil
+	}
+	l, ok := d.Receipt.(*lease)
+	if !ok || l.of != r || l.job == nil {
+		return nil
+	}
+	return l
+}
+
+// remove ends a lease and returns its job.
+func (r *running) remove(l *lease) *job {
+	j := l.job
+	l.list.remove(l)
+	l.job = nil
+	r.n--
+	return j
+}
+
+// next is when the first lease ends; 0 for never.
+func (r *running) next() instant {
+	var next instant
+	for _, list := range r.lists {
+		if list.first != nil && (next == 0 || list.first.deadline < next) {
+			next = list.first.deadline
+		}
+	}
+	return next
+}
+
+// clear ends all leases, and returns the bytes and the number of their jobs.
+func (r *running) clear() (bytes int64, jobs int) {
+	for _, list := range r.lists {
+		for list.first != nil {
+			bytes += r.remove(list.first).size
+			jobs++
+		}
+	}
+	return bytes, jobs
+}
