@@ -48,7 +48,7 @@ type Deduplicator interface {
 // and waits for its retry. Other groups, and jobs without a group, go on. The
 // core refuses a job with both a Group and a Delay.
 type Grouper interface {
-	// MaxGroups is how many groups may have jobs in a queue at one time, or 0
+	// MaxGroups is how many groups may have jobs in a queue at once, or 0
 	// where only memory bounds them. It does not block.
 	MaxGroups() int
 }

@@ -212,7 +212,7 @@ type Limits struct {
 	// message of MaxBody and MaxHeaders.
 	EnqueueBatch, EnqueueBytes int
 	// Publishers is how many Enqueue calls for one queue are worth having
-	// under way at one time; at least 1.
+	// under way at once; at least 1.
 	Publishers int
 	// ReceiveBatch bounds what one Receive returns.
 	ReceiveBatch int

@@ -67,7 +67,7 @@ func (c *connection) callAPIMany(ctx context.Context, subject string, count int,
 	return nil
 }
 
-// apiWindow is how many requests of the JetStream API are under way at one time
+// apiWindow is how many requests of the JetStream API are under way at once
 // in one call. The server drops everything when 10 000 wait, from all clients.
 const apiWindow = 200
 

@@ -67,7 +67,7 @@ type consumerConfig struct {
 	ReplayPolicy  string        `json:"replay_policy"`
 }
 
-// maxWaiting is how many Receive calls of all processes may wait at one time;
+// maxWaiting is how many Receive calls of all processes may wait at once;
 // the server's own default is 512.
 const maxWaiting = 16384
 
