@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -38,6 +37,7 @@ func (s *slots) start(n int) {
 // work is one slot: it runs one job after the other until the buffer is closed.
 func (s *slots) work() {
 	one := &slot{slots: s}
+	one.timeout.stuck = one.stuck
 	// A handler that ends its goroutine (runtime.Goexit, as a failed assertion
 	// of package testing does) must not cost the worker a slot.
 	orderly := false
@@ -87,13 +87,7 @@ type slot struct {
 	// detached is set when a handler returns that is no longer waited for: its
 	// goroutine is not a slot any more.
 	detached bool
-
-	mu sync.Mutex // guards following
-	// current is the job whose handler runs, nil between jobs.
-	current *task
-	// timer fires at the job's timeout, and again when the handler counts as
-	// stuck. It is reused, so it may fire for a job that has ended.
-	timer *time.Timer
+	timeout  timeout
 }
 
 // run takes a task from the decision whether it runs to its settlement.
@@ -118,7 +112,7 @@ func (s *slot) run(t *task) {
 		s.settler.finish(t)
 		return
 	}
-	s.occupy(t)
+	s.timeout.start(t)
 	s.hooks.onJobStart(&t.ctx, &t.job)
 	over := false
 	defer func() {
@@ -133,10 +127,7 @@ func (s *slot) run(t *task) {
 
 // ended settles a task whose handler has returned, unless it was detached.
 func (s *slot) ended(t *task, err error) {
-	s.mu.Lock()
-	s.current = nil
-	s.timer.Stop()
-	s.mu.Unlock()
+	s.timeout.stop()
 	if !t.state.CompareAndSwap(taskRunning, taskReturned) {
 		s.detached = true
 		return
@@ -154,47 +145,16 @@ func (s *slot) ended(t *task, err error) {
 	s.settler.settle(t, v, reason, true, time.Since(t.started))
 }
 
-// occupy puts the task into the slot and starts the timer for its handler.
-func (s *slot) occupy(t *task) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.current = t
-	if s.timer == nil {
-		s.timer = time.AfterFunc(t.job.Timeout, s.tick)
-		return
-	}
-	s.timer.Reset(t.job.Timeout)
-}
-
-// tick cancels a handler at its timeout. If the handler ignores that for too long,
-// tick detaches it: the job has failed, and another goroutine takes the slot. The
-// handler's goroutine cannot be ended, and what it returns is ignored.
-func (s *slot) tick() {
-	s.mu.Lock()
-	t := s.current
-	if t == nil {
-		s.mu.Unlock()
-		return
-	}
-	now := time.Now()
-	if now.Before(t.overdueAt) {
-		next := t.overdueAt
-		if now.Before(t.ctx.deadline) { // it fired for the previous job
-			next = t.ctx.deadline
-		} else {
-			t.cancel(ErrTimeout)
-		}
-		s.timer.Reset(next.Sub(now))
-		s.mu.Unlock()
-		return
-	}
-	s.mu.Unlock()
+// stuck ends the slot of a task whose handler ignores its timeout for too long: the
+// job has failed, and another goroutine takes the slot. The handler's goroutine
+// cannot be ended, and what it returns is ignored.
+func (s *slot) stuck(t *task, late time.Duration) {
 	if !t.state.CompareAndSwap(taskRunning, taskDetached) {
 		return
 	}
-	s.hooks.onJobStuck(s.working, &t.job, now.Sub(t.ctx.deadline))
+	s.hooks.onJobStuck(s.working, &t.job, late)
 	err := fmt.Errorf("%w after %s, and the handler did not return", ErrTimeout, t.job.Timeout)
 	v, reason := s.judge.end(t, overdue, err)
-	s.settler.settle(t, v, reason, true, now.Sub(t.started))
+	s.settler.settle(t, v, reason, true, t.job.Timeout+late)
 	go s.work()
 }
