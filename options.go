@@ -7,9 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/uuid"
 )
 
 // Option is how one job is enqueued. It belongs to a capability set: an option
@@ -178,11 +177,7 @@ func (p *producer) complete(ctx context.Context, s *settings, args Args) error {
 		return invalid("options", "Group with Delay or At", "one or the other: a job held back would hold its group back")
 	}
 	if m.ID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return fmt.Errorf("batch: make a job ID: %w", err)
-		}
-		m.ID = id.String()
+		m.ID = uuid.NewV7()
 	}
 	m.EnqueuedAt = time.Now().UTC().Truncate(time.Millisecond)
 	if s.expiry > 0 {

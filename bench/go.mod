@@ -1,5 +1,3 @@
-// A module of its own, so that what batch is measured against stays out of the
-// go.sum of its users.
 module github.com/batch-go/batch/bench
 
 go 1.26.0
@@ -8,7 +6,12 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.47.8
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.16
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.10
-	github.com/batch-go/batch v0.0.0
+	github.com/batch-go/batch v0.0.0-00010101000000-000000000000
+	github.com/batch-go/batch/driver/amqp v0.0.0-00010101000000-000000000000
+	github.com/batch-go/batch/driver/nats v0.0.0-00010101000000-000000000000
+	github.com/batch-go/batch/driver/nats/embedded v0.0.0-00010101000000-000000000000
+	github.com/batch-go/batch/driver/redis v0.0.0-00010101000000-000000000000
+	github.com/batch-go/batch/driver/sqs v0.0.0-00010101000000-000000000000
 	github.com/nats-io/nats.go v1.55.0
 	github.com/rabbitmq/amqp091-go v1.16.0
 	github.com/redis/go-redis/v9 v9.23.0
@@ -88,4 +91,14 @@ require (
 	golang.org/x/time v0.16.0 // indirect
 )
 
-replace github.com/batch-go/batch => ../
+replace github.com/batch-go/batch => ..
+
+replace github.com/batch-go/batch/driver/redis => ../driver/redis
+
+replace github.com/batch-go/batch/driver/amqp => ../driver/amqp
+
+replace github.com/batch-go/batch/driver/nats => ../driver/nats
+
+replace github.com/batch-go/batch/driver/nats/embedded => ../driver/nats/embedded
+
+replace github.com/batch-go/batch/driver/sqs => ../driver/sqs

@@ -1,6 +1,4 @@
-// Package docs has tests of what the documents in this folder say of brokers. Those
-// of what they say of the code are beside the code.
-package docs
+package redis_test
 
 import (
 	"context"
@@ -19,9 +17,7 @@ import (
 	"github.com/batch-go/batch/internal/brokers"
 )
 
-func TestMain(m *testing.M) { brokers.Main(m) }
-
-// welcome is the job of wire.md.
+// welcome is the job of docs/wire.md.
 type welcome struct {
 	UserID int `json:"user_id"`
 }
@@ -29,11 +25,11 @@ type welcome struct {
 // Kind is its name there.
 func (welcome) Kind() string { return "email.welcome" }
 
-// command finds the one line of wire.md that begins with a command's name, for a
+// command finds the one line of docs/wire.md that begins with a command's name, for a
 // queue of the test's own, and splits it as a shell would.
 func command(t *testing.T, name, queue string) []any {
 	t.Helper()
-	text, err := os.ReadFile("wire.md")
+	text, err := os.ReadFile("../../docs/wire.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +49,7 @@ func command(t *testing.T, name, queue string) []any {
 	return args
 }
 
-// TestEnqueueFromAnotherLanguage sends the commands of wire.md, as a program in any
+// TestEnqueueFromAnotherLanguage sends the commands of docs/wire.md, as a program in any
 // language would, before and while a worker of batch runs.
 func TestEnqueueFromAnotherLanguage(t *testing.T) {
 	for _, version := range brokers.RedisVersions() {
