@@ -91,14 +91,11 @@ require (
 	golang.org/x/time v0.16.0 // indirect
 )
 
-replace github.com/batch-go/batch => ..
-
-replace github.com/batch-go/batch/driver/redis => ../driver/redis
-
-replace github.com/batch-go/batch/driver/amqp => ../driver/amqp
-
-replace github.com/batch-go/batch/driver/nats => ../driver/nats
-
-replace github.com/batch-go/batch/driver/nats/embedded => ../driver/nats/embedded
-
-replace github.com/batch-go/batch/driver/sqs => ../driver/sqs
+replace (
+	github.com/batch-go/batch => ..
+	github.com/batch-go/batch/driver/amqp => ../driver/amqp
+	github.com/batch-go/batch/driver/nats => ../driver/nats
+	github.com/batch-go/batch/driver/nats/embedded => ../driver/nats/embedded
+	github.com/batch-go/batch/driver/redis => ../driver/redis
+	github.com/batch-go/batch/driver/sqs => ../driver/sqs
+)

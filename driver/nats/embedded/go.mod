@@ -23,6 +23,7 @@ require (
 	golang.org/x/time v0.16.0 // indirect
 )
 
-replace github.com/batch-go/batch => ../../..
-
-replace github.com/batch-go/batch/driver/nats => ..
+replace (
+	github.com/batch-go/batch => ../../..
+	github.com/batch-go/batch/driver/nats => ..
+)
