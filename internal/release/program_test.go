@@ -1,0 +1,108 @@
+package release
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// outside is the environment of somebody who knows this repository's modules by their names alone. Their names
+// lead to the repository at repo, and those of all others where they always do: first into this machine's
+// cache, from which nothing else is taken and into which nothing is put.
+func outside(t *testing.T, repo string) []string {
+	t.Helper()
+	var settings []string
+	for _, name := range []string{"GOMODCACHE", "GOPROXY"} {
+		settings = append(settings, strings.TrimSpace(run(t, root, nil, "go", "env", name)))
+	}
+	cache, proxy := settings[0], settings[1]
+	return append(gitEnv("url.file://"+repo+".insteadOf", "https://"+module),
+		"GOWORK=off",
+		"GOFLAGS=-mod=mod -modcacherw -trimpath",
+		"GOMODCACHE="+t.TempDir(),
+		"GOPROXY=file://"+filepath.ToSlash(filepath.Join(cache, "cache", "download"))+","+proxy,
+		"GOPRIVATE="+module+","+module+"/*",
+		"GONOPROXY=", "GONOSUMDB=",
+	)
+}
+
+// user is a module outside of this repository.
+type user struct {
+	t   *testing.T
+	dir string
+	env []string
+}
+
+// program makes a module with a program that imports the packages, or one without a program.
+func program(t *testing.T, env, packages []string) *user {
+	t.Helper()
+	p := &user{t: t, dir: t.TempDir(), env: env}
+	p.write("go.mod", "module example.com/user\n\ngo 1.26.0\n")
+	if packages != nil {
+		var imports strings.Builder
+		for _, path := range packages {
+			fmt.Fprintf(&imports, "\t_ %q\n", path)
+		}
+		p.write("main.go", "package main\n\nimport (\n"+imports.String()+")\n\nfunc main() {}\n")
+	}
+	return p
+}
+
+// write writes a file of the module.
+func (p *user) write(name, text string) {
+	p.t.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// require adds a requirement to go.mod.
+func (p *user) require(path, version string) {
+	p.t.Helper()
+	p.command("mod", "edit", "-require="+path+"@"+version)
+}
+
+// tidy makes go.mod and go.sum what the program needs, which is when modules are fetched.
+func (p *user) tidy() {
+	p.t.Helper()
+	p.command("mod", "tidy")
+}
+
+// modules are all modules that the module resolves, itself included, with their versions.
+func (p *user) modules() map[string]string {
+	p.t.Helper()
+	all := make(map[string]string)
+	for line := range strings.Lines(p.command("list", "-m", "all")) {
+		path, version, _ := strings.Cut(strings.TrimSpace(line), " ")
+		all[path] = version
+	}
+	return all
+}
+
+// sums counts the lines of go.sum.
+func (p *user) sums() int {
+	p.t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir, "go.sum"))
+	if err != nil && !os.IsNotExist(err) {
+		p.t.Fatal(err)
+	}
+	return bytes.Count(text, []byte("\n"))
+}
+
+// command runs the go command and returns what it prints.
+func (p *user) command(args ...string) string {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), "go", args...)
+	cmd.Dir, cmd.Env = p.dir, p.env
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		p.t.Fatalf("go %s: %v\n%s%s\nThis test needs the proxies of GOPROXY, or a cache that has all modules.",
+			strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.String()
+}

@@ -1,0 +1,180 @@
+package release
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mostModules is how many modules a program may resolve that uses one driver, itself included. JetStream in the
+// process is a whole server, and is not counted.
+const mostModules = 25
+
+// old are versions that a program may have had before batch came: of the brokers' clients, and of what the tests
+// and clients of this repository bring along.
+var old = map[string]string{
+	"github.com/redis/go-redis/v9":             "v9.5.1",
+	"github.com/rabbitmq/amqp091-go":           "v1.9.0",
+	"github.com/nats-io/nats.go":               "v1.31.0",
+	"github.com/nats-io/nats-server/v2":        "v2.10.4",
+	"github.com/aws/aws-sdk-go-v2":             "v1.30.0",
+	"github.com/aws/aws-sdk-go-v2/service/sqs": "v1.34.0",
+	"github.com/aws/smithy-go":                 "v1.20.2",
+	"github.com/stretchr/testify":              "v1.9.0",
+	"github.com/google/uuid":                   "v1.5.0",
+	"go.opentelemetry.io/otel":                 "v1.28.0",
+	"go.opentelemetry.io/otel/metric":          "v1.28.0",
+	"go.opentelemetry.io/otel/trace":           "v1.28.0",
+}
+
+// TestUsers builds a program for each driver, from a release, and a second one that uses the broker's client
+// without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
+// upgrades no module that the client does not.
+func TestUsers(t *testing.T) {
+	repo := released(t)
+	env := outside(t, repo)
+	table := fmt.Sprintf("\n%-16s %8s %14s %12s", "driver", "modules", "without batch", "go.sum lines")
+	for _, m := range append(modulesOf(t, repo), goMod{Path: module + "/driver/memory"}) {
+		name, ok := strings.CutPrefix(m.Path, module+"/driver/")
+		if !ok {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			user := program(t, env, []string{module, m.Path})
+			user.require(module, version)
+			if len(m.Require) > 0 {
+				user.require(m.Path, version)
+			}
+			user.tidy()
+			user.command("build", "-o", os.DevNull, ".")
+
+			client := program(t, env, clientOf(t, repo, m.Path))
+			for _, r := range m.Require {
+				if !ours(r.Path) && !r.Indirect {
+					client.require(r.Path, r.Version)
+				}
+			}
+			client.tidy()
+
+			with, without := user.modules(), client.modules()
+			table += fmt.Sprintf("\n%-16s %8d %14d %12d", name, len(with), len(without), user.sums())
+			if len(with) > mostModules && name != "nats/embedded" {
+				t.Errorf("a program resolves %d modules, want %d at most", len(with), mostModules)
+			}
+			for path := range with {
+				if _, ok := without[path]; !ok && !ours(path) {
+					t.Errorf("a program resolves %s, which the broker's client does not need", path)
+				}
+			}
+			user.keepsVersions(without)
+		})
+	}
+	t.Log(table)
+}
+
+// TestAuthor runs the suite's cases that compile programs from the module of somebody who wrote a driver.
+func TestAuthor(t *testing.T) {
+	env := outside(t, released(t))
+	author := program(t, env, nil)
+	author.write("acme.go", `// Package acme is a driver that lacks everything.
+package acme
+
+import "github.com/batch-go/batch/driver/memory"
+
+type Driver struct{ *memory.Portable }
+`)
+	author.write("acme_test.go", `package acme_test
+
+import (
+	"context"
+	"testing"
+
+	"example.com/user"
+
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/memory"
+)
+
+func TestConformance(t *testing.T) {
+	conformance.Run(t, conformance.Harness{
+		Open: func(context.Context) (driver.Driver, error) { return acme.Driver{memory.NewPortable()}, nil },
+	})
+}
+`)
+	author.require(module, version)
+	author.tidy()
+	if n := len(author.modules()); n > 2 {
+		t.Errorf("an author resolves %d modules, want their own and batch's", n)
+	}
+	out := author.command("test", "-v", "-run", "TestConformance/(compiles-|does-not-compile-)")
+	for _, name := range []string{"compiles-portable", "does-not-compile-Prioritizer", "does-not-compile-Pauser"} {
+		if !strings.Contains(out, "--- PASS: TestConformance/"+name) {
+			t.Errorf("the case %s did not pass:\n%s", name, out)
+		}
+	}
+}
+
+// keepsVersions adds to the program's requirements the old versions of all that the broker's client does not
+// bring along, and checks that they stay.
+func (p *user) keepsVersions(client map[string]string) {
+	p.t.Helper()
+	for _, path := range slices.Sorted(maps.Keys(old)) {
+		if _, ok := client[path]; !ok {
+			p.require(path, old[path])
+		}
+	}
+	now := p.modules()
+	for path, version := range old {
+		if _, ok := client[path]; !ok && now[path] != version {
+			p.t.Errorf("a program that has %s at %s is forced to %s", path, version, now[path])
+		}
+	}
+}
+
+// A goMod is what go mod edit tells of a go.mod file.
+type goMod struct {
+	Path    string
+	Require []struct {
+		Path, Version string
+		Indirect      bool
+	}
+}
+
+// modulesOf reads the go.mod files of a repository.
+func modulesOf(t *testing.T, repo string) []goMod {
+	t.Helper()
+	var modules []goMod
+	env := append(os.Environ(), "GOWORK="+filepath.Join(repo, "go.work"), "GOFLAGS=")
+	for line := range strings.Lines(run(t, repo, env, "go", "list", "-m", "-f", "{{.Path}} {{.GoMod}}")) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		m := goMod{}
+		if err := json.Unmarshal([]byte(run(t, repo, env, "go", "mod", "edit", "-json", file)), &m); err != nil {
+			t.Fatal(err)
+		}
+		m.Path = path
+		modules = append(modules, m)
+	}
+	return modules
+}
+
+// clientOf returns the packages of other modules that a driver imports.
+func clientOf(t *testing.T, repo, driver string) []string {
+	t.Helper()
+	env := append(os.Environ(), "GOWORK="+filepath.Join(repo, "go.work"), "GOFLAGS=")
+	var foreign []string
+	for path := range strings.FieldsSeq(run(t, repo, env, "go", "list", "-f", "{{range .Imports}}{{.}} {{end}}", driver)) {
+		if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") && !ours(path) {
+			foreign = append(foreign, path)
+		}
+	}
+	return foreign
+}
+
+// ours reports whether a package or a module is of this repository.
+func ours(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }
