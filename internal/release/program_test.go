@@ -60,10 +60,16 @@ func (p *user) write(name, text string) {
 	}
 }
 
-// require adds a requirement to go.mod.
-func (p *user) require(path, version string) {
+// require adds requirements to go.mod.
+func (p *user) require(versions map[string]string) {
 	p.t.Helper()
-	p.command("mod", "edit", "-require="+path+"@"+version)
+	edit := []string{"mod", "edit"}
+	for path, version := range versions {
+		edit = append(edit, "-require="+path+"@"+version)
+	}
+	if len(versions) > 0 {
+		p.command(edit...)
+	}
 }
 
 // tidy makes go.mod and go.sum what the program needs, which is when modules are fetched.

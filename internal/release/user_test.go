@@ -16,7 +16,7 @@ import (
 const mostModules = 25
 
 // old are versions that a program may have had before batch came: of the brokers' clients, and of what the tests
-// and clients of this repository bring along.
+// of this repository bring along.
 var old = map[string]string{
 	"github.com/redis/go-redis/v9":             "v9.5.1",
 	"github.com/rabbitmq/amqp091-go":           "v1.9.0",
@@ -34,11 +34,11 @@ var old = map[string]string{
 
 // TestUsers builds a program for each driver, from a release, and a second one that uses the broker's client
 // without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
-// upgrades no module that the client does not.
+// upgrades nothing that the client does not upgrade by itself.
 func TestUsers(t *testing.T) {
 	repo := released(t)
 	env := outside(t, repo)
-	table := fmt.Sprintf("\n%-16s %8s %14s %12s", "driver", "modules", "without batch", "go.sum lines")
+	table := fmt.Sprintf("\n%-14s %8s %13s %13s  %s", "driver", "modules", "of its client", "go.sum lines", "upgrades by its client")
 	for _, m := range append(modulesOf(t, repo), goMod{Path: module + "/driver/memory"}) {
 		name, ok := strings.CutPrefix(m.Path, module+"/driver/")
 		if !ok {
@@ -46,32 +46,43 @@ func TestUsers(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			user := program(t, env, []string{module, m.Path})
-			user.require(module, version)
-			if len(m.Require) > 0 {
-				user.require(m.Path, version)
+			user.require(map[string]string{module: version})
+			if len(m.Require) > 0 { // memory is in the library's module
+				user.require(map[string]string{m.Path: version})
 			}
 			user.tidy()
 			user.command("build", "-o", os.DevNull, ".")
-
 			client := program(t, env, clientOf(t, repo, m.Path))
-			for _, r := range m.Require {
-				if !ours(r.Path) && !r.Indirect {
-					client.require(r.Path, r.Version)
-				}
-			}
+			client.require(m.foreign())
 			client.tidy()
 
 			with, without := user.modules(), client.modules()
-			table += fmt.Sprintf("\n%-16s %8d %14d %12d", name, len(with), len(without), user.sums())
+			table += fmt.Sprintf("\n%-14s %8d %13d %13d", name, len(with), len(without)-1, user.sums())
 			if len(with) > mostModules && name != "nats/embedded" {
 				t.Errorf("a program resolves %d modules, want %d at most", len(with), mostModules)
 			}
-			for path := range with {
-				if _, ok := without[path]; !ok && !ours(path) {
-					t.Errorf("a program resolves %s, which the broker's client does not need", path)
+			maps.DeleteFunc(with, func(path, _ string) bool { return without[path] != "" || path == "example.com/user" || ours(path) })
+			if len(with) > 0 {
+				t.Errorf("a program resolves modules that the broker's client does not need: %s",
+					strings.Join(slices.Sorted(maps.Keys(with)), ", "))
+			}
+
+			held := maps.Clone(old)
+			maps.DeleteFunc(held, func(path, _ string) bool { return m.foreign()[path] != "" })
+			user.require(held)
+			client.require(held)
+			with, without = user.modules(), client.modules()
+			var upgraded []string
+			for path, version := range held {
+				if with[path] != version {
+					upgraded = append(upgraded, path)
+				}
+				if with[path] != without[path] {
+					t.Errorf("a program that has %s at %s is forced to %s, by the broker's client alone to %s",
+						path, version, with[path], without[path])
 				}
 			}
-			user.keepsVersions(without)
+			table += "  " + strings.Join(upgraded, ", ")
 		})
 	}
 	t.Log(table)
@@ -107,7 +118,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 `)
-	author.require(module, version)
+	author.require(map[string]string{module: version})
 	author.tidy()
 	if n := len(author.modules()); n > 2 {
 		t.Errorf("an author resolves %d modules, want their own and batch's", n)
@@ -120,23 +131,6 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// keepsVersions adds to the program's requirements the old versions of all that the broker's client does not
-// bring along, and checks that they stay.
-func (p *user) keepsVersions(client map[string]string) {
-	p.t.Helper()
-	for _, path := range slices.Sorted(maps.Keys(old)) {
-		if _, ok := client[path]; !ok {
-			p.require(path, old[path])
-		}
-	}
-	now := p.modules()
-	for path, version := range old {
-		if _, ok := client[path]; !ok && now[path] != version {
-			p.t.Errorf("a program that has %s at %s is forced to %s", path, version, now[path])
-		}
-	}
-}
-
 // A goMod is what go mod edit tells of a go.mod file.
 type goMod struct {
 	Path    string
@@ -144,6 +138,17 @@ type goMod struct {
 		Path, Version string
 		Indirect      bool
 	}
+}
+
+// foreign are the modules of others that a module requires itself, with their versions.
+func (m goMod) foreign() map[string]string {
+	foreign := make(map[string]string)
+	for _, r := range m.Require {
+		if !ours(r.Path) && !r.Indirect {
+			foreign[r.Path] = r.Version
+		}
+	}
+	return foreign
 }
 
 // modulesOf reads the go.mod files of a repository.
