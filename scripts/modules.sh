@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command in the folder of each module of this repository, with the workspace switched off: what the
-# module needs then stands in its own go.mod, as it must for those who use it.
+# Runs a command in the folder of each module of this repository, with the workspace switched off: each module
+# then gets what its own go.mod says, as it does where it is used.
 #
 #   scripts/modules.sh command [argument ...]
 #   scripts/modules.sh                           prints each module: its path and its folder

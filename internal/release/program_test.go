@@ -30,17 +30,17 @@ func outside(t *testing.T, repo string) []string {
 	)
 }
 
-// user is a module outside of this repository.
-type user struct {
+// program is a module outside of this repository.
+type program struct {
 	t   *testing.T
 	dir string
 	env []string
 }
 
-// program makes a module with a program that imports the packages, or one without a program.
-func program(t *testing.T, env, packages []string) *user {
+// newProgram makes a module whose program imports the packages, or one without any code.
+func newProgram(t *testing.T, env, packages []string) *program {
 	t.Helper()
-	p := &user{t: t, dir: t.TempDir(), env: env}
+	p := &program{t: t, dir: t.TempDir(), env: env}
 	p.write("go.mod", "module example.com/user\n\ngo 1.26.0\n")
 	if packages != nil {
 		var imports strings.Builder
@@ -53,7 +53,7 @@ func program(t *testing.T, env, packages []string) *user {
 }
 
 // write writes a file of the module.
-func (p *user) write(name, text string) {
+func (p *program) write(name, text string) {
 	p.t.Helper()
 	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
@@ -61,7 +61,7 @@ func (p *user) write(name, text string) {
 }
 
 // require adds requirements to go.mod.
-func (p *user) require(versions map[string]string) {
+func (p *program) require(versions map[string]string) {
 	p.t.Helper()
 	edit := []string{"mod", "edit"}
 	for path, version := range versions {
@@ -73,13 +73,13 @@ func (p *user) require(versions map[string]string) {
 }
 
 // tidy makes go.mod and go.sum what the program needs, which is when modules are fetched.
-func (p *user) tidy() {
+func (p *program) tidy() {
 	p.t.Helper()
 	p.command("mod", "tidy")
 }
 
 // modules are all modules that the module resolves, itself included, with their versions.
-func (p *user) modules() map[string]string {
+func (p *program) modules() map[string]string {
 	p.t.Helper()
 	all := make(map[string]string)
 	for line := range strings.Lines(p.command("list", "-m", "all")) {
@@ -90,7 +90,7 @@ func (p *user) modules() map[string]string {
 }
 
 // sums counts the lines of go.sum.
-func (p *user) sums() int {
+func (p *program) sums() int {
 	p.t.Helper()
 	text, err := os.ReadFile(filepath.Join(p.dir, "go.sum"))
 	if err != nil && !os.IsNotExist(err) {
@@ -100,7 +100,7 @@ func (p *user) sums() int {
 }
 
 // command runs the go command and returns what it prints.
-func (p *user) command(args ...string) string {
+func (p *program) command(args ...string) string {
 	p.t.Helper()
 	cmd := exec.CommandContext(p.t.Context(), "go", args...)
 	cmd.Dir, cmd.Env = p.dir, p.env

@@ -45,53 +45,69 @@ func TestUsers(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			user := program(t, env, []string{module, m.Path})
+			user := newProgram(t, env, []string{module, m.Path})
 			user.require(map[string]string{module: version})
 			if len(m.Require) > 0 { // memory is in the library's module
 				user.require(map[string]string{m.Path: version})
 			}
 			user.tidy()
 			user.command("build", "-o", os.DevNull, ".")
-			client := program(t, env, clientOf(t, repo, m.Path))
+			client := newProgram(t, env, clientOf(t, repo, m.Path))
 			client.require(m.foreign())
 			client.tidy()
 
-			with, without := user.modules(), client.modules()
-			table += fmt.Sprintf("\n%-14s %8d %13d %13d", name, len(with), len(without)-1, user.sums())
-			if len(with) > mostModules && name != "nats/embedded" {
-				t.Errorf("a program resolves %d modules, want %d at most", len(with), mostModules)
+			modules := user.modules()
+			if len(modules) > mostModules && name != "nats/embedded" {
+				t.Errorf("a program resolves %d modules, want %d at most", len(modules), mostModules)
 			}
-			maps.DeleteFunc(with, func(path, _ string) bool { return without[path] != "" || path == "example.com/user" || ours(path) })
-			if len(with) > 0 {
-				t.Errorf("a program resolves modules that the broker's client does not need: %s",
-					strings.Join(slices.Sorted(maps.Keys(with)), ", "))
-			}
-
-			held := maps.Clone(old)
-			maps.DeleteFunc(held, func(path, _ string) bool { return m.foreign()[path] != "" })
-			user.require(held)
-			client.require(held)
-			with, without = user.modules(), client.modules()
-			var upgraded []string
-			for path, version := range held {
-				if with[path] != version {
-					upgraded = append(upgraded, path)
-				}
-				if with[path] != without[path] {
-					t.Errorf("a program that has %s at %s is forced to %s, by the broker's client alone to %s",
-						path, version, with[path], without[path])
-				}
-			}
-			table += "  " + strings.Join(upgraded, ", ")
+			resolvesOnly(t, modules, client.modules())
+			table += fmt.Sprintf("\n%-14s %8d %13d %13d", name, len(modules), len(client.modules())-1, user.sums())
+			table += "  " + strings.Join(upgrades(t, user, client, m.foreign()), ", ")
 		})
 	}
 	t.Log(table)
 }
 
+// resolvesOnly checks that a program resolves the modules that the broker's client does, and ours.
+func resolvesOnly(t *testing.T, modules, client map[string]string) {
+	t.Helper()
+	var others []string
+	for _, path := range slices.Sorted(maps.Keys(modules)) {
+		if _, ok := client[path]; !ok && !ours(path) {
+			others = append(others, path)
+		}
+	}
+	if len(others) > 0 {
+		t.Errorf("a program resolves modules that the broker's client does not need: %s", strings.Join(others, ", "))
+	}
+}
+
+// upgrades gives old versions to both programs, of all modules but those that the driver requires. It checks that
+// they stay, and returns those that the client raises by itself.
+func upgrades(t *testing.T, user, client *program, required map[string]string) []string {
+	t.Helper()
+	held := maps.Clone(old)
+	maps.DeleteFunc(held, func(path, _ string) bool { return required[path] != "" })
+	user.require(held)
+	client.require(held)
+	with, without := user.modules(), client.modules()
+	var raised []string
+	for _, path := range slices.Sorted(maps.Keys(held)) {
+		if with[path] != without[path] {
+			t.Errorf("a program that has %s at %s is forced to %s, and with the broker's client alone to %s",
+				path, held[path], with[path], without[path])
+		}
+		if without[path] != held[path] {
+			raised = append(raised, path)
+		}
+	}
+	return raised
+}
+
 // TestAuthor runs the suite's cases that compile programs from the module of somebody who wrote a driver.
 func TestAuthor(t *testing.T) {
 	env := outside(t, released(t))
-	author := program(t, env, nil)
+	author := newProgram(t, env, nil)
 	author.write("acme.go", `// Package acme is a driver that lacks everything.
 package acme
 
