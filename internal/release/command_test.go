@@ -15,7 +15,7 @@ func TestCommand(t *testing.T) {
 	before := strings.TrimSpace(git(t, repo, "rev-parse", "HEAD"))
 	out, err := release(t, repo, version)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s\n%s", err, out, needs)
 	}
 	if parent := strings.TrimSpace(git(t, repo, "rev-parse", "HEAD^")); parent != before {
 		t.Errorf("the release is not one commit: HEAD^ is %s, want %s", parent, before)

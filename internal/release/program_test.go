@@ -10,6 +10,9 @@ import (
 	"testing"
 )
 
+// needs is added to what failed for the want of a module, perhaps.
+const needs = "Modules of others come from this machine's cache, or from the proxies of GOPROXY, which must answer."
+
 // outside is the environment of somebody who knows this repository's modules by their names alone. Their names
 // lead to the repository at repo, and those of all others where they always do: first into this machine's
 // cache, from which nothing else is taken and into which nothing is put.
@@ -107,8 +110,7 @@ func (p *program) command(args ...string) string {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		p.t.Fatalf("go %s: %v\n%s%s\nThis test needs the proxies of GOPROXY, or a cache that has all modules.",
-			strings.Join(args, " "), err, &stdout, &stderr)
+		p.t.Fatalf("go %s: %v\n%s%s\n%s", strings.Join(args, " "), err, &stdout, &stderr, needs)
 	}
 	return stdout.String()
 }

@@ -51,7 +51,7 @@ func released(t *testing.T) string {
 	t.Helper()
 	repo := repository(t)
 	if out, err := release(t, repo, version); err != nil {
-		t.Fatalf("the release command failed: %v\n%s", err, out)
+		t.Fatalf("the release command failed: %v\n%s\n%s", err, out, needs)
 	}
 	return repo
 }
