@@ -5,7 +5,7 @@ GO ?= go
 # The modules of this repository are those of its workspace, whatever a user's environment says. "work" is the
 # go command's name for all their packages.
 export GOWORK := $(CURDIR)/go.work
-export GOFLAGS := $(filter-out -mod%,$(shell $(GO) env GOFLAGS)) -mod=readonly
+export GOFLAGS := $(filter-out -mod=% -modfile=%,$(shell $(GO) env GOFLAGS)) -mod=readonly
 # Runs a command in each module, without the workspace.
 MODULES := scripts/modules.sh
 

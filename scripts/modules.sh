@@ -12,7 +12,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly root
 
 # The user's flags, but not -mod=mod, which a workspace refuses.
-GOFLAGS="$(go env GOFLAGS | tr ' ' '\n' | sed '/^-mod/d' | paste -sd ' ' -) -mod=readonly"
+GOFLAGS="$(go env GOFLAGS | tr ' ' '\n' | sed '/^-mod=/d; /^-modfile=/d' | paste -sd ' ' -) -mod=readonly"
 export GOFLAGS
 
 list() {

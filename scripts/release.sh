@@ -16,8 +16,8 @@ fail() {
 	exit 1
 }
 
-# tag prints the tag of the module in a folder: its version, below the folder's path.
-tag() {
+# tag_of prints the tag of the module in a folder: its version, below the folder's path.
+tag_of() {
 	local below="${1#"$root"}"
 	echo "${below:+${below#/}/}$version"
 }
@@ -35,7 +35,7 @@ modules="$(scripts/modules.sh)"
 while read -r path folder; do
 	paths+=("$path")
 	folders+=("$folder")
-	tags+=("$(tag "$folder")")
+	tags+=("$(tag_of "$folder")")
 done <<<"$modules"
 for tag in "${tags[@]}"; do
 	! git rev-parse -q --verify "refs/tags/$tag" >/dev/null || fail "the tag $tag is there already"
