@@ -171,7 +171,7 @@ func (m goMod) foreign() map[string]string {
 func modulesOf(t *testing.T, repo string) []goMod {
 	t.Helper()
 	var modules []goMod
-	env := append(os.Environ(), "GOWORK="+filepath.Join(repo, "go.work"), "GOFLAGS=")
+	env := append(os.Environ(), "GOWORK="+filepath.Join(repo, "go.work"), "GOFLAGS=-mod=readonly")
 	for line := range strings.Lines(run(t, repo, env, "go", "list", "-m", "-f", "{{.Path}} {{.GoMod}}")) {
 		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
 		m := goMod{}
@@ -187,7 +187,7 @@ func modulesOf(t *testing.T, repo string) []goMod {
 // clientOf returns the packages of other modules that a driver imports.
 func clientOf(t *testing.T, repo, driver string) []string {
 	t.Helper()
-	env := append(os.Environ(), "GOWORK="+filepath.Join(repo, "go.work"), "GOFLAGS=")
+	env := append(os.Environ(), "GOWORK="+filepath.Join(repo, "go.work"), "GOFLAGS=-mod=readonly")
 	var foreign []string
 	for path := range strings.FieldsSeq(run(t, repo, env, "go", "list", "-f", "{{range .Imports}}{{.}} {{end}}", driver)) {
 		if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") && !ours(path) {
