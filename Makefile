@@ -75,4 +75,4 @@ images: engine ## make sure that the brokers' images are there
 	@scripts/broker-images.sh
 
 sweep: ## remove the test brokers that killed runs left behind
-	@$(GO) run ./internal/brokers/sweep
+	@GOWORK=off $(GO) run -C internal/brokers/launcher . -sweep

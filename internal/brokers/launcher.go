@@ -88,7 +88,7 @@ func (l *launcher) call(ctx context.Context, method string, args numbered, resul
 	call := l.client.Go(launch.Service+"."+method, args, result, make(chan *rpc.Call, 1))
 	select {
 	case <-call.Done:
-		return call.Error
+		return explain(call.Error)
 	case <-ctx.Done():
 	}
 	cancelled := l.client.Call(launch.Service+".Cancel", &launch.Call{Number: number}, &launch.Nothing{})
@@ -96,7 +96,15 @@ func (l *launcher) call(ctx context.Context, method string, args numbered, resul
 	if call.Error == nil {
 		return nil
 	}
-	return errors.Join(ctx.Err(), call.Error, cancelled)
+	return errors.Join(ctx.Err(), explain(call.Error), explain(cancelled))
+}
+
+// explain adds to an error that is not the launcher's answer.
+func explain(err error) error {
+	if answer := rpc.ServerError(""); err == nil || errors.As(err, &answer) {
+		return err
+	}
+	return fmt.Errorf("the launcher has ended, and its standard error says why: %w", err)
 }
 
 // findUp looks for a path in the working directory and those above it. Tests run in their package's

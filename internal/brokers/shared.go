@@ -37,13 +37,13 @@ var processLauncher = sync.OnceValues(func() (*launcher, error) {
 // errNoEngine marks the one failure that skips a test: there is no Docker engine.
 var errNoEngine = errors.New("brokers: not exercised")
 
-// engine returns this process's launcher when it has found an engine.
-var engine = sync.OnceValues(func() (*launcher, error) {
+// readyLauncher returns this process's launcher when it has found an engine.
+var readyLauncher = sync.OnceValues(func() (*launcher, error) {
 	l, err := processLauncher()
 	if err != nil {
 		return nil, err
 	}
-	err = l.client.Call(launch.Service+".Connect", launch.Nothing{}, &launch.Nothing{})
+	err = l.call(context.Background(), "Connect", &launch.Call{}, &launch.Nothing{})
 	if answer := rpc.ServerError(""); errors.As(err, &answer) {
 		err = fmt.Errorf("%w: %w; run scripts/docker-engine.sh or set the broker's BATCH_TEST_..._URL", errNoEngine, err)
 	}
@@ -72,7 +72,7 @@ func share[B broker](t testing.TB, key string, start func(*launcher) (B, error),
 					return b, err
 				}
 			}
-			l, err := engine()
+			l, err := readyLauncher()
 			if err != nil {
 				return none, err
 			}
@@ -93,7 +93,7 @@ func share[B broker](t testing.TB, key string, start func(*launcher) (B, error),
 // own starts a broker for one test and removes it when the test ends.
 func own[B broker](t testing.TB, start func(*launcher) (B, error)) B {
 	t.Helper()
-	l, err := engine()
+	l, err := readyLauncher()
 	if err != nil {
 		refuse(t, err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -50,21 +51,7 @@ func connect() (*engine, error) {
 	if host := os.Getenv("DOCKER_HOST"); host != "" && provider.Client().DaemonHost() != host {
 		return nil, errors.Join(fmt.Errorf("no Docker engine at DOCKER_HOST=%s", host), provider.Close())
 	}
-	return &engine{provider: provider, owner: currentOwner(), session: newSessionID()}, nil
-}
-
-// open is connect for a launcher that is about to start brokers: it also sweeps.
-func open(ctx context.Context) (*engine, error) {
-	e, err := connect()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
-	defer cancel()
-	if _, err := e.sweep(ctx); err != nil {
-		return nil, errors.Join(err, e.disconnect())
-	}
-	return e, nil
+	return &engine{provider: provider, owner: currentOwner(), session: rand.Text()}, nil
 }
 
 func (e *engine) docker() client.APIClient {

@@ -4,14 +4,11 @@ module github.com/batch-go/batch/internal/brokers/launcher
 
 go 1.26.0
 
-require github.com/batch-go/batch v0.0.0
-
-replace github.com/batch-go/batch => ../../..
-
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.8
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.16
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.10
+	github.com/batch-go/batch v0.0.0-00010101000000-000000000000
 	github.com/containerd/errdefs v1.0.0
 	github.com/moby/moby/api v1.56.1
 	github.com/moby/moby/client v0.6.2
@@ -74,3 +71,5 @@ require (
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )
+
+replace github.com/batch-go/batch => ../../..

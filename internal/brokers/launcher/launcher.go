@@ -56,7 +56,7 @@ func (l *launcher) close() error {
 }
 
 // Connect finds the engine. An error says why there is none.
-func (l *launcher) Connect(launch.Nothing, *launch.Nothing) error {
+func (l *launcher) Connect(launch.Call, *launch.Nothing) error {
 	_, err := l.engine()
 	return err
 }
@@ -108,6 +108,14 @@ func startBroker(ctx context.Context, e *engine, b launch.Broker) (broker, error
 		return startSQS(ctx, e, b)
 	}
 	return nil, fmt.Errorf("nothing is called %q", b.Kind)
+}
+
+// greetings are those of servers that can do all that is expected of their protocol.
+var greetings = map[launch.Protocol]greeting{
+	launch.Redis:    greetRedis,
+	launch.RabbitMQ: greetRabbitMQ,
+	launch.NATS:     greetJetStream,
+	launch.SQS:      greetSQS,
 }
 
 // Identify asks a server that runs already for its name and version.

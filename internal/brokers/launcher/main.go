@@ -43,21 +43,6 @@ func main() {
 	}
 }
 
-// sweepAlone sweeps, and says how much there was.
-func sweepAlone() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	e, err := connect()
-	if err != nil {
-		return err
-	}
-	swept, err := e.sweep(ctx)
-	if swept > 0 {
-		fmt.Printf("removed %d containers that killed runs had left\n", swept)
-	}
-	return errors.Join(err, e.disconnect())
-}
-
 // serve answers calls until the input ends, and removes what they have started.
 func serve(input io.Reader, output io.WriteCloser) error {
 	ctx, cancel := context.WithCancel(context.Background())

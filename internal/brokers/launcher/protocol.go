@@ -15,20 +15,6 @@ import (
 // as a frozen one. Servers here answer within milliseconds; the rest is for a busy machine.
 const exchangeTimeout = 2 * time.Second
 
-// A greeting does what a client does first, on a connection of its own, and returns what the server
-// says it is. An error means that the server is not ready for work. A port may be open before there is
-// a server behind it, and a server may accept connections while it is still loading its data, so
-// nothing less proves that it works.
-type greeting func(context.Context, *launch.Server) (name, version string, err error)
-
-// greetings are those of servers that can do all that is expected of their protocol.
-var greetings = map[launch.Protocol]greeting{
-	launch.Redis:    greetRedis,
-	launch.RabbitMQ: greetRabbitMQ,
-	launch.NATS:     greetJetStream,
-	launch.SQS:      greetSQS,
-}
-
 // startAlone starts a server in a container of its own: it finds the image and a free port for run,
 // which it calls again with another port when that one was taken meanwhile.
 func startAlone(ctx context.Context, e *engine, i launch.Image, run func(ctx context.Context, image string, port int) (*server, error)) (*server, error) {

@@ -13,6 +13,12 @@ import (
 	"github.com/batch-go/batch/internal/brokers/launch"
 )
 
+// A greeting does what a client does first, on a connection of its own, and returns what the server
+// says it is. An error means that the server is not ready for work. A port may be open before there is
+// a server behind it, and a server may accept connections while it is still loading its data, so
+// nothing less proves that it works.
+type greeting func(context.Context, *launch.Server) (name, version string, err error)
+
 // A server is one that runs in a container.
 type server struct {
 	launch.Server

@@ -1,16 +1,11 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/moby/moby/api/types/container"
 )
 
 // The labels of every container that a launcher starts. Sweeping goes by them alone.
@@ -81,44 +76,13 @@ func (o owner) labels(session string) map[string]string {
 	}
 }
 
-func newSessionID() string {
-	return rand.Text()
-}
-
 // abandoned reports whether a container with these labels may be removed: its owner is known to be
-// gone, or nothing can be known of its owner and it is older than any run. self is who asks; alive
-// tells whether a process of self's host exists, and when it started.
+// gone, or nothing can be known of its owner and it is older than any run. self is who asks;
+// start tells when a process of self's host started, and "" when there is none.
 func abandoned(labels map[string]string, created, now time.Time, self owner, start func(pid int) string) bool {
 	pid, err := strconv.Atoi(labels[labelPID])
 	if err != nil || labels[labelHost] != self.host || self.start == "" {
 		return now.Sub(created) > sweepAge
 	}
 	return start(pid) != labels[labelStart]
-}
-
-// sweep removes the containers that earlier launchers left because they were killed, and returns how
-// many. It leaves alone every container whose owner is alive, and every container that no launcher
-// started.
-func (e *engine) sweep(ctx context.Context) (int, error) {
-	list, err := e.list(ctx, labelSession)
-	if err != nil {
-		return 0, fmt.Errorf("sweep: %w", err)
-	}
-	var (
-		swept int
-		errs  []error
-		now   = time.Now()
-	)
-	for _, c := range list {
-		if !abandoned(c.Labels, time.Unix(c.Created, 0), now, e.owner, processStart) {
-			continue
-		}
-		// A dead container is one whose removal another sweep has begun.
-		if err := e.remove(ctx, c.ID); err != nil && c.State != container.StateDead {
-			errs = append(errs, err)
-			continue
-		}
-		swept++
-	}
-	return swept, errors.Join(errs...)
 }
