@@ -82,7 +82,7 @@ images: engine ## make sure that the brokers' images are there
 	@scripts/broker-images.sh
 
 sweep: ## remove the test brokers that killed runs left behind
-	@$(GO) run ./internal/brokers/sweep
+	@GOWORK=off $(GO) run -C internal/brokers/launcher . -sweep
 
 release: ## commit and tag a release of all modules: make release VERSION=v0.1.0
 	@scripts/release.sh $(VERSION)

@@ -59,6 +59,11 @@ var rules = []rule{
 		reason: "the suite judges drivers that it has never heard of, and their authors get no further modules with it",
 	},
 	{
+		from:   []string{"batch/internal/brokers", "batch/internal/brokers/launch", "batch/internal/leak"},
+		may:    []string{"std", "batch/internal/..."},
+		reason: "the tests of every driver import it, and its users would resolve what it requires",
+	},
+	{
 		from:   []string{"batch/examples", "batch/examples/..."},
 		never:  []string{"batch/internal/..."},
 		reason: "an example is code that a user can copy, and users cannot import internal packages",
@@ -229,7 +234,7 @@ func TestCheckFindsViolations(t *testing.T) {
 		"batch/conformance":          {"testing", "batch", "batch/driver"},
 		"batch/idempotency":          {"batch"},
 		"batch/examples/swap":        {"batch", "batch/driver/memory", "batch/driver/redis"},
-		"batch/internal/brokers":     {"testing", "github.com/testcontainers/testcontainers-go"},
+		"batch/internal/brokers":     {"testing", "batch/internal/leak"},
 		"github.com/sneaky/unittest": {"testing"},
 	}
 	tests := []struct {
@@ -247,6 +252,7 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"a store links goleak", "batch/idempotency", "go.uber.org/goleak", "must not be in the users' programs"},
 		{"the suite knows a driver", "batch/conformance", "batch/driver/memory", "the suite judges"},
 		{"the suite takes a module along", "batch/conformance", "github.com/google/uuid", "the suite judges"},
+		{"the tests of drivers take a module along", "batch/internal/brokers", "github.com/testcontainers/testcontainers-go", "may import only std"},
 		{"an example uses what users cannot", "batch/examples/swap", "batch/internal/backoff", "users cannot import"},
 	}
 	for _, test := range tests {
