@@ -2,13 +2,21 @@
 
 GO ?= go
 
-# Tools are run at a fixed version and stand in no go.mod, so that they stay out of users' go.sum.
+# The modules of this repository are those of its workspace, whatever a user's environment says. "work" is the
+# go command's name for all their packages.
+export GOWORK := $(CURDIR)/go.work
+export GOFLAGS := $(filter-out -mod=% -modfile=%,$(shell $(GO) env GOFLAGS)) -mod=readonly
+# Runs a command in each module, without the workspace.
+MODULES := scripts/modules.sh
+
+# Tools are run at a fixed version and are in no go.mod, so that they stay out of users' go.sum.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # How long one package's tests may take before they are a hang.
 TEST_TIMEOUT ?= 15m
 # What to test and with which further flags: make test PKG=./driver/redis/... TESTFLAGS='-run Retry -v'
-PKG ?= ./...
+PKG ?= work
 TESTFLAGS ?=
 BENCH ?= .
 
@@ -16,10 +24,10 @@ BENCH ?= .
 RECORDS := .conformance
 
 # The steps of `make check`, in order of how soon they fail.
-CHECKS := fmt tidy vet staticcheck examples bench-build allocs test captable
+CHECKS := fmt tidy vet staticcheck examples bench-build allocs vuln test captable
 
 .DEFAULT_GOAL := help
-.PHONY: help check engine images sweep bench capabilities $(CHECKS)
+.PHONY: help check engine images sweep bench capabilities release $(CHECKS)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,37 +44,36 @@ captable: ## fail when the capability tables are not what the last test run has 
 	@$(GO) run ./internal/captable -in $(RECORDS) -check
 
 capabilities: ## run the conformance suite on every driver, and write the capability tables
-	@RECORDS='$(RECORDS)' scripts/test.sh -p 1 -count=1 -timeout $(TEST_TIMEOUT) -run '^Test(Conformance.*|Memory)$$' ./driver/... ./conformance
+	@RECORDS='$(RECORDS)' scripts/test.sh -p 1 -count=1 -timeout $(TEST_TIMEOUT) -run '^Test(Conformance.*|Memory)$$' github.com/batch-go/batch/driver/... ./conformance
 	@$(GO) run ./internal/captable -in $(RECORDS) -write
 
 fmt: ## fail when a file is not formatted
 	@files="$$(gofmt -l .)"; [ -z "$$files" ] || { echo "gofmt would change:"; echo "$$files"; exit 1; }
 
-tidy: ## fail when go.mod or go.sum is not what the code needs
-	@$(GO) mod tidy -diff
-	@[ ! -f bench/go.mod ] || (cd bench && $(GO) mod tidy -diff)
+tidy: ## fail when a go.mod or go.sum is not what its module needs
+	@$(MODULES) $(GO) mod tidy -diff
 
 vet: ## go vet, in every module
-	@$(GO) vet ./...
-	@[ ! -f bench/go.mod ] || (cd bench && $(GO) vet ./...)
+	@$(MODULES) $(GO) vet ./...
 
 staticcheck: ## staticcheck, in every module
-	@$(GO) run $(STATICCHECK) ./...
-	@[ ! -f bench/go.mod ] || (cd bench && $(GO) run $(STATICCHECK) ./...)
+	@$(MODULES) $(GO) run $(STATICCHECK) ./...
+
+vuln: ## govulncheck, in every module
+	@scripts/vuln.sh $(GOVULNCHECK)
 
 examples: ## build every example, and run those that need nothing installed
-	@[ ! -d examples ] || $(GO) build -o /dev/null ./examples/...
-	@[ ! -d examples/quickstart ] || timeout 120 $(GO) run ./examples/quickstart
+	@$(GO) build -o /dev/null ./examples/...
+	@timeout 120 $(GO) run ./examples/quickstart
 
 allocs: ## the allocation budgets, which the race detector would upset
 	@$(GO) test -run '^TestAllocations' .
 
-bench-build: ## build the benchmarks, which are a module of their own
-	@[ ! -f bench/go.mod ] || (cd bench && $(GO) build ./... && $(GO) test -run '^$$' ./...)
+bench-build: ## build the benchmarks
+	@$(GO) test -run '^$$' ./bench/...
 
 bench: engine images ## run the benchmarks
-	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
-	@[ ! -f bench/go.mod ] || (cd bench && $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...)
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem work
 
 engine: ## make sure that a Docker engine answers
 	@scripts/docker-engine.sh
@@ -75,4 +82,7 @@ images: engine ## make sure that the brokers' images are there
 	@scripts/broker-images.sh
 
 sweep: ## remove the test brokers that killed runs left behind
-	@$(GO) run ./internal/brokers/sweep
+	@GOWORK=off $(GO) run -C internal/brokers/launcher . -sweep
+
+release: ## commit and tag a release of all modules: make release VERSION=v0.1.0
+	@scripts/release.sh $(VERSION)

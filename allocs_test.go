@@ -13,7 +13,7 @@ import (
 
 // allocBudget is what one job may allocate from Enqueue to the confirmed
 // settlement on the memory driver, with JSON args of two fields: 17 when this
-// was written, of which encoding/json makes 6, the job's ID 2 and the memory
+// was written, of which encoding/json makes 6, the job's ID 1 and the memory
 // driver 2. The race detector allocates, so this runs without it. The rest of the room is for the batches that a job shares.
 const allocBudget = 20
 

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/uuid"
 )
 
 // Option says how one job is enqueued. It belongs to a capability set: an option
@@ -210,11 +209,7 @@ func (p *producer) complete(ctx context.Context, job *draft, args Args) error {
 		return invalid("options", "Group with Delay or At", "one or the other: a job that is held back would hold up its group")
 	}
 	if m.ID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return fmt.Errorf("batch: make a job ID: %w", err)
-		}
-		m.ID = id.String()
+		m.ID = uuid.NewV7()
 	}
 	m.EnqueuedAt = time.Now().UTC().Truncate(time.Millisecond)
 	if job.expiry > 0 {

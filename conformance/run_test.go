@@ -5,14 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/batch-go/batch/conformance"
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/driver/memory"
+	"github.com/batch-go/batch/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // broker makes a memory broker with a window that a case can wait for.
 func broker(t testing.TB) *memory.Broker {

@@ -14,8 +14,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if scripts/docker-engine.sh; then
 	# All of them now, and not while tests wait for them. Who tests a single package gets what it needs.
-	[[ " $* " != *" ./... "* ]] || scripts/broker-images.sh >/dev/null
-	go run ./internal/brokers/sweep
+	[[ " $* " != *" work "* ]] || scripts/broker-images.sh >/dev/null
+	# This also builds what starts the brokers, which the first test would wait for otherwise.
+	GOWORK=off go run -C internal/brokers/launcher . -sweep
 elif [[ "${CI:-}" == true ]]; then
 	exit 1
 else

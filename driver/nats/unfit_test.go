@@ -3,12 +3,12 @@ package nats_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -37,17 +37,13 @@ func TestJetStreamOff(t *testing.T) {
 }
 
 func TestJetStreamOffForTheAccount(t *testing.T) {
-	ts := startServer(t, func(o *server.Options) {
-		account := server.NewAccount("poor")
-		o.Accounts = []*server.Account{account}
-		o.Users = []*server.User{{Username: "u", Password: "p", Account: account}}
-	})
+	ts := startServer(t, `accounts { poor { users: [ { user: u, password: p } ] } }`)
 	_, err := nats.Open(testContext(t), strings.Replace(ts.url(), "nats://", "nats://u:p@", 1))
 	refused(t, "an account without JetStream", err, driver.ErrUnsupported, "JetStream")
 }
 
 func TestWrongCredentials(t *testing.T) {
-	ts := startServer(t, func(o *server.Options) { o.Username, o.Password = "u", "right" })
+	ts := startServer(t, `authorization { user: u, password: right }`)
 	for what, url := range map[string]string{
 		"no user":        ts.url(),
 		"wrong password": strings.Replace(ts.url(), "nats://", "nats://u:wrong@", 1),
@@ -70,14 +66,10 @@ func TestWrongCredentials(t *testing.T) {
 // less of them be an error that says so.
 func TestPermissions(t *testing.T) {
 	publish := []string{"batch.*.>", "$JS.API.INFO", "$JS.API.STREAM.>", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.GET.*", "$JS.ACK.>"}
-	user := func(name string, publish []string) *server.User {
-		return &server.User{Username: name, Password: "p", Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
-		}}
+	user := func(name string, publish []string) string {
+		return fmt.Sprintf(`{ user: %s, password: p, permissions { publish: [ "%s" ], subscribe: "_INBOX.>" } }`, name, strings.Join(publish, `", "`))
 	}
-	ts := startServer(t, func(o *server.Options) {
-		o.Users = []*server.User{user("all", publish), user("less", publish[1:])}
-	})
+	ts := startServer(t, "authorization { users: [", user("all", publish), user("less", publish[1:]), "] }")
 	at := func(name string) string { return strings.Replace(ts.url(), "nats://", "nats://"+name+":p@", 1) }
 	d := openURL(t, at("all"))
 	q := declare(t, d)
@@ -120,7 +112,7 @@ func TestSilentServer(t *testing.T) {
 }
 
 func TestSmallPayload(t *testing.T) {
-	ts := startServer(t, func(o *server.Options) { o.MaxPayload = 100 << 10 })
+	ts := startServer(t, `max_payload: 102400`)
 	_, err := nats.Open(testContext(t), ts.url())
 	refused(t, "a server for small messages", err, driver.ErrUnsupported, "max_payload")
 }
@@ -194,7 +186,7 @@ func TestForeignStream(t *testing.T) {
 }
 
 func TestFullServer(t *testing.T) {
-	ts := startServer(t, func(o *server.Options) { o.JetStreamMaxStore = 4 << 20 })
+	ts := startServer(t, `jetstream { max_file_store: 4194304 }`)
 	d := openURL(t, ts.url())
 	q := declare(t, d)
 	var err error

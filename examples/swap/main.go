@@ -18,6 +18,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -28,8 +29,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/batch-go/batch"
 
@@ -88,7 +87,7 @@ func swap(url, need string, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, d.Close(ctx)) }()
 
 	// Its own in every run, so that runs can share a broker.
-	queue := batch.NewQueue(d, "swap-"+uuid.NewString())
+	queue := batch.NewQueue(d, "swap-"+rand.Text())
 	defer func() { err = errors.Join(err, queue.Drop(ctx)) }()
 	return run(ctx, d, queue, out)
 }

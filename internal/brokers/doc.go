@@ -24,14 +24,21 @@
 // reason every run prints which brokers and versions it exercised, to standard output and to the file
 // that BATCH_TEST_REPORT names.
 //
+// # The launcher
+//
+// This package imports the standard library alone, so that no test client of a container engine is in a
+// module that the users of a driver resolve. What starts brokers is the command launcher, a module of its
+// own below this folder. The first test that wants a broker starts it from its sources, with go run, and
+// package launch is what the two say to each other.
+//
 // # What is left behind
 //
-// Nothing, in four steps, each for the failures of the one before. [Main] removes the containers when
-// the tests are done. A small process that outlives the test binary removes them when it dies of a
-// panic, a timeout or a kill. The next run that starts a broker sweeps what both missed, by labels
-// that name the owner, and never touches a container whose owner lives. Scripts can call that sweep
-// alone with go run ./internal/brokers/sweep. The reaper of testcontainers is switched off, because
-// its image cannot be pulled everywhere.
+// Nothing, in two steps, the second for the failures of the first. The launcher removes its containers
+// when its standard input ends: because [Main] closes it when the tests are done, or because the test
+// binary is dead of a panic, a timeout or a kill. The next launcher sweeps what one left that was killed
+// itself, by labels that name the owner, and never touches a container whose owner lives. Scripts can
+// call that sweep alone with go run . -sweep, in the launcher's folder. The reaper of testcontainers is
+// switched off, because its image cannot be pulled everywhere.
 //
 // The engine must run on this machine: ports are published on the loopback interface alone.
 package brokers

@@ -3,77 +3,15 @@ package brokers
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/batch-go/batch/internal/brokers/launch"
 )
 
-func TestRestartKeepsDataAndAddress(t *testing.T) {
-	t.Parallel()
-	i := NewRedis(t, Redis8)
-	client := redisClient(t, i)
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-	defer cancel()
-	faults := []struct {
-		name string
-		do   func() error
-	}{
-		{"restart", func() error { return i.Restart(ctx) }},
-		{"kill and start", func() error { return errors.Join(i.Kill(ctx), i.Start(ctx)) }},
-	}
-	for _, fault := range faults {
-		if err := client.Set(ctx, "key", fault.name, 0).Err(); err != nil {
-			t.Fatal(err)
-		}
-		if err := fault.do(); err != nil {
-			t.Fatalf("%s: %v", fault.name, err)
-		}
-		got, err := client.Get(ctx, "key").Result()
-		if err != nil || got != fault.name {
-			t.Errorf("after %s: GET = %q, %v, want %q", fault.name, got, err, fault.name)
-		}
-	}
-}
-
-func TestKilledServerAnswersNobody(t *testing.T) {
-	t.Parallel()
-	i := NewRedis(t, Redis8)
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-	defer cancel()
-	if err := i.Kill(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := i.ping(ctx); err == nil {
-		t.Error("PING was answered after Kill returned")
-	}
-}
-
-func TestPausedServerIsSilent(t *testing.T) {
-	t.Parallel()
-	i := NewRedis(t, Redis8)
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-	defer cancel()
-	c, err := dialRESP(ctx, i)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := i.Pause(ctx); err != nil {
-		t.Fatal(err)
-	}
-	short, cancelShort := context.WithTimeout(ctx, 200*time.Millisecond)
-	defer cancelShort()
-	if reply, err := c.do(short, "PING"); err == nil {
-		t.Errorf("PING on a frozen server = %q, want a timeout", reply)
-	}
-	if err := c.close(); err != nil {
-		t.Error(err)
-	}
-	if err := i.Unpause(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := i.ping(ctx); err != nil {
-		t.Errorf("after Unpause: %v", err)
-	}
-}
+// testTimeout bounds what a test waits for.
+const testTimeout = 30 * time.Second
 
 // A frozen container must be removable: fault tests that fail in the middle leave one.
 func TestPausedServerCanBeRemoved(t *testing.T) {
@@ -90,7 +28,7 @@ func TestPausedServerCanBeRemoved(t *testing.T) {
 }
 
 func TestFaultsOnAGivenBrokerAreRefused(t *testing.T) {
-	i := &Instance{Name: "redis", Version: "8.0.2", Addr: "localhost:6379"}
+	i := &Instance{Server: launch.Server{Name: "redis", Version: "8.0.2", Addr: "localhost:6379"}}
 	methods := map[string]func(context.Context) error{
 		"Stop": i.Stop, "Start": i.Start, "Restart": i.Restart,
 		"Kill": i.Kill, "Pause": i.Pause, "Unpause": i.Unpause,
@@ -99,5 +37,28 @@ func TestFaultsOnAGivenBrokerAreRefused(t *testing.T) {
 		if err := method(t.Context()); !errors.Is(err, ErrNotOurs) {
 			t.Errorf("%s = %v, want ErrNotOurs", name, err)
 		}
+	}
+}
+
+// A call is made in another process, and ends with its context nevertheless.
+func TestCallsEndWithTheirContext(t *testing.T) {
+	t.Parallel()
+	i := NewRedis(t, Redis8)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	defer cancel()
+	short, cancelShort := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancelShort()
+	if _, err := i.Exec(short, "sleep", "infinity"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a command without an end = %v, want %v", err, context.DeadlineExceeded)
+	}
+	if ctx.Err() != nil {
+		t.Error("the call did not end with its context")
+	}
+	if err := i.Stop(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Stop after the end of its context = %v, want %v", err, context.DeadlineExceeded)
+	}
+	output, err := i.Exec(ctx, "echo", "still here")
+	if err != nil || !strings.Contains(output, "still here") {
+		t.Errorf("the next command = %q, %v", output, err)
 	}
 }

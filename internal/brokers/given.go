@@ -2,16 +2,21 @@ package brokers
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
+	"time"
+
+	"github.com/batch-go/batch/internal/brokers/launch"
 )
+
+// identifyTimeout bounds the question what a given broker is.
+const identifyTimeout = time.Minute
 
 // given returns the broker that BATCH_TEST_<FAMILY>_URL names, or nil when it is not set. port is what
 // a URL without one means.
-func given(family, port string, p protocol) (*Instance, error) {
+func given(family, port string, p launch.Protocol) (*Instance, error) {
 	variable := row{family: family}.override("URL")
 	text := os.Getenv(variable)
 	if text == "" {
@@ -21,26 +26,38 @@ func given(family, port string, p protocol) (*Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", variable, err)
 	}
-	if u.Host == "" || u.Scheme != p.scheme && u.Scheme != p.secure {
-		return nil, fmt.Errorf("%s is %q, want %s://host:port or %s://host:port", variable, u.Redacted(), p.scheme, p.secure)
+	plain, secure := p.Schemes()
+	if u.Host == "" || u.Scheme != plain && u.Scheme != secure {
+		return nil, fmt.Errorf("%s is %q, want %s://host:port or %s://host:port", variable, u.Redacted(), plain, secure)
 	}
-	i := &Instance{Addr: u.Host, Username: u.User.Username(), protocol: p}
+	s := launch.Server{Protocol: p, Addr: u.Host, Username: u.User.Username(), Secure: u.Scheme == secure, Host: u.Hostname()}
 	if u.Port() == "" {
-		i.Addr = net.JoinHostPort(u.Hostname(), port)
+		s.Addr = net.JoinHostPort(u.Hostname(), port)
 	}
-	i.Password, _ = u.User.Password()
+	s.Password, _ = u.User.Password()
 	if u.Path != "" {
-		i.protocol.path = u.EscapedPath()
+		s.Path = u.EscapedPath()
 	}
-	if u.Scheme == p.secure {
-		i.TLS = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := i.identify(ctx); err != nil {
+	i, err := identify(s)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", variable, err)
 	}
 	return i, nil
+}
+
+// identify asks a server that runs already for its name and version.
+func identify(s launch.Server) (*Instance, error) {
+	l, err := processLauncher()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), identifyTimeout)
+	defer cancel()
+	var identified launch.Server
+	if err := l.call(ctx, "Identify", &launch.Given{Server: s}, &identified); err != nil {
+		return nil, err
+	}
+	return newInstance(l, identified)
 }
 
 // versions returns the versions that a driver's tests run against: all of a family, or the latest alone

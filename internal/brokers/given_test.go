@@ -4,18 +4,20 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/batch-go/batch/internal/brokers/launch"
 )
 
 func TestGivenBrokerIsUsed(t *testing.T) {
 	tests := []struct {
 		family   string
-		protocol protocol
+		protocol launch.Protocol
 		start    func(testing.TB) *Instance
 	}{
-		{"redis", redisProtocol, func(t testing.TB) *Instance { return Redis(t, Redis8) }},
-		{"rabbitmq", rabbitmqProtocol, func(t testing.TB) *Instance { return RabbitMQ(t, RabbitMQ4) }},
-		{"nats", natsProtocol, func(t testing.TB) *Instance { return NATS(t, NATS2) }},
-		{"sqs", sqsProtocol, func(t testing.TB) *Instance { return SQS(t) }},
+		{"redis", launch.Redis, func(t testing.TB) *Instance { return Redis(t, Redis8) }},
+		{"rabbitmq", launch.RabbitMQ, func(t testing.TB) *Instance { return RabbitMQ(t, RabbitMQ4) }},
+		{"nats", launch.NATS, func(t testing.TB) *Instance { return NATS(t, NATS2) }},
+		{"sqs", launch.SQS, func(t testing.TB) *Instance { return SQS(t) }},
 	}
 	for _, test := range tests {
 		t.Run(test.family, func(t *testing.T) {
@@ -45,7 +47,7 @@ func TestGivenVirtualHostIsKept(t *testing.T) {
 	i := RabbitMQ(t, RabbitMQ4)
 	const vhost = "/%2F" // the one called /, spelled out
 	t.Setenv("BATCH_TEST_RABBITMQ_URL", i.URL()+vhost)
-	got, err := given("rabbitmq", "5672", rabbitmqProtocol)
+	got, err := given("rabbitmq", "5672", launch.RabbitMQ)
 	if err != nil {
 		t.Fatal(err)
 	}

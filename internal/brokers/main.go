@@ -5,28 +5,28 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/batch-go/batch/internal/leak"
 )
 
 // Main runs a package's tests, removes the brokers that they started, prints which those were, and
 // fails the run when a goroutine is left. It does not return. A package whose tests use brokers calls
-// it from TestMain; options excuse goroutines, and each needs its reason beside it.
-func Main(m *testing.M, options ...goleak.Option) {
-	goleak.VerifyTestMain(tests{m}, options...)
+// it from TestMain.
+func Main(m *testing.M, excused ...leak.Excuse) {
+	leak.Main(tests{m}, excused...)
 }
 
-// tests is a test binary's tests together with the brokers that they use. The brokers go before
-// goroutines are counted, since the connections to the engine have some.
+// tests is a test binary's tests together with the brokers that they use. The launcher goes before
+// goroutines are counted, since one reads what it answers.
 type tests struct{ m *testing.M }
 
-// Run implements goleak.TestingM.
+// Run implements leak.Tests.
 func (t tests) Run() int {
 	code := t.m.Run()
 	process.Lock()
-	e := process.opened
+	l := process.launcher
 	process.Unlock()
-	if e != nil {
-		if err := e.close(); err != nil {
+	if l != nil {
+		if err := l.stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "brokers:", err)
 			code = max(code, 1)
 		}

@@ -2,27 +2,18 @@ package brokers
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 	"testing"
 
-	"github.com/moby/moby/api/types/container"
-	"github.com/testcontainers/testcontainers-go"
+	"github.com/batch-go/batch/internal/brokers/launch"
 )
-
-// redisPort is the port inside the container.
-const redisPort = 6379
-
-var redisProtocol = protocol{scheme: "redis", secure: "rediss", greet: greetRedis}
 
 // Redis returns a server of version v that all tests of the binary share, with an append-only file and
 // neither password nor TLS. With BATCH_TEST_REDIS_URL set it returns that server, whatever v is.
 func Redis(t testing.TB, v Version) *Instance {
 	t.Helper()
-	return share(t, "redis "+string(v), func(e *engine) (*Instance, error) {
-		return startRedis(e, v, redisOptions{})
-	}, func() (*Instance, error) { return given("redis", "6379", redisProtocol) })
+	return share(t, "redis "+string(v), func(l *launcher) (*Instance, error) {
+		return l.launchOne(v, launch.Broker{Kind: launch.OneRedis})
+	}, func() (*Instance, error) { return given("redis", "6379", launch.Redis) })
 }
 
 // NewRedis starts a server of version v for this test alone and removes it when the test ends. args
@@ -30,8 +21,26 @@ func Redis(t testing.TB, v Version) *Instance {
 // count here: a test that asks for its own server means to stop it, freeze it or configure it.
 func NewRedis(t testing.TB, v Version, args ...string) *Instance {
 	t.Helper()
-	return own(t, func(e *engine) (*Instance, error) {
-		return startRedis(e, v, redisOptions{args: args})
+	return own(t, func(l *launcher) (*Instance, error) {
+		return l.launchOne(v, launch.Broker{Kind: launch.OneRedis, Args: args})
+	})
+}
+
+// RedisTLS returns a shared server of version v that speaks nothing but TLS and asks for a password.
+// The instance has what a client needs: TLS trusts its certificate, which a client that does not take
+// it must refuse, and Password is made up anew in every run.
+func RedisTLS(t testing.TB, v Version) *Instance {
+	t.Helper()
+	return share(t, "redis with TLS "+string(v), func(l *launcher) (*Instance, error) {
+		return l.launchOne(v, launch.Broker{Kind: launch.OneRedis, TLS: true})
+	}, nil)
+}
+
+// NewRedisTLS starts a server as RedisTLS does, for this test alone.
+func NewRedisTLS(t testing.TB, v Version) *Instance {
+	t.Helper()
+	return own(t, func(l *launcher) (*Instance, error) {
+		return l.launchOne(v, launch.Broker{Kind: launch.OneRedis, TLS: true})
 	})
 }
 
@@ -41,78 +50,104 @@ func RedisVersions() []Version {
 	return versions("redis", Redis7, Valkey8, Redis8)
 }
 
-// redisOptions says how a server differs from the plain one.
-type redisOptions struct {
-	command   []string // instead of the row's command
-	args      []string // added to the command line, where they win over what stands before them
-	files     []testcontainers.ContainerFile
-	username  string
-	password  string
-	authority *authority // set when args make the server speak TLS
+// A Cluster is a Redis Cluster of three masters without replicas: keys are spread over three servers,
+// and those of a server that stops cannot be reached until it starts again.
+type Cluster struct {
+	// Nodes are the masters. A third of the slots belongs to each, in this order.
+	Nodes []*Instance
+
+	*group
 }
 
-// commandLine returns what to run for a row; extra stands before the options' own arguments.
-func (o redisOptions) commandLine(r row, extra ...string) []string {
-	command := r.command
-	if o.command != nil {
-		command = o.command
-	}
-	return slices.Concat(command, extra, o.args)
+// RedisCluster returns a cluster of version v that all tests of the binary share.
+func RedisCluster(t testing.TB, v Version) *Cluster {
+	t.Helper()
+	return share(t, "redis cluster "+string(v), func(l *launcher) (*Cluster, error) {
+		return l.launchRedisCluster(v)
+	}, nil)
 }
 
-// request returns what to run for a row, but for the network.
-func (o redisOptions) request(r row, extra ...string) testcontainers.ContainerRequest {
-	return testcontainers.ContainerRequest{
-		Cmd:   o.commandLine(r, extra...),
-		Files: slices.Concat(o.files, o.authority.files()),
-		// Official images declare this directory for data; in the others the engine makes it.
-		ConfigModifier: func(c *container.Config) { c.WorkingDir = "/data" },
-	}
+// NewRedisCluster starts a cluster for this test alone, which may stop or freeze its nodes.
+func NewRedisCluster(t testing.TB, v Version) *Cluster {
+	t.Helper()
+	return own(t, func(l *launcher) (*Cluster, error) { return l.launchRedisCluster(v) })
 }
 
-// startRedis starts a server in a container of its own, published on a free port.
-func startRedis(e *engine, v Version, o redisOptions) (*Instance, error) {
-	return start(e, v, func(ctx context.Context, r row, image string, port int) (*Instance, error) {
-		i := &Instance{
-			Image: image, Addr: hostPort(port), protocol: redisProtocol,
-			Username: o.username, Password: o.password,
-		}
-		i.useTLS(o.authority, false)
-		request := o.request(r)
-		request.ExposedPorts, request.HostConfigModifier = publish(map[int]int{redisPort: port})
-		return i, i.run(ctx, e, request)
-	})
-}
-
-// ask sends one command on a connection of its own.
-func (i *Instance) ask(ctx context.Context, args ...string) (reply string, err error) {
-	c, err := dialRESP(ctx, i)
+func (l *launcher) launchRedisCluster(v Version) (*Cluster, error) {
+	g, err := l.launch(v, launch.Broker{Kind: launch.RedisCluster})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	return c.do(ctx, args...)
+	return &Cluster{Nodes: g.nodes, group: g}, nil
 }
 
-// greetRedis sends PING, which a server refuses while it loads its data, and asks for name and version.
-// Valkey reports a redis_version as well, of the Redis that it is compatible with.
-func greetRedis(ctx context.Context, i *Instance) (name, version string, err error) {
-	reply, err := i.ask(ctx, "PING")
+// Addrs returns the addresses of the nodes, as cluster clients take them.
+func (c *Cluster) Addrs() []string {
+	return c.addrs()
+}
+
+// Await returns when every node knows all nodes and takes the cluster for complete, or ctx ends. A node
+// that was started again serves clients before that.
+func (c *Cluster) Await(ctx context.Context) error {
+	return c.await(ctx)
+}
+
+// String says what the cluster is, in the form of the report.
+func (c *Cluster) String() string {
+	return c.describe("a cluster of three masters")
+}
+
+// A Sentinel is a Redis master with one replica and one sentinel, which makes the replica the master
+// when the master is gone for more than a second. One sentinel is no model for production: it is the
+// fewest that can decide alone.
+type Sentinel struct {
+	MasterName string    // what to ask the sentinel for
+	Master     *Instance // the master at the start; who it is now, the sentinel knows
+	Replica    *Instance // the replica at the start
+	Monitor    *Instance // the sentinel itself
+
+	*group
+}
+
+// RedisSentinel returns a master, a replica and a sentinel of version v that all tests of the binary
+// share.
+func RedisSentinel(t testing.TB, v Version) *Sentinel {
+	t.Helper()
+	return share(t, "redis sentinel "+string(v), func(l *launcher) (*Sentinel, error) {
+		return l.launchRedisSentinel(v)
+	}, nil)
+}
+
+// NewRedisSentinel starts them for this test alone, which may stop or freeze each.
+func NewRedisSentinel(t testing.TB, v Version) *Sentinel {
+	t.Helper()
+	return own(t, func(l *launcher) (*Sentinel, error) { return l.launchRedisSentinel(v) })
+}
+
+func (l *launcher) launchRedisSentinel(v Version) (*Sentinel, error) {
+	g, err := l.launch(v, launch.Broker{Kind: launch.RedisSentinel})
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
-	if reply != "PONG" {
-		return "", "", fmt.Errorf("PING: reply %q", reply)
-	}
-	info, err := i.ask(ctx, "INFO", "server")
-	if err != nil {
-		return "", "", err
-	}
-	if version := infoField(info, "valkey_version"); version != "" {
-		return "valkey", version, nil
-	}
-	if version := infoField(info, "redis_version"); version != "" {
-		return "redis", version, nil
-	}
-	return "", "", errors.New("INFO server: neither valkey_version nor redis_version in the reply")
+	return &Sentinel{
+		MasterName: launch.SentinelMaster,
+		Master:     g.nodes[0], Replica: g.nodes[1], Monitor: g.nodes[2],
+		group: g,
+	}, nil
+}
+
+// Addrs returns the addresses of the sentinels, as clients take them.
+func (s *Sentinel) Addrs() []string {
+	return []string{s.Monitor.Addr}
+}
+
+// MasterAddr asks the sentinel for the address of the present master.
+func (s *Sentinel) MasterAddr(ctx context.Context) (addr string, err error) {
+	err = s.launcher.call(ctx, "Master", &launch.Target{ID: s.id}, &addr)
+	return addr, err
+}
+
+// String says what it is, in the form of the report.
+func (s *Sentinel) String() string {
+	return s.describe("master, replica and sentinel")
 }

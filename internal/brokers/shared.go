@@ -4,36 +4,51 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/rpc"
 	"os"
 	"strconv"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/batch-go/batch/internal/brokers/launch"
 )
 
-// processEngine opens this process's engine at the first call.
-var processEngine = sync.OnceValues(openProcess)
+// removeTimeout bounds the removal of one broker.
+const removeTimeout = time.Minute
 
 // process holds what this process has to close, and the brokers that its tests share.
 var process = struct {
 	sync.Mutex
 	// guards following
-	opened *engine
-	shared map[string]func() (any, error) // each starts its broker at the first call
+	launcher *launcher
+	shared   map[string]func() (any, error) // each starts its broker at the first call
 }{shared: make(map[string]func() (any, error))}
+
+// processLauncher starts this process's launcher at the first call.
+var processLauncher = sync.OnceValues(func() (*launcher, error) {
+	l, err := startLauncher()
+	process.Lock()
+	defer process.Unlock()
+	process.launcher = l
+	return l, err
+})
 
 // errNoEngine marks the one failure that skips a test: there is no Docker engine.
 var errNoEngine = errors.New("brokers: not exercised")
 
-func openProcess() (*engine, error) {
-	e, err := open()
+// readyLauncher returns this process's launcher when it has found an engine.
+var readyLauncher = sync.OnceValues(func() (*launcher, error) {
+	l, err := processLauncher()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w; run scripts/docker-engine.sh or set the broker's BATCH_TEST_..._URL", errNoEngine, err)
+		return nil, err
 	}
-	process.Lock()
-	process.opened = e
-	process.Unlock()
-	return e, nil
-}
+	err = l.call(context.Background(), "Connect", &launch.Call{}, &launch.Nothing{})
+	if answer := rpc.ServerError(""); errors.As(err, &answer) {
+		err = fmt.Errorf("%w: %w; run scripts/docker-engine.sh or set the broker's BATCH_TEST_..._URL", errNoEngine, err)
+	}
+	return l, err
+})
 
 // A broker is what tests ask for: an instance or several that belong together.
 type broker interface {
@@ -45,7 +60,7 @@ type broker interface {
 // share returns the broker of a key, which the first test to ask for it starts. given, when it is not
 // nil, may return a broker that runs already. A start that failed is not tried again: every test that
 // wanted the broker fails, at once, with the same reason.
-func share[B broker](t testing.TB, key string, start func(*engine) (B, error), given func() (B, error)) B {
+func share[B broker](t testing.TB, key string, start func(*launcher) (B, error), given func() (B, error)) B {
 	t.Helper()
 	process.Lock()
 	once, ok := process.shared[key]
@@ -57,11 +72,11 @@ func share[B broker](t testing.TB, key string, start func(*engine) (B, error), g
 					return b, err
 				}
 			}
-			e, err := processEngine()
+			l, err := readyLauncher()
 			if err != nil {
 				return none, err
 			}
-			return start(e)
+			return start(l)
 		})
 		process.shared[key] = once
 	}
@@ -76,18 +91,18 @@ func share[B broker](t testing.TB, key string, start func(*engine) (B, error), g
 }
 
 // own starts a broker for one test and removes it when the test ends.
-func own[B broker](t testing.TB, start func(*engine) (B, error)) B {
+func own[B broker](t testing.TB, start func(*launcher) (B, error)) B {
 	t.Helper()
-	e, err := processEngine()
+	l, err := readyLauncher()
 	if err != nil {
 		refuse(t, err)
 	}
-	b, err := start(e)
+	b, err := start(l)
 	if err != nil {
 		refuse(t, err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 		defer cancel()
 		if err := b.remove(ctx); err != nil {
 			t.Errorf("remove %v: %v", b, err)

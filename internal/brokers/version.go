@@ -4,9 +4,13 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+
+	"github.com/batch-go/batch/internal/brokers/launch"
 )
 
 // Version names a row of images.txt: a broker and its major version.
@@ -161,4 +165,42 @@ func debianImage(rows []row, suite string) string {
 	packages = slices.Compact(packages)
 	sum := sha256.Sum256([]byte(suite + "\n" + strings.Join(packages, "\n") + "\n"))
 	return "batch-test/debian-" + suite + ":" + hex.EncodeToString(sum[:])[:12]
+}
+
+// image returns what the launcher needs to know of the row.
+func (r row) image() (launch.Image, error) {
+	rows, err := parseRows(imagesText)
+	if err != nil {
+		return launch.Image{}, err
+	}
+	i := launch.Image{
+		Row:      string(r.version),
+		Present:  []string{r.official, standIn(rows, r)},
+		Override: os.Getenv(r.override("IMAGE")),
+		Command:  r.command,
+	}
+	if r.version == FauxSQS && i.Override == "" {
+		i.Version, err = lockedVersion("fauxqs")
+	}
+	return i, err
+}
+
+// lockedVersion returns the version of the npm package that a folder is named after. It is that of the
+// official image too.
+func lockedVersion(folder string) (string, error) {
+	text, err := npmText.ReadFile(folder + "/package-lock.json")
+	if err != nil {
+		return "", err
+	}
+	var lock struct {
+		Packages map[string]struct{ Version string }
+	}
+	if err := json.Unmarshal(text, &lock); err != nil {
+		return "", fmt.Errorf("%s/package-lock.json: %w", folder, err)
+	}
+	version := lock.Packages["node_modules/"+folder].Version
+	if version == "" {
+		return "", fmt.Errorf("%s/package-lock.json has no package %s", folder, folder)
+	}
+	return version, nil
 }

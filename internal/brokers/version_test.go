@@ -66,6 +66,21 @@ func TestScriptNamesTheSameImages(t *testing.T) {
 	}
 }
 
+// The table names the official image of the version that the stand-in installs.
+func TestSQSImagesAreOfOneVersion(t *testing.T) {
+	r, err := rowOf(FauxSQS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := lockedVersion("fauxqs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(r.official, ":"+version) {
+		t.Errorf("the official image is %s, the lock file has version %s", r.official, version)
+	}
+}
+
 func errorText(err error) string {
 	if err == nil {
 		return ""

@@ -12,12 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/conformance"
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/driver/nats/embedded"
+	"github.com/batch-go/batch/internal/leak"
 )
 
 // childDirectory makes the test binary the process that a test kills.
@@ -27,7 +26,7 @@ func TestMain(m *testing.M) {
 	if directory := os.Getenv(childDirectory); directory != "" {
 		child(directory)
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 // bound is how long a test waits for what should come at once.

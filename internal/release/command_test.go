@@ -1,0 +1,89 @@
+package release
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestCommand looks at what the release command leaves: one commit, in which all modules require each other at
+// the version, and a tag for each module.
+func TestCommand(t *testing.T) {
+	repo := repository(t)
+	before := strings.TrimSpace(git(t, repo, "rev-parse", "HEAD"))
+	out, err := release(t, repo, version)
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, needs)
+	}
+	if parent := strings.TrimSpace(git(t, repo, "rev-parse", "HEAD^")); parent != before {
+		t.Errorf("the release is not one commit: HEAD^ is %s, want %s", parent, before)
+	}
+	if changes := git(t, repo, "status", "--porcelain"); changes != "" {
+		t.Errorf("changes are left:\n%s", changes)
+	}
+	if changed := git(t, repo, "diff", "--name-only", "HEAD^"); strings.Contains(changed, ".go\n") {
+		t.Errorf("more than go.mod files changed:\n%s", changed)
+	}
+
+	var want []string
+	modules := modulesOf(t, repo)
+	for _, m := range modules {
+		want = append(want, strings.TrimPrefix(strings.TrimPrefix(m.Path, module)+"/"+version, "/"))
+		for _, r := range m.Require {
+			if ours(r.Path) && r.Version != version {
+				t.Errorf("%s requires %s at %s", m.Path, r.Path, r.Version)
+			}
+		}
+	}
+	slices.Sort(want)
+	if len(want) < 8 {
+		t.Errorf("only %d modules were found", len(want))
+	}
+	tags := strings.Fields(git(t, repo, "tag", "--points-at", "HEAD"))
+	if slices.Sort(tags); !slices.Equal(tags, want) {
+		t.Errorf("the tags are %q, want %q", tags, want)
+	}
+	push := "git push --atomic origin HEAD " + version + " "
+	if !strings.Contains(out, push) {
+		t.Errorf("the command does not say how to publish, %q:\n%s", push, out)
+	}
+	for _, tag := range tags {
+		if !strings.Contains(out[strings.Index(out, "git push"):], tag) {
+			t.Errorf("the command for publishing lacks %s:\n%s", tag, out)
+		}
+	}
+}
+
+// TestCommandRefuses calls the release command where it must do nothing.
+func TestCommandRefuses(t *testing.T) {
+	repo := repository(t)
+	head := git(t, repo, "rev-parse", "HEAD")
+	refused := func(t *testing.T, version, want string) {
+		t.Helper()
+		if out, err := release(t, repo, version); err == nil || !strings.Contains(out, want) {
+			t.Errorf("release.sh %q: %v, want an error with %q:\n%s", version, err, want, out)
+		}
+		if now := git(t, repo, "rev-parse", "HEAD"); now != head {
+			t.Errorf("release.sh %q has committed something", version)
+		}
+	}
+	for _, bad := range []string{"", "1.0.0", "v1.0", "v01.0.0", "v1.0.0+meta", "v2.0.0", "v1.0.0-", "v1.0.0-rc", "v1.0.0 "} {
+		refused(t, bad, "want v1.2.3")
+	}
+	refused(t, "v0.98.0", "CHANGELOG.md has no heading '## [0.98.0]")
+	stray := filepath.Join(repo, "stray")
+	if err := os.WriteFile(stray, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, version, "the working tree has changes")
+	if err := os.Remove(stray); err != nil {
+		t.Fatal(err)
+	}
+	git(t, repo, "tag", "driver/redis/"+version)
+	refused(t, version, "the tag driver/redis/"+version+" is there already")
+	if tags := strings.Fields(git(t, repo, "tag")); len(tags) != 1 {
+		t.Errorf("a refused release has made tags: %q", tags)
+	}
+}

@@ -1,0 +1,126 @@
+package release
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	module  = "github.com/batch-go/batch"
+	version = "v0.99.0"
+)
+
+// root is the working tree.
+const root = "../.."
+
+// repository makes a Git repository of the working tree's files, committed, with a section for the version in
+// its changelog.
+func repository(t *testing.T) string {
+	t.Helper()
+	repo := t.TempDir()
+	list := run(t, root, nil, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	for path := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
+		err := copyFile(filepath.Join(root, path), filepath.Join(repo, path))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file that was deleted and not yet committed
+			t.Fatal(err)
+		}
+	}
+	changelog := filepath.Join(repo, "CHANGELOG.md")
+	text, err := os.ReadFile(changelog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, "\n## ["+strings.TrimPrefix(version, "v")+"] - 2000-01-01\n"...)
+	if err := os.WriteFile(changelog, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	git(t, repo, "init", "-q")
+	commit(t, repo)
+	return repo
+}
+
+// released is a repository in which the release command ran.
+func released(t *testing.T) string {
+	t.Helper()
+	repo := repository(t)
+	if out, err := release(t, repo, version); err != nil {
+		t.Fatalf("the release command failed: %v\n%s\n%s", err, out, needs)
+	}
+	return repo
+}
+
+// release calls the command and returns all that it says.
+func release(t *testing.T, repo, version string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "scripts/release.sh", version)
+	cmd.Dir, cmd.Env = repo, gitEnv()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// commit commits all that there is in a repository.
+func commit(t *testing.T, repo string) {
+	t.Helper()
+	git(t, repo, "add", "--all")
+	git(t, repo, "commit", "-q", "-m", "A change")
+}
+
+// git runs a command of Git and returns what it prints.
+func git(t *testing.T, repo string, args ...string) string {
+	t.Helper()
+	return run(t, repo, gitEnv(), "git", args...)
+}
+
+// gitEnv is this process's environment, with what makes Git work in a temporary repository as anywhere.
+func gitEnv(config ...string) []string {
+	env := os.Environ()
+	for _, name := range []string{"GIT_AUTHOR_", "GIT_COMMITTER_"} {
+		env = append(env, name+"NAME=release test", name+"EMAIL=release@example.com")
+	}
+	n, err := strconv.Atoi(os.Getenv("GIT_CONFIG_COUNT"))
+	if err != nil {
+		n = 0 // there is none
+	}
+	config = append(config, "commit.gpgSign", "false", "tag.gpgSign", "false")
+	for i := 0; i < len(config); i, n = i+2, n+1 {
+		number := strconv.Itoa(n)
+		env = append(env, "GIT_CONFIG_KEY_"+number+"="+config[i], "GIT_CONFIG_VALUE_"+number+"="+config[i+1])
+	}
+	return append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(n), "GIT_TERMINAL_PROMPT=0")
+}
+
+// run runs a command in a folder and returns its standard output.
+func run(t *testing.T, dir string, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir, cmd.Env = dir, env
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.String()
+}
+
+// copyFile copies a file with its mode, and makes the folder for it.
+func copyFile(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, info.Mode())
+}

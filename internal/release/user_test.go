@@ -1,0 +1,201 @@
+package release
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mostModules is how many modules a program may resolve that uses one driver, itself included. JetStream in the
+// process is a whole server, and is not counted.
+const mostModules = 25
+
+// old are versions that a program may have had before batch came: of the brokers' clients, and of what the tests
+// of this repository bring along.
+var old = map[string]string{
+	"github.com/redis/go-redis/v9":             "v9.5.1",
+	"github.com/rabbitmq/amqp091-go":           "v1.9.0",
+	"github.com/nats-io/nats.go":               "v1.31.0",
+	"github.com/nats-io/nats-server/v2":        "v2.10.4",
+	"github.com/aws/aws-sdk-go-v2":             "v1.30.0",
+	"github.com/aws/aws-sdk-go-v2/service/sqs": "v1.34.0",
+	"github.com/aws/smithy-go":                 "v1.20.2",
+	"github.com/stretchr/testify":              "v1.9.0",
+	"github.com/google/uuid":                   "v1.5.0",
+	"go.opentelemetry.io/otel":                 "v1.28.0",
+	"go.opentelemetry.io/otel/metric":          "v1.28.0",
+	"go.opentelemetry.io/otel/trace":           "v1.28.0",
+}
+
+// TestUsers builds a program for each driver, from a release, and a second one that uses the broker's client
+// without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
+// upgrades nothing that the client does not upgrade by itself.
+func TestUsers(t *testing.T) {
+	repo := released(t)
+	env := outside(t, repo)
+	table := fmt.Sprintf("\n%-14s %8s %13s %13s  %s", "driver", "modules", "of its client", "go.sum lines", "upgrades by its client")
+	for _, m := range append(modulesOf(t, repo), goMod{Path: module + "/driver/memory"}) {
+		name, ok := strings.CutPrefix(m.Path, module+"/driver/")
+		if !ok {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			user := newProgram(t, env, []string{module, m.Path})
+			user.require(map[string]string{module: version})
+			if len(m.Require) > 0 { // memory is in the library's module
+				user.require(map[string]string{m.Path: version})
+			}
+			user.tidy()
+			user.command("build", "-o", os.DevNull, ".")
+			client := newProgram(t, env, clientOf(t, repo, m.Path))
+			client.require(m.foreign())
+			client.tidy()
+
+			modules := user.modules()
+			if len(modules) > mostModules && name != "nats/embedded" {
+				t.Errorf("a program resolves %d modules, want %d at most", len(modules), mostModules)
+			}
+			resolvesOnly(t, modules, client.modules())
+			table += fmt.Sprintf("\n%-14s %8d %13d %13d", name, len(modules), len(client.modules())-1, user.sums())
+			table += "  " + strings.Join(upgrades(t, user, client, m.foreign()), ", ")
+		})
+	}
+	t.Log(table)
+}
+
+// resolvesOnly checks that a program resolves the modules that the broker's client does, and ours.
+func resolvesOnly(t *testing.T, modules, client map[string]string) {
+	t.Helper()
+	var others []string
+	for _, path := range slices.Sorted(maps.Keys(modules)) {
+		if _, ok := client[path]; !ok && !ours(path) {
+			others = append(others, path)
+		}
+	}
+	if len(others) > 0 {
+		t.Errorf("a program resolves modules that the broker's client does not need: %s", strings.Join(others, ", "))
+	}
+}
+
+// upgrades gives old versions to both programs, of all modules but those that the driver requires. It checks that
+// they stay, and returns those that the client raises by itself.
+func upgrades(t *testing.T, user, client *program, required map[string]string) []string {
+	t.Helper()
+	held := maps.Clone(old)
+	maps.DeleteFunc(held, func(path, _ string) bool { return required[path] != "" })
+	user.require(held)
+	client.require(held)
+	with, without := user.modules(), client.modules()
+	var raised []string
+	for _, path := range slices.Sorted(maps.Keys(held)) {
+		if with[path] != without[path] {
+			t.Errorf("a program that has %s at %s is forced to %s, and with the broker's client alone to %s",
+				path, held[path], with[path], without[path])
+		}
+		if without[path] != held[path] {
+			raised = append(raised, path)
+		}
+	}
+	return raised
+}
+
+// TestAuthor runs the suite's cases that compile programs from the module of somebody who wrote a driver.
+func TestAuthor(t *testing.T) {
+	env := outside(t, released(t))
+	author := newProgram(t, env, nil)
+	author.write("acme.go", `// Package acme is a driver that lacks everything.
+package acme
+
+import "github.com/batch-go/batch/driver/memory"
+
+type Driver struct{ *memory.Portable }
+`)
+	author.write("acme_test.go", `package acme_test
+
+import (
+	"context"
+	"testing"
+
+	"example.com/user"
+
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/memory"
+)
+
+func TestConformance(t *testing.T) {
+	conformance.Run(t, conformance.Harness{
+		Open: func(context.Context) (driver.Driver, error) { return acme.Driver{memory.NewPortable()}, nil },
+	})
+}
+`)
+	author.require(map[string]string{module: version})
+	author.tidy()
+	if n := len(author.modules()); n > 2 {
+		t.Errorf("an author resolves %d modules, want their own and batch's", n)
+	}
+	out := author.command("test", "-v", "-run", "TestConformance/(compiles-|does-not-compile-)")
+	for _, name := range []string{"compiles-portable", "does-not-compile-Prioritizer", "does-not-compile-Pauser"} {
+		if !strings.Contains(out, "--- PASS: TestConformance/"+name) {
+			t.Errorf("the case %s did not pass:\n%s", name, out)
+		}
+	}
+}
+
+// A goMod is what go mod edit tells of a go.mod file.
+type goMod struct {
+	Path    string
+	Require []struct {
+		Path, Version string
+		Indirect      bool
+	}
+}
+
+// foreign are the modules of others that a module requires itself, with their versions.
+func (m goMod) foreign() map[string]string {
+	foreign := make(map[string]string)
+	for _, r := range m.Require {
+		if !ours(r.Path) && !r.Indirect {
+			foreign[r.Path] = r.Version
+		}
+	}
+	return foreign
+}
+
+// modulesOf reads the go.mod files of a repository.
+func modulesOf(t *testing.T, repo string) []goMod {
+	t.Helper()
+	var modules []goMod
+	env := append(os.Environ(), "GOWORK="+filepath.Join(repo, "go.work"), "GOFLAGS=-mod=readonly")
+	for line := range strings.Lines(run(t, repo, env, "go", "list", "-m", "-f", "{{.Path}} {{.GoMod}}")) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		m := goMod{}
+		if err := json.Unmarshal([]byte(run(t, repo, env, "go", "mod", "edit", "-json", file)), &m); err != nil {
+			t.Fatal(err)
+		}
+		m.Path = path
+		modules = append(modules, m)
+	}
+	return modules
+}
+
+// clientOf returns the packages of other modules that a driver imports.
+func clientOf(t *testing.T, repo, driver string) []string {
+	t.Helper()
+	env := append(os.Environ(), "GOWORK="+filepath.Join(repo, "go.work"), "GOFLAGS=-mod=readonly")
+	var foreign []string
+	for path := range strings.FieldsSeq(run(t, repo, env, "go", "list", "-f", "{{range .Imports}}{{.}} {{end}}", driver)) {
+		if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") && !ours(path) {
+			foreign = append(foreign, path)
+		}
+	}
+	return foreign
+}
+
+// ours reports whether a package or a module is of this repository.
+func ours(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }

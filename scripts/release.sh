@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Makes a release of all modules of this repository, under one version: a commit in which they require each
+# other at that version, and a tag for each. It pushes nothing, and prints the command that does.
+#
+#   scripts/release.sh version     v1.2.3, or v1.2.3-rc.1
+#
+# docs/releasing.md says when to call it, and what a release promises.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root="$PWD"
+readonly root version="${1:-}"
+
+fail() {
+	echo "release: $*" >&2
+	exit 1
+}
+
+# tag_of prints the tag of the module in a folder: its version, below the folder's path.
+tag_of() {
+	local below="${1#"$root"}"
+	echo "${below:+${below#/}/}$version"
+}
+
+# Go wants another module path from v2 on.
+[[ "$version" =~ ^v[01]\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-(alpha|beta|rc)\.[1-9][0-9]*)?$ ]] ||
+	fail "the version is '$version', want v1.2.3 or v1.2.3-rc.1, with a major version of 0 or 1"
+[[ -z "$(git status --porcelain)" ]] ||
+	fail "the working tree has changes; commit them, and run make check"
+grep -Eq "^## \[${version#v}\] - [0-9]{4}-[0-9]{2}-[0-9]{2}\$" CHANGELOG.md ||
+	fail "CHANGELOG.md has no heading '## [${version#v}] - YYYY-MM-DD'; say there what changed, and commit it"
+
+paths=() folders=() tags=()
+modules="$(scripts/modules.sh)"
+while read -r path folder; do
+	paths+=("$path")
+	folders+=("$folder")
+	tags+=("$(tag_of "$folder")")
+done <<<"$modules"
+for tag in "${tags[@]}"; do
+	! git rev-parse -q --verify "refs/tags/$tag" >/dev/null || fail "the tag $tag is there already"
+done
+
+trap 'git restore . && fail "nothing was committed"' ERR # the tree was clean
+for folder in "${folders[@]}"; do
+	for path in "${paths[@]}"; do
+		! grep -Eq "^(require)?[[:space:]]+$path v" "$folder/go.mod" ||
+			(cd "$folder" && GOWORK=off go mod edit -require="$path@$version")
+	done
+done
+scripts/modules.sh go mod tidy
+trap - ERR
+
+# Nothing to commit is no failure: somebody may have deleted the tags of a release to make it again.
+git diff --quiet || git commit -q -a -m "Release $version"
+for tag in "${tags[@]}"; do
+	git tag -a -m "$tag" "$tag"
+done
+
+echo "$version is commit $(git rev-parse --short HEAD), with these tags: ${tags[*]}"
+echo "To publish it, all at once:"
+echo
+echo "  git push --atomic origin HEAD ${tags[*]}"
