@@ -14,6 +14,18 @@ import (
 // and was found fit, or ctx ended.
 type Opener func(ctx context.Context, u *url.URL) (Driver, error)
 
+// OpenerOf makes an [Opener] of a function that returns the driver's own type. When
+// that fails, the Opener returns no driver, and not one that holds a nil pointer.
+func OpenerOf[D Driver](open func(ctx context.Context, u *url.URL) (D, error)) Opener {
+	return func(ctx context.Context, u *url.URL) (Driver, error) {
+		d, err := open(ctx, u)
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
+	}
+}
+
 // Registration is a driver as batch.Open finds it.
 type Registration struct {
 	// Name is the driver's name, as Info.Driver has it.

@@ -13,6 +13,7 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
+// init registers both drivers.
 func init() {
 	driver.Register(driver.Registration{
 		Name:    Name,

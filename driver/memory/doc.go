@@ -59,3 +59,6 @@
 // Bodies and headers are not copied. As the contract of package driver says,
 // they must not be modified once they are enqueued.
 package memory
+
+// Name is the driver's name, and the scheme of its URLs.
+const Name = "memory"

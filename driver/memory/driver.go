@@ -41,7 +41,7 @@ func (d *base) Broker() *Broker { return d.broker }
 
 // Info describes the driver and its limits.
 func (d *base) Info() driver.Info {
-	return driver.Info{Driver: driverName, Broker: driverName, Version: "1", Limits: d.broker.limits}
+	return driver.Info{Driver: Name, Broker: Name, Version: "1", Limits: d.broker.limits}
 }
 
 // PriorityLevels is 5: all are told apart.

@@ -5,11 +5,8 @@ import (
 	"github.com/batch-go/batch/internal/fault"
 )
 
-// driverName is the driver's name and its URL scheme.
-const driverName = "memory"
-
 // faults makes the errors of this driver.
-var faults = fault.Maker{Driver: driverName, Classify: classify}
+var faults = fault.Maker{Driver: Name, Classify: classify}
 
 // classify takes an error for its own kind. The operation did not take effect,
 // which is what every error of this driver says.

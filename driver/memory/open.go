@@ -7,18 +7,13 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
+// init registers the driver.
 func init() {
 	driver.Register(driver.Registration{
-		Name:    driverName,
-		Schemes: []string{driverName},
-		Open: func(ctx context.Context, u *url.URL) (driver.Driver, error) {
-			d, err := open(ctx, u)
-			if err != nil {
-				return nil, err
-			}
-			return d, nil
-		},
-		Types: []driver.Driver{(*Driver)(nil)},
+		Name:    Name,
+		Schemes: []string{Name},
+		Open:    driver.OpenerOf(openURL),
+		Types:   []driver.Driver{(*Driver)(nil)},
 	})
 }
 
@@ -42,15 +37,15 @@ func newBase() base {
 // same as those that it was made with. Every error wraps [driver.ErrConfig], or
 // is ctx's.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
-	u, err := driver.ParseURL(driverName, rawURL)
+	u, err := driver.ParseURL(Name, rawURL)
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, u)
+	return openURL(ctx, u)
 }
 
-// open is Open for a URL that is parsed.
-func open(ctx context.Context, u *url.URL) (*Driver, error) {
+// openURL is Open for a URL that was parsed.
+func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fail("open", "", err)
 	}

@@ -15,10 +15,10 @@ type config struct {
 
 // parseURL reads a URL. Its parameters are within their bounds.
 func parseURL(u *url.URL) (config, error) {
-	if u.Scheme != driverName || u.Opaque != "" || u.User != nil || u.Port() != "" || u.Path != "" || u.Fragment != "" {
+	if u.Scheme != Name || u.Opaque != "" || u.User != nil || u.Port() != "" || u.Path != "" || u.Fragment != "" {
 		return config{}, faults.Refuse("open", "", driver.ErrConfig, nil, "the URL is memory:// or memory://name, with parameters")
 	}
-	p := driver.NewParams(driverName, u)
+	p := driver.NewParams(Name, u)
 	c := config{
 		name: u.Hostname(),
 		options: Options{

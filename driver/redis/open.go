@@ -11,18 +11,13 @@ import (
 	"github.com/batch-go/batch/internal/fault"
 )
 
+// init registers the driver.
 func init() {
 	driver.Register(driver.Registration{
 		Name:    Name,
 		Schemes: schemes,
-		Open: func(ctx context.Context, u *url.URL) (driver.Driver, error) {
-			d, err := openURL(ctx, u)
-			if err != nil {
-				return nil, err
-			}
-			return d, nil
-		},
-		Types: []driver.Driver{(*Driver)(nil)},
+		Open:    driver.OpenerOf(openURL),
+		Types:   []driver.Driver{(*Driver)(nil)},
 	})
 }
 
@@ -37,7 +32,7 @@ func Open(ctx context.Context, rawURL string) (*Driver, error) {
 	return openURL(ctx, u)
 }
 
-// openURL is Open for a URL that is parsed.
+// openURL is Open for a URL that was parsed.
 func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	c, err := parseURL(u)
 	if err != nil {

@@ -15,14 +15,8 @@ func init() {
 	driver.Register(driver.Registration{
 		Name:    Name,
 		Schemes: []string{Name},
-		Open: func(ctx context.Context, u *url.URL) (driver.Driver, error) {
-			d, err := openURL(ctx, u)
-			if err != nil {
-				return nil, err
-			}
-			return d, nil
-		},
-		Types: []driver.Driver{(*Driver)(nil)},
+		Open:    driver.OpenerOf(openURL),
+		Types:   []driver.Driver{(*Driver)(nil)},
 	})
 }
 
