@@ -112,7 +112,7 @@ func TestGroupOrder(t *testing.T) {
 		"after a retry":       {with(e(started, "a"), e(failed, "a"), e(started, "a"), e(done, "a"), e(started, "b")), ""},
 		"after a death":       {with(e(started, "a"), e(died, "a"), e(started, "b")), ""},
 		"out of order":        {with(e(started, "b")), "b of group g started while a"},
-		"two at one time":     {with(e(started, "a"), e(started, "b")), "was not over"},
+		"two at once":         {with(e(started, "a"), e(started, "b")), "was not over"},
 		"past a failed head":  {with(e(started, "a"), e(failed, "a"), e(started, "b")), "was not over"},
 		"past a snoozed head": {with(e(started, "a"), e(returned, "a"), e(started, "b")), "was not over"},
 		"a stranger":          {with(e(started, "c")), "was not enqueued"},

@@ -151,7 +151,7 @@ build() {
 	say "building $image ($packages)"
 	# Half a root file system imports as well as a whole one, so the image gets its name last.
 	# Mirrors may keep a release that is still in the making past the date that its index names. Its
-	# signature is checked all the same. What is built here is thrown away when a build fails, so
+	# signature is still checked. What is built here is thrown away when a build fails, so
 	# nothing is gained by flushing each file to disk.
 	if ! id="$(mmdebstrap --quiet --variant=minbase --components=main --include="$packages" \
 		--aptopt='Acquire::Check-Valid-Until "false"' --dpkgopt='force-unsafe-io' \

@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if scripts/docker-engine.sh; then
-	# All of them now, and not while tests wait for them. Who tests a single package gets what it needs.
+	# All of them now, so that no test waits for them. If you test a single package, it makes what it needs.
 	[[ " $* " != *" work "* ]] || scripts/broker-images.sh >/dev/null
 	# This also builds what starts the brokers, which the first test would wait for otherwise.
 	GOWORK=off go run -C internal/brokers/launcher . -sweep

@@ -89,7 +89,7 @@ func newClient(c *awssqs.Client) client {
 	return client{awssqs.New(c.Options(), func(o *awssqs.Options) {
 		// The driver never tries again: the caller knows the deadline.
 		o.Retryer = aws.NopRetryer{}
-		o.Logger = logging.Nop{} // whatever it has to say is in the errors
+		o.Logger = logging.Nop{} // the errors say it
 		o.HTTPClient = bodyCopier{o.HTTPClient}
 		if o.Credentials != nil {
 			o.Credentials = credentialsProvider{o.Credentials}

@@ -45,7 +45,7 @@ var rules = []rule{
 	{
 		from:   []string{"batch"},
 		may:    []string{"std", "batch/driver", "batch/internal/..."},
-		reason: "the core knows no broker: whoever uses one links that one alone",
+		reason: "the core knows no broker: a program that uses one links that one alone",
 	},
 	{
 		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency"}, // batch/idempotency/storetest is for tests

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// exercised collects what the run has to say at its end.
+// exercised collects what the run reports at its end.
 var exercised = struct {
 	sync.Mutex
 	// guards following

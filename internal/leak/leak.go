@@ -16,7 +16,7 @@ const patience = 2 * time.Second
 // An Excuse lets goroutines be left in which a function is running, or has called what is.
 type Excuse struct {
 	Function string // such as net/http.(*Server).Serve
-	Reason   string // for whoever reads the list
+	Reason   string // for the reader of the list
 }
 
 // always are those of the runtime and of package testing.

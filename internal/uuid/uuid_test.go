@@ -32,7 +32,7 @@ func TestTimeIsInIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Whoever makes more than 4096 in a millisecond, as another test does, runs ahead of the clock.
+	// More than 4096 in a millisecond, as another test makes, run ahead of the clock.
 	if milli < before || milli > after+1000 {
 		t.Errorf("%s is of %d ms, and was made between %d and %d", id, milli, before, after)
 	}

@@ -46,7 +46,7 @@ func connect() (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no Docker engine: %w", err)
 	}
-	// testcontainers goes on looking when nothing answers there. Whoever names an engine means that one,
+	// testcontainers goes on looking when nothing answers there. If you name an engine, you mean that one,
 	// and the scripts, which go by the docker client, would prepare images on it.
 	if host := os.Getenv("DOCKER_HOST"); host != "" && provider.Client().DaemonHost() != host {
 		return nil, errors.Join(fmt.Errorf("no Docker engine at DOCKER_HOST=%s", host), provider.Close())
