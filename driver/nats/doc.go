@@ -1,4 +1,4 @@
-// Package nats is the driver for NATS JetStream, nats-server 2.12.1 or newer: one
+// Package nats is the driver for NATS JetStream, nats-server 2.12.3 or newer: one
 // server or a cluster. Package embedded, below it, runs the server in the process.
 //
 // # URLs

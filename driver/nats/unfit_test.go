@@ -28,7 +28,7 @@ func refused(t *testing.T, what string, err, kind error, word string) {
 func TestOldServer(t *testing.T) {
 	_, err := nats.Open(testContext(t), brokers.NATS(t, brokers.NATS29).URL())
 	refused(t, "a server of before schedules", err, driver.ErrUnsupported, "2.9")
-	refused(t, "a server of before schedules", err, driver.ErrUnsupported, "2.12.1 is needed")
+	refused(t, "a server of before schedules", err, driver.ErrUnsupported, "2.12.3 is needed")
 }
 
 func TestJetStreamOff(t *testing.T) {

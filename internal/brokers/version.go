@@ -25,7 +25,7 @@ const (
 	RabbitMQ40 Version = "rabbitmq-4.0" // two classes of priority on quorum queues
 	RabbitMQ4  Version = "rabbitmq-4"   // 4.3 or newer
 	NATS29     Version = "nats-2.9"     // has neither message schedules nor TTLs
-	NATS212    Version = "nats-2.12"    // 2.12.1, the oldest that the driver takes
+	NATS212    Version = "nats-2.12"    // 2.12.3, the oldest that the driver takes
 	NATS2      Version = "nats-2"       // 2.15 or newer
 	FauxSQS    Version = "sqs"
 )

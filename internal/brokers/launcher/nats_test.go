@@ -13,7 +13,7 @@ import (
 )
 
 func TestNATSServesEveryVersion(t *testing.T) {
-	want := map[brokers.Version]string{brokers.NATS29: "nats 2.9.", brokers.NATS212: "nats 2.12.1", brokers.NATS2: "nats 2."}
+	want := map[brokers.Version]string{brokers.NATS29: "nats 2.9.", brokers.NATS212: "nats 2.12.3", brokers.NATS2: "nats 2."}
 	overridden := len(brokers.NATSVersions()) != len(want)
 	for _, v := range brokers.NATSVersions() {
 		t.Run(string(v), func(t *testing.T) {
