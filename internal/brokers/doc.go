@@ -26,10 +26,10 @@
 //
 // # The launcher
 //
-// This package imports the standard library alone, so that no test client of a container engine is in a
-// module that the users of a driver resolve. What starts brokers is the command launcher, a module of its
+// This package imports the standard library alone: the users of a driver resolve what its tests import.
+// What starts brokers, with the client of a container engine, is the command launcher, a module of its
 // own below this folder. The first test that wants a broker starts it from its sources, with go run, and
-// package launch is what the two say to each other.
+// package launch has what the two say to each other.
 //
 // # What is left behind
 //

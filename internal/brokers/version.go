@@ -30,6 +30,9 @@ const (
 	FauxSQS    Version = "sqs"
 )
 
+// imagesScript makes the image of a row.
+const imagesScript = "scripts/broker-images.sh"
+
 // imagesText is the table that scripts/broker-images.sh reads as well.
 //
 //go:embed images.txt
@@ -173,9 +176,14 @@ func (r row) image() (launch.Image, error) {
 	if err != nil {
 		return launch.Image{}, err
 	}
+	script, err := findUp(imagesScript)
+	if err != nil {
+		return launch.Image{}, err
+	}
 	i := launch.Image{
 		Row:      string(r.version),
 		Present:  []string{r.official, standIn(rows, r)},
+		Script:   script,
 		Override: os.Getenv(r.override("IMAGE")),
 		Command:  r.command,
 	}

@@ -51,7 +51,7 @@ func TestScriptNamesTheSameImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script, err := findUp("scripts/broker-images.sh")
+	script, err := findUp(imagesScript)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,8 +52,9 @@ type Broker struct {
 
 // An Image says what a server is run from, and how.
 type Image struct {
-	Row      string   // of images.txt, by which scripts/broker-images.sh makes the image
+	Row      string   // of images.txt
 	Present  []string // images to use when one of them is there, the best first
+	Script   string   // what makes the image of a row when none is there
 	Override string   // the image to use instead of all that, unless it is empty
 	Command  []string // what to run in it; nil for what the image says
 	Version  string   // the version of a server that does not tell; empty when it is not known

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -34,15 +32,11 @@ func (e *engine) image(ctx context.Context, i launch.Image) (string, error) {
 			return "", fmt.Errorf("look for image %s: %w", image, err)
 		}
 	}
-	return makeImage(ctx, i.Row)
+	return makeImage(ctx, i.Script, i.Row)
 }
 
-// makeImage makes scripts/broker-images.sh pull or build the image of a row.
-func makeImage(ctx context.Context, row string) (string, error) {
-	script, err := findUp(filepath.Join("scripts", "broker-images.sh"))
-	if err != nil {
-		return "", err
-	}
+// makeImage runs the script that pulls or builds the image of a row.
+func makeImage(ctx context.Context, script, row string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, "bash", script, row)
 	command.Stdout, command.Stderr = &stdout, &stderr
@@ -55,23 +49,4 @@ func makeImage(ctx context.Context, row string) (string, error) {
 		return "", fmt.Errorf("%s printed %q, want %q and an image", script, stdout.String(), row)
 	}
 	return image, nil
-}
-
-// findUp looks for a path in the working directory and those above it.
-func findUp(path string) (string, error) {
-	directory, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		candidate := filepath.Join(directory, path)
-		if _, err := os.Stat(candidate); err == nil {
-			return candidate, nil
-		}
-		parent := filepath.Dir(directory)
-		if parent == directory {
-			return "", fmt.Errorf("no %s in the working directory or above it", path)
-		}
-		directory = parent
-	}
 }

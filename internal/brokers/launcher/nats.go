@@ -119,9 +119,9 @@ func greetJetStream(ctx context.Context, s *launch.Server) (name, version string
 	return "nats", conn.ConnectedServerVersion(), nil
 }
 
-// greetUnknown reads what the server says of itself before it asks who the client is: whom a server
-// with a configuration of its own lets in, and to what, is not known here. It listens for clients when
-// it has recovered its streams.
+// greetUnknown reads what the server says of itself before a client says who it is: the launcher does
+// not know whom a server with a configuration of its own lets in. The server listens for clients when it
+// has recovered its streams.
 func greetUnknown(ctx context.Context, s *launch.Server) (name, version string, err error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
 	if err != nil {

@@ -64,7 +64,7 @@ func (s *sentinel) build(ctx context.Context, p *pod, ports []int) (err error) {
 	return await(ctx, s.watching)
 }
 
-// sentinelOptions makes a sentinel of the server of a command. It keeps its state in its configuration, so
+// sentinelOptions makes a sentinel of the server that command runs. It keeps its state in its configuration, so
 // that must be a file, which it rewrites.
 func sentinelOptions(command []string, master int) redisOptions {
 	const path = "/data/sentinel.conf"
