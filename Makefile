@@ -62,7 +62,7 @@ staticcheck: ## staticcheck, in every module
 vuln: ## govulncheck, in every module
 	@scripts/vuln.sh $(GOVULNCHECK)
 
-examples: ## build every example, and run those that need nothing installed
+examples: ## build every example, and run the quickstart
 	@$(GO) build -o /dev/null ./examples/...
 	@timeout 120 $(GO) run ./examples/quickstart
 

@@ -27,8 +27,16 @@ tag_of() {
 	fail "the version is '$version', want v1.2.3 or v1.2.3-rc.1, with a major version of 0 or 1"
 [[ -z "$(git status --porcelain)" ]] ||
 	fail "the working tree has changes; commit them, and run make check"
-grep -Eq "^## \[${version#v}\] - [0-9]{4}-[0-9]{2}-[0-9]{2}\$" CHANGELOG.md ||
+git symbolic-ref -q HEAD >/dev/null ||
+	fail "no branch is checked out, so nothing could be pushed to one; check one out"
+day="$(sed -nE "s/^## \[${version#v}\] - ([0-9]{4}-[0-9]{2}-[0-9]{2})\$/\1/p" CHANGELOG.md)"
+[[ -n "$day" && "$(date -d "$day" +%F 2>/dev/null)" == "$day" ]] ||
 	fail "CHANGELOG.md has no heading '## [${version#v}] - YYYY-MM-DD'; say there what changed, and commit it"
+awk -v heading="## [${version#v}] - $day" '$0 == heading { inside = 1; next } /^## / { inside = 0 } inside && NF { found = 1 } END { exit !found }' CHANGELOG.md ||
+	fail "CHANGELOG.md says nothing below the heading of ${version#v}; say what changed, and commit it"
+last="$(git tag --list 'v*' --sort=-version:refname | head -n 1)"
+[[ -z "$last" || "$(printf '%s\n' "$last" "$version" | sed 's/-/~/' | sort -V | tail -n 1 | sed 's/~/-/')" == "$version" ]] ||
+	fail "the version $version is not above $last, the last one"
 
 paths=() folders=() tags=()
 modules="$(scripts/modules.sh)"

@@ -8,8 +8,8 @@
 // and defaults to memory://.
 //
 // A broker without priorities is refused by the compiler: see the folder
-// refused. One that is named by URL is refused by [batch.Open] when the program
-// starts.
+// refused. A broker that is named by URL would be refused by [batch.Open] when the
+// program starts; both of these have priorities.
 package main
 
 import (

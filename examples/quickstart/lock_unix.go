@@ -13,7 +13,7 @@ import (
 func lock(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return errors.New("in use by another quickstart with the same arguments; -results names another file")
+		return errors.New("in use by another quickstart with the same arguments, which may still run although go run was killed: end it, or name another file by -results")
 	}
 	return err
 }

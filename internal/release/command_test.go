@@ -87,3 +87,38 @@ func TestCommandRefuses(t *testing.T) {
 		t.Errorf("a refused release has made tags: %q", tags)
 	}
 }
+
+// TestCommandRefusesReleases calls the release command for what would be a mistake to publish.
+func TestCommandRefusesReleases(t *testing.T) {
+	for name, test := range map[string]struct {
+		section string // of the changelog
+		prepare func(repo string)
+		version string
+		want    string
+	}{
+		"an empty section":      {"## [0.98.0] - 2000-01-01\n\n## [0.97.0] - 2000-01-01\n\nSomething.\n", nil, "v0.98.0", "says nothing below the heading of 0.98.0"},
+		"a date that is none":   {"## [0.98.0] - 2000-02-30\n\nSomething.\n", nil, "v0.98.0", "no heading '## [0.98.0] - YYYY-MM-DD'"},
+		"a version of before":   {"## [0.98.0] - 2000-01-01\n\nSomething.\n", func(repo string) { git(t, repo, "tag", version) }, "v0.98.0", "is not above v0.99.0"},
+		"a late pre-release":    {"## [0.99.0-rc.1] - 2000-01-01\n\nSomething.\n", func(repo string) { git(t, repo, "tag", version) }, "v0.99.0-rc.1", "is not above v0.99.0"},
+		"no branch checked out": {"## [0.98.0] - 2000-01-01\n\nSomething.\n", func(repo string) { git(t, repo, "checkout", "-q", "--detach") }, "v0.98.0", "no branch is checked out"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo := repository(t)
+			changelog := filepath.Join(repo, "CHANGELOG.md")
+			if err := os.WriteFile(changelog, []byte("# Changelog\n\n"+test.section), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			commit(t, repo)
+			if test.prepare != nil {
+				test.prepare(repo)
+			}
+			head := git(t, repo, "rev-parse", "HEAD")
+			if out, err := release(t, repo, test.version); err == nil || !strings.Contains(out, test.want) {
+				t.Errorf("%v, want an error with %q:\n%s", err, test.want, out)
+			}
+			if now := git(t, repo, "rev-parse", "HEAD"); now != head {
+				t.Error("something was committed")
+			}
+		})
+	}
+}

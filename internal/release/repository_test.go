@@ -37,7 +37,7 @@ func repository(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = append(text, "\n## ["+strings.TrimPrefix(version, "v")+"] - 2000-01-01\n"...)
+	text = append(text, "\n## ["+strings.TrimPrefix(version, "v")+"] - 2000-01-01\n\nA release for tests.\n"...)
 	if err := os.WriteFile(changelog, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
