@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -142,16 +143,30 @@ func (e *ManyError) Error() string {
 // Unwrap returns the errors of the jobs that failed, in their order.
 func (e *ManyError) Unwrap() []error { return e.errs }
 
-// PanicError is what a handler's panic becomes: a failure like any other.
+// PanicError is what a panic of the application becomes, mostly of a handler: a
+// failure like any other.
 type PanicError struct {
-	// Value is what the handler panicked with.
+	// In says what panicked, if it was not the handler itself: a hook, or a method
+	// of the error that the handler returned.
+	In string
+	// Value is what it panicked with.
 	Value any
 	// Stack is the goroutine's stack, as runtime/debug.Stack has it.
 	Stack []byte
 }
 
+// newPanicError is called by the deferred function that recovered value.
+func newPanicError(in string, value any) *PanicError {
+	return &PanicError{In: in, Value: value, Stack: debug.Stack()}
+}
+
 // Error is the panic's value, without the stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+func (e *PanicError) Error() string {
+	if e.In != "" {
+		return fmt.Sprintf("panic in %s: %v", e.In, e.Value)
+	}
+	return fmt.Sprintf("panic: %v", e.Value)
+}
 
 // Unwrap returns the panic's value if it is an error.
 func (e *PanicError) Unwrap() error {

@@ -219,7 +219,7 @@ func (p *producer) complete(ctx context.Context, job *draft, args Args) error {
 		return err
 	}
 	m.ContentType = p.contentType
-	m.Body, err = p.codec.Encode(args)
+	m.Body, err = encodeArgs(p.codec, args)
 	if err != nil {
 		return &InvalidError{Field: "args", Value: "of kind " + kind, Bound: "encodable as " + p.contentType, Err: err}
 	}

@@ -112,9 +112,13 @@ func (w *Worker) Start(ctx context.Context) error {
 		return fmt.Errorf("batch: start: %w", ErrStarted)
 	}
 	w.state = WorkerRunning
-	w.prepare(ctx)
+	err := w.prepare(ctx)
 	w.mu.Unlock()
 	defer close(w.started)
+	if err != nil {
+		w.fail(err)
+		return err
+	}
 
 	config := laneConfig{
 		driver: w.driver, limits: w.info.Limits, worker: &w.config, judge: w.judge(), hooks: &w.hooks,
@@ -137,15 +141,19 @@ func (w *Worker) Start(ctx context.Context) error {
 }
 
 // prepare makes the contexts and puts the middleware around the handlers, which do
-// not change from here on. w.mu must be held.
-func (w *Worker) prepare(ctx context.Context) {
+// not change from here on. It is an error if a middleware is not fit. w.mu must be
+// held.
+func (w *Worker) prepare(ctx context.Context) error {
 	base := context.WithoutCancel(ctx)
 	w.fetching, w.stopFetching = context.WithCancel(base)
 	w.working, w.stopWorking = context.WithCancelCause(base)
 	w.settling, w.stopSettling = context.WithCancel(base)
 	for _, h := range w.handlers {
-		h.wrap(w.config.Middleware)
+		if err := h.wrap(w.config.Middleware); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // judge makes the judge of the worker's tasks.
