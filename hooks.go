@@ -35,8 +35,9 @@ type EnqueueStart struct {
 	Headers map[string]string
 }
 
-// EnqueueEnder is called once for each job that was sent after OnEnqueueStart:
-// when the broker has answered or the caller has stopped waiting.
+// EnqueueEnder is called exactly once for each job after OnEnqueueStart: when the
+// broker has answered, when the caller has stopped waiting, or when the job was
+// refused or its queue could not be declared.
 type EnqueueEnder interface {
 	OnEnqueueEnd(ctx context.Context, e EnqueueEnd)
 }
@@ -46,8 +47,11 @@ type EnqueueEnd struct {
 	ID, Kind, Queue string
 	// Size is the length of the body in bytes.
 	Size int
-	// Duration is from encoding to the broker's answer.
+	// Duration is from encoding to the broker's answer, zero for a job that was not
+	// sent.
 	Duration time.Duration
+	// Fate says what is known of the job if Err is not nil.
+	Fate Fate
 	// Duplicate and Err are as in [Receipt] and [Queue.Enqueue].
 	Duplicate bool
 	Err       error

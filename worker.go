@@ -108,8 +108,12 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) Start(ctx context.Context) error {
 	w.mu.Lock()
 	if w.state != 0 {
+		defer w.mu.Unlock()
+		return w.alreadyStarted("start")
+	}
+	if len(w.handlers) == 0 {
 		w.mu.Unlock()
-		return fmt.Errorf("batch: start: %w", ErrStarted)
+		return invalid("worker", "without a handler", "given one for each kind by Handle")
 	}
 	w.state = WorkerRunning
 	err := w.prepare(ctx)
@@ -138,6 +142,15 @@ func (w *Worker) Start(ctx context.Context) error {
 	}
 	w.running = true
 	return nil
+}
+
+// alreadyStarted is the error of what must be done before the worker was started.
+// w.mu must be held.
+func (w *Worker) alreadyStarted(what string) error {
+	if w.state >= WorkerDraining {
+		return fmt.Errorf("batch: %s: %w", what, ErrStopped)
+	}
+	return fmt.Errorf("batch: %s: %w", what, ErrStarted)
 }
 
 // prepare makes the contexts and puts the middleware around the handlers, which do
