@@ -1,6 +1,9 @@
 package batch
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // Codec turns args into a job's body and back. The content type is stored with
 // the job, and a worker picks the codec by it, so you can change the codec while
@@ -15,6 +18,16 @@ type Codec interface {
 	// Decode fills the value that args points to. It must not keep or modify
 	// body.
 	Decode(body []byte, args any) error
+}
+
+// encodeArgs runs the codec, and turns a panic into an error.
+func encodeArgs(codec Codec, args Args) (body []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			body, err = nil, newPanicError(fmt.Sprintf("the codec, of type %T", codec), r)
+		}
+	}()
+	return codec.Encode(args)
 }
 
 // JSON is the default codec: encoding/json, content type application/json.

@@ -42,8 +42,7 @@ func (q *Queue[D]) EnqueueMany(ctx context.Context, requests []Request[D]) ([]Re
 	var failed ManyError
 	for i := range results {
 		if err := results[i].Err; err != nil {
-			failed.Failed++
-			failed.errs = append(failed.errs, err)
+			failed.add(err)
 		}
 	}
 	if failed.Failed == 0 {
@@ -66,7 +65,11 @@ func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests 
 	for i, r := range requests {
 		m, err := prepare(ctx, q, r.Args, r.Options)
 		if err != nil {
-			return nil, fmt.Errorf("job %d of %d: %w", i+1, len(requests), err)
+			err = fmt.Errorf("job %d of %d: %w", i+1, len(requests), err)
+			for _, prepared := range messages[:i] {
+				q.producer.refuse(ctx, prepared, err)
+			}
+			return nil, err
 		}
 		messages[i] = m
 	}

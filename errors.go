@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -35,9 +36,18 @@ var (
 	// ErrCapability: the broker lacks a capability that the program relies on.
 	// The error is a [*CapabilityError].
 	ErrCapability = errors.New("capability missing")
-	// ErrStarted: the worker was already started, or stopped.
+	// ErrStarted: the worker was already started.
 	ErrStarted = errors.New("worker already started")
+	// ErrStopped: the worker has stopped, or was told to, and runs only once. For
+	// errors.Is it is ErrStarted too.
+	ErrStopped error = stoppedError{}
 )
+
+// stoppedError is ErrStopped.
+type stoppedError struct{}
+
+func (stoppedError) Error() string        { return "worker has stopped, and runs only once" }
+func (stoppedError) Is(target error) bool { return target == ErrStarted }
 
 // Why the context of a running handler was cancelled, for context.Cause.
 var (
@@ -126,32 +136,89 @@ func (e *EnqueueError) Error() string {
 // Unwrap returns the cause.
 func (e *EnqueueError) Unwrap() error { return e.Err }
 
-// ManyError is the error of [Queue.EnqueueMany] when some jobs failed. The
-// results tell which.
+// ManyError is the error of [Queue.EnqueueMany] when some jobs were not confirmed.
+// The results tell which.
 type ManyError struct {
-	// Failed of Total jobs were not confirmed.
+	// Failed of Total jobs were not confirmed: Refused + NotStored + MaybeStored.
 	Failed, Total int
-	errs          []error
+	// Refused jobs are invalid, and nothing of them was sent.
+	Refused int
+	// NotStored jobs are certainly not stored. They may be enqueued again.
+	NotStored int
+	// MaybeStored jobs may be stored, and run. Enqueueing one again may store it
+	// twice.
+	MaybeStored int
+
+	errs []error
 }
 
-// Error counts the failures and shows the first.
+// add counts the error of one job.
+func (e *ManyError) add(err error) {
+	e.Failed++
+	e.errs = append(e.errs, err)
+	switch fateOf(err) {
+	case FateNotStored:
+		if errors.Is(err, ErrInvalid) {
+			e.Refused++
+		} else {
+			e.NotStored++
+		}
+	default:
+		e.MaybeStored++
+	}
+}
+
+// fateOf is the fate of a job whose enqueue failed with err.
+func fateOf(err error) Fate {
+	var sent *EnqueueError
+	if errors.As(err, &sent) {
+		return sent.Fate
+	}
+	return FateNotStored // it failed before anything was sent
+}
+
+// Error counts the jobs that were not confirmed, by what is known of them, and shows
+// the first error.
 func (e *ManyError) Error() string {
-	return fmt.Sprintf("batch: %d of %d jobs were not enqueued, the first: %v", e.Failed, e.Total, e.errs[0])
+	var kinds []string
+	for _, k := range []struct {
+		n    int
+		what string
+	}{{e.Refused, "refused"}, {e.NotStored, "not stored"}, {e.MaybeStored, "maybe stored"}} {
+		if k.n > 0 {
+			kinds = append(kinds, fmt.Sprintf("%d %s", k.n, k.what))
+		}
+	}
+	return fmt.Sprintf("batch: %d of %d jobs were not confirmed (%s), the first: %v", e.Failed, e.Total, strings.Join(kinds, ", "), e.errs[0])
 }
 
 // Unwrap returns the errors of the jobs that failed, in their order.
 func (e *ManyError) Unwrap() []error { return e.errs }
 
-// PanicError is what a handler's panic becomes: a failure like any other.
+// PanicError is what a panic of the application becomes, mostly of a handler: a
+// failure like any other.
 type PanicError struct {
-	// Value is what the handler panicked with.
+	// In says what panicked, if it was not the handler itself: a hook, or a method
+	// of the error that the handler returned.
+	In string
+	// Value is what it panicked with.
 	Value any
 	// Stack is the goroutine's stack, as runtime/debug.Stack has it.
 	Stack []byte
 }
 
+// newPanicError is called by the deferred function that recovered value.
+func newPanicError(in string, value any) *PanicError {
+	return &PanicError{In: in, Value: value, Stack: debug.Stack()}
+}
+
 // Error is the panic's value, without the stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+func (e *PanicError) Error() string {
+	if e.In != "" {
+		return fmt.Sprintf("panic in %s: %v", e.In, e.Value)
+	}
+	return fmt.Sprintf("panic: %v", e.Value)
+}
 
 // Unwrap returns the panic's value if it is an error.
 func (e *PanicError) Unwrap() error {

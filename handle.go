@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"time"
 )
@@ -115,7 +114,7 @@ func (w *Worker) add(h *handler) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state != 0 {
-		return fmt.Errorf("batch: handle kind %s: %w", h.kind, ErrStarted)
+		return w.alreadyStarted("handle kind " + h.kind)
 	}
 	if _, ok := w.handlers[h.kind]; ok {
 		return invalid("kind", quote(h.kind), "handled once: it already has a handler")

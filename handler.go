@@ -2,8 +2,8 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 )
 
@@ -32,11 +32,30 @@ type handler struct {
 	maxAttempts int           // 0: the worker's
 }
 
-// wrap puts middleware around the handler.
-func (h *handler) wrap(middleware []Middleware) {
+// wrap puts middleware around the handler. It is an error if one panics or returns
+// no handler.
+func (h *handler) wrap(middleware []Middleware) error {
 	for i := len(middleware) - 1; i >= 0; i-- {
-		h.run = middleware[i](h.run)
+		wrapped, err := wrapOne(middleware[i], h.run)
+		if err != nil {
+			return fmt.Errorf("batch: middleware %d around kind %s: %w", i+1, h.kind, err)
+		}
+		h.run = wrapped
 	}
+	return nil
+}
+
+// wrapOne calls one middleware, and turns a panic into an error.
+func wrapOne(m Middleware, next Handler) (wrapped Handler, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = newPanicError("", r)
+		}
+	}()
+	if wrapped = m(next); wrapped == nil {
+		return nil, invalid("handler", "nil", "a function")
+	}
+	return wrapped, nil
 }
 
 // decodeArgs runs the codec. If it panics on a hostile body, that must not take
@@ -57,8 +76,36 @@ func (h *handler) decodeArgs(codec Codec, job *JobInfo) (err error) {
 func (h *handler) call(ctx context.Context, job *JobInfo) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &PanicError{Value: r, Stack: debug.Stack()}
+			err = newPanicError("", r)
 		}
 	}()
-	return h.run(ctx, job)
+	return sound(h.run(ctx, job))
 }
+
+// sound returns the error of a handler if it is fit for use, and otherwise one that
+// says what is wrong with it: its methods are the application's, and may panic. A
+// nil pointer of an error type is the usual case.
+func sound(err error) (checked error) {
+	if err == nil {
+		return nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			checked = newPanicError(fmt.Sprintf("a method of the error that the handler returned, of type %T", err), r)
+		}
+	}()
+	_ = err.Error()
+	// These walk the whole tree, as what reads the error later will.
+	errors.Is(err, errNone)
+	errors.As(err, new(*noError))
+	return err
+}
+
+// errNone is no error that anybody returns, and noError the type of none.
+var errNone error = &noError{}
+
+// noError has a type of its own.
+type noError struct{}
+
+// Error is never seen.
+func (*noError) Error() string { return "none" }

@@ -3,7 +3,10 @@ package batch
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -14,7 +17,9 @@ import (
 // implements none is refused. Hooks are called synchronously, in the order in
 // which they were given, and concurrently for different jobs, so they must be fast
 // and safe for concurrent use. A hook cannot change what happens to a job, except
-// for the headers that an [EnqueueStarter] adds.
+// for the headers that an [EnqueueStarter] adds. A panic of a hook is logged to
+// slog.Default() and goes no further, except that one of OnEnqueueStart is the error
+// of the enqueue, as nothing was sent.
 type Hook any
 
 // EnqueueStarter is called once for each job before it is encoded.
@@ -30,8 +35,9 @@ type EnqueueStart struct {
 	Headers map[string]string
 }
 
-// EnqueueEnder is called once for each job that was sent after OnEnqueueStart:
-// when the broker has answered or the caller has stopped waiting.
+// EnqueueEnder is called exactly once for each job after OnEnqueueStart: when the
+// broker has answered, when the caller has stopped waiting, or when the job was
+// refused or its queue could not be declared.
 type EnqueueEnder interface {
 	OnEnqueueEnd(ctx context.Context, e EnqueueEnd)
 }
@@ -41,8 +47,11 @@ type EnqueueEnd struct {
 	ID, Kind, Queue string
 	// Size is the length of the body in bytes.
 	Size int
-	// Duration is from encoding to the broker's answer.
+	// Duration is from encoding to the broker's answer, zero for a job that was not
+	// sent.
 	Duration time.Duration
+	// Fate says what is known of the job if Err is not nil.
+	Fate Fate
 	// Duplicate and Err are as in [Receipt] and [Queue.Enqueue].
 	Duplicate bool
 	Err       error
@@ -186,7 +195,9 @@ func (h *hooks) onEnqueueStart(ctx context.Context, m *driver.Message, queue str
 		e.Headers = make(map[string]string)
 	}
 	for _, w := range h.enqueueStart {
-		w.OnEnqueueStart(ctx, &e)
+		if err := startEnqueue(ctx, w, &e); err != nil {
+			return err
+		}
 	}
 	for name := range e.Headers {
 		if err := checkHeaderName(name); err != nil {
@@ -200,45 +211,111 @@ func (h *hooks) onEnqueueStart(ctx context.Context, m *driver.Message, queue str
 	return nil
 }
 
+// startEnqueue calls one hook, and turns a panic into an error.
+func startEnqueue(ctx context.Context, w EnqueueStarter, e *EnqueueStart) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("batch: enqueue: %w", newPanicError(fmt.Sprintf("OnEnqueueStart of the hook %T", w), r))
+		}
+	}()
+	w.OnEnqueueStart(ctx, e)
+	return nil
+}
+
 // onEnqueueEnd and the methods below call the hooks for one event each.
 func (h *hooks) onEnqueueEnd(ctx context.Context, e EnqueueEnd) {
 	for _, w := range h.enqueueEnd {
-		w.OnEnqueueEnd(ctx, e)
+		endEnqueue(ctx, w, e)
 	}
+}
+
+// endEnqueue calls one hook.
+func endEnqueue(ctx context.Context, w EnqueueEnder, e EnqueueEnd) {
+	defer logPanic("OnEnqueueEnd", w)
+	w.OnEnqueueEnd(ctx, e)
 }
 
 func (h *hooks) onJobStart(ctx context.Context, job *JobInfo) {
 	for _, w := range h.jobStart {
-		w.OnJobStart(ctx, job)
+		startJob(ctx, w, job)
 	}
+}
+
+// startJob calls one hook.
+func startJob(ctx context.Context, w JobStarter, job *JobInfo) {
+	defer logPanic("OnJobStart", w)
+	w.OnJobStart(ctx, job)
 }
 
 func (h *hooks) onJobEnd(ctx context.Context, e JobEnd) {
 	for _, w := range h.jobEnd {
-		w.OnJobEnd(ctx, e)
+		endJob(ctx, w, e)
 	}
+}
+
+// endJob calls one hook.
+func endJob(ctx context.Context, w JobEnder, e JobEnd) {
+	defer logPanic("OnJobEnd", w)
+	w.OnJobEnd(ctx, e)
 }
 
 func (h *hooks) onJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration) {
 	for _, w := range h.jobStuck {
-		w.OnJobStuck(ctx, job, overdue)
+		aside("OnJobStuck", w, func() { w.OnJobStuck(ctx, job, overdue) })
 	}
 }
 
 func (h *hooks) onLeaseLost(ctx context.Context, job *JobInfo) {
 	for _, w := range h.leaseLost {
-		w.OnLeaseLost(ctx, job)
+		aside("OnLeaseLost", w, func() { w.OnLeaseLost(ctx, job) })
 	}
 }
 
 func (h *hooks) onFault(ctx context.Context, f Fault) {
 	for _, w := range h.fault {
-		w.OnFault(ctx, f)
+		aside("OnFault", w, func() { w.OnFault(ctx, f) })
 	}
 }
 
 func (h *hooks) onWorkerState(ctx context.Context, s WorkerState) {
 	for _, w := range h.worker {
-		w.OnWorkerState(ctx, s)
+		aside("OnWorkerState", w, func() { w.OnWorkerState(ctx, s) })
 	}
+}
+
+// aside calls a hook on a goroutine of its own, and waits for it. A hook that ends
+// its goroutine (runtime.Goexit, as a failed assertion of package testing does)
+// must not end one of the worker's, which everything else depends on.
+func aside(method string, hook Hook, call func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer logPanic(method, hook)
+		call()
+	}()
+	<-done
+}
+
+// panicPause is how long the panics of one method of a hook are not logged again: a
+// hook that panics does so for every job.
+const panicPause = 10 * time.Second
+
+// panicsLogged has when a panic was last logged, by the hook's type and method.
+var panicsLogged sync.Map
+
+// logPanic, deferred, logs a hook's panic. Nothing else comes of it, since a hook
+// only watches.
+func logPanic(method string, hook Hook) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	name := fmt.Sprintf("%T.%s", hook, method)
+	now := time.Now()
+	if last, ok := panicsLogged.Swap(name, now); ok && now.Sub(last.(time.Time)) < panicPause {
+		panicsLogged.Store(name, last)
+		return
+	}
+	defer func() { _ = recover() }() // the log handler may be what panics
+	slog.Default().Error("a hook panicked", "hook", name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 }

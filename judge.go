@@ -82,7 +82,7 @@ func (j *judge) facts(t *task) facts {
 		f.decoding = t.handler.decodeArgs(codec, &t.job)
 	}
 	if f.unknown != nil {
-		f.backoff = j.retry.Backoff(max(d.Deliveries, 1), f.unknown)
+		f.backoff, f.unknown = backoffOf(j.retry, max(d.Deliveries, 1), f.unknown)
 	}
 	return f
 }
@@ -97,7 +97,19 @@ func (j *judge) end(t *task, stage stage, err error) (Verdict, error) {
 		if t.handler.retry != nil {
 			policy = t.handler.retry
 		}
-		f.backoff = policy.Backoff(f.failures+1, err)
+		f.backoff, f.err = backoffOf(policy, f.failures+1, err)
 	}
 	return decide(f)
+}
+
+// backoffOf asks a retry policy about a failure with err. If the policy panics, the
+// default policy is asked, and the returned error says so beside err.
+func backoffOf(policy RetryPolicy, failures int, err error) (delay time.Duration, reason error) {
+	defer func() {
+		if r := recover(); r != nil {
+			delay = DefaultRetryPolicy.Backoff(failures, err)
+			reason = fmt.Errorf("%w; %w", err, newPanicError(fmt.Sprintf("the retry policy, of type %T", policy), r))
+		}
+	}()
+	return policy.Backoff(failures, err), err
 }

@@ -22,18 +22,22 @@ type Option[D Driver] struct {
 // draft is a job that is being made: its message, and what options said that is
 // not in the message as such.
 type draft struct {
-	message  *driver.Message
-	expiry   time.Duration
-	hasDelay bool
+	message   *driver.Message
+	expiry    time.Duration
+	delayedBy string // the option that set the delay, or empty
 }
 
-// setDelay holds the job back, within the driver's bound.
-func (job *draft) setDelay(field string, d, most time.Duration) error {
+// setDelay holds the job back, within the driver's bound. value is what the option
+// field was called with.
+func (job *draft) setDelay(field, value string, d, most time.Duration) error {
 	if d < 0 || d > most {
-		return invalid(field, d.String(), fmt.Sprintf("0 to %s on this driver", most))
+		return invalid(field, value, fmt.Sprintf("within %s from now on this driver", most))
+	}
+	if job.delayedBy != "" && job.delayedBy != field {
+		return invalid("options", "Delay with At", "one or the other")
 	}
 	job.message.Delay = d
-	job.hasDelay = true
+	job.delayedBy = field
 	return nil
 }
 
@@ -143,13 +147,15 @@ func Priority[D Prioritizer](q *Queue[D], level Level) Option[D] {
 // Delay holds the job back for d, from when the broker stores it: zero to the
 // driver's MaxDelay. It cannot be combined with [Group].
 func Delay[D Delayer](q *Queue[D], d time.Duration) Option[D] {
-	return Option[D]{func(job *draft) error { return job.setDelay("Delay", d, q.driver.MaxDelay()) }}
+	return Option[D]{func(job *draft) error { return job.setDelay("Delay", d.String(), d, q.driver.MaxDelay()) }}
 }
 
 // At holds the job back until t, by the clock of this process. A time in the past
 // means no delay. It cannot be combined with [Group].
 func At[D Delayer](q *Queue[D], t time.Time) Option[D] {
-	return Option[D]{func(job *draft) error { return job.setDelay("At", max(time.Until(t), 0), q.driver.MaxDelay()) }}
+	return Option[D]{func(job *draft) error {
+		return job.setDelay("At", t.Format(time.RFC3339), max(time.Until(t), 0), q.driver.MaxDelay())
+	}}
 }
 
 // Unique makes the job a duplicate if a job with the same key was enqueued on the
@@ -205,7 +211,7 @@ func (p *producer) complete(ctx context.Context, job *draft, args Args) error {
 		return err
 	}
 	m.Kind = kind
-	if job.hasDelay && m.Group != "" {
+	if job.delayedBy != "" && m.Group != "" {
 		return invalid("options", "Group with Delay or At", "one or the other: a job that is held back would hold up its group")
 	}
 	if m.ID == "" {
@@ -215,13 +221,21 @@ func (p *producer) complete(ctx context.Context, job *draft, args Args) error {
 	if job.expiry > 0 {
 		m.ExpiresAt = m.EnqueuedAt.Add(job.expiry)
 	}
-	if err := p.hooks.onEnqueueStart(ctx, m, p.queue); err != nil {
-		return err
+	if err = p.hooks.onEnqueueStart(ctx, m, p.queue); err == nil {
+		err = p.encode(m, args)
 	}
-	m.ContentType = p.contentType
-	m.Body, err = p.codec.Encode(args)
 	if err != nil {
-		return &InvalidError{Field: "args", Value: "of kind " + kind, Bound: "encodable as " + p.contentType, Err: err}
+		p.refuse(ctx, m, err)
+	}
+	return err
+}
+
+// encode makes the body, and checks what the message takes with it.
+func (p *producer) encode(m *driver.Message, args Args) (err error) {
+	m.ContentType = p.contentType
+	m.Body, err = encodeArgs(p.codec, args)
+	if err != nil {
+		return &InvalidError{Field: "args", Value: "of kind " + m.Kind, Bound: "encodable as " + p.contentType, Err: err}
 	}
 	return checkSize(m, &p.info)
 }

@@ -59,16 +59,11 @@ func (p *producer) declare(ctx context.Context) error {
 func (p *producer) undeclare() { p.declared.Store(false) }
 
 // ready declares the queue for an enqueue, and tries again while the broker cannot
-// be reached. The job has not been sent when it fails.
-func (p *producer) ready(ctx context.Context, id string) error {
+// be reached, until ctx ends. Nothing has been sent when it fails.
+func (p *producer) ready(ctx context.Context) error {
 	if p.declared.Load() {
-		if err := ctx.Err(); err != nil {
-			return &EnqueueError{ID: id, Queue: p.queue, Fate: FateNotStored, Err: context.Cause(ctx)}
-		}
-		return nil
+		return context.Cause(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
 	var b backoff
 	for {
 		err := p.declare(ctx)
@@ -76,16 +71,33 @@ func (p *producer) ready(ctx context.Context, id string) error {
 			return nil
 		}
 		if !errors.Is(err, ErrUnavailable) || !b.wait(ctx) {
-			return &EnqueueError{ID: id, Queue: p.queue, Fate: FateNotStored, Err: err}
+			return err
 		}
 	}
+}
+
+// refuse ends the enqueue of a message that was not sent, and returns err.
+func (p *producer) refuse(ctx context.Context, m *driver.Message, err error) error {
+	p.hooks.onEnqueueEnd(ctx, EnqueueEnd{ID: m.ID, Kind: m.Kind, Queue: p.queue, Size: len(m.Body), Err: err, Fate: FateNotStored})
+	return err
+}
+
+// undeclared is refuse for a message whose queue could not be declared because of
+// err.
+func (p *producer) undeclared(ctx context.Context, m *driver.Message, err error) error {
+	return p.refuse(ctx, m, &EnqueueError{ID: m.ID, Queue: p.queue, Fate: FateNotStored, Err: err})
 }
 
 // enqueue sends one message: at once if nothing is under way, and otherwise
 // together with those of other calls.
 func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, error) {
-	if err := p.ready(ctx, m.ID); err != nil {
-		return Receipt{}, err
+	if !p.declared.Load() {
+		bounded, cancel := p.sender.deadline(ctx) // for the whole call
+		defer cancel()
+		ctx = bounded
+	}
+	if err := p.ready(ctx); err != nil {
+		return Receipt{}, p.undeclared(ctx, m, err)
 	}
 	if p.sender.lead() {
 		return p.enqueueNow(ctx, m)
@@ -137,10 +149,15 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 	jobs := make([]pending, 0, len(results))
 	index := make([]int, 0, len(results))
 	l := newLatch(p.timeout)
+	declaring, cancel := p.sender.deadline(ctx) // one bound for all of the jobs
+	defer cancel()
+	declared := sync.OnceValue(func() error { return p.ready(declaring) })
 	for i := range results {
 		m, err := prepare(i)
 		if err == nil {
-			err = p.ready(ctx, m.ID)
+			if failed := declared(); failed != nil {
+				err = p.undeclared(ctx, m, failed)
+			}
 		}
 		if err != nil {
 			results[i].Err = err
@@ -176,14 +193,22 @@ func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message
 	if limit := p.info.Limits.EnqueueBytes; size > limit {
 		e := invalid("jobs", fmt.Sprintf("of %d bytes together", size), fmt.Sprintf("at most %d bytes in one atomic enqueue on %s", limit, p.info.Driver))
 		e.Err = ErrTooLarge
+		for _, m := range messages {
+			p.refuse(ctx, m, e)
+		}
 		return nil, e
 	}
+	ctx, cancel := p.sender.deadline(ctx)
+	defer cancel()
 	first := messages[0].ID
-	if err := p.ready(ctx, first); err != nil {
-		return nil, err
+	if err := p.ready(ctx); err != nil {
+		for _, m := range messages {
+			_ = p.undeclared(ctx, m, err)
+		}
+		return nil, &EnqueueError{ID: first, Queue: p.queue, Fate: FateNotStored, Err: err}
 	}
 	start := time.Now()
-	err := send(ctx, p.queue, messages)
+	err := p.sender.sendAtomic(ctx, func() error { return send(ctx, p.queue, messages) })
 	receipts := make([]Receipt, len(messages))
 	for i, m := range messages {
 		job := &pending{message: m, since: start}
@@ -208,7 +233,7 @@ func (p *producer) collect(ctx context.Context, job *pending, gaveUp error) (Rec
 	if len(p.hooks.enqueueEnd) > 0 {
 		p.hooks.onEnqueueEnd(ctx, EnqueueEnd{
 			ID: m.ID, Kind: m.Kind, Queue: p.queue, Size: len(m.Body),
-			Duration: time.Since(job.since), Duplicate: r.Duplicate, Err: err,
+			Duration: time.Since(job.since), Duplicate: r.Duplicate, Err: err, Fate: fate,
 		})
 	}
 	if err != nil {

@@ -54,6 +54,15 @@ func (d *scripted) Declare(ctx context.Context, queue string) error {
 	return d.Driver.Declare(ctx, queue)
 }
 
+func (d *scripted) EnqueueAtomic(ctx context.Context, queue string, messages []*driver.Message) error {
+	if d.onEnqueue != nil {
+		if results, handled := d.onEnqueue(count(&d.mu, &d.enqueues), messages); handled {
+			return results[0].Err // all or none
+		}
+	}
+	return d.Driver.EnqueueAtomic(ctx, queue, messages)
+}
+
 func (d *scripted) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	if d.returnsEarly {
 		stored := make(chan []driver.Result, 1)

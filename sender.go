@@ -195,6 +195,21 @@ func (s *sender) deliver(ctx context.Context, jobs []*pending) {
 	}
 }
 
+// sendAtomic calls send, which makes one request for all of a call's jobs, and tries
+// again as deliver does.
+func (s *sender) sendAtomic(ctx context.Context, send func() error) error {
+	var b backoff
+	for {
+		err := send()
+		if err == nil || driver.FateOf(err) != FateNotStored || !errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		if !b.wait(ctx) {
+			return because(context.Cause(ctx), err)
+		}
+	}
+}
+
 // send makes one request and returns the jobs to try again, as queued.
 func (s *sender) send(ctx context.Context, jobs []*pending) (again []*pending) {
 	messages := make([]*driver.Message, len(jobs))

@@ -39,7 +39,23 @@ func (s *settler) settle(t *task, v Verdict, err error, started bool, took time.
 	if t.lost.Load() {
 		v, err = Verdict{Failures: t.delivery.Failures}, ErrLeaseLost
 	}
+	// Deferred, as a hook may end this goroutine.
+	defer s.conclude(t, v, err)
 	s.hooks.onJobEnd(s.working, JobEnd{Job: &t.job, Started: started, Duration: took, Verdict: v, Err: err})
+}
+
+// settleAside is settle for a caller whose goroutine a hook must not end.
+func (s *settler) settleAside(t *task, v Verdict, err error, started bool, took time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.settle(t, v, err, started, took)
+	}()
+	<-done
+}
+
+// conclude tells the broker what was decided about a task.
+func (s *settler) conclude(t *task, v Verdict, err error) {
 	if v.Outcome == 0 {
 		s.finish(t)
 		return
@@ -61,7 +77,7 @@ func (s *settler) giveBack(tasks []*task) {
 			continue
 		}
 		v, err := decide(facts{stage: unstarted, failures: t.delivery.Failures})
-		s.settle(t, v, err, false, 0)
+		s.settleAside(t, v, err, false, 0)
 	}
 }
 

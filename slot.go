@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -76,7 +75,7 @@ func (s *slots) detach(held []*task) {
 		}
 		s.hooks.onJobStuck(s.working, &t.job, s.cancelTimeout)
 		v, reason := decide(facts{stage: interrupted, failures: t.delivery.Failures, err: ErrShutdown})
-		s.settler.settle(t, v, reason, true, 0)
+		s.settler.settleAside(t, v, reason, true, 0)
 		s.end()
 	}
 }
@@ -113,13 +112,13 @@ func (s *slot) run(t *task) {
 		return
 	}
 	s.timeout.start(t)
-	s.hooks.onJobStart(&t.ctx, &t.job)
 	over := false
 	defer func() {
 		if !over { // runtime.Goexit
-			s.ended(t, &PanicError{Value: "the handler called runtime.Goexit", Stack: debug.Stack()})
+			s.ended(t, newPanicError("", "the handler or a hook called runtime.Goexit"))
 		}
 	}()
+	s.hooks.onJobStart(&t.ctx, &t.job)
 	err := t.handler.call(&t.ctx, &t.job)
 	over = true
 	s.ended(t, err)
@@ -155,6 +154,6 @@ func (s *slot) stuck(t *task, late time.Duration) {
 	s.hooks.onJobStuck(s.working, &t.job, late)
 	err := fmt.Errorf("%w after %s, and the handler did not return", ErrTimeout, t.job.Timeout)
 	v, reason := s.judge.end(t, overdue, err)
-	s.settler.settle(t, v, reason, true, t.job.Timeout+late)
+	s.settler.settleAside(t, v, reason, true, t.job.Timeout+late)
 	go s.work()
 }

@@ -108,13 +108,21 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) Start(ctx context.Context) error {
 	w.mu.Lock()
 	if w.state != 0 {
+		defer w.mu.Unlock()
+		return w.alreadyStarted("start")
+	}
+	if len(w.handlers) == 0 {
 		w.mu.Unlock()
-		return fmt.Errorf("batch: start: %w", ErrStarted)
+		return invalid("worker", "without a handler", "given one for each kind by Handle")
 	}
 	w.state = WorkerRunning
-	w.prepare(ctx)
+	err := w.prepare(ctx)
 	w.mu.Unlock()
 	defer close(w.started)
+	if err != nil {
+		w.fail(err)
+		return err
+	}
 
 	config := laneConfig{
 		driver: w.driver, limits: w.info.Limits, worker: &w.config, judge: w.judge(), hooks: &w.hooks,
@@ -136,16 +144,29 @@ func (w *Worker) Start(ctx context.Context) error {
 	return nil
 }
 
+// alreadyStarted is the error of what must be done before the worker was started.
+// w.mu must be held.
+func (w *Worker) alreadyStarted(what string) error {
+	if w.state >= WorkerDraining {
+		return fmt.Errorf("batch: %s: %w", what, ErrStopped)
+	}
+	return fmt.Errorf("batch: %s: %w", what, ErrStarted)
+}
+
 // prepare makes the contexts and puts the middleware around the handlers, which do
-// not change from here on. w.mu must be held.
-func (w *Worker) prepare(ctx context.Context) {
+// not change from here on. It is an error if a middleware is not fit. w.mu must be
+// held.
+func (w *Worker) prepare(ctx context.Context) error {
 	base := context.WithoutCancel(ctx)
 	w.fetching, w.stopFetching = context.WithCancel(base)
 	w.working, w.stopWorking = context.WithCancelCause(base)
 	w.settling, w.stopSettling = context.WithCancel(base)
 	for _, h := range w.handlers {
-		h.wrap(w.config.Middleware)
+		if err := h.wrap(w.config.Middleware); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // judge makes the judge of the worker's tasks.

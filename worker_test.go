@@ -229,6 +229,7 @@ func TestRunEndsWhenItsDriverIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
 		r := newRig(t, d, nil)
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
 		ran := make(chan error)
 		go func() { ran <- r.worker.Run(t.Context()) }()
 		synctest.Wait()
@@ -241,6 +242,19 @@ func TestRunEndsWhenItsDriverIsClosed(t *testing.T) {
 	})
 }
 
+func TestStartWithoutHandlers(t *testing.T) {
+	r := newRig(t, memory.New(), nil)
+	if err := r.worker.Start(t.Context()); !errors.Is(err, batch.ErrInvalid) || !strings.Contains(err.Error(), "without a handler") {
+		t.Errorf("Start without a handler = %v, want ErrInvalid", err)
+	}
+	batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+	r.start(t) // it has not been started
+	r.stop(t)
+	if err := r.worker.Start(t.Context()); !errors.Is(err, batch.ErrStopped) || strings.Contains(err.Error(), "already started") {
+		t.Errorf("Start of a worker that has stopped = %v", err)
+	}
+}
+
 func TestStartReportsWhatTheBrokerSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newScripted()
@@ -248,6 +262,7 @@ func TestStartReportsWhatTheBrokerSays(t *testing.T) {
 			return &driver.Error{Driver: "scripted", Op: "declare", Queue: "tasks", Kind: driver.ErrConflict, Fate: driver.FateNotStored}
 		}
 		r := newRig(t, d, nil)
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
 		if err := r.worker.Start(t.Context()); !errors.Is(err, batch.ErrConflict) {
 			t.Errorf("Start = %v, want ErrConflict", err)
 		}
