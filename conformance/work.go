@@ -90,11 +90,13 @@ func names(n int) []string {
 
 // work starts a worker on the case's queue that is stopped after the case. Its
 // config is made for cases: one job at a time, no prefetch, few attempts and
-// quick retries; adjust changes it.
+// quick retries; adjust changes it. Without handle it knows other kinds only.
 func (s *stage) work(d driver.Driver, handle handler, adjust ...func(*batch.WorkerConfig)) *batch.Worker {
 	w := s.worker(d, adjust...)
 	if handle != nil {
 		s.check(batch.TryHandle(w, handle), "add the handler")
+	} else {
+		s.check(batch.TryHandle(w, func(context.Context, *batch.Job[raw]) error { return nil }), "add a handler for another kind")
 	}
 	s.start(w)
 	return w
