@@ -172,7 +172,7 @@
 // [JobEnder], [JobStuckWatcher], [LeaseLossWatcher], [FaultWatcher] and
 // [WorkerWatcher]. Pass hooks to a queue with [WithHooks] and to a worker in
 // WorkerConfig.Hooks. [Log] is a hook that writes to a slog.Logger; a worker uses
-// it unless you set others.
+// it unless you set others. A hook that panics is logged, and changes nothing.
 //
 // Do not wrap drivers: a wrapper loses the optional interfaces that its driver
 // has.
