@@ -24,6 +24,12 @@ type task struct {
 // Kind names it.
 func (task) Kind() string { return kind }
 
+// otherTask is of a kind that no job has.
+type otherTask struct{}
+
+// Kind names it.
+func (otherTask) Kind() string { return "conformance.other" }
+
 // portable is the queue as every driver has it.
 type portable = batch.Queue[driver.Driver]
 
@@ -96,7 +102,7 @@ func (s *stage) work(d driver.Driver, handle handler, adjust ...func(*batch.Work
 	if handle != nil {
 		s.check(batch.TryHandle(w, handle), "add the handler")
 	} else {
-		s.check(batch.TryHandle(w, func(context.Context, *batch.Job[raw]) error { return nil }), "add a handler for another kind")
+		s.check(batch.TryHandle(w, func(context.Context, *batch.Job[otherTask]) error { return nil }), "add a handler for another kind")
 	}
 	s.start(w)
 	return w
