@@ -122,8 +122,6 @@ var greetings = map[launch.Protocol]greeting{
 func (l *launcher) Identify(g *launch.Given, result *launch.Server) error {
 	ctx, end := l.calls.begin(g.Number)
 	defer end()
-	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
-	defer cancel()
 	s := server{Server: g.Server, greet: greetings[g.Server.Protocol]}
 	if s.greet == nil {
 		return fmt.Errorf("no protocol is called %q", g.Server.Protocol)
