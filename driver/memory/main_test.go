@@ -3,42 +3,16 @@ package memory
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/leak"
 )
 
-// TestMain fails the run if a goroutine of this package is left.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if left := leftover(); code == 0 && left != "" {
-		fmt.Fprintln(os.Stderr, "goroutines left:\n"+left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// leftover is the stacks of goroutines that run this package's code. Those that
-// are about to end get the chance to.
-func leftover() string {
-	var left []string
-	for range 1000 {
-		buf := make([]byte, 1<<20)
-		stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
-		left = slices.DeleteFunc(stacks[1:], func(s string) bool { return !strings.Contains(s, "driver/memory.") })
-		if len(left) == 0 {
-			return ""
-		}
-		runtime.Gosched()
-	}
-	return strings.Join(left, "\n\n")
-}
+// TestMain fails the run if a goroutine is left.
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // rig is a handle with one declared queue, and what tests do with it.
 type rig struct {
