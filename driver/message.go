@@ -51,10 +51,10 @@ type Message struct {
 	Group string
 }
 
-// Size is what the message counts towards Limits.EnqueueBytes.
+// Size is the number of bytes of the message that Limits.EnqueueBytes bounds.
 func (m *Message) Size() int { return len(m.Body) + m.HeaderSize() }
 
-// HeaderSize is what the headers count towards Limits.MaxHeaders.
+// HeaderSize is the number of bytes of the headers that Limits.MaxHeaders bounds.
 func (m *Message) HeaderSize() int {
 	n := 0
 	for name, value := range m.Headers {
@@ -119,7 +119,7 @@ const (
 	// Retry makes the job available again after Settlement.Delay, with
 	// Settlement.Failures and Settlement.Error as its history. It is not early,
 	// and no more than a second late on an idle broker. Every driver has it,
-	// those that are no [Delayer] too. A job of a group keeps its group
+	// whether or not it is a [Delayer]. A job of a group keeps its group
 	// blocked meanwhile.
 	Retry
 	// Release makes the job available again at once, its history as it was:
