@@ -6,16 +6,16 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// DeadLetters lists dead letters in the order of their death. A page ends early
+// DeadLetters lists dead letters in the order in which the jobs died. A page ends early
 // if its bodies would fill more than a few megabytes.
 func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int) ([]driver.DeadLetter, string, error) {
-	entries, next, err := d.page(ctx, "dead letters", queue, placeDead, cursor, max)
+	list, next, err := d.page(ctx, "dead letters", queue, placeDead, cursor, max)
 	if err != nil {
 		return nil, "", err
 	}
-	page := make([]driver.DeadLetter, len(entries))
-	for i := range entries {
-		j := &entries[i].job
+	page := make([]driver.DeadLetter, len(list))
+	for i := range list {
+		j := &list[i].job
 		page[i] = driver.DeadLetter{
 			Message:  j.Message,
 			Failures: j.failures, LastError: j.lastError, Deliveries: j.deliveries,

@@ -61,11 +61,8 @@ func New(ctx context.Context, client goredis.UniversalClient, options Options) (
 		// A Ring hashes whole keys to servers that know nothing of each other.
 		return nil, invalid(fmt.Errorf("a %T is not a client of one server, Sentinel or Cluster", client))
 	}
-	if options.DedupWindow == 0 {
-		options.DedupWindow = defaultDedupWindow
-	}
-	if options.DedupWindow < minDedupWindow || options.DedupWindow > maxDedupWindow {
-		return nil, invalid(fmt.Errorf("the DedupWindow %s is not between %s and %s", options.DedupWindow, minDedupWindow, maxDedupWindow))
+	if err := options.complete(); err != nil {
+		return nil, err
 	}
 	return connect(ctx, client, options)
 }

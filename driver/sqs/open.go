@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"time"
 
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -20,28 +19,6 @@ func init() {
 		Open:    openURL,
 		Types:   []driver.Driver{(*Driver)(nil), (*FIFODriver)(nil)},
 	})
-}
-
-// Options are what a driver on a client of the caller's own is made with. The
-// zero value is the default of each.
-type Options struct {
-	// Prefix begins the names of all queues: [A-Za-z0-9_-], short enough for
-	// them to stay within SQS's 80 characters.
-	Prefix string
-	// Wait is how long a poll waits for jobs: 1 s to 20 s in whole seconds.
-	// Defaults to 4 s.
-	Wait time.Duration
-	// Retention is how long SQS keeps what nobody receives, dead letters
-	// included: 1 h to 14 days in whole seconds. Defaults to 14 days.
-	Retention time.Duration
-	// MaxMessage is the size of the largest message in bytes, 131072 to 1048576.
-	// Defaults to 1048576. Smaller ones are for servers that take no more.
-	MaxMessage int
-}
-
-// config is what a URL of the options would say.
-func (o Options) config(fifo bool) config {
-	return config{fifo: fifo, prefix: o.Prefix, wait: o.Wait, retention: o.Retention, maxMessage: o.MaxMessage}.withDefaults()
 }
 
 // Open connects to SQS as the URL says, for standard queues; the package
