@@ -35,10 +35,12 @@ func openURL(ctx context.Context, u *url.URL) (driver.Driver, error) {
 	return &PriorityDriver{b}, nil
 }
 
-// Open connects to the broker that the URL names. The package comment describes
-// the URL. It returns when the broker answered and was found fit, or with an
-// error: driver.ErrConfig if the URL is not valid, driver.ErrUnauthorized if the
-// broker refuses the user or the vhost, driver.ErrUnsupported if it is too old.
+// Open connects to the broker that the URL names and checks that it is fit; the
+// package documentation has the URL's form. The error wraps driver.ErrConfig if the
+// URL is not valid, driver.ErrUnauthorized if the broker refuses the user or the
+// vhost, driver.ErrUnsupported if it is too old, and driver.ErrUnavailable if it
+// cannot be reached. Open tries each address once and does not wait: a program that
+// may start before the broker has to call Open again.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
 	c, err := parseRawURL(rawURL)
 	if err != nil {
@@ -55,8 +57,8 @@ func Open(ctx context.Context, rawURL string) (*Driver, error) {
 }
 
 // OpenPriority is [Open] for queues with strict priorities: quorum queues, which
-// need RabbitMQ 4.3, or by the parameter priority=classic classic queues, which
-// are not replicated.
+// need RabbitMQ 4.3, or with priority=classic in the URL classic queues, which are
+// not replicated.
 func OpenPriority(ctx context.Context, rawURL string) (*PriorityDriver, error) {
 	c, err := parseRawURL(rawURL)
 	if err != nil {

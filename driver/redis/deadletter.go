@@ -36,8 +36,8 @@ func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selecti
 }
 
 // moveDead goes once through the dead letters that there are now, and redrives or
-// discards them. It searches for those that are named by ID: there is no index,
-// as every death would pay for it.
+// discards them. It searches for those that are named by ID: an index would cost
+// something for every job that dies.
 func (d *Driver) moveDead(ctx context.Context, op, queue string, which driver.Selection) (int, error) {
 	if !which.All && len(which.IDs) == 0 {
 		return 0, nil
