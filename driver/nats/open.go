@@ -23,8 +23,10 @@ func init() {
 }
 
 // Open connects to the server that the URL names and checks that it is fit; the
-// package documentation has the URL's form. It returns when the server answered
-// or ctx ended. Errors do not repeat the URL's credentials.
+// package documentation has the URL's form. It tries each server of the URL once:
+// if none can be reached, it returns driver.ErrUnavailable and does not wait, so a
+// program that may start before the server has to call Open again. Errors do not
+// repeat the URL's credentials.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
 	u, err := driver.ParseURL(Name, rawURL)
 	if err != nil {
@@ -57,8 +59,8 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	return d, nil
 }
 
-// dial connects. The client library has no dial with a ctx, so that it is
-// bounded by its own timeout where ctx ends first.
+// dial connects. The client library has no dial with a ctx: if ctx ends first, the
+// library's dial goes on until its own timeout.
 func dial(ctx context.Context, o *natsgo.Options) (*natsgo.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		o.Timeout = min(o.Timeout, max(time.Until(deadline), time.Millisecond))
@@ -99,10 +101,11 @@ func dial(ctx context.Context, o *natsgo.Options) (*natsgo.Conn, error) {
 	}
 }
 
-// New makes a driver on a connection that the caller has, checks the server, and
-// leaves the connection open on Close. Made with ReconnectBufSize(-1), it does
-// not hold messages back while it is down; the driver does not publish on a
-// connection that it sees to be down, but it may go down in that moment.
+// New makes a driver that uses the caller's connection, and checks the server as
+// [Open] does. Close leaves the connection open. Make the connection with
+// ReconnectBufSize(-1): otherwise the client library buffers what is published
+// while the connection is down, and sends it later. The driver does not publish if
+// it sees that the connection is down, but the connection may go down just then.
 func New(ctx context.Context, nc *natsgo.Conn, options Options) (*Driver, error) {
 	if nc == nil {
 		return nil, invalid(errors.New("the connection is nil"))
