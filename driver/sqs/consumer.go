@@ -16,7 +16,7 @@ type consumer struct {
 	closing lifecycle.Closing
 }
 
-// Consume opens a consumer, see driver.Driver.
+// Consume opens a consumer. It polls once Receive is called. Prefetch is not used.
 func (b *base) Consume(ctx context.Context, queue string, options driver.ConsumeOptions) (driver.Consumer, error) {
 	const op = "consume"
 	ctx, end, err := b.begin(ctx, op, queue)
@@ -70,10 +70,10 @@ func (c *consumer) deliveryError(op string, err error) error {
 	return err
 }
 
-// Close ends the consumer, see driver.Consumer. Polls end by themselves, which
-// takes the URL's wait at most, and what they bring is given back; when ctx ends
-// before, they are cut off, and a job that SQS was handing out just then stays
-// hidden for the length of a lease.
+// Close ends the consumer. It waits for the polls to end, which takes the URL's
+// wait at most, and gives back what they bring. If ctx ends first, it cuts them
+// off, and a job that SQS was handing out just then stays hidden for the length of
+// a lease.
 func (c *consumer) Close(ctx context.Context) error {
 	if !c.closing.Begin(ctx) {
 		return nil

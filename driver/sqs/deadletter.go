@@ -6,9 +6,9 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// DeadLetters lists dead letters, see driver.Driver. SQS cannot look into a queue:
-// the first page receives all dead letters and gives them back, and the pages
-// after it come from what was read then.
+// DeadLetters lists dead letters. SQS cannot look into a queue: the call for the
+// first page receives all dead letters and gives them back, and the pages after it
+// come from what was read then.
 func (b *base) DeadLetters(ctx context.Context, queue, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
 	ctx, end, err := b.begin(ctx, op, queue)
@@ -61,7 +61,8 @@ func (b *base) read(ctx context.Context, queue string) (*listing, error) {
 	return newListing(all), err
 }
 
-// Redrive moves dead letters back, see driver.Driver.
+// Redrive receives all dead letters, sends those selected to the queue as new
+// messages, deletes the old ones of these, and gives back the others.
 func (b *base) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
 	return b.remove(ctx, "redrive", queue, which, func(ctx context.Context, q *knownQueue, selected []*receipt) []error {
 		redriven := make([]replacement, len(selected))
@@ -74,7 +75,8 @@ func (b *base) Redrive(ctx context.Context, queue string, which driver.Selection
 	})
 }
 
-// Discard removes dead letters, see driver.Driver.
+// Discard receives all dead letters, deletes those selected, and gives back the
+// others.
 func (b *base) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
 	return b.remove(ctx, "discard", queue, which, func(ctx context.Context, _ *knownQueue, selected []*receipt) []error {
 		return b.client.delete(ctx, selected)

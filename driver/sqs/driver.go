@@ -9,8 +9,8 @@ import (
 	"github.com/batch-go/batch/internal/lifecycle"
 )
 
-// Both types are drivers that hold jobs back. What else SQS might seem to offer,
-// and why it is not here, is in the package's documentation.
+// Both types are drivers that hold jobs back. The package documentation says why
+// they have no other capability.
 var (
 	_ driver.Driver  = (*Driver)(nil)
 	_ driver.Delayer = (*Driver)(nil)

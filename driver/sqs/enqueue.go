@@ -9,7 +9,8 @@ import (
 	"github.com/batch-go/batch/internal/fault"
 )
 
-// Enqueue stores messages, see driver.Driver.
+// Enqueue sends messages, ten to a request. On FIFO queues it sends those with a
+// delay to the queue for retries.
 func (b *base) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	if len(messages) == 0 {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"github.com/batch-go/batch/internal/fault"
 )
 
-// Extend renews leases, see driver.Consumer.
+// Extend renews leases by setting the visibility timeout, ten to a request.
 func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
 	if len(deliveries) == 0 {
 		return nil

@@ -21,9 +21,11 @@ func init() {
 	})
 }
 
-// Open connects to SQS as the URL says, for standard queues; the package
-// documentation has the URL's form. It returns when SQS has answered or ctx
-// ended. Errors do not repeat the URL's secrets.
+// Open connects to SQS as the URL says, for standard queues, and checks that SQS
+// answers; the package documentation has the URL's form. It tries once: if SQS
+// cannot be reached, it returns driver.ErrUnavailable and does not wait, so a
+// program that may start before its server has to call Open again. Errors do not
+// repeat the URL's secrets.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
 	c, err := parseRawURL(rawURL, false)
 	if err != nil {
@@ -43,10 +45,10 @@ func OpenFIFO(ctx context.Context, rawURL string) (*FIFODriver, error) {
 	return d, d.open(ctx, c)
 }
 
-// New makes a driver for standard queues on a client that the caller has, checks
-// that SQS answers, and leaves the client as it is on Close. Whatever retries it
-// is set to, the driver's own calls are not retried. Its HTTP client should keep
-// 64 idle connections to a host; the SDK's default is 10.
+// New makes a driver for standard queues that uses the caller's client, and checks
+// that SQS answers as [Open] does. Close leaves the client as it is. Whatever
+// retries the client is set to, the driver's own calls are not retried. Its HTTP
+// client should keep 64 idle connections to a host; the SDK's default is 10.
 func New(ctx context.Context, client *awssqs.Client, options Options) (*Driver, error) {
 	d := &Driver{}
 	return d, d.connect(ctx, client, options.config(false))
@@ -107,7 +109,7 @@ func (b *base) open(ctx context.Context, c config) error {
 	return err
 }
 
-// connect fills in what the driver is made of, and sees that SQS answers.
+// connect fills in what the driver is made of, and checks that SQS answers.
 func (b *base) connect(ctx context.Context, client *awssqs.Client, c config) error {
 	if err := c.check(); err != nil {
 		return invalid(err)

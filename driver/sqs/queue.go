@@ -12,8 +12,9 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Declare makes the queue and its companions exist, see driver.Driver. Dead
-// letters and retries come first, so that a queue that takes jobs has them.
+// Declare makes the queue exist, and its companions: SQS queues for dead letters
+// and, for FIFO, for retries. The companions come first, so that a queue that takes
+// jobs has them.
 func (b *base) Declare(ctx context.Context, queue string) error {
 	const op = "declare"
 	ctx, end, err := b.begin(ctx, op, queue)
@@ -92,9 +93,9 @@ func (b *base) check(ctx context.Context, queue, name, url string) (maxMessage i
 	return maxMessage, nil
 }
 
-// DeleteQueue removes the queue and its companions, see driver.Driver. SQS takes
-// up to 60 seconds for it, in which it may still take and give messages, and does
-// not let a queue of the name be made:
+// DeleteQueue deletes the queue and its companions. SQS takes up to 60 seconds for
+// it, in which it may still accept and hand out messages, and does not let a queue
+// of the same name be made:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html
 func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 	const op = "delete queue"
@@ -123,8 +124,8 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 	return nil
 }
 
-// Depth counts the jobs by state, see driver.Driver. On AWS the counts lag: they
-// settle about a minute after the last change.
+// Depth asks SQS for the number of visible, delayed and hidden messages. On AWS the
+// counts lag: they settle about a minute after the last change.
 func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	const op = "depth"
 	ctx, end, err := b.begin(ctx, op, queue)

@@ -6,8 +6,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Receive takes jobs that are there, or waits for a poll to bring some, see
-// driver.Consumer.
+// Receive takes jobs that polls have brought, or starts polls and waits for one of
+// them to bring some.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	const op = "receive"
 	// The call waits for polls and sends nothing itself, so it needs no ctx that

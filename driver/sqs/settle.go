@@ -13,9 +13,9 @@ import (
 
 const opSettle = "settle"
 
-// Settle ends deliveries, see driver.Consumer. A retry or a dead letter is a new
-// message: the attributes of a message cannot be changed. It is stored before the
-// old one is deleted.
+// Settle ends deliveries. A retry or a dead letter is a new message, as the
+// attributes of a message cannot be changed, and is stored before the old one is
+// deleted. A release ends the visibility timeout.
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	if len(settlements) == 0 {
 		return nil

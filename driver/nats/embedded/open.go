@@ -40,8 +40,8 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 }
 
 // New starts a server on the directory, or joins the one that this process has
-// started on it, and makes a handle on it. It waits until the server has started or
-// ctx ends.
+// started on it, and makes a handle on it. It waits until the server has started,
+// up to the deadline of ctx and for two minutes at most.
 func New(ctx context.Context, directory string, options Options) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, refuse(err, nil, "")
