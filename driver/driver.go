@@ -156,9 +156,9 @@ type Consumer interface {
 	// A delivery that was settled before or whose lease was lost is an error
 	// that wraps [ErrLeaseLost], and the job's state is not touched; so are all
 	// those of a queue that was deleted. Deliveries of another consumer may be
-	// refused with this error or settled: the core passes each to its own. After an
-	// error with Fate Unknown the same settlement may be tried again; if the
-	// first try was carried out, the second says [ErrLeaseLost].
+	// refused with this error or settled: the core passes each to its own
+	// consumer. After an error with Fate Unknown the same settlement may be tried
+	// again; if the first try was carried out, the second says [ErrLeaseLost].
 	//
 	// It takes at most Limits.SettleBatch settlements.
 	Settle(ctx context.Context, settlements []Settlement) []error

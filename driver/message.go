@@ -24,8 +24,9 @@ type Message struct {
 	// EnqueuedAt is when the producer enqueued the job, by its clock, at a
 	// precision of milliseconds, in UTC.
 	EnqueuedAt time.Time
-	// ExpiresAt is when the job is no longer to be started, likewise; zero for
-	// never. The core checks it. Drivers only carry it.
+	// ExpiresAt is when the job must not be started any more, by the same clock
+	// and at the same precision; zero for never. The core checks it. Drivers only
+	// carry it.
 	ExpiresAt time.Time
 	// MaxAttempts is how many times the handler may fail before the job is a
 	// dead letter. Zero leaves it to the worker.
@@ -95,7 +96,7 @@ type Delivery struct {
 	// Failures is how often the handler failed, as the last settlement with
 	// [Retry] stored it; zero on the first delivery.
 	Failures int
-	// LastError is the text of the last failure, likewise; possibly empty.
+	// LastError is the text of the last failure, stored with it; possibly empty.
 	LastError string
 	// Deliveries is how often the job was handed out, this time included; at
 	// least 1. A broker that forgets counts in a crash may count too few.

@@ -1,5 +1,5 @@
 // Package nats is the driver for NATS JetStream, nats-server 2.12.3 or newer: one
-// server or a cluster. The module embedded, in the folder below, runs the server in
+// server or a cluster. The module embedded, below this package, runs the server in
 // the process.
 //
 // # URLs
