@@ -22,48 +22,50 @@ type Driver = driver.Driver
 //		batch.Delayer
 //	}
 type (
-	// Prioritizer brokers always hand out jobs of a higher level first.
-	// See [Priority].
+	// Prioritizer is a broker that always hands out jobs of a higher level
+	// first. See [Priority].
 	Prioritizer interface {
 		Driver
 		driver.Prioritizer
 	}
 
-	// Delayer brokers hold a job back until a time. See [Delay] and [At].
+	// Delayer is a broker that can hold a job back until a given time. See
+	// [Delay] and [At].
 	Delayer interface {
 		Driver
 		driver.Delayer
 	}
 
-	// Deduplicator brokers do not store a second job with the same key. See
-	// [Unique].
+	// Deduplicator is a broker that does not store a second job with the same
+	// key. See [Unique].
 	Deduplicator interface {
 		Driver
 		driver.Deduplicator
 	}
 
-	// Grouper brokers run the jobs of a group one at a time, in order. See
-	// [Group].
+	// Grouper is a broker that hands out the jobs of a group one at a time, in
+	// order. See [Group].
 	Grouper interface {
 		Driver
 		driver.Grouper
 	}
 
-	// AtomicEnqueuer brokers can store either all of many jobs or none. See
-	// [EnqueueAtomic].
+	// AtomicEnqueuer is a broker that can store all of many jobs or none of
+	// them. See [EnqueueAtomic].
 	AtomicEnqueuer interface {
 		Driver
 		driver.AtomicEnqueuer
 	}
 
-	// Inspector brokers show the jobs of a queue without consuming them. See
-	// [List], [Find] and [Delete].
+	// Inspector is a broker that shows the jobs of a queue without consuming
+	// them. See [List], [Find] and [Delete].
 	Inspector interface {
 		Driver
 		driver.Inspector
 	}
 
-	// Pauser brokers can stop handing out the jobs of a queue. See [Pause].
+	// Pauser is a broker that can stop handing out the jobs of a queue. See
+	// [Pause].
 	Pauser interface {
 		Driver
 		driver.Pauser

@@ -10,13 +10,15 @@ import (
 
 // Open connects to the broker that the URL names, with the driver that is
 // registered for its scheme. A driver registers itself when its package is
-// imported. The broker must have the capability set D, which is a plain interface.
-// If it lacks something, Open closes the connection again and returns a
-// [*CapabilityError] that says what is missing and which drivers have it.
+// imported. D is the capability set that the broker must have, a plain interface;
+// a driver's own type works too. If the broker lacks something, Open closes the
+// connection again and returns a [*CapabilityError] that says what is missing and
+// which drivers have it.
 //
 // If the scheme or a URL parameter is unknown, the error wraps [ErrConfig]; if the
-// broker refuses the credentials, [ErrUnauthorized]; if it cannot be reached by the
-// end of ctx, [ErrUnavailable].
+// broker refuses the credentials, [ErrUnauthorized]; if it cannot be reached,
+// [ErrUnavailable]. Open tries once and does not wait for a broker that is down: a
+// program that may start before its broker has to call Open again.
 func Open[D Driver](ctx context.Context, url string) (D, error) {
 	var none D
 	r, u, err := driver.Lookup(url)

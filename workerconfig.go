@@ -109,7 +109,7 @@ func (c *WorkerConfig) complete(info *driver.Info) error {
 		}
 	}
 	if len(c.Queues) == 0 {
-		return invalid("Queues", "", "at least one")
+		return invalid("Queues", "", "a list of at least one queue")
 	}
 	c.Queues = append([]WorkerQueue(nil), c.Queues...)
 	seen := make(map[string]bool)
@@ -151,22 +151,22 @@ func (q *WorkerQueue) complete(info *driver.Info) error {
 		return err
 	}
 	const most = 10_000
-	if err := completeInt("Concurrency of queue "+q.Name, &q.Concurrency, 10, 1, most); err != nil {
+	if err := completeInt("Concurrency of queue "+quote(q.Name), &q.Concurrency, 10, 1, most); err != nil {
 		return err
 	}
 	if q.Prefetch == NoPrefetch {
 		q.Prefetch = 0
-	} else if err := completeInt("Prefetch of queue "+q.Name, &q.Prefetch, q.Concurrency, 1, most); err != nil {
+	} else if err := completeInt("Prefetch of queue "+quote(q.Name), &q.Prefetch, q.Concurrency, 1, most); err != nil {
 		return err
 	}
 	if info.Limits.MaxLease == 0 {
 		if q.Lease != 0 {
-			return invalid("Lease of queue "+q.Name, q.Lease.String(), "unset on "+info.Driver+", whose lease is the connection")
+			return invalid("Lease of queue "+quote(q.Name), q.Lease.String(), "unset on "+info.Driver+", whose lease is the connection")
 		}
 		return nil
 	}
 	fallback := min(max(30*time.Second, info.Limits.MinLease), info.Limits.MaxLease)
-	return completeDuration("Lease of queue "+q.Name, &q.Lease, fallback, info.Limits.MinLease, info.Limits.MaxLease)
+	return completeDuration("Lease of queue "+quote(q.Name), &q.Lease, fallback, info.Limits.MinLease, info.Limits.MaxLease)
 }
 
 // completeInt replaces zero by a default and checks a bound.

@@ -75,9 +75,9 @@ func ExactCover(events []Event, ids []string) error {
 	return nil
 }
 
-// NoOverlap says which jobs were started while they were held: after they
-// started and before they ended, and sooner than a lease after the former start.
-// A lease of zero never ends.
+// NoOverlap says which jobs were started while they were held: between an earlier
+// start and its end, and less than a lease after that start. A lease of zero never
+// ends.
 func NoOverlap(events []Event, lease time.Duration) error {
 	held := make(map[string]Event)
 	var v findings
@@ -97,8 +97,8 @@ func NoOverlap(events []Event, lease time.Duration) error {
 	return v.err("two holders at once")
 }
 
-// Within says whether the time from begin to end is outside of the bounds. What
-// names it.
+// Within returns an error if the time from begin to end is outside the bounds; what
+// names that time.
 func Within(what string, begin, end, least, most time.Duration) error {
 	switch d := end - begin; {
 	case d < least:
@@ -167,7 +167,7 @@ func GroupOrder(events []Event) error {
 	return v.err(fmt.Sprintf("%d jobs out of order", v.n))
 }
 
-// AttemptCounts says which starts of jobs had another attempt than one more than
+// AttemptCounts says which starts of jobs had an attempt number other than one plus
 // the failures recorded before.
 func AttemptCounts(events []Event) error {
 	failures := make(map[string]int)

@@ -34,7 +34,7 @@ type Harness struct {
 	// no bound but should come at once is waited for fifteen times as long.
 	Slack time.Duration
 
-	// Timeout bounds one case. Defaults to a minute and ten leases.
+	// Timeout bounds one case. Defaults to a minute plus ten leases.
 	Timeout time.Duration
 
 	// Parallel is how many cases run at once. Most of the time they wait, so it
@@ -43,21 +43,21 @@ type Harness struct {
 
 	// Foreign puts something into the queue that is no job, as a foreign producer
 	// or a damaged disk would: with the body, but without what the driver needs
-	// to read it. The queue is declared. Nil where that cannot be done, and what
-	// the driver makes of such entries is not checked then.
+	// to read it. The queue is declared. Nil if that cannot be done: what the
+	// driver makes of such entries is not checked then.
 	Foreign func(ctx context.Context, queue string, body []byte) error
 
 	// Restart ends the broker as a crash would, starts it again with what it had
-	// stored, and returns when it can be connected to. Nil where that cannot be
+	// stored, and returns when it can be connected to. Nil if that cannot be
 	// done. Cases that restart the broker run after all others, alone.
 	Restart func(ctx context.Context) error
 
 	// Freeze stops the broker from answering, without closing connections, until
-	// thaw is called. Nil where that cannot be done. Cases that freeze the broker
+	// thaw is called. Nil if that cannot be done. Cases that freeze the broker
 	// run after all others, alone.
 	Freeze func(ctx context.Context) (thaw func(), err error)
 
-	// Cut breaks every connection to the broker, which goes on. Nil where that
+	// Cut breaks every connection to the broker, which goes on. Nil if that
 	// cannot be done. Cases that cut connections run after all others, alone.
 	Cut func(ctx context.Context) error
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Addr completes a host as a URL has it, "host" or "host:port", to the address
-// to dial: port is the default one, and an empty host is localhost. An address
-// that is none is noted for [Params.Err], and "" is returned.
+// to dial: port is the default one, and an empty host is localhost. If the
+// result is not a valid address, [Params.Err] reports it and Addr returns "".
 func (p *Params) Addr(host, port string) string {
 	if host == "" {
 		host = "localhost"
@@ -23,7 +23,7 @@ func (p *Params) Addr(host, port string) string {
 }
 
 // Addrs completes hosts, and those of the parameter addr, which may be given
-// several times, as [Params.Addr] does. Only the first may be empty.
+// several times, as [Params.Addr] does. Only the first of hosts may be empty.
 func (p *Params) Addrs(port string, hosts ...string) []string {
 	var addrs []string
 	for i, host := range append(hosts, p.Strings("addr")...) {

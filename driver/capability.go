@@ -8,7 +8,8 @@ import (
 // The optional interfaces. A driver type has the methods of those, and only
 // those, whose promise it keeps on every broker that it connects to. What only
 // the server knows (its version, a plug-in) is checked when the driver is
-// opened. Each carries its limits; the core refuses what exceeds them.
+// opened. Each interface has methods for its limits; the core refuses what
+// exceeds them.
 
 // Prioritizer orders waiting jobs by [Message].Level.
 //
@@ -125,8 +126,8 @@ type Inspector interface {
 	// hot paths.
 	Find(ctx context.Context, queue string, id string) (Entry, error)
 
-	// Delete removes the job with this ID if it is waiting, scheduled or dead,
-	// and Find's words on errors and cost apply. A deleted job of a group lets
+	// Delete removes the job with this ID if it is waiting, scheduled or dead.
+	// Its errors and its cost are those of Find. A deleted job of a group lets
 	// the group go on. Its DedupKey stays remembered.
 	Delete(ctx context.Context, queue string, id string) error
 }
@@ -139,8 +140,8 @@ type Inspector interface {
 type Pauser interface {
 	// Pause stops handing out jobs. Pausing a paused queue is a no-op.
 	Pause(ctx context.Context, queue string) error
-	// Resume goes on; waiting Receive calls get jobs at once. Resuming a queue
-	// that is not paused is a no-op.
+	// Resume lets jobs be handed out again; waiting Receive calls get them at
+	// once. Resuming a queue that is not paused is a no-op.
 	Resume(ctx context.Context, queue string) error
 	// Paused tells whether the queue is paused.
 	Paused(ctx context.Context, queue string) (bool, error)

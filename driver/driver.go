@@ -13,12 +13,13 @@
 // hides a failure by trying again takes the decision from the only party that
 // knows the caller's deadline.
 //
-// A driver implements [Driver], and whichever of the optional interfaces in
-// this package ([Prioritizer], [Delayer], [Deduplicator], [Grouper],
-// [AtomicEnqueuer], [Inspector], [Pauser]) its broker keeps the promise of. A
-// capability is never approximated: if the promise cannot be kept, the method
-// set must not have it, so that programs which rely on it do not compile. One
-// package may have several driver types where a broker has several shapes.
+// A driver implements [Driver], and those of the optional interfaces in this
+// package whose promise its broker keeps: [Prioritizer], [Delayer],
+// [Deduplicator], [Grouper], [AtomicEnqueuer], [Inspector], [Pauser]. A
+// capability is never approximated: if the promise cannot be kept, the type
+// must not have the methods, so that programs that rely on it do not compile.
+// A package may have several driver types if its broker has several kinds of
+// queue.
 //
 // # The contract of every method
 //
@@ -35,10 +36,10 @@
 //     to, belong to the caller again when the call returns; bodies and headers
 //     are never modified by either side, so that a driver may keep them. What a
 //     driver returns belongs to the caller.
-//   - Errors: an [*Error] whose Fate says what became of the operation. That of
-//     a ctx that ended is returned as it is, or as an [*Error] with it as Kind
-//     or Err, so that errors.Is finds it.
-//   - Arguments beyond the documented bounds, which only a faulty core passes,
+//   - Errors: an [*Error] whose Fate says what became of the operation. If ctx
+//     ended, its error is returned as it is, or as the Kind or Err of an
+//     [*Error], so that errors.Is finds it.
+//   - Arguments outside the documented bounds, which only a faulty core passes,
 //     are errors and have no effect.
 //   - After Close: every method returns an error that wraps [ErrClosed].
 //   - A call with nothing to do (no messages, no settlements) returns at once
@@ -52,8 +53,8 @@ import (
 	"time"
 )
 
-// Driver is a connection to one broker. It is made by the driver's package,
-// connected and checked, and used until Close.
+// Driver is a connection to one broker. The driver's package makes it,
+// connected and checked, and it is used until Close.
 type Driver interface {
 	// Info describes the driver and the broker that it is connected to. It
 	// does not block and answers the same after Close.
@@ -98,13 +99,14 @@ type Driver interface {
 
 	// Redrive moves the selected dead letters back to waiting, with failures
 	// and deliveries counted from zero and all else as it was enqueued,
-	// priority and group included. It returns how many it moved, also beside
-	// an error, whose Fate is that of the others. Each is stored as waiting before it is removed as dead. IDs
-	// without a dead letter are not an error.
+	// priority and group included. Each is stored as waiting before it is
+	// removed as dead. It returns how many it moved, even with an error; the
+	// error's Fate is about those that it does not count. IDs without a dead
+	// letter are not an error.
 	Redrive(ctx context.Context, queue string, which Selection) (int, error)
 
-	// Discard removes the selected dead letters for good and returns how many.
-	// IDs without a dead letter are not an error.
+	// Discard removes the selected dead letters for good and returns how many,
+	// with errors as in Redrive. IDs without a dead letter are not an error.
 	Discard(ctx context.Context, queue string, which Selection) (int, error)
 
 	// Close ends the connection, and the consumers opened on it as if by
@@ -124,14 +126,14 @@ type Consumer interface {
 	Lease() time.Duration
 
 	// Receive waits until the queue has at least one job for this consumer and
-	// returns at most max of them (at least 1, at most Limits.ReceiveBatch),
-	// without waiting for more than there are. It never returns none without
-	// an error. On a [Prioritizer], jobs of a higher level come first.
+	// returns at most max of them (max is 1 to Limits.ReceiveBatch), without
+	// waiting for more than there are. If it returns no job, it returns an
+	// error. On a [Prioritizer], jobs of a higher level come first.
 	//
 	// Up to Limits.Receivers calls run at the same time. When ctx ends the
-	// call returns promptly with ctx's error, also where the broker's own
-	// blocking call goes on; a job that arrives for the abandoned call is
-	// handed to a later one or becomes available again, and is not lost.
+	// call returns promptly with ctx's error, even if the broker's own
+	// blocking call goes on; a job that arrives for a call that has returned
+	// is handed to a later one or becomes available again, and is not lost.
 	//
 	// After an error that wraps [ErrUnavailable] the consumer goes on: the next
 	// call connects anew, once. After [ErrNotFound], the queue having been
@@ -139,8 +141,8 @@ type Consumer interface {
 	//
 	// A job that the driver cannot read (a foreign or damaged entry) is moved
 	// to the dead letters by the driver with reason [ReasonUnreadable] if it
-	// has a body to keep, else dropped, and never blocks those behind it: the
-	// one fate that a driver settles itself, as the core never sees the job.
+	// has a body to keep, else dropped, and never blocks those behind it. This
+	// is the one case that a driver settles itself: the core never sees the job.
 	Receive(ctx context.Context, max int) ([]*Delivery, error)
 
 	// Settle ends deliveries. It returns one error for each settlement, in
@@ -154,9 +156,9 @@ type Consumer interface {
 	// A delivery that was settled before or whose lease was lost is an error
 	// that wraps [ErrLeaseLost], and the job's state is not touched; so are all
 	// those of a queue that was deleted. Deliveries of another consumer may be
-	// refused with it or settled: the core passes each to its own. After an
-	// error with Fate Unknown the same settlement may be tried again; if the
-	// first try was carried out, the second says [ErrLeaseLost].
+	// refused with this error or settled: the core passes each to its own
+	// consumer. After an error with Fate Unknown the same settlement may be tried
+	// again; if the first try was carried out, the second says [ErrLeaseLost].
 	//
 	// It takes at most Limits.SettleBatch settlements.
 	Settle(ctx context.Context, settlements []Settlement) []error
@@ -178,13 +180,13 @@ type Consumer interface {
 
 // ConsumeOptions are what a consumer is opened with.
 type ConsumeOptions struct {
-	// Lease is how long a delivery shall be held without being extended: at
-	// least Limits.MinLease, at most Limits.MaxLease. Drivers whose lease is
-	// the connection (MaxLease zero) are passed zero.
+	// Lease is how long a delivery is held without being extended: at least
+	// Limits.MinLease, at most Limits.MaxLease. Drivers whose lease is the
+	// connection (MaxLease zero) are passed zero.
 	Lease time.Duration
 
-	// Prefetch is the number of deliveries that the core will hold at most at
-	// one time: running, buffered and being settled.
+	// Prefetch is the largest number of deliveries that the core holds at once:
+	// running, buffered and being settled.
 	Prefetch int
 }
 
@@ -217,7 +219,7 @@ type Limits struct {
 	// ReceiveBatch bounds what one Receive returns.
 	ReceiveBatch int
 	// Receivers is how many Receive calls of one consumer may be under way at
-	// one time; at least 1.
+	// once; at least 1.
 	Receivers int
 	// SettleBatch and ExtendBatch bound one Settle and one Extend.
 	SettleBatch, ExtendBatch int

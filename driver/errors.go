@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// What went wrong, for errors.Is. Each says what its receiver may assume.
+// What went wrong, for errors.Is. Each comment says what the caller may assume.
 var (
 	// ErrClosed: the driver or consumer was closed. Nothing was sent.
 	ErrClosed = errors.New("closed")

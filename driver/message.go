@@ -24,8 +24,9 @@ type Message struct {
 	// EnqueuedAt is when the producer enqueued the job, by its clock, at a
 	// precision of milliseconds, in UTC.
 	EnqueuedAt time.Time
-	// ExpiresAt is when the job is no longer to be started, likewise; zero for
-	// never. The core checks it. Drivers only carry it.
+	// ExpiresAt is when the job must not be started any more, by the same clock
+	// and at the same precision; zero for never. The core checks it. Drivers only
+	// carry it.
 	ExpiresAt time.Time
 	// MaxAttempts is how many times the handler may fail before the job is a
 	// dead letter. Zero leaves it to the worker.
@@ -51,10 +52,10 @@ type Message struct {
 	Group string
 }
 
-// Size is what the message counts towards Limits.EnqueueBytes.
+// Size is the number of bytes of the message that Limits.EnqueueBytes bounds.
 func (m *Message) Size() int { return len(m.Body) + m.HeaderSize() }
 
-// HeaderSize is what the headers count towards Limits.MaxHeaders.
+// HeaderSize is the number of bytes of the headers that Limits.MaxHeaders bounds.
 func (m *Message) HeaderSize() int {
 	n := 0
 	for name, value := range m.Headers {
@@ -95,7 +96,7 @@ type Delivery struct {
 	// Failures is how often the handler failed, as the last settlement with
 	// [Retry] stored it; zero on the first delivery.
 	Failures int
-	// LastError is the text of the last failure, likewise; possibly empty.
+	// LastError is the text of the last failure, stored with it; possibly empty.
 	LastError string
 	// Deliveries is how often the job was handed out, this time included; at
 	// least 1. A broker that forgets counts in a crash may count too few.
@@ -119,7 +120,7 @@ const (
 	// Retry makes the job available again after Settlement.Delay, with
 	// Settlement.Failures and Settlement.Error as its history. It is not early,
 	// and no more than a second late on an idle broker. Every driver has it,
-	// those that are no [Delayer] too. A job of a group keeps its group
+	// whether or not it is a [Delayer]. A job of a group keeps its group
 	// blocked meanwhile.
 	Retry
 	// Release makes the job available again at once, its history as it was:

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Params reads the query of a driver's URL strictly: what is not read by the
-// time of [Params.Err] is unknown and an error, as is a value that does not
-// parse or lies outside its bounds. It is not safe for concurrent use.
+// Params reads the query of a driver's URL strictly: a parameter that nothing
+// has read when [Params.Err] is called is an error, as is a value that does not
+// parse or is out of bounds. It is not safe for concurrent use.
 type Params struct {
 	driver string
 	values url.Values
@@ -46,7 +46,7 @@ func NewParams(driver string, u *url.URL) *Params {
 	return p
 }
 
-// Has tells whether the parameter is given, and makes it known.
+// Has tells whether the parameter is given. It counts as reading it.
 func (p *Params) Has(name string) bool {
 	p.known[name] = true
 	return p.values.Has(name)
@@ -126,15 +126,15 @@ func (p *Params) Choice(name, fallback string, words ...string) string {
 	return word
 }
 
-// Refuse notes something that is wrong, in the form of fmt.Errorf, for [Params.Err]
-// to report: what a driver finds in the URL that no other method looks for. The
-// text must not repeat a credential.
+// Refuse adds an error, formatted as by fmt.Errorf, to those that [Params.Err]
+// reports. It is for what the other methods do not check. The text must not
+// repeat a credential.
 func (p *Params) Refuse(format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }
 
 // Err is nil, or an error that wraps [ErrConfig] and names everything that was
-// wrong, unknown parameters among them with those that are known.
+// wrong. If a parameter is unknown, it also lists the known ones.
 func (p *Params) Err() error {
 	errs := slices.Clone(p.errs)
 	var unknown, known []string

@@ -9,9 +9,11 @@ import (
 	"sync"
 )
 
-// Opener connects to the broker that the URL names. It refuses parameters that
-// it does not know with [ErrConfig], and returns only when the broker answered
-// and was found fit, or ctx ended.
+// Opener connects to the broker that the URL names and checks that it is fit.
+// It tries once, as every method of a driver does: if the broker cannot be
+// reached, it returns an error that wraps [ErrUnavailable] and does not wait
+// for the broker to come up. It refuses parameters that it does not know with
+// [ErrConfig].
 type Opener func(ctx context.Context, u *url.URL) (Driver, error)
 
 // OpenerOf makes an [Opener] of a function that returns the driver's own type. When

@@ -17,7 +17,10 @@ import (
 //   - tls_server_name: the name that the server's certificate must have;
 //     serverName by default, and where that is empty the host that is dialled
 //
-// The oldest version is TLS 1.2. What is wrong is noted for [Params.Err].
+// The oldest version is TLS 1.2. [Params.Err] reports what is wrong.
+//
+// Call it only if the URL's scheme means TLS. Otherwise the parameters stay
+// unread, and are refused as unknown.
 func (p *Params) TLS(serverName string) *tls.Config {
 	config, err := tlsConfig(p.String("tls_server_name", serverName), p.String("tls_ca", ""), p.String("tls_cert", ""), p.String("tls_key", ""))
 	if err != nil {

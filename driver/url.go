@@ -5,10 +5,10 @@ import (
 	"net/url"
 )
 
-// ParseURL parses a driver's URL. The error wraps [ErrConfig] and repeats
-// nothing of the URL, which may hold a password: url.Parse quotes the URL in
-// its errors, and for an invalid port the part of a password that follows an
-// unescaped colon.
+// ParseURL parses a driver's URL. It does not check the scheme: the driver
+// does. The error wraps [ErrConfig] and repeats nothing of the URL, which may
+// hold a password: url.Parse quotes the URL in its errors, and for an invalid
+// port the part of a password that follows an unescaped colon.
 func ParseURL(driver, rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {

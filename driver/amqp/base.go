@@ -61,7 +61,7 @@ func (b *base) names(queue string) *names {
 	if n, ok := b.queues.Load(queue); ok {
 		return n.(*names)
 	}
-	n, _ := b.queues.LoadOrStore(queue, namesOf(queue))
+	n, _ := b.queues.LoadOrStore(queue, newNames(queue))
 	return n.(*names)
 }
 

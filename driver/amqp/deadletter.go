@@ -51,7 +51,7 @@ func positionOf(j *job) position {
 	return position{at, j.entry}
 }
 
-// DeadLetters lists dead letters. It reads all of them, as AMQP cannot look at a
+// DeadLetters lists dead letters. It reads all of them, as AMQP cannot look at
 // part of a queue: 10 000 take about half a second.
 func (b *base) DeadLetters(ctx context.Context, queue string, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"

@@ -5,22 +5,22 @@
 //	amqp://user:password@host:5672/vhost       one node
 //	amqps://host:5671?addr=b:5671&addr=c       over TLS, with more nodes to try
 //
-// Without a user it is guest, and without a path or with a single slash the
-// vhost /. A slash in a vhost's name is written %2F. Parameters:
+// The user and the password default to guest, and the vhost to /, also if the path
+// is a single slash. A slash in a vhost's name is written %2F. Parameters:
 //
 //	addr                another node of the cluster; may be given several times.
-//	                    A connection is made to the first that answers
+//	                    The first that answers is used
 //	priority            "none" (default) for a [Driver]; "quorum" or "classic" for
 //	                    a [PriorityDriver], see below
-//	auth                "plain" (default), or "external" to take the user from the
-//	                    client's certificate
+//	auth                "plain" (default), or "external", with amqps only, to take
+//	                    the user from the client's certificate
 //	dial_timeout        for making a connection (10s)
-//	heartbeat           how often a sign of life is exchanged (10s); a connection
+//	heartbeat           how often each side sends a heartbeat (10s); a connection
 //	                    without one for three times as long is given up
 //	tls_ca, tls_cert, tls_key
-//	                    PEM files: the authority of the server's certificate, the
-//	                    client's certificate and key
-//	tls_server_name     the name in the server's certificate
+//	                    with amqps only, PEM files: the authority of the server's
+//	                    certificate, the client's certificate and key
+//	tls_server_name     with amqps only: the name in the server's certificate
 //
 // The user needs the permissions configure, write and read on ^batch\., and write
 // on the default exchange.
@@ -29,31 +29,31 @@
 //
 // A [Driver] keeps jobs in quorum queues: replicated, and handed out about in the
 // order of enqueue. It has no priorities. A [PriorityDriver] hands out strictly by
-// priority: with priority=quorum from the same queues, which order by priority as
-// of RabbitMQ 4.3, and with priority=classic from classic queues, on every
-// version, which live on one node and are not replicated. Opening it on a broker
-// that is too old fails with driver.ErrUnsupported.
+// priority. With priority=quorum it uses the same queues, which order by priority
+// as of RabbitMQ 4.3. With priority=classic it uses classic queues, which do so on
+// every version, but live on one node and are not replicated. Opening it on a
+// broker that is too old fails with driver.ErrUnsupported.
 //
 // # What is promised
 //
 // A job is confirmed when a majority of the queue's members has it on disk, and
 // routed: publishing to a queue that was deleted is driver.ErrNotFound. A retry
 // and a dead letter are confirmed before the old message is acknowledged. There is
-// no way to do both in one step, so that a crash in between may double a job.
+// no way to do both in one step, so a crash in between may double a job.
 //
-// One gap is RabbitMQ's own: a node writes down which quorum queues it has up to a
-// second after they were declared. If it is killed within that second, a queue
-// that has no other members comes back dead, with what it had confirmed. That
-// concerns the first second of a queue's life. Delay queues are made later than the
-// queue, and not used before they are two seconds old.
+// One gap is RabbitMQ's own: a node records which quorum queues it has up to a
+// second after they were declared. If it is killed in that second, a queue without
+// members on other nodes comes back unusable, along with the jobs confirmed in it.
+// This concerns only the first second of a queue's life. Delay queues are made
+// later than the queue, and not used before they are two seconds old.
 //
 // # How it works
 //
 // There are two connections. One publishes, on one channel, with up to 8 calls of
-// Enqueue confirmed at once; the other has a channel for each consumer, and for
-// each thing that is declared, counted or listed. When RabbitMQ is short of memory
-// or disk it does not read from the publishing connection, and calls wait until it
-// does or their deadline comes.
+// Enqueue waiting for confirms at once; the other has a channel for each consumer,
+// and for each call that declares, counts or lists something. When RabbitMQ is
+// short of memory or disk it does not read from the publishing connection, and
+// calls wait until it does or their deadline comes.
 //
 // A lease is the channel on which a delivery came. It needs no extending, and ends
 // with the channel: all that it held is handed out again. The consumer timeout,
@@ -63,18 +63,19 @@
 //
 // RabbitMQ counts how often a job's holder was lost, and the driver reports that
 // as Redeliveries; on quorum queues without priorities it includes releases, as a
-// job that was released keeps its place by being returned. The limit of
-// deliveries after which RabbitMQ drops a message is off.
+// job that was released keeps its place by being returned. RabbitMQ can drop a
+// message after a number of deliveries; the driver's queues switch that off.
 //
-// Delayed jobs and retries go through 16 delay queues, whose messages stay for a
-// time and then go to a queue that consumers of the job's queue read: delay.go
-// tells how. They are handed out while at least one consumer is open on the queue;
-// if none is, they wait, and are late. The delay queues are made with the first job
+// Delayed jobs and retries go through 16 delay queues, each with a TTL of its own.
+// When that is over, RabbitMQ moves a job to a queue which the consumers of the
+// job's queue read. They put it on the delay queue for what is left of its delay,
+// or hand it out. That needs at least one open consumer on the queue; without one,
+// delayed jobs wait, and are late. The delay queues are made with the first job
 // that is delayed by 64 ms or more.
 //
 // Dead letters are in a queue of their own. AMQP can look at messages only by
-// taking them, so that listing, redriving and discarding reads all of them, one
-// call at a time: see browse.go. Count them with Depth, which is cheap.
+// taking them, so listing, redriving and discarding each read all of them, one
+// call at a time on the whole broker. Count them with Depth, which is cheap.
 //
 // docs/wire-amqp.md describes the queues and the messages, and what a producer in
 // another language does.

@@ -17,8 +17,8 @@ type names struct {
 	lock  string // exists while a call works on the dead letters
 }
 
-// namesOf makes the names of a queue.
-func namesOf(queue string) *names {
+// newNames makes the names of a queue.
+func newNames(queue string) *names {
 	main := "batch." + queue
 	return &names{queue: queue, main: main, dead: main + ".dead", hop: main + ".hop", lock: main + ".lock"}
 }

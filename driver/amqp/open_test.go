@@ -76,9 +76,9 @@ func TestFit(t *testing.T) {
 		{"RabbitMQ", "", shapePlain, false},
 		{"LavinMQ", "4.3.0", shapePlain, false},
 	} {
-		err := fit(c.product, c.version, c.shape)
+		err := check(c.product, c.version, c.shape)
 		if (err == nil) != c.fit || err != nil && (!errors.Is(err, driver.ErrUnsupported) || !strings.Contains(err.Error(), c.version)) {
-			t.Errorf("fit(%q, %q, %s) = %v", c.product, c.version, c.shape, err)
+			t.Errorf("check(%q, %q, %s) = %v", c.product, c.version, c.shape, err)
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Declare makes the queue exist: its waiting queue, its dead letters and the
-// place where delayed jobs change from one delay queue to the next.
+// Declare makes the queue exist: RabbitMQ's queues for the jobs, for the dead
+// letters, and for jobs that change from one delay queue to the next.
 func (b *base) Declare(ctx context.Context, queue string) error {
 	const op = "declare"
 	if err := b.calls.Begin(ctx); err != nil {
@@ -69,9 +69,9 @@ func (b *base) restore(ctx context.Context, n *names) error {
 	return err
 }
 
-// DeleteQueue removes the queue, its dead letters and its delayed jobs. Consumers
-// are told by the broker. It takes up to two seconds more where there are delayed
-// jobs: see awaitMinAge.
+// DeleteQueue removes the queue, its dead letters and its delayed jobs. The broker
+// tells the consumers. If there are delay queues, it may first wait for up to two
+// seconds until they are that old: RabbitMQ may fail when it deletes younger ones.
 func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 	const op = "delete queue"
 	if err := b.calls.Begin(ctx); err != nil {
@@ -90,10 +90,10 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 	return fail(op, queue, err)
 }
 
-// Depth asks for the number of ready messages in each of the queue's parts. How
-// many are in the hands of consumers the protocol does not tell. A delayed job
-// that changes from one delay queue to the next is in the hands of a mover for a
-// moment and not counted.
+// Depth asks for the number of ready messages in each of the queue's parts.
+// Running is unknown: the protocol does not tell how many messages consumers hold.
+// A delayed job is not counted for the moment in which a consumer moves it from one
+// delay queue to the next.
 func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	const op = "depth"
 	if err := b.calls.Begin(ctx); err != nil {

@@ -11,11 +11,10 @@ import (
 // Broker is a store of jobs in memory. [Broker.Open] makes a handle on it. Its
 // methods may be called concurrently with each other and with those of its
 // handles.
-//
-// Locks are taken in this order: named.mu or consumer.mu, Broker.mu,
-// queueState.mu, capacity.mu. None is held while waiting for anything but the
-// next.
 type Broker struct {
+	// Locks are taken in this order: named.mu or consumer.mu, Broker.mu,
+	// queueState.mu, capacity.mu. None is held while waiting for anything but the
+	// next.
 	options  Options
 	limits   driver.Limits
 	name     string // by which memory://name finds the broker, or empty
@@ -73,13 +72,13 @@ func namedBroker(name string, given Options) (*Broker, error) {
 	return b, nil
 }
 
-// Crash does what the crash and restart of a broker does. All handles are cut:
+// Crash acts like the crash and restart of a broker. All handles are cut:
 // calls that have not taken effect, and all later ones, fail with
 // driver.ErrUnavailable and driver.FateNotStored, and Receive calls that wait
-// return. What is confirmed is kept; the package's documentation says what that
-// is. All leases end: jobs that were delivered and not settled are waiting
-// again, with their Redeliveries counted up, before Crash returns. Open gives a
-// handle on what is left.
+// return. What is confirmed is kept, as the package documentation says. All leases
+// end: before Crash returns, jobs that were delivered and not settled are waiting
+// again, with their Redeliveries counted up. [Broker.Open] makes a handle on what
+// is left.
 func (b *Broker) Crash() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

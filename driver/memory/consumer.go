@@ -23,8 +23,7 @@ type consumer struct {
 	closed bool
 }
 
-// Consume opens a consumer. Prefetch is not used: nothing is handed out but by
-// Receive.
+// Consume opens a consumer. Prefetch is not used: only Receive hands out jobs.
 func (d *base) Consume(ctx context.Context, queue string, options driver.ConsumeOptions) (driver.Consumer, error) {
 	if options.Lease < minLease || options.Lease > maxLease {
 		return nil, wrongArgument("consume", queue, fmt.Errorf("the lease is %s, which is not from %s to %s", options.Lease, minLease, maxLease))

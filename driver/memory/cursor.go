@@ -54,7 +54,7 @@ func parsePage(op, queue string, state driver.State, from string, max int) (curs
 }
 
 // page lists at most max jobs of a state behind a position, as show shows them,
-// and the cursor of the next page, in O(log n) and the page.
+// and the cursor of the next page, in O(log n + max).
 func page[T any](b *backlog, state driver.State, from cursor, max int, show func(*job) T) (list []T, next string) {
 	var last *job
 	b.walk(state, from, func(j *job) bool {

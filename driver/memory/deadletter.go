@@ -10,10 +10,10 @@ import (
 // redrive does not stop the queue.
 const deadBatch = 1000
 
-// DeadLetters lists dead letters in O(log n) and the page.
-func (d *base) DeadLetters(ctx context.Context, queue string, from string, max int) ([]driver.DeadLetter, string, error) {
+// DeadLetters lists dead letters, in O(log n + max).
+func (d *base) DeadLetters(ctx context.Context, queue string, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
-	c, err := parsePage(op, queue, driver.DeadLettered, from, max)
+	from, err := parsePage(op, queue, driver.DeadLettered, cursor, max)
 	if err != nil {
 		return nil, "", err
 	}
@@ -22,11 +22,11 @@ func (d *base) DeadLetters(ctx context.Context, queue string, from string, max i
 		return nil, "", err
 	}
 	defer q.mu.Unlock()
-	dead, next := page(&q.backlog, driver.DeadLettered, c, max, func(j *job) driver.DeadLetter { return j.deadLetter(q.clock) })
+	dead, next := page(&q.backlog, driver.DeadLettered, from, max, func(j *job) driver.DeadLetter { return j.deadLetter(q.clock) })
 	return dead, next, nil
 }
 
-// Redrive moves dead letters to the end of what waits, each in one step.
+// Redrive moves dead letters behind the waiting jobs, each in one step.
 func (d *base) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
 	return d.eachDead(ctx, "redrive", queue, which, redrive)
 }
@@ -50,9 +50,8 @@ func discard(q *queueState, j *job) {
 	q.capacity.free(j.size, 1)
 }
 
-// eachDead calls do, which takes them out of the dead ones, with the selected
-// dead letters, and counts them. An error beside a count is that of the part
-// that was not done.
+// eachDead calls do, which removes a dead letter, with each of those selected, and
+// counts them. If it returns an error too, the rest was not done.
 func (d *base) eachDead(ctx context.Context, op, queue string, which driver.Selection, do func(*queueState, *job)) (int, error) {
 	if which.All {
 		return d.allDead(ctx, op, queue, do)
@@ -76,8 +75,8 @@ func (d *base) eachDead(ctx context.Context, op, queue string, which driver.Sele
 	return done, nil
 }
 
-// allDead goes up to the last dead letter of the call's beginning: a job that
-// is redriven and dies again meanwhile is not redriven without end.
+// allDead stops after the last dead letter that was there when it began: a job
+// that is redriven and dies again meanwhile is not redriven without end.
 func (d *base) allDead(ctx context.Context, op, queue string, do func(*queueState, *job)) (int, error) {
 	done := 0
 	var until *cursor

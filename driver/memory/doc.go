@@ -19,7 +19,7 @@
 // By URL, memory:// makes a broker of its own, and memory://name opens the
 // broker of that name in this process. A named broker begins with the first
 // handle on it and ends, with all its jobs, when the last one is closed. A
-// broker of [New] or [NewBroker] lives for as long as it is referenced.
+// broker made by [New] or [NewBroker] lives as long as it is referenced.
 //
 // The URL's parameters are max_bytes, max_jobs and dedup_window; see [Options].
 //
@@ -38,7 +38,7 @@
 // enqueue, by the end of a delay or by a redrive. A job that is released, or
 // whose lease ended, goes back to where it was. A job of a group keeps the
 // place of its enqueue also after a retry, as nothing of its group may overtake
-// it. Within a group the order of enqueue is above priority.
+// it. Within a group the order of enqueue comes before priority.
 //
 // # Leases
 //
@@ -51,10 +51,10 @@
 //
 // # Cost
 //
-// Enqueue, receive and settle take the queue's lock once a call, whatever the
-// number of jobs, and cost O(1) for each job without a delay. Delays, groups and
-// what returns to its old place cost O(log n). The driver has no goroutine:
-// a queue has at most one timer, and that only while a Receive waits on it.
+// Enqueue, receive and settle take the queue's lock once a call, however many
+// jobs it has, and cost O(1) for each job without a delay. A job with a delay or a
+// group, or one that returns to its old place, costs O(log n). The driver has no
+// goroutine: a queue has at most one timer, and only while a Receive waits on it.
 //
 // Bodies and headers are not copied. As the contract of package driver says,
 // they must not be modified once they are enqueued.

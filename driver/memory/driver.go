@@ -53,16 +53,16 @@ func (d *Driver) MaxDelay() time.Duration { return maxDelay }
 // DedupWindow is [Options].DedupWindow.
 func (d *Driver) DedupWindow() time.Duration { return d.broker.options.DedupWindow }
 
-// MaxGroups is 0: memory bounds them.
+// MaxGroups is 0: only memory bounds them.
 func (d *Driver) MaxGroups() int { return 0 }
 
 // AtomicLimit is the same as Limits.EnqueueBatch.
 func (d *Driver) AtomicLimit() int { return maxBatch }
 
-// Close ends the handle and its consumers. It does not wait, since no call but
-// Receive does, and Receive returns at once; no call has an effect after it.
-// What the consumers held stays leased until the leases end. The broker of a
-// memory://name URL ends with its last handle.
+// Close ends the handle and its consumers. It does not wait: the only calls that
+// do are those of Receive, which return at once, and no call has an effect after
+// Close. What the consumers held stays leased until the leases end. The broker of
+// a memory://name URL ends with its last handle.
 func (d *base) Close(context.Context) error {
 	if d.conn.close() {
 		d.broker.disconnect(d.conn)

@@ -18,7 +18,7 @@ var (
 
 const hintFull = "let workers catch up, discard dead letters, or raise the broker's options"
 
-// Enqueue stores messages, each for itself, under one lock.
+// Enqueue stores messages under one lock. Each may fail on its own.
 func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	return d.enqueue(ctx, queue, messages)
 }

@@ -7,14 +7,14 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// List lists jobs in one state, in O(log n) and the page. Waiting jobs come by
-// level and place, those that wait for another of their group among them.
-func (d *Driver) List(ctx context.Context, queue string, state driver.State, from string, max int) ([]driver.Entry, string, error) {
+// List lists jobs in one state, in O(log n + max). Waiting jobs come by level and
+// then by place, including those that wait for another of their group.
+func (d *Driver) List(ctx context.Context, queue string, state driver.State, cursor string, max int) ([]driver.Entry, string, error) {
 	const op = "list"
 	if state < driver.Waiting || state > driver.DeadLettered {
 		return nil, "", wrongArgument(op, queue, fmt.Errorf("state %d is none", state))
 	}
-	c, err := parsePage(op, queue, state, from, max)
+	from, err := parsePage(op, queue, state, cursor, max)
 	if err != nil {
 		return nil, "", err
 	}
@@ -23,7 +23,7 @@ func (d *Driver) List(ctx context.Context, queue string, state driver.State, fro
 		return nil, "", err
 	}
 	defer q.mu.Unlock()
-	entries, next := page(&q.backlog, state, c, max, func(j *job) driver.Entry { return j.entry(q.clock, state) })
+	entries, next := page(&q.backlog, state, from, max, func(j *job) driver.Entry { return j.entry(q.clock, state) })
 	return entries, next, nil
 }
 

@@ -33,9 +33,9 @@ func newBase() base {
 // Open opens a broker by URL: memory:// for one of its own, memory://name for
 // the one of that name in this process, which the first to open it makes and
 // the last to close it ends. The parameters max_bytes, max_jobs and dedup_window
-// are those of [Options]. For a named broker that exists they are left out or the
-// same as those that it was made with. Every error wraps [driver.ErrConfig], or
-// is ctx's.
+// are those of [Options]. If the named broker exists, a parameter that is given
+// must be as the broker has it. Every error wraps [driver.ErrConfig] or is that of
+// ctx.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
 	u, err := driver.ParseURL(Name, rawURL)
 	if err != nil {

@@ -7,18 +7,17 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Options are the bounds of a [Broker]. The zero value of each stands for its
-// default.
+// Options are the bounds of a [Broker]. A zero field has its default.
 type Options struct {
-	// MaxBytes bounds what all jobs of the broker take together, in bytes:
-	// waiting, scheduled, running and dead. Each counts its body, its headers
-	// with 64 bytes for each, and 768 bytes for itself. A remembered dedup key
-	// counts 160 bytes, its own and those of its job's ID. What does not fit is
-	// refused with driver.ErrFull. At least 1 MiB; defaults to 1 GiB, which is
+	// MaxBytes bounds the bytes that all jobs of the broker take together:
+	// waiting, scheduled, running and dead. A job counts as its body, its headers
+	// and 64 bytes for each of them, and 768 bytes more. A remembered dedup key
+	// counts as itself, the ID of its job, and 160 bytes more. What does not fit
+	// is refused with driver.ErrFull. At least 1 MiB. Defaults to 1 GiB, which is
 	// enough for a million jobs of 300 bytes.
 	MaxBytes int64
-	// MaxJobs bounds the number of all jobs of the broker likewise. At least 1;
-	// defaults to 10 million.
+	// MaxJobs bounds the number of all jobs of the broker in the same way. At
+	// least 1. Defaults to 10 million.
 	MaxJobs int
 	// DedupWindow is how long a dedup key is remembered, between a second and
 	// 30 days. A longer window finds later duplicates, and its keys take more

@@ -13,7 +13,7 @@ func (d *Driver) Pause(ctx context.Context, queue string) error {
 	return nil
 }
 
-// Resume goes on handing out the queue's jobs.
+// Resume lets the queue's jobs be handed out again.
 func (d *Driver) Resume(ctx context.Context, queue string) error {
 	q, now, err := d.begin(ctx, "resume", queue)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Declare makes the queue exist. A name is all that a queue has, so that it
+// Declare makes the queue exist. A queue has no properties but its name, so it
 // never conflicts.
 func (d *base) Declare(ctx context.Context, queue string) error {
 	if err := ctx.Err(); err != nil {
@@ -24,7 +24,7 @@ func (d *base) DeleteQueue(ctx context.Context, queue string) error {
 	return fail("delete queue", queue, d.broker.delete(d.conn, queue))
 }
 
-// Depth counts the queue's jobs, exactly.
+// Depth counts the queue's jobs. The counts are exact.
 func (d *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	q, _, err := d.begin(ctx, "depth", queue)
 	if err != nil {

@@ -28,7 +28,7 @@ type consumer struct {
 }
 
 // Consume opens a consumer: inboxes for what it pulls. All consumers of a queue
-// pull from the one consumer that the server has.
+// pull from the same consumer of the server.
 func (d *Driver) Consume(ctx context.Context, queue string, options driver.ConsumeOptions) (driver.Consumer, error) {
 	const op = "consume"
 	if err := d.life.Begin(ctx); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // DeadLetters lists the dead letters in the order in which they were stored.
-// The cursor is the sequence of the next.
+// The cursor is the sequence of the next one.
 func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
 	if err := d.life.Begin(ctx); err != nil {
@@ -41,7 +41,7 @@ func (f *found) letter() driver.DeadLetter {
 
 // Redrive moves dead letters back to waiting. Each is stored as waiting and
 // replaced as dead in one atomic batch, on the condition that it is still there,
-// so that of two redrives at the same time one moves it.
+// so that if two redrives run at the same time, only one of them moves it.
 func (d *Driver) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
 	const op = "redrive"
 	if err := d.life.Begin(ctx); err != nil {

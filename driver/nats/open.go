@@ -3,10 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -14,13 +11,6 @@ import (
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
-
-// oldest is the oldest version that has scheduled messages, message TTLs and atomic
-// batches (https://docs.nats.io/release-notes/whats_new/whats_new_212) and does not
-// stop answering. Up to 2.12.1 a read of several messages takes the stream's lock
-// twice (getDirectRequest and lastSeq in server/stream.go): if an acknowledgement
-// comes in between, both wait for ever, and soon the whole server does.
-var oldest = [3]int{2, 12, 3}
 
 // init registers the driver.
 func init() {
@@ -33,8 +23,10 @@ func init() {
 }
 
 // Open connects to the server that the URL names and checks that it is fit; the
-// package documentation has the URL's form. It returns when the server answered
-// or ctx ended. Errors do not repeat the URL's credentials.
+// package documentation has the URL's form. It tries each server of the URL once:
+// if none can be reached, it returns driver.ErrUnavailable and does not wait, so a
+// program that may start before the server has to call Open again. Errors do not
+// repeat the URL's credentials.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
 	u, err := driver.ParseURL(Name, rawURL)
 	if err != nil {
@@ -67,8 +59,8 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	return d, nil
 }
 
-// dial connects. The client library has no dial with a ctx, so that it is
-// bounded by its own timeout where ctx ends first.
+// dial connects. The client library has no dial with a ctx: if ctx ends first, the
+// library's dial goes on until its own timeout.
 func dial(ctx context.Context, o *natsgo.Options) (*natsgo.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		o.Timeout = min(o.Timeout, max(time.Until(deadline), time.Millisecond))
@@ -109,13 +101,11 @@ func dial(ctx context.Context, o *natsgo.Options) (*natsgo.Conn, error) {
 	}
 }
 
-// hintSilent is the hint of an open that ends with its ctx.
-const hintSilent = "the server did not answer in time"
-
-// New makes a driver on a connection that the caller has, checks the server, and
-// leaves the connection open on Close. Made with ReconnectBufSize(-1), it does
-// not hold messages back while it is down; the driver does not publish on a
-// connection that it sees to be down, but it may go down in that moment.
+// New makes a driver that uses the caller's connection, and checks the server as
+// [Open] does. Close leaves the connection open. Make the connection with
+// ReconnectBufSize(-1): otherwise the client library buffers what is published
+// while the connection is down, and sends it later. The driver does not publish if
+// it sees that the connection is down, but the connection may go down just then.
 func New(ctx context.Context, nc *natsgo.Conn, options Options) (*Driver, error) {
 	if nc == nil {
 		return nil, invalid(errors.New("the connection is nil"))
@@ -142,69 +132,4 @@ func connect(ctx context.Context, nc *natsgo.Conn, owned bool, options Options) 
 		return nil, err
 	}
 	return d, nil
-}
-
-// check refuses what the driver cannot keep its promises on.
-func (d *Driver) check(ctx context.Context) error {
-	refuse := func(kind error, hint, format string, args ...any) error {
-		return faults.Refuse("open", "", kind, fmt.Errorf(format, args...), hint)
-	}
-	nc := d.conn.nc
-	version := nc.ConnectedServerVersion()
-	if version != "" && !atLeast(version, oldest) {
-		return refuse(driver.ErrUnsupported, "upgrade the server: delays, retries and atomic enqueues need scheduled messages and atomic batches",
-			"nats-server %s was found and %d.%d.%d is needed", version, oldest[0], oldest[1], oldest[2])
-	}
-	var account struct {
-		API struct {
-			Level int `json:"level"`
-		} `json:"api"`
-	}
-	err := d.conn.callAPI(ctx, d.apiRoot+"INFO", nil, &account)
-	hasJetStream, _ := nc.ConnectedServerJetStream()
-	switch {
-	case isUnanswered(err) && !hasJetStream:
-		return refuse(driver.ErrUnsupported, "start the server with -js, or switch JetStream on for the account", "JetStream is off on nats-server %s", version)
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return faults.Refuse("open", "", driver.ErrUnavailable, err, hintSilent)
-	case err != nil:
-		return fail("open", "", err)
-	case account.API.Level < apiLevel:
-		// The server that answers for JetStream need not be the one connected to.
-		return refuse(driver.ErrUnsupported, "upgrade every server of the cluster",
-			"the JetStream servers have API level %d and %d is needed, that of nats-server 2.12", account.API.Level, apiLevel)
-	}
-	payload := nc.MaxPayload()
-	if payload < 2*headerSpace {
-		return refuse(driver.ErrUnsupported, "raise max_payload of the server", "the server takes messages of %d bytes and %d are needed", payload, 2*headerSpace)
-	}
-	d.info = driver.Info{Driver: Name, Broker: "NATS", Version: version, Limits: limitsFor(payload)}
-	if d.options.GroupCommit {
-		// The larger the batch, the fewer the syncs.
-		d.info.Limits.Publishers = 1
-	}
-	return nil
-}
-
-// apiLevel is the level of the JetStream API of nats-server 2.12
-// (JSApiLevel in server/jetstream_versioning.go).
-const apiLevel = 2
-
-// atLeast compares the three numbers of a version.
-func atLeast(version string, want [3]int) bool {
-	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "-")
-	parts := strings.Split(version, ".")
-	if len(parts) != len(want) {
-		return false
-	}
-	for i, part := range parts {
-		n, err := strconv.Atoi(part)
-		if err != nil || n < want[i] {
-			return false
-		}
-		if n > want[i] {
-			return true
-		}
-	}
-	return true
 }

@@ -5,23 +5,24 @@ import (
 	"time"
 )
 
-// Options are what a driver on a connection of the caller's own is made with.
-// The zero value is the default of each.
+// Options are what [New] takes instead of a URL's parameters. A zero field has its
+// default.
 type Options struct {
 	// Prefix is what the names of streams and subjects begin with: 1 to 32 bytes
 	// of [A-Za-z0-9_-]. Defaults to "batch".
 	Prefix string
 	// Replicas is how many servers keep each queue, 1 to 5. It is used when a
-	// queue is made; one that exists with another number is a conflict. Zero is 3
-	// on a cluster and 1 on a single server, and takes a queue as it is.
+	// queue is made; one that exists with another number is a conflict. Defaults
+	// to 3 on a cluster and 1 on a single server, and to the number that a queue
+	// has if it exists.
 	Replicas int
 	// DedupWindow is how long a dedup key is remembered, between a second and 30
-	// days, rounded up to seconds. Zero is 24 hours.
+	// days, rounded up to seconds. Defaults to 24 hours.
 	DedupWindow time.Duration
 	// GroupCommit stores the messages of one Enqueue in one atomic batch. A server
 	// that syncs each message to the disk before it answers (sync_interval: always)
 	// does so once for a batch, which is many times faster with many producers;
-	// other servers are slower with it.
+	// other servers are slower with it. Defaults to false.
 	GroupCommit bool
 	// Domain is the JetStream domain, for servers behind a leaf node. Defaults to
 	// that of the server connected to.

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// pauseFor is how long a pause lasts that nobody ends: the server wants a time.
+// pauseFor is how long a pause lasts that is not resumed: the server wants a time.
 const pauseFor = 100 * 365 * 24 * time.Hour
 
-// Pause stops handing out jobs. When the server has taken the pause its consumer
-// delivers nothing more, not even to pulls that wait, and it keeps the pause on
-// disk.
+// Pause stops handing out jobs. Once the server has paused its consumer, it
+// delivers nothing more, not even to pulls that wait. It keeps the pause on disk.
 func (d *Driver) Pause(ctx context.Context, queue string) error {
 	const op = "pause"
 	if err := d.life.Begin(ctx); err != nil {
@@ -47,9 +46,9 @@ func (d *Driver) pause(ctx context.Context, n *names, until time.Time, paused bo
 	}
 }
 
-// Resume goes on handing out jobs. A consumer whose pause is ended does not look
-// after the pulls that wait until another one comes, so one is sent that is served
-// last and takes no job, because none is as small as it wants.
+// Resume lets jobs be handed out again. When a pause ends, the server does not
+// serve the pulls that wait until another one comes, so Resume sends one. That one
+// is served last, and takes no job, as it asks for at most one byte.
 func (d *Driver) Resume(ctx context.Context, queue string) error {
 	const op = "resume"
 	if err := d.life.Begin(ctx); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/batch-go/batch/internal/fault"
 )
 
-// publish stores entries, each for itself, and returns the server's answers and,
+// publish stores entries, each on its own, and returns the server's answers and,
 // if any failed, the errors.
 func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (acks []puback, errs []error) {
 	r, err := d.conn.requests(len(entries), n.root)

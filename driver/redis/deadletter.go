@@ -6,16 +6,16 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// DeadLetters lists dead letters in the order of their death. A page ends early
+// DeadLetters lists dead letters in the order in which the jobs died. A page ends early
 // if its bodies would fill more than a few megabytes.
 func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int) ([]driver.DeadLetter, string, error) {
-	entries, next, err := d.page(ctx, "dead letters", queue, placeDead, cursor, max)
+	list, next, err := d.page(ctx, "dead letters", queue, placeDead, cursor, max)
 	if err != nil {
 		return nil, "", err
 	}
-	page := make([]driver.DeadLetter, len(entries))
-	for i := range entries {
-		j := &entries[i].job
+	page := make([]driver.DeadLetter, len(list))
+	for i := range list {
+		j := &list[i].job
 		page[i] = driver.DeadLetter{
 			Message:  j.Message,
 			Failures: j.failures, LastError: j.lastError, Deliveries: j.deliveries,
@@ -36,8 +36,8 @@ func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selecti
 }
 
 // moveDead goes once through the dead letters that there are now, and redrives or
-// discards them. It searches for those that are named by ID: there is no index,
-// as every death would pay for it.
+// discards them. It searches for those that are named by ID: an index would cost
+// something for every job that dies.
 func (d *Driver) moveDead(ctx context.Context, op, queue string, which driver.Selection) (int, error) {
 	if !which.All && len(which.IDs) == 0 {
 		return 0, nil

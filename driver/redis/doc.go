@@ -8,22 +8,31 @@
 //	redis+cluster://a:6379?addr=b:6379       a cluster, with more of its nodes
 //	redis+sentinel://a:26379?master=main     the primary that Sentinel names
 //
-// with rediss+cluster and rediss+sentinel for TLS. The host and addr, which may
-// be given several times, are sentinels or any nodes of the cluster. Parameters:
+// with rediss+cluster and rediss+sentinel for TLS. Parameters:
 //
 //	dedup_window        how long a dedup key is remembered (24h; 1s to 720h)
 //	dial_timeout        for making a connection (5s)
 //	timeout             for the answer to one command (10s)
-//	pool_size           connections at most, for each node (512); a consumer
-//	                    that waits for jobs holds one
+//	pool_size           the largest number of connections to each node (512); a
+//	                    consumer that waits for jobs holds one
 //	eviction            "allow" to use a server whose maxmemory-policy may evict
 //	                    jobs; such a server is refused otherwise
+//
+// Only with rediss, rediss+cluster and rediss+sentinel:
+//
 //	tls_ca, tls_cert, tls_key
 //	                    PEM files: the authority of the server's certificate, the
 //	                    client's certificate and key
 //	tls_server_name     the name in the server's certificate
-//	addr                another sentinel or node
-//	master              the name that Sentinel has for the primary
+//
+// Only with a cluster or Sentinel:
+//
+//	addr                another node of the cluster (any will do) or another
+//	                    sentinel; may be given several times
+//
+// Only with Sentinel:
+//
+//	master              the name that Sentinel has for the primary; required
 //	sentinel_user, sentinel_password
 //	                    the credentials of Sentinel itself
 //
@@ -40,15 +49,15 @@
 // # How it works
 //
 // A queue is five streams, one for each level, with one consumer group each.
-// What must happen together is one Lua script. Each script states its cost, and
-// none costs more the longer the queue is. A script keeps the server longest with
-// a full batch: 1000 jobs, some 5 ms.
+// What must happen together is one Lua script. Each script states its cost, which
+// does not grow with the queue. The longest that one keeps the server busy is some
+// 5 ms, for a full batch of 1000 jobs.
 //
 // A consumer without jobs waits in BLPOP for a token that tells of something to
 // do, and then runs the script that decides what it gets. So pausing, strict
 // priority, due times and groups are decided in one place and one step, a new
-// job wakes one consumer and not all, and an idle queue costs nothing but a look
-// every few seconds, in case a consumer died with the token in hand.
+// job wakes one consumer and not all, and an idle queue costs only a look every
+// few seconds, in case a consumer died while it had the token.
 //
 // A lease is the idle time of the group's pending entry; its length is part of
 // the consumer's name. Each second one consumer of each queue looks for lapsed

@@ -38,10 +38,6 @@ const (
 	// would poll the server.
 	minLease = 100 * time.Millisecond
 	maxLease = 24 * time.Hour
-
-	defaultDedupWindow = 24 * time.Hour
-	minDedupWindow     = time.Second
-	maxDedupWindow     = 30 * 24 * time.Hour
 )
 
 // limits are the same on every server.
@@ -59,17 +55,6 @@ var limits = driver.Limits{
 	MinLease:      minLease,
 	MaxLease:      maxLease,
 	MaxRetryDelay: maxDelay,
-}
-
-// Options are what a driver on a client of the caller's own is made with. The
-// zero value of each is its default.
-type Options struct {
-	// DedupWindow is how long a dedup key is remembered, between a second and
-	// 30 days. Zero is 24 hours.
-	DedupWindow time.Duration
-	// AllowEviction accepts a server whose maxmemory-policy may evict keys
-	// without a time to live: jobs, that is.
-	AllowEviction bool
 }
 
 // Driver is a connection to Redis or Valkey. It is made by [Open] or [New].

@@ -39,14 +39,14 @@ func nextStep(step, bytes int) int {
 	return min(step*2, maxStep)
 }
 
-// entry is a job in a place.
-type entry struct {
+// listedJob is a job as inspect.lua lists it.
+type listedJob struct {
 	job
-	due time.Time
+	due time.Time // zero unless it is scheduled
 }
 
-// in is the entry as one of a state.
-func (e *entry) in(state driver.State) driver.Entry {
+// in is the job as one in a state.
+func (e *listedJob) in(state driver.State) driver.Entry {
 	return driver.Entry{
 		Message: e.Message, State: state,
 		Failures: e.failures, LastError: e.lastError, Deliveries: e.deliveries,
@@ -101,12 +101,12 @@ func (d *Driver) List(ctx context.Context, queue string, state driver.State, cur
 	}
 	var page []driver.Entry
 	for ; at < len(places); at, inside = at+1, "" {
-		entries, next, err := d.page(ctx, "list", queue, places[at], inside, max-len(page))
+		list, next, err := d.page(ctx, "list", queue, places[at], inside, max-len(page))
 		if err != nil {
 			return nil, "", err
 		}
-		for i := range entries {
-			page = append(page, entries[i].in(state))
+		for i := range list {
+			page = append(page, list[i].in(state))
 		}
 		if next != "" {
 			return page, strconv.Itoa(places[at]) + "|" + next, nil
@@ -152,31 +152,31 @@ func (d *Driver) search(ctx context.Context, op, queue, id string) (driver.Entry
 	return driver.Entry{}, faults.Refuse(op, queue, driver.ErrNotFound, fmt.Errorf("job %s is not waiting, scheduled or dead", id), "")
 }
 
-// page reads up to max entries of one place in bounded steps. An empty next
+// page reads up to max jobs of one place in bounded steps. An empty next
 // means that the place ends here.
-func (d *Driver) page(ctx context.Context, op, queue string, place int, cursor string, max int) (entries []entry, next string, err error) {
+func (d *Driver) page(ctx context.Context, op, queue string, place int, cursor string, max int) (list []listedJob, next string, err error) {
 	if cursor != "" && !isCursor(place, cursor) {
 		return nil, "", badCursor(op, queue)
 	}
 	next, size, total := cursor, firstStep, 0
 	for {
-		found, after, bytes, err := d.step(ctx, queue, place, next, min(size, max-len(entries)), "list", "")
+		found, after, bytes, err := d.step(ctx, queue, place, next, min(size, max-len(list)), "list", "")
 		if err != nil {
 			return nil, "", fail(op, queue, err)
 		}
-		entries = append(entries, found...)
+		list = append(list, found...)
 		next = after
 		total += bytes
-		if next == "" || len(entries) >= max || total > pageBudget {
-			return entries, next, nil
+		if next == "" || len(list) >= max || total > pageBudget {
+			return list, next, nil
 		}
 		size = nextStep(size, bytes)
 	}
 }
 
-// step is one step of a walk, which looks at count entries: mode is list, find or
+// step is one step of a walk, which looks at count jobs: mode is list, find or
 // delete.
-func (d *Driver) step(ctx context.Context, queue string, place int, cursor string, count int, mode, id string) (found []entry, next string, bytes int, err error) {
+func (d *Driver) step(ctx context.Context, queue string, place int, cursor string, count int, mode, id string) (found []listedJob, next string, bytes int, err error) {
 	args := append(inspectScript.args(d.names(queue), 5), place, cursor, count, mode, id)
 	raw, err := d.conn.eval(ctx, inspectScript, args)
 	if err != nil {
@@ -186,7 +186,7 @@ func (d *Driver) step(ctx context.Context, queue string, place int, cursor strin
 	n := r.array()
 	next = r.string()
 	for ; n > 1 && r.err == nil; n-- {
-		var e entry
+		var e listedJob
 		parts := r.array()
 		at := r.string()
 		e.read(&r, true)

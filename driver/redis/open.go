@@ -22,8 +22,10 @@ func init() {
 }
 
 // Open connects to the server that the URL names and checks that it is fit; the
-// package documentation has the URL's form. It returns when the server answered
-// or ctx ended. Errors do not repeat the URL's password.
+// package documentation has the URL's form. It tries once: if the server cannot be
+// reached, it returns driver.ErrUnavailable and does not wait, so a program that
+// may start before the server has to call Open again. Errors do not repeat the
+// URL's password.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
 	u, err := driver.ParseURL(Name, rawURL)
 	if err != nil {
@@ -49,11 +51,11 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	return d, nil
 }
 
-// New makes a driver on a client that the caller has, checks the server, and
-// leaves the client open on Close. The client must be a *redis.Client, of
-// NewClient or NewFailoverClient, or a *redis.ClusterClient. Whatever retries
-// it is set to, the driver's own commands are not retried. Its PoolSize should
-// leave one connection for each consumer besides the application's own.
+// New makes a driver that uses the caller's client, and checks the server as
+// [Open] does. Close leaves the client open. The client must be a *redis.Client,
+// made by NewClient or NewFailoverClient, or a *redis.ClusterClient. Whatever its
+// MaxRetries, the driver's own commands are not retried. Its PoolSize should leave
+// one connection for each consumer besides the application's own.
 func New(ctx context.Context, client goredis.UniversalClient, options Options) (*Driver, error) {
 	switch client.(type) {
 	case *goredis.Client, *goredis.ClusterClient:
@@ -61,11 +63,8 @@ func New(ctx context.Context, client goredis.UniversalClient, options Options) (
 		// A Ring hashes whole keys to servers that know nothing of each other.
 		return nil, invalid(fmt.Errorf("a %T is not a client of one server, Sentinel or Cluster", client))
 	}
-	if options.DedupWindow == 0 {
-		options.DedupWindow = defaultDedupWindow
-	}
-	if options.DedupWindow < minDedupWindow || options.DedupWindow > maxDedupWindow {
-		return nil, invalid(fmt.Errorf("the DedupWindow %s is not between %s and %s", options.DedupWindow, minDedupWindow, maxDedupWindow))
+	if err := options.complete(); err != nil {
+		return nil, err
 	}
 	return connect(ctx, client, options)
 }

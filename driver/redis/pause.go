@@ -3,13 +3,13 @@ package redis
 import "context"
 
 // Pause stops handing out jobs. The script that hands them out looks at the same
-// key, so once this has been answered nothing is handed out.
+// key, so once Pause has returned nothing is handed out.
 func (d *Driver) Pause(ctx context.Context, queue string) error {
 	_, err := d.runPause(ctx, "pause", queue, "pause")
 	return err
 }
 
-// Resume goes on, and wakes a consumer.
+// Resume lets jobs be handed out again, and wakes a consumer.
 func (d *Driver) Resume(ctx context.Context, queue string) error {
 	_, err := d.runPause(ctx, "resume", queue, "resume")
 	return err

@@ -11,8 +11,8 @@ import (
 // format is the version of what docs/wire-redis.md describes.
 const format = "1"
 
-// Declare checks that the queue's keys are free or ours, and notes the format.
-// Streams and groups are made with the first job that needs them.
+// Declare checks that nothing else uses the queue's keys, and stores the version
+// of the format. Streams and groups are made with the first job that needs them.
 func (d *Driver) Declare(ctx context.Context, queue string) error {
 	n := d.names(queue)
 	raw, err := d.conn.eval(ctx, declareScript, append(declareScript.args(n, 1, n.meta), format))

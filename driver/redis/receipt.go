@@ -10,15 +10,15 @@ type receipt struct {
 	id     string
 }
 
-// receiptOf returns the receipt of the i-th delivery of a call, or nil to pass
+// receiptAt returns the receipt of the i-th delivery of a call, or nil to pass
 // over it.
-type receiptOf func(i int) *receipt
+type receiptAt func(i int) *receipt
 
 // perStream is how many of a call's deliveries are in each stream, from the first.
 type perStream [streamCount]int
 
 // countByStream counts the receipts of n deliveries by stream, and in all.
-func countByStream(n int, of receiptOf) (counts perStream, total int) {
+func countByStream(n int, of receiptAt) (counts perStream, total int) {
 	for i := range n {
 		if r := of(i); r != nil {
 			counts[r.stream-1]++
@@ -30,7 +30,7 @@ func countByStream(n int, of receiptOf) (counts perStream, total int) {
 
 // appendTo appends the counts and then the entry IDs stream by stream, as the
 // scripts want them, and to order the position of each in the call.
-func (p perStream) appendTo(args []any, order []int, n int, of receiptOf) ([]any, []int) {
+func (p perStream) appendTo(args []any, order []int, n int, of receiptAt) ([]any, []int) {
 	for _, count := range p {
 		args = append(args, count)
 	}

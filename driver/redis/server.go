@@ -13,11 +13,11 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// minMajor and minMinor are the oldest version on which the scripts are right and
-// with which they are tested: since 7.0 claims drop deleted entries from the
-// pending list, scripts always replicate their effects, and errors keep their
-// code when they pass through a script.
-const minMajor, minMinor = 7, 0
+// oldest is the oldest version on which the scripts are right and with which they
+// are tested: since 7.0 claims drop deleted entries from the pending list, scripts
+// always replicate their effects, and errors keep their code when they pass through
+// a script.
+var oldest = [2]int{7, 0}
 
 // server is what a server tells of itself.
 type server struct {
@@ -85,8 +85,8 @@ func (s server) check(isCluster, allowEviction bool) error {
 	if s.mode == "standalone" && isCluster {
 		return refuse(driver.ErrConfig, "use redis://", "the server is not part of a cluster")
 	}
-	if s.product == "Redis" && !atLeast(s.version, minMajor, minMinor) {
-		return refuse(driver.ErrUnsupported, "upgrade the server", "Redis %s was found and %d.%d is needed", s.version, minMajor, minMinor)
+	if s.product == "Redis" && !atLeast(s.version, oldest) {
+		return refuse(driver.ErrUnsupported, "upgrade the server", "Redis %s was found and %d.%d is needed", s.version, oldest[0], oldest[1])
 	}
 	if s.maxMemory && strings.HasPrefix(s.eviction, "allkeys-") && !allowEviction {
 		return refuse(driver.ErrUnsupported, "set maxmemory-policy noeviction, or pass eviction=allow",
@@ -96,12 +96,12 @@ func (s server) check(isCluster, allowEviction bool) error {
 }
 
 // atLeast compares the first two numbers of a version.
-func atLeast(version string, major, minor int) bool {
+func atLeast(version string, want [2]int) bool {
 	parts := strings.SplitN(version, ".", 3)
 	if len(parts) < 2 {
 		return false
 	}
 	a, err1 := strconv.Atoi(parts[0])
 	b, err2 := strconv.Atoi(parts[1])
-	return err1 == nil && err2 == nil && (a > major || a == major && b >= minor)
+	return err1 == nil && err2 == nil && (a > want[0] || a == want[0] && b >= want[1])
 }

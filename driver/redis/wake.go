@@ -58,12 +58,12 @@ type waker struct {
 // waiter is a Receive call that waits, for max jobs at most.
 type waiter struct {
 	max int
-	ch  chan found
+	ch  chan served
 }
 
-// found is what ends the waiting: jobs, or an error, or neither if the call is to
+// served is what ends the waiting: jobs, or an error, or neither if the call is to
 // fetch again itself.
-type found struct {
+type served struct {
 	jobs []*driver.Delivery
 	err  error
 }
@@ -73,7 +73,7 @@ var errUnblocked = errors.New("the consumer was closed")
 
 // add adds a waiter, and starts the goroutine that waits for tokens unless it runs.
 func (w *waker) add(max int) *waiter {
-	one := &waiter{max: max, ch: make(chan found, 1)}
+	one := &waiter{max: max, ch: make(chan served, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting = append(w.waiting, one)
@@ -132,7 +132,7 @@ func (w *waker) next() (max int, ok bool) {
 
 // wake gives what was found to the waiter that has waited longest of those that
 // take as much. False says that there is none.
-func (w *waker) wake(f found) bool {
+func (w *waker) wake(f served) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, one := range w.waiting {
@@ -150,7 +150,7 @@ func (w *waker) wakeAll(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, one := range w.waiting {
-		one.ch <- found{err: err}
+		one.ch <- served{err: err}
 	}
 	w.waiting = nil
 }
@@ -158,9 +158,9 @@ func (w *waker) wakeAll(err error) {
 // wait sends the BLPOP and the fetch behind it. woken says that there is something
 // for a waiter: jobs, or that it is to fetch again itself, as this fetch was
 // refused.
-func (w *waker) wait(max int) (f found, woken bool) {
+func (w *waker) wait(max int) (f served, woken bool) {
 	if w.ended() {
-		return found{err: errUnblocked}, false
+		return served{err: errUnblocked}, false
 	}
 	unblock := w.names.unblock(w.name)
 	replies, err := w.conn.pipeline(
@@ -168,30 +168,30 @@ func (w *waker) wait(max int) (f found, woken bool) {
 		w.receiveArgs(max, w.chunk()),
 	)
 	if err != nil {
-		return found{err: err}, false
+		return served{err: err}, false
 	}
 	token := reader{buf: replies[0]}
 	unblocked := token.array() == 2 && unsafeString(token.bytes()) == unblock
 	if token.err != nil {
-		return found{err: token.err}, false
+		return served{err: token.err}, false
 	}
 	got, err := w.read(replies[1])
 	if _, refused := err.(serverError); refused {
 		// The script is not loaded, or the server has changed its role: fetch
 		// knows what to do.
-		return found{}, true
+		return served{}, true
 	}
 	if err != nil {
-		return found{err: err}, false
+		return served{err: err}, false
 	}
 	if err := w.accept(max, got); err != nil {
-		return found{err: err}, false
+		return served{err: err}, false
 	}
 	if unblocked {
 		w.giveBack(got.jobs)
-		return found{err: errUnblocked}, false
+		return served{err: errUnblocked}, false
 	}
-	return found{jobs: got.jobs}, len(got.jobs) > 0
+	return served{jobs: got.jobs}, len(got.jobs) > 0
 }
 
 // unblock ends the BLPOP of a consumer that closes.

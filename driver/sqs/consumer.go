@@ -16,24 +16,24 @@ type consumer struct {
 	closing lifecycle.Closing
 }
 
-// Consume opens a consumer, see driver.Driver.
-func (b *base) Consume(ctx context.Context, queueName string, options driver.ConsumeOptions) (driver.Consumer, error) {
+// Consume opens a consumer. It polls once Receive is called. Prefetch is not used.
+func (b *base) Consume(ctx context.Context, queue string, options driver.ConsumeOptions) (driver.Consumer, error) {
 	const op = "consume"
-	ctx, end, err := b.begin(ctx, op, queueName)
+	ctx, end, err := b.begin(ctx, op, queue)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
 	if options.Lease < minLease || options.Lease > maxLease {
-		return nil, faults.Refuse(op, queueName, driver.ErrConfig,
+		return nil, faults.Refuse(op, queue, driver.ErrConfig,
 			fmt.Errorf("a lease of %s is not between %s and %s", options.Lease, minLease, maxLease), "")
 	}
-	q, err := b.resolve(ctx, queueName)
+	q, err := b.resolve(ctx, queue)
 	if err != nil {
-		return nil, fail(op, queueName, err)
+		return nil, fail(op, queue, err)
 	}
 	c := &consumer{poller: poller{
-		base: b, queueName: queueName, lease: options.Lease, visibility: min(seconds(options.Lease+maxLocalDelay), seconds(maxLease)),
+		base: b, queue: queue, lease: options.Lease, visibility: min(seconds(options.Lease+maxLocalDelay), seconds(maxLease)),
 		stopped: make(chan struct{}), sources: make([]source, len(q.sources())),
 	}}
 	for i := range c.sources {
@@ -42,7 +42,7 @@ func (b *base) Consume(ctx context.Context, queueName string, options driver.Con
 	c.ctx, c.cutOff = context.WithCancel(b.alive)
 	if !b.handle.Attach(c) {
 		c.cutOff()
-		return nil, closed(op, queueName)
+		return nil, closed(op, queue)
 	}
 	return c, nil
 }
@@ -54,26 +54,26 @@ func (c *consumer) Lease() time.Duration { return c.lease }
 // begin is base.begin for a consumer that may be closed by itself.
 func (c *consumer) begin(ctx context.Context, op string) (_ context.Context, end func(), err error) {
 	if c.gate.IsShut() {
-		return nil, nil, closed(op, c.queueName)
+		return nil, nil, closed(op, c.queue)
 	}
-	return c.base.begin(ctx, op, c.queueName)
+	return c.base.begin(ctx, op, c.queue)
 }
 
 // deliveryError is the error of one delivery. Where its queue was deleted, the
 // delivery is lost with it.
 func (c *consumer) deliveryError(op string, err error) error {
-	err = fail(op, c.queueName, err)
+	err = fail(op, c.queue, err)
 	if errors.Is(err, driver.ErrNotFound) {
-		c.base.forget(c.queueName, err)
-		return faults.LeaseLost(op, c.queueName)
+		c.base.forget(c.queue, err)
+		return faults.LeaseLost(op, c.queue)
 	}
 	return err
 }
 
-// Close ends the consumer, see driver.Consumer. Polls end by themselves, which
-// takes the URL's wait at most, and what they bring is given back; when ctx ends
-// before, they are cut off, and a job that SQS was handing out just then stays
-// hidden for the length of a lease.
+// Close ends the consumer. It waits for the polls to end, which takes the URL's
+// wait at most, and gives back what they bring. If ctx ends first, it cuts them
+// off, and a job that SQS was handing out just then stays hidden for the length of
+// a lease.
 func (c *consumer) Close(ctx context.Context) error {
 	if !c.closing.Begin(ctx) {
 		return nil
@@ -92,5 +92,5 @@ func (c *consumer) Close(ctx context.Context) error {
 	}
 	c.cutOff()
 	c.base.handle.Detach(c)
-	return fail("close consumer", c.queueName, err)
+	return fail("close consumer", c.queue, err)
 }

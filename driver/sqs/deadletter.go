@@ -6,48 +6,48 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// DeadLetters lists dead letters, see driver.Driver. SQS cannot look into a queue:
-// the first page receives all dead letters and gives them back, and the pages
-// after it come from what was read then.
-func (b *base) DeadLetters(ctx context.Context, queueName, cursorText string, most int) ([]driver.DeadLetter, string, error) {
+// DeadLetters lists dead letters. SQS cannot look into a queue: the call for the
+// first page receives all dead letters and gives them back, and the pages after it
+// come from what was read then.
+func (b *base) DeadLetters(ctx context.Context, queue, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
-	ctx, end, err := b.begin(ctx, op, queueName)
+	ctx, end, err := b.begin(ctx, op, queue)
 	if err != nil {
 		return nil, "", err
 	}
 	defer end()
-	at, err := parseCursor(cursorText)
+	at, err := parseCursor(cursor)
 	if err != nil {
-		return nil, "", faults.Refuse(op, queueName, driver.ErrConfig, err, "")
+		return nil, "", faults.Refuse(op, queue, driver.ErrConfig, err, "")
 	}
-	l := b.listings.find(queueName, at.listing)
+	l := b.listings.find(queue, at.listing)
 	if l == nil {
-		if l, err = b.read(ctx, queueName); err != nil {
-			failed := fail(op, queueName, err)
-			b.forget(queueName, failed)
+		if l, err = b.read(ctx, queue); err != nil {
+			failed := fail(op, queue, err)
+			b.forget(queue, failed)
 			return nil, "", failed
 		}
 	}
 	rest := l.deadLetters
-	if cursorText != "" {
+	if cursor != "" {
 		rest = l.after(at.position)
 	}
-	n := min(most, len(rest))
+	n := min(max, len(rest))
 	page := make([]driver.DeadLetter, n)
 	for i := range page {
 		page[i] = rest[i].DeadLetter
 	}
 	if n == len(rest) {
-		b.listings.drop(queueName)
+		b.listings.drop(queue)
 		return page, "", nil
 	}
-	b.listings.keep(queueName, l)
-	return page, cursor{l.id, rest[n-1].position}.String(), nil
+	b.listings.keep(queue, l)
+	return page, l.cursor(rest[n-1]), nil
 }
 
 // read reads all dead letters of a queue.
-func (b *base) read(ctx context.Context, queueName string) (*listing, error) {
-	q, err := b.resolve(ctx, queueName)
+func (b *base) read(ctx context.Context, queue string) (*listing, error) {
+	q, err := b.resolve(ctx, queue)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +61,10 @@ func (b *base) read(ctx context.Context, queueName string) (*listing, error) {
 	return newListing(all), err
 }
 
-// Redrive moves dead letters back, see driver.Driver.
-func (b *base) Redrive(ctx context.Context, queueName string, which driver.Selection) (int, error) {
-	return b.remove(ctx, "redrive", queueName, which, func(ctx context.Context, q *queue, selected []*receipt) []error {
+// Redrive receives all dead letters, sends those selected to the queue as new
+// messages, deletes the old ones of these, and gives back the others.
+func (b *base) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
+	return b.remove(ctx, "redrive", queue, which, func(ctx context.Context, q *knownQueue, selected []*receipt) []error {
 		redriven := make([]replacement, len(selected))
 		for i, r := range selected {
 			d := r.meta
@@ -74,27 +75,28 @@ func (b *base) Redrive(ctx context.Context, queueName string, which driver.Selec
 	})
 }
 
-// Discard removes dead letters, see driver.Driver.
-func (b *base) Discard(ctx context.Context, queueName string, which driver.Selection) (int, error) {
-	return b.remove(ctx, "discard", queueName, which, func(ctx context.Context, _ *queue, selected []*receipt) []error {
+// Discard receives all dead letters, deletes those selected, and gives back the
+// others.
+func (b *base) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
+	return b.remove(ctx, "discard", queue, which, func(ctx context.Context, _ *knownQueue, selected []*receipt) []error {
 		return b.client.delete(ctx, selected)
 	})
 }
 
 // remove takes the selected dead letters out of their queue by calls of do, which
 // returns one error for each, and counts those that are gone.
-func (b *base) remove(ctx context.Context, op, queueName string, which driver.Selection, do func(context.Context, *queue, []*receipt) []error) (int, error) {
+func (b *base) remove(ctx context.Context, op, queue string, which driver.Selection, do func(context.Context, *knownQueue, []*receipt) []error) (int, error) {
 	if !which.All && len(which.IDs) == 0 {
 		return 0, nil
 	}
-	ctx, end, err := b.begin(ctx, op, queueName)
+	ctx, end, err := b.begin(ctx, op, queue)
 	if err != nil {
 		return 0, err
 	}
 	defer end()
-	q, err := b.resolve(ctx, queueName)
+	q, err := b.resolve(ctx, queue)
 	if err != nil {
-		return 0, fail(op, queueName, err)
+		return 0, fail(op, queue, err)
 	}
 	wanted := make(map[string]bool, len(which.IDs))
 	for _, id := range which.IDs {
@@ -119,5 +121,5 @@ func (b *base) remove(ctx context.Context, op, queueName string, which driver.Se
 		n += len(gone)
 		return gone, err
 	})
-	return n, fail(op, queueName, err)
+	return n, fail(op, queue, err)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/batch-go/batch/internal/lifecycle"
 )
 
-// Both types are drivers that hold jobs back. What else SQS might seem to offer,
-// and why it is not here, is in the package's documentation.
+// Both types are drivers that hold jobs back. The package documentation says why
+// they have no other capability.
 var (
 	_ driver.Driver  = (*Driver)(nil)
 	_ driver.Delayer = (*Driver)(nil)
@@ -85,7 +85,7 @@ type base struct {
 	// caller's.
 	closeIdle func()
 
-	queues   sync.Map // queue name to *queue
+	queues   sync.Map // queue name to *knownQueue
 	listings listings
 
 	handle lifecycle.Handle
@@ -103,9 +103,9 @@ func (b *base) MaxDelay() time.Duration { return maxDelay }
 
 // begin begins a call of the driver: it counts as under way until end is called,
 // and its context ends when Close gives up waiting.
-func (b *base) begin(ctx context.Context, op, queueName string) (_ context.Context, end func(), err error) {
+func (b *base) begin(ctx context.Context, op, queue string) (_ context.Context, end func(), err error) {
 	if err := b.handle.Begin(ctx); err != nil {
-		return nil, nil, fail(op, queueName, err)
+		return nil, nil, fail(op, queue, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(b.alive, cancel)

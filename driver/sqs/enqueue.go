@@ -9,29 +9,30 @@ import (
 	"github.com/batch-go/batch/internal/fault"
 )
 
-// Enqueue stores messages, see driver.Driver.
-func (b *base) Enqueue(ctx context.Context, queueName string, messages []*driver.Message) []driver.Result {
+// Enqueue sends messages, ten to a request. On FIFO queues it sends those with a
+// delay to the queue for retries.
+func (b *base) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	if len(messages) == 0 {
 		return nil
 	}
 	const op = "enqueue"
-	ctx, end, err := b.begin(ctx, op, queueName)
+	ctx, end, err := b.begin(ctx, op, queue)
 	if err != nil {
 		return fault.Results(len(messages), err)
 	}
 	defer end()
-	q, err := b.resolve(ctx, queueName)
+	q, err := b.resolve(ctx, queue)
 	if err != nil {
 		// Nothing of the jobs was sent.
-		return fault.Results(len(messages), fail(op, queueName, fault.NotSent{Err: err}))
+		return fault.Results(len(messages), fail(op, queue, fault.NotSent{Err: err}))
 	}
 	var results []driver.Result
 	failed := func(i int, err error) {
 		if results == nil {
 			results = make([]driver.Result, len(messages))
 		}
-		results[i].Err = fail(op, queueName, err)
-		b.forget(queueName, results[i].Err)
+		results[i].Err = fail(op, queue, err)
+		b.forget(queue, results[i].Err)
 	}
 	// SQS holds no single message of a FIFO queue back, so those with a delay go to
 	// the queue for retries.
@@ -40,7 +41,7 @@ func (b *base) Enqueue(ctx context.Context, queueName string, messages []*driver
 		e := newEntry(m)
 		switch {
 		case e.size() > q.maxMessage:
-			failed(i, faults.Refuse(op, queueName, driver.ErrTooLarge,
+			failed(i, faults.Refuse(op, queue, driver.ErrTooLarge,
 				fmt.Errorf("the message takes %d bytes and the queue %d", e.size(), q.maxMessage),
 				"raise the queue's MaximumMessageSize, up to 1048576"))
 		case b.config.fifo && m.Delay > 0:

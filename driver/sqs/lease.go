@@ -7,7 +7,7 @@ import (
 	"github.com/batch-go/batch/internal/fault"
 )
 
-// Extend renews leases, see driver.Consumer.
+// Extend renews leases by setting the visibility timeout, ten to a request.
 func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
 	if len(deliveries) == 0 {
 		return nil
@@ -25,7 +25,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 		if r := heldReceipt(d); r != nil {
 			held.add(i, r)
 		} else {
-			failed(i, faults.LeaseLost(op, c.queueName))
+			failed(i, faults.LeaseLost(op, c.queue))
 		}
 	}
 	// Counted from before the request: SQS may begin the lease at any time since.

@@ -92,6 +92,9 @@ func newListing(deadLetters []deadLetter) *listing {
 	return &listing{id: rand.Text(), deadLetters: deadLetters}
 }
 
+// cursor is where a page ended whose last dead letter is d.
+func (l *listing) cursor(d deadLetter) string { return cursor{l.id, d.position}.String() }
+
 // after are the dead letters behind a position.
 func (l *listing) after(p position) []deadLetter {
 	from := sort.Search(len(l.deadLetters), func(i int) bool { return l.deadLetters[i].position.compare(p) > 0 })
@@ -109,42 +112,42 @@ type listings struct {
 }
 
 // find returns a queue's listing of that ID; nil if it has gone.
-func (ls *listings) find(queueName, id string) *listing {
+func (ls *listings) find(queue, id string) *listing {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if l := ls.byQueue[queueName]; l != nil && l.id == id {
+	if l := ls.byQueue[queue]; l != nil && l.id == id {
 		return l
 	}
 	return nil
 }
 
 // keep makes l the listing of a queue, until its expiry.
-func (ls *listings) keep(queueName string, l *listing) {
+func (ls *listings) keep(queue string, l *listing) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if old := ls.byQueue[queueName]; old != nil {
+	if old := ls.byQueue[queue]; old != nil {
 		old.expiry.Stop()
 	}
 	if ls.byQueue == nil {
 		ls.byQueue = make(map[string]*listing)
 	}
-	ls.byQueue[queueName] = l
+	ls.byQueue[queue] = l
 	l.expiry = time.AfterFunc(listingExpiry, func() {
 		ls.mu.Lock()
 		defer ls.mu.Unlock()
-		if ls.byQueue[queueName] == l {
-			delete(ls.byQueue, queueName)
+		if ls.byQueue[queue] == l {
+			delete(ls.byQueue, queue)
 		}
 	})
 }
 
 // drop forgets the listing of a queue.
-func (ls *listings) drop(queueName string) {
+func (ls *listings) drop(queue string) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if l := ls.byQueue[queueName]; l != nil {
+	if l := ls.byQueue[queue]; l != nil {
 		l.expiry.Stop()
-		delete(ls.byQueue, queueName)
+		delete(ls.byQueue, queue)
 	}
 }
 

@@ -40,10 +40,10 @@ func (n names) companions() []string {
 // all are the SQS queues of a queue, that of the jobs first.
 func (n names) all() []string { return append([]string{n.work}, n.companions()...) }
 
-// namesOf finds the SQS names of a queue. No two queues share one, however alike
+// newNames finds the SQS names of a queue. No two queues share one, however alike
 // they are called: "a" has its dead letters in "a-dead", so the queue "a-dead"
 // lives in "a-dead-jobs", and "a-dead-jobs" in "a-dead-jobs-jobs".
-func namesOf(prefix, queue string, fifo bool) (names, error) {
+func newNames(prefix, queue string, fifo bool) (names, error) {
 	stem := prefix + queue
 	for _, suffix := range []string{deadSuffix, retrySuffix, fifoMark, escapeSuffix} {
 		if strings.HasSuffix(queue, suffix) {

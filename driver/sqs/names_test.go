@@ -23,7 +23,7 @@ func TestNames(t *testing.T) {
 				continue
 			}
 			done[key] = true
-			n, err := namesOf("", queue, fifo)
+			n, err := newNames("", queue, fifo)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -37,12 +37,12 @@ func TestNames(t *testing.T) {
 	}
 	longest := strings.Repeat("x", 59) + deadSuffix
 	for _, fifo := range []bool{false, true} {
-		n, err := namesOf("", longest, fifo)
+		n, err := newNames("", longest, fifo)
 		if err != nil || len(n.dead) > 80 {
 			t.Errorf("a name of 64 bytes: %+v, %v", n, err)
 		}
 	}
-	if _, err := namesOf("prefix-", longest, true); err == nil {
+	if _, err := newNames("prefix-", longest, true); err == nil {
 		t.Error("a name that is too long was taken")
 	}
 }

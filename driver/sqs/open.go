@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"time"
 
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -22,31 +21,11 @@ func init() {
 	})
 }
 
-// Options are what a driver on a client of the caller's own is made with. The
-// zero value is the default of each.
-type Options struct {
-	// Prefix begins the names of all queues: [A-Za-z0-9_-], short enough for
-	// them to stay within SQS's 80 characters.
-	Prefix string
-	// Wait is how long a poll waits for jobs: 1 s to 20 s in whole seconds.
-	// Defaults to 4 s.
-	Wait time.Duration
-	// Retention is how long SQS keeps what nobody receives, dead letters
-	// included: 1 h to 14 days in whole seconds. Defaults to 14 days.
-	Retention time.Duration
-	// MaxMessage is the size of the largest message in bytes, 131072 to 1048576.
-	// Defaults to 1048576. Smaller ones are for servers that take no more.
-	MaxMessage int
-}
-
-// config is what a URL of the options would say.
-func (o Options) config(fifo bool) config {
-	return config{fifo: fifo, prefix: o.Prefix, wait: o.Wait, retention: o.Retention, maxMessage: o.MaxMessage}.withDefaults()
-}
-
-// Open connects to SQS as the URL says, for standard queues; the package
-// documentation has the URL's form. It returns when SQS has answered or ctx
-// ended. Errors do not repeat the URL's secrets.
+// Open connects to SQS as the URL says, for standard queues, and checks that SQS
+// answers; the package documentation has the URL's form. It tries once: if SQS
+// cannot be reached, it returns driver.ErrUnavailable and does not wait, so a
+// program that may start before its server has to call Open again. Errors do not
+// repeat the URL's secrets.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
 	c, err := parseRawURL(rawURL, false)
 	if err != nil {
@@ -66,10 +45,10 @@ func OpenFIFO(ctx context.Context, rawURL string) (*FIFODriver, error) {
 	return d, d.open(ctx, c)
 }
 
-// New makes a driver for standard queues on a client that the caller has, checks
-// that SQS answers, and leaves the client as it is on Close. Whatever retries it
-// is set to, the driver's own calls are not retried. Its HTTP client should keep
-// 64 idle connections to a host; the SDK's default is 10.
+// New makes a driver for standard queues that uses the caller's client, and checks
+// that SQS answers as [Open] does. Close leaves the client as it is. Whatever
+// retries the client is set to, the driver's own calls are not retried. Its HTTP
+// client should keep 64 idle connections to a host; the SDK's default is 10.
 func New(ctx context.Context, client *awssqs.Client, options Options) (*Driver, error) {
 	d := &Driver{}
 	return d, d.connect(ctx, client, options.config(false))
@@ -130,7 +109,7 @@ func (b *base) open(ctx context.Context, c config) error {
 	return err
 }
 
-// connect fills in what the driver is made of, and sees that SQS answers.
+// connect fills in what the driver is made of, and checks that SQS answers.
 func (b *base) connect(ctx context.Context, client *awssqs.Client, c config) error {
 	if err := c.check(); err != nil {
 		return invalid(err)

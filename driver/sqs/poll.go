@@ -30,8 +30,8 @@ var errPollHangs = errors.New("the server does not answer a poll")
 // and Receive takes what it brings, because a long poll that is cut off may have
 // been handed a job that is then hidden until its visibility timeout ends.
 type poller struct {
-	base      *base
-	queueName string
+	base  *base
+	queue string
 	// lease is what the consumer was opened with. visibility is the timeout that SQS
 	// is asked for, in whole seconds: one more, for the way of the answer, and so
 	// that a job that comes a little before its time can be kept here and still have
@@ -118,7 +118,7 @@ func (p *poller) poll(i, most int) {
 // where it belongs; what it fails to move comes again after a lease. There may be
 // jobs beside an error.
 func (p *poller) fetch(i, most int) (got arrivals, err error) {
-	q, err := p.base.resolve(p.ctx, p.queueName)
+	q, err := p.base.resolve(p.ctx, p.queue)
 	if err != nil {
 		return got, p.pollError(err)
 	}
@@ -207,10 +207,10 @@ func (p *poller) replace(ctx context.Context, url string, replacements []replace
 // no error is that of a context of the caller.
 func (p *poller) pollError(err error) error {
 	if errors.Is(err, context.Canceled) {
-		return closed("receive", p.queueName)
+		return closed("receive", p.queue)
 	}
-	err = fail("receive", p.queueName, err)
-	p.base.forget(p.queueName, err)
+	err = fail("receive", p.queue, err)
+	p.base.forget(p.queue, err)
 	return err
 }
 
@@ -238,7 +238,7 @@ func (p *poller) giveBack(ctx context.Context, deliveries []*driver.Delivery) {
 	if len(deliveries) == 0 {
 		return
 	}
-	q, err := p.base.resolve(ctx, p.queueName)
+	q, err := p.base.resolve(ctx, p.queue)
 	if err != nil {
 		return
 	}

@@ -12,36 +12,37 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Declare makes the queue and its companions exist, see driver.Driver. Dead
-// letters and retries come first, so that a queue that takes jobs has them.
-func (b *base) Declare(ctx context.Context, queueName string) error {
+// Declare makes the queue exist, and its companions: SQS queues for dead letters
+// and, for FIFO, for retries. The companions come first, so that a queue that takes
+// jobs has them.
+func (b *base) Declare(ctx context.Context, queue string) error {
 	const op = "declare"
-	ctx, end, err := b.begin(ctx, op, queueName)
+	ctx, end, err := b.begin(ctx, op, queue)
 	if err != nil {
 		return err
 	}
 	defer end()
-	n, err := b.namesOf(op, queueName)
+	n, err := b.names(op, queue)
 	if err != nil {
 		return err
 	}
-	found, err := askAll(n.companions(), func(name string) (sqsQueue, error) { return b.ensure(ctx, queueName, name, false) })
+	found, err := askAll(n.companions(), func(name string) (sqsQueue, error) { return b.ensure(ctx, queue, name, false) })
 	if err != nil {
-		return fail(op, queueName, err)
+		return fail(op, queue, err)
 	}
-	if found[n.work], err = b.ensure(ctx, queueName, n.work, b.config.fifo); err != nil {
-		return fail(op, queueName, err)
+	if found[n.work], err = b.ensure(ctx, queue, n.work, b.config.fifo); err != nil {
+		return fail(op, queue, err)
 	}
-	b.remember(queueName, n, found)
+	b.remember(queue, n, found)
 	return nil
 }
 
 // ensure makes one SQS queue exist, or checks the one that does. It is looked
 // for first, so that queues that somebody else made need no right to create any.
-func (b *base) ensure(ctx context.Context, queueName, name string, fifo bool) (sqsQueue, error) {
+func (b *base) ensure(ctx context.Context, queue, name string, fifo bool) (sqsQueue, error) {
 	url, err := b.client.find(ctx, name)
 	if err == nil {
-		maxMessage, err := b.check(ctx, queueName, name, url)
+		maxMessage, err := b.check(ctx, queue, name, url)
 		return sqsQueue{url, maxMessage}, err
 	}
 	if !errors.Is(classify(err).Kind, driver.ErrNotFound) {
@@ -67,14 +68,14 @@ func (b *base) ensure(ctx context.Context, queueName, name string, fifo bool) (s
 }
 
 // check refuses an SQS queue on which jobs would be lost behind the driver's back.
-func (b *base) check(ctx context.Context, queueName, name, url string) (maxMessage int, err error) {
+func (b *base) check(ctx context.Context, queue, name, url string) (maxMessage int, err error) {
 	attributes, err := b.client.attributes(ctx, url, types.QueueAttributeNameAll)
 	if err != nil {
 		return 0, err
 	}
 	conflict := func(hint, format string, args ...any) (int, error) {
 		err := fmt.Errorf("the SQS queue %s "+format, append([]any{name}, args...)...)
-		return 0, faults.Refuse("declare", queueName, driver.ErrConflict, err, hint)
+		return 0, faults.Refuse("declare", queue, driver.ErrConflict, err, hint)
 	}
 	if policy := attributes[string(types.QueueAttributeNameRedrivePolicy)]; policy != "" {
 		return conflict("remove it: jobs are dead-lettered by the worker, with their history",
@@ -92,22 +93,22 @@ func (b *base) check(ctx context.Context, queueName, name, url string) (maxMessa
 	return maxMessage, nil
 }
 
-// DeleteQueue removes the queue and its companions, see driver.Driver. SQS takes
-// up to 60 seconds for it, in which it may still take and give messages, and does
-// not let a queue of the name be made:
+// DeleteQueue deletes the queue and its companions. SQS takes up to 60 seconds for
+// it, in which it may still accept and hand out messages, and does not let a queue
+// of the same name be made:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html
-func (b *base) DeleteQueue(ctx context.Context, queueName string) error {
+func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 	const op = "delete queue"
-	ctx, end, err := b.begin(ctx, op, queueName)
+	ctx, end, err := b.begin(ctx, op, queue)
 	if err != nil {
 		return err
 	}
 	defer end()
-	n, err := b.namesOf(op, queueName)
+	n, err := b.names(op, queue)
 	if err != nil {
 		return err
 	}
-	b.queues.Delete(queueName)
+	b.queues.Delete(queue)
 	// The queue itself first: one without companions would take jobs that it
 	// cannot keep.
 	for _, name := range n.all() {
@@ -116,31 +117,31 @@ func (b *base) DeleteQueue(ctx context.Context, queueName string) error {
 			_, err = b.client.DeleteQueue(ctx, &awssqs.DeleteQueueInput{QueueUrl: &url})
 		}
 		if err != nil && !errors.Is(classify(err).Kind, driver.ErrNotFound) {
-			return fail(op, queueName, err)
+			return fail(op, queue, err)
 		}
 	}
-	b.listings.drop(queueName)
+	b.listings.drop(queue)
 	return nil
 }
 
-// Depth counts the jobs by state, see driver.Driver. On AWS the counts lag: they
-// settle about a minute after the last change.
-func (b *base) Depth(ctx context.Context, queueName string) (driver.Depth, error) {
+// Depth asks SQS for the number of visible, delayed and hidden messages. On AWS the
+// counts lag: they settle about a minute after the last change.
+func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	const op = "depth"
-	ctx, end, err := b.begin(ctx, op, queueName)
+	ctx, end, err := b.begin(ctx, op, queue)
 	if err != nil {
 		return driver.Depth{}, err
 	}
 	defer end()
-	q, err := b.resolve(ctx, queueName)
+	q, err := b.resolve(ctx, queue)
 	if err != nil {
-		return driver.Depth{}, fail(op, queueName, err)
+		return driver.Depth{}, fail(op, queue, err)
 	}
 	urls := append(q.sources(), q.dead)
 	found, errs := make([]counts, len(urls)), make([]error, len(urls))
 	inParallel(len(urls), func(i int) { found[i], errs[i] = b.client.count(ctx, urls[i]) })
-	if err := fail(op, queueName, errors.Join(errs...)); err != nil {
-		b.forget(queueName, err)
+	if err := fail(op, queue, errors.Join(errs...)); err != nil {
+		b.forget(queue, err)
 		return driver.Depth{}, err
 	}
 	last := len(urls) - 1

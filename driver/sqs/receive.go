@@ -6,26 +6,26 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// Receive takes jobs that are there, or waits for a poll to bring some, see
-// driver.Consumer.
-func (c *consumer) Receive(ctx context.Context, most int) ([]*driver.Delivery, error) {
+// Receive takes jobs that polls have brought, or starts polls and waits for one of
+// them to bring some.
+func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	const op = "receive"
 	// The call waits for polls and sends nothing itself, so it needs no ctx that
 	// ends with the driver.
 	if err := c.base.handle.Begin(ctx); err != nil {
-		return nil, fail(op, c.queueName, err)
+		return nil, fail(op, c.queue, err)
 	}
 	defer c.base.handle.End()
 	c.mu.Lock()
 	if c.gate.IsShut() {
 		c.mu.Unlock()
-		return nil, closed(op, c.queueName)
+		return nil, closed(op, c.queue)
 	}
-	if taken := c.buffer.take(most); len(taken) > 0 {
+	if taken := c.buffer.take(max); len(taken) > 0 {
 		c.mu.Unlock()
 		return taken, nil
 	}
-	w := c.buffer.wait(min(most, maxEntries))
+	w := c.buffer.wait(min(max, maxEntries))
 	c.launch()
 	c.mu.Unlock()
 	select {
@@ -40,7 +40,7 @@ func (c *consumer) Receive(ctx context.Context, most int) ([]*driver.Delivery, e
 		return last, nil
 	}
 	if c.gate.IsShut() {
-		return nil, closed(op, c.queueName)
+		return nil, closed(op, c.queue)
 	}
-	return nil, fail(op, c.queueName, ctx.Err())
+	return nil, fail(op, c.queue, ctx.Err())
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// queue is what is known of a queue that exists.
-type queue struct {
+// knownQueue is what is known of a queue that exists.
+type knownQueue struct {
 	// The URLs. retry is where delayed messages go: work itself, but for FIFO.
 	work, retry, dead string
 	// maxMessage is the largest message that all of them take.
@@ -19,7 +19,7 @@ type queue struct {
 }
 
 // sources are the URLs that jobs are received from.
-func (q *queue) sources() []string {
+func (q *knownQueue) sources() []string {
 	if q.retry == q.work {
 		return []string{q.work}
 	}
@@ -33,11 +33,11 @@ type sqsQueue struct {
 }
 
 // resolve finds a queue by its name and remembers it.
-func (b *base) resolve(ctx context.Context, queueName string) (*queue, error) {
-	if q, ok := b.queues.Load(queueName); ok {
-		return q.(*queue), nil
+func (b *base) resolve(ctx context.Context, queue string) (*knownQueue, error) {
+	if q, ok := b.queues.Load(queue); ok {
+		return q.(*knownQueue), nil
 	}
-	n, err := b.namesOf("resolve", queueName)
+	n, err := b.names("resolve", queue)
 	if err != nil {
 		return nil, err
 	}
@@ -45,14 +45,14 @@ func (b *base) resolve(ctx context.Context, queueName string) (*queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.remember(queueName, n, found), nil
+	return b.remember(queue, n, found), nil
 }
 
-// namesOf finds the SQS names of a queue.
-func (b *base) namesOf(op, queueName string) (names, error) {
-	n, err := namesOf(b.config.prefix, queueName, b.config.fifo)
+// names finds the SQS names of a queue.
+func (b *base) names(op, queue string) (names, error) {
+	n, err := newNames(b.config.prefix, queue, b.config.fifo)
 	if err != nil {
-		return names{}, faults.Refuse(op, queueName, driver.ErrConfig, err, "shorten the queue's name or the URL's prefix")
+		return names{}, faults.Refuse(op, queue, driver.ErrConfig, err, "shorten the queue's name or the URL's prefix")
 	}
 	return n, nil
 }
@@ -94,21 +94,21 @@ func (b *base) maxMessageIn(attributes map[string]string) int {
 }
 
 // remember makes a queue of the SQS queues of its names.
-func (b *base) remember(queueName string, n names, found map[string]sqsQueue) *queue {
-	q := &queue{work: found[n.work].url, retry: found[n.work].url, dead: found[n.dead].url, maxMessage: b.config.maxMessage}
+func (b *base) remember(queue string, n names, found map[string]sqsQueue) *knownQueue {
+	q := &knownQueue{work: found[n.work].url, retry: found[n.work].url, dead: found[n.dead].url, maxMessage: b.config.maxMessage}
 	if n.retry != "" {
 		q.retry = found[n.retry].url
 	}
 	for _, s := range found {
 		q.maxMessage = min(q.maxMessage, s.maxMessage)
 	}
-	b.queues.Store(queueName, q)
+	b.queues.Store(queue, q)
 	return q
 }
 
 // forget drops what is known of a queue, if an error says that it does not exist.
-func (b *base) forget(queueName string, err error) {
+func (b *base) forget(queue string, err error) {
 	if errors.Is(err, driver.ErrNotFound) {
-		b.queues.Delete(queueName)
+		b.queues.Delete(queue)
 	}
 }

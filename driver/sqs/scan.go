@@ -27,7 +27,7 @@ const (
 
 // scan receives every dead letter and calls visit with up to ten at a time. Those
 // that visit returns are gone; the others are given back at the end.
-func (b *base) scan(ctx context.Context, q *queue, visit func([]*receipt) (gone []*receipt, err error)) (err error) {
+func (b *base) scan(ctx context.Context, q *knownQueue, visit func([]*receipt) (gone []*receipt, err error)) (err error) {
 	held := make(map[string]*receipt)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)

@@ -13,9 +13,9 @@ import (
 
 const opSettle = "settle"
 
-// Settle ends deliveries, see driver.Consumer. A retry or a dead letter is a new
-// message: the attributes of a message cannot be changed. It is stored before the
-// old one is deleted.
+// Settle ends deliveries. A retry or a dead letter is a new message, as the
+// attributes of a message cannot be changed, and is stored before the old one is
+// deleted. A release ends the visibility timeout.
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	if len(settlements) == 0 {
 		return nil
@@ -25,7 +25,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		return fault.All(len(settlements), err)
 	}
 	defer end()
-	q, err := c.base.resolve(ctx, c.queueName)
+	q, err := c.base.resolve(ctx, c.queue)
 	if err != nil {
 		return fault.All(len(settlements), c.deliveryError(opSettle, err))
 	}
@@ -39,7 +39,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		r := heldReceipt(s.Delivery)
 		switch {
 		case r == nil:
-			failed(i, faults.LeaseLost(opSettle, c.queueName))
+			failed(i, faults.LeaseLost(opSettle, c.queue))
 		case s.Outcome == driver.Release:
 			released.add(i, r)
 		case (s.Outcome == driver.Retry || s.Outcome == driver.Dead) && !r.stored.Load():
@@ -122,7 +122,7 @@ func (c *consumer) storeError(ctx context.Context, old *receipt, err error) erro
 	if errors.Is(classify(err).Kind, driver.ErrNotFound) {
 		_, gone := c.base.client.attributes(ctx, old.url, types.QueueAttributeNameMaximumMessageSize)
 		if gone == nil {
-			return faults.Refuse(opSettle, c.queueName, driver.ErrUnavailable, err, "the queue for dead letters or retries is missing: declare the queue again")
+			return faults.Refuse(opSettle, c.queue, driver.ErrUnavailable, err, "the queue for dead letters or retries is missing: declare the queue again")
 		}
 	}
 	return c.deliveryError(opSettle, err)

@@ -1,12 +1,12 @@
 // Package embedded is NATS JetStream in the process: a durable queue in a
-// directory that needs no broker. It is a package of its own, so that programs
-// that connect to a server do not link one (some 20 MB).
+// directory that needs no broker. It is a module of its own, so that programs that
+// connect to a server neither link one (some 20 MB) nor depend on its module.
 //
 //	d, err := embedded.Open(ctx, "jetstream:///var/lib/app/jobs")
 //
-// What it stores is what a server stores: the directory can be given to a
-// nats-server as its store_dir, and jobs moved to a cluster by the tools of NATS.
-// To change from this to a server is to change the URL.
+// It stores what a server stores: the directory can be given to a nats-server as
+// its store_dir, and jobs can be moved to a cluster with the tools of NATS. A
+// program changes from this to a server by changing the URL.
 //
 // # URLs
 //
@@ -25,18 +25,18 @@
 //
 // # What is promised
 //
-// An accepted job survives the end of the process in any way, SIGKILL included:
-// the operating system has it. Against the end of the machine, sync=always syncs
-// each job to the disk before it is accepted, with one sync for all that are
-// enqueued at the same time, while with sync=interval up to sync_interval of
-// accepted jobs may be lost.
+// An accepted job survives the end of the process, SIGKILL included: the operating
+// system has it. If the machine dies, it depends on sync. With sync=always each job
+// is synced to the disk before it is accepted, with one sync for all jobs that are
+// enqueued at the same time, and none is lost. With sync=interval the jobs accepted
+// in the last sync_interval may be lost.
 //
 // # One process
 //
-// One process at a time has a directory; another one is refused with
-// driver.ErrUnavailable. Within the process it may be opened many times, with the
-// same parameters for the server: the first handle starts it and the last to be
-// closed ends it. Programs of several processes connect to a nats-server.
+// Only one process at a time can open a directory; in another one Open returns
+// driver.ErrUnavailable at once. Within the process it may be opened many times,
+// with the same parameters for the server: the first handle starts it and the last
+// one to be closed ends it. If several processes share jobs, use a nats-server.
 package embedded
 
 // Name is the driver's name, in URLs and errors.

@@ -20,8 +20,8 @@ func init() {
 	})
 }
 
-// Open opens the directory that the URL names; the package documentation has the
-// URL's form.
+// Open opens the directory that the URL names, as [New] does; the package
+// documentation has the URL's form.
 func Open(ctx context.Context, rawURL string) (*Driver, error) {
 	u, err := driver.ParseURL(Name, rawURL)
 	if err != nil {
@@ -40,7 +40,8 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 }
 
 // New starts a server on the directory, or joins the one that this process has
-// started on it, and opens a handle on it.
+// started on it, and makes a handle on it. It waits until the server has started,
+// up to the deadline of ctx and for two minutes at most.
 func New(ctx context.Context, directory string, options Options) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, refuse(err, nil, "")

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// Options are what a server in the process is started with. The zero value is
-// the default of each.
+// Options are what [New] takes instead of a URL's parameters. A zero field has its
+// default.
 type Options struct {
-	// SyncAlways syncs each job to the disk before it is accepted.
+	// SyncAlways syncs each job to the disk before it is accepted. Defaults to
+	// false.
 	SyncAlways bool
 	// SyncInterval is how often what was written is synced to the disk, between
-	// 10 ms and 10 minutes. Zero is a second. It has no effect with SyncAlways.
+	// 10 ms and 10 minutes. Defaults to a second. It has no effect with SyncAlways.
 	SyncInterval time.Duration
-	// MaxBytes is how much the directory may hold. Zero is three quarters of what
-	// is free on its disk.
+	// MaxBytes is how many bytes the directory may hold. Defaults to three quarters
+	// of what is free on its disk.
 	MaxBytes int64
 	// Prefix and DedupWindow are those of [nats.Options].
 	Prefix      string
