@@ -182,9 +182,9 @@ func (c *consumer) loseSession(err error) {
 	}
 }
 
-// Close ends the consumer. What it had prefetched and not handed out goes back at
-// once; what it handed out and was not settled as well, as the broker gives back
-// what a channel held.
+// Close ends the consumer. What it has prefetched and not handed out goes back at
+// once, and so does what it has handed out and is not settled: when a channel ends,
+// the broker makes available again what it held.
 func (c *consumer) Close(ctx context.Context) error {
 	if !c.closing.Begin(ctx) {
 		return nil

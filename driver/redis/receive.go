@@ -20,7 +20,7 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 		}
 		w := c.waker.add(max)
 		select {
-		case f := <-w.ch:
+		case f := <-w.served:
 			if len(f.jobs) > 0 {
 				return f.jobs, nil
 			}

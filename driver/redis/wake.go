@@ -57,8 +57,8 @@ type waker struct {
 
 // waiter is a Receive call that waits, for max jobs at most.
 type waiter struct {
-	max int
-	ch  chan served
+	max    int
+	served chan served // holds one
 }
 
 // served is what ends the waiting: jobs, or an error, or neither if the call is to
@@ -73,7 +73,7 @@ var errUnblocked = errors.New("the consumer was closed")
 
 // add adds a waiter, and starts the goroutine that waits for tokens unless it runs.
 func (w *waker) add(max int) *waiter {
-	one := &waiter{max: max, ch: make(chan served, 1)}
+	one := &waiter{max: max, served: make(chan served, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting = append(w.waiting, one)
@@ -95,7 +95,7 @@ func (w *waker) remove(one *waiter) {
 		}
 	}
 	w.mu.Unlock()
-	if f := <-one.ch; len(f.jobs) > 0 {
+	if f := <-one.served; len(f.jobs) > 0 {
 		// On a consumer that was closed they come back when the lease ends.
 		w.work.Go(func() { w.giveBack(f.jobs) })
 	}
@@ -138,7 +138,7 @@ func (w *waker) wake(f served) bool {
 	for i, one := range w.waiting {
 		if one.max >= len(f.jobs) {
 			w.waiting = append(w.waiting[:i], w.waiting[i+1:]...)
-			one.ch <- f
+			one.served <- f
 			return true
 		}
 	}
@@ -150,7 +150,7 @@ func (w *waker) wakeAll(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, one := range w.waiting {
-		one.ch <- served{err: err}
+		one.served <- served{err: err}
 	}
 	w.waiting = nil
 }

@@ -13,9 +13,9 @@ type buffer struct {
 	waiters []*waiter
 }
 
-// waiter is a Receive call that waits for jobs.
+// waiter is a Receive call that waits, for max jobs at most.
 type waiter struct {
-	most   int
+	max    int
 	served chan served // holds one
 }
 
@@ -45,7 +45,7 @@ func (b *buffer) put(deliveries ...*driver.Delivery) {
 	b.ready = append(b.ready, deliveries...)
 	for len(b.ready) > 0 && len(b.waiters) > 0 {
 		w := b.next()
-		w.served <- served{deliveries: b.take(w.most)}
+		w.served <- served{deliveries: b.take(w.max)}
 	}
 }
 
@@ -65,7 +65,7 @@ func (b *buffer) next() *waiter {
 
 // wait adds a waiter.
 func (b *buffer) wait(most int) *waiter {
-	w := &waiter{most: most, served: make(chan served, 1)}
+	w := &waiter{max: most, served: make(chan served, 1)}
 	b.waiters = append(b.waiters, w)
 	return w
 }

@@ -65,7 +65,7 @@ func (p *poller) launch() {
 	for i := range p.sources {
 		s := &p.sources[i]
 		for s.polls < min(s.allowed, len(p.buffer.waiters)) {
-			most := p.buffer.waiters[s.polls].most
+			most := p.buffer.waiters[s.polls].max
 			if !p.gate.Go(func() { p.poll(i, most) }) {
 				return
 			}
@@ -105,7 +105,7 @@ func (p *poller) poll(i, most int) {
 		}
 		again = !p.gate.IsShut() && s.polls <= min(s.allowed, len(p.buffer.waiters))
 		if again {
-			most = p.buffer.waiters[s.polls-1].most
+			most = p.buffer.waiters[s.polls-1].max
 		} else {
 			s.polls--
 		}
