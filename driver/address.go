@@ -2,7 +2,6 @@ package driver
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -46,7 +45,7 @@ func address(host, port string) (string, error) {
 		port = own
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return "", fmt.Errorf("port %q is not between 1 and 65535", port)
+		return "", errors.New("a port is not between 1 and 65535")
 	}
 	return net.JoinHostPort(u.Hostname(), port), nil
 }

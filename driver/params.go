@@ -17,23 +17,23 @@ type Params struct {
 	driver string
 	values url.Values
 	known  map[string]bool
-	errs   faults
+	errs   []error
 }
 
 // faults are what was wrong with the parameters, as one error.
-type faults []error
+type faults struct{ errs []error }
 
 // Error is one line.
-func (f faults) Error() string {
-	texts := make([]string, len(f))
-	for i, err := range f {
+func (f *faults) Error() string {
+	texts := make([]string, len(f.errs))
+	for i, err := range f.errs {
 		texts[i] = err.Error()
 	}
 	return strings.Join(texts, "; ")
 }
 
 // Unwrap makes each of them reachable.
-func (f faults) Unwrap() []error { return f }
+func (f *faults) Unwrap() []error { return f.errs }
 
 // NewParams prepares to read u's query for the named driver.
 func NewParams(driver string, u *url.URL) *Params {
@@ -140,7 +140,7 @@ func (p *Params) Err() error {
 	var unknown, known []string
 	for name := range p.values {
 		if !p.known[name] {
-			unknown = append(unknown, name)
+			unknown = append(unknown, shown(name))
 		}
 	}
 	if len(unknown) > 0 {
@@ -154,5 +154,16 @@ func (p *Params) Err() error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return &Error{Driver: p.driver, Op: "open", Kind: ErrConfig, Fate: FateNotStored, Err: errs}
+	return &Error{Driver: p.driver, Op: "open", Kind: ErrConfig, Fate: FateNotStored, Err: &faults{errs}}
+}
+
+// shown is the name of an unknown parameter as an error shows it. Behind a question
+// mark in a password that is not escaped stands no name.
+func shown(name string) string {
+	for _, c := range []byte(name) {
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_') {
+			return "(not shown: a name has a-z, 0-9 and _ only)"
+		}
+	}
+	return name
 }

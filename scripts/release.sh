@@ -25,6 +25,8 @@ tag_of() {
 # Go wants another module path from v2 on.
 [[ "$version" =~ ^v[01]\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-(alpha|beta|rc)\.[1-9][0-9]*)?$ ]] ||
 	fail "the version is '$version', want v1.2.3 or v1.2.3-rc.1, with a major version of 0 or 1"
+git rev-parse --git-dir >/dev/null 2>&1 ||
+	fail "there is no Git repository"
 [[ -z "$(git status --porcelain)" ]] ||
 	fail "the working tree has changes; commit them, and run make check"
 git symbolic-ref -q HEAD >/dev/null ||
@@ -49,7 +51,7 @@ for tag in "${tags[@]}"; do
 	! git rev-parse -q --verify "refs/tags/$tag" >/dev/null || fail "the tag $tag is there already"
 done
 
-trap 'git restore . && fail "nothing was committed"' ERR # the tree was clean
+trap 'git reset -q --hard && fail "nothing was committed"' ERR # the tree was clean
 for folder in "${folders[@]}"; do
 	for path in "${paths[@]}"; do
 		! grep -Eq "^(require)?[[:space:]]+$path v" "$folder/go.mod" ||
@@ -57,10 +59,12 @@ for folder in "${folders[@]}"; do
 	done
 done
 scripts/modules.sh go mod tidy
+# Nothing to commit is no failure: somebody may have deleted the tags of a release to make it again.
+if ! git diff --quiet; then
+	git commit -q -a -m "Release $version"
+fi
 trap - ERR
 
-# Nothing to commit is no failure: somebody may have deleted the tags of a release to make it again.
-git diff --quiet || git commit -q -a -m "Release $version"
 for tag in "${tags[@]}"; do
 	git tag -a -m "$tag" "$tag"
 done

@@ -114,12 +114,8 @@ func (b *base) livePublisher(ctx context.Context) (*publisher, error) {
 	if p := b.publisher.Load(); p != nil && p.alive() {
 		return p, nil
 	}
-	conn, err := b.publishing.connection(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var p *publisher
-	err = b.await(ctx, func() error {
+	err := b.await(ctx, func() error {
 		select {
 		case b.making <- struct{}{}:
 			defer func() { <-b.making }()
@@ -128,6 +124,10 @@ func (b *base) livePublisher(ctx context.Context) (*publisher, error) {
 		}
 		if p = b.publisher.Load(); p != nil && p.alive() {
 			return nil
+		}
+		conn, err := b.publishing.connection(ctx)
+		if err != nil {
+			return err
 		}
 		fresh, err := newPublisher(conn)
 		if err != nil {

@@ -91,7 +91,7 @@ func vhostOf(u *url.URL, p *driver.Params) string {
 	}
 	vhost, err := url.PathUnescape(path)
 	if err != nil || strings.Contains(path, "/") {
-		p.Refuse("the path %q is not a vhost: a slash in its name is written %%2F", u.EscapedPath())
+		p.Refuse("the path is not a vhost: a slash in its name, or in a password, is written %%2F")
 	}
 	return vhost
 }

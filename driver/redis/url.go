@@ -92,7 +92,7 @@ func (c *config) readDatabase(p *driver.Params, path string) {
 	}
 	n, err := strconv.Atoi(path)
 	if err != nil || n < 0 {
-		p.Refuse("the path %q is not the number of a database", path)
+		p.Refuse("the path is not the number of a database; a slash in a password is written %%2F")
 	}
 	if n != 0 && c.shape == shapeCluster {
 		p.Refuse("a cluster has database 0 only")

@@ -49,7 +49,7 @@ var rules = []rule{
 	},
 	{
 		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency"}, // batch/idempotency/storetest is for tests
-		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/internal/brokers"},
+		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/leak"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
 	},

@@ -20,6 +20,24 @@ var clients = map[string][]string{
 	"batch/driver/sqs":           {"github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/...", "github.com/aws/smithy-go"},
 }
 
+// siblings are the modules of this repository that another may require beside the library.
+var siblings = map[string][]string{"batch/driver/nats/embedded": {"batch/driver/nats"}}
+
+// clientOf names a driver whose client a module is, unless the driver of that name has it as well.
+func clientOf(path, name string) string {
+	for _, mine := range append(siblings[name], name) {
+		if matchesAny(clients[mine], pkg{}, pkg{ImportPath: path}) {
+			return ""
+		}
+	}
+	for other, theirs := range clients {
+		if matchesAny(theirs, pkg{}, pkg{ImportPath: path}) {
+			return other
+		}
+	}
+	return ""
+}
+
 // A goMod is a go.mod file as go mod edit tells it.
 type goMod struct {
 	Module struct{ Path string }
@@ -73,12 +91,21 @@ func checkModules(modules []goMod, versions map[string]string) []string {
 		for _, r := range m.Require {
 			if folder, ours := folders[r.Path]; ours {
 				release[r.Version] = name
+				if limited && r.Path != module && !slices.Contains(siblings[name], short(r.Path)) {
+					complain("requires %s, which its users would get", short(r.Path))
+				}
 				if replaced[r.Path] != folder {
 					complain("requires %s without replacing it by its folder, so that it is built with a released one", short(r.Path))
 				}
 				continue
 			}
-			if !limited || r.Indirect {
+			if !limited {
+				continue
+			}
+			if r.Indirect {
+				if of := clientOf(r.Path, name); of != "" {
+					complain("requires %s, by way of something, which is the client of %s", r.Path, of)
+				}
 				continue
 			}
 			if !matchesAny(allowed, pkg{}, pkg{ImportPath: r.Path}) {
@@ -120,6 +147,19 @@ func TestModules(t *testing.T) {
 			t.Errorf("%s may require anything: say which client it needs", name)
 		}
 	}
+}
+
+// TestModulesAreInTheWorkspace finds a go.mod that no rule and no test would see.
+func TestModulesAreInTheWorkspace(t *testing.T) {
+	known := make(map[string]bool)
+	for _, m := range listModules(t) {
+		known[m.folder] = true
+	}
+	eachFile(t, func(path string, _ string) {
+		if folder := filepath.Join(moduleRoot(t), filepath.Dir(path)); filepath.Base(path) == "go.mod" && !known[folder] {
+			t.Errorf("%s is not in go.work", path)
+		}
+	})
 }
 
 // TestCheckModulesFindsViolations shows made-up modules to the rule, since the repository's own break none.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -78,9 +79,20 @@ func git(t *testing.T, repo string, args ...string) string {
 	return run(t, repo, gitEnv(), "git", args...)
 }
 
+// localVariables are those that git rev-parse --local-env-vars lists, but for GIT_CONFIG_COUNT.
+var localVariables = []string{
+	"GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_OBJECT_DIRECTORY", "GIT_DIR",
+	"GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS",
+	"GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR",
+}
+
 // gitEnv is this process's environment, with what makes Git work in a temporary repository as anywhere.
 func gitEnv(config ...string) []string {
-	env := os.Environ()
+	// What Git sets for its hooks names the repository that they run in, which is not the temporary one.
+	env := slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return slices.Contains(localVariables, name)
+	})
 	for _, name := range []string{"GIT_AUTHOR_", "GIT_COMMITTER_"} {
 		env = append(env, name+"NAME=release test", name+"EMAIL=release@example.com")
 	}

@@ -20,6 +20,8 @@ import (
 	"net/rpc"
 	"net/rpc/jsonrpc"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/batch-go/batch/internal/brokers/launch"
 )
@@ -33,6 +35,9 @@ func main() {
 	case *onlySweep:
 		err = sweepAlone()
 	default:
+		// A test binary that is gone reads no answers. The next one must not end this process, as a signal,
+		// before it has removed what it started.
+		signal.Ignore(syscall.SIGPIPE)
 		output := os.Stdout
 		os.Stdout = os.Stderr // nothing else may get between the results
 		err = serve(os.Stdin, output)
