@@ -184,6 +184,15 @@ func TestCheckModulesFindsViolations(t *testing.T) {
 		{"a driver requires another client", func(_, d *goMod) {
 			d.Require = append(d.Require, requirement{"github.com/nats-io/nats.go", "v1.1.0", false})
 		}, "batch/driver/redis requires github.com/nats-io/nats.go"},
+		{"a driver gets another client by way of something", func(_, d *goMod) {
+			d.Require = append(d.Require, requirement{"github.com/nats-io/nats.go", "v1.1.0", true})
+		}, "which is the client of batch/driver/nats"},
+		{"a driver requires another driver", func(_, d *goMod) {
+			d.Require = append(d.Require, requirement{module, "v1.0.0", false})
+			d.Require[2].Path = redis // as a module of ours that is not the library
+			d.Replace = append(d.Replace, d.Replace[0])
+			d.Replace[1].Old.Path, d.Replace[1].New.Path = redis, "."
+		}, "batch/driver/redis, which its users would get"},
 		{"a driver is tested with a newer client", func(_, d *goMod) { d.Require[1].Version = "v9.0.0" }, "run with v9.1.0"},
 		{"a driver is built with a released library", func(_, d *goMod) { d.Replace = nil }, "without replacing it"},
 		{"a driver replaces its client", func(_, d *goMod) {
