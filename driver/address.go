@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -25,7 +26,7 @@ func (p *Params) Addr(host, port string) string {
 // several times, as [Params.Addr] does. Only the first of hosts may be empty.
 func (p *Params) Addrs(port string, hosts ...string) []string {
 	var addrs []string
-	for i, host := range append(hosts, p.Strings("addr")...) {
+	for i, host := range slices.Concat(hosts, p.Strings("addr")) {
 		if host == "" && i > 0 {
 			p.Refuse("an address is empty and not of the form host:port")
 			continue

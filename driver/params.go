@@ -115,7 +115,7 @@ func (p *Params) Bool(name string, fallback bool) bool {
 	return fallback
 }
 
-// Choice reads one of a number of words.
+// Choice reads one of two or more words.
 func (p *Params) Choice(name, fallback string, words ...string) string {
 	word := p.String(name, fallback)
 	if !slices.Contains(words, word) {
@@ -157,8 +157,8 @@ func (p *Params) Err() error {
 	return &Error{Driver: p.driver, Op: "open", Kind: ErrConfig, Fate: FateNotStored, Err: &faults{errs}}
 }
 
-// shown is the name of an unknown parameter as an error shows it. Behind a question
-// mark in a password that is not escaped stands no name.
+// shown is the name of an unknown parameter as an error shows it. What follows an
+// unescaped question mark in a password is not a name.
 func shown(name string) string {
 	for _, c := range []byte(name) {
 		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_') {
