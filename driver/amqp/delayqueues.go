@@ -8,6 +8,7 @@ import (
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // delayQueues is what a driver knows of the delay queues of a queue.
@@ -93,10 +94,10 @@ func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) 
 // be used.
 func (b *base) makeDelayQueues(n *names) error {
 	err := b.call(b.life, func(ch *amqp091.Channel) error { return declareDelayQueues(b.life, ch, n) })
-	if isGone(err) && sleep(b.life, minAge) == nil {
+	if isGone(err) && lifecycle.Sleep(b.life, minAge) == nil {
 		_ = b.call(b.life, func(ch *amqp091.Channel) error { return deleteAll(b.life, ch, delayNames(n)) })
 	}
-	if err == nil && sleep(b.life, minAge) != nil {
+	if err == nil && lifecycle.Sleep(b.life, minAge) != nil {
 		err = driver.ErrClosed
 	}
 	return err
@@ -137,7 +138,7 @@ func (b *base) awaitMinAge(ctx context.Context, n *names) error {
 	}
 	there, err := b.exists(ctx, n.delay(ttls[0]))
 	if there {
-		err = sleep(ctx, minAge) // when they were declared cannot be known
+		err = lifecycle.Sleep(ctx, minAge) // when they were declared cannot be known
 	}
 	return err
 }
@@ -152,16 +153,4 @@ func (b *base) exists(ctx context.Context, name string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// sleep waits for d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

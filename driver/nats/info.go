@@ -3,6 +3,8 @@ package nats
 import (
 	"context"
 	"time"
+
+	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // streamInfo is what the driver reads of a stream.
@@ -139,7 +141,7 @@ func (d *Driver) whyUnanswered(ctx context.Context, n *names, err error) error {
 		}
 		// The servers of a cluster learn of a deletion one after the other: the one
 		// that answers may not know yet what the one that had the queue does.
-		if sleep(ctx, 20*time.Millisecond<<look) != nil {
+		if lifecycle.Sleep(ctx, 20*time.Millisecond<<look) != nil {
 			break
 		}
 	}
@@ -149,15 +151,3 @@ func (d *Driver) whyUnanswered(ctx context.Context, n *names, err error) error {
 // clusterPoll is how long is waited between looks at something that the servers
 // of a cluster have agreed on and not done yet.
 const clusterPoll = 10 * time.Millisecond
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

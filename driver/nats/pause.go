@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // pauseFor is how long a pause lasts that is not resumed: the server wants a time.
@@ -40,7 +42,7 @@ func (d *Driver) pause(ctx context.Context, n *names, until time.Time, paused bo
 		if err != nil || info.Paused == paused {
 			return err
 		}
-		if err := sleep(ctx, clusterPoll); err != nil {
+		if err := lifecycle.Sleep(ctx, clusterPoll); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // Declare makes the queue's stream and its three consumers. What exists is
@@ -79,7 +80,7 @@ func (d *Driver) awaitStream(ctx context.Context, n *names) (*streamInfo, error)
 		if !isCode(err, codeStreamNotFound) && !isUnanswered(err) {
 			return info, err
 		}
-		if err := sleep(ctx, clusterPoll); err != nil {
+		if err := lifecycle.Sleep(ctx, clusterPoll); err != nil {
 			return nil, err
 		}
 	}
@@ -125,7 +126,7 @@ func (d *Driver) awaitInterest(ctx context.Context, n *names) error {
 		case m == unsent || status(m) != "503":
 			return nil
 		}
-		if err := sleep(ctx, clusterPoll); err != nil {
+		if err := lifecycle.Sleep(ctx, clusterPoll); err != nil {
 			return err
 		}
 	}
@@ -151,7 +152,7 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 			if !now.Created.Equal(before.Created) {
 				return nil
 			}
-			err = sleep(ctx, clusterPoll)
+			err = lifecycle.Sleep(ctx, clusterPoll)
 		}
 	}
 	if isCode(err, codeStreamNotFound) {

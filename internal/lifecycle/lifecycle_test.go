@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -142,6 +143,21 @@ func TestGateGo(t *testing.T) {
 		close(stop)
 		if err := g.Wait(t.Context()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestSleepEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		if err := lifecycle.Sleep(t.Context(), time.Second); err != nil || time.Since(start) != time.Second {
+			t.Errorf("Sleep: %v after %s, want none after 1s", err, time.Since(start))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start = time.Now()
+		if err := lifecycle.Sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("Sleep on a ctx that ended: %v after %s", err, time.Since(start))
 		}
 	})
 }

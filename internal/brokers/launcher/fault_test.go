@@ -9,20 +9,27 @@ import (
 	"github.com/batch-go/batch/internal/brokers"
 )
 
+// restart is a way in which a broker goes and comes back.
+type restart struct {
+	name string
+	do   func() error
+}
+
+// restarts are the ways in which i can go and come back, the clean one first.
+func restarts(ctx context.Context, i *brokers.Instance) []restart {
+	return []restart{
+		{"restart", func() error { return i.Restart(ctx) }},
+		{"kill and start", func() error { return errors.Join(i.Kill(ctx), i.Start(ctx)) }},
+	}
+}
+
 func TestRestartKeepsDataAndAddress(t *testing.T) {
 	t.Parallel()
 	i := brokers.NewRedis(t, brokers.Redis8)
 	client := redisClient(t, i)
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
-	faults := []struct {
-		name string
-		do   func() error
-	}{
-		{"restart", func() error { return i.Restart(ctx) }},
-		{"kill and start", func() error { return errors.Join(i.Kill(ctx), i.Start(ctx)) }},
-	}
-	for _, fault := range faults {
+	for _, fault := range restarts(ctx, i) {
 		if err := client.Set(ctx, "key", fault.name, 0).Err(); err != nil {
 			t.Fatal(err)
 		}

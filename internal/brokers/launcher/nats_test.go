@@ -41,14 +41,7 @@ func TestNATSRestartKeepsStreams(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	createStream(t, jetStream(t, i.URL()), 1)
-	faults := []struct {
-		name string
-		do   func() error
-	}{
-		{"restart", func() error { return i.Restart(ctx) }},
-		{"kill and start", func() error { return errors.Join(i.Kill(ctx), i.Start(ctx)) }},
-	}
-	for _, fault := range faults {
+	for _, fault := range restarts(ctx, i) {
 		publishJetStream(t, jetStream(t, i.URL()), fault.name)
 		if err := fault.do(); err != nil {
 			t.Fatalf("%s: %v", fault.name, err)

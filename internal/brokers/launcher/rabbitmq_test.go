@@ -45,14 +45,7 @@ func TestRabbitMQRestartKeepsQueues(t *testing.T) {
 	declareQuorum(t, rabbitmqChannel(t, i))
 	// A kill soon after the declaration may cost a quorum queue. The first restart is a clean one, and
 	// by the second the queue is no longer new.
-	faults := []struct {
-		name string
-		do   func() error
-	}{
-		{"restart", func() error { return i.Restart(ctx) }},
-		{"kill and start", func() error { return errors.Join(i.Kill(ctx), i.Start(ctx)) }},
-	}
-	for _, fault := range faults {
+	for _, fault := range restarts(ctx, i) {
 		publishConfirmed(ctx, t, rabbitmqChannel(t, i), fault.name)
 		if err := fault.do(); err != nil {
 			t.Fatalf("%s: %v", fault.name, err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,14 +32,7 @@ func TestSQSRestartKeepsQueues(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	queue := createQueue(t, client)
-	faults := []struct {
-		name string
-		do   func() error
-	}{
-		{"restart", func() error { return i.Restart(ctx) }},
-		{"kill and start", func() error { return errors.Join(i.Kill(ctx), i.Start(ctx)) }},
-	}
-	for _, fault := range faults {
+	for _, fault := range restarts(ctx, i) {
 		send(t, client, queue, fault.name)
 		if err := fault.do(); err != nil {
 			t.Fatalf("%s: %v", fault.name, err)
