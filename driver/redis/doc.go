@@ -38,9 +38,11 @@
 //
 // # What is promised
 //
-// An accepted job is as safe as the server's persistence makes it: appendonly
-// with appendfsync always loses nothing, everysec loses about a second if the
-// machine (not only the process) dies, and a failover loses what the replica had
+// An accepted job is as safe as the server's persistence makes it. appendonly with
+// appendfsync always loses nothing. everysec loses about a second if the machine
+// dies, and up to two if only the process dies while the disk is slow: as long as
+// a sync takes longer, the server keeps what it has confirmed in its memory
+// (flushAppendOnlyFile in aof.c; measured). A failover loses what the replica had
 // not received yet.
 //
 // All keys of a queue have the form batch:{queue}:name. docs/wire-redis.md

@@ -75,7 +75,7 @@ func (i *Instance) Restart(ctx context.Context) error {
 }
 
 // Kill ends the broker with SIGKILL, as a crash of its process does, and returns when it is gone. What
-// it had acknowledged without syncing survives, since the system goes on; Start brings it back.
+// it had written without syncing survives, since the system goes on; Start brings it back.
 func (i *Instance) Kill(ctx context.Context) error {
 	return i.call(ctx, "Kill")
 }

@@ -18,11 +18,13 @@ func Redis(t testing.TB, v Version) *Instance {
 
 // NewRedis starts a server of version v for this test alone and removes it when the test ends. args
 // are added to the server's command line and win over the defaults. BATCH_TEST_REDIS_URL does not
-// count here: a test that asks for its own server means to stop it, freeze it or configure it.
+// count here: a test that asks for its own server means to stop it, freeze it or configure it. What it
+// has acknowledged survives its end: with appendfsync everysec, the default, a server whose disk is
+// busy keeps writes in its memory for up to two seconds, and Kill loses them.
 func NewRedis(t testing.TB, v Version, args ...string) *Instance {
 	t.Helper()
 	return own(t, func(l *launcher) (*Instance, error) {
-		return l.launchOne(v, launch.Broker{Kind: launch.OneRedis, Args: args})
+		return l.launchOne(v, launch.Broker{Kind: launch.OneRedis, Args: append([]string{"--appendfsync", "always"}, args...)})
 	})
 }
 

@@ -29,6 +29,10 @@ func TestRestartKeepsDataAndAddress(t *testing.T) {
 	client := redisClient(t, i)
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
+	// With any other setting a slow disk makes a kill lose what was confirmed.
+	if got, err := client.ConfigGet(ctx, "appendfsync").Result(); err != nil || got["appendfsync"] != "always" {
+		t.Errorf("CONFIG GET appendfsync = %v, %v, want always", got, err)
+	}
 	for _, fault := range restarts(ctx, i) {
 		if err := client.Set(ctx, "key", fault.name, 0).Err(); err != nil {
 			t.Fatal(err)
