@@ -70,7 +70,7 @@ func (q *Queue[D]) Driver() D { return q.driver }
 func (q *Queue[D]) Declare(ctx context.Context) error { return q.producer.declare(ctx) }
 
 // Depth counts the queue's jobs by state. A count that the broker cannot tell
-// is [Unknown].
+// is [UnknownCount].
 func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
 	if err := q.producer.declare(ctx); err != nil {
 		return Depth{}, err
@@ -78,9 +78,9 @@ func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
 	return q.driver.Depth(ctx, q.name)
 }
 
-// Drop removes the queue from the broker with all its jobs, including running
+// Delete removes the queue from the broker with all its jobs, including running
 // ones and dead letters. The next use declares it again.
-func (q *Queue[D]) Drop(ctx context.Context) error {
+func (q *Queue[D]) Delete(ctx context.Context) error {
 	q.producer.undeclare()
 	return q.driver.DeleteQueue(ctx, q.name)
 }
@@ -88,8 +88,8 @@ func (q *Queue[D]) Drop(ctx context.Context) error {
 // Depth counts jobs by state.
 type Depth = driver.Depth
 
-// Unknown is a count that the broker cannot tell.
-const Unknown = driver.Unknown
+// UnknownCount is a count that the broker cannot tell.
+const UnknownCount = driver.UnknownCount
 
 // QueueOption configures the handle on a queue, not the queue on the broker.
 type QueueOption struct {

@@ -58,7 +58,7 @@ type (
 	}
 
 	// Inspector is a broker that shows the jobs of a queue without consuming
-	// them. See [List], [Find] and [Delete].
+	// them. See [ListJobs], [FindJob] and [DeleteJob].
 	Inspector interface {
 		Driver
 		driver.Inspector

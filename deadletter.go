@@ -19,7 +19,7 @@ type DeadLetters struct {
 // DeadLetters is the handle on the queue's dead letters. Every broker has them.
 func (q *Queue[D]) DeadLetters() DeadLetters { return DeadLetters{q.driver, q.producer} }
 
-// Count is the number of dead letters, or [Unknown].
+// Count is the number of dead letters, or [UnknownCount].
 func (l DeadLetters) Count(ctx context.Context) (int64, error) {
 	if err := l.producer.declare(ctx); err != nil {
 		return 0, err

@@ -14,10 +14,10 @@ type Outcome = driver.Outcome
 // The outcomes. A [Verdict] without an outcome says that the lease was lost and
 // the job is the broker's.
 const (
-	Done    = driver.Done
-	Retry   = driver.Retry
-	Release = driver.Release
-	Dead    = driver.Dead
+	OutcomeDone    = driver.OutcomeDone
+	OutcomeRetry   = driver.OutcomeRetry
+	OutcomeRelease = driver.OutcomeRelease
+	OutcomeDead    = driver.OutcomeDead
 )
 
 // The reasons for which a job is dead-lettered, in [DeadLetter] and [Verdict].
@@ -100,25 +100,25 @@ func decide(f facts) (Verdict, error) {
 	case received:
 		return decideStart(f, keep)
 	case unstarted:
-		keep.Outcome = Release
+		keep.Outcome = OutcomeRelease
 		return keep, nil
 	case interrupted:
-		keep.Outcome = Release
+		keep.Outcome = OutcomeRelease
 		return keep, f.err
 	case overdue:
 		return decideFailure(f, f.err)
 	}
 	if f.err == nil {
-		keep.Outcome = Done
+		keep.Outcome = OutcomeDone
 		return keep, nil
 	}
 	var snooze *snoozeError
 	var permanent *permanentError
 	switch {
 	case errors.As(f.err, &permanent):
-		return Verdict{Outcome: Dead, Failures: f.failures + 1, Reason: ReasonPermanent}, f.err
+		return Verdict{Outcome: OutcomeDead, Failures: f.failures + 1, Reason: ReasonPermanent}, f.err
 	case errors.As(f.err, &snooze):
-		keep.Outcome = Retry
+		keep.Outcome = OutcomeRetry
 		keep.Delay, keep.Capped = capDelay(snooze.delay, f.maxDelay)
 		return keep, f.err
 	}
@@ -131,20 +131,20 @@ func decide(f facts) (Verdict, error) {
 func decideStart(f facts, keep Verdict) (Verdict, error) {
 	switch {
 	case f.redeliveries > f.maxRedeliveries:
-		keep.Outcome, keep.Reason = Dead, ReasonPoison
+		keep.Outcome, keep.Reason = OutcomeDead, ReasonPoison
 		return keep, fmt.Errorf("handed out %d times without having been settled: it seems to kill its workers", f.redeliveries)
 	case f.expired:
-		keep.Outcome, keep.Reason = Dead, ReasonExpired
+		keep.Outcome, keep.Reason = OutcomeDead, ReasonExpired
 		return keep, errors.New("not started before its expiry")
 	case f.unknown != nil && f.deliveries >= f.maxAttempts:
-		keep.Outcome, keep.Reason = Dead, ReasonUnknownKind
+		keep.Outcome, keep.Reason = OutcomeDead, ReasonUnknownKind
 		return keep, f.unknown
 	case f.unknown != nil:
-		keep.Outcome = Retry
+		keep.Outcome = OutcomeRetry
 		keep.Delay, keep.Capped = capDelay(f.backoff, f.maxDelay)
 		return keep, f.unknown
 	case f.decoding != nil:
-		keep.Outcome, keep.Reason = Dead, ReasonUndecodable
+		keep.Outcome, keep.Reason = OutcomeDead, ReasonUndecodable
 		return keep, f.decoding
 	}
 	return keep, nil
@@ -154,14 +154,14 @@ func decideStart(f facts, keep Verdict) (Verdict, error) {
 func decideFailure(f facts, err error) (Verdict, error) {
 	failures := f.failures + 1
 	if failures >= f.maxAttempts {
-		return Verdict{Outcome: Dead, Failures: failures, Reason: ReasonAttempts}, err
+		return Verdict{Outcome: OutcomeDead, Failures: failures, Reason: ReasonAttempts}, err
 	}
 	delay := f.backoff
 	var after *retryAfterError
 	if errors.As(err, &after) {
 		delay = after.delay
 	}
-	v := Verdict{Outcome: Retry, Failures: failures}
+	v := Verdict{Outcome: OutcomeRetry, Failures: failures}
 	v.Delay, v.Capped = capDelay(delay, f.maxDelay)
 	return v, err
 }

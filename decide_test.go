@@ -29,37 +29,37 @@ func TestDecide(t *testing.T) {
 		{"runs", with(func(f *facts) { f.stage = received }), Verdict{}, nil},
 		{"runs with failures behind it", with(func(f *facts) { f.stage, f.failures = received, 2 }), Verdict{Failures: 2}, nil},
 		{"runs at the redelivery bound", with(func(f *facts) { f.stage, f.redeliveries = received, 20 }), Verdict{}, nil},
-		{"poison", with(func(f *facts) { f.stage, f.redeliveries, f.failures = received, 21, 1 }), Verdict{Outcome: Dead, Reason: ReasonPoison, Failures: 1}, nil},
-		{"poison before expired", with(func(f *facts) { f.stage, f.redeliveries, f.expired = received, 21, true }), Verdict{Outcome: Dead, Reason: ReasonPoison}, nil},
-		{"expired", with(func(f *facts) { f.stage, f.expired, f.failures = received, true, 2 }), Verdict{Outcome: Dead, Reason: ReasonExpired, Failures: 2}, nil},
-		{"expired before unknown", with(func(f *facts) { f.stage, f.expired, f.unknown = received, true, boom }), Verdict{Outcome: Dead, Reason: ReasonExpired}, nil},
-		{"unknown kind is retried and spends no attempt", with(func(f *facts) { f.stage, f.unknown = received, boom }), Verdict{Outcome: Retry, Delay: time.Minute}, boom},
-		{"unknown kind for as many deliveries as attempts", with(func(f *facts) { f.stage, f.unknown, f.deliveries = received, boom, 3 }), Verdict{Outcome: Dead, Reason: ReasonUnknownKind}, boom},
-		{"undecodable", with(func(f *facts) { f.stage, f.decoding = received, boom }), Verdict{Outcome: Dead, Reason: ReasonUndecodable}, boom},
+		{"poison", with(func(f *facts) { f.stage, f.redeliveries, f.failures = received, 21, 1 }), Verdict{Outcome: OutcomeDead, Reason: ReasonPoison, Failures: 1}, nil},
+		{"poison before expired", with(func(f *facts) { f.stage, f.redeliveries, f.expired = received, 21, true }), Verdict{Outcome: OutcomeDead, Reason: ReasonPoison}, nil},
+		{"expired", with(func(f *facts) { f.stage, f.expired, f.failures = received, true, 2 }), Verdict{Outcome: OutcomeDead, Reason: ReasonExpired, Failures: 2}, nil},
+		{"expired before unknown", with(func(f *facts) { f.stage, f.expired, f.unknown = received, true, boom }), Verdict{Outcome: OutcomeDead, Reason: ReasonExpired}, nil},
+		{"unknown kind is retried and spends no attempt", with(func(f *facts) { f.stage, f.unknown = received, boom }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute}, boom},
+		{"unknown kind for as many deliveries as attempts", with(func(f *facts) { f.stage, f.unknown, f.deliveries = received, boom, 3 }), Verdict{Outcome: OutcomeDead, Reason: ReasonUnknownKind}, boom},
+		{"undecodable", with(func(f *facts) { f.stage, f.decoding = received, boom }), Verdict{Outcome: OutcomeDead, Reason: ReasonUndecodable}, boom},
 
-		{"drained", with(func(f *facts) { f.stage, f.failures = unstarted, 2 }), Verdict{Outcome: Release, Failures: 2}, nil},
-		{"interrupted", with(func(f *facts) { f.stage, f.failures, f.err = interrupted, 2, boom }), Verdict{Outcome: Release, Failures: 2}, boom},
-		{"interrupted on the last attempt", with(func(f *facts) { f.stage, f.failures, f.err = interrupted, 2, Permanent(boom) }), Verdict{Outcome: Release, Failures: 2}, boom},
+		{"drained", with(func(f *facts) { f.stage, f.failures = unstarted, 2 }), Verdict{Outcome: OutcomeRelease, Failures: 2}, nil},
+		{"interrupted", with(func(f *facts) { f.stage, f.failures, f.err = interrupted, 2, boom }), Verdict{Outcome: OutcomeRelease, Failures: 2}, boom},
+		{"interrupted on the last attempt", with(func(f *facts) { f.stage, f.failures, f.err = interrupted, 2, Permanent(boom) }), Verdict{Outcome: OutcomeRelease, Failures: 2}, boom},
 
-		{"done", with(func(f *facts) { f.stage, f.failures = returned, 1 }), Verdict{Outcome: Done, Failures: 1}, nil},
-		{"first failure", with(func(f *facts) { f.stage, f.err = returned, boom }), Verdict{Outcome: Retry, Delay: time.Minute, Failures: 1}, boom},
-		{"last failure", with(func(f *facts) { f.stage, f.failures, f.err = returned, 2, boom }), Verdict{Outcome: Dead, Reason: ReasonAttempts, Failures: 3}, boom},
-		{"failures beyond a bound that was lowered", with(func(f *facts) { f.stage, f.failures, f.err = returned, 7, boom }), Verdict{Outcome: Dead, Reason: ReasonAttempts, Failures: 8}, boom},
-		{"only one attempt", with(func(f *facts) { f.stage, f.maxAttempts, f.err = returned, 1, boom }), Verdict{Outcome: Dead, Reason: ReasonAttempts, Failures: 1}, boom},
-		{"panic", with(func(f *facts) { f.stage, f.err = returned, &PanicError{Value: boom} }), Verdict{Outcome: Retry, Delay: time.Minute, Failures: 1}, boom},
-		{"permanent", with(func(f *facts) { f.stage, f.err = returned, Permanent(boom) }), Verdict{Outcome: Dead, Reason: ReasonPermanent, Failures: 1}, boom},
-		{"permanent, wrapped", with(func(f *facts) { f.stage, f.err = returned, fmt.Errorf("sending: %w", Permanent(boom)) }), Verdict{Outcome: Dead, Reason: ReasonPermanent, Failures: 1}, boom},
-		{"permanent wins over retry-after", with(func(f *facts) { f.stage, f.err = returned, RetryAfter(time.Second, Permanent(boom)) }), Verdict{Outcome: Dead, Reason: ReasonPermanent, Failures: 1}, boom},
-		{"snooze", with(func(f *facts) { f.stage, f.failures, f.err = returned, 2, Snooze(time.Second) }), Verdict{Outcome: Retry, Delay: time.Second, Failures: 2}, nil},
-		{"snooze beyond the driver's reach", with(func(f *facts) { f.stage, f.err = returned, Snooze(2*time.Hour) }), Verdict{Outcome: Retry, Delay: time.Hour, Capped: true}, nil},
-		{"snooze of a negative time", with(func(f *facts) { f.stage, f.err = returned, Snooze(-1) }), Verdict{Outcome: Retry}, nil},
-		{"retry-after", with(func(f *facts) { f.stage, f.err = returned, RetryAfter(time.Second, boom) }), Verdict{Outcome: Retry, Delay: time.Second, Failures: 1}, boom},
-		{"retry-after on the last attempt", with(func(f *facts) { f.stage, f.failures, f.err = returned, 2, RetryAfter(time.Second, boom) }), Verdict{Outcome: Dead, Reason: ReasonAttempts, Failures: 3}, boom},
-		{"backoff beyond the driver's reach", with(func(f *facts) { f.stage, f.err, f.backoff = returned, boom, 2*time.Hour }), Verdict{Outcome: Retry, Delay: time.Hour, Failures: 1, Capped: true}, boom},
-		{"negative backoff", with(func(f *facts) { f.stage, f.err, f.backoff = returned, boom, -1 }), Verdict{Outcome: Retry, Failures: 1}, boom},
+		{"done", with(func(f *facts) { f.stage, f.failures = returned, 1 }), Verdict{Outcome: OutcomeDone, Failures: 1}, nil},
+		{"first failure", with(func(f *facts) { f.stage, f.err = returned, boom }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Failures: 1}, boom},
+		{"last failure", with(func(f *facts) { f.stage, f.failures, f.err = returned, 2, boom }), Verdict{Outcome: OutcomeDead, Reason: ReasonAttempts, Failures: 3}, boom},
+		{"failures beyond a bound that was lowered", with(func(f *facts) { f.stage, f.failures, f.err = returned, 7, boom }), Verdict{Outcome: OutcomeDead, Reason: ReasonAttempts, Failures: 8}, boom},
+		{"only one attempt", with(func(f *facts) { f.stage, f.maxAttempts, f.err = returned, 1, boom }), Verdict{Outcome: OutcomeDead, Reason: ReasonAttempts, Failures: 1}, boom},
+		{"panic", with(func(f *facts) { f.stage, f.err = returned, &PanicError{Value: boom} }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Failures: 1}, boom},
+		{"permanent", with(func(f *facts) { f.stage, f.err = returned, Permanent(boom) }), Verdict{Outcome: OutcomeDead, Reason: ReasonPermanent, Failures: 1}, boom},
+		{"permanent, wrapped", with(func(f *facts) { f.stage, f.err = returned, fmt.Errorf("sending: %w", Permanent(boom)) }), Verdict{Outcome: OutcomeDead, Reason: ReasonPermanent, Failures: 1}, boom},
+		{"permanent wins over retry-after", with(func(f *facts) { f.stage, f.err = returned, RetryAfter(time.Second, Permanent(boom)) }), Verdict{Outcome: OutcomeDead, Reason: ReasonPermanent, Failures: 1}, boom},
+		{"snooze", with(func(f *facts) { f.stage, f.failures, f.err = returned, 2, Snooze(time.Second) }), Verdict{Outcome: OutcomeRetry, Delay: time.Second, Failures: 2}, nil},
+		{"snooze beyond the driver's reach", with(func(f *facts) { f.stage, f.err = returned, Snooze(2*time.Hour) }), Verdict{Outcome: OutcomeRetry, Delay: time.Hour, Capped: true}, nil},
+		{"snooze of a negative time", with(func(f *facts) { f.stage, f.err = returned, Snooze(-1) }), Verdict{Outcome: OutcomeRetry}, nil},
+		{"retry-after", with(func(f *facts) { f.stage, f.err = returned, RetryAfter(time.Second, boom) }), Verdict{Outcome: OutcomeRetry, Delay: time.Second, Failures: 1}, boom},
+		{"retry-after on the last attempt", with(func(f *facts) { f.stage, f.failures, f.err = returned, 2, RetryAfter(time.Second, boom) }), Verdict{Outcome: OutcomeDead, Reason: ReasonAttempts, Failures: 3}, boom},
+		{"backoff beyond the driver's reach", with(func(f *facts) { f.stage, f.err, f.backoff = returned, boom, 2*time.Hour }), Verdict{Outcome: OutcomeRetry, Delay: time.Hour, Failures: 1, Capped: true}, boom},
+		{"negative backoff", with(func(f *facts) { f.stage, f.err, f.backoff = returned, boom, -1 }), Verdict{Outcome: OutcomeRetry, Failures: 1}, boom},
 
-		{"stuck", with(func(f *facts) { f.stage, f.err = overdue, ErrTimeout }), Verdict{Outcome: Retry, Delay: time.Minute, Failures: 1}, ErrTimeout},
-		{"stuck on the last attempt", with(func(f *facts) { f.stage, f.failures, f.err = overdue, 2, ErrTimeout }), Verdict{Outcome: Dead, Reason: ReasonAttempts, Failures: 3}, ErrTimeout},
+		{"stuck", with(func(f *facts) { f.stage, f.err = overdue, ErrTimeout }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Failures: 1}, ErrTimeout},
+		{"stuck on the last attempt", with(func(f *facts) { f.stage, f.failures, f.err = overdue, 2, ErrTimeout }), Verdict{Outcome: OutcomeDead, Reason: ReasonAttempts, Failures: 3}, ErrTimeout},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestDecide(t *testing.T) {
 			if tt.err != nil && !errors.Is(err, tt.err) {
 				t.Errorf("reason = %v, want one that wraps %v", err, tt.err)
 			}
-			if got.Outcome == Dead && err == nil {
+			if got.Outcome == OutcomeDead && err == nil {
 				t.Error("a dead letter without a reason in words")
 			}
 		})
@@ -109,7 +109,7 @@ func TestOnlyFailuresSpendAttempts(t *testing.T) {
 }
 
 func TestExponentialStaysBelowItsCeiling(t *testing.T) {
-	p := Exponential{Base: time.Second, Max: time.Minute}
+	p := ExponentialBackoff{Base: time.Second, Max: time.Minute}
 	for failures, ceiling := range map[int]time.Duration{
 		0: time.Second, 1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 1000: time.Minute,
 	} {
@@ -129,7 +129,7 @@ func TestExponentialStaysBelowItsCeiling(t *testing.T) {
 			t.Errorf("Backoff(%d) never exceeded %s of %s: it is not full jitter", failures, longest, ceiling)
 		}
 	}
-	if got := (Exponential{}).ceiling(40); got != 24*time.Hour {
+	if got := (ExponentialBackoff{}).ceiling(40); got != 24*time.Hour {
 		t.Errorf("the default ceiling = %s, want 24h", got)
 	}
 }

@@ -85,7 +85,7 @@
 //
 // An [Option] says how one job is enqueued. It is made for a queue, and does not
 // compile on a queue with another capability set. [ID], [Header], [Headers],
-// [MaxAttempts], [Timeout] and [Expiry] work on every broker. These need a
+// [MaxAttempts], [Timeout] and [ExpiresIn] work on every broker. These need a
 // capability:
 //
 //   - [Priority], one of five levels: [Prioritizer]
@@ -93,8 +93,8 @@
 //   - [Unique], which refuses a second job with the same key: [Deduplicator]
 //   - [Group], whose jobs run one at a time and in order: [Grouper]
 //
-// So do these functions on queues: [EnqueueAtomic] ([AtomicEnqueuer]); [List],
-// [Find] and [Delete] ([Inspector]); [Pause], [Resume] and [Paused] ([Pauser]).
+// So do these functions on queues: [EnqueueAtomic] ([AtomicEnqueuer]); [ListJobs],
+// [FindJob] and [DeleteJob] ([Inspector]); [Pause], [Resume] and [Paused] ([Pauser]).
 //
 // # Outcomes
 //
@@ -102,8 +102,8 @@
 //
 //   - nil: the job is done, and removed from the queue.
 //   - an error, or a panic: a failure, which spends an attempt. The job is tried
-//     again after the backoff of the [RetryPolicy] ([Exponential] with full jitter
-//     by default; [Constant] and [RetryFunc] are others), and becomes a dead
+//     again after the backoff of the [RetryPolicy] ([ExponentialBackoff] with full jitter
+//     by default; [ConstantBackoff] and [RetryFunc] are others), and becomes a dead
 //     letter when it has failed MaxAttempts times, 25 by default.
 //   - [RetryAfter]: also a failure, with a delay of the handler's choice.
 //   - [Permanent]: a failure that makes the job a dead letter at once.
@@ -168,9 +168,9 @@
 // # Hooks
 //
 // A [Hook] watches what happens, for logs, metrics and traces. It is any value
-// that implements one or more of [EnqueueStarter], [EnqueueEnder], [JobStarter],
-// [JobEnder], [JobStuckWatcher], [LeaseLossWatcher], [FaultWatcher] and
-// [WorkerWatcher]. Pass hooks to a queue with [WithHooks] and to a worker in
+// that implements one or more of [EnqueueStartHook], [EnqueueEndHook], [JobStartHook],
+// [JobEndHook], [JobStuckHook], [LeaseLostHook], [FaultHook] and
+// [WorkerStateHook]. Pass hooks to a queue with [WithHooks] and to a worker in
 // WorkerConfig.Hooks. [Log] is a hook that writes to a slog.Logger; a worker uses
 // it unless you set others. A hook that panics is logged, and changes nothing.
 //

@@ -262,7 +262,7 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		{"too many attempts", task{}, options{batch.MaxAttempts(q, 1001)}, "MaxAttempts"},
 		{"negative timeout", task{}, options{batch.Timeout(q, -1)}, "Timeout"},
 		{"timeout of nothing", task{}, options{batch.Timeout(q, 0)}, "Timeout"},
-		{"negative expiry", task{}, options{batch.Expiry(q, -time.Hour)}, "Expiry"},
+		{"negative expiry", task{}, options{batch.ExpiresIn(q, -time.Hour)}, "ExpiresIn"},
 		{"negative delay", task{}, options{batch.Delay(q, -1)}, "Delay"},
 		{"delay without end", task{}, options{batch.Delay(q, 1<<62)}, "Delay"},
 		{"at the end of time", task{}, options{batch.At(q, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))}, "At"},

@@ -38,7 +38,7 @@ func ExampleGroup() {
 		}
 		ran <- job.Args.Step
 		return nil
-	}, batch.HandleRetry(batch.Constant(time.Millisecond)))
+	}, batch.HandleRetry(batch.ConstantBackoff(time.Millisecond)))
 	if err := w.Start(ctx); err != nil {
 		log.Fatal(err)
 	}

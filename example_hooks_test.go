@@ -28,7 +28,7 @@ func (m *meter) OnEnqueueEnd(_ context.Context, e batch.EnqueueEnd) {
 // OnJobEnd is called when the fate of a delivery has been decided.
 func (m *meter) OnJobEnd(_ context.Context, e batch.JobEnd) {
 	fmt.Printf("attempt %d: %s, %d failures: %v\n", e.Job.Attempt, e.Verdict.Outcome, e.Verdict.Failures, e.Err)
-	if e.Verdict.Outcome == batch.Done {
+	if e.Verdict.Outcome == batch.OutcomeDone {
 		close(m.ended)
 	}
 }
@@ -49,7 +49,7 @@ func ExampleHook() {
 			return errors.New("shop is closed")
 		}
 		return nil
-	}, batch.HandleRetry(batch.Constant(time.Millisecond)))
+	}, batch.HandleRetry(batch.ConstantBackoff(time.Millisecond)))
 	if err := w.Start(ctx); err != nil {
 		log.Fatal(err)
 	}

@@ -18,7 +18,7 @@ type Cleanup struct{ Folder string }
 func (Cleanup) Kind() string { return "example.cleanup" }
 
 // The jobs of a queue can be listed, found and deleted without consuming them.
-func ExampleList() {
+func ExampleListJobs() {
 	ctx := context.Background()
 	d := memory.New()
 	cleanups := batch.NewQueue(d, "cleanups")
@@ -29,8 +29,8 @@ func ExampleList() {
 		log.Fatal(err)
 	}
 
-	for _, state := range []batch.State{batch.Waiting, batch.Scheduled, batch.DeadLettered} {
-		page, next, err := batch.List(ctx, cleanups, state, "", 100)
+	for _, state := range []batch.State{batch.StateWaiting, batch.StateScheduled, batch.StateDead} {
+		page, next, err := batch.ListJobs(ctx, cleanups, state, "", 100)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -41,10 +41,10 @@ func ExampleList() {
 			fmt.Println("there is another page")
 		}
 	}
-	if err := batch.Delete(ctx, cleanups, "later"); err != nil {
+	if err := batch.DeleteJob(ctx, cleanups, "later"); err != nil {
 		log.Fatal(err)
 	}
-	_, err := batch.Find(ctx, cleanups, "later")
+	_, err := batch.FindJob(ctx, cleanups, "later")
 	fmt.Println("gone:", errors.Is(err, batch.ErrNotFound))
 	// Output:
 	// waiting: now {"Folder":"now"}

@@ -36,7 +36,7 @@ func ExampleRetryAfter() {
 		}
 		close(ran)
 		return nil
-	}, batch.HandleRetry(batch.Constant(time.Hour))) // which RetryAfter overrides
+	}, batch.HandleRetry(batch.ConstantBackoff(time.Hour))) // which RetryAfter overrides
 	if err := w.Start(ctx); err != nil {
 		log.Fatal(err)
 	}

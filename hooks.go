@@ -17,13 +17,13 @@ import (
 // implements none is refused. Hooks are called synchronously, in the order in
 // which they were given, and concurrently for different jobs, so they must be fast
 // and safe for concurrent use. A hook cannot change what happens to a job, except
-// for the headers that an [EnqueueStarter] adds. A panic of a hook is logged to
+// for the headers that an [EnqueueStartHook] adds. A panic of a hook is logged to
 // slog.Default() and goes no further, except that one of OnEnqueueStart is the error
 // of the enqueue, as nothing was sent.
 type Hook any
 
-// EnqueueStarter is called once for each job before it is encoded.
-type EnqueueStarter interface {
+// EnqueueStartHook is called once for each job before it is encoded.
+type EnqueueStartHook interface {
 	OnEnqueueStart(ctx context.Context, e *EnqueueStart)
 }
 
@@ -35,10 +35,10 @@ type EnqueueStart struct {
 	Headers map[string]string
 }
 
-// EnqueueEnder is called exactly once for each job after OnEnqueueStart: when the
+// EnqueueEndHook is called exactly once for each job after OnEnqueueStart: when the
 // broker has answered, when the caller has stopped waiting, or when the job was
 // refused or its queue could not be declared.
-type EnqueueEnder interface {
+type EnqueueEndHook interface {
 	OnEnqueueEnd(ctx context.Context, e EnqueueEnd)
 }
 
@@ -57,15 +57,15 @@ type EnqueueEnd struct {
 	Err       error
 }
 
-// JobStarter is called each time before the middleware and the handler of a job.
-type JobStarter interface {
+// JobStartHook is called each time before the middleware and the handler of a job.
+type JobStartHook interface {
 	OnJobStart(ctx context.Context, job *JobInfo)
 }
 
-// JobEnder is called once for each delivery when its fate was decided, before the
+// JobEndHook is called once for each delivery when its fate was decided, before the
 // broker is told, even if the handler was never called: for example because the
 // job had expired or is of an unknown kind.
-type JobEnder interface {
+type JobEndHook interface {
 	OnJobEnd(ctx context.Context, e JobEnd)
 }
 
@@ -83,22 +83,22 @@ type JobEnd struct {
 	Err error
 }
 
-// JobStuckWatcher is called when a handler still runs long after its context was
+// JobStuckHook is called when a handler still runs long after its context was
 // cancelled. The worker gives its slot to another job and lets the goroutine run.
-type JobStuckWatcher interface {
+type JobStuckHook interface {
 	OnJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration)
 }
 
-// LeaseLossWatcher is called when the broker no longer holds a job for this
+// LeaseLostHook is called when the broker no longer holds a job for this
 // worker. If the job is running, its context was cancelled with [ErrLeaseLost].
 // The job may run a second time elsewhere, or may have done so.
-type LeaseLossWatcher interface {
+type LeaseLostHook interface {
 	OnLeaseLost(ctx context.Context, job *JobInfo)
 }
 
-// FaultWatcher is called each time the worker could not receive, settle or extend,
+// FaultHook is called each time the worker could not receive, settle or extend,
 // before it tries again.
-type FaultWatcher interface {
+type FaultHook interface {
 	OnFault(ctx context.Context, e Fault)
 }
 
@@ -113,9 +113,9 @@ type Fault struct {
 	RetryIn time.Duration
 }
 
-// WorkerWatcher is called once for each [WorkerState] that a worker enters, in the
+// WorkerStateHook is called once for each [WorkerState] that a worker enters, in the
 // order of the constants.
-type WorkerWatcher interface {
+type WorkerStateHook interface {
 	OnWorkerState(ctx context.Context, state WorkerState)
 }
 
@@ -147,14 +147,14 @@ func (s WorkerState) String() string {
 // hooks are sorted by what they implement, once, so that an event without hooks
 // costs only a length check.
 type hooks struct {
-	enqueueStart []EnqueueStarter
-	enqueueEnd   []EnqueueEnder
-	jobStart     []JobStarter
-	jobEnd       []JobEnder
-	jobStuck     []JobStuckWatcher
-	leaseLost    []LeaseLossWatcher
-	fault        []FaultWatcher
-	worker       []WorkerWatcher
+	enqueueStart []EnqueueStartHook
+	enqueueEnd   []EnqueueEndHook
+	jobStart     []JobStartHook
+	jobEnd       []JobEndHook
+	jobStuck     []JobStuckHook
+	leaseLost    []LeaseLostHook
+	fault        []FaultHook
+	worker       []WorkerStateHook
 }
 
 // sortHooks sorts a list of hooks, and refuses a value that is not one.
@@ -212,7 +212,7 @@ func (h *hooks) onEnqueueStart(ctx context.Context, m *driver.Message, queue str
 }
 
 // startEnqueue calls one hook, and turns a panic into an error.
-func startEnqueue(ctx context.Context, w EnqueueStarter, e *EnqueueStart) (err error) {
+func startEnqueue(ctx context.Context, w EnqueueStartHook, e *EnqueueStart) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("batch: enqueue: %w", newPanicError(fmt.Sprintf("OnEnqueueStart of the hook %T", w), r))
@@ -230,7 +230,7 @@ func (h *hooks) onEnqueueEnd(ctx context.Context, e EnqueueEnd) {
 }
 
 // endEnqueue calls one hook.
-func endEnqueue(ctx context.Context, w EnqueueEnder, e EnqueueEnd) {
+func endEnqueue(ctx context.Context, w EnqueueEndHook, e EnqueueEnd) {
 	defer logPanic("OnEnqueueEnd", w)
 	w.OnEnqueueEnd(ctx, e)
 }
@@ -242,7 +242,7 @@ func (h *hooks) onJobStart(ctx context.Context, job *JobInfo) {
 }
 
 // startJob calls one hook.
-func startJob(ctx context.Context, w JobStarter, job *JobInfo) {
+func startJob(ctx context.Context, w JobStartHook, job *JobInfo) {
 	defer logPanic("OnJobStart", w)
 	w.OnJobStart(ctx, job)
 }
@@ -254,7 +254,7 @@ func (h *hooks) onJobEnd(ctx context.Context, e JobEnd) {
 }
 
 // endJob calls one hook.
-func endJob(ctx context.Context, w JobEnder, e JobEnd) {
+func endJob(ctx context.Context, w JobEndHook, e JobEnd) {
 	defer logPanic("OnJobEnd", w)
 	w.OnJobEnd(ctx, e)
 }

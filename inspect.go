@@ -10,22 +10,22 @@ import (
 // State is the state of a job.
 type State = driver.State
 
-// The states that [List] shows.
+// The states that [ListJobs] shows.
 const (
-	Waiting      = driver.Waiting
-	Scheduled    = driver.Scheduled
-	DeadLettered = driver.DeadLettered
+	StateWaiting   = driver.StateWaiting
+	StateScheduled = driver.StateScheduled
+	StateDead      = driver.StateDead
 )
 
-// Entry is a job as [List] and [Find] show it.
+// Entry is a job as [ListJobs] and [FindJob] show it.
 type Entry = driver.Entry
 
-// List returns at most max (1 to 1000) of a queue's jobs in a state. It starts at
+// ListJobs returns at most max (1 to 1000) of a queue's jobs in a state. It starts at
 // cursor, which is empty for the first page and next of the page before for all
 // others. An empty next means that there are no more.
-func List[D Inspector](ctx context.Context, q *Queue[D], state State, cursor string, max int) (page []Entry, next string, err error) {
-	if state < Waiting || state > DeadLettered {
-		return nil, "", invalid("state", fmt.Sprint(int(state)), "one of Waiting, Scheduled, DeadLettered")
+func ListJobs[D Inspector](ctx context.Context, q *Queue[D], state State, cursor string, max int) (page []Entry, next string, err error) {
+	if state < StateWaiting || state > StateDead {
+		return nil, "", invalid("state", fmt.Sprint(int(state)), "one of StateWaiting, StateScheduled, StateDead")
 	}
 	if err := checkPage(max); err != nil {
 		return nil, "", err
@@ -36,19 +36,19 @@ func List[D Inspector](ctx context.Context, q *Queue[D], state State, cursor str
 	return q.driver.List(ctx, q.name, state, cursor, max)
 }
 
-// Find returns the job with this ID if it is waiting, scheduled or dead, and
+// FindJob returns the job with this ID if it is waiting, scheduled or dead, and
 // otherwise an error that wraps [ErrNotFound]. It may read the whole queue.
-func Find[D Inspector](ctx context.Context, q *Queue[D], id string) (Entry, error) {
+func FindJob[D Inspector](ctx context.Context, q *Queue[D], id string) (Entry, error) {
 	if err := q.Declare(ctx); err != nil {
 		return Entry{}, err
 	}
 	return q.driver.Find(ctx, q.name, id)
 }
 
-// Delete removes the job with this ID if it is waiting, scheduled or dead, and
+// DeleteJob removes the job with this ID if it is waiting, scheduled or dead, and
 // otherwise returns an error that wraps [ErrNotFound]. It may read the whole
 // queue.
-func Delete[D Inspector](ctx context.Context, q *Queue[D], id string) error {
+func DeleteJob[D Inspector](ctx context.Context, q *Queue[D], id string) error {
 	if err := q.Declare(ctx); err != nil {
 		return err
 	}

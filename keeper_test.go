@@ -29,7 +29,7 @@ func TestLeasesOfAllHeldJobsAreExtended(t *testing.T) {
 		}
 		r.start(t)
 		for range 4 {
-			if end := <-r.events.ended; end.Job.Deliveries != 1 || end.Verdict.Outcome != batch.Done {
+			if end := <-r.events.ended; end.Job.Deliveries != 1 || end.Verdict.Outcome != batch.OutcomeDone {
 				t.Errorf("job ended as %+v after %d deliveries", end.Verdict, end.Job.Deliveries)
 			}
 		}

@@ -47,13 +47,13 @@ func (h *logHook) OnJobEnd(ctx context.Context, e JobEnd) {
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
-	if e.Verdict.Outcome == Retry {
+	if e.Verdict.Outcome == OutcomeRetry {
 		attrs = append(attrs, slog.Duration("retry_in", e.Verdict.Delay))
 		if e.Verdict.Capped {
 			attrs = append(attrs, slog.Bool("delay_capped_by_driver", true))
 		}
 	}
-	if e.Verdict.Outcome == Dead {
+	if e.Verdict.Outcome == OutcomeDead {
 		attrs = append(attrs, slog.String("reason", e.Verdict.Reason))
 	}
 	if stack := stackOf(e.Err); stack != nil {
@@ -65,13 +65,13 @@ func (h *logHook) OnJobEnd(ctx context.Context, e JobEnd) {
 // classify returns the level and the message for a verdict.
 func (h *logHook) classify(e JobEnd) (slog.Level, string) {
 	switch e.Verdict.Outcome {
-	case Done:
+	case OutcomeDone:
 		return slog.LevelDebug, "job done"
-	case Dead:
+	case OutcomeDead:
 		return slog.LevelError, "job dead-lettered"
-	case Release:
+	case OutcomeRelease:
 		return slog.LevelInfo, "job given back"
-	case Retry:
+	case OutcomeRetry:
 		switch {
 		case stackOf(e.Err) != nil:
 			return slog.LevelError, "job panicked, will be retried"

@@ -118,15 +118,15 @@ func Timeout[D Driver](q *Queue[D], d time.Duration) Option[D] {
 	}}
 }
 
-// Expiry is for how long after the enqueue a job may be started: 1 ms to 10 years.
+// ExpiresIn is for how long after the enqueue a job may be started: 1 ms to 10 years.
 // A worker that receives the job later does not run it, but moves it to the dead
 // letters with the reason "expired". A job that is running is not stopped, and a
 // retry counts as a start. The worker compares its own clock with the producer's.
-func Expiry[D Driver](q *Queue[D], d time.Duration) Option[D] {
+func ExpiresIn[D Driver](q *Queue[D], d time.Duration) Option[D] {
 	return Option[D]{func(job *draft) error {
 		const most = 10 * 365 * 24 * time.Hour
 		if d < time.Millisecond || d > most {
-			return invalid("Expiry", d.String(), fmt.Sprintf("1ms to %s", most))
+			return invalid("ExpiresIn", d.String(), fmt.Sprintf("1ms to %s", most))
 		}
 		job.expiry = d
 		return nil

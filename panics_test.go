@@ -89,7 +89,7 @@ func (m mine) run(t *testing.T) {
 		}
 	}()
 	q := batch.NewQueue(d, "q")
-	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "q", Concurrency: 2, Prefetch: 2}}, MaxAttempts: 2, RetryPolicy: batch.Constant(time.Second), Hooks: []batch.Hook{}}
+	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "q", Concurrency: 2, Prefetch: 2}}, MaxAttempts: 2, RetryPolicy: batch.ConstantBackoff(time.Second), Hooks: []batch.Hook{}}
 	if m.change != nil {
 		m.change(&config)
 	}
@@ -201,7 +201,7 @@ func rudeHook(t *testing.T, h *rude, name string) {
 	}
 	w := batch.NewWorker(d, batch.WorkerConfig{
 		Queues: []batch.WorkerQueue{{Name: "q", Concurrency: 2, Prefetch: 2, Lease: 30 * time.Second}},
-		Hooks:  hooks, RetryPolicy: batch.Constant(time.Second), Timeout: time.Minute, StuckAfter: time.Second,
+		Hooks:  hooks, RetryPolicy: batch.ConstantBackoff(time.Second), Timeout: time.Minute, StuckAfter: time.Second,
 	})
 	var runs sync.Map
 	stuck := make(chan struct{})

@@ -13,10 +13,10 @@ type RetryPolicy interface {
 	Backoff(failures int, err error) time.Duration
 }
 
-// Exponential waits for a random time between zero and a ceiling that doubles with
+// ExponentialBackoff waits for a random time between zero and a ceiling that doubles with
 // each failure ("full jitter"). This spreads the retries of jobs that failed
 // together, which with a fixed backoff would come back all at once.
-type Exponential struct {
+type ExponentialBackoff struct {
 	// Base is the ceiling after the first failure. Defaults to 1 s.
 	Base time.Duration
 	// Max bounds the ceiling. Defaults to 24 h.
@@ -25,16 +25,16 @@ type Exponential struct {
 
 // DefaultRetryPolicy is what workers use by default. With 25 attempts the last one
 // comes after about five days.
-var DefaultRetryPolicy RetryPolicy = Exponential{}
+var DefaultRetryPolicy RetryPolicy = ExponentialBackoff{}
 
 // Backoff draws the delay.
-func (p Exponential) Backoff(failures int, _ error) time.Duration {
+func (p ExponentialBackoff) Backoff(failures int, _ error) time.Duration {
 	ceiling := p.ceiling(failures)
 	return time.Duration(rand.Int64N(int64(ceiling))) + 1
 }
 
 // ceiling is the longest delay after this number of failures.
-func (p Exponential) ceiling(failures int) time.Duration {
+func (p ExponentialBackoff) ceiling(failures int) time.Duration {
 	base, limit := p.Base, p.Max
 	if base <= 0 {
 		base = time.Second
@@ -52,11 +52,11 @@ func (p Exponential) ceiling(failures int) time.Duration {
 	return ceiling
 }
 
-// Constant waits for the same time before each retry.
-type Constant time.Duration
+// ConstantBackoff waits for the same time before each retry.
+type ConstantBackoff time.Duration
 
 // Backoff is the constant.
-func (c Constant) Backoff(int, error) time.Duration { return time.Duration(c) }
+func (c ConstantBackoff) Backoff(int, error) time.Duration { return time.Duration(c) }
 
 // RetryFunc is a function as a [RetryPolicy].
 type RetryFunc func(failures int, err error) time.Duration

@@ -63,7 +63,7 @@ func (s *settler) conclude(t *task, v Verdict, err error) {
 	t.settlement = driver.Settlement{
 		Delivery: t.delivery, Outcome: v.Outcome, Delay: v.Delay, Failures: v.Failures, Reason: v.Reason,
 	}
-	if v.Outcome == Retry || v.Outcome == Dead {
+	if v.Outcome == OutcomeRetry || v.Outcome == OutcomeDead {
 		t.settlement.Error = errorText(err, t.delivery.LastError, v)
 	}
 	s.coalescer.Add(t, 1)
@@ -168,7 +168,7 @@ const ellipsis = "..."
 // is not a failure, and keeps the text of the last one.
 func errorText(err error, last string, v Verdict) string {
 	var snooze *snoozeError
-	if err == nil || errors.As(err, &snooze) && v.Outcome == Retry {
+	if err == nil || errors.As(err, &snooze) && v.Outcome == OutcomeRetry {
 		return last
 	}
 	text := err.Error()

@@ -51,7 +51,7 @@ func TestSettlementWhoseAnswerWasLost(t *testing.T) {
 			}
 			return nil, false
 		}
-		r := newRig(t, d, func(c *batch.WorkerConfig) { c.RetryPolicy = batch.Constant(time.Hour) })
+		r := newRig(t, d, func(c *batch.WorkerConfig) { c.RetryPolicy = batch.ConstantBackoff(time.Hour) })
 		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return errors.New("boom") })
 		r.enqueue(t, task{})
 		r.start(t)

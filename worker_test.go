@@ -18,28 +18,28 @@ import (
 
 func TestOutcomes(t *testing.T) {
 	boom := errors.New("boom")
-	minute := batch.Constant(time.Minute)
+	minute := batch.ConstantBackoff(time.Minute)
 	tests := []struct {
 		name    string
 		handler func(context.Context, *batch.Job[task]) error
 		want    batch.Verdict
 		wantErr string
 	}{
-		{"done", func(context.Context, *batch.Job[task]) error { return nil }, batch.Verdict{Outcome: batch.Done}, ""},
-		{"failure", func(context.Context, *batch.Job[task]) error { return boom }, batch.Verdict{Outcome: batch.Retry, Delay: time.Minute, Failures: 1}, "boom"},
-		{"permanent", func(context.Context, *batch.Job[task]) error { return batch.Permanent(boom) }, batch.Verdict{Outcome: batch.Dead, Reason: batch.ReasonPermanent, Failures: 1}, "boom"},
-		{"snooze", func(context.Context, *batch.Job[task]) error { return batch.Snooze(time.Hour) }, batch.Verdict{Outcome: batch.Retry, Delay: time.Hour}, "snoozed for 1h0m0s"},
-		{"retry after", func(context.Context, *batch.Job[task]) error { return batch.RetryAfter(time.Second, boom) }, batch.Verdict{Outcome: batch.Retry, Delay: time.Second, Failures: 1}, "boom"},
-		{"panic", func(context.Context, *batch.Job[task]) error { panic(boom) }, batch.Verdict{Outcome: batch.Retry, Delay: time.Minute, Failures: 1}, "panic: boom"},
-		{"goexit", func(context.Context, *batch.Job[task]) error { runtime.Goexit(); return nil }, batch.Verdict{Outcome: batch.Retry, Delay: time.Minute, Failures: 1}, "Goexit"},
+		{"done", func(context.Context, *batch.Job[task]) error { return nil }, batch.Verdict{Outcome: batch.OutcomeDone}, ""},
+		{"failure", func(context.Context, *batch.Job[task]) error { return boom }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Minute, Failures: 1}, "boom"},
+		{"permanent", func(context.Context, *batch.Job[task]) error { return batch.Permanent(boom) }, batch.Verdict{Outcome: batch.OutcomeDead, Reason: batch.ReasonPermanent, Failures: 1}, "boom"},
+		{"snooze", func(context.Context, *batch.Job[task]) error { return batch.Snooze(time.Hour) }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Hour}, "snoozed for 1h0m0s"},
+		{"retry after", func(context.Context, *batch.Job[task]) error { return batch.RetryAfter(time.Second, boom) }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Second, Failures: 1}, "boom"},
+		{"panic", func(context.Context, *batch.Job[task]) error { panic(boom) }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Minute, Failures: 1}, "panic: boom"},
+		{"goexit", func(context.Context, *batch.Job[task]) error { runtime.Goexit(); return nil }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Minute, Failures: 1}, "Goexit"},
 		{"timeout", func(ctx context.Context, _ *batch.Job[task]) error {
 			<-ctx.Done()
 			if !errors.Is(ctx.Err(), context.DeadlineExceeded) || context.Cause(ctx) != batch.ErrTimeout {
 				return batch.Permanent(errors.New("the context does not say that it timed out"))
 			}
 			return ctx.Err()
-		}, batch.Verdict{Outcome: batch.Retry, Delay: time.Minute, Failures: 1}, "timed out after 30m0s"},
-		{"done in spite of the timeout", func(ctx context.Context, _ *batch.Job[task]) error { <-ctx.Done(); return nil }, batch.Verdict{Outcome: batch.Done}, ""},
+		}, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Minute, Failures: 1}, "timed out after 30m0s"},
+		{"done in spite of the timeout", func(ctx context.Context, _ *batch.Job[task]) error { <-ctx.Done(); return nil }, batch.Verdict{Outcome: batch.OutcomeDone}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestStuckHandlerFreesItsSlot(t *testing.T) {
 		r := newRig(t, memory.New(), func(c *batch.WorkerConfig) {
 			c.Queues[0].Concurrency = 1
 			c.Timeout, c.StuckAfter = time.Minute, time.Second
-			c.RetryPolicy = batch.Constant(time.Hour)
+			c.RetryPolicy = batch.ConstantBackoff(time.Hour)
 		})
 		release := make(chan struct{})
 		batch.Handle(r.worker, func(_ context.Context, job *batch.Job[task]) error {
@@ -90,11 +90,11 @@ func TestStuckHandlerFreesItsSlot(t *testing.T) {
 		if took := time.Since(start); took != time.Minute+time.Second {
 			t.Errorf("it was detached after %s, want 1m1s", took)
 		}
-		if stuck.Verdict.Outcome != batch.Retry || stuck.Verdict.Failures != 1 {
+		if stuck.Verdict.Outcome != batch.OutcomeRetry || stuck.Verdict.Failures != 1 {
 			t.Errorf("verdict = %+v, want a retry that spent an attempt", stuck.Verdict)
 		}
 		r.enqueue(t, task{1})
-		if next := <-r.events.ended; next.Job.Attempt != 1 || next.Verdict.Outcome != batch.Done {
+		if next := <-r.events.ended; next.Job.Attempt != 1 || next.Verdict.Outcome != batch.OutcomeDone {
 			t.Errorf("the job behind it: %+v", next)
 		}
 		close(release)
@@ -156,7 +156,7 @@ func TestDrain(t *testing.T) {
 			if res.err != nil || res.took != time.Minute {
 				t.Errorf("Stop = %v after %s, want nil after 1m", res.err, res.took)
 			}
-			if got := outcomes(res.verdicts); !slices.Equal(got, []batch.Outcome{batch.Release, batch.Done}) {
+			if got := outcomes(res.verdicts); !slices.Equal(got, []batch.Outcome{batch.OutcomeRelease, batch.OutcomeDone}) {
 				t.Errorf("outcomes = %v", got)
 			}
 			if left.Waiting != 1 || left.Running != 0 {
@@ -176,7 +176,7 @@ func TestDrain(t *testing.T) {
 			if !errors.Is(res.err, context.DeadlineExceeded) || res.took != time.Minute {
 				t.Errorf("Stop = %v after %s, want an error after 1m", res.err, res.took)
 			}
-			if got := outcomes(res.verdicts); !slices.Equal(got, []batch.Outcome{batch.Release, batch.Release}) {
+			if got := outcomes(res.verdicts); !slices.Equal(got, []batch.Outcome{batch.OutcomeRelease, batch.OutcomeRelease}) {
 				t.Errorf("outcomes = %v", got)
 			}
 			if left.Waiting != 2 {
@@ -192,7 +192,7 @@ func TestDrain(t *testing.T) {
 			if res.err == nil || res.took != time.Minute+10*time.Second {
 				t.Errorf("Stop = %v after %s, want an error after 1m10s", res.err, res.took)
 			}
-			if got := outcomes(res.verdicts); !slices.Equal(got, []batch.Outcome{batch.Release, batch.Release}) {
+			if got := outcomes(res.verdicts); !slices.Equal(got, []batch.Outcome{batch.OutcomeRelease, batch.OutcomeRelease}) {
 				t.Errorf("outcomes = %v", got)
 			}
 			if left.Waiting != 2 {

@@ -166,14 +166,14 @@ func newQueue[D batch.Driver](b *testing.B, d D) *batch.Queue[D] {
 	b.Cleanup(func() { must(b, d.Close(context.Background())) })
 	q := batch.NewQueue(d, fmt.Sprint("bench-", time.Now().UnixNano()))
 	must(b, q.Declare(b.Context()))
-	b.Cleanup(func() { must(b, q.Drop(context.Background())) })
+	b.Cleanup(func() { must(b, q.Delete(context.Background())) })
 	return q
 }
 
 // renew empties a queue.
 func renew[D batch.Driver](b *testing.B, q *batch.Queue[D]) {
 	b.Helper()
-	must(b, q.Drop(b.Context()))
+	must(b, q.Delete(b.Context()))
 	must(b, q.Declare(b.Context()))
 }
 

@@ -54,7 +54,7 @@ func caseAtomic(s *stage) {
 		if got.ID == whole.ID {
 			s.check(sameMessage(&got.Message, whole), "received")
 		}
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 }
 
@@ -110,7 +110,7 @@ func caseAtomicDuplicate(s *stage) {
 	a := capable[batch.AtomicEnqueuer](s, d)
 	s.put(d, unique("stored", "key"))
 	c := s.consume(d, 1)
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	for what, all := range map[string][]*driver.Message{
 		"a duplicate of a stored job": {message("a"), unique("b", "key"), unique("c", "free")},
 		"a duplicate within the call": {unique("a", "twice"), message("b"), unique("c", "twice")},
@@ -138,7 +138,7 @@ func caseAtomicDelay(s *stage) {
 	later := s.receiveOne(c)
 	now := s.history.Now()
 	equal(s, later.ID, "later", "the next job, after its delay")
-	s.settle(c, later, driver.Done)
+	s.settle(c, later, driver.OutcomeDone)
 	s.check(Within("the delayed job", begin, now, delay, now), "measure")
 	s.check(Within("the delayed job", end, now, 0, delay+s.lateness()), "measure")
 }

@@ -24,7 +24,7 @@ var allCapabilities = []capability{
 	{"Deduplicator", reflect.TypeFor[driver.Deduplicator](), []string{`batch.Unique(q, "key")`}},
 	{"Grouper", reflect.TypeFor[driver.Grouper](), []string{`batch.Group(q, "group")`}},
 	{"AtomicEnqueuer", reflect.TypeFor[driver.AtomicEnqueuer](), []string{"batch.EnqueueAtomic(ctx, q, nil)"}},
-	{"Inspector", reflect.TypeFor[driver.Inspector](), []string{`batch.List(ctx, q, batch.Waiting, "", 1)`, `batch.Find(ctx, q, "id")`, `batch.Delete(ctx, q, "id")`}},
+	{"Inspector", reflect.TypeFor[driver.Inspector](), []string{`batch.ListJobs(ctx, q, batch.StateWaiting, "", 1)`, `batch.FindJob(ctx, q, "id")`, `batch.DeleteJob(ctx, q, "id")`}},
 	{"Pauser", reflect.TypeFor[driver.Pauser](), []string{"batch.Pause(ctx, q)", "batch.Resume(ctx, q)", "batch.Paused(ctx, q)"}},
 }
 

@@ -65,7 +65,7 @@ func (s *stage) optionalCalls(d driver.Driver) map[string]func() error {
 		calls["EnqueueAtomic"] = func() error { return a.EnqueueAtomic(s.ctx, s.queue, messages(1)) }
 	}
 	if i, ok := d.(driver.Inspector); ok {
-		calls["List"] = func() error { _, _, err := i.List(s.ctx, s.queue, driver.Waiting, "", 1); return err }
+		calls["List"] = func() error { _, _, err := i.List(s.ctx, s.queue, driver.StateWaiting, "", 1); return err }
 		calls["Find"] = func() error { _, err := i.Find(s.ctx, s.queue, "job"); return err }
 		calls["Delete"] = func() error { return i.Delete(s.ctx, s.queue, "job") }
 	}
@@ -87,12 +87,12 @@ func caseClosedConsumer(s *stage) {
 	}
 	_, err := c.Receive(s.ctx, 1)
 	s.is(err, driver.ErrClosed, "Receive after Close")
-	s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: held, Outcome: driver.Done}})), driver.ErrClosed, "Settle after Close")
+	s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: held, Outcome: driver.OutcomeDone}})), driver.ErrClosed, "Settle after Close")
 	s.is(only(c.Extend(s.ctx, []*driver.Delivery{held})), driver.ErrClosed, "Extend after Close")
 	other := s.consume(d, 1)
 	again := s.receiveBy(s.lease()+s.overdue(), other, 1)[0]
 	equal(s, again.ID, "job", "the job that the closed consumer held")
-	s.settle(other, again, driver.Done)
+	s.settle(other, again, driver.OutcomeDone)
 }
 
 func caseCloseUnblocks(s *stage) {
@@ -191,7 +191,7 @@ func caseCloseConcurrent(s *stage) {
 	for len(left) > 0 {
 		for _, got := range s.receive(c, 1) {
 			delete(left, got.ID) // one whose fate is unknown may be there too
-			s.settle(c, got, driver.Done)
+			s.settle(c, got, driver.OutcomeDone)
 		}
 	}
 }
@@ -203,9 +203,9 @@ func caseCloseAlone(s *stage) {
 	held := s.receiveOne(c)
 	s.check(one.Close(s.ctx), "close the other handle")
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{held})), "extend after another handle was closed")
-	s.settle(c, held, driver.Done)
+	s.settle(c, held, driver.OutcomeDone)
 	s.put(two, message("next"))
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 }
 
 func caseWorkerClosedDriver(s *stage) {

@@ -49,7 +49,7 @@ func caseContextEnded(s *stage) {
 		"Discard":     func() error { _, err := d.Discard(ended, s.queue, all); return err },
 		"Receive":     func() error { _, err := c.Receive(ended, 1); return err },
 		"Settle": func() error {
-			return only(c.Settle(ended, []driver.Settlement{{Delivery: held, Outcome: driver.Done}}))
+			return only(c.Settle(ended, []driver.Settlement{{Delivery: held, Outcome: driver.OutcomeDone}}))
 		},
 		"Extend": func() error { return only(c.Extend(ended, []*driver.Delivery{held})) },
 	} {
@@ -57,10 +57,10 @@ func caseContextEnded(s *stage) {
 	}
 	// Nothing of that was done: the job is still held, the dead letter still there.
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{held})), "extend after calls that were not to be sent")
-	s.settle(c, held, driver.Release)
+	s.settle(c, held, driver.OutcomeRelease)
 	again := s.receiveOne(c)
 	equal(s, again.ID, held.ID, "the job that was held")
-	s.settle(c, again, driver.Done)
+	s.settle(c, again, driver.OutcomeDone)
 	s.receiveNone(c, 100*time.Millisecond, "its enqueue was not to be sent")
 	equal(s, len(s.deadLetters(d, 10)), 1, "dead letters")
 }
@@ -81,7 +81,7 @@ func caseContextReceive(s *stage) {
 	}
 	s.put(d, message("job"))
 	got := s.receiveBy(s.lease()+s.overdue(), c, 1)[0]
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 }
 
 func caseContextEnqueue(s *stage) {

@@ -58,7 +58,7 @@ func caseRedriveOne(s *stage) {
 		if got.ID != name(0) && got.ID != name(2) {
 			s.failf("%s was redriven, but %s and %s were asked for", got.ID, name(0), name(2))
 		}
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 	s.waitDepth(d, driver.Depth{Dead: 2})
 }
@@ -98,7 +98,7 @@ func caseRedriveAgain(s *stage) {
 		s.settleRetry(c, got, 0)
 		got = s.receiveOne(c)
 		equal(s, got.Failures, 1, "Failures after a retry in round %d", round)
-		s.settleAs(c, driver.Settlement{Delivery: got, Outcome: driver.Dead, Failures: 2, Reason: driver.ReasonAttempts, Error: fmt.Sprintf("round %d", round)})
+		s.settleAs(c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDead, Failures: 2, Reason: driver.ReasonAttempts, Error: fmt.Sprintf("round %d", round)})
 		dead := s.waitDeadLetters(d, 1)[0]
 		equal(s, dead.LastError, fmt.Sprintf("round %d", round), "LastError in round %d", round)
 		equal(s, dead.Failures, 2, "Failures of the dead letter in round %d", round)
@@ -153,7 +153,7 @@ func casePurge(s *stage) {
 	c := s.consume(d, 1)
 	got := s.receiveOne(c)
 	equal(s, got.ID, "waiting", "the job that was no dead letter")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 }
 
 func caseDeadPaging(s *stage) {
@@ -210,7 +210,7 @@ func caseDeadNotReceived(s *stage) {
 	s.put(d, message("alive"))
 	got := s.receiveOne(c)
 	equal(s, got.ID, "alive", "the job that is no dead letter")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 	var page []driver.DeadLetter
 	page, _, err := d.DeadLetters(s.ctx, s.queue, "", 10)
 	s.check(errors.Join(err, deadLettersAre(page, 0, 1)), "list dead letters")

@@ -26,12 +26,12 @@ func casePoison(s *stage) {
 	c := s.consume(d, 2)
 	for _, got := range s.receive(c, 2) {
 		if got.ID == "good" {
-			s.settle(c, got, driver.Release)
+			s.settle(c, got, driver.OutcomeRelease)
 		}
 	}
 	good := s.receiveOne(c)
 	equal(s, good.ID, "good", "the job that was released")
-	s.settle(c, good, driver.Done)
+	s.settle(c, good, driver.OutcomeDone)
 	after := s.vanish(d)
 	second := s.open()
 	got := s.receiveBy(after+s.overdue(), s.consume(second, 1), 1)[0]
@@ -112,7 +112,7 @@ func caseUndecodable(s *stage) {
 
 func caseExpired(s *stage) {
 	q := s.portable()
-	enqueue(s, q, 0, batch.Expiry(q, time.Millisecond))
+	enqueue(s, q, 0, batch.ExpiresIn(q, time.Millisecond))
 	enqueue(s, q, 1)
 	s.pass(20 * time.Millisecond)
 	s.work(s.open(), nothing)
@@ -140,9 +140,9 @@ func caseExpiryNotEarly(s *stage) {
 		}
 		return nil
 	})
-	enqueue(s, q, 0, batch.Expiry(q, expiry))
+	enqueue(s, q, 0, batch.ExpiresIn(q, expiry))
 	s.waitCount(1, Done)
-	enqueue(s, q, 1, batch.Expiry(q, expiry))
+	enqueue(s, q, 1, batch.ExpiresIn(q, expiry))
 	s.waitBy(expiry, "jobs that started in time", func() bool { return s.history.Count(Done, Died, Failed) >= 2 })
 	s.check(ExactCover(s.history.Events(), names(2)), "judge the history")
 }

@@ -87,7 +87,7 @@ func caseDedupAfterDone(s *stage) {
 	d := s.declared()
 	s.put(d, unique("first", "key"))
 	c := s.consume(d, 1)
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	s.waitDepth(d, driver.Depth{})
 	s.wantDuplicate(s.open(), unique("second", "key"), "first")
 	s.receiveNone(c, 100*time.Millisecond, "it was reported as a duplicate")
@@ -112,7 +112,7 @@ func caseDedupRedrive(s *stage) {
 	c := s.consume(d, 1)
 	s.settleRetry(c, s.receiveOne(c), 0)
 	s.settleRetry(c, s.receiveOne(c), 50*time.Millisecond)
-	s.settle(c, s.receiveOne(c), driver.Release)
+	s.settle(c, s.receiveOne(c), driver.OutcomeRelease)
 	s.settleDead(c, s.receiveOne(c))
 	s.waitDeadLetters(d, 1)
 	n, err := d.Redrive(s.ctx, s.queue, driver.Selection{IDs: []string{"job"}})
@@ -120,7 +120,7 @@ func caseDedupRedrive(s *stage) {
 	equal(s, n, 1, "dead letters redriven")
 	got := s.receiveOne(c)
 	equal(s, got.ID, "job", "the job that was redriven")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 	s.wantDuplicate(d, unique("second", "key"), "job")
 }
 
@@ -134,7 +134,7 @@ func caseDedupQueues(s *stage) {
 	c := s.consumeFrom(d, other, 1)
 	got := s.receiveOne(c)
 	equal(s, got.ID, "there", "the job on the other queue")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 }
 
 func caseDedupKeys(s *stage) {

@@ -94,7 +94,7 @@ func caseDelayMixed(s *stage) {
 		s.punctual(s.history.Events(), got.ID, delay)
 		equal(s, got.Deliveries, 1, "Deliveries of a job that was delayed")
 		equal(s, got.Failures, 0, "Failures of a job that was delayed")
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 	s.waitDepth(d, driver.Depth{Scheduled: 1})
 }
@@ -122,7 +122,7 @@ func caseDelayUnattended(s *stage) {
 	opened := s.history.Now()
 	got := s.receiveOne(c)
 	s.check(Within("the overdue job", opened, s.history.Now(), 0, s.lateness()), "measure")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 }
 
 func caseDelayMany(s *stage) {
@@ -165,11 +165,11 @@ func caseDelayOnce(s *stage) {
 	c := s.consume(d, 1)
 	got := s.receiveBy(m.Delay, c, 1)[0]
 	equal(s, got.Delay, time.Duration(0), "Delay of the delivery")
-	for _, outcome := range []driver.Outcome{driver.Release, driver.Retry} {
+	for _, outcome := range []driver.Outcome{driver.OutcomeRelease, driver.OutcomeRetry} {
 		begin := s.history.Now()
 		s.settle(c, got, outcome)
 		got = s.receiveOne(c)
 		s.check(Within("the job after a "+outcome.String(), begin, s.history.Now(), 0, s.lateness()), "measure")
 	}
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 }

@@ -48,7 +48,7 @@ func caseEnqueueWakes(s *stage) {
 				err = fmt.Errorf("received %d jobs, want %s", len(deliveries), name(n))
 			}
 			if err == nil {
-				err = only(c.Settle(s.ctx, []driver.Settlement{{Delivery: deliveries[0], Outcome: driver.Done}}))
+				err = only(c.Settle(s.ctx, []driver.Settlement{{Delivery: deliveries[0], Outcome: driver.OutcomeDone}}))
 			}
 			var confirmed time.Duration
 			for _, e := range s.history.Of(name(n)) {
@@ -188,10 +188,10 @@ func caseSameID(s *stage) {
 	if string(got[0].Body) == string(got[1].Body) {
 		s.failf("the body %q came twice", got[0].Body)
 	}
-	s.settle(c, got[0], driver.Done)
+	s.settle(c, got[0], driver.OutcomeDone)
 	errs := c.Extend(s.ctx, got[1:])
 	s.check(only(errs), "extend the second after the first was settled")
-	s.settle(c, got[1], driver.Done)
+	s.settle(c, got[1], driver.OutcomeDone)
 }
 
 func caseNoOp(s *stage) {

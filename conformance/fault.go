@@ -53,7 +53,7 @@ func caseRestartKeeps(s *stage) {
 		got := s.receiveBy(s.lease()+s.overdue(), c, 1)[0]
 		seen[got.ID] = true
 		equal(s, got.Failures, 0, "Failures of %s", got.ID)
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 	for _, id := range []string{running.ID, name(3), name(4)} {
 		if !seen[id] {
@@ -79,7 +79,7 @@ func caseRestartDelay(s *stage) {
 	now := s.history.Now()
 	s.check(Within("the delayed job", begin, now, delay, now), "measure")
 	s.check(Within("the delayed job", max(end+delay, restarted), now, now-max(end+delay, restarted), s.lateness()), "measure")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 }
 
 func caseRestartPause(s *stage) {
@@ -91,7 +91,7 @@ func caseRestartPause(s *stage) {
 	c := s.consume(d, 1)
 	s.receiveNone(c, silence, "the queue was paused before the restart")
 	s.check(capable[batch.Pauser](s, d).Resume(s.ctx, s.queue), "resume")
-	s.settle(c, s.receiveBy(s.lease()+s.overdue(), c, 1)[0], driver.Done)
+	s.settle(c, s.receiveBy(s.lease()+s.overdue(), c, 1)[0], driver.OutcomeDone)
 }
 
 func caseFreezeDeadline(s *stage) {

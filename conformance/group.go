@@ -75,7 +75,7 @@ func caseGroupRetry(s *stage) {
 		now := s.history.Now()
 		s.check(Within("the retry", begin, now, delay, now), "measure")
 		equal(s, again.Failures, 1, "Failures")
-		s.settle(c, again, driver.Done)
+		s.settle(c, again, driver.OutcomeDone)
 	}
 	s.waitDepth(d, driver.Depth{})
 }
@@ -85,7 +85,7 @@ func caseGroupRelease(s *stage) {
 	s.putGroup(d, 3)
 	c := s.consume(d, 3)
 	for i := range 3 {
-		s.settle(c, s.receiveOne(c), driver.Release)
+		s.settle(c, s.receiveOne(c), driver.OutcomeRelease)
 		s.next(c, name(i), "after it was released")
 	}
 }
@@ -99,7 +99,7 @@ func caseGroupLoss(s *stage) {
 	c := s.consume(s.open(), 3)
 	got := s.receiveBy(after+s.overdue(), c, 1)[0]
 	equal(s, got.ID, name(0), "the group's next job after its holder vanished")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 	s.next(c, name(1), "after the first was done")
 	s.next(c, name(2), "after the second was done")
 }
@@ -128,7 +128,7 @@ func caseGroupRedrive(s *stage) {
 		got := s.receiveOne(c)
 		equal(s, got.Group, "group", "its group")
 		s.receiveNone(c, 50*time.Millisecond, "one of its group is held")
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 	s.waitDepth(d, driver.Depth{})
 }
@@ -149,9 +149,9 @@ func caseGroupOthers(s *stage) {
 		}
 	}
 	s.receiveNone(c, 50*time.Millisecond, "one of its group is held")
-	s.settle(c, first["other-0"], driver.Done)
+	s.settle(c, first["other-0"], driver.OutcomeDone)
 	s.next(c, "other-1", "after the first of its group was done")
-	s.settle(c, first[name(0)], driver.Done)
+	s.settle(c, first[name(0)], driver.OutcomeDone)
 	s.next(c, name(1), "after the first of its group was done")
 }
 
@@ -164,7 +164,7 @@ func caseGroupNames(s *stage) {
 	c := s.consume(d, len(groups))
 	held := s.receive(c, len(groups)) // all at once
 	for _, got := range held {
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 }
 

@@ -22,7 +22,7 @@ var handlerCases = []Case{
 
 func caseMaxAttempts(s *stage) {
 	q := s.portable()
-	enqueue(s, q, 7, batch.MaxAttempts(q, 3), batch.Header(q, "Trace", "a\x00b"), batch.Timeout(q, time.Minute), batch.Expiry(q, time.Hour))
+	enqueue(s, q, 7, batch.MaxAttempts(q, 3), batch.Header(q, "Trace", "a\x00b"), batch.Timeout(q, time.Minute), batch.ExpiresIn(q, time.Hour))
 	before := time.Now()
 	s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {
 		return fmt.Errorf("failure %d", job.Attempt)

@@ -68,11 +68,11 @@ func (s *stage) waitList(d driver.Driver, state driver.State, want ...string) []
 func caseListStates(s *stage) {
 	d := s.declared()
 	c, running := s.fill(d)
-	s.waitList(d, driver.Waiting, name(3), name(4))
-	s.waitList(d, driver.Scheduled, name(1))
-	s.waitList(d, driver.DeadLettered, name(0))
+	s.waitList(d, driver.StateWaiting, name(3), name(4))
+	s.waitList(d, driver.StateScheduled, name(1))
+	s.waitList(d, driver.StateDead, name(0))
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{running})), "extend the running job")
-	s.settle(c, running, driver.Done)
+	s.settle(c, running, driver.OutcomeDone)
 }
 
 func caseListEntry(s *stage) {
@@ -87,25 +87,25 @@ func caseListEntry(s *stage) {
 		equal(s, e.Deliveries, deliveries, "Deliveries of the %s job", state)
 		equal(s, e.LastError, text, "LastError of the %s job", state)
 	}
-	same(s.waitList(d, driver.Waiting, m.ID)[0], driver.Waiting, 0, 0, "")
+	same(s.waitList(d, driver.StateWaiting, m.ID)[0], driver.StateWaiting, 0, 0, "")
 	c := s.consume(d, 1)
 	s.settleRetry(c, s.receiveOne(c), 0)
 	got := s.receiveOne(c)
 	before := time.Now()
 	s.settleRetry(c, got, time.Hour)
-	e := s.waitList(d, driver.Scheduled, m.ID)[0]
-	same(e, driver.Scheduled, 2, 2, "failed")
+	e := s.waitList(d, driver.StateScheduled, m.ID)[0]
+	same(e, driver.StateScheduled, 2, 2, "failed")
 	if off := e.DueAt.Sub(before) - time.Hour; off < -time.Minute || off > time.Minute {
 		s.failf("DueAt is %s, want about an hour after %s", e.DueAt, before)
 	}
 	find, err := capable[batch.Inspector](s, d).Find(s.ctx, s.queue, m.ID)
 	s.check(err, "find")
-	same(find, driver.Scheduled, 2, 2, "failed")
+	same(find, driver.StateScheduled, 2, 2, "failed")
 
 	dead := message("dead")
 	s.put(d, dead)
 	s.settleDead(c, s.receiveOne(c))
-	e = s.waitList(d, driver.DeadLettered, "dead")[0]
+	e = s.waitList(d, driver.StateDead, "dead")[0]
 	s.check(sameMessage(&e.Message, dead), "listed as dead")
 	equal(s, e.Reason, driver.ReasonAttempts, "Reason")
 	equal(s, e.LastError, "failed for good", "LastError")
@@ -115,12 +115,12 @@ func caseListPaging(s *stage) {
 	const jobs = 25
 	d := s.declared()
 	s.put(d, messages(jobs)...)
-	s.check(s.paged(d, driver.Waiting, names(jobs)), "waiting jobs")
+	s.check(s.paged(d, driver.StateWaiting, names(jobs)), "waiting jobs")
 	c := s.consume(d, jobs)
 	for _, got := range s.receive(c, jobs) {
 		s.settleRetry(c, got, time.Hour)
 	}
-	s.check(s.paged(d, driver.Scheduled, names(jobs)), "scheduled jobs")
+	s.check(s.paged(d, driver.StateScheduled, names(jobs)), "scheduled jobs")
 }
 
 // paged says whether pages of some sizes do not show each job once.
@@ -149,14 +149,14 @@ func caseListConsumesNothing(s *stage) {
 	s.put(d, messages(jobs)...)
 	other := s.open()
 	for range 3 {
-		s.waitList(other, driver.Waiting, names(jobs)...)
+		s.waitList(other, driver.StateWaiting, names(jobs)...)
 	}
 	s.check(other.Close(s.ctx), "close the handle that looked")
 	s.waitDepth(d, driver.Depth{Waiting: jobs})
 	c := s.consume(d, jobs)
 	for _, got := range s.receive(c, jobs) {
 		equal(s, got.Deliveries, 1, "Deliveries of a job that was looked at")
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 }
 
@@ -165,7 +165,7 @@ func caseFind(s *stage) {
 	i := capable[batch.Inspector](s, d)
 	_, running := s.fill(d)
 	for id, state := range map[string]driver.State{
-		name(0): driver.DeadLettered, name(1): driver.Scheduled, name(3): driver.Waiting, name(4): driver.Waiting,
+		name(0): driver.StateDead, name(1): driver.StateScheduled, name(3): driver.StateWaiting, name(4): driver.StateWaiting,
 	} {
 		e, err := i.Find(s.ctx, s.queue, id)
 		s.check(err, "find %s", id)
@@ -191,7 +191,7 @@ func caseDelete(s *stage) {
 	s.is(i.Delete(s.ctx, s.queue, running.ID), driver.ErrNotFound, "delete a running job")
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{running})), "extend the running job")
 	s.waitDepth(d, driver.Depth{Waiting: 1, Running: 1})
-	s.settle(c, running, driver.Done)
+	s.settle(c, running, driver.OutcomeDone)
 	s.next(c, name(4), "which was not deleted")
 	s.waitDepth(d, driver.Depth{})
 }
@@ -216,7 +216,7 @@ func caseListPriority(s *stage) {
 		s.put(d, level(name(n), levels[s.random.IntN(len(levels))]))
 	}
 	var order []string
-	for _, e := range s.waitList(d, driver.Waiting, names(20)...) {
+	for _, e := range s.waitList(d, driver.StateWaiting, names(20)...) {
 		order = append(order, e.ID)
 	}
 	c := s.consume(d, 1)

@@ -46,7 +46,7 @@ func caseLeaseExpiry(s *stage) {
 	equal(s, got.Redeliveries, 1, "Redeliveries after one lost holder")
 	equal(s, got.Deliveries, 2, "Deliveries after one lost holder")
 	equal(s, got.Failures, 0, "Failures after one lost holder")
-	s.settle(second, got, driver.Done)
+	s.settle(second, got, driver.OutcomeDone)
 	s.waitDepth(s.open(), driver.Depth{})
 }
 
@@ -81,7 +81,7 @@ func caseLeaseExtend(s *stage) {
 	go func() { kept <- keep(ctx, c, max(s.lease(), 400*time.Millisecond), held) }()
 	s.receiveNone(s.consume(s.open(), 1), s.threeLeases(), "its holder extends it")
 	s.check(<-kept, "extend")
-	s.settle(c, held, driver.Done)
+	s.settle(c, held, driver.OutcomeDone)
 	s.waitDepth(d, driver.Depth{})
 }
 
@@ -137,9 +137,9 @@ func caseLeaseIndependent(s *stage) {
 	if s.lease() == 0 {
 		// Where the lease is the connection there is nothing to extend by itself:
 		// settling one must leave the other with its holder.
-		s.settle(c, held[0], driver.Done)
+		s.settle(c, held[0], driver.OutcomeDone)
 		s.check(only(c.Extend(s.ctx, held[1:])), "extend the other")
-		s.settle(c, held[1], driver.Done)
+		s.settle(c, held[1], driver.OutcomeDone)
 		return
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -149,10 +149,10 @@ func caseLeaseIndependent(s *stage) {
 	other := s.consume(s.open(), 1)
 	got := s.receiveBy(s.lease()+s.overdue(), other, 1)[0]
 	equal(s, got.ID, held[1].ID, "the job whose lease was not extended")
-	s.settle(other, got, driver.Done)
+	s.settle(other, got, driver.OutcomeDone)
 	cancel()
 	s.check(<-kept, "extend the other")
-	s.settle(c, held[0], driver.Done)
+	s.settle(c, held[0], driver.OutcomeDone)
 }
 
 func caseHolderVanishes(s *stage) {
@@ -201,7 +201,7 @@ func caseReceiveAbandoned(s *stage) {
 			got, err := c.Receive(ctx, 1)
 			for _, delivery := range got {
 				// It came in spite of the cancellation: that is no loss.
-				err = only(c.Settle(s.ctx, []driver.Settlement{{Delivery: delivery, Outcome: driver.Release}}))
+				err = only(c.Settle(s.ctx, []driver.Settlement{{Delivery: delivery, Outcome: driver.OutcomeRelease}}))
 			}
 			ended <- err
 		}()
@@ -213,7 +213,7 @@ func caseReceiveAbandoned(s *stage) {
 		}
 		got := s.receiveBy(s.lease()+s.overdue(), c, 1)[0]
 		equal(s, got.ID, name(n), "the job that came for a Receive that was given up")
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 	s.waitDepth(d, driver.Depth{})
 }
@@ -237,7 +237,7 @@ func (s *stage) lose(n int) (first driver.Consumer, lost []*driver.Delivery, sec
 }
 
 func caseLostSettle(s *stage) {
-	outcomes := []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead}
+	outcomes := []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead}
 	first, lost, second, held, want := s.lose(len(outcomes))
 	ctx, cancel := context.WithCancel(s.ctx)
 	kept := make(chan error, 1)
@@ -253,7 +253,7 @@ func caseLostSettle(s *stage) {
 	cancel()
 	s.check(<-kept, "extend what the second holder has, after the first tried to settle it")
 	for _, delivery := range held {
-		s.settle(second, delivery, driver.Done)
+		s.settle(second, delivery, driver.OutcomeDone)
 	}
 	d := s.open()
 	s.waitDepth(d, driver.Depth{})
@@ -266,7 +266,7 @@ func caseLostExtend(s *stage) {
 		s.is(only(first.Extend(s.ctx, lost)), want, "extend what another holds")
 	}
 	s.check(only(second.Extend(s.ctx, held)), "extend what is held")
-	s.settle(second, held[0], driver.Done)
+	s.settle(second, held[0], driver.OutcomeDone)
 	s.is(only(second.Extend(s.ctx, held)), driver.ErrLeaseLost, "extend what was settled")
 
 	d := s.open()
@@ -274,7 +274,7 @@ func caseLostExtend(s *stage) {
 	c := s.consume(d, 2)
 	s.check(second.Close(s.ctx), "close the consumer")
 	both := s.receiveBy(s.overdue(), c, 2)
-	s.settle(c, both[0], driver.Done)
+	s.settle(c, both[0], driver.OutcomeDone)
 	if s.info.Limits.ExtendBatch < 2 {
 		return
 	}
@@ -282,5 +282,5 @@ func caseLostExtend(s *stage) {
 	if len(errs) != 2 || !errors.Is(errs[0], driver.ErrLeaseLost) || errs[1] != nil {
 		s.failf("extend one delivery that was settled and one that is held: the errors are %s", fmt.Sprint(errs))
 	}
-	s.settle(c, both[1], driver.Done)
+	s.settle(c, both[1], driver.OutcomeDone)
 }

@@ -41,7 +41,7 @@ func (s *stage) awaiting(c driver.Consumer) <-chan error {
 		got, err := c.Receive(ctx, 1)
 		for _, d := range got {
 			s.history.Add(Event{Op: Started, ID: d.ID, Deliveries: d.Deliveries, Worker: "a Receive that waited"})
-			err = only(c.Settle(s.ctx, []driver.Settlement{{Delivery: d, Outcome: driver.Done}}))
+			err = only(c.Settle(s.ctx, []driver.Settlement{{Delivery: d, Outcome: driver.OutcomeDone}}))
 			s.history.Add(Event{Op: Done, ID: d.ID})
 		}
 		ended <- err
@@ -62,7 +62,7 @@ func casePause(s *stage) {
 	d := s.declared()
 	c := s.consume(s.open(), 1)
 	s.put(d, message("before"))
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	ended := s.awaiting(c)
 	s.pass(50 * time.Millisecond) // it may wait by now; if not, it is a new one
 	p := s.paused(d)
@@ -72,7 +72,7 @@ func casePause(s *stage) {
 	s.waitDepth(d, driver.Depth{Waiting: 2})
 	s.check(p.Resume(s.ctx, s.queue), "resume")
 	s.check(<-ended, "the Receive that waited during the pause")
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	s.waitDepth(d, driver.Depth{})
 }
 
@@ -100,8 +100,8 @@ func casePauseElsewhere(s *stage) {
 	s.check(err, "ask whether the queue is paused")
 	equal(s, on, true, "Paused on another handle")
 	s.check(p.Resume(s.ctx, s.queue), "resume")
-	s.settle(before, s.receiveBy(s.lease()+s.overdue(), before, 1)[0], driver.Done)
-	s.settle(after, s.receiveBy(s.lease()+s.overdue(), after, 1)[0], driver.Done)
+	s.settle(before, s.receiveBy(s.lease()+s.overdue(), before, 1)[0], driver.OutcomeDone)
+	s.settle(after, s.receiveBy(s.lease()+s.overdue(), after, 1)[0], driver.OutcomeDone)
 }
 
 func casePauseRunning(s *stage) {
@@ -111,13 +111,13 @@ func casePauseRunning(s *stage) {
 	held := s.receive(c, 3)
 	p := s.paused(s.open())
 	s.check(errors.Join(c.Extend(s.ctx, held[:min(3, s.info.Limits.ExtendBatch)])...), "extend while the queue is paused")
-	s.settle(c, held[0], driver.Done)
+	s.settle(c, held[0], driver.OutcomeDone)
 	s.settleRetry(c, held[1], 10*time.Millisecond)
-	s.settle(c, held[2], driver.Release)
+	s.settle(c, held[2], driver.OutcomeRelease)
 	s.receiveNone(c, silence, "the queue is paused")
 	s.check(p.Resume(s.ctx, s.queue), "resume")
 	for _, got := range s.receiveBy(s.lease()+s.overdue(), c, 2) {
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 	s.waitDepth(d, driver.Depth{})
 }
@@ -142,7 +142,7 @@ func casePauseAgain(s *stage) {
 	}
 	s.put(d, message("job"))
 	c := s.consume(d, 1)
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 }
 
 func casePauseQueues(s *stage) {
@@ -152,7 +152,7 @@ func casePauseQueues(s *stage) {
 	s.paused(d)
 	s.putOn(d, other, message("job"))
 	c := s.consumeFrom(d, other, 1)
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	on, err := capable[batch.Pauser](s, d).Paused(s.ctx, other)
 	s.check(err, "ask whether the queue is paused")
 	equal(s, on, false, "Paused of another queue")
@@ -167,7 +167,7 @@ func casePauseSurvives(s *stage) {
 	c := s.consume(d, 1)
 	s.receiveNone(c, silence, "the queue was paused by a handle that is closed")
 	s.check(capable[batch.Pauser](s, d).Resume(s.ctx, s.queue), "resume")
-	s.settle(c, s.receiveBy(s.lease()+s.overdue(), c, 1)[0], driver.Done)
+	s.settle(c, s.receiveBy(s.lease()+s.overdue(), c, 1)[0], driver.OutcomeDone)
 }
 
 func casePauseWorker(s *stage) {

@@ -48,7 +48,7 @@ func casePriorityLate(s *stage) {
 	}
 	c := s.consume(d, 1)
 	for i, l := range []driver.Level{driver.Normal, driver.Critical, driver.High} {
-		s.settle(c, s.receiveOne(c), driver.Done)
+		s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 		// A consumer of one job may have the next in hand when it settles the one
 		// before; a new one has not.
 		s.check(c.Close(s.ctx), "close the consumer")
@@ -116,7 +116,7 @@ func (s *stage) levelKept(through func(d driver.Driver, c driver.Consumer, got *
 	got = s.receiveOne(c)
 	equal(s, got.ID, "high", "the first job afterwards")
 	equal(s, got.Level, driver.High, "its level")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 	s.next(c, "normal", "after the high one")
 	s.next(c, "low", "after the normal one")
 }
@@ -132,7 +132,7 @@ func casePriorityAfterRetry(s *stage) {
 
 func casePriorityAfterRelease(s *stage) {
 	s.levelKept(func(d driver.Driver, c driver.Consumer, got *driver.Delivery) driver.Consumer {
-		s.settle(c, got, driver.Release)
+		s.settle(c, got, driver.OutcomeRelease)
 		return c
 	})
 }

@@ -29,7 +29,7 @@ func caseDeclareAgain(s *stage) {
 	s.check(d.Declare(s.ctx, s.queue), "declare again")
 	other := s.declared()
 	c := s.consume(other, 1)
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 }
 
 func caseDeclareConcurrent(s *stage) {
@@ -82,7 +82,7 @@ func caseQueueIsolation(s *stage) {
 			if got.ID == name(2*i) {
 				s.settleDead(c, got)
 			} else {
-				s.settle(c, got, driver.Done)
+				s.settle(c, got, driver.OutcomeDone)
 			}
 		}
 		s.check(c.Close(s.ctx), "close the consumer")
@@ -113,7 +113,7 @@ func caseQueueNames(s *stage) {
 	_, err = q.Enqueue(s.ctx, task{})
 	s.check(err, "enqueue on a queue with a name of 64 bytes")
 	c := s.consumeFrom(d, long, 1)
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	for _, bad := range []string{"", long + "x", "a b", "a.b", "a/b", "a*", "a>", "a:b", "a\n", "a\x00", "\u00e9", "{a}", "$a", "#"} {
 		_, err := batch.TryNewQueue(d, bad)
 		s.is(err, batch.ErrInvalid, "make a queue named %q", bad)
@@ -126,7 +126,7 @@ func caseDeleteQueue(s *stage) {
 	d := s.declared()
 	c, running := s.fill(d)
 	s.check(s.open().DeleteQueue(s.ctx, s.queue), "delete the queue")
-	err := only(c.Settle(s.ctx, []driver.Settlement{{Delivery: running, Outcome: driver.Release}}))
+	err := only(c.Settle(s.ctx, []driver.Settlement{{Delivery: running, Outcome: driver.OutcomeRelease}}))
 	if !errors.Is(err, driver.ErrLeaseLost) && !errors.Is(err, driver.ErrNotFound) {
 		s.failf("settle a delivery of a deleted queue: the error is %s, want ErrLeaseLost", quoteErr(err))
 	}
@@ -139,7 +139,7 @@ func caseDeleteQueue(s *stage) {
 	s.put(d, message("new"))
 	got := s.receiveOne(c)
 	equal(s, got.ID, "new", "the job received after the queue was declared again")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 }
 
 func caseDeleteMissing(s *stage) {
@@ -170,7 +170,7 @@ func caseEnqueueAfterDelete(s *stage) {
 	for _, id := range kept {
 		got := s.receiveOne(c)
 		equal(s, got.ID, id, "the job that was confirmed")
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 }
 
@@ -208,7 +208,7 @@ func caseForeignEntry(s *stage) {
 	c := s.consume(d, 1)
 	got := s.receiveOne(c)
 	equal(s, got.ID, "job", "the job behind a foreign entry")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 	for _, dead := range s.deadLetters(d, 10) {
 		equal(s, dead.Reason, driver.ReasonUnreadable, "the reason of the foreign entry's dead letter")
 		equal(s, string(dead.Body), string(body), "the body of the foreign entry's dead letter")

@@ -138,21 +138,21 @@ func keepRetry(s *stage, _ driver.Driver, c driver.Consumer, got *driver.Deliver
 	again := s.receiveOne(c)
 	s.settleRetry(c, again, 50*time.Millisecond)
 	again = s.receiveOne(c)
-	s.settle(c, again, driver.Done)
+	s.settle(c, again, driver.OutcomeDone)
 	return c, &again.Message
 }
 
 func keepRelease(s *stage, _ driver.Driver, c driver.Consumer, got *driver.Delivery) (driver.Consumer, *driver.Message) {
-	s.settle(c, got, driver.Release)
+	s.settle(c, got, driver.OutcomeRelease)
 	again := s.receiveOne(c)
-	s.settle(c, again, driver.Done)
+	s.settle(c, again, driver.OutcomeDone)
 	return c, &again.Message
 }
 
 func keepLoss(s *stage, d driver.Driver, _ driver.Consumer, _ *driver.Delivery) (driver.Consumer, *driver.Message) {
 	c := s.consume(s.open(), 1)
 	again := s.receiveBy(s.vanish(d)+s.overdue(), c, 1)[0]
-	s.settle(c, again, driver.Done)
+	s.settle(c, again, driver.OutcomeDone)
 	return c, &again.Message
 }
 
@@ -175,6 +175,6 @@ func keepRedrive(s *stage, d driver.Driver, c driver.Consumer, got *driver.Deliv
 	equal(s, again.Failures, 0, "Failures after a redrive")
 	equal(s, again.Deliveries, 1, "Deliveries after a redrive")
 	equal(s, again.Redeliveries, 0, "Redeliveries after a redrive")
-	s.settle(c, again, driver.Done)
+	s.settle(c, again, driver.OutcomeDone)
 	return c, &again.Message
 }

@@ -44,7 +44,7 @@ func (s *stage) roundTrip(all ...*driver.Message) {
 		if d.Failures != 0 || d.LastError != "" || d.Deliveries != 1 || d.Redeliveries != 0 {
 			s.failf("the history of %s on its first delivery: Failures %d, LastError %q, Deliveries %d, Redeliveries %d", d.ID, d.Failures, d.LastError, d.Deliveries, d.Redeliveries)
 		}
-		s.settle(c, d, driver.Done)
+		s.settle(c, d, driver.OutcomeDone)
 	}
 }
 
@@ -196,7 +196,7 @@ func caseBodyTooLargeDriver(s *stage) {
 				s.check(sameMessage(&got.Message, m), "received")
 			}
 		}
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 	}
 }
 
@@ -206,11 +206,11 @@ func caseHistoryText(s *stage) {
 	c := s.consume(d, 1)
 	text := "line\n\ttab \x00 \"quote\" '\\' \u00e9\u4e16\U0001F600 "
 	text += strings.Repeat("x", 2048-len(text))
-	s.settleAs(c, driver.Settlement{Delivery: s.receiveOne(c), Outcome: driver.Retry, Failures: 7, Error: text})
+	s.settleAs(c, driver.Settlement{Delivery: s.receiveOne(c), Outcome: driver.OutcomeRetry, Failures: 7, Error: text})
 	again := s.receiveOne(c)
 	equal(s, again.LastError, text, "LastError after a retry")
 	equal(s, again.Failures, 7, "Failures after a retry")
-	s.settleAs(c, driver.Settlement{Delivery: again, Outcome: driver.Dead, Failures: 8, Reason: driver.ReasonAttempts, Error: text})
+	s.settleAs(c, driver.Settlement{Delivery: again, Outcome: driver.OutcomeDead, Failures: 8, Reason: driver.ReasonAttempts, Error: text})
 	dead := s.waitDeadLetters(d, 1)[0]
 	equal(s, dead.LastError, text, "LastError of the dead letter")
 	equal(s, dead.Failures, 8, "Failures of the dead letter")

@@ -27,7 +27,7 @@ func caseDoneRemoves(s *stage) {
 	d := s.declared()
 	s.put(d, message("job"))
 	c := s.consume(d, 1)
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	s.waitDepth(d, driver.Depth{})
 	s.receiveNone(c, max(s.lease()+200*time.Millisecond, 500*time.Millisecond), "it was settled as done")
 	equal(s, len(s.deadLetters(d, 10)), 0, "dead letters")
@@ -37,7 +37,7 @@ func caseRelease(s *stage) {
 	d := s.declared()
 	s.put(d, message("job"))
 	c := s.consume(d, 1)
-	s.settleAs(c, driver.Settlement{Delivery: s.receiveOne(c), Outcome: driver.Retry, Failures: 2, Error: "before"})
+	s.settleAs(c, driver.Settlement{Delivery: s.receiveOne(c), Outcome: driver.OutcomeRetry, Failures: 2, Error: "before"})
 	for n := range 3 {
 		got := s.receiveOne(c)
 		equal(s, got.Failures, 2, "Failures after %d releases", n)
@@ -46,9 +46,9 @@ func caseRelease(s *stage) {
 		if n > 0 {
 			s.check(Within("the released job", s.lastReturn(), s.history.Now(), 0, s.lateness()), "measure")
 		}
-		s.settle(c, got, driver.Release)
+		s.settle(c, got, driver.OutcomeRelease)
 	}
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	s.waitDepth(d, driver.Depth{})
 }
 
@@ -77,7 +77,7 @@ func caseRetryDelay(s *stage) {
 		equal(s, again.Failures, 1, "Failures")
 		equal(s, again.LastError, "failed", "LastError")
 		equal(s, again.Deliveries, 2, "Deliveries")
-		s.settle(c, again, driver.Done)
+		s.settle(c, again, driver.OutcomeDone)
 	}
 }
 
@@ -93,7 +93,7 @@ func caseRetryAtOnce(s *stage) {
 		if n == 2 {
 			got = s.receiveOne(c)
 			s.check(Within("the retry without delay", end, s.history.Now(), 0, s.lateness()), "measure")
-			s.settle(c, got, driver.Done)
+			s.settle(c, got, driver.OutcomeDone)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func caseRetryMixed(s *stage) {
 		again := s.receiveBy(2*time.Second, c, 1)[0]
 		now, delay := s.history.Now(), delays[again.ID]
 		s.check(Within(fmt.Sprintf("the retry after %s", delay), begins[again.ID], now, delay, delay+s.lateness()), "measure")
-		s.settle(c, again, driver.Done)
+		s.settle(c, again, driver.OutcomeDone)
 	}
 }
 
@@ -142,7 +142,7 @@ func caseRetryUnattended(s *stage) {
 	now := s.history.Now()
 	s.check(Within("the retry", begin, now, delay, now), "measure")
 	s.check(Within("the overdue retry", opened, now, 0, s.lateness()), "measure")
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 }
 
 func caseSettleMixed(s *stage) {
@@ -159,10 +159,10 @@ func caseSettleMixed(s *stage) {
 		byID[delivery.ID] = delivery
 	}
 	errs := c.Settle(s.ctx, []driver.Settlement{
-		{Delivery: byID[name(0)], Outcome: driver.Done},
-		{Delivery: byID[name(1)], Outcome: driver.Retry, Delay: time.Hour, Failures: 1, Error: "failed"},
-		{Delivery: byID[name(2)], Outcome: driver.Release},
-		{Delivery: byID[name(3)], Outcome: driver.Dead, Failures: 1, Reason: driver.ReasonPermanent, Error: "failed"},
+		{Delivery: byID[name(0)], Outcome: driver.OutcomeDone},
+		{Delivery: byID[name(1)], Outcome: driver.OutcomeRetry, Delay: time.Hour, Failures: 1, Error: "failed"},
+		{Delivery: byID[name(2)], Outcome: driver.OutcomeRelease},
+		{Delivery: byID[name(3)], Outcome: driver.OutcomeDead, Failures: 1, Reason: driver.ReasonPermanent, Error: "failed"},
 	})
 	if errs != nil && len(errs) != 4 {
 		s.failf("Settle of 4 returned %d errors", len(errs))
@@ -172,13 +172,13 @@ func caseSettleMixed(s *stage) {
 	released := s.receiveOne(c)
 	equal(s, released.ID, name(2), "the job that is available")
 	equal(s, s.waitDeadLetters(d, 1)[0].ID, name(3), "the dead letter")
-	s.settle(c, released, driver.Done)
+	s.settle(c, released, driver.OutcomeDone)
 }
 
 // caseSettleOneByOne is settle-mixed for brokers that settle one at a time.
 func (s *stage) caseSettleOneByOne(d driver.Driver) {
 	c := s.consume(d, 1)
-	s.settle(c, s.receiveOne(c), driver.Done)
+	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	s.settleRetry(c, s.receiveOne(c), time.Hour)
 	s.settleDead(c, s.receiveOne(c))
 	s.waitDepth(d, driver.Depth{Waiting: 1, Scheduled: 1, Dead: 1})
@@ -191,7 +191,7 @@ func caseSettleBatch(s *stage) {
 	c := s.consume(d, n)
 	var settlements []driver.Settlement
 	for _, delivery := range s.receive(c, n) {
-		settlements = append(settlements, driver.Settlement{Delivery: delivery, Outcome: driver.Done})
+		settlements = append(settlements, driver.Settlement{Delivery: delivery, Outcome: driver.OutcomeDone})
 	}
 	s.check(errors.Join(c.Settle(s.ctx, settlements)...), "settle %d at once", n)
 	s.waitDepth(d, driver.Depth{})
@@ -201,21 +201,21 @@ func caseSettleBatch(s *stage) {
 func caseSettleTwice(s *stage) {
 	d := s.declared()
 	c := s.consume(d, 1)
-	for i, second := range []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead} {
+	for i, second := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
 		s.put(d, message(name(i)))
 		got := s.receiveOne(c)
-		s.settle(c, got, driver.Done)
+		s.settle(c, got, driver.OutcomeDone)
 		err := only(c.Settle(s.ctx, []driver.Settlement{{Delivery: got, Outcome: second, Failures: 1, Reason: driver.ReasonPermanent}}))
 		s.is(err, driver.ErrLeaseLost, "settle as %s what was settled as done", second)
 	}
 	s.put(d, message("retried"))
 	got := s.receiveOne(c)
 	s.settleRetry(c, got, 0)
-	s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: got, Outcome: driver.Done}})), driver.ErrLeaseLost, "settle as done what was settled as a retry")
+	s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: got, Outcome: driver.OutcomeDone}})), driver.ErrLeaseLost, "settle as done what was settled as a retry")
 	again := s.receiveOne(c)
-	s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: got, Outcome: driver.Done}})), driver.ErrLeaseLost, "settle the first delivery as done while the second is held")
+	s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: got, Outcome: driver.OutcomeDone}})), driver.ErrLeaseLost, "settle the first delivery as done while the second is held")
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{again})), "extend the second delivery")
-	s.settle(c, again, driver.Done)
+	s.settle(c, again, driver.OutcomeDone)
 	s.waitDepth(d, driver.Depth{})
 	equal(s, len(s.deadLetters(d, 10)), 0, "dead letters after settling twice")
 }
@@ -239,7 +239,7 @@ func caseReceiveBatch(s *stage) {
 		}
 		left -= len(got)
 		for _, delivery := range got {
-			s.settle(c, delivery, driver.Done)
+			s.settle(c, delivery, driver.OutcomeDone)
 		}
 	}
 }
@@ -266,7 +266,7 @@ func caseReceiveConcurrent(s *stage) {
 				}
 				for _, delivery := range got {
 					s.history.Add(Event{Op: Started, ID: delivery.ID})
-					if err := only(c.Settle(ctx, []driver.Settlement{{Delivery: delivery, Outcome: driver.Done}})); err != nil {
+					if err := only(c.Settle(ctx, []driver.Settlement{{Delivery: delivery, Outcome: driver.OutcomeDone}})); err != nil {
 						results <- err
 						return
 					}

@@ -107,7 +107,7 @@ func (s *stage) settle(c driver.Consumer, d *driver.Delivery, outcome driver.Out
 // settleAs is settle with all that a settlement may say.
 func (s *stage) settleAs(c driver.Consumer, settlement driver.Settlement) {
 	d := settlement.Delivery
-	op := map[driver.Outcome]Op{driver.Done: Done, driver.Retry: Failed, driver.Release: Returned, driver.Dead: Died}[settlement.Outcome]
+	op := map[driver.Outcome]Op{driver.OutcomeDone: Done, driver.OutcomeRetry: Failed, driver.OutcomeRelease: Returned, driver.OutcomeDead: Died}[settlement.Outcome]
 	s.history.Add(Event{Op: op, ID: d.ID, Level: d.Level, Group: d.Group, Worker: fmt.Sprintf("%p", c), Note: settlement.Error})
 	s.check(only(c.Settle(s.ctx, []driver.Settlement{settlement})), "settle %s as %s", d.ID, settlement.Outcome)
 }
@@ -116,14 +116,14 @@ func (s *stage) settleAs(c driver.Consumer, settlement driver.Settlement) {
 // it had.
 func (s *stage) settleRetry(c driver.Consumer, d *driver.Delivery, delay time.Duration) (begin, end time.Duration) {
 	begin = s.history.Now()
-	s.settleAs(c, driver.Settlement{Delivery: d, Outcome: driver.Retry, Delay: delay, Failures: d.Failures + 1, Error: "failed"})
+	s.settleAs(c, driver.Settlement{Delivery: d, Outcome: driver.OutcomeRetry, Delay: delay, Failures: d.Failures + 1, Error: "failed"})
 	return begin, s.history.Now()
 }
 
 // settleDead makes the job a dead letter.
 func (s *stage) settleDead(c driver.Consumer, d *driver.Delivery) {
 	s.settleAs(c, driver.Settlement{
-		Delivery: d, Outcome: driver.Dead, Failures: d.Failures + 1, Reason: driver.ReasonAttempts, Error: "failed for good",
+		Delivery: d, Outcome: driver.OutcomeDead, Failures: d.Failures + 1, Reason: driver.ReasonAttempts, Error: "failed for good",
 	})
 }
 
@@ -132,7 +132,7 @@ func (s *stage) settleDead(c driver.Consumer, d *driver.Delivery) {
 func (s *stage) next(c driver.Consumer, want, why string) {
 	got := s.receiveOne(c)
 	equal(s, got.ID, want, "the next job, %s", why)
-	s.settle(c, got, driver.Done)
+	s.settle(c, got, driver.OutcomeDone)
 }
 
 // only is the error of a call for one, whose list may be nil.
@@ -200,7 +200,7 @@ func (s *stage) finish(d driver.Driver, n int) {
 	for n > 0 {
 		var settlements []driver.Settlement
 		for _, delivery := range s.receive(c, min(n, hold)) {
-			settlements = append(settlements, driver.Settlement{Delivery: delivery, Outcome: driver.Done})
+			settlements = append(settlements, driver.Settlement{Delivery: delivery, Outcome: driver.OutcomeDone})
 			s.history.Add(Event{Op: Done, ID: delivery.ID, Worker: fmt.Sprintf("%p", c)})
 		}
 		for _, err := range c.Settle(s.ctx, settlements) {
@@ -216,7 +216,7 @@ func (s *stage) fill(d driver.Driver) (driver.Consumer, *driver.Delivery) {
 	s.put(d, messages(3)...)
 	c := s.consume(d, 1)
 	s.settleDead(c, s.receiveOne(c))
-	s.settleAs(c, driver.Settlement{Delivery: s.receiveOne(c), Outcome: driver.Retry, Delay: time.Hour, Failures: 1, Error: "failed"})
+	s.settleAs(c, driver.Settlement{Delivery: s.receiveOne(c), Outcome: driver.OutcomeRetry, Delay: time.Hour, Failures: 1, Error: "failed"})
 	running := s.receiveOne(c)
 	s.put(d, message(name(3)), message(name(4)))
 	return c, running
@@ -232,7 +232,7 @@ func (s *stage) waitDepth(d driver.Driver, want driver.Depth) {
 		for _, n := range []struct{ got, want *int64 }{
 			{&got.Waiting, &want.Waiting}, {&got.Scheduled, &want.Scheduled}, {&got.Running, &want.Running}, {&got.Dead, &want.Dead},
 		} {
-			if *n.got != driver.Unknown && *n.got != *n.want {
+			if *n.got != driver.UnknownCount && *n.got != *n.want {
 				return fmt.Errorf("got %+v", got)
 			}
 		}

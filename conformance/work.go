@@ -117,7 +117,7 @@ func (s *stage) worker(d driver.Driver, adjust ...func(*batch.WorkerConfig)) *ba
 	config := batch.WorkerConfig{
 		Queues:      []batch.WorkerQueue{{Name: s.queue, Concurrency: 1, Prefetch: batch.NoPrefetch, Lease: s.lease()}},
 		Hooks:       []batch.Hook{watcher},
-		RetryPolicy: batch.Constant(10 * time.Millisecond),
+		RetryPolicy: batch.ConstantBackoff(10 * time.Millisecond),
 		MaxAttempts: 3,
 	}
 	for _, change := range adjust {
@@ -153,7 +153,7 @@ func concurrency(n, prefetch int) func(*batch.WorkerConfig) {
 
 // retryAfter sets the delay of retries.
 func retryAfter(d time.Duration) func(*batch.WorkerConfig) {
-	return func(c *batch.WorkerConfig) { c.RetryPolicy = batch.Constant(d) }
+	return func(c *batch.WorkerConfig) { c.RetryPolicy = batch.ConstantBackoff(d) }
 }
 
 // watcher records what a worker does.
@@ -183,13 +183,13 @@ func (w *watcher) OnJobEnd(_ context.Context, e batch.JobEnd) {
 	}
 	op := Noted
 	switch {
-	case e.Verdict.Outcome == batch.Done:
+	case e.Verdict.Outcome == batch.OutcomeDone:
 		op = Done
-	case e.Verdict.Outcome == batch.Dead:
+	case e.Verdict.Outcome == batch.OutcomeDead:
 		op = Died
-	case e.Verdict.Outcome == batch.Retry && e.Verdict.Failures >= e.Job.Attempt:
+	case e.Verdict.Outcome == batch.OutcomeRetry && e.Verdict.Failures >= e.Job.Attempt:
 		op = Failed
-	case e.Started && (e.Verdict.Outcome == batch.Retry || e.Verdict.Outcome == batch.Release):
+	case e.Started && (e.Verdict.Outcome == batch.OutcomeRetry || e.Verdict.Outcome == batch.OutcomeRelease):
 		op = Returned
 	default:
 		note = fmt.Sprintf("%s without being run: %s", e.Verdict.Outcome, note)

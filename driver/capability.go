@@ -36,9 +36,13 @@ type Delayer interface {
 // same queue.
 //
 // Promise: within the window from the first, a second job is reported as a
-// duplicate and is not stored, also after the first has run or died.
+// duplicate and is not stored, also after the first has run or died. The window
+// is [Message].DedupWithin of the first. A job that is removed without having run
+// to its end frees its key: by Inspector.Delete, Purger.Purge, Driver.Discard or
+// Driver.DeleteQueue. It frees no key that another job holds by now.
 type Deduplicator interface {
-	// DedupWindow is how long a key is remembered. It does not block.
+	// DedupWindow is how long a key is remembered at most, and if the message
+	// does not say. It does not block.
 	DedupWindow() time.Duration
 }
 
@@ -73,23 +77,23 @@ type AtomicEnqueuer interface {
 type State uint8
 
 const (
-	// Waiting jobs are ready to be handed out, or stand behind another job of
+	// StateWaiting jobs are ready to be handed out, or stand behind another job of
 	// their group.
-	Waiting State = iota + 1
-	// Scheduled jobs are held back until a time: delayed, or between retries.
-	Scheduled
-	// DeadLettered jobs are dead letters.
-	DeadLettered
+	StateWaiting State = iota + 1
+	// StateScheduled jobs are held back until a time: delayed, or between retries.
+	StateScheduled
+	// StateDead jobs are dead letters.
+	StateDead
 )
 
 // String is the state's name in lower case.
 func (s State) String() string {
 	switch s {
-	case Waiting:
+	case StateWaiting:
 		return "waiting"
-	case Scheduled:
+	case StateScheduled:
 		return "scheduled"
-	case DeadLettered:
+	case StateDead:
 		return "dead"
 	}
 	return "invalid"
@@ -99,14 +103,19 @@ func (s State) String() string {
 type Entry struct {
 	Message
 	State State
-	// Failures, LastError and Deliveries are the job's history so far.
-	Failures   int
-	LastError  string
-	Deliveries int
-	// DueAt is when a Scheduled job becomes ready, by the broker's clock.
+	// Failures, LastError, Bounces, BouncedSince and Deliveries are the job's
+	// history so far.
+	Failures     int
+	LastError    string
+	Bounces      int
+	BouncedSince time.Time
+	Deliveries   int
+	// DueAt is when a scheduled job becomes ready, by the broker's clock. An
+	// [Importer] does not read it: there Delay says when.
 	DueAt time.Time
-	// Reason is why a DeadLettered job died.
+	// Reason is why a dead job died, and DeadAt when.
 	Reason string
+	DeadAt time.Time
 }
 
 // Inspector looks into a queue without consuming its jobs.
@@ -128,7 +137,7 @@ type Inspector interface {
 
 	// Delete removes the job with this ID if it is waiting, scheduled or dead.
 	// Its errors and its cost are those of Find. A deleted job of a group lets
-	// the group go on. Its DedupKey stays remembered.
+	// the group go on. Its DedupKey is free again.
 	Delete(ctx context.Context, queue string, id string) error
 }
 
@@ -145,4 +154,40 @@ type Pauser interface {
 	Resume(ctx context.Context, queue string) error
 	// Paused tells whether the queue is paused.
 	Paused(ctx context.Context, queue string) (bool, error)
+}
+
+// Importer stores jobs that were on another queue, or on another broker, as they
+// were there: for moving a queue, restoring a copy of one, and repairing a job.
+type Importer interface {
+	// Import stores jobs on a declared queue, each in the State of its entry, with
+	// its history: EnqueuedAt, Failures, LastError, Bounces, BouncedSince and
+	// Deliveries, and for a dead letter Reason and DeadAt. A scheduled job is held
+	// back for its Delay, as after an [OutcomeRetry], whether or not the driver is
+	// a [Delayer]; Delay is zero in the other states. A DedupKey is kept with the
+	// job, and neither checked nor remembered: an import is never a duplicate. A
+	// job of a group goes to the end of its group.
+	//
+	// The bounds, the results and what an error means are those of
+	// [Driver].Enqueue. Importing a job again stores it twice.
+	Import(ctx context.Context, queue string, entries []*Entry) []Result
+}
+
+// QueueLister lists the queues of the broker.
+type QueueLister interface {
+	// ListQueues returns the names of the queues that Declare made, by this or
+	// another program and through this type of driver, sorted. It leaves out what
+	// other programs keep on the broker. A queue that is declared or deleted
+	// meanwhile may or may not be listed. Its cost may grow with all that the
+	// broker holds.
+	ListQueues(ctx context.Context) ([]string, error)
+}
+
+// Purger removes the jobs that wait in a queue.
+type Purger interface {
+	// Purge removes every job that was waiting when it was called, and returns how
+	// many. Jobs that are scheduled or running and dead letters stay; one that
+	// becomes waiting meanwhile may or may not be removed. An error's Fate is about
+	// those that the number does not count. Groups go on, and a removed job's
+	// DedupKey is free again. Consumers go on.
+	Purge(ctx context.Context, queue string) (int, error)
 }

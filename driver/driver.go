@@ -15,8 +15,8 @@
 //
 // A driver implements [Driver], and those of the optional interfaces in this
 // package whose promise its broker keeps: [Prioritizer], [Delayer],
-// [Deduplicator], [Grouper], [AtomicEnqueuer], [Inspector], [Pauser]. A
-// capability is never approximated: if the promise cannot be kept, the type
+// [Deduplicator], [Grouper], [AtomicEnqueuer], [Inspector], [Pauser], [Importer],
+// [QueueLister], [Purger]. A capability is never approximated: if the promise cannot be kept, the type
 // must not have the methods, so that programs that rely on it do not compile.
 // A package may have several driver types if its broker has several kinds of
 // queue.
@@ -41,6 +41,9 @@
 //     [*Error], so that errors.Is finds it.
 //   - Arguments outside the documented bounds, which only a faulty core passes,
 //     are errors and have no effect.
+//   - A queue that does not exist: an error that wraps [ErrNotFound] with
+//     FateNotStored, and nothing is made. Only Declare makes a queue, and
+//     DeleteQueue does not miss one. Consume may leave the look to Receive.
 //   - After Close: every method returns an error that wraps [ErrClosed].
 //   - A call with nothing to do (no messages, no settlements) returns at once
 //     without error and without a round trip, also after Close.
@@ -83,11 +86,12 @@ type Driver interface {
 	// message was stored and none was a duplicate.
 	Enqueue(ctx context.Context, queue string, messages []*Message) []Result
 
-	// Consume opens a consumer on a declared queue. It does not wait for jobs.
+	// Consume opens a consumer on a declared queue. It does not wait for jobs. On a
+	// queue that does not exist it fails, or the consumer's Receive does.
 	Consume(ctx context.Context, queue string, options ConsumeOptions) (Consumer, error)
 
 	// Depth counts the jobs of a queue. Its cost does not grow with them. A
-	// count that the broker cannot tell is [Unknown].
+	// count that the broker cannot tell is [UnknownCount].
 	Depth(ctx context.Context, queue string) (Depth, error)
 
 	// DeadLetters lists dead letters, oldest first, without consuming them:
@@ -97,8 +101,8 @@ type Driver interface {
 	// paging may or may not be seen; no other is missed or seen twice.
 	DeadLetters(ctx context.Context, queue string, cursor string, max int) (page []DeadLetter, next string, err error)
 
-	// Redrive moves the selected dead letters back to waiting, with failures
-	// and deliveries counted from zero and all else as it was enqueued,
+	// Redrive moves the selected dead letters back to waiting, with failures,
+	// bounces and deliveries counted from zero and all else as it was enqueued,
 	// priority and group included. Each is stored as waiting before it is
 	// removed as dead. It returns how many it moved, even with an error; the
 	// error's Fate is about those that it does not count. IDs without a dead
@@ -170,6 +174,14 @@ type Consumer interface {
 	// deliveries.
 	Extend(ctx context.Context, deliveries []*Delivery) []error
 
+	// Stop ends receiving: Receive calls under way and later ones return an error
+	// that wraps [ErrClosed]. What the broker has handed to this consumer and no
+	// Receive returned is given back as by [OutcomeRelease], before Stop returns.
+	// Settle and Extend go on for what Receive returned, until Close. If ctx ends
+	// first, what is left becomes available when its lease ends, at the latest, or
+	// by Close. A second Stop, and one after Close, is a no-op.
+	Stop(ctx context.Context) error
+
 	// Close ends the consumer. Receive calls under way return an error that
 	// wraps [ErrClosed]. Deliveries that are not settled are not given back by
 	// Close; the core releases them before. What the broker still counts as
@@ -230,8 +242,8 @@ type Limits struct {
 	MaxRetryDelay time.Duration
 }
 
-// Unknown is a count that the broker cannot tell.
-const Unknown int64 = -1
+// UnknownCount is a count that the broker cannot tell.
+const UnknownCount int64 = -1
 
 // Depth counts the jobs of a queue by state.
 type Depth struct {
@@ -243,7 +255,19 @@ type Depth struct {
 	Running int64
 	// Dead is the number of dead letters.
 	Dead int64
+	// Due is how many of the Scheduled jobs have reached their time, and wait for
+	// a consumer to bring them forth. Zero where the broker does that by itself.
+	// What decides how many workers there are has to add it to Waiting: without
+	// a worker these jobs would wait for ever.
+	Due int64
+	// Age is how long the oldest of the Waiting jobs has been waiting, by the
+	// broker's clock: since it was enqueued or became ready again. Zero if none
+	// waits, and [UnknownAge] if the broker cannot tell.
+	Age time.Duration
 }
+
+// UnknownAge is an age that the broker cannot tell.
+const UnknownAge time.Duration = -1
 
 // Selection names dead letters: all of them, or those with one of the IDs. The
 // zero value selects none, so that an empty list by accident does no harm.

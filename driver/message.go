@@ -47,6 +47,10 @@ type Message struct {
 	// DedupKey makes a second job with this key a duplicate, 1 to 128 bytes of
 	// printable ASCII without spaces. Empty for none. See [Deduplicator].
 	DedupKey string
+	// DedupWithin is how long DedupKey is remembered from the enqueue on: 1 s to
+	// DedupWindow, at a precision of milliseconds. Zero means DedupWindow. It is
+	// part of Enqueue only: deliveries have it zero.
+	DedupWithin time.Duration
 	// Group is the name of the job's group, 1 to 128 bytes of printable ASCII
 	// without spaces. Empty for none. See [Grouper].
 	Group string
@@ -94,17 +98,25 @@ type Delivery struct {
 	Message
 
 	// Failures is how often the handler failed, as the last settlement with
-	// [Retry] stored it; zero on the first delivery.
+	// [OutcomeRetry] stored it; zero on the first delivery.
 	Failures int
 	// LastError is the text of the last failure, stored with it; possibly empty.
 	LastError string
+	// Bounces is how often a worker put the job back because it could not run it
+	// (it did not know the kind, or could not read the body at that time), and
+	// BouncedSince when the first of these was that no run came after, in
+	// milliseconds and UTC. Both are as the last settlement with [OutcomeRetry]
+	// stored them; zero on the first delivery.
+	Bounces      int
+	BouncedSince time.Time
 	// Deliveries is how often the job was handed out, this time included; at
 	// least 1. A broker that forgets counts in a crash may count too few.
 	Deliveries int
-	// Redeliveries is how often the job was handed out since it was last
-	// settled, not counting this time: the number of times that a holder
-	// vanished with it. Zero on a first delivery, and after a retry or release
-	// unless the broker cannot tell a release from a lost holder.
+	// Redeliveries is how often a holder vanished with the job since it was last
+	// settled with another outcome than [OutcomeRelease]. A release does not
+	// change it. Zero on a first delivery, after a retry and after a redrive. The
+	// core decides by it which job kills its workers, so it must not count what is
+	// no lost holder.
 	Redeliveries int
 
 	// Receipt is the driver's own means to settle the delivery.
@@ -115,32 +127,32 @@ type Delivery struct {
 type Outcome uint8
 
 const (
-	// Done removes the job: it ran, or is not to run.
-	Done Outcome = iota + 1
-	// Retry makes the job available again after Settlement.Delay, with
+	// OutcomeDone removes the job: it ran, or is not to run.
+	OutcomeDone Outcome = iota + 1
+	// OutcomeRetry makes the job available again after Settlement.Delay, with
 	// Settlement.Failures and Settlement.Error as its history. It is not early,
 	// and no more than a second late on an idle broker. Every driver has it,
 	// whether or not it is a [Delayer]. A job of a group keeps its group
 	// blocked meanwhile.
-	Retry
-	// Release makes the job available again at once, its history as it was:
-	// the job was not run, or is given back before it ended.
-	Release
-	// Dead moves the job to the dead letters, with Settlement.Reason, Failures
+	OutcomeRetry
+	// OutcomeRelease makes the job available again at once, its history as it was,
+	// Redeliveries included: it was not run, or is given back before it ended.
+	OutcomeRelease
+	// OutcomeDead moves the job to the dead letters, with Settlement.Reason, Failures
 	// and Error.
-	Dead
+	OutcomeDead
 )
 
 // String is the outcome's name in lower case.
 func (o Outcome) String() string {
 	switch o {
-	case Done:
+	case OutcomeDone:
 		return "done"
-	case Retry:
+	case OutcomeRetry:
 		return "retry"
-	case Release:
+	case OutcomeRelease:
 		return "release"
-	case Dead:
+	case OutcomeDead:
 		return "dead"
 	}
 	return "invalid"
@@ -156,6 +168,9 @@ type Settlement struct {
 	// Failures is the number of the handler's failures to store with Retry and
 	// Dead.
 	Failures int
+	// Bounces and BouncedSince are to be stored with Retry and Dead.
+	Bounces      int
+	BouncedSince time.Time
 	// Reason says why a job is Dead, in one of the words below.
 	Reason string
 	// Error is the text of the last failure to store with Retry and Dead: at
@@ -171,8 +186,8 @@ const (
 	ReasonPermanent = "permanent"
 	// ReasonUndecodable: the codec could not decode the body for its kind.
 	ReasonUndecodable = "undecodable"
-	// ReasonUnknownKind: no worker knew the kind, for as many deliveries as
-	// the job has attempts.
+	// ReasonUnknownKind: no worker that met the job knew its kind or content type,
+	// for longer than the worker's bound.
 	ReasonUnknownKind = "unknown-kind"
 	// ReasonExpired: the job was not started by its deadline.
 	ReasonExpired = "expired"
@@ -186,10 +201,13 @@ const (
 type DeadLetter struct {
 	Message
 
-	// Failures, LastError and Deliveries are the job's history as it died.
-	Failures   int
-	LastError  string
-	Deliveries int
+	// Failures, LastError, Bounces, BouncedSince and Deliveries are the job's
+	// history as it died.
+	Failures     int
+	LastError    string
+	Bounces      int
+	BouncedSince time.Time
+	Deliveries   int
 	// Reason is one of the Reason constants.
 	Reason string
 	// DeadAt is when the job was moved to the dead letters, by the broker's

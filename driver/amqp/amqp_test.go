@@ -174,7 +174,7 @@ func TestSettleOutOfOrder(t *testing.T) {
 	for _, part := range [][]int{{3, 1, 20}, {0, 2, 39, 38}, {4, 5, 6, 8, 9, 10}} {
 		var settlements []driver.Settlement
 		for _, i := range part {
-			settlements = append(settlements, driver.Settlement{Delivery: held[fmt.Sprint(i)], Outcome: driver.Done})
+			settlements = append(settlements, driver.Settlement{Delivery: held[fmt.Sprint(i)], Outcome: driver.OutcomeDone})
 			delete(held, fmt.Sprint(i))
 		}
 		for _, err := range c.Settle(testContext(t), settlements) {

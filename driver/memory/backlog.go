@@ -126,10 +126,10 @@ func (b *backlog) removeDead(j *job) {
 // remove takes out a job that is in that state.
 func (b *backlog) remove(j *job, state driver.State) {
 	switch {
-	case state == driver.DeadLettered:
+	case state == driver.StateDead:
 		b.removeDead(j)
 		return
-	case state == driver.Scheduled:
+	case state == driver.StateScheduled:
 		b.scheduled.remove(j)
 	case j.msg.Group != "" && b.groups.first(j.msg.Group) != j:
 		b.blocked[j.rank()].remove(j)

@@ -81,7 +81,7 @@ func (s *bench) cycle(b *testing.B, n int) {
 	for n > 0 {
 		k := min(n, len(s.messages))
 		s.enqueue(b, k)
-		s.process(b, k, driver.Done, 0)
+		s.process(b, k, driver.OutcomeDone, 0)
 		n -= k
 	}
 }
@@ -158,7 +158,7 @@ func BenchmarkRelease(b *testing.B) {
 	s.enqueue(b, 1_000_000)
 	b.ReportAllocs()
 	b.ResetTimer()
-	s.process(b, b.N, driver.Release, 0)
+	s.process(b, b.N, driver.OutcomeRelease, 0)
 }
 
 // BenchmarkParallel runs a producer and a worker on two handles at once.
@@ -169,7 +169,7 @@ func BenchmarkParallel(b *testing.B) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.process(b, b.N, driver.Done, 0)
+		s.process(b, b.N, driver.OutcomeDone, 0)
 	}()
 	s.enqueue(b, b.N)
 	<-done

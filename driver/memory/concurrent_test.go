@@ -105,7 +105,7 @@ func TestConcurrentRun(t *testing.T) {
 				l.take(got)
 				var settlements []driver.Settlement
 				for _, d := range got {
-					o := []driver.Outcome{driver.Done, driver.Done, driver.Done, driver.Retry, driver.Release, driver.Dead}[rnd.IntN(6)]
+					o := []driver.Outcome{driver.OutcomeDone, driver.OutcomeDone, driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead}[rnd.IntN(6)]
 					settlements = append(settlements, driver.Settlement{Delivery: d, Outcome: o, Delay: time.Duration(rnd.IntN(2)) * time.Millisecond})
 				}
 				l.give(settlements)
@@ -130,7 +130,7 @@ func TestConcurrentRun(t *testing.T) {
 		l.complain("%d jobs were confirmed, %d ended", len(l.confirmed), n)
 	}
 	listed := map[string]int{}
-	for _, e := range listAll(s, driver.DeadLettered, 100) {
+	for _, e := range listAll(s, driver.StateDead, 100) {
 		listed[e.ID]++
 	}
 	if !maps.Equal(listed, l.dead) {
@@ -170,9 +170,9 @@ func (l *ledger) give(settlements []driver.Settlement) {
 			l.running[d.Group] = ""
 		}
 		switch s.Outcome {
-		case driver.Done:
+		case driver.OutcomeDone:
 			l.done[d.ID]++
-		case driver.Dead:
+		case driver.OutcomeDead:
 			l.dead[d.ID]++
 		}
 	}

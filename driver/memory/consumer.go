@@ -38,6 +38,9 @@ func (d *base) Consume(ctx context.Context, queue string, options driver.Consume
 // Lease is the length that the consumer was opened with.
 func (c *consumer) Lease() time.Duration { return c.lease }
 
+// Stop ends receiving.
+func (c *consumer) Stop(context.Context) error { return nil }
+
 // Close ends the consumer. What it holds stays leased until the leases end.
 func (c *consumer) Close(context.Context) error {
 	c.mu.Lock()

@@ -36,7 +36,7 @@ func TestAllocations(t *testing.T) {
 				r.d.Enqueue(ctx, "q", messages)
 				deliveries, _ := r.c.Receive(ctx, batch)
 				for i, d := range deliveries {
-					settlements[i] = driver.Settlement{Delivery: d, Outcome: driver.Done}
+					settlements[i] = driver.Settlement{Delivery: d, Outcome: driver.OutcomeDone}
 				}
 				r.c.Settle(ctx, settlements)
 			})
@@ -71,7 +71,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 			got, err := r.c.Receive(t.Context(), maxBatch)
 			r.ok(err)
 			for i, d := range got {
-				r.end(d, []driver.Outcome{driver.Done, driver.Dead}[i%2])
+				r.end(d, []driver.Outcome{driver.OutcomeDone, driver.OutcomeDead}[i%2])
 			}
 			left -= len(got)
 		}

@@ -21,14 +21,14 @@ func TestCrashKeepsWhatIsConfirmed(t *testing.T) {
 		r.add("dead")
 		r.add("released")
 		g := r.get(10, "running", "settled", "dead", "released")
-		r.end(g[1], driver.Done)
-		r.end(g[2], driver.Dead)
-		r.end(g[3], driver.Release)
+		r.end(g[1], driver.OutcomeDone)
+		r.end(g[2], driver.OutcomeDead)
+		r.end(g[3], driver.OutcomeRelease)
 		r.add("scheduled", delay(time.Hour))
 		r.ok(r.d.Pause(t.Context(), "q"))
 
 		b.Crash()
-		r.is(r.settle(g[0], driver.Settlement{Outcome: driver.Done}), driver.ErrUnavailable)
+		r.is(r.settle(g[0], driver.Settlement{Outcome: driver.OutcomeDone}), driver.ErrUnavailable)
 		r.ok(r.d.Close(t.Context()))
 
 		r = openRig(t, b)
@@ -41,12 +41,12 @@ func TestCrashKeepsWhatIsConfirmed(t *testing.T) {
 		r.history(got[0], 0, 2, 1)
 		r.history(got[1], 0, 2, 0)
 		// The old receipt is nothing on the new handle.
-		r.is(r.settle(g[0], driver.Settlement{Outcome: driver.Done}), driver.ErrLeaseLost)
+		r.is(r.settle(g[0], driver.Settlement{Outcome: driver.OutcomeDone}), driver.ErrLeaseLost)
 		if !r.try("x", key("k")).Duplicate {
 			t.Fatal("a key is forgotten")
 		}
 		for _, d := range got {
-			r.end(d, driver.Done)
+			r.end(d, driver.OutcomeDone)
 		}
 		start := time.Now()
 		r.get(1, "scheduled")
@@ -73,7 +73,7 @@ func TestDeleteQueueLosesDeliveries(t *testing.T) {
 	r.add("a")
 	d := r.get(1, "a")[0]
 	r.ok(r.d.DeleteQueue(t.Context(), "q"))
-	r.is(r.settle(d, driver.Settlement{Outcome: driver.Done}), driver.ErrLeaseLost)
+	r.is(r.settle(d, driver.Settlement{Outcome: driver.OutcomeDone}), driver.ErrLeaseLost)
 	r.is(r.c.Extend(t.Context(), []*driver.Delivery{d})[0], driver.ErrLeaseLost)
 	_, err := r.d.Depth(t.Context(), "q")
 	r.is(err, driver.ErrNotFound)
@@ -82,7 +82,7 @@ func TestDeleteQueueLosesDeliveries(t *testing.T) {
 	// The consumer goes on with the new queue, and its old delivery is not of it.
 	r.add("b")
 	r.get(1, "b")
-	r.is(r.settle(d, driver.Settlement{Outcome: driver.Done}), driver.ErrLeaseLost)
+	r.is(r.settle(d, driver.Settlement{Outcome: driver.OutcomeDone}), driver.ErrLeaseLost)
 }
 
 // TestCrashUnderLoad crashes the broker while producers and workers use it.
@@ -133,7 +133,7 @@ func TestCrashUnderLoad(t *testing.T) {
 						return
 					}
 					for _, x := range got[:len(got)/2+1] {
-						if errs := c.Settle(ctx, []driver.Settlement{{Delivery: x, Outcome: driver.Done}}); errs != nil {
+						if errs := c.Settle(ctx, []driver.Settlement{{Delivery: x, Outcome: driver.OutcomeDone}}); errs != nil {
 							s.refused(errs[0])
 							return
 						}
@@ -169,7 +169,7 @@ func TestCrashUnderLoad(t *testing.T) {
 		}
 	}
 	var got []string
-	for _, e := range listAll(s, driver.Waiting, 1000) {
+	for _, e := range listAll(s, driver.StateWaiting, 1000) {
 		got = append(got, e.ID)
 	}
 	slices.Sort(want)

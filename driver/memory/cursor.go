@@ -74,11 +74,11 @@ func page[T any](b *backlog, state driver.State, from cursor, max int, show func
 // among them.
 func (b *backlog) walk(state driver.State, c cursor, yield func(*job) bool) {
 	switch state {
-	case driver.Scheduled:
+	case driver.StateScheduled:
 		walkMerged(yield, b.scheduled.after(c.at, c.seq))
-	case driver.DeadLettered:
+	case driver.StateDead:
 		walkMerged(yield, b.dead.after(c.at, c.seq))
-	case driver.Waiting:
+	case driver.StateWaiting:
 		for rank, seq := c.rank, c.seq; rank < levels; rank++ {
 			if !walkMerged(yield, b.ready[rank].after(0, seq), b.blocked[rank].after(0, seq)) {
 				return

@@ -13,7 +13,7 @@ const deadBatch = 1000
 // DeadLetters lists dead letters, in O(log n + max).
 func (d *base) DeadLetters(ctx context.Context, queue string, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
-	from, err := parsePage(op, queue, driver.DeadLettered, cursor, max)
+	from, err := parsePage(op, queue, driver.StateDead, cursor, max)
 	if err != nil {
 		return nil, "", err
 	}
@@ -22,7 +22,7 @@ func (d *base) DeadLetters(ctx context.Context, queue string, cursor string, max
 		return nil, "", err
 	}
 	defer q.mu.Unlock()
-	dead, next := page(&q.backlog, driver.DeadLettered, from, max, func(j *job) driver.DeadLetter { return j.deadLetter(q.clock) })
+	dead, next := page(&q.backlog, driver.StateDead, from, max, func(j *job) driver.DeadLetter { return j.deadLetter(q.clock) })
 	return dead, next, nil
 }
 

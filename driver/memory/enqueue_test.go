@@ -28,8 +28,8 @@ func TestDedup(t *testing.T) {
 			t.Fatalf("another queue: %+v", res)
 		}
 		got := r.get(10, "a", "b")
-		r.end(got[0], driver.Done)
-		r.end(got[1], driver.Dead)
+		r.end(got[0], driver.OutcomeDone)
+		r.end(got[1], driver.OutcomeDead)
 		duplicate("e")
 		time.Sleep(time.Minute - 1)
 		duplicate("f")
@@ -124,9 +124,9 @@ func TestFull(t *testing.T) {
 		}
 		// Running and dead jobs count; done ones do not.
 		g := r.get(5, "0", "1", "2")
-		r.end(g[0], driver.Dead)
+		r.end(g[0], driver.OutcomeDead)
 		r.is(r.try("x").Err, driver.ErrFull)
-		r.end(g[1], driver.Done)
+		r.end(g[1], driver.OutcomeDone)
 		r.add("y")
 		_, err := r.d.Discard(t.Context(), "q", driver.Selection{All: true})
 		r.ok(err)
@@ -145,7 +145,7 @@ func TestFull(t *testing.T) {
 		r.is(r.try("larger", body(limit+1)).Err, driver.ErrTooLarge)
 		r.add("largest", body(limit))
 		r.is(r.try("x", body(2*maxHeaders)).Err, driver.ErrFull)
-		r.end(r.get(1, "largest")[0], driver.Done)
+		r.end(r.get(1, "largest")[0], driver.OutcomeDone)
 		r.add("x", body(2*maxHeaders))
 	})
 	t.Run("keys", func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestFull(t *testing.T) {
 					r.is(res.Err, driver.ErrFull)
 					break
 				}
-				r.end(r.get(1, "x")[0], driver.Done)
+				r.end(r.get(1, "x")[0], driver.OutcomeDone)
 			}
 			if n < 1000 {
 				t.Fatalf("full after %d keys", n)
@@ -201,7 +201,7 @@ func TestRefusals(t *testing.T) {
 			r.is(got[1].Err, x.want)
 			r.ok(got[2].Err)
 			for _, d := range r.get(10, "a", "b") {
-				r.end(d, driver.Done)
+				r.end(d, driver.OutcomeDone)
 			}
 		})
 	}

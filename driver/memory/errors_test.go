@@ -26,7 +26,7 @@ func calls(r *rig, ctx context.Context, queue string) map[string]func() error {
 		"DeadLetters": func() error { _, _, err := d.DeadLetters(ctx, queue, "", 1); return err },
 		"Redrive":     func() error { _, err := d.Redrive(ctx, queue, driver.Selection{All: true}); return err },
 		"Discard":     func() error { _, err := d.Discard(ctx, queue, driver.Selection{IDs: []string{"x"}}); return err },
-		"List":        func() error { _, _, err := d.List(ctx, queue, driver.Waiting, "", 1); return err },
+		"List":        func() error { _, _, err := d.List(ctx, queue, driver.StateWaiting, "", 1); return err },
 		"Find":        func() error { _, err := d.Find(ctx, queue, "x"); return err },
 		"Delete":      func() error { return d.Delete(ctx, queue, "x") },
 		"Pause":       func() error { return d.Pause(ctx, queue) },
@@ -78,7 +78,7 @@ func TestErrorsOfEveryMethod(t *testing.T) {
 			}
 			one := []*driver.Delivery{{}}
 			for method, err := range map[string]error{
-				"Settle": r.c.Settle(x.ctx, []driver.Settlement{{Delivery: one[0], Outcome: driver.Done}})[0],
+				"Settle": r.c.Settle(x.ctx, []driver.Settlement{{Delivery: one[0], Outcome: driver.OutcomeDone}})[0],
 				"Extend": r.c.Extend(x.ctx, one)[0],
 			} {
 				if !errors.Is(err, x.want) || driver.FateOf(err) != driver.FateNotStored {

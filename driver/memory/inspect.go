@@ -11,7 +11,7 @@ import (
 // then by place, including those that wait for another of their group.
 func (d *Driver) List(ctx context.Context, queue string, state driver.State, cursor string, max int) ([]driver.Entry, string, error) {
 	const op = "list"
-	if state < driver.Waiting || state > driver.DeadLettered {
+	if state < driver.StateWaiting || state > driver.StateDead {
 		return nil, "", wrongArgument(op, queue, fmt.Errorf("state %d is none", state))
 	}
 	from, err := parsePage(op, queue, state, cursor, max)
@@ -66,9 +66,9 @@ func noSuchJob(op, queue, id string) error {
 // find looks for a job by its ID in every state but running.
 func (b *backlog) find(id string) (found *job, state driver.State) {
 	if j := b.deadByID.first(id); j != nil {
-		return j, driver.DeadLettered
+		return j, driver.StateDead
 	}
-	for _, state = range []driver.State{driver.Waiting, driver.Scheduled} {
+	for _, state = range []driver.State{driver.StateWaiting, driver.StateScheduled} {
 		b.walk(state, cursor{}, func(j *job) bool {
 			if j.msg.ID == id {
 				found = j

@@ -31,12 +31,12 @@ func TestListOrder(t *testing.T) {
 		for _, id := range []string{"x", "y"} {
 			r.add(id, level(driver.Critical))
 			d := r.get(1, id)[0]
-			r.ok(r.settle(d, driver.Settlement{Outcome: driver.Dead, Reason: driver.ReasonPoison}))
+			r.ok(r.settle(d, driver.Settlement{Outcome: driver.OutcomeDead, Reason: driver.ReasonPoison}))
 		}
 		for state, want := range map[driver.State][]string{
-			driver.Waiting:      {"high", "n1", "n2", "n3"},
-			driver.Scheduled:    {"h1", "h2"},
-			driver.DeadLettered: {"x", "y"},
+			driver.StateWaiting:   {"high", "n1", "n2", "n3"},
+			driver.StateScheduled: {"h1", "h2"},
+			driver.StateDead:      {"x", "y"},
 		} {
 			for size := 1; size <= 5; size++ {
 				got := listAll(r, state, size)
@@ -47,7 +47,7 @@ func TestListOrder(t *testing.T) {
 		}
 		e, err := r.d.Find(t.Context(), "q", "h1")
 		r.ok(err)
-		if !e.DueAt.Equal(time.Now().Add(time.Hour)) || e.State != driver.Scheduled {
+		if !e.DueAt.Equal(time.Now().Add(time.Hour)) || e.State != driver.StateScheduled {
 			t.Fatalf("%+v", e)
 		}
 		if e, err = r.d.Find(t.Context(), "q", "x"); err != nil || e.Reason != driver.ReasonPoison || e.Deliveries != 1 {
@@ -71,7 +71,7 @@ func TestListWhileChanging(t *testing.T) {
 	gone := map[string]bool{}
 	cursor := ""
 	for page := 0; ; page++ {
-		list, next, err := r.d.List(t.Context(), "q", driver.Waiting, cursor, 7)
+		list, next, err := r.d.List(t.Context(), "q", driver.StateWaiting, cursor, 7)
 		r.ok(err)
 		for _, e := range list {
 			seen[e.ID]++
@@ -108,7 +108,7 @@ func TestDeadLetterPagesAndSelections(t *testing.T) {
 			got, err := r.c.Receive(t.Context(), maxBatch)
 			r.ok(err)
 			for _, d := range got {
-				r.end(d, driver.Dead)
+				r.end(d, driver.OutcomeDead)
 			}
 			left -= len(got)
 		}
@@ -175,12 +175,12 @@ func TestRedriveEnds(t *testing.T) {
 		const n = deadBatch * 3 / 2
 		for i := range n {
 			r.add(fmt.Sprint(i))
-			r.end(r.get(1, fmt.Sprint(i))[0], driver.Dead)
+			r.end(r.get(1, fmt.Sprint(i))[0], driver.OutcomeDead)
 		}
 		part := 0
 		got, err := r.d.Redrive(between{t.Context(), func() {
 			if part++; part == 2 {
-				r.end(r.get(1, "0")[0], driver.Dead)
+				r.end(r.get(1, "0")[0], driver.OutcomeDead)
 			}
 		}}, "q", driver.Selection{All: true})
 		r.ok(err)
@@ -211,7 +211,7 @@ func TestDeadLettersOfOneID(t *testing.T) {
 		r := newRig(t, Options{})
 		for range 3 {
 			r.add("same")
-			r.end(r.get(1, "same")[0], driver.Dead)
+			r.end(r.get(1, "same")[0], driver.OutcomeDead)
 		}
 		r.ok(r.d.Delete(t.Context(), "q", "same"))
 		r.depth(0, 0, 0, 2)
@@ -227,13 +227,13 @@ func TestDeadLettersOfOneID(t *testing.T) {
 func TestBadCursors(t *testing.T) {
 	r := newRig(t, Options{})
 	for _, cursor := range []string{"x", "waiting.1.2", "waiting.9.0.1", "waiting.0.-1.1", "waiting.0.0.x", "dead.0.0.1"} {
-		_, _, err := r.d.List(t.Context(), "q", driver.Waiting, cursor, 1)
+		_, _, err := r.d.List(t.Context(), "q", driver.StateWaiting, cursor, 1)
 		r.is(err, driver.ErrConfig)
 	}
 	_, _, err := r.d.DeadLetters(t.Context(), "q", "waiting.0.0.1", 1)
 	r.is(err, driver.ErrConfig)
 	for _, max := range []int{0, 1001} {
-		_, _, err := r.d.List(t.Context(), "q", driver.Waiting, "", max)
+		_, _, err := r.d.List(t.Context(), "q", driver.StateWaiting, "", max)
 		r.is(err, driver.ErrConfig)
 		_, _, err = r.d.DeadLetters(t.Context(), "q", "", max)
 		r.is(err, driver.ErrConfig)

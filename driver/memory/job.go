@@ -66,9 +66,9 @@ func (j *job) entry(c clock, state driver.State) driver.Entry {
 		Failures: j.failures, LastError: j.lastError, Deliveries: j.deliveries,
 	}
 	switch state {
-	case driver.Scheduled:
+	case driver.StateScheduled:
 		e.DueAt = c.wall(j.at)
-	case driver.DeadLettered:
+	case driver.StateDead:
 		e.Reason = j.reason
 	}
 	return e

@@ -20,10 +20,10 @@ func TestLeaseEndsByTimer(t *testing.T) {
 			t.Fatalf("the job came after %s, want %s", waited, testLease)
 		}
 		r.history(second, 0, 2, 1)
-		r.is(r.settle(first, driver.Settlement{Outcome: driver.Done}), driver.ErrLeaseLost)
+		r.is(r.settle(first, driver.Settlement{Outcome: driver.OutcomeDone}), driver.ErrLeaseLost)
 		r.depth(0, 0, 1, 0)
-		r.end(second, driver.Done)
-		r.is(r.settle(second, driver.Settlement{Outcome: driver.Retry}), driver.ErrLeaseLost)
+		r.end(second, driver.OutcomeDone)
+		r.is(r.settle(second, driver.Settlement{Outcome: driver.OutcomeRetry}), driver.ErrLeaseLost)
 		r.depth(0, 0, 0, 0)
 	})
 }
@@ -43,7 +43,7 @@ func TestLeaseIsLostWithoutRival(t *testing.T) {
 			t.Fatalf("%d errors, want 1", len(errs))
 		}
 		r.is(errs[0], driver.ErrLeaseLost)
-		r.is(r.settle(d, driver.Settlement{Outcome: driver.Dead}), driver.ErrLeaseLost)
+		r.is(r.settle(d, driver.Settlement{Outcome: driver.OutcomeDead}), driver.ErrLeaseLost)
 		r.depth(1, 0, 0, 0)
 	})
 }
@@ -62,7 +62,7 @@ func TestExtendRenews(t *testing.T) {
 		}
 		r.depth(1, 0, 1, 0)
 		r.get(1, "b")
-		r.end(got[0], driver.Done)
+		r.end(got[0], driver.OutcomeDone)
 	})
 }
 
@@ -97,7 +97,7 @@ func TestCloseKeepsLeases(t *testing.T) {
 		d := r.get(1, "a")[0]
 		r.ok(r.c.Close(t.Context()))
 		r.ok(r.c.Close(t.Context()))
-		r.is(r.settle(d, driver.Settlement{Outcome: driver.Done}), driver.ErrClosed)
+		r.is(r.settle(d, driver.Settlement{Outcome: driver.OutcomeDone}), driver.ErrClosed)
 		r.is(r.c.Extend(t.Context(), []*driver.Delivery{d})[0], driver.ErrClosed)
 		r.depth(0, 0, 1, 0)
 		r.c = r.consume(time.Minute)
@@ -117,14 +117,14 @@ func TestOutcomes(t *testing.T) {
 
 		// Release gives the job its place and its history back.
 		d := r.get(1, "a")[0]
-		r.end(d, driver.Release)
+		r.end(d, driver.OutcomeRelease)
 		d = r.get(1, "a")[0]
 		r.history(d, 0, 2, 0)
 
 		// Retry holds it back, not a nanosecond less.
-		r.ok(r.settle(d, driver.Settlement{Outcome: driver.Retry, Delay: time.Minute, Failures: 1, Error: "oops"}))
+		r.ok(r.settle(d, driver.Settlement{Outcome: driver.OutcomeRetry, Delay: time.Minute, Failures: 1, Error: "oops"}))
 		r.depth(1, 1, 0, 0)
-		r.end(r.get(2, "b")[0], driver.Done)
+		r.end(r.get(2, "b")[0], driver.OutcomeDone)
 		start := time.Now()
 		d = r.get(1, "a")[0]
 		if waited := time.Since(start); waited != time.Minute {
@@ -137,11 +137,11 @@ func TestOutcomes(t *testing.T) {
 
 		// Without delay it goes to the end.
 		r.add("c")
-		r.ok(r.settle(d, driver.Settlement{Outcome: driver.Retry, Failures: 2, Error: "again"}))
+		r.ok(r.settle(d, driver.Settlement{Outcome: driver.OutcomeRetry, Failures: 2, Error: "again"}))
 		got := r.get(2, "c", "a")
-		r.end(got[0], driver.Done)
+		r.end(got[0], driver.OutcomeDone)
 
-		r.ok(r.settle(got[1], driver.Settlement{Outcome: driver.Dead, Failures: 3, Error: "last", Reason: driver.ReasonAttempts}))
+		r.ok(r.settle(got[1], driver.Settlement{Outcome: driver.OutcomeDead, Failures: 3, Error: "last", Reason: driver.ReasonAttempts}))
 		r.depth(0, 0, 0, 1)
 		dead, next, err := r.d.DeadLetters(t.Context(), "q", "", 10)
 		r.ok(err)
@@ -164,15 +164,15 @@ func TestSettleMixed(t *testing.T) {
 		}
 		g := r.get(10, "a", "b", "c", "d", "e", "f")
 		errs := r.c.Settle(t.Context(), []driver.Settlement{
-			{Delivery: g[0], Outcome: driver.Done},
-			{Delivery: g[0], Outcome: driver.Done},
-			{Delivery: g[1], Outcome: driver.Dead, Reason: driver.ReasonExpired},
-			{Delivery: g[2], Outcome: driver.Retry, Delay: time.Second},
-			{Delivery: g[3], Outcome: driver.Release},
+			{Delivery: g[0], Outcome: driver.OutcomeDone},
+			{Delivery: g[0], Outcome: driver.OutcomeDone},
+			{Delivery: g[1], Outcome: driver.OutcomeDead, Reason: driver.ReasonExpired},
+			{Delivery: g[2], Outcome: driver.OutcomeRetry, Delay: time.Second},
+			{Delivery: g[3], Outcome: driver.OutcomeRelease},
 			{Delivery: g[4], Outcome: 99},
-			{Delivery: g[5], Outcome: driver.Retry, Delay: maxDelay + 1},
-			{Delivery: &driver.Delivery{Receipt: "foreign"}, Outcome: driver.Done},
-			{Outcome: driver.Done},
+			{Delivery: g[5], Outcome: driver.OutcomeRetry, Delay: maxDelay + 1},
+			{Delivery: &driver.Delivery{Receipt: "foreign"}, Outcome: driver.OutcomeDone},
+			{Outcome: driver.OutcomeDone},
 		})
 		for i, want := range []error{nil, driver.ErrLeaseLost, nil, nil, nil, driver.ErrConfig, driver.ErrTooLarge, driver.ErrLeaseLost, driver.ErrLeaseLost} {
 			if want == nil {
@@ -200,7 +200,7 @@ func TestDeliveryBelongsToCaller(t *testing.T) {
 		}
 		copied := *d
 		d.ID, d.Body, d.Deliveries = "changed", nil, 77
-		r.end(&copied, driver.Release)
+		r.end(&copied, driver.OutcomeRelease)
 		r.history(r.get(1, "a")[0], 0, 2, 0)
 	})
 }
@@ -213,12 +213,12 @@ func TestSettleOnAnotherQueue(t *testing.T) {
 	d := r.get(1, "a")[0]
 	other, err := r.d.Consume(t.Context(), "other", driver.ConsumeOptions{Lease: testLease})
 	r.ok(err)
-	r.is(other.Settle(t.Context(), []driver.Settlement{{Delivery: d, Outcome: driver.Done}})[0], driver.ErrLeaseLost)
+	r.is(other.Settle(t.Context(), []driver.Settlement{{Delivery: d, Outcome: driver.OutcomeDone}})[0], driver.ErrLeaseLost)
 	r.is(other.Extend(t.Context(), []*driver.Delivery{d})[0], driver.ErrLeaseLost)
 	r.depth(0, 0, 1, 0)
 	// Another consumer of its own queue does.
 	second := r.consume(time.Minute)
-	if errs := second.Settle(t.Context(), []driver.Settlement{{Delivery: d, Outcome: driver.Done}}); errs != nil {
+	if errs := second.Settle(t.Context(), []driver.Settlement{{Delivery: d, Outcome: driver.OutcomeDone}}); errs != nil {
 		t.Fatal(errs)
 	}
 	r.depth(0, 0, 0, 0)

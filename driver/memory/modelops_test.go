@@ -54,18 +54,18 @@ func (s *modelRun) settleSome() {
 		}
 		s.ok(err)
 		j.holder = nil
-		if x.Outcome != driver.Done {
+		if x.Outcome != driver.OutcomeDone {
 			j.redeliveries = 0
 		}
-		if x.Outcome == driver.Retry || x.Outcome == driver.Dead {
+		if x.Outcome == driver.OutcomeRetry || x.Outcome == driver.OutcomeDead {
 			j.failures, j.lastError = x.Failures, x.Error
 		}
 		switch {
-		case x.Outcome == driver.Done:
+		case x.Outcome == driver.OutcomeDone:
 			j.state = modelGone
-		case x.Outcome == driver.Release:
+		case x.Outcome == driver.OutcomeRelease:
 			j.state = modelWaiting
-		case x.Outcome == driver.Dead:
+		case x.Outcome == driver.OutcomeDead:
 			j.state, j.at, j.place, j.reason = modelDead, time.Now(), s.model.place(), x.Reason
 		case x.Delay > 0:
 			s.model.schedule(j, time.Now().Add(x.Delay))

@@ -226,9 +226,9 @@ func (s *modelRun) receive() {
 
 func (s *modelRun) check(j *modelJob, e driver.Entry) {
 	s.Helper()
-	states := map[modelState]driver.State{modelWaiting: driver.Waiting, modelScheduled: driver.Scheduled, modelDead: driver.DeadLettered}
+	states := map[modelState]driver.State{modelWaiting: driver.StateWaiting, modelScheduled: driver.StateScheduled, modelDead: driver.StateDead}
 	if e.ID != j.m.ID || e.State != states[j.state] || e.Failures != j.failures || e.Deliveries != j.deliveries ||
-		e.LastError != j.lastError || e.Reason != j.reason || e.State == driver.Scheduled && !e.DueAt.Equal(j.at) {
+		e.LastError != j.lastError || e.Reason != j.reason || e.State == driver.StateScheduled && !e.DueAt.Equal(j.at) {
 		s.fatal("entry %+v, want %+v", e, j)
 	}
 }
@@ -249,7 +249,7 @@ func (s *modelRun) compare() {
 	slices.SortFunc(scheduled, byTime)
 	slices.SortFunc(dead, byTime)
 	size := 1 + s.r.IntN(20)
-	for state, want := range map[driver.State][]*modelJob{driver.Waiting: waiting, driver.Scheduled: scheduled, driver.DeadLettered: dead} {
+	for state, want := range map[driver.State][]*modelJob{driver.StateWaiting: waiting, driver.StateScheduled: scheduled, driver.StateDead: dead} {
 		got := listAll(s.rig, state, size)
 		if len(got) != len(want) {
 			s.fatal("%d jobs are listed as %s, want %d", len(got), state, len(want))
@@ -283,7 +283,7 @@ func (s *modelRun) drain() {
 				s.fatal("job %s was handed out", d.ID)
 			}
 			s.model.jobs[i].state = modelGone
-			s.end(d, driver.Done)
+			s.end(d, driver.OutcomeDone)
 		}
 	}
 	_, err := s.d.Discard(s.Context(), "q", driver.Selection{All: true})

@@ -21,14 +21,14 @@ func TestPriorityIsStrict(t *testing.T) {
 		// A job keeps its level across delays, retries and lost leases.
 		r.add("delayed", level(driver.Critical), delay(time.Second))
 		d := r.get(1, "2-0")[0]
-		r.ok(r.settle(d, driver.Settlement{Outcome: driver.Retry, Delay: 2 * time.Second}))
+		r.ok(r.settle(d, driver.Settlement{Outcome: driver.OutcomeRetry, Delay: 2 * time.Second}))
 		r.get(1, "2-1")
 		time.Sleep(testLease)
 		r.get(5, "2-1", "delayed", "2-0", "1-0", "1-1")
 		got := r.get(20, "0-0", "0-1", "-1-0", "-1-1", "-2-0", "-2-1")
 		// And across redrives.
-		r.end(got[0], driver.Dead)
-		r.end(got[5], driver.Dead)
+		r.end(got[0], driver.OutcomeDead)
+		r.end(got[5], driver.OutcomeDead)
 		r.add("new")
 		n, err := r.d.Redrive(t.Context(), "q", driver.Selection{All: true})
 		r.ok(err)
@@ -51,7 +51,7 @@ func TestReleaseKeepsPlace(t *testing.T) {
 		got := r.get(n, want...)
 		// In whatever order they come back.
 		for i := range got {
-			r.end(got[(i*7)%n], driver.Release)
+			r.end(got[(i*7)%n], driver.OutcomeRelease)
 		}
 		r.get(n, want...)
 		time.Sleep(testLease)
@@ -78,7 +78,7 @@ func TestDelays(t *testing.T) {
 			if d.Delay != 0 {
 				t.Fatalf("delivered with delay %s", d.Delay)
 			}
-			r.end(d, driver.Done)
+			r.end(d, driver.OutcomeDone)
 		}
 	})
 }
@@ -89,7 +89,7 @@ func TestNeverEarly(t *testing.T) {
 		r := newRig(t, Options{})
 		r.add("delayed", delay(time.Second))
 		r.add("retried")
-		r.ok(r.settle(r.get(1, "retried")[0], driver.Settlement{Outcome: driver.Retry, Delay: time.Second}))
+		r.ok(r.settle(r.get(1, "retried")[0], driver.Settlement{Outcome: driver.OutcomeRetry, Delay: time.Second}))
 		time.Sleep(time.Second - 1)
 		r.depth(0, 2, 0, 0)
 		time.Sleep(1 * time.Nanosecond)
@@ -129,9 +129,9 @@ func TestGroups(t *testing.T) {
 		r.depth(2, 0, 3, 0)
 
 		// The head's retry keeps the group blocked; others go on.
-		r.ok(r.settle(got[0], driver.Settlement{Outcome: driver.Retry, Delay: time.Second, Failures: 1}))
+		r.ok(r.settle(got[0], driver.Settlement{Outcome: driver.OutcomeRetry, Delay: time.Second, Failures: 1}))
 		r.add("b2", group("b"))
-		r.end(got[1], driver.Done)
+		r.end(got[1], driver.OutcomeDone)
 		r.get(10, "b2")
 		r.none()
 		start := time.Now()
@@ -141,16 +141,16 @@ func TestGroups(t *testing.T) {
 		}
 
 		// So do its release and its lost lease.
-		r.end(d, driver.Release)
+		r.end(d, driver.OutcomeRelease)
 		r.get(10, "a1")
 		time.Sleep(testLease)
 		got = r.get(10, "a1", "free", "b2") // all leases ended
 		a1 := got[0]
 
 		// Dead lets the group go on, and so does Delete.
-		r.end(a1, driver.Dead)
+		r.end(a1, driver.OutcomeDead)
 		a2 := r.get(10, "a2")[0]
-		r.ok(r.settle(a2, driver.Settlement{Outcome: driver.Retry, Delay: time.Hour}))
+		r.ok(r.settle(a2, driver.Settlement{Outcome: driver.OutcomeRetry, Delay: time.Hour}))
 		r.ok(r.d.Delete(t.Context(), "q", "a2"))
 		a3 := r.get(10, "a3")[0]
 
@@ -158,10 +158,10 @@ func TestGroups(t *testing.T) {
 		r.add("a4", group("a"))
 		_, err := r.d.Redrive(t.Context(), "q", driver.Selection{IDs: []string{"a1"}})
 		r.ok(err)
-		r.end(a3, driver.Done)
+		r.end(a3, driver.OutcomeDone)
 		a4 := r.get(10, "a4")[0]
 		r.ok(r.d.Delete(t.Context(), "q", "a1"))
-		r.end(a4, driver.Done)
+		r.end(a4, driver.OutcomeDone)
 		r.none()
 		if n := len(r.d.broker.queue("q").groups.lists.entries); n != 1 {
 			t.Fatalf("%d groups are kept, want b alone", n)

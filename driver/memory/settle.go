@@ -43,11 +43,11 @@ func (q *queueState) settle(s *driver.Settlement, now instant) (*job, error) {
 		return nil, faults.LeaseLost("settle", q.name)
 	}
 	switch s.Outcome {
-	case driver.Done:
+	case driver.OutcomeDone:
 		j := q.running.remove(l)
 		q.dropFromGroup(j)
 		return j, nil
-	case driver.Retry:
+	case driver.OutcomeRetry:
 		if s.Delay < 0 || s.Delay > maxDelay {
 			return nil, tooLarge("settle", q.name, fmt.Errorf("the delay is %s, which is not from 0 to %s", s.Delay, maxDelay))
 		}
@@ -58,11 +58,11 @@ func (q *queueState) settle(s *driver.Settlement, now instant) (*job, error) {
 		} else {
 			q.requeue(j)
 		}
-	case driver.Release:
+	case driver.OutcomeRelease:
 		j := q.running.remove(l)
 		j.redeliveries = 0
 		q.makeReady(j)
-	case driver.Dead:
+	case driver.OutcomeDead:
 		j := q.running.remove(l)
 		j.failures, j.lastError, j.redeliveries = s.Failures, s.Error, 0
 		q.addDead(j, s.Reason, now)

@@ -165,7 +165,7 @@ func TestPortable(t *testing.T) {
 	r.ok(err)
 	got, err := c.Receive(ctx, 10)
 	r.ok(err)
-	for i, o := range []driver.Outcome{driver.Dead, driver.Dead} {
+	for i, o := range []driver.Outcome{driver.OutcomeDead, driver.OutcomeDead} {
 		if errs := c.Settle(ctx, []driver.Settlement{{Delivery: got[i], Outcome: o}}); errs != nil {
 			t.Fatal(errs)
 		}

@@ -113,6 +113,9 @@ func (c *consumer) requeue(ctx context.Context, messages []*natsgo.Msg) {
 	}
 }
 
+// Stop ends receiving.
+func (c *consumer) Stop(context.Context) error { return nil }
+
 // Close ends the consumer. What arrived and was never returned is given back.
 func (c *consumer) Close(ctx context.Context) error {
 	if !c.closing.Begin(ctx) {

@@ -29,7 +29,7 @@ func lapse(t *testing.T, d *nats.Driver, q string) (first, second driver.Consume
 // refused, whatever the server would take, and the job stays with its new holder.
 func TestLostHolderSettlesNothing(t *testing.T) {
 	d := openURL(t, startServer(t).url())
-	for _, outcome := range []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead} {
+	for _, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
 		t.Run(outcome.String(), func(t *testing.T) {
 			q := declare(t, d)
 			first, second, lost, held := lapse(t, d, q)
@@ -46,7 +46,7 @@ func TestLostHolderSettlesNothing(t *testing.T) {
 			if errs := second.Extend(testContext(t), []*driver.Delivery{held}); errs != nil {
 				t.Errorf("extend what is held: %v", errs)
 			}
-			if err := settle(t, second, driver.Settlement{Delivery: held, Outcome: driver.Done}); err != nil {
+			if err := settle(t, second, driver.Settlement{Delivery: held, Outcome: driver.OutcomeDone}); err != nil {
 				t.Errorf("settle what is held: %v", err)
 			}
 			waitDepth(t, d, q, driver.Depth{})
@@ -58,7 +58,7 @@ func TestLostHolderSettlesNothing(t *testing.T) {
 // over, settles it, once.
 func TestLateButUndisturbed(t *testing.T) {
 	d := openURL(t, startServer(t).url())
-	for _, outcome := range []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead} {
+	for _, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
 		t.Run(outcome.String(), func(t *testing.T) {
 			q := declare(t, d)
 			enqueue(t, d, q, message("job"))
@@ -75,9 +75,9 @@ func TestLateButUndisturbed(t *testing.T) {
 			}
 			want := driver.Depth{Waiting: 1}
 			switch outcome {
-			case driver.Done:
+			case driver.OutcomeDone:
 				want = driver.Depth{}
-			case driver.Dead:
+			case driver.OutcomeDead:
 				want = driver.Depth{Dead: 1}
 			}
 			waitDepth(t, d, q, want)
@@ -99,7 +99,7 @@ func TestOneOfManySettles(t *testing.T) {
 		results := make(chan error, holders)
 		for range holders {
 			all.Go(func() {
-				results <- settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Dead, Reason: driver.ReasonPermanent})
+				results <- settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent})
 			})
 		}
 		all.Wait()
@@ -126,7 +126,7 @@ func TestOneOfManySettles(t *testing.T) {
 // it in every way, one after the other and at once.
 func TestTwoHoldersLoseNothing(t *testing.T) {
 	d := openURL(t, startServer(t).url())
-	outcomes := []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead}
+	outcomes := []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead}
 	q := declare(t, d)
 	c := consume(t, d, q, 30*time.Second)
 	for _, one := range outcomes {
@@ -160,8 +160,8 @@ func TestTwoHoldersLoseNothing(t *testing.T) {
 					switch {
 					case s.err != nil && !errors.Is(s.err, driver.ErrLeaseLost):
 						t.Errorf("%s and %s: %v", one, two, s.err)
-					case s.err != nil || s.outcome == driver.Done:
-					case s.outcome == driver.Dead:
+					case s.err != nil || s.outcome == driver.OutcomeDone:
+					case s.outcome == driver.OutcomeDead:
 						want.Dead++
 					default:
 						want.Waiting++
@@ -172,7 +172,7 @@ func TestTwoHoldersLoseNothing(t *testing.T) {
 				}
 				waitDepth(t, d, q, want)
 				for range want.Waiting {
-					if err := end(receive(t, c, 1)[0], driver.Done); err != nil {
+					if err := end(receive(t, c, 1)[0], driver.OutcomeDone); err != nil {
 						t.Error(err)
 					}
 				}
@@ -201,12 +201,12 @@ func TestDeletedQueueIsAnother(t *testing.T) {
 	}
 	enqueue(t, d, q, message("new"), message("newer"))
 	held := receive(t, c, 1)
-	if err := settle(t, c, driver.Settlement{Delivery: old[0], Outcome: driver.Retry}); !errors.Is(err, driver.ErrLeaseLost) {
+	if err := settle(t, c, driver.Settlement{Delivery: old[0], Outcome: driver.OutcomeRetry}); !errors.Is(err, driver.ErrLeaseLost) {
 		t.Errorf("retrying a job of a deleted queue: %v", err)
 	}
-	_ = settle(t, c, driver.Settlement{Delivery: old[1], Outcome: driver.Done})
+	_ = settle(t, c, driver.Settlement{Delivery: old[1], Outcome: driver.OutcomeDone})
 	waitDepth(t, d, q, driver.Depth{Waiting: 1, Running: 1})
-	if err := settle(t, c, driver.Settlement{Delivery: held[0], Outcome: driver.Done}); err != nil {
+	if err := settle(t, c, driver.Settlement{Delivery: held[0], Outcome: driver.OutcomeDone}); err != nil {
 		t.Error(err)
 	}
 	waitDepth(t, d, q, driver.Depth{Waiting: 1})
@@ -224,7 +224,7 @@ func TestRestart(t *testing.T) {
 	keyed.DedupKey = "key"
 	enqueue(t, d, q, keyed)
 	c := consume(t, d, q, 30*time.Second)
-	if err := settle(t, c, driver.Settlement{Delivery: receive(t, c, 1)[0], Outcome: driver.Done}); err != nil {
+	if err := settle(t, c, driver.Settlement{Delivery: receive(t, c, 1)[0], Outcome: driver.OutcomeDone}); err != nil {
 		t.Fatal(err)
 	}
 	enqueue(t, d, q, message("held"))
@@ -243,7 +243,7 @@ func TestRestart(t *testing.T) {
 	}
 	for what, err := range map[string]error{
 		"declare": d.Declare(ctx, q),
-		"settle":  settle(t, c, driver.Settlement{Delivery: held, Outcome: driver.Done}),
+		"settle":  settle(t, c, driver.Settlement{Delivery: held, Outcome: driver.OutcomeDone}),
 		"extend":  errors.Join(c.Extend(ctx, []*driver.Delivery{held})...),
 	} {
 		if !errors.Is(err, driver.ErrUnavailable) {
@@ -263,7 +263,7 @@ func TestRestart(t *testing.T) {
 	if err := d.EnqueueAtomic(ctx, q, []*driver.Message{message("other"), again}); !errors.Is(err, driver.ErrDuplicate) {
 		t.Errorf("an atomic enqueue with that key: %v", err)
 	}
-	if err := settle(t, c, driver.Settlement{Delivery: held, Outcome: driver.Done}); err != nil {
+	if err := settle(t, c, driver.Settlement{Delivery: held, Outcome: driver.OutcomeDone}); err != nil {
 		t.Errorf("settling what was held over the restart: %v", err)
 	}
 	waitDepth(t, d, q, driver.Depth{})
@@ -320,7 +320,7 @@ func TestMixedLeases(t *testing.T) {
 	if got := receive(t, third, 1)[0]; got.ID != "short" || time.Since(begin) > 5*time.Second {
 		t.Errorf("received %s after %s", got.ID, time.Since(begin))
 	}
-	if err := settle(t, long, driver.Settlement{Delivery: held, Outcome: driver.Done}); err != nil {
+	if err := settle(t, long, driver.Settlement{Delivery: held, Outcome: driver.OutcomeDone}); err != nil {
 		t.Error(err)
 	}
 }

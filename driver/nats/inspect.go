@@ -21,7 +21,7 @@ func (d *Driver) List(ctx context.Context, queue string, state driver.State, cur
 	}
 	defer d.life.End()
 	n := d.names(queue)
-	if state == driver.Scheduled {
+	if state == driver.StateScheduled {
 		if _, err := readCursor(op, queue, "", max); err != nil {
 			return nil, "", err
 		}
@@ -35,11 +35,11 @@ func (d *Driver) List(ctx context.Context, queue string, state driver.State, cur
 	var list []*found
 	var next string
 	switch state {
-	case driver.Waiting:
+	case driver.StateWaiting:
 		if from, err = d.firstWaiting(ctx, n, from); err == nil {
 			list, next, err = d.page(ctx, n, n.job, from, max)
 		}
-	case driver.DeadLettered:
+	case driver.StateDead:
 		list, next, err = d.page(ctx, n, n.allDead(), from, max)
 	default:
 		return nil, "", badPage(op, queue, fmt.Sprintf("the state %d is none", state))
@@ -103,7 +103,7 @@ func (d *Driver) scheduled(ctx context.Context, n *names, subjects []string) ([]
 			continue
 		}
 		f := newFound(m)
-		e := f.entry(driver.Scheduled)
+		e := f.entry(driver.StateScheduled)
 		e.DueAt, _, _ = n.dueOf(m.Subject)
 		entries = append(entries, e)
 	}
@@ -178,7 +178,7 @@ func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*locat
 		return nil, err
 	}
 	f := newFound(m)
-	l := &located{f.entry(driver.Scheduled), f.seq}
+	l := &located{f.entry(driver.StateScheduled), f.seq}
 	l.entry.DueAt, _, _ = n.dueOf(m.Subject)
 	return l, nil
 }
@@ -187,7 +187,7 @@ func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*locat
 func (d *Driver) findDead(ctx context.Context, n *names, id string) (l *located, err error) {
 	err = d.scan(ctx, n, n.deadOf(id), 1, 10, func(f *found) bool {
 		if !f.gone {
-			l = &located{f.entry(driver.DeadLettered), f.seq}
+			l = &located{f.entry(driver.StateDead), f.seq}
 		}
 		return l == nil
 	})
@@ -202,7 +202,7 @@ func (d *Driver) findWaiting(ctx context.Context, n *names, id string) (l *locat
 	}
 	err = d.scan(ctx, n, n.job, from, batchSize, func(f *found) bool {
 		if f.ID == id && f.isJob {
-			l = &located{f.entry(driver.Waiting), f.seq}
+			l = &located{f.entry(driver.StateWaiting), f.seq}
 		}
 		return l == nil
 	})

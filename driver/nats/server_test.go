@@ -176,14 +176,14 @@ func exercise(t *testing.T, d *nats.Driver, q string) {
 	if errs := c.Extend(ctx, got); errs != nil {
 		t.Fatal(errs)
 	}
-	for i, s := range []driver.Settlement{{Outcome: driver.Done}, {Outcome: driver.Dead, Reason: driver.ReasonPermanent}, {Outcome: driver.Release}, {Outcome: driver.Retry, Delay: time.Hour, Failures: 1}} {
+	for i, s := range []driver.Settlement{{Outcome: driver.OutcomeDone}, {Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent}, {Outcome: driver.OutcomeRelease}, {Outcome: driver.OutcomeRetry, Delay: time.Hour, Failures: 1}} {
 		s.Delivery = got[i]
 		if err := settle(t, c, s); err != nil {
 			t.Fatal(err)
 		}
 	}
 	waitDepth(t, d, q, driver.Depth{Waiting: 1, Scheduled: 2, Dead: 1})
-	for state, want := range map[driver.State]int{driver.Waiting: 1, driver.Scheduled: 2, driver.DeadLettered: 1} {
+	for state, want := range map[driver.State]int{driver.StateWaiting: 1, driver.StateScheduled: 2, driver.StateDead: 1} {
 		page, _, err := d.List(ctx, q, state, "", 10)
 		if err != nil || len(page) != want {
 			t.Fatalf("%s: %+v, %v", state, page, err)

@@ -76,11 +76,11 @@ func (s *settleCall) plan(i int) {
 	}
 	s.busy = append(s.busy, r)
 	switch o := s.settlements[i].Outcome; {
-	case o == driver.Done && r.held(s.now, s.c.epoch()):
+	case o == driver.OutcomeDone && r.held(s.now, s.c.epoch()):
 		s.acks = append(s.acks, i)
-	case o == driver.Done:
+	case o == driver.OutcomeDone:
 		s.removals = append(s.removals, i)
-	case o == driver.Retry || o == driver.Release || o == driver.Dead:
+	case o == driver.OutcomeRetry || o == driver.OutcomeRelease || o == driver.OutcomeDead:
 		s.replacements = append(s.replacements, i)
 	default:
 		s.note(i, fmt.Errorf("%w: outcome %d is none", errForeign, o))
@@ -242,14 +242,14 @@ func (s *settleCall) replacement(t *driver.Settlement, now time.Time) entry {
 	n, r := s.c.n, t.Delivery.Receipt.(*receipt)
 	j := job{Message: t.Delivery.Message, deliveries: r.deliveries}
 	switch t.Outcome {
-	case driver.Retry:
+	case driver.OutcomeRetry:
 		j.failures, j.lastError = t.Failures, t.Error
 		var due time.Time
 		if t.Delay > 0 {
 			due = now.Add(time.Duration(wire.Millis(t.Delay)) * time.Millisecond)
 		}
 		return n.entry(&j, due, natsMsgID, "retry-"+r.messageID())
-	case driver.Release:
+	case driver.OutcomeRelease:
 		j.failures, j.lastError = t.Delivery.Failures, t.Delivery.LastError
 		return n.entry(&j, time.Time{}, natsMsgID, "release-"+r.messageID())
 	default:

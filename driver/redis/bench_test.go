@@ -224,7 +224,7 @@ func (p *processBench) ownOverlapped(n int) float64 {
 func (p *processBench) settle(got []*driver.Delivery) {
 	s := make([]driver.Settlement, len(got))
 	for i := range got {
-		s[i] = driver.Settlement{Delivery: got[i], Outcome: driver.Done}
+		s[i] = driver.Settlement{Delivery: got[i], Outcome: driver.OutcomeDone}
 	}
 	if errs := p.own.Settle(context.Background(), s); errs != nil {
 		p.b.Error(errs)

@@ -47,6 +47,9 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 // Lease is the one that the consumer was opened with, in whole ms.
 func (c *consumer) Lease() time.Duration { return c.lease }
 
+// Stop ends receiving.
+func (c *consumer) Stop(context.Context) error { return nil }
+
 // Close ends the consumer. It ends a BLPOP that waits by a push to a list of the
 // consumer's own: that works through proxies, in a cluster and without the
 // permission for CLIENT, and cuts no connection.

@@ -21,7 +21,7 @@ func TestDeadLetters(t *testing.T) {
 	enqueue(t, d, q, ms...)
 	var s []driver.Settlement
 	for _, g := range receive(t, c, n) {
-		s = append(s, driver.Settlement{Delivery: g, Outcome: driver.Dead, Reason: driver.ReasonAttempts, Failures: 25, Error: "no"})
+		s = append(s, driver.Settlement{Delivery: g, Outcome: driver.OutcomeDead, Reason: driver.ReasonAttempts, Failures: 25, Error: "no"})
 	}
 	settle(t, c, s...)
 	depth(t, d, q, driver.Depth{Dead: n})

@@ -77,7 +77,7 @@ func enqueueFromAnotherLanguage(t *testing.T, server *brokers.Instance) {
 
 	name := fmt.Sprintf("wire-%d", time.Now().UnixNano())
 	queue := batch.NewQueue(d, name)
-	defer queue.Drop(ctx)
+	defer queue.Delete(ctx)
 	enqueue := func() {
 		for _, command := range [][]any{command(t, "XADD", name), command(t, "EVAL", name)} {
 			if err := foreign.Do(ctx, command...).Err(); err != nil && !errors.Is(err, goredis.Nil) {

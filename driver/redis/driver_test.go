@@ -43,7 +43,7 @@ func TestEverythingAfterClose(t *testing.T) {
 	check("Redrive", err)
 	_, err = d.Discard(ctx, q, driver.Selection{All: true})
 	check("Discard", err)
-	_, _, err = d.List(ctx, q, driver.Waiting, "", 1)
+	_, _, err = d.List(ctx, q, driver.StateWaiting, "", 1)
 	check("List", err)
 	_, err = d.Find(ctx, q, "a")
 	check("Find", err)
@@ -52,7 +52,7 @@ func TestEverythingAfterClose(t *testing.T) {
 	check("Resume", d.Resume(ctx, q))
 	_, err = d.Paused(ctx, q)
 	check("Paused", err)
-	check("Settle", c.Settle(ctx, []driver.Settlement{{Delivery: got[0], Outcome: driver.Done}})[0])
+	check("Settle", c.Settle(ctx, []driver.Settlement{{Delivery: got[0], Outcome: driver.OutcomeDone}})[0])
 	check("Extend", c.Extend(ctx, got)[0])
 	if d.Info().Version == "" {
 		t.Error("Info is empty after Close")

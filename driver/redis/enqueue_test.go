@@ -117,19 +117,19 @@ func TestGroups(t *testing.T) {
 		t.Fatal(s)
 	}
 	// The head fails: its group waits, others go on.
-	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.Retry, Failures: 1, Delay: 150 * time.Millisecond})
+	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.OutcomeRetry, Failures: 1, Delay: 150 * time.Millisecond})
 	done(t, c, got[1:]...)
 	nothing(t, c, 60*time.Millisecond)
 	got = receive(t, c, 1)
 	if got[0].ID != "a1" || got[0].Failures != 1 {
 		t.Fatalf("received %+v", got[0])
 	}
-	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.Release})
+	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.OutcomeRelease})
 	if got = receive(t, c, 1); got[0].ID != "a1" {
 		t.Fatalf("received %+v", got[0])
 	}
 	depth(t, d, q, driver.Depth{Running: 1, Waiting: 2})
-	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.Dead, Reason: driver.ReasonAttempts})
+	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.OutcomeDead, Reason: driver.ReasonAttempts})
 	if got = receive(t, c, 1); got[0].ID != "a2" || got[0].Group != "a" {
 		t.Fatalf("received %+v", got[0])
 	}
@@ -192,7 +192,7 @@ func TestForeignProducer(t *testing.T) {
 		t.Fatalf("received %+v", got[0])
 	}
 	// It keeps the level of its stream.
-	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.Retry, Failures: 1, Delay: time.Millisecond})
+	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.OutcomeRetry, Failures: 1, Delay: time.Millisecond})
 	if got = receive(t, c, 1); got[0].Level != driver.High {
 		t.Fatalf("received %+v", got[0])
 	}

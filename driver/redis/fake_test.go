@@ -208,9 +208,11 @@ func TestFrozenServer(t *testing.T) {
 		"Declare": func() error { return d.Declare(ctx, "q") },
 		"Depth":   func() error { _, err := d.Depth(ctx, "q"); return err },
 		"Receive": func() error { _, err := c.Receive(ctx, 1); return err },
-		"Settle":  func() error { return c.Settle(ctx, []driver.Settlement{{Delivery: held[0], Outcome: driver.Done}})[0] },
-		"Extend":  func() error { return c.Extend(ctx, held)[0] },
-		"Pause":   func() error { return d.Pause(ctx, "q") },
+		"Settle": func() error {
+			return c.Settle(ctx, []driver.Settlement{{Delivery: held[0], Outcome: driver.OutcomeDone}})[0]
+		},
+		"Extend": func() error { return c.Extend(ctx, held)[0] },
+		"Pause":  func() error { return d.Pause(ctx, "q") },
 	}
 	var wg sync.WaitGroup
 	for name, call := range calls {

@@ -186,9 +186,9 @@ func (got *fetched) readEntries(r *reader, stream int) {
 // settleUnreadable says what becomes of an entry that is no job: a dead letter,
 // if it has a body to keep.
 func settleUnreadable(d *driver.Delivery, hasBody bool) driver.Settlement {
-	s := driver.Settlement{Delivery: d, Outcome: driver.Done}
+	s := driver.Settlement{Delivery: d, Outcome: driver.OutcomeDone}
 	if hasBody {
-		s.Outcome, s.Reason = driver.Dead, driver.ReasonUnreadable
+		s.Outcome, s.Reason = driver.OutcomeDead, driver.ReasonUnreadable
 		s.Failures, s.Error = d.Failures, d.LastError
 	}
 	return s
@@ -217,7 +217,7 @@ func (f *fetcher) giveBack(jobs []*driver.Delivery) {
 	}
 	back := make([]driver.Settlement, len(jobs))
 	for i, d := range jobs {
-		back[i] = driver.Settlement{Delivery: d, Outcome: driver.Release}
+		back[i] = driver.Settlement{Delivery: d, Outcome: driver.OutcomeRelease}
 	}
 	// If it fails, they come back when the lease ends.
 	_, _ = f.settle(context.Background(), back, outcomeReturn)

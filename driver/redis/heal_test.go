@@ -71,14 +71,14 @@ func TestWipedServerHeals(t *testing.T) {
 	await(t, ch)
 
 	wipe(t, r, d, q)
-	errs := c.Settle(testContext(t), []driver.Settlement{{Delivery: held[0], Outcome: driver.Done}})
+	errs := c.Settle(testContext(t), []driver.Settlement{{Delivery: held[0], Outcome: driver.OutcomeDone}})
 	if errs == nil || !errors.Is(errs[0], driver.ErrLeaseLost) {
 		t.Fatalf("settled a wiped job: %v", errs)
 	}
 	if errs := c.Extend(testContext(t), held); errs == nil || !errors.Is(errs[0], driver.ErrLeaseLost) {
 		t.Fatalf("extended a wiped job: %v", errs)
 	}
-	errs = c.Settle(testContext(t), []driver.Settlement{{Delivery: held[0], Outcome: driver.Retry}, {Delivery: held[0], Outcome: driver.Dead}})
+	errs = c.Settle(testContext(t), []driver.Settlement{{Delivery: held[0], Outcome: driver.OutcomeRetry}, {Delivery: held[0], Outcome: driver.OutcomeDead}})
 	if !errors.Is(errs[0], driver.ErrLeaseLost) || !errors.Is(errs[1], driver.ErrLeaseLost) {
 		t.Fatalf("settled a wiped job: %v", errs)
 	}
@@ -159,10 +159,10 @@ func TestBodyGone(t *testing.T) {
 	if errs == nil || !errors.Is(errs[0], driver.ErrLeaseLost) {
 		t.Fatalf("extended a job without a body: %v", errs)
 	}
-	if errs := c.Settle(ctx, []driver.Settlement{{Delivery: got[0], Outcome: driver.Done}}); errs != nil {
+	if errs := c.Settle(ctx, []driver.Settlement{{Delivery: got[0], Outcome: driver.OutcomeDone}}); errs != nil {
 		t.Fatal(errs)
 	}
-	errs = c.Settle(ctx, []driver.Settlement{{Delivery: got[1], Outcome: driver.Retry, Failures: 1}})
+	errs = c.Settle(ctx, []driver.Settlement{{Delivery: got[1], Outcome: driver.OutcomeRetry, Failures: 1}})
 	if errs == nil || !errors.Is(errs[0], driver.ErrLeaseLost) {
 		t.Fatalf("retried a job without a body: %v", errs)
 	}
@@ -190,7 +190,7 @@ func TestOrphanIsFound(t *testing.T) {
 	if fmt.Sprint(ids(again)) != "[a b]" || again[0].Redeliveries != 1 || again[0].Deliveries != 2 {
 		t.Fatalf("received %+v", again)
 	}
-	if errs := c.Settle(testContext(t), []driver.Settlement{{Delivery: got[0], Outcome: driver.Done}}); !errors.Is(errs[0], driver.ErrLeaseLost) {
+	if errs := c.Settle(testContext(t), []driver.Settlement{{Delivery: got[0], Outcome: driver.OutcomeDone}}); !errors.Is(errs[0], driver.ErrLeaseLost) {
 		t.Fatalf("the former delivery was settled: %v", errs)
 	}
 	done(t, c, again...)

@@ -58,11 +58,11 @@ func (e *listedJob) in(state driver.State) driver.Entry {
 // state.
 func placesOf(state driver.State) []int {
 	switch state {
-	case driver.Waiting:
+	case driver.StateWaiting:
 		return []int{1, 2, 3, 4, 5, placeBehind}
-	case driver.Scheduled:
+	case driver.StateScheduled:
 		return []int{placeDue}
-	case driver.DeadLettered:
+	case driver.StateDead:
 		return []int{placeDead}
 	}
 	return nil
@@ -72,11 +72,11 @@ func placesOf(state driver.State) []int {
 func stateIn(place int) driver.State {
 	switch place {
 	case placeDue:
-		return driver.Scheduled
+		return driver.StateScheduled
 	case placeDead:
-		return driver.DeadLettered
+		return driver.StateDead
 	}
-	return driver.Waiting
+	return driver.StateWaiting
 }
 
 // List lists the jobs of a state. Waiting ones come level by level, then those

@@ -45,19 +45,19 @@ func TestList(t *testing.T) {
 		message("g1", group("g")), message("g2", group("g")), message("h1", group("h")), message("h2", group("h")),
 		message("s3", delay(3*time.Hour)), message("s1", delay(time.Hour)), message("s2a", delay(2*time.Hour)), message("s2b", delay(2*time.Hour)))
 	for _, max := range []int{1, 2, 3, 1000} {
-		if s := fmt.Sprint(entryIDs(listAll(t, d, q, driver.Waiting, max))); s != "[top a b g1 h1 low g2 h2]" {
+		if s := fmt.Sprint(entryIDs(listAll(t, d, q, driver.StateWaiting, max))); s != "[top a b g1 h1 low g2 h2]" {
 			t.Errorf("by %d: waiting are %s", max, s)
 		}
-		scheduled := listAll(t, d, q, driver.Scheduled, max)
+		scheduled := listAll(t, d, q, driver.StateScheduled, max)
 		if s := fmt.Sprint(entryIDs(scheduled)); s != "[s1 s2a s2b s3]" {
 			t.Errorf("by %d: scheduled are %s", max, s)
 		}
-		if in := time.Until(scheduled[0].DueAt); in < 59*time.Minute || in > time.Hour+time.Second || scheduled[0].State != driver.Scheduled {
+		if in := time.Until(scheduled[0].DueAt); in < 59*time.Minute || in > time.Hour+time.Second || scheduled[0].State != driver.StateScheduled {
 			t.Errorf("s1 is due in %s", in)
 		}
 	}
 	for _, cursor := range []string{"x", "9|", "1|x", "7|1 1", "1|1-1 1"} {
-		if _, _, err := d.List(testContext(t), q, driver.Waiting, cursor, 1); !errors.Is(err, driver.ErrConfig) {
+		if _, _, err := d.List(testContext(t), q, driver.StateWaiting, cursor, 1); !errors.Is(err, driver.ErrConfig) {
 			t.Errorf("cursor %q: %v", cursor, err)
 		}
 	}
@@ -78,7 +78,7 @@ func TestListWhileJobsGo(t *testing.T) {
 	seen := map[string]bool{}
 	cursor := ""
 	for {
-		page, next, err := d.List(testContext(t), q, driver.Scheduled, cursor, 7)
+		page, next, err := d.List(testContext(t), q, driver.StateScheduled, cursor, 7)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,14 +108,14 @@ func TestFindAndDelete(t *testing.T) {
 	c := consume(t, d, q, time.Minute)
 	enqueue(t, d, q, message("running"), message("dead"))
 	got := receive(t, c, 2)
-	settle(t, c, driver.Settlement{Delivery: got[1], Outcome: driver.Dead, Reason: driver.ReasonPermanent, Error: "e", Failures: 1})
+	settle(t, c, driver.Settlement{Delivery: got[1], Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent, Error: "e", Failures: 1})
 	var ms []*driver.Message
 	for i := range 700 {
 		ms = append(ms, message(fmt.Sprint("w", i), level(driver.Low)))
 	}
 	enqueue(t, d, q, ms...)
 	enqueue(t, d, q, message("later", delay(time.Hour)), message("g1", group("g")), message("g2", group("g")), message("g3", group("g")))
-	for id, want := range map[string]driver.State{"w0": driver.Waiting, "w699": driver.Waiting, "later": driver.Scheduled, "dead": driver.DeadLettered, "g1": driver.Waiting, "g2": driver.Waiting} {
+	for id, want := range map[string]driver.State{"w0": driver.StateWaiting, "w699": driver.StateWaiting, "later": driver.StateScheduled, "dead": driver.StateDead, "g1": driver.StateWaiting, "g2": driver.StateWaiting} {
 		e, err := d.Find(ctx, q, id)
 		if err != nil || e.State != want || e.ID != id {
 			t.Errorf("%s: %+v, %v", id, e, err)

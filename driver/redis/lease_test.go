@@ -32,7 +32,7 @@ func TestVanishedHolder(t *testing.T) {
 			t.Errorf("received %+v", got[i])
 		}
 	}
-	for _, o := range []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead} {
+	for _, o := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
 		for i, err := range c.Settle(testContext(t), []driver.Settlement{{Delivery: held[0], Outcome: o}, {Delivery: held[1], Outcome: o}}) {
 			if !errors.Is(err, driver.ErrLeaseLost) {
 				t.Errorf("%s of lost delivery %d: %v", o, i, err)
@@ -94,8 +94,8 @@ func TestSettleTwice(t *testing.T) {
 	got := receive(t, c, 3)
 	done(t, c, got[0])
 	errs := c.Settle(testContext(t), []driver.Settlement{
-		{Delivery: got[0], Outcome: driver.Done}, {Delivery: got[1], Outcome: driver.Done}, {Delivery: got[1], Outcome: driver.Done},
-		{Delivery: got[2], Outcome: driver.Release}, {Delivery: got[2], Outcome: driver.Retry}})
+		{Delivery: got[0], Outcome: driver.OutcomeDone}, {Delivery: got[1], Outcome: driver.OutcomeDone}, {Delivery: got[1], Outcome: driver.OutcomeDone},
+		{Delivery: got[2], Outcome: driver.OutcomeRelease}, {Delivery: got[2], Outcome: driver.OutcomeRetry}})
 	for i, lost := range []bool{true, false, true, false, true} {
 		if errors.Is(errs[i], driver.ErrLeaseLost) != lost || lost == (errs[i] == nil) {
 			t.Errorf("settlement %d: %v", i, errs[i])
@@ -130,11 +130,11 @@ func TestNoJobIsHeldTwice(t *testing.T) {
 				h.take(t, w, got)
 				var s []driver.Settlement
 				for i, g := range got {
-					o := driver.Done
+					o := driver.OutcomeDone
 					if i%3 == 1 && g.Deliveries < 4 {
-						o = driver.Release
+						o = driver.OutcomeRelease
 					} else if i%3 == 2 && g.Deliveries < 4 {
-						o = driver.Retry
+						o = driver.OutcomeRetry
 					}
 					s = append(s, driver.Settlement{Delivery: g, Outcome: o})
 				}
@@ -179,7 +179,7 @@ func (h *held) give(settlements []driver.Settlement) {
 	defer h.mu.Unlock()
 	for _, s := range settlements {
 		delete(h.holder, s.Delivery.ID)
-		h.finished[s.Delivery.ID] = s.Outcome == driver.Done
+		h.finished[s.Delivery.ID] = s.Outcome == driver.OutcomeDone
 	}
 }
 

@@ -28,7 +28,7 @@ func TestPriorityIsStrict(t *testing.T) {
 				more := receive(t, c, min(max, len(ms)-len(got)))
 				if first {
 					// A retry keeps its level.
-					settle(t, c, driver.Settlement{Delivery: more[0], Outcome: driver.Retry, Failures: 1})
+					settle(t, c, driver.Settlement{Delivery: more[0], Outcome: driver.OutcomeRetry, Failures: 1})
 					more = more[1:]
 				}
 				got = append(got, more...)

@@ -171,7 +171,7 @@ func done(t testing.TB, c *consumer, deliveries ...*driver.Delivery) {
 	t.Helper()
 	var s []driver.Settlement
 	for _, d := range deliveries {
-		s = append(s, driver.Settlement{Delivery: d, Outcome: driver.Done})
+		s = append(s, driver.Settlement{Delivery: d, Outcome: driver.OutcomeDone})
 	}
 	settle(t, c, s...)
 }
@@ -278,9 +278,9 @@ func TestJobsGoThrough(t *testing.T) {
 		t.Fatalf("history is %+v", got[0])
 	}
 	settle(t, c,
-		driver.Settlement{Delivery: got[0], Outcome: driver.Retry, Failures: 1, Error: "oh", Delay: 50 * time.Millisecond},
-		driver.Settlement{Delivery: got[1], Outcome: driver.Done},
-		driver.Settlement{Delivery: got[2], Outcome: driver.Release})
+		driver.Settlement{Delivery: got[0], Outcome: driver.OutcomeRetry, Failures: 1, Error: "oh", Delay: 50 * time.Millisecond},
+		driver.Settlement{Delivery: got[1], Outcome: driver.OutcomeDone},
+		driver.Settlement{Delivery: got[2], Outcome: driver.OutcomeRelease})
 	got = receive(t, c, 2)
 	if got[0].ID != "none" || got[0].Deliveries != 2 || got[0].Redeliveries != 0 {
 		t.Fatalf("received %+v", got[0])
@@ -291,8 +291,8 @@ func TestJobsGoThrough(t *testing.T) {
 	if errs := c.Extend(testContext(t), got); errs != nil {
 		t.Fatal(errs)
 	}
-	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.Dead, Reason: driver.ReasonPermanent, Failures: 2, Error: "no"},
-		driver.Settlement{Delivery: got[1], Outcome: driver.Done})
+	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent, Failures: 2, Error: "no"},
+		driver.Settlement{Delivery: got[1], Outcome: driver.OutcomeDone})
 	depth(t, d, q, driver.Depth{Dead: 1})
 	dead, next, err := d.DeadLetters(testContext(t), q, "", 10)
 	if err != nil || next != "" || len(dead) != 1 || dead[0].ID != "none" || dead[0].Deliveries != 2 || dead[0].Failures != 2 ||

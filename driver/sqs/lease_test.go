@@ -20,7 +20,7 @@ func TestLeaseEndsByOwnClock(t *testing.T) {
 		c := consume(t, d, 2*time.Second)
 		first := receive(t, c)
 		time.Sleep(2 * time.Second)
-		for _, outcome := range []driver.Outcome{driver.Done, driver.Retry, driver.Release, driver.Dead} {
+		for _, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
 			errs := c.Settle(t.Context(), []driver.Settlement{{Delivery: first, Outcome: outcome}})
 			if len(errs) != 1 || !errors.Is(errs[0], driver.ErrLeaseLost) {
 				t.Errorf("%s after the lease: %v", outcome, errs)
@@ -36,7 +36,7 @@ func TestLeaseEndsByOwnClock(t *testing.T) {
 		if second.Redeliveries != 1 {
 			t.Errorf("Redeliveries %d, want 1", second.Redeliveries)
 		}
-		settle(t, c, driver.Settlement{Delivery: second, Outcome: driver.Done})
+		settle(t, c, driver.Settlement{Delivery: second, Outcome: driver.OutcomeDone})
 	})
 }
 

@@ -28,7 +28,7 @@ func TestDelayOutlivesRetention(t *testing.T) {
 		if got.ID != "late" || got.Deliveries != 1 || got.Redeliveries != 0 || got.Delay != 0 {
 			t.Errorf("delivered as %+v", got)
 		}
-		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
+		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
 	})
 }
 
@@ -54,7 +54,7 @@ func TestAbandonedPoll(t *testing.T) {
 		if got.Redeliveries != 0 {
 			t.Error("the job was handed out before")
 		}
-		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
+		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
 
 		giveUp()
 		put(t, d, job("b", 1250*time.Millisecond))
@@ -68,7 +68,7 @@ func TestAbandonedPoll(t *testing.T) {
 		if got.Deliveries != 1 || got.Redeliveries != 0 {
 			t.Errorf("given back without having been handed out: Deliveries %d, Redeliveries %d", got.Deliveries, got.Redeliveries)
 		}
-		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
+		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
 
 		giveUp()
 		put(t, d, job("c", 0))
@@ -128,6 +128,6 @@ func TestPollThatHangs(t *testing.T) {
 		}
 		f.intercept = nil
 		put(t, d, job("job", 0))
-		settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.Done})
+		settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.OutcomeDone})
 	})
 }

@@ -40,9 +40,9 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		switch {
 		case r == nil:
 			failed(i, faults.LeaseLost(opSettle, c.queue))
-		case s.Outcome == driver.Release:
+		case s.Outcome == driver.OutcomeRelease:
 			released.add(i, r)
-		case (s.Outcome == driver.Retry || s.Outcome == driver.Dead) && !r.stored.Load():
+		case (s.Outcome == driver.OutcomeRetry || s.Outcome == driver.OutcomeDead) && !r.stored.Load():
 			replaced[destinationOf(s)].add(i, replacement{old: r, entry: settledEntry(s, r)})
 		default:
 			ended.add(i, r)
@@ -75,7 +75,7 @@ const (
 // destinationOf is where the message goes that takes the delivery's place.
 func destinationOf(s *driver.Settlement) int {
 	switch {
-	case s.Outcome == driver.Dead:
+	case s.Outcome == driver.OutcomeDead:
 		return toDead
 	case s.Delay > 0:
 		return toRetry
@@ -89,7 +89,7 @@ func settledEntry(s *driver.Settlement, r *receipt) *entry {
 	d.Failures, d.Error, d.Deliveries = s.Failures, s.Error, s.Delivery.Deliveries
 	d.Delay, d.Due, d.Reason = 0, 0, ""
 	e := &entry{body: r.body}
-	if s.Outcome == driver.Dead {
+	if s.Outcome == driver.OutcomeDead {
 		d.Reason = s.Reason
 	} else {
 		e.delaySeconds = d.setDelay(s.Delay)

@@ -20,7 +20,7 @@ func TestRetryDelays(t *testing.T) {
 			put(t, d, job("job", 0))
 			c := consume(t, d, 30*time.Second)
 			begin := time.Now()
-			settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.Retry, Delay: delay, Failures: 3, Error: "\x00 \uFFFE <&>"})
+			settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.OutcomeRetry, Delay: delay, Failures: 3, Error: "\x00 \uFFFE <&>"})
 			got := receive(t, c)
 			if late := time.Since(begin) - delay; late < 0 || late > 10*time.Millisecond {
 				t.Errorf("delay %s: the retry came %s after its time", delay, late)
@@ -28,7 +28,7 @@ func TestRetryDelays(t *testing.T) {
 			if got.Failures != 3 || got.LastError != "\x00 \uFFFE <&>" || got.Deliveries != 2 || got.Redeliveries != 0 {
 				t.Errorf("delay %s: delivered with Failures %d, LastError %q, Deliveries %d, Redeliveries %d", delay, got.Failures, got.LastError, got.Deliveries, got.Redeliveries)
 			}
-			settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.Done})
+			settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
 		})
 	}
 }
@@ -46,7 +46,7 @@ func TestRetryStoresFirst(t *testing.T) {
 	f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
 		return http.StatusInternalServerError, map[string]string{"__type": "com.amazonaws.sqs#InternalFailure"}, action == failing
 	}
-	s := []driver.Settlement{{Delivery: got, Outcome: driver.Retry, Delay: time.Hour, Failures: 1}}
+	s := []driver.Settlement{{Delivery: got, Outcome: driver.OutcomeRetry, Delay: time.Hour, Failures: 1}}
 	before := f.count("SendMessageBatch")
 	for _, step := range []struct {
 		failing                  string
@@ -81,7 +81,7 @@ func TestSettlePartly(t *testing.T) {
 	var s []driver.Settlement
 	for range 25 {
 		put(t, d, job("job", 0))
-		s = append(s, driver.Settlement{Delivery: receive(t, c), Outcome: driver.Done})
+		s = append(s, driver.Settlement{Delivery: receive(t, c), Outcome: driver.OutcomeDone})
 	}
 	bad := map[string]bool{s[3].Delivery.Receipt.(*receipt).handle: true, s[17].Delivery.Receipt.(*receipt).handle: true}
 	f.intercept = func(action string, in *fakeRequest) (int, any, bool) {

@@ -58,7 +58,7 @@ func main() {
 // run enqueues, works and prints.
 func run(ctx context.Context, d batch.Driver, out io.Writer) error {
 	charges := batch.NewQueue(d, "idempotency-example")
-	if err := charges.Drop(ctx); err != nil { // left by a run that was killed
+	if err := charges.Delete(ctx); err != nil { // left by a run that was killed
 		return err
 	}
 	jobs := []Charge{{1001, 4999}, {1001, 4999}, {1002, 1500}, {1001, 4999}}
@@ -102,7 +102,7 @@ func run(ctx context.Context, d batch.Driver, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "%d jobs done, %d charges made, %d cents\n", len(jobs), effects.Load(), total.Load())
-	return charges.Drop(ctx)
+	return charges.Delete(ctx)
 }
 
 // ending is a hook that tells of each job that is done.
@@ -110,7 +110,7 @@ type ending chan struct{}
 
 // OnJobEnd is called for each delivery; one that found its key in use comes again.
 func (c ending) OnJobEnd(_ context.Context, e batch.JobEnd) {
-	if e.Verdict.Outcome == batch.Done {
+	if e.Verdict.Outcome == batch.OutcomeDone {
 		c <- struct{}{}
 	}
 }

@@ -64,7 +64,7 @@ func run(ctx context.Context, d Broker, out io.Writer) error {
 	fmt.Fprintf(out, "%s %s has: %v\n", info.Broker, info.Version, batch.Capabilities(d))
 
 	queue := batch.NewQueue(d, "priority-example")
-	if err := queue.Drop(ctx); err != nil { // left by a run that was killed
+	if err := queue.Delete(ctx); err != nil { // left by a run that was killed
 		return err
 	}
 	n, err := enqueue(ctx, queue, out)
@@ -74,7 +74,7 @@ func run(ctx context.Context, d Broker, out io.Writer) error {
 	if err := work(ctx, d, queue.Name(), n, out); err != nil {
 		return err
 	}
-	return queue.Drop(ctx)
+	return queue.Delete(ctx)
 }
 
 // enqueue stores the messages and returns how many there are.

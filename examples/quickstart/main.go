@@ -118,7 +118,7 @@ func (r *run) do(ctx context.Context) error {
 		return err
 	}
 	if old := r.results.Replaced(); old != "" && own {
-		if err := batch.NewQueue(r.driver, "quickstart-"+old).Drop(ctx); err != nil {
+		if err := batch.NewQueue(r.driver, "quickstart-"+old).Delete(ctx); err != nil {
 			return err
 		}
 	}
@@ -139,7 +139,7 @@ func (r *run) do(ctx context.Context) error {
 		return errInterrupted
 	}
 	if own {
-		if err := queue.Drop(context.WithoutCancel(ctx)); err != nil {
+		if err := queue.Delete(context.WithoutCancel(ctx)); err != nil {
 			return err
 		}
 	}
@@ -157,7 +157,7 @@ func (r *run) work(ctx context.Context, queue *batch.Queue[batch.Driver]) error 
 	})
 	digester := &digester{results: r.results, progress: r.progress, pace: r.pace}
 	batch.Handle(w, digester.Handle,
-		batch.HandleMaxAttempts(3), batch.HandleRetry(batch.Constant(300*time.Millisecond)))
+		batch.HandleMaxAttempts(3), batch.HandleRetry(batch.ConstantBackoff(300*time.Millisecond)))
 	if err := w.Start(ctx); err != nil {
 		return err
 	}

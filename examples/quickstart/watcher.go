@@ -28,9 +28,9 @@ func (w *watcher) OnJobEnd(_ context.Context, e batch.JobEnd) {
 		w.running--
 	}
 	switch failed := e.Verdict.Failures >= e.Job.Attempt; {
-	case e.Verdict.Outcome == batch.Done:
+	case e.Verdict.Outcome == batch.OutcomeDone:
 		w.markDone(e.Job.ID)
-	case e.Verdict.Outcome == batch.Dead:
+	case e.Verdict.Outcome == batch.OutcomeDead:
 		w.markDead(e.Job.ID)
 		w.screen.printf("dead letter  %s, attempt %d of %d: %v", w.name(e.Job), e.Job.Attempt, e.Job.MaxAttempts, e.Err)
 	case failed:

@@ -88,7 +88,7 @@ func swap(url, need string, out io.Writer) (err error) {
 
 	// Its own in every run, so that runs can share a broker.
 	queue := batch.NewQueue(d, "swap-"+rand.Text())
-	defer func() { err = errors.Join(err, queue.Drop(ctx)) }()
+	defer func() { err = errors.Join(err, queue.Delete(ctx)) }()
 	return run(ctx, d, queue, out)
 }
 
@@ -160,7 +160,7 @@ func work(ctx context.Context, d batch.Driver, queue *batch.Queue[batch.Driver],
 		Hooks:  []batch.Hook{bank},
 	})
 	batch.Handle(w, bank.charge,
-		batch.HandleMaxAttempts(3), batch.HandleRetry(batch.Constant(100*time.Millisecond)))
+		batch.HandleMaxAttempts(3), batch.HandleRetry(batch.ConstantBackoff(100*time.Millisecond)))
 	over := bank.expect(n)
 	if err := w.Start(ctx); err != nil {
 		return err
@@ -209,7 +209,7 @@ func (b *bank) charge(_ context.Context, job *batch.Job[Charge]) error {
 
 // OnJobEnd notes what becomes of a job.
 func (b *bank) OnJobEnd(_ context.Context, e batch.JobEnd) {
-	if e.Verdict.Outcome != batch.Done && e.Verdict.Outcome != batch.Dead {
+	if e.Verdict.Outcome != batch.OutcomeDone && e.Verdict.Outcome != batch.OutcomeDead {
 		return // it comes again
 	}
 	b.mu.Lock()

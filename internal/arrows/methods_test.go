@@ -31,6 +31,7 @@ var methodFiles = map[string]string{
 
 	"Consume":          "consumer.go",
 	"Consumer.Lease":   "consumer.go",
+	"Consumer.Stop":    "consumer.go",
 	"Consumer.Close":   "consumer.go",
 	"Consumer.Receive": "receive.go",
 	"Consumer.Extend":  "lease.go",
@@ -47,6 +48,10 @@ var methodFiles = map[string]string{
 	"Pause":  "pause.go",
 	"Resume": "pause.go",
 	"Paused": "pause.go",
+
+	"Import":     "import.go",
+	"ListQueues": "queue.go",
+	"Purge":      "purge.go",
 }
 
 // otherMethods are types of the drivers' packages that have methods of those names and are not the driver.

@@ -153,7 +153,7 @@ func TestSurvivesKill(t *testing.T) {
 		}
 		for _, got := range deliveries {
 			delete(accepted, got.ID)
-			if errs := c.Settle(ctx, []driver.Settlement{{Delivery: got, Outcome: driver.Done}}); errs != nil {
+			if errs := c.Settle(ctx, []driver.Settlement{{Delivery: got, Outcome: driver.OutcomeDone}}); errs != nil {
 				t.Fatal(errs)
 			}
 		}

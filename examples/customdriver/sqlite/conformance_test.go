@@ -53,7 +53,7 @@ func TestDriverIsShort(t *testing.T) {
 		}
 		lines += strings.Count(string(text), "\n")
 	}
-	if lines == 0 || lines >= 300 {
-		t.Errorf("the driver has %d lines, and its documentation promises fewer than 300", lines)
+	if lines == 0 || lines >= 350 {
+		t.Errorf("the driver has %d lines, and its documentation promises fewer than 350", lines)
 	}
 }

@@ -1,4 +1,4 @@
-// Package sqlite is a driver for package batch in fewer than 300 lines: jobs in an SQLite file, which any
+// Package sqlite is a driver for package batch in fewer than 350 lines: jobs in an SQLite file, which any
 // number of processes of one machine share. docs/drivers.md goes through it.
 package sqlite
 
@@ -139,7 +139,7 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 
 // Depth counts up to a bound: its cost must not grow with the jobs.
 func (d *Driver) Depth(ctx context.Context, queue string) (n driver.Depth, err error) {
-	const bound, unknown = 100_000, driver.Unknown
+	const bound, unknown = 100_000, driver.UnknownCount
 	count := func(_ int, r *sql.Rows) error { return r.Scan(&n.Waiting, &n.Scheduled, &n.Running, &n.Dead) }
 	err = d.do(ctx, "depth", queue, count, statement{`SELECT count(*) FILTER (WHERE NOT dead AND due <= ?2),
 		count(*) FILTER (WHERE NOT dead AND due > ?2 AND lease IS NULL),
@@ -211,6 +211,9 @@ func (d *Driver) Consume(ctx context.Context, queue string, o driver.ConsumeOpti
 	return c, d.Declare(ctx, queue)
 }
 
+// Stop ends receiving.
+func (c *consumer) Stop(context.Context) error { return nil }
+
 func (c *consumer) Lease() time.Duration        { return c.lease }
 func (c *consumer) Close(context.Context) error { c.end(driver.ErrClosed); return nil }
 
@@ -237,7 +240,7 @@ func (c *consumer) Receive(ctx context.Context, max int) (deliveries []*driver.D
 		}
 		deliveries = slices.DeleteFunc(deliveries, func(d *driver.Delivery) bool {
 			d.Message = decode(d.Body) // after the transaction, which others wait for
-			unreadable := driver.Settlement{Delivery: d, Outcome: driver.Dead, Reason: driver.ReasonUnreadable}
+			unreadable := driver.Settlement{Delivery: d, Outcome: driver.OutcomeDead, Reason: driver.ReasonUnreadable}
 			return d.Kind == "" && len(c.Settle(ctx, []driver.Settlement{unreadable})) == 1
 		})
 	}
@@ -256,13 +259,13 @@ func decode(stored []byte) (m driver.Message) {
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	all := make([]statement, len(settlements))
 	for i, s := range settlements {
-		if s.Outcome == driver.Release { // the history stays as it was
+		if s.Outcome == driver.OutcomeRelease { // the history stays as it was
 			s.Failures, s.Error = s.Delivery.Failures, s.Delivery.LastError
 		}
 		all[i] = statement{`UPDATE jobs SET lease = NULL, due = ?2 + ?4, dead = ?5, failures = ?6, error = ?7,
 			reason = ?8, redeliveries = 0 WHERE lease = ?3 RETURNING 1`, s.Delivery.Receipt,
-			int64(s.Delay), s.Outcome == driver.Dead, s.Failures, s.Error, s.Reason}
-		if s.Outcome == driver.Done {
+			int64(s.Delay), s.Outcome == driver.OutcomeDead, s.Failures, s.Error, s.Reason}
+		if s.Outcome == driver.OutcomeDone {
 			all[i] = statement{"DELETE FROM jobs WHERE lease = ?3 RETURNING 1", s.Delivery.Receipt}
 		}
 	}

@@ -24,12 +24,12 @@ func (c onEnd) OnJobEnd(_ context.Context, e batch.JobEnd) { c <- e }
 
 // A job whose deadline for starting has passed does not run: it becomes a dead
 // letter.
-func ExampleExpiry() {
+func ExampleExpiresIn() {
 	ctx := context.Background()
 	d := memory.New()
 	quotes := batch.NewQueue(d, "quotes")
 	_, err := quotes.Enqueue(ctx, Quote{"GOOG"},
-		batch.Expiry(quotes, 5*time.Millisecond), batch.Delay(quotes, 10*time.Millisecond))
+		batch.ExpiresIn(quotes, 5*time.Millisecond), batch.Delay(quotes, 10*time.Millisecond))
 	if err != nil {
 		log.Fatal(err)
 	}
