@@ -33,7 +33,7 @@ func ExampleInvalidError() {
 	var invalid *batch.InvalidError
 	fmt.Println(errors.As(err, &invalid), errors.Is(err, batch.ErrInvalid))
 	// Output:
-	// batch: invalid Priority 7: must be one of Trivial, Low, Normal, High, Critical
+	// batch: invalid Priority Level(7): must be one of Trivial, Low, Normal, High, Critical
 	// batch: invalid header name "batch-id": must be a name that does not start with batch-, which is reserved
 	// batch: invalid MaxAttempts -1: must be 1 to 1000
 	// batch: invalid queue name "e-mails & more": must be 1 to 64 bytes of [A-Za-z0-9_-]

@@ -20,7 +20,8 @@ type Args interface {
 }
 
 // Level is a priority: Trivial, Low, Normal, High or Critical. The zero value is
-// Normal.
+// Normal. As text, in JSON for example, it is its name in lower case; [ParseLevel]
+// reads that.
 type Level = driver.Level
 
 // The five levels of [Priority], lowest first.
@@ -31,6 +32,11 @@ const (
 	High     = driver.High
 	Critical = driver.Critical
 )
+
+// ParseLevel returns the level with this name, in upper or lower case: "trivial",
+// "low", "normal", "high" or "critical". Anything else is an error that wraps
+// [ErrConfig].
+func ParseLevel(name string) (Level, error) { return driver.ParseLevel(name) }
 
 // JobInfo is what is known about a job apart from the type of its args. It is what
 // hooks and middleware see, and they must not modify it.

@@ -136,8 +136,8 @@ func ExpiresIn[D Driver](q *Queue[D], d time.Duration) Option[D] {
 // Priority is the job's level. Without it a job is Normal.
 func Priority[D Prioritizer](q *Queue[D], level Level) Option[D] {
 	return Option[D]{func(job *draft) error {
-		if level < Trivial || level > Critical {
-			return invalid("Priority", fmt.Sprint(int(level)), "one of Trivial, Low, Normal, High, Critical")
+		if !level.Valid() {
+			return invalid("Priority", level.String(), "one of Trivial, Low, Normal, High, Critical")
 		}
 		job.message.Level = level
 		return nil

@@ -68,18 +68,6 @@ func (m *Message) HeaderSize() int {
 	return n
 }
 
-// Level is a priority. Higher is handed out first; the zero value is Normal.
-type Level int8
-
-// The five levels.
-const (
-	Trivial  Level = -2
-	Low      Level = -1
-	Normal   Level = 0
-	High     Level = 1
-	Critical Level = 2
-)
-
 // Result is what became of one message of an Enqueue.
 type Result struct {
 	// Duplicate is true if a job with the same DedupKey was enqueued within the
