@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -14,6 +15,7 @@ type Queue[D Driver] struct {
 	driver   D
 	name     string
 	producer *producer
+	defaults []Option[D] // by With
 }
 
 // NewQueue makes the handle on a queue. It does not talk to the broker; the
@@ -63,6 +65,15 @@ func (q *Queue[D]) Name() string { return q.name }
 
 // Driver is the driver that the queue was made with.
 func (q *Queue[D]) Driver() D { return q.driver }
+
+// With returns the same queue with options for every job that is enqueued on it.
+// They are applied before those of the call, after those of an earlier With. It
+// costs next to nothing, and both handles share their requests to the broker.
+func (q *Queue[D]) With(options ...Option[D]) *Queue[D] {
+	with := *q
+	with.defaults = slices.Concat(q.defaults, options)
+	return &with
+}
 
 // Declare makes the queue exist on the broker. Enqueueing does so too; call
 // Declare to fail when the program starts. If the queue exists with other

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -147,23 +148,59 @@ func (e *CapabilityError) Unwrap() error { return ErrCapability }
 
 // missing makes the error for a driver without the capability set want.
 func missing(d Driver, want reflect.Type) error {
-	info := d.Info()
-	e := &CapabilityError{Driver: info.Driver, Broker: strings.TrimSpace(info.Broker + " " + info.Version), Have: map[string][]string{}}
 	has := Capabilities(d)
-	for _, name := range capabilitiesOf(want) {
-		if slices.Contains(has, name) {
-			continue
-		}
-		e.Missing = append(e.Missing, name)
+	lacks := slices.DeleteFunc(capabilitiesOf(want), func(name string) bool { return slices.Contains(has, name) })
+	if len(lacks) == 0 {
+		// The program asked for methods that are no capability of this package.
+		lacks = []string{want.String()}
+	}
+	return lacking(d, lacks...)
+}
+
+// lacking makes the error for a driver without these capabilities.
+func lacking(d Driver, names ...string) *CapabilityError {
+	info := d.Info()
+	e := &CapabilityError{Driver: info.Driver, Broker: strings.TrimSpace(info.Broker + " " + info.Version), Missing: names, Have: map[string][]string{}}
+	for _, name := range names {
 		if with := driversWith(name); len(with) > 0 {
 			e.Have[name] = with
 		}
 	}
-	if len(e.Missing) == 0 {
-		// The program asked for methods that are no capability of this package.
-		e.Missing = []string{want.String()}
-	}
 	return e
+}
+
+// checkSupport refuses a message that needs a capability which the driver lacks, or
+// exceeds the bounds of one that it has.
+func checkSupport(d Driver, m *driver.Message) error {
+	if m.Level != Normal {
+		if _, ok := d.(Prioritizer); !ok {
+			return lacking(d, "Prioritizer")
+		}
+	}
+	if m.Delay > 0 {
+		delayer, ok := d.(Delayer)
+		if !ok {
+			return lacking(d, "Delayer")
+		}
+		if most := delayer.MaxDelay(); m.Delay > most {
+			return invalid("Delay", m.Delay.String(), fmt.Sprintf("within %s from now on this driver", most))
+		}
+	}
+	if m.DedupKey != "" {
+		dedup, ok := d.(Deduplicator)
+		if !ok {
+			return lacking(d, "Deduplicator")
+		}
+		if most := dedup.DedupWindow(); m.DedupWithin != 0 && (m.DedupWithin < time.Second || m.DedupWithin > most) {
+			return invalid("UniqueWithin", m.DedupWithin.String(), fmt.Sprintf("1s to %s on this driver", most))
+		}
+	}
+	if m.Group != "" {
+		if _, ok := d.(Grouper); !ok {
+			return lacking(d, "Grouper")
+		}
+	}
+	return nil
 }
 
 // driversWith lists the registered drivers that have a type with the capability.

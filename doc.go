@@ -49,7 +49,8 @@
 //	err := w.Run(ctx)
 //
 // The handler of a kind can have its own retry policy ([HandleRetry]), timeout
-// ([HandleTimeout]) and number of attempts ([HandleMaxAttempts]). [Middleware]
+// ([HandleTimeout]) and number of attempts ([HandleMaxAttempts]), and run jobs of
+// older names of its kind ([HandleAliases]). [Middleware]
 // wraps all handlers of a worker.
 //
 // # Capability sets
@@ -90,11 +91,17 @@
 //
 //   - [Priority], one of five levels: [Prioritizer]
 //   - [Delay] and [At]: [Delayer]
-//   - [Unique], which refuses a second job with the same key: [Deduplicator]
+//   - [Unique] and [UniqueWithin], which refuse a second job with the same key:
+//     [Deduplicator]
 //   - [Group], whose jobs run one at a time and in order: [Grouper]
 //
-// So do these functions on queues: [EnqueueAtomic] ([AtomicEnqueuer]); [ListJobs],
-// [FindJob] and [DeleteJob] ([Inspector]); [Pause], [Resume] and [Paused] ([Pauser]).
+// [Queue.With] gives a handle on the queue whose jobs all have some options.
+// [Queue.Prepare] checks and encodes a job that is sent later, from an outbox for
+// example. [Raw] are args that are encoded already.
+//
+// These functions on queues need a capability too: [EnqueueAtomic]
+// ([AtomicEnqueuer]); [ListJobs], [FindJob] and [DeleteJob] ([Inspector]); [Pause],
+// [Resume] and [Paused] ([Pauser]).
 //
 // # Outcomes
 //

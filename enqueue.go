@@ -35,10 +35,23 @@ type Request[D Driver] struct {
 // shares round trips as Enqueue does, but waits only once. To store all or none,
 // use [EnqueueAtomic].
 func (q *Queue[D]) EnqueueMany(ctx context.Context, requests []Request[D]) ([]Result, error) {
-	results := make([]Result, len(requests))
-	q.producer.enqueueMany(ctx, results, func(i int) (*driver.Message, error) {
+	return q.enqueueMany(ctx, len(requests), func(i int) (*driver.Message, error) {
 		return prepare(ctx, q, requests[i].Args, requests[i].Options)
 	})
+}
+
+// EnqueueAll is [Queue.EnqueueMany] for many jobs of one type, with the same options
+// for each.
+func EnqueueAll[D Driver, A Args](ctx context.Context, q *Queue[D], jobs []A, options ...Option[D]) ([]Result, error) {
+	return q.enqueueMany(ctx, len(jobs), func(i int) (*driver.Message, error) {
+		return prepare(ctx, q, jobs[i], options)
+	})
+}
+
+// enqueueMany stores the n jobs that prepare makes.
+func (q *Queue[D]) enqueueMany(ctx context.Context, n int, prepare func(int) (*driver.Message, error)) ([]Result, error) {
+	results := make([]Result, n)
+	q.producer.enqueueMany(ctx, results, prepare)
 	var failed ManyError
 	for i := range results {
 		if err := results[i].Err; err != nil {
@@ -48,7 +61,7 @@ func (q *Queue[D]) EnqueueMany(ctx context.Context, requests []Request[D]) ([]Re
 	if failed.Failed == 0 {
 		return results, nil
 	}
-	failed.Total = len(requests)
+	failed.Total = n
 	return results, &failed
 }
 

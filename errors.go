@@ -141,7 +141,8 @@ func (e *EnqueueError) Unwrap() error { return e.Err }
 type ManyError struct {
 	// Failed of Total jobs were not confirmed: Refused + NotStored + MaybeStored.
 	Failed, Total int
-	// Refused jobs are invalid, and nothing of them was sent.
+	// Refused jobs are invalid, or need what the broker lacks, and nothing of them
+	// was sent.
 	Refused int
 	// NotStored jobs are certainly not stored. They may be enqueued again.
 	NotStored int
@@ -158,7 +159,7 @@ func (e *ManyError) add(err error) {
 	e.errs = append(e.errs, err)
 	switch fateOf(err) {
 	case FateNotStored:
-		if errors.Is(err, ErrInvalid) {
+		if errors.Is(err, ErrInvalid) || errors.Is(err, ErrCapability) {
 			e.Refused++
 		} else {
 			e.NotStored++

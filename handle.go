@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -48,10 +49,10 @@ func TryHandle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) erro
 	}
 	h := &handler{
 		kind: kind,
-		decode: func(codec Codec, info *JobInfo) error {
+		decode: func(ctx context.Context, codec Codec, info *JobInfo) error {
 			job := &Job[A]{JobInfo: info}
 			info.decoded = job
-			return codec.Decode(info.Body, &job.Args)
+			return decodeBody(ctx, codec, info, target(&job.Args))
 		},
 		run: func(ctx context.Context, info *JobInfo) error { return fn(ctx, info.decoded.(*Job[A])) },
 	}
@@ -64,6 +65,16 @@ func TryHandle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) erro
 		}
 	}
 	return w.add(h)
+}
+
+// target is what a codec decodes into: args, or what they point to if A is a pointer,
+// as the types are that protobuf generates.
+func target[A Args](args *A) any {
+	if t := reflect.TypeFor[A](); t.Kind() == reflect.Pointer {
+		*args = reflect.New(t.Elem()).Interface().(A)
+		return *args
+	}
+	return args
 }
 
 // zeroArgs is a value of A on which Kind is safe to call.
@@ -79,6 +90,22 @@ func zeroArgs[A Args]() Args {
 // config, and what the producer set for a single job overrides it.
 type HandleOption struct {
 	apply func(*handler) error
+}
+
+// HandleAliases makes the handler run jobs of other kinds too: older names of its
+// kind, so that a kind can be renamed while jobs of the old name are stored. The
+// args are the same type, and the job's Kind is what was stored. New jobs have the
+// new name, so deploy the workers before the producers.
+func HandleAliases(kinds ...string) HandleOption {
+	return HandleOption{func(h *handler) error {
+		for _, kind := range kinds {
+			if err := checkKind(kind); err != nil {
+				return err
+			}
+		}
+		h.aliases = append(h.aliases, kinds...)
+		return nil
+	}}
 }
 
 // HandleRetry sets the kind's retry policy.
@@ -116,9 +143,14 @@ func (w *Worker) add(h *handler) error {
 	if w.state != 0 {
 		return w.alreadyStarted("handle kind " + h.kind)
 	}
-	if _, ok := w.handlers[h.kind]; ok {
-		return invalid("kind", quote(h.kind), "handled once: it already has a handler")
+	kinds := append([]string{h.kind}, h.aliases...)
+	for i, kind := range kinds {
+		if _, ok := w.handlers[kind]; ok || slices.Contains(kinds[:i], kind) {
+			return invalid("kind", quote(kind), "handled once: it already has a handler")
+		}
 	}
-	w.handlers[h.kind] = h
+	for _, kind := range kinds {
+		w.handlers[kind] = h
+	}
 	return nil
 }

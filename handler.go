@@ -20,9 +20,10 @@ type Middleware func(next Handler) Handler
 // handler is what a worker knows about a kind. Its fields do not change once the
 // worker runs.
 type handler struct {
-	kind string
+	kind    string
+	aliases []string // more kinds that it handles
 	// decode makes info.decoded and fills its args.
-	decode func(Codec, *JobInfo) error
+	decode func(context.Context, Codec, *JobInfo) error
 	// run calls the application's function, inside the middleware once the worker
 	// was started.
 	run Handler
@@ -60,7 +61,7 @@ func wrapOne(m Middleware, next Handler) (wrapped Handler, err error) {
 
 // decodeArgs runs the codec. If it panics on a hostile body, that must not take
 // the worker down.
-func (h *handler) decodeArgs(codec Codec, job *JobInfo) (err error) {
+func (h *handler) decodeArgs(ctx context.Context, codec Codec, job *JobInfo) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the codec panicked: %v", r)
@@ -69,7 +70,7 @@ func (h *handler) decodeArgs(codec Codec, job *JobInfo) (err error) {
 			job.decoded = nil
 		}
 	}()
-	return h.decode(codec, job)
+	return h.decode(ctx, codec, job)
 }
 
 // call runs middleware and handler, and turns a panic into an error.

@@ -199,14 +199,19 @@ func (h *hooks) onEnqueueStart(ctx context.Context, m *driver.Message, queue str
 			return err
 		}
 	}
-	for name := range e.Headers {
+	return setHeaders(m, e.Headers)
+}
+
+// setHeaders gives a message the headers that the application's code made.
+func setHeaders(m *driver.Message, headers map[string]string) error {
+	for name := range headers {
 		if err := checkHeaderName(name); err != nil {
 			return err
 		}
 	}
 	m.Headers = nil
-	if len(e.Headers) > 0 {
-		m.Headers = e.Headers
+	if len(headers) > 0 {
+		m.Headers = headers
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -50,14 +51,14 @@ func (j *judge) newTask(d *driver.Delivery, queue string) *task {
 }
 
 // start decides whether a task runs. It does if the verdict has no outcome.
-func (j *judge) start(t *task) (Verdict, error) {
-	t.facts = j.facts(t)
+func (j *judge) start(ctx context.Context, t *task) (Verdict, error) {
+	t.facts = j.facts(ctx, t)
 	return decide(t.facts)
 }
 
 // facts gathers what is known about a task when it is received, and decodes its
 // body if there is no other reason not to run it.
-func (j *judge) facts(t *task) facts {
+func (j *judge) facts(ctx context.Context, t *task) facts {
 	d := t.delivery
 	f := facts{
 		stage:    received,
@@ -79,7 +80,7 @@ func (j *judge) facts(t *task) facts {
 	case codec == nil:
 		f.unknown = fmt.Errorf("no codec for content type %q on this worker", d.ContentType)
 	default:
-		f.decoding = t.handler.decodeArgs(codec, &t.job)
+		f.decoding = t.handler.decodeArgs(ctx, codec, &t.job)
 	}
 	if f.unknown != nil {
 		f.backoff, f.unknown = backoffOf(j.retry, max(d.Deliveries, 1), f.unknown)

@@ -166,7 +166,22 @@ func Unique[D Deduplicator](q *Queue[D], key string) Option[D] {
 		if err := checkToken("Unique key", key); err != nil {
 			return err
 		}
-		job.message.DedupKey = key
+		job.message.DedupKey, job.message.DedupWithin = key, 0
+		return nil
+	}}
+}
+
+// UniqueWithin is [Unique] with a window of its own, which begins with this job: 1 s
+// to the driver's DedupWindow. Choose it by what the key is for.
+func UniqueWithin[D Deduplicator](q *Queue[D], key string, within time.Duration) Option[D] {
+	return Option[D]{func(job *draft) error {
+		if err := checkToken("Unique key", key); err != nil {
+			return err
+		}
+		if most := q.driver.DedupWindow(); within < time.Second || within > most {
+			return invalid("UniqueWithin", within.String(), fmt.Sprintf("1s to %s on this driver", most))
+		}
+		job.message.DedupKey, job.message.DedupWithin = key, within.Truncate(time.Millisecond)
 		return nil
 	}}
 }
@@ -187,32 +202,40 @@ func Group[D Grouper](q *Queue[D], name string) Option[D] {
 // prepare makes the message of a job and checks it against every bound. Nothing
 // has been sent when it fails.
 func prepare[D Driver](ctx context.Context, q *Queue[D], args Args, options []Option[D]) (*driver.Message, error) {
-	m := &driver.Message{}
-	job := draft{message: m}
-	for _, o := range options {
-		if o.apply == nil {
-			return nil, invalid("option", "the zero Option", "made by one of the option functions")
-		}
-		if err := o.apply(&job); err != nil {
-			return nil, err
+	job, err := q.draft(args, options)
+	if err != nil {
+		return nil, err
+	}
+	return job.message, q.producer.complete(ctx, job.message, args)
+}
+
+// draft makes the message of a job, without its body.
+func (q *Queue[D]) draft(args Args, options []Option[D]) (draft, error) {
+	job := draft{message: &driver.Message{}}
+	for _, list := range [...][]Option[D]{q.defaults, options} {
+		for _, o := range list {
+			if o.apply == nil {
+				return job, invalid("option", "the zero Option", "made by one of the option functions")
+			}
+			if err := o.apply(&job); err != nil {
+				return job, err
+			}
 		}
 	}
-	return m, q.producer.complete(ctx, &job, args)
+	return job, job.complete(args)
 }
 
 // complete fills in what the options left open.
-func (p *producer) complete(ctx context.Context, job *draft, args Args) error {
+func (job *draft) complete(args Args) (err error) {
 	m := job.message
 	if args == nil {
 		return invalid("args", "nil", "a value")
 	}
-	kind, err := kindOf(args)
-	if err != nil {
+	if m.Kind, err = kindOf(args); err != nil {
 		return err
 	}
-	m.Kind = kind
 	if job.delayedBy != "" && m.Group != "" {
-		return invalid("options", "Group with Delay or At", "one or the other: a job that is held back would hold up its group")
+		return errGroupWithDelay()
 	}
 	if m.ID == "" {
 		m.ID = uuid.NewV7()
@@ -221,8 +244,19 @@ func (p *producer) complete(ctx context.Context, job *draft, args Args) error {
 	if job.expiry > 0 {
 		m.ExpiresAt = m.EnqueuedAt.Add(job.expiry)
 	}
-	if err = p.hooks.onEnqueueStart(ctx, m, p.queue); err == nil {
-		err = p.encode(m, args)
+	return nil
+}
+
+// errGroupWithDelay refuses a job of a group that is to be held back.
+func errGroupWithDelay() error {
+	return invalid("options", "Group with Delay or At", "one or the other: a job that is held back would hold up its group")
+}
+
+// complete calls the hooks and makes the body.
+func (p *producer) complete(ctx context.Context, m *driver.Message, args Args) error {
+	err := p.hooks.onEnqueueStart(ctx, m, p.queue)
+	if err == nil {
+		err = p.encode(ctx, p.queue, m, args)
 	}
 	if err != nil {
 		p.refuse(ctx, m, err)
@@ -231,10 +265,16 @@ func (p *producer) complete(ctx context.Context, job *draft, args Args) error {
 }
 
 // encode makes the body, and checks what the message takes with it.
-func (p *producer) encode(m *driver.Message, args Args) (err error) {
+func (p *producer) encode(ctx context.Context, queue string, m *driver.Message, args Args) error {
+	if raw, ok := rawOf(args); ok {
+		m.ContentType, m.Body = raw.ContentType, raw.Body
+		if err := checkContentType(m.ContentType); err != nil {
+			return err
+		}
+		return checkSize(m, &p.info)
+	}
 	m.ContentType = p.contentType
-	m.Body, err = encodeArgs(p.codec, args)
-	if err != nil {
+	if err := encodeArgs(ctx, p.codec, queue, m, args); err != nil {
 		return &InvalidError{Field: "args", Value: "of kind " + m.Kind, Bound: "encodable as " + p.contentType, Err: err}
 	}
 	return checkSize(m, &p.info)

@@ -91,7 +91,7 @@ type slot struct {
 
 // run takes a task from the decision whether it runs to its settlement.
 func (s *slot) run(t *task) {
-	v, reason := s.judge.start(t)
+	v, reason := s.judge.start(s.working, t)
 	if v.Outcome != 0 {
 		if t.state.CompareAndSwap(taskBuffered, taskReturned) {
 			s.settler.settle(t, v, reason, false, 0)

@@ -60,17 +60,22 @@ func checkQueueName(name string) error {
 // kindOf is the kind of a job with these args.
 func kindOf(args Args) (string, error) {
 	kind, err := callKind(args)
-	if err != nil {
-		return "", err
+	if err == nil {
+		err = checkKind(kind)
 	}
+	return kind, err
+}
+
+// checkKind refuses what is no name of a kind.
+func checkKind(kind string) error {
 	ok := len(kind) >= 1 && len(kind) <= maxKind
 	for i := 0; ok && i < len(kind); i++ {
 		ok = isAlphanumeric(kind[i]) || strings.IndexByte("._:/-", kind[i]) >= 0
 	}
 	if !ok {
-		return "", invalid("kind", quote(kind), fmt.Sprintf("1 to %d bytes of [A-Za-z0-9._:/-]", maxKind))
+		return invalid("kind", quote(kind), fmt.Sprintf("1 to %d bytes of [A-Za-z0-9._:/-]", maxKind))
 	}
-	return kind, nil
+	return nil
 }
 
 // callKind calls Kind. It panics if args is a nil pointer and Kind has a value
@@ -133,6 +138,48 @@ func checkContentType(s string) error {
 func checkPage(n int) error {
 	if n < 1 || n > 1000 {
 		return invalid("page size", strconv.Itoa(n), "1 to 1000")
+	}
+	return nil
+}
+
+// checkMessage refuses a message that no driver may be handed, whatever its limits:
+// one that was read from somewhere, and not made by options.
+func checkMessage(m *driver.Message) error {
+	if err := checkToken("ID", m.ID); err != nil {
+		return err
+	}
+	if err := checkKind(m.Kind); err != nil {
+		return err
+	}
+	if err := checkContentType(m.ContentType); err != nil {
+		return err
+	}
+	for name := range m.Headers {
+		if err := checkHeaderName(name); err != nil {
+			return err
+		}
+	}
+	if m.DedupKey != "" && !isToken(m.DedupKey) {
+		return checkToken("Unique key", m.DedupKey)
+	}
+	if m.Group != "" && !isToken(m.Group) {
+		return checkToken("Group", m.Group)
+	}
+	if m.MaxAttempts != 0 {
+		if err := checkMaxAttempts(m.MaxAttempts); err != nil {
+			return err
+		}
+	}
+	if m.Timeout != 0 {
+		if err := checkTimeout(m.Timeout); err != nil {
+			return err
+		}
+	}
+	if !m.Level.Valid() {
+		return invalid("Priority", m.Level.String(), "one of Trivial, Low, Normal, High, Critical")
+	}
+	if m.EnqueuedAt.IsZero() {
+		return invalid("time of the enqueue", "", "set")
 	}
 	return nil
 }

@@ -161,7 +161,10 @@ func (w *Worker) prepare(ctx context.Context) error {
 	w.fetching, w.stopFetching = context.WithCancel(base)
 	w.working, w.stopWorking = context.WithCancelCause(base)
 	w.settling, w.stopSettling = context.WithCancel(base)
-	for _, h := range w.handlers {
+	for kind, h := range w.handlers {
+		if kind != h.kind { // an alias: it is wrapped under its own name
+			continue
+		}
 		if err := h.wrap(w.config.Middleware); err != nil {
 			return err
 		}

@@ -1,0 +1,164 @@
+package batch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// Prepared is a job that was checked and encoded by [Queue.Prepare], to be sent by
+// [Queue.EnqueuePrepared]: later, on any queue, and perhaps by another program. An
+// outbox is its main use: the job is stored in the transaction of the
+// application's data, and sent when that is committed.
+//
+// All times count from Prepare: the job was enqueued then, a delay began then, and
+// so did an expiry. As JSON it has the form that docs/wire.md describes. The zero
+// value is no job, and is refused. A Prepared does not change, and is safe for
+// concurrent use.
+type Prepared struct {
+	message driver.Message // its Delay is zero
+	dueAt   time.Time      // zero for at once
+}
+
+// ID is the job's ID.
+func (p *Prepared) ID() string { return p.message.ID }
+
+// Kind is the kind of the job's args.
+func (p *Prepared) Kind() string { return p.message.Kind }
+
+// Prepare checks and encodes a job as [Queue.Enqueue] does, and does not send it. It
+// does not talk to the broker, and calls no hooks: those are called when the job is
+// sent. Its errors wrap [ErrInvalid].
+func (q *Queue[D]) Prepare(ctx context.Context, args Args, options ...Option[D]) (*Prepared, error) {
+	job, err := q.draft(args, options)
+	if err != nil {
+		return nil, err
+	}
+	m := job.message
+	if err := q.producer.encode(ctx, "", m, args); err != nil {
+		return nil, err
+	}
+	p := &Prepared{message: *m}
+	if m.Delay > 0 {
+		p.dueAt, p.message.Delay = m.EnqueuedAt.Add(m.Delay), 0
+	}
+	return p, nil
+}
+
+// EnqueuePrepared stores prepared jobs, each independently of the others, as
+// [Queue.EnqueueMany] does. The options of the queue's handle are not applied. If
+// the broker lacks what a job needs, a priority for example, the job is refused with
+// a [*CapabilityError], and nothing of it was sent.
+//
+// A job that is sent twice is stored twice, with the same ID.
+func (q *Queue[D]) EnqueuePrepared(ctx context.Context, jobs ...*Prepared) ([]Result, error) {
+	return q.enqueueMany(ctx, len(jobs), func(i int) (*driver.Message, error) {
+		return q.producer.send(ctx, jobs[i])
+	})
+}
+
+// send makes the message of a prepared job, and checks it against the bounds of this
+// driver.
+func (p *producer) send(ctx context.Context, job *Prepared) (*driver.Message, error) {
+	if job == nil || job.message.ID == "" {
+		return nil, invalid("prepared job", "nil or zero", "one that Prepare made")
+	}
+	m := job.message
+	if !job.dueAt.IsZero() {
+		m.Delay = max(time.Until(job.dueAt), 0)
+	}
+	if err := checkSupport(p.driver, &m); err != nil {
+		return nil, err
+	}
+	err := p.hooks.onEnqueueStart(ctx, &m, p.queue)
+	if err == nil {
+		err = checkSize(&m, &p.info)
+	}
+	if err != nil {
+		return nil, p.refuse(ctx, &m, err)
+	}
+	return &m, nil
+}
+
+// preparedVersion is the version of the stored form. It grows when a reader of the
+// form before could take the new one for something else.
+const preparedVersion = 1
+
+// preparedForm is the stored form of a prepared job, which docs/wire.md describes.
+type preparedForm struct {
+	Version      int               `json:"version"`
+	ID           string            `json:"id"`
+	Kind         string            `json:"kind"`
+	ContentType  string            `json:"content_type"`
+	Body         []byte            `json:"body,omitempty"`
+	Headers      map[string][]byte `json:"headers,omitempty"`
+	EnqueuedAt   time.Time         `json:"enqueued_at"`
+	ExpiresAt    time.Time         `json:"expires_at,omitzero"`
+	DueAt        time.Time         `json:"due_at,omitzero"`
+	MaxAttempts  int               `json:"max_attempts,omitzero"`
+	Timeout      int64             `json:"timeout_ms,omitzero"`
+	Level        Level             `json:"level,omitzero"`
+	UniqueKey    string            `json:"unique_key,omitzero"`
+	UniqueWithin int64             `json:"unique_within_ms,omitzero"`
+	Group        string            `json:"group,omitzero"`
+}
+
+// MarshalJSON is the stored form. The zero value has none.
+func (p *Prepared) MarshalJSON() ([]byte, error) {
+	m := &p.message
+	if m.ID == "" {
+		return nil, invalid("prepared job", "zero", "one that Prepare made")
+	}
+	form := preparedForm{
+		Version: preparedVersion, ID: m.ID, Kind: m.Kind, ContentType: m.ContentType, Body: m.Body,
+		EnqueuedAt: m.EnqueuedAt, ExpiresAt: m.ExpiresAt, DueAt: p.dueAt,
+		MaxAttempts: m.MaxAttempts, Timeout: m.Timeout.Milliseconds(), Level: m.Level,
+		UniqueKey: m.DedupKey, UniqueWithin: m.DedupWithin.Milliseconds(), Group: m.Group,
+	}
+	if len(m.Headers) > 0 {
+		form.Headers = make(map[string][]byte, len(m.Headers))
+		for name, value := range m.Headers {
+			form.Headers[name] = []byte(value)
+		}
+	}
+	return json.Marshal(form)
+}
+
+// UnmarshalJSON reads the stored form. It fails with an error that wraps
+// [ErrInvalid] if that is of a later version, has unknown fields or one out of
+// bounds; p is then as it was.
+func (p *Prepared) UnmarshalJSON(text []byte) error {
+	var form preparedForm
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&form); err != nil {
+		return &InvalidError{Field: "prepared job", Bound: "in the form of docs/wire.md", Err: err}
+	}
+	if form.Version != preparedVersion {
+		return invalid("prepared job", fmt.Sprintf("of version %d", form.Version), fmt.Sprintf("of version %d", preparedVersion))
+	}
+	read := Prepared{dueAt: form.DueAt, message: driver.Message{
+		ID: form.ID, Kind: form.Kind, ContentType: form.ContentType, Body: form.Body,
+		EnqueuedAt: form.EnqueuedAt, ExpiresAt: form.ExpiresAt,
+		MaxAttempts: form.MaxAttempts, Timeout: time.Duration(form.Timeout) * time.Millisecond, Level: form.Level,
+		DedupKey: form.UniqueKey, DedupWithin: time.Duration(form.UniqueWithin) * time.Millisecond, Group: form.Group,
+	}}
+	for name, value := range form.Headers {
+		if read.message.Headers == nil {
+			read.message.Headers = make(map[string]string, len(form.Headers))
+		}
+		read.message.Headers[name] = string(value)
+	}
+	if err := checkMessage(&read.message); err != nil {
+		return err
+	}
+	if !read.dueAt.IsZero() && read.message.Group != "" {
+		return errGroupWithDelay()
+	}
+	*p = read
+	return nil
+}
