@@ -2,7 +2,7 @@ package batch
 
 import (
 	"context"
-	"slices"
+	"fmt"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -15,7 +15,7 @@ type Queue[D Driver] struct {
 	driver   D
 	name     string
 	producer *producer
-	defaults []Option[D] // by With
+	defaults []func(*draft) error // options, by With
 }
 
 // NewQueue makes the handle on a queue. It does not talk to the broker; the
@@ -66,15 +66,6 @@ func (q *Queue[D]) Name() string { return q.name }
 // Driver is the driver that the queue was made with.
 func (q *Queue[D]) Driver() D { return q.driver }
 
-// With returns the same queue with options for every job that is enqueued on it.
-// They are applied before those of the call, after those of an earlier With. It
-// costs next to nothing, and both handles share their requests to the broker.
-func (q *Queue[D]) With(options ...Option[D]) *Queue[D] {
-	with := *q
-	with.defaults = slices.Concat(q.defaults, options)
-	return &with
-}
-
 // Declare makes the queue exist on the broker. Enqueueing does so too; call
 // Declare to fail when the program starts. If the queue exists with other
 // properties, the error wraps [ErrConflict].
@@ -124,6 +115,20 @@ func WithHooks(list ...Hook) QueueOption {
 	return QueueOption{func(c *producerConfig) (err error) {
 		c.hooks, err = sortHooks(list)
 		return err
+	}}
+}
+
+// WithEnqueueMiddleware wraps the enqueues of this handle; the first is the
+// outermost. Given twice, the second list comes after the first.
+func WithEnqueueMiddleware(list ...EnqueueMiddleware) QueueOption {
+	return QueueOption{func(c *producerConfig) error {
+		for i, m := range list {
+			if m == nil {
+				return invalid(fmt.Sprintf("enqueue middleware %d", i+1), "nil", "a function")
+			}
+		}
+		c.middleware = append(c.middleware, list...)
+		return nil
 	}}
 }
 

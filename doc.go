@@ -51,7 +51,8 @@
 // The handler of a kind can have its own retry policy ([HandleRetry]), timeout
 // ([HandleTimeout]) and number of attempts ([HandleMaxAttempts]), and run jobs of
 // older names of its kind ([HandleAliases]). [Middleware]
-// wraps all handlers of a worker.
+// wraps all handlers of a worker, and [WithEnqueueMiddleware] the enqueues of a
+// queue's handle.
 //
 // # Capability sets
 //

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -17,11 +18,16 @@ import (
 // nothing was sent. Any other error is an [*EnqueueError], whose Fate says whether
 // the job may be stored nevertheless.
 func (q *Queue[D]) Enqueue(ctx context.Context, args Args, options ...Option[D]) (Receipt, error) {
-	m, err := prepare(ctx, q, args, options)
-	if err != nil {
+	p := q.producer
+	o := q.draft(args, options)
+	if p.enqueuer != nil {
+		r := p.through(ctx, []outgoing{o}, p.sendMany)[0]
+		return r.Receipt, r.Err
+	}
+	if err := p.complete(ctx, &o); err != nil {
 		return Receipt{}, err
 	}
-	return q.producer.enqueue(ctx, m)
+	return p.enqueue(ctx, o.message)
 }
 
 // Request is a job to enqueue together with others.
@@ -35,23 +41,34 @@ type Request[D Driver] struct {
 // shares round trips as Enqueue does, but waits only once. To store all or none,
 // use [EnqueueAtomic].
 func (q *Queue[D]) EnqueueMany(ctx context.Context, requests []Request[D]) ([]Result, error) {
-	return q.enqueueMany(ctx, len(requests), func(i int) (*driver.Message, error) {
-		return prepare(ctx, q, requests[i].Args, requests[i].Options)
+	return q.producer.enqueueEach(ctx, len(requests), func(i int) outgoing {
+		return q.draft(requests[i].Args, requests[i].Options)
 	})
 }
 
 // EnqueueAll is [Queue.EnqueueMany] for many jobs of one type, with the same options
 // for each.
 func EnqueueAll[D Driver, A Args](ctx context.Context, q *Queue[D], jobs []A, options ...Option[D]) ([]Result, error) {
-	return q.enqueueMany(ctx, len(jobs), func(i int) (*driver.Message, error) {
-		return prepare(ctx, q, jobs[i], options)
-	})
+	return q.producer.enqueueEach(ctx, len(jobs), func(i int) outgoing { return q.draft(jobs[i], options) })
 }
 
-// enqueueMany stores the n jobs that prepare makes.
-func (q *Queue[D]) enqueueMany(ctx context.Context, n int, prepare func(int) (*driver.Message, error)) ([]Result, error) {
-	results := make([]Result, n)
-	q.producer.enqueueMany(ctx, results, prepare)
+// enqueueEach stores the n jobs that draft makes, each independently of the others.
+func (p *producer) enqueueEach(ctx context.Context, n int, draft func(int) outgoing) ([]Result, error) {
+	var results []Result
+	if p.enqueuer != nil {
+		jobs := make([]outgoing, n)
+		for i := range jobs {
+			jobs[i] = draft(i)
+		}
+		results = p.through(ctx, jobs, p.sendMany)
+	} else {
+		results = make([]Result, n)
+		p.enqueueMany(ctx, results, func(i int) (*driver.Message, error) {
+			o := draft(i)
+			err := p.complete(ctx, &o)
+			return o.message, err
+		})
+	}
 	var failed ManyError
 	for i := range results {
 		if err := results[i].Err; err != nil {
@@ -74,17 +91,113 @@ func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests 
 	if limit := q.driver.AtomicLimit(); len(requests) > limit {
 		return nil, invalid("number of jobs", fmt.Sprint(len(requests)), fmt.Sprintf("at most %d in one atomic enqueue on %s", limit, q.producer.info.Driver))
 	}
-	messages := make([]*driver.Message, len(requests))
+	p := q.producer
+	jobs := make([]outgoing, len(requests))
 	for i, r := range requests {
-		m, err := prepare(ctx, q, r.Args, r.Options)
-		if err != nil {
-			err = fmt.Errorf("job %d of %d: %w", i+1, len(requests), err)
-			for _, prepared := range messages[:i] {
-				q.producer.refuse(ctx, prepared, err)
+		jobs[i] = q.draft(r.Args, r.Options)
+		if err := jobs[i].err; err != nil {
+			return nil, fmt.Errorf("job %d of %d: %w", i+1, len(requests), err)
+		}
+	}
+	if p.enqueuer == nil {
+		return p.sendAtomic(ctx, jobs, q.driver.EnqueueAtomic)
+	}
+	results := p.through(ctx, jobs, func(ctx context.Context, some []outgoing) []Result {
+		results := make([]Result, len(some))
+		receipts, err := p.sendAtomic(ctx, some, q.driver.EnqueueAtomic)
+		for i := range results {
+			results[i].Err = err
+			if err == nil {
+				results[i].Receipt = receipts[i]
+			}
+		}
+		return results
+	})
+	receipts := make([]Receipt, len(results))
+	for i, r := range results {
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		receipts[i] = r.Receipt
+	}
+	return receipts, nil
+}
+
+// sendAtomic completes all jobs, and stores all or none of them.
+func (p *producer) sendAtomic(ctx context.Context, jobs []outgoing, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
+	messages := make([]*driver.Message, len(jobs))
+	for i := range jobs {
+		if err := p.complete(ctx, &jobs[i]); err != nil {
+			err = fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
+			for _, completed := range messages[:i] {
+				_ = p.refuse(ctx, completed, err)
 			}
 			return nil, err
 		}
-		messages[i] = m
+		messages[i] = jobs[i].message
 	}
-	return q.producer.enqueueAtomic(ctx, messages, q.driver.EnqueueAtomic)
+	return p.enqueueAtomic(ctx, messages, send)
+}
+
+// sendMany completes and sends jobs, each independently of the others.
+func (p *producer) sendMany(ctx context.Context, jobs []outgoing) []Result {
+	results := make([]Result, len(jobs))
+	p.enqueueMany(ctx, results, func(i int) (*driver.Message, error) {
+		err := p.complete(ctx, &jobs[i])
+		return jobs[i].message, err
+	})
+	return results
+}
+
+// through sends jobs by way of the middleware, and returns a result for each of
+// them: those whose err is set are not sent.
+func (p *producer) through(ctx context.Context, jobs []outgoing, send func(context.Context, []outgoing) []Result) []Result {
+	call := &enqueueCall{jobs: jobs, send: send}
+	results := make([]Result, len(jobs))
+	list := make([]*EnqueueJob, 0, len(jobs))
+	for i, job := range jobs {
+		if job.err != nil {
+			results[i].Err = job.err
+			continue
+		}
+		m := job.message
+		one := &EnqueueJob{ID: m.ID, Kind: m.Kind, Queue: p.queue, Args: job.args, Headers: maps.Clone(m.Headers), call: call, index: i}
+		if one.Headers == nil {
+			one.Headers = make(map[string]string)
+		}
+		list = append(list, one)
+	}
+	if len(list) == 0 {
+		return results
+	}
+	got, err := p.callEnqueuer(ctx, list)
+	for k, job := range list {
+		r := &results[job.index]
+		switch {
+		case err != nil:
+			fate := FateNotStored
+			if call.sent {
+				fate = FateUnknown
+			}
+			r.Err = &EnqueueError{ID: job.ID, Queue: p.queue, Fate: fate, Err: err}
+		default:
+			*r = got[k]
+		}
+	}
+	return results
+}
+
+// callEnqueuer calls the middleware. It is an error if it panics, or returns another
+// number of results.
+func (p *producer) callEnqueuer(ctx context.Context, jobs []*EnqueueJob) (results []Result, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = newPanicError("an enqueue middleware", r)
+		}
+	}()
+	results = p.enqueuer(ctx, jobs)
+	if len(results) != len(jobs) {
+		return nil, fmt.Errorf("an enqueue middleware returned %d results for %d jobs", len(results), len(jobs))
+	}
+	return results, nil
 }

@@ -1,12 +1,11 @@
 package batch
 
 import (
-	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/batch-go/batch/driver"
-	"github.com/batch-go/batch/internal/uuid"
 )
 
 // Option says how one job is enqueued. It belongs to a capability set: an option
@@ -17,28 +16,6 @@ import (
 // D for any D.
 type Option[D Driver] struct {
 	apply func(*draft) error
-}
-
-// draft is a job that is being made: its message, and what options said that is
-// not in the message as such.
-type draft struct {
-	message   *driver.Message
-	expiry    time.Duration
-	delayedBy string // the option that set the delay, or empty
-}
-
-// setDelay holds the job back, within the driver's bound. value is what the option
-// field was called with.
-func (job *draft) setDelay(field, value string, d, most time.Duration) error {
-	if d < 0 || d > most {
-		return invalid(field, value, fmt.Sprintf("within %s from now on this driver", most))
-	}
-	if job.delayedBy != "" && job.delayedBy != field {
-		return invalid("options", "Delay with At", "one or the other")
-	}
-	job.message.Delay = d
-	job.delayedBy = field
-	return nil
 }
 
 // ID names the job, instead of an ID that batch makes: 1 to 128 bytes of printable
@@ -83,14 +60,6 @@ func Headers[D Driver](q *Queue[D], headers map[string]string) Option[D] {
 		}
 		return nil
 	}}
-}
-
-// setHeader attaches a header whose name was checked.
-func (job *draft) setHeader(name, value string) {
-	if job.message.Headers == nil {
-		job.message.Headers = make(map[string]string)
-	}
-	job.message.Headers[name] = value
 }
 
 // MaxAttempts is how many times the handler may fail before the job is
@@ -199,83 +168,41 @@ func Group[D Grouper](q *Queue[D], name string) Option[D] {
 	}}
 }
 
-// prepare makes the message of a job and checks it against every bound. Nothing
-// has been sent when it fails.
-func prepare[D Driver](ctx context.Context, q *Queue[D], args Args, options []Option[D]) (*driver.Message, error) {
-	job, err := q.draft(args, options)
-	if err != nil {
-		return nil, err
-	}
-	return job.message, q.producer.complete(ctx, job.message, args)
-}
-
-// draft makes the message of a job, without its body.
-func (q *Queue[D]) draft(args Args, options []Option[D]) (draft, error) {
+// draft makes the message of a job, without its body, and checks what can be checked
+// of it. Nothing is sent of one with an error.
+func (q *Queue[D]) draft(args Args, options []Option[D]) outgoing {
 	job := draft{message: &driver.Message{}}
-	for _, list := range [...][]Option[D]{q.defaults, options} {
-		for _, o := range list {
-			if o.apply == nil {
-				return job, invalid("option", "the zero Option", "made by one of the option functions")
-			}
-			if err := o.apply(&job); err != nil {
-				return job, err
-			}
+	o := outgoing{message: job.message, args: args}
+	for _, apply := range q.defaults {
+		if o.err = apply(&job); o.err != nil {
+			return o
 		}
 	}
-	return job, job.complete(args)
-}
-
-// complete fills in what the options left open.
-func (job *draft) complete(args Args) (err error) {
-	m := job.message
-	if args == nil {
-		return invalid("args", "nil", "a value")
-	}
-	if m.Kind, err = kindOf(args); err != nil {
-		return err
-	}
-	if job.delayedBy != "" && m.Group != "" {
-		return errGroupWithDelay()
-	}
-	if m.ID == "" {
-		m.ID = uuid.NewV7()
-	}
-	m.EnqueuedAt = time.Now().UTC().Truncate(time.Millisecond)
-	if job.expiry > 0 {
-		m.ExpiresAt = m.EnqueuedAt.Add(job.expiry)
-	}
-	return nil
-}
-
-// errGroupWithDelay refuses a job of a group that is to be held back.
-func errGroupWithDelay() error {
-	return invalid("options", "Group with Delay or At", "one or the other: a job that is held back would hold up its group")
-}
-
-// complete calls the hooks and makes the body.
-func (p *producer) complete(ctx context.Context, m *driver.Message, args Args) error {
-	err := p.hooks.onEnqueueStart(ctx, m, p.queue)
-	if err == nil {
-		err = p.encode(ctx, p.queue, m, args)
-	}
-	if err != nil {
-		p.refuse(ctx, m, err)
-	}
-	return err
-}
-
-// encode makes the body, and checks what the message takes with it.
-func (p *producer) encode(ctx context.Context, queue string, m *driver.Message, args Args) error {
-	if raw, ok := rawOf(args); ok {
-		m.ContentType, m.Body = raw.ContentType, raw.Body
-		if err := checkContentType(m.ContentType); err != nil {
-			return err
+	for _, option := range options {
+		if o.err = option.use(&job); o.err != nil {
+			return o
 		}
-		return checkSize(m, &p.info)
 	}
-	m.ContentType = p.contentType
-	if err := encodeArgs(ctx, p.codec, queue, m, args); err != nil {
-		return &InvalidError{Field: "args", Value: "of kind " + m.Kind, Bound: "encodable as " + p.contentType, Err: err}
+	o.err = job.complete(args)
+	return o
+}
+
+// use applies the option to a job.
+func (o Option[D]) use(job *draft) error {
+	if o.apply == nil {
+		return invalid("option", "the zero Option", "made by one of the option functions")
 	}
-	return checkSize(m, &p.info)
+	return o.apply(job)
+}
+
+// With returns the same queue with options for every job that is enqueued on it.
+// They are applied before those of the call, after those of an earlier With. It
+// costs next to nothing, and both handles share their requests to the broker.
+func (q *Queue[D]) With(options ...Option[D]) *Queue[D] {
+	with := *q
+	with.defaults = slices.Clone(q.defaults)
+	for _, o := range options {
+		with.defaults = append(with.defaults, o.use)
+	}
+	return &with
 }

@@ -34,11 +34,11 @@ func (p *Prepared) Kind() string { return p.message.Kind }
 // does not talk to the broker, and calls no hooks: those are called when the job is
 // sent. Its errors wrap [ErrInvalid].
 func (q *Queue[D]) Prepare(ctx context.Context, args Args, options ...Option[D]) (*Prepared, error) {
-	job, err := q.draft(args, options)
-	if err != nil {
-		return nil, err
+	o := q.draft(args, options)
+	if o.err != nil {
+		return nil, o.err
 	}
-	m := job.message
+	m := o.message
 	if err := q.producer.encode(ctx, "", m, args); err != nil {
 		return nil, err
 	}
@@ -56,32 +56,19 @@ func (q *Queue[D]) Prepare(ctx context.Context, args Args, options ...Option[D])
 //
 // A job that is sent twice is stored twice, with the same ID.
 func (q *Queue[D]) EnqueuePrepared(ctx context.Context, jobs ...*Prepared) ([]Result, error) {
-	return q.enqueueMany(ctx, len(jobs), func(i int) (*driver.Message, error) {
-		return q.producer.send(ctx, jobs[i])
-	})
+	return q.producer.enqueueEach(ctx, len(jobs), func(i int) outgoing { return jobs[i].outgoing(q.driver) })
 }
 
-// send makes the message of a prepared job, and checks it against the bounds of this
-// driver.
-func (p *producer) send(ctx context.Context, job *Prepared) (*driver.Message, error) {
-	if job == nil || job.message.ID == "" {
-		return nil, invalid("prepared job", "nil or zero", "one that Prepare made")
+// outgoing makes the message of a prepared job, and checks what it needs of a driver.
+func (p *Prepared) outgoing(d driver.Driver) outgoing {
+	if p == nil || p.message.ID == "" {
+		return outgoing{err: invalid("prepared job", "nil or zero", "one that Prepare made")}
 	}
-	m := job.message
-	if !job.dueAt.IsZero() {
-		m.Delay = max(time.Until(job.dueAt), 0)
+	m := p.message
+	if !p.dueAt.IsZero() {
+		m.Delay = max(time.Until(p.dueAt), 0)
 	}
-	if err := checkSupport(p.driver, &m); err != nil {
-		return nil, err
-	}
-	err := p.hooks.onEnqueueStart(ctx, &m, p.queue)
-	if err == nil {
-		err = checkSize(&m, &p.info)
-	}
-	if err != nil {
-		return nil, p.refuse(ctx, &m, err)
-	}
-	return &m, nil
+	return outgoing{message: &m, err: checkSupport(d, &m)}
 }
 
 // preparedVersion is the version of the stored form. It grows when a reader of the

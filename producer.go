@@ -21,15 +21,17 @@ type producer struct {
 	queue       string
 	contentType string
 	declared    atomic.Bool
+	enqueuer    Enqueuer // nil without middleware
 	sender      *sender
 	calls       sync.Pool // of *call
 }
 
 // producerConfig is what the options of a queue set.
 type producerConfig struct {
-	codec   Codec
-	hooks   hooks
-	timeout time.Duration
+	codec      Codec
+	hooks      hooks
+	middleware []EnqueueMiddleware
+	timeout    time.Duration
 }
 
 // newProducer makes the producer for one queue.
@@ -38,6 +40,12 @@ func newProducer(d driver.Driver, queue string, config producerConfig) (*produce
 	p.contentType = p.codec.ContentType()
 	if err := checkContentType(p.contentType); err != nil {
 		return nil, err
+	}
+	if len(p.middleware) > 0 {
+		var err error
+		if p.enqueuer, err = wrapEnqueuer(p.middleware); err != nil {
+			return nil, err
+		}
 	}
 	p.sender = newSender(d, p.info.Limits, queue, p.timeout, p.undeclare)
 	return p, nil

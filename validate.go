@@ -37,7 +37,7 @@ func quote(s string) string {
 }
 
 // checkDriver refuses nil interfaces, and nil pointers inside of them.
-func checkDriver(d Driver) error {
+func checkDriver(d driver.Driver) error {
 	v := reflect.ValueOf(d)
 	if d == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return invalid("driver", "nil", "an open driver")

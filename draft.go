@@ -1,0 +1,103 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/uuid"
+)
+
+// draft is a job that is being made: its message, and what options said that is
+// not in the message as such.
+type draft struct {
+	message   *driver.Message
+	expiry    time.Duration
+	delayedBy string // the option that set the delay, or empty
+}
+
+// setDelay holds the job back, within the driver's bound. value is what the option
+// field was called with.
+func (job *draft) setDelay(field, value string, d, most time.Duration) error {
+	if d < 0 || d > most {
+		return invalid(field, value, fmt.Sprintf("within %s from now on this driver", most))
+	}
+	if job.delayedBy != "" && job.delayedBy != field {
+		return invalid("options", "Delay with At", "one or the other")
+	}
+	job.message.Delay = d
+	job.delayedBy = field
+	return nil
+}
+
+// setHeader attaches a header whose name was checked.
+func (job *draft) setHeader(name, value string) {
+	if job.message.Headers == nil {
+		job.message.Headers = make(map[string]string)
+	}
+	job.message.Headers[name] = value
+}
+
+// complete fills in what the options left open.
+func (job *draft) complete(args Args) (err error) {
+	m := job.message
+	if args == nil {
+		return invalid("args", "nil", "a value")
+	}
+	if m.Kind, err = kindOf(args); err != nil {
+		return err
+	}
+	if job.delayedBy != "" && m.Group != "" {
+		return errGroupWithDelay()
+	}
+	if m.ID == "" {
+		m.ID = uuid.NewV7()
+	}
+	m.EnqueuedAt = time.Now().UTC().Truncate(time.Millisecond)
+	if job.expiry > 0 {
+		m.ExpiresAt = m.EnqueuedAt.Add(job.expiry)
+	}
+	return nil
+}
+
+// errGroupWithDelay refuses a job of a group that is to be held back.
+func errGroupWithDelay() error {
+	return invalid("options", "Group with Delay or At", "one or the other: a job that is held back would hold up its group")
+}
+
+// complete calls the hooks and makes the body. Nothing has been sent when it fails.
+func (p *producer) complete(ctx context.Context, o *outgoing) error {
+	if o.err != nil {
+		return o.err
+	}
+	m := o.message
+	err := p.hooks.onEnqueueStart(ctx, m, p.queue)
+	switch {
+	case err != nil:
+	case o.args == nil:
+		err = checkSize(m, &p.info)
+	default:
+		err = p.encode(ctx, p.queue, m, o.args)
+	}
+	if err != nil {
+		err = p.refuse(ctx, m, err)
+	}
+	return err
+}
+
+// encode makes the body, and checks what the message takes with it.
+func (p *producer) encode(ctx context.Context, queue string, m *driver.Message, args Args) error {
+	if raw, ok := rawOf(args); ok {
+		m.ContentType, m.Body = raw.ContentType, raw.Body
+		if err := checkContentType(m.ContentType); err != nil {
+			return err
+		}
+		return checkSize(m, &p.info)
+	}
+	m.ContentType = p.contentType
+	if err := encodeArgs(ctx, p.codec, queue, m, args); err != nil {
+		return &InvalidError{Field: "args", Value: "of kind " + m.Kind, Bound: "encodable as " + p.contentType, Err: err}
+	}
+	return checkSize(m, &p.info)
+}
