@@ -9,6 +9,7 @@ require (
 	github.com/batch-go/batch/driver/nats/embedded v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/redis v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/sqs v0.0.0-00010101000000-000000000000
+	google.golang.org/protobuf v1.36.12
 	modernc.org/sqlite v1.62.0
 )
 
