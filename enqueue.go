@@ -75,7 +75,7 @@ func (p *producer) enqueueEach(ctx context.Context, n int, draft func(int) outgo
 			failed.add(err)
 		}
 	}
-	if failed.Failed == 0 {
+	if failed.Unconfirmed == 0 {
 		return results, nil
 	}
 	failed.Total = n

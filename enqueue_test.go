@@ -199,7 +199,7 @@ func TestEnqueueManyReportsEachJob(t *testing.T) {
 	}
 	results, err := q.EnqueueMany(t.Context(), requests)
 	var many *batch.ManyError
-	if !errors.As(err, &many) || many.Failed != 2 || many.Total != 4 || !errors.Is(err, batch.ErrInvalid) {
+	if !errors.As(err, &many) || many.Unconfirmed != 2 || many.Total != 4 || !errors.Is(err, batch.ErrInvalid) {
 		t.Errorf("error = %v, want 2 of 4", err)
 	}
 	for i, wantErr := range []bool{false, true, true, false} {

@@ -139,8 +139,8 @@ func (e *EnqueueError) Unwrap() error { return e.Err }
 // ManyError is the error of [Queue.EnqueueMany] when some jobs were not confirmed.
 // The results tell which.
 type ManyError struct {
-	// Failed of Total jobs were not confirmed: Refused + NotStored + MaybeStored.
-	Failed, Total int
+	// Unconfirmed of Total jobs were not confirmed: Refused + NotStored + MaybeStored.
+	Unconfirmed, Total int
 	// Refused jobs are invalid, or need what the broker lacks, and nothing of them
 	// was sent.
 	Refused int
@@ -155,7 +155,7 @@ type ManyError struct {
 
 // add counts the error of one job.
 func (e *ManyError) add(err error) {
-	e.Failed++
+	e.Unconfirmed++
 	e.errs = append(e.errs, err)
 	switch fateOf(err) {
 	case FateNotStored:
@@ -190,7 +190,7 @@ func (e *ManyError) Error() string {
 			kinds = append(kinds, fmt.Sprintf("%d %s", k.n, k.what))
 		}
 	}
-	return fmt.Sprintf("batch: %d of %d jobs were not confirmed (%s), the first: %v", e.Failed, e.Total, strings.Join(kinds, ", "), e.errs[0])
+	return fmt.Sprintf("batch: %d of %d jobs were not confirmed (%s), the first: %v", e.Unconfirmed, e.Total, strings.Join(kinds, ", "), e.errs[0])
 }
 
 // Unwrap returns the errors of the jobs that failed, in their order.

@@ -31,7 +31,7 @@ func ExampleQueue_EnqueueMany() {
 	}
 	var many *batch.ManyError
 	if errors.As(err, &many) {
-		fmt.Printf("%d of %d failed\n", many.Failed, many.Total)
+		fmt.Printf("%d of %d failed\n", many.Unconfirmed, many.Total)
 	}
 	// Output:
 	// job 1: stored true, too large false

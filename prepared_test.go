@@ -95,7 +95,7 @@ func TestPreparedIsRefusedWhereItDoesNotFit(t *testing.T) {
 			t.Errorf("the error is %v, want a CapabilityError that misses %s", results[0].Err, c.missing)
 		}
 		var many *batch.ManyError
-		if !errors.As(err, &many) || many.Refused != 2 || many.Failed != 2 {
+		if !errors.As(err, &many) || many.Refused != 2 || many.Unconfirmed != 2 {
 			t.Errorf("EnqueuePrepared = %v, want 2 of 3 refused", err)
 		}
 		if results[1].Err != nil || !errors.Is(results[2].Err, batch.ErrInvalid) {

@@ -94,7 +94,7 @@ func TestManyErrorCounts(t *testing.T) {
 	}
 	_, err := q.EnqueueMany(t.Context(), requests)
 	var many *batch.ManyError
-	if !errors.As(err, &many) || many.Total != 8 || many.Failed != 6 || many.Refused != 1 || many.NotStored != 2 || many.MaybeStored != 3 {
+	if !errors.As(err, &many) || many.Total != 8 || many.Unconfirmed != 6 || many.Refused != 1 || many.NotStored != 2 || many.MaybeStored != 3 {
 		t.Fatalf("%+v", many)
 	}
 	if want := "6 of 8 jobs were not confirmed (1 refused, 2 not stored, 3 maybe stored)"; !strings.Contains(err.Error(), want) {

@@ -106,7 +106,7 @@ func caseEnqueueMany(s *stage) {
 	requests[4].Options = append(requests[4].Options, batch.Header(q, "batch-reserved", "x"))
 	results, err := q.EnqueueMany(s.ctx, requests)
 	var many *batch.ManyError
-	if !errors.As(err, &many) || many.Failed != 2 || many.Total != len(requests) {
+	if !errors.As(err, &many) || many.Unconfirmed != 2 || many.Total != len(requests) {
 		s.failf("the error of EnqueueMany with 2 bad jobs of 6 is %v", err)
 	}
 	equal(s, len(results), len(requests), "the number of results")
