@@ -41,6 +41,19 @@ func (s *stage) wantDuplicate(d driver.Driver, m *driver.Message, of string) {
 	}
 }
 
+// stores is nil if a message is stored, else why not.
+func stores(s *stage, d driver.Driver, m *driver.Message) error {
+	for _, r := range d.Enqueue(s.ctx, s.queue, []*driver.Message{m}) {
+		if r.Err != nil {
+			return r.Err
+		}
+		if r.Duplicate {
+			return errors.New("it is a duplicate")
+		}
+	}
+	return nil
+}
+
 func caseDedup(s *stage) {
 	q := queueOf[batch.Deduplicator](s, s.open())
 	enqueue(s, q, 0, batch.Unique(q, "key"))

@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"errors"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -109,19 +108,6 @@ func (s *stage) receiveID(c driver.Consumer, id string) *driver.Delivery {
 		}
 		s.settleRetry(c, got, 50*time.Millisecond)
 	}
-}
-
-// stores is nil if a message is stored, else why not.
-func stores(s *stage, d driver.Driver, m *driver.Message) error {
-	for _, r := range d.Enqueue(s.ctx, s.queue, []*driver.Message{m}) {
-		if r.Err != nil {
-			return r.Err
-		}
-		if r.Duplicate {
-			return errors.New("it is a duplicate")
-		}
-	}
-	return nil
 }
 
 func caseDedupWithin(s *stage) {

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -92,66 +91,68 @@ func caseStopGivesBack(s *stage) {
 	s.check(ExactCover(s.history.Events(), names(jobs)), "judge the history")
 }
 
+// received is what the Receive calls of one goroutine returned.
+type received struct {
+	all []*driver.Delivery
+	err error
+}
+
+// receiveUntilError receives jobs one at a time by several goroutines. Each sends what
+// it has when Receive fails; enough is called with each job.
+func (s *stage) receiveUntilError(c driver.Consumer, receivers int, enough func()) <-chan received {
+	results := make(chan received, receivers)
+	for range receivers {
+		go func() {
+			var r received
+			for r.err == nil {
+				var got []*driver.Delivery
+				got, r.err = c.Receive(s.ctx, 1)
+				for _, delivery := range got {
+					s.history.Add(Event{Op: Started, ID: delivery.ID})
+					enough()
+				}
+				r.all = append(r.all, got...)
+			}
+			results <- r
+		}()
+	}
+	return results
+}
+
 func caseStopUnderLoad(s *stage) {
 	const jobs, before = 60, 10
 	d := s.declared()
 	c := s.consume(d, jobs)
 	receivers := min(4, s.info.Limits.Receivers)
-	type received struct {
-		all []*driver.Delivery
-		err error
-	}
-	results := make(chan received, receivers)
-	enough, once := make(chan struct{}), sync.Once{}
-	for range receivers {
-		go func() {
-			var r received
-			for {
-				got, err := c.Receive(s.ctx, 1)
-				r.all = append(r.all, got...)
-				if err != nil {
-					r.err = err
-					results <- r
-					return
-				}
-				for _, delivery := range got {
-					s.history.Add(Event{Op: Started, ID: delivery.ID})
-				}
-				if s.history.Count(Started) >= before {
-					once.Do(func() { close(enough) })
-				}
-			}
-		}()
-	}
+	begun := s.gate()
+	results := s.receiveUntilError(c, receivers, func() {
+		if s.history.Count(Started) >= before {
+			begun.open()
+		}
+	})
 	produced := make(chan error, 1)
 	producer := s.open()
 	go func() {
 		var failed error
 		for n := range jobs {
-			for _, r := range producer.Enqueue(s.ctx, s.queue, []*driver.Message{message(name(n))}) {
-				failed = errors.Join(failed, r.Err)
-			}
+			failed = errors.Join(failed, stores(s, producer, message(name(n))))
 		}
 		produced <- failed
 	}()
-	select {
-	case <-enough:
-	case <-s.ctx.Done():
-		s.failf("%d jobs were received", s.history.Count(Started))
-	}
+	s.check(begun.wait(s.ctx), "receive %d jobs", before)
 	s.check(c.Stop(s.ctx), "stop")
-	var held []*driver.Delivery
+	left := jobs
 	for range receivers {
 		r := <-results
 		s.is(r.err, driver.ErrClosed, "Receive of a stopped consumer")
-		held = append(held, r.all...)
+		for _, got := range r.all {
+			left--
+			equal(s, got.Redeliveries, 0, "Redeliveries of %s", got.ID)
+			s.settle(c, got, driver.OutcomeDone)
+		}
 	}
 	s.check(<-produced, "enqueue")
-	for _, got := range held {
-		equal(s, got.Redeliveries, 0, "Redeliveries of %s", got.ID)
-		s.settle(c, got, driver.OutcomeDone)
-	}
-	if left := jobs - len(held); left > 0 {
+	if left > 0 {
 		other := s.consume(s.open(), jobs)
 		for _, got := range s.receive(other, left) {
 			equal(s, got.Redeliveries, 0, "Redeliveries of %s", got.ID)
