@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"reflect"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -28,7 +27,7 @@ func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Re
 		e.DedupWithin = 0
 		results[i].ID = e.ID
 		if err := checkEntry(q.driver, &q.producer.info, &e); err != nil {
-			results[i].Err = fmt.Errorf("entry %d of %d: %w", i+1, len(entries), err)
+			results[i].Err = fmt.Errorf("entry %d of %d, job %s: %w", i+1, len(entries), quote(e.ID), err)
 			continue
 		}
 		valid = append(valid, &e)
@@ -62,7 +61,7 @@ func manyError(results []Result) error {
 			failed.add(err)
 		}
 	}
-	if failed.Failed == 0 {
+	if failed.Unconfirmed == 0 {
 		return nil
 	}
 	failed.Total = len(results)
@@ -83,7 +82,7 @@ func fitting(entries []*driver.Entry, l driver.Limits) int {
 
 // checkEntry refuses an entry that the driver cannot store as it is.
 func checkEntry(d Driver, info *driver.Info, e *Entry) error {
-	if err := checkToken("ID", e.ID); err != nil {
+	if err := checkMessage(&e.Message); err != nil {
 		return err
 	}
 	if e.State < StateWaiting || e.State > StateDead {
@@ -92,25 +91,15 @@ func checkEntry(d Driver, info *driver.Info, e *Entry) error {
 	if most := info.Limits.MaxRetryDelay; e.Delay < 0 || e.Delay > most || e.Delay != 0 && e.State != StateScheduled {
 		return invalid("Delay", e.Delay.String(), fmt.Sprintf("zero, or at most %s for a scheduled job on %s", most, info.Driver))
 	}
-	for _, n := range []struct {
-		name string
-		n    int
-	}{{"Failures", e.Failures}, {"Bounces", e.Bounces}, {"Deliveries", e.Deliveries}} {
-		if n.n < 0 {
-			return invalid(n.name, fmt.Sprint(n.n), "at least 0")
+	for _, n := range []int{e.Failures, e.Bounces, e.Deliveries} {
+		if n < 0 {
+			return invalid("history", fmt.Sprintf("of %d failures, %d bounces, %d deliveries", e.Failures, e.Bounces, e.Deliveries), "of counts that are not negative")
 		}
 	}
-	for _, c := range []struct {
-		used bool
-		need reflect.Type
-	}{
-		{e.Level != Normal, reflect.TypeFor[driver.Prioritizer]()},
-		{e.DedupKey != "", reflect.TypeFor[driver.Deduplicator]()},
-		{e.Group != "", reflect.TypeFor[driver.Grouper]()},
-	} {
-		if c.used && !reflect.TypeOf(d).Implements(c.need) {
-			return fmt.Errorf("job %s: %w", e.ID, missing(d, c.need))
-		}
+	m := e.Message
+	m.Delay = 0 // an import holds jobs back on every driver
+	if err := checkSupport(d, &m); err != nil {
+		return err
 	}
 	return checkSize(&e.Message, info)
 }

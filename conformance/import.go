@@ -259,7 +259,7 @@ func caseImportMoves(s *stage) {
 	early.Delay = time.Second
 	results, err := batch.Import(s.ctx, q, []batch.Entry{large, moved, stateless, early})
 	var many *batch.ManyError
-	if !errors.As(err, &many) || many.Refused != 3 || many.Failed != 3 || many.Total != 4 {
+	if !errors.As(err, &many) || many.Refused != 3 || many.Unconfirmed != 3 || many.Total != 4 {
 		s.failf("Import of four entries, three of which cannot be: %v (%+v)", err, many)
 	}
 	s.is(results[0].Err, batch.ErrTooLarge, "import a body that is too large")
