@@ -83,7 +83,9 @@ func caseBounceLoss(s *stage) {
 	c := s.consume(d, 1)
 	want := someBounces(2)
 	s.settleAs(c, want.retry(s.receiveOne(c), 0))
-	d, c, got := s.nextHolder(d)
+	s.receiveOne(c)
+	_, c, got := s.nextHolder(d)
+	equal(s, got.Redeliveries, 1, "Redeliveries after a lost holder")
 	want.check(s, got.Bounces, got.BouncedSince, "after a lost holder")
 	s.settle(c, got, driver.OutcomeDone)
 }

@@ -226,6 +226,7 @@ func caseImportGoesOn(s *stage) {
 	equal(s, got.Redeliveries, 1, "Redeliveries of an imported job after a lost holder")
 	equal(s, got.Failures, e.Failures, "Failures of an imported job after a lost holder")
 	equal(s, got.LastError, e.LastError, "LastError of an imported job after a lost holder")
+	bounces{e.Bounces, e.BouncedSince}.check(s, got.Bounces, got.BouncedSince, "of an imported job after a lost holder")
 	s.settleRetry(c, got, 0)
 	got = s.receiveOne(c)
 	equal(s, got.Failures, e.Failures+1, "Failures of an imported job after a retry")

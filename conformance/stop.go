@@ -143,7 +143,12 @@ func caseStopUnderLoad(s *stage) {
 	s.check(c.Stop(s.ctx), "stop")
 	left := jobs
 	for range receivers {
-		r := <-results
+		var r received
+		select {
+		case r = <-results:
+		case <-time.After(s.patience()):
+			s.failf("Receive goes on although its consumer was stopped")
+		}
 		s.is(r.err, driver.ErrClosed, "Receive of a stopped consumer")
 		for _, got := range r.all {
 			left--
