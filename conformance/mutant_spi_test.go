@@ -300,7 +300,7 @@ func keepsKeys() *faults {
 	}}}
 }
 
-// freesKeys frees the key of a job that is removed, whoever has it by now.
+// freesKeys frees the key of a job that is removed, also if another has it by now.
 func freesKeys() *faults {
 	var mu sync.Mutex
 	keys, times := make(map[string]string), make(map[string]int)
