@@ -2,10 +2,8 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -16,11 +14,10 @@ import (
 // answers.
 type producer struct {
 	producerConfig
-	driver      driver.Driver
 	info        driver.Info
 	queue       string
 	contentType string
-	declared    atomic.Bool
+	declaration *declaration
 	enqueuer    Enqueuer // nil without middleware
 	sender      *sender
 	calls       sync.Pool // of *call
@@ -36,7 +33,7 @@ type producerConfig struct {
 
 // newProducer makes the producer for one queue.
 func newProducer(d driver.Driver, queue string, config producerConfig) (*producer, error) {
-	p := &producer{producerConfig: config, driver: d, info: d.Info(), queue: queue}
+	p := &producer{producerConfig: config, info: d.Info(), queue: queue, declaration: &declaration{driver: d, queue: queue}}
 	p.contentType = p.codec.ContentType()
 	if err := checkContentType(p.contentType); err != nil {
 		return nil, err
@@ -47,41 +44,8 @@ func newProducer(d driver.Driver, queue string, config producerConfig) (*produce
 			return nil, err
 		}
 	}
-	p.sender = newSender(d, p.info.Limits, queue, p.timeout, p.undeclare)
+	p.sender = newSender(d, p.info.Limits, p.declaration, p.timeout)
 	return p, nil
-}
-
-// declare declares the queue, unless this handle has done so before.
-func (p *producer) declare(ctx context.Context) error {
-	if p.declared.Load() {
-		return nil
-	}
-	if err := p.driver.Declare(ctx, p.queue); err != nil {
-		return err
-	}
-	p.declared.Store(true)
-	return nil
-}
-
-// undeclare makes the next use declare the queue again, because it was dropped.
-func (p *producer) undeclare() { p.declared.Store(false) }
-
-// ready declares the queue for an enqueue, and tries again while the broker cannot
-// be reached, until ctx ends. Nothing has been sent when it fails.
-func (p *producer) ready(ctx context.Context) error {
-	if p.declared.Load() {
-		return context.Cause(ctx)
-	}
-	var b backoff
-	for {
-		err := p.declare(ctx)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, ErrUnavailable) || !b.wait(ctx) {
-			return err
-		}
-	}
 }
 
 // refuse ends the enqueue of a message that was not sent, and returns err.
@@ -99,12 +63,12 @@ func (p *producer) undeclared(ctx context.Context, m *driver.Message, err error)
 // enqueue sends one message: at once if nothing is under way, and otherwise
 // together with those of other calls.
 func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, error) {
-	if !p.declared.Load() {
+	if p.declaration.number() == 0 {
 		bounded, cancel := p.sender.deadline(ctx) // for the whole call
 		defer cancel()
 		ctx = bounded
 	}
-	if err := p.ready(ctx); err != nil {
+	if err := p.declaration.ready(ctx); err != nil {
 		return Receipt{}, p.undeclared(ctx, m, err)
 	}
 	if p.sender.lead() {
@@ -159,7 +123,7 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 	l := newLatch(p.timeout)
 	declaring, cancel := p.sender.deadline(ctx) // one bound for all of the jobs
 	defer cancel()
-	declared := sync.OnceValue(func() error { return p.ready(declaring) })
+	declared := sync.OnceValue(func() error { return p.declaration.ready(declaring) })
 	for i := range results {
 		m, err := prepare(i)
 		if err == nil {
@@ -209,7 +173,7 @@ func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message
 	ctx, cancel := p.sender.deadline(ctx)
 	defer cancel()
 	first := messages[0].ID
-	if err := p.ready(ctx); err != nil {
+	if err := p.declaration.ready(ctx); err != nil {
 		for _, m := range messages {
 			_ = p.undeclared(ctx, m, err)
 		}
