@@ -25,13 +25,18 @@ type Entry = driver.Entry
 // others. An empty next means that there are no more. If the queue does not exist, the
 // error wraps [ErrNotFound].
 func ListJobs[D Inspector](ctx context.Context, q *Queue[D], state State, cursor string, max int) (page []Entry, next string, err error) {
+	return listJobs(ctx, q.driver, q.name, state, cursor, max)
+}
+
+// listJobs checks what it passes on to the driver.
+func listJobs(ctx context.Context, d driver.Inspector, queue string, state State, cursor string, max int) (page []Entry, next string, err error) {
 	if state < StateWaiting || state > StateDead {
 		return nil, "", invalid("state", fmt.Sprint(int(state)), "one of StateWaiting, StateScheduled, StateDead")
 	}
 	if err := checkPage(max); err != nil {
 		return nil, "", err
 	}
-	return q.driver.List(ctx, q.name, state, cursor, max)
+	return d.List(ctx, queue, state, cursor, max)
 }
 
 // FindJob returns the job with this ID if it is waiting, scheduled or dead. If there
