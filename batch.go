@@ -13,9 +13,9 @@ import (
 // is safe for concurrent use, holds no goroutine when idle, and need not be
 // closed: it lives as long as its driver.
 //
-// Enqueueing and [Queue.Declare] make the queue exist. Nothing else does: what reads
-// a queue that does not exist, or administers it, returns an error that wraps
-// [ErrNotFound].
+// An enqueue, a worker and [Queue.Declare] make the queue exist. Nothing else does:
+// what reads a queue that does not exist, or administers it, returns an error that
+// wraps [ErrNotFound].
 type Queue[D Driver] struct {
 	driver   D
 	name     string

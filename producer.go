@@ -60,21 +60,21 @@ func (p *producer) undeclared(ctx context.Context, m *driver.Message, err error)
 	return p.refuse(ctx, m, &EnqueueError{ID: m.ID, Queue: p.queue, Fate: FateNotStored, Err: err})
 }
 
-// enqueue sends one message: at once if nothing is under way, and otherwise
+// enqueue sends one job: at once if nothing is under way, and otherwise
 // together with those of other calls.
-func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, error) {
+func (p *producer) enqueue(ctx context.Context, o *outgoing) (Receipt, error) {
 	if p.declaration.number() == 0 {
 		bounded, cancel := p.sender.deadline(ctx) // for the whole call
 		defer cancel()
 		ctx = bounded
 	}
 	if err := p.declaration.ready(ctx); err != nil {
-		return Receipt{}, p.undeclared(ctx, m, err)
+		return Receipt{}, p.undeclared(ctx, o.message, err)
 	}
 	if p.sender.lead() {
-		return p.enqueueNow(ctx, m)
+		return p.enqueueNow(ctx, o)
 	}
-	c := p.call(m)
+	c := p.call(o)
 	p.sender.add(&c.pending)
 	gaveUp := p.sender.wait(ctx, &c.latch)
 	receipt, err := p.collect(ctx, &c.pending, gaveUp)
@@ -87,9 +87,9 @@ func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, err
 
 // enqueueNow is enqueue when nothing is under way: the caller makes the request
 // itself.
-func (p *producer) enqueueNow(ctx context.Context, m *driver.Message) (Receipt, error) {
+func (p *producer) enqueueNow(ctx context.Context, o *outgoing) (Receipt, error) {
 	defer p.sender.land()
-	job := &pending{message: m, since: time.Now()}
+	job := &pending{message: o.message, notApplied: o.notApplied, since: time.Now()}
 	p.sender.sendNow(ctx, job)
 	return p.collect(ctx, job, nil)
 }
@@ -102,8 +102,8 @@ type call struct {
 	latch   latch
 }
 
-// call makes a call for one message, and starts its timeout.
-func (p *producer) call(m *driver.Message) *call {
+// call makes a call for one job, and starts its timeout.
+func (p *producer) call(o *outgoing) *call {
 	c, _ := p.calls.Get().(*call)
 	if c == nil {
 		c = &call{latch: newLatch(p.timeout)}
@@ -111,13 +111,14 @@ func (p *producer) call(m *driver.Message) *call {
 		c.latch.timer.Reset(p.timeout)
 	}
 	c.latch.left.Store(1)
-	c.pending.message, c.pending.latch, c.pending.since = m, &c.latch, time.Now()
+	c.pending.message, c.pending.notApplied = o.message, o.notApplied
+	c.pending.latch, c.pending.since = &c.latch, time.Now()
 	return c
 }
 
-// enqueueMany sends the messages that prepare makes, one for each result, and waits
+// enqueueMany sends the jobs that prepare completes, one for each result, and waits
 // once for all of them.
-func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (*driver.Message, error)) {
+func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (outgoing, error)) {
 	jobs := make([]pending, 0, len(results))
 	index := make([]int, 0, len(results))
 	l := newLatch(p.timeout)
@@ -125,17 +126,17 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 	defer cancel()
 	declared := sync.OnceValue(func() error { return p.declaration.ready(declaring) })
 	for i := range results {
-		m, err := prepare(i)
+		o, err := prepare(i)
 		if err == nil {
 			if failed := declared(); failed != nil {
-				err = p.undeclared(ctx, m, failed)
+				err = p.undeclared(ctx, o.message, failed)
 			}
 		}
 		if err != nil {
 			results[i].Err = err
 			continue
 		}
-		jobs = append(jobs, pending{message: m, latch: &l, since: time.Now()})
+		jobs = append(jobs, pending{message: o.message, notApplied: o.notApplied, latch: &l, since: time.Now()})
 		index = append(index, i)
 	}
 	if len(jobs) == 0 {
@@ -211,5 +212,5 @@ func (p *producer) collect(ctx context.Context, job *pending, gaveUp error) (Rec
 	if err != nil {
 		return Receipt{}, err
 	}
-	return newReceipt(m, r), nil
+	return newReceipt(job, r), nil
 }

@@ -48,9 +48,10 @@ func partialFlights(l driver.Limits) int {
 // that gives up while the job is still queued knows that it is not stored. Once
 // the job is in a request, nobody knows until the answer.
 type pending struct {
-	message *driver.Message
-	latch   *latch // nil if the caller makes the request itself
-	since   time.Time
+	message    *driver.Message
+	notApplied []string // see outgoing
+	latch      *latch   // nil if the caller makes the request itself
+	since      time.Time
 
 	state  atomic.Int32
 	result driver.Result // written before state becomes jobAnswered
