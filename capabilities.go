@@ -108,26 +108,17 @@ func capabilitiesOf(t reflect.Type) []string {
 	return names
 }
 
-// As returns the same queue with another capability set E, if its driver has that:
-// for a program that does more where the broker can do more. It looks at the driver
-// itself, so E may be larger than D. Both handles share their requests to the broker,
-// and the options of [Queue.With] stay.
-//
-//	if able, ok := batch.As[batch.Pauser](emails); ok {
-//		err = batch.Pause(ctx, able)
-//	}
-func As[E Driver, D Driver](q *Queue[D]) (*Queue[E], bool) {
-	d, ok := Driver(q.driver).(E)
-	if !ok {
-		return nil, false
-	}
-	return &Queue[E]{driver: d, name: q.name, producer: q.producer, defaults: q.defaults}, true
+// assert returns d as a C, which is one of driver's optional interfaces or a
+// capability set.
+func assert[C any](d Driver) (C, bool) {
+	c, ok := d.(C)
+	return c, ok
 }
 
 // need returns what d has of one of driver's optional interfaces, C, or a
 // [*CapabilityError].
 func need[C any](d Driver) (C, error) {
-	c, ok := d.(C)
+	c, ok := assert[C](d)
 	if !ok {
 		return c, missing(d, reflect.TypeFor[C]())
 	}
@@ -136,7 +127,7 @@ func need[C any](d Driver) (C, error) {
 
 // has tells whether d has one of driver's optional interfaces, C.
 func has[C any](d Driver) bool {
-	_, ok := d.(C)
+	_, ok := assert[C](d)
 	return ok
 }
 

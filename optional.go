@@ -2,6 +2,22 @@ package batch
 
 import "time"
 
+// As returns the same queue with another capability set E, if its driver has that:
+// for a program that does more where the broker can do more. It looks at the driver
+// itself, so E may be larger than D. Both handles share their requests to the broker,
+// and the options of [Queue.With] stay.
+//
+//	if able, ok := batch.As[batch.Pauser](emails); ok {
+//		err = batch.Pause(ctx, able)
+//	}
+func As[E Driver, D Driver](q *Queue[D]) (*Queue[E], bool) {
+	d, ok := assert[E](q.driver)
+	if !ok {
+		return nil, false
+	}
+	return &Queue[E]{driver: d, name: q.name, producer: q.producer, defaults: q.defaults}, true
+}
+
 // The options that are applied if the broker supports them. They are for a program
 // that runs on any broker and is better where the broker can do more: what it gains
 // from the option it must be able to do without. The name says so where the option is
