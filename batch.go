@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,10 @@ import (
 // Queue is a handle on a named queue of a broker with the capability set D. It
 // is safe for concurrent use, holds no goroutine when idle, and need not be
 // closed: it lives as long as its driver.
+//
+// An enqueue, a worker and [Queue.Declare] make the queue exist. Nothing else does:
+// what reads a queue that does not exist, or administers it, returns an error that
+// wraps [ErrNotFound].
 type Queue[D Driver] struct {
 	driver   D
 	name     string
@@ -18,8 +23,8 @@ type Queue[D Driver] struct {
 	defaults []func(*draft) error // options, by With
 }
 
-// NewQueue makes the handle on a queue. It does not talk to the broker; the
-// queue is declared before its first use. The name is 1 to 64 bytes of
+// NewQueue makes the handle on a queue. It does not talk to the broker; the first
+// enqueue declares the queue. The name is 1 to 64 bytes of
 // [A-Za-z0-9_-]. A name or option that is out of bounds is a programming error
 // and panics; [TryNewQueue] returns it instead.
 //
@@ -69,22 +74,32 @@ func (q *Queue[D]) Driver() D { return q.driver }
 // Declare makes the queue exist on the broker. Enqueueing does so too; call
 // Declare to fail when the program starts. If the queue exists with other
 // properties, the error wraps [ErrConflict].
-func (q *Queue[D]) Declare(ctx context.Context) error { return q.producer.declare(ctx) }
+func (q *Queue[D]) Declare(ctx context.Context) error { return q.producer.declaration.declare(ctx) }
 
-// Depth counts the queue's jobs by state. A count that the broker cannot tell
-// is [UnknownCount].
-func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
-	if err := q.producer.declare(ctx); err != nil {
-		return Depth{}, err
+// Exists tells whether the queue is on the broker. It makes nothing there.
+func (q *Queue[D]) Exists(ctx context.Context) (bool, error) { return exists(ctx, q.driver, q.name) }
+
+// exists asks for the queue's depth, whose cost does not grow with the queue.
+func exists(ctx context.Context, d Driver, queue string) (bool, error) {
+	_, err := d.Depth(ctx, queue)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
 	}
-	return q.driver.Depth(ctx, q.name)
+	return err == nil, err
 }
 
+// Depth counts the queue's jobs by state. A count that the broker cannot tell
+// is [UnknownCount]. If the queue does not exist, the error wraps [ErrNotFound].
+func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) { return q.driver.Depth(ctx, q.name) }
+
 // Delete removes the queue from the broker with all its jobs, including running
-// ones and dead letters. The next use declares it again.
+// ones and dead letters. A queue that does not exist is not an error. The next
+// enqueue declares it again, also one of another process, and so does a worker that
+// runs on it.
 func (q *Queue[D]) Delete(ctx context.Context) error {
-	q.producer.undeclare()
-	return q.driver.DeleteQueue(ctx, q.name)
+	err := q.driver.DeleteQueue(ctx, q.name)
+	q.producer.declaration.forget()
+	return err
 }
 
 // Depth counts jobs by state.

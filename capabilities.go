@@ -131,8 +131,31 @@ func capabilitiesOf(t reflect.Type) []string {
 	return names
 }
 
-// CapabilityError says that a broker that was opened by URL lacks what the program
-// relies on. It wraps [ErrCapability].
+// assert returns d as a C, which is one of driver's optional interfaces or a
+// capability set.
+func assert[C any](d Driver) (C, bool) {
+	c, ok := d.(C)
+	return c, ok
+}
+
+// need returns what d has of one of driver's optional interfaces, C, or a
+// [*CapabilityError].
+func need[C any](d Driver) (C, error) {
+	c, ok := assert[C](d)
+	if !ok {
+		return c, missing(d, reflect.TypeFor[C]())
+	}
+	return c, nil
+}
+
+// has tells whether d has one of driver's optional interfaces, C.
+func has[C any](d Driver) bool {
+	_, ok := assert[C](d)
+	return ok
+}
+
+// CapabilityError says that a broker lacks what the program relies on. It wraps
+// [ErrCapability].
 type CapabilityError struct {
 	// Driver and Broker name what was opened.
 	Driver, Broker string

@@ -10,21 +10,19 @@ import (
 type DeadLetter = driver.DeadLetter
 
 // DeadLetters are a queue's dead letters. They are kept until they are redriven
-// or deleted.
+// or deleted. If the queue does not exist, the methods return an error that wraps
+// [ErrNotFound].
 type DeadLetters struct {
-	driver   driver.Driver
-	producer *producer
+	driver driver.Driver
+	queue  string
 }
 
 // DeadLetters is the handle on the queue's dead letters. Every broker has them.
-func (q *Queue[D]) DeadLetters() DeadLetters { return DeadLetters{q.driver, q.producer} }
+func (q *Queue[D]) DeadLetters() DeadLetters { return DeadLetters{q.driver, q.name} }
 
 // Count is the number of dead letters, or [UnknownCount].
 func (l DeadLetters) Count(ctx context.Context) (int64, error) {
-	if err := l.producer.declare(ctx); err != nil {
-		return 0, err
-	}
-	depth, err := l.driver.Depth(ctx, l.producer.queue)
+	depth, err := l.driver.Depth(ctx, l.queue)
 	return depth.Dead, err
 }
 
@@ -35,10 +33,7 @@ func (l DeadLetters) List(ctx context.Context, cursor string, max int) (page []D
 	if err := checkPage(max); err != nil {
 		return nil, "", err
 	}
-	if err := l.producer.declare(ctx); err != nil {
-		return nil, "", err
-	}
-	return l.driver.DeadLetters(ctx, l.producer.queue, cursor, max)
+	return l.driver.DeadLetters(ctx, l.queue, cursor, max)
 }
 
 // Redrive puts the dead letters with these IDs back in the queue, with no
@@ -69,8 +64,5 @@ func (l DeadLetters) apply(ctx context.Context, do func(context.Context, string,
 	if !which.All && len(which.IDs) == 0 {
 		return 0, nil
 	}
-	if err := l.producer.declare(ctx); err != nil {
-		return 0, err
-	}
-	return do(ctx, l.producer.queue, which)
+	return do(ctx, l.queue, which)
 }

@@ -33,8 +33,13 @@
 // under way are sent together in the next one.
 //
 // [Queue.EnqueueMany] stores many jobs with a result for each, and
-// [EnqueueAtomic] stores all or none. [Queue.Depth] counts a queue's jobs by
-// state. [WithEnqueueTimeout] bounds how long an enqueue waits for the broker.
+// [EnqueueAtomic] stores all or none. [WithEnqueueTimeout] bounds how long an enqueue
+// waits for the broker.
+//
+// [Queue.Depth] counts a queue's jobs by state, and [Queue.Exists] tells whether it is
+// there: only an enqueue, a worker and [Queue.Declare] make a queue, and what reads one
+// that does not exist returns an error that wraps [ErrNotFound]. [Admin] gives a tool a
+// handle on any queue, without type parameter.
 //
 // # Workers
 //
@@ -81,7 +86,7 @@
 // [Open] finds the driver by the URL's scheme among those whose packages are
 // imported. If the broker lacks something, the error is a [*CapabilityError] that
 // says what is missing and which drivers have it. [Capabilities] lists what a
-// driver has.
+// driver has, and [As] gives the queue another capability set if its driver has that.
 //
 // # Options
 //
@@ -95,6 +100,11 @@
 //   - [Unique] and [UniqueWithin], which refuse a second job with the same key:
 //     [Deduplicator]
 //   - [Group], whose jobs run one at a time and in order: [Grouper]
+//
+// A program that runs on any broker can ask for them where they are to be had:
+// [PriorityIfSupported], [DelayIfSupported], [AtIfSupported], [UniqueIfSupported],
+// [UniqueWithinIfSupported] and [GroupIfSupported] compile on every queue, and
+// Receipt.NotApplied names those that were left out. docs/portable.md has an example.
 //
 // [Queue.With] gives a handle on the queue whose jobs all have some options.
 // [Queue.Prepare] checks and encodes a job that is sent later, from an outbox for

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -15,6 +16,10 @@ type draft struct {
 	message   *driver.Message
 	expiry    time.Duration
 	delayedBy string // the option that set the delay, or empty
+	grouped   bool
+	// notApplied are the options that the driver does not support and that need not
+	// be applied.
+	notApplied []string
 }
 
 // setDelay holds the job back, within the driver's bound. value is what the option
@@ -23,12 +28,24 @@ func (job *draft) setDelay(field, value string, d, most time.Duration) error {
 	if d < 0 || d > most {
 		return invalid(field, value, fmt.Sprintf("within %s from now on this driver", most))
 	}
+	job.message.Delay = d
+	return job.delays(field)
+}
+
+// delays takes note that the option field holds the job back.
+func (job *draft) delays(field string) error {
 	if job.delayedBy != "" && job.delayedBy != field {
 		return invalid("options", "Delay with At", "one or the other")
 	}
-	job.message.Delay = d
 	job.delayedBy = field
 	return nil
+}
+
+// skip takes note that an option is not applied.
+func (job *draft) skip(option string) {
+	if !slices.Contains(job.notApplied, option) { // it may be one of With, and of the call
+		job.notApplied = append(job.notApplied, option)
+	}
 }
 
 // setHeader attaches a header whose name was checked.
@@ -48,7 +65,7 @@ func (job *draft) complete(args Args) (err error) {
 	if m.Kind, err = kindOf(args); err != nil {
 		return err
 	}
-	if job.delayedBy != "" && m.Group != "" {
+	if job.delayedBy != "" && job.grouped {
 		return errGroupWithDelay()
 	}
 	if m.ID == "" {

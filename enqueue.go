@@ -27,7 +27,7 @@ func (q *Queue[D]) Enqueue(ctx context.Context, args Args, options ...Option[D])
 	if err := p.complete(ctx, &o); err != nil {
 		return Receipt{}, err
 	}
-	return p.enqueue(ctx, o.message)
+	return p.enqueue(ctx, &o)
 }
 
 // Request is a job to enqueue together with others.
@@ -63,10 +63,9 @@ func (p *producer) enqueueEach(ctx context.Context, n int, draft func(int) outgo
 		results = p.through(ctx, jobs, p.sendMany)
 	} else {
 		results = make([]Result, n)
-		p.enqueueMany(ctx, results, func(i int) (*driver.Message, error) {
+		p.enqueueMany(ctx, results, func(i int) (outgoing, error) {
 			o := draft(i)
-			err := p.complete(ctx, &o)
-			return o.message, err
+			return o, p.complete(ctx, &o)
 		})
 	}
 	var failed ManyError
@@ -136,15 +135,18 @@ func (p *producer) sendAtomic(ctx context.Context, jobs []outgoing, send func(co
 		}
 		messages[i] = jobs[i].message
 	}
-	return p.enqueueAtomic(ctx, messages, send)
+	receipts, err := p.enqueueAtomic(ctx, messages, send)
+	for i := range receipts {
+		receipts[i].NotApplied = jobs[i].notApplied
+	}
+	return receipts, err
 }
 
 // sendMany completes and sends jobs, each independently of the others.
 func (p *producer) sendMany(ctx context.Context, jobs []outgoing) []Result {
 	results := make([]Result, len(jobs))
-	p.enqueueMany(ctx, results, func(i int) (*driver.Message, error) {
-		err := p.complete(ctx, &jobs[i])
-		return jobs[i].message, err
+	p.enqueueMany(ctx, results, func(i int) (outgoing, error) {
+		return jobs[i], p.complete(ctx, &jobs[i])
 	})
 	return results
 }

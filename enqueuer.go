@@ -97,4 +97,6 @@ type outgoing struct {
 	message *driver.Message
 	args    Args
 	err     error // why it is not sent
+	// notApplied are the options that the driver does not support, for the receipt.
+	notApplied []string
 }

@@ -20,6 +20,9 @@ func ExamplePause() {
 	ctx := context.Background()
 	d := memory.New()
 	documents := batch.NewQueue(d, "documents")
+	if err := documents.Declare(ctx); err != nil {
+		log.Fatal(err)
+	}
 	if err := batch.Pause(ctx, documents); err != nil {
 		log.Fatal(err)
 	}

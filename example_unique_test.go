@@ -21,17 +21,17 @@ func ExampleUnique() {
 	ctx := context.Background()
 	d := memory.New()
 	reports := batch.NewQueue(d, "reports")
-	for range 2 {
-		r, err := reports.Enqueue(ctx, Report{"2026-11"}, batch.Unique(reports, "report:2026-11"), batch.ID(reports, "november"))
+	for _, id := range []string{"first", "second"} {
+		r, err := reports.Enqueue(ctx, Report{"2026-11"}, batch.Unique(reports, "report:2026-11"), batch.ID(reports, id))
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("duplicate: %t, of: %q\n", r.Duplicate, r.DuplicateOf)
+		fmt.Printf("duplicate: %t, stored: %s\n", r.Duplicate, r.ID)
 	}
 	depth, err := reports.Depth(ctx)
 	fmt.Println("waiting:", depth.Waiting, err)
 	// Output:
-	// duplicate: false, of: ""
-	// duplicate: true, of: "november"
+	// duplicate: false, stored: first
+	// duplicate: true, stored: first
 	// waiting: 1 <nil>
 }

@@ -22,35 +22,33 @@ type Entry = driver.Entry
 
 // ListJobs returns at most max (1 to 1000) of a queue's jobs in a state. It starts at
 // cursor, which is empty for the first page and next of the page before for all
-// others. An empty next means that there are no more.
+// others. An empty next means that there are no more. If the queue does not exist, the
+// error wraps [ErrNotFound].
 func ListJobs[D Inspector](ctx context.Context, q *Queue[D], state State, cursor string, max int) (page []Entry, next string, err error) {
+	return listJobs(ctx, q.driver, q.name, state, cursor, max)
+}
+
+// listJobs checks what it passes on to the driver.
+func listJobs(ctx context.Context, d driver.Inspector, queue string, state State, cursor string, max int) (page []Entry, next string, err error) {
 	if state < StateWaiting || state > StateDead {
 		return nil, "", invalid("state", fmt.Sprint(int(state)), "one of StateWaiting, StateScheduled, StateDead")
 	}
 	if err := checkPage(max); err != nil {
 		return nil, "", err
 	}
-	if err := q.Declare(ctx); err != nil {
-		return nil, "", err
-	}
-	return q.driver.List(ctx, q.name, state, cursor, max)
+	return d.List(ctx, queue, state, cursor, max)
 }
 
-// FindJob returns the job with this ID if it is waiting, scheduled or dead, and
-// otherwise an error that wraps [ErrNotFound]. It may read the whole queue.
+// FindJob returns the job with this ID if it is waiting, scheduled or dead. If there
+// is no such job, or no such queue, the error wraps [ErrNotFound]. It may read the
+// whole queue.
 func FindJob[D Inspector](ctx context.Context, q *Queue[D], id string) (Entry, error) {
-	if err := q.Declare(ctx); err != nil {
-		return Entry{}, err
-	}
 	return q.driver.Find(ctx, q.name, id)
 }
 
-// DeleteJob removes the job with this ID if it is waiting, scheduled or dead, and
-// otherwise returns an error that wraps [ErrNotFound]. It may read the whole
-// queue.
+// DeleteJob removes the job with this ID if it is waiting, scheduled or dead. If
+// there is no such job, or no such queue, the error wraps [ErrNotFound]. It may read
+// the whole queue.
 func DeleteJob[D Inspector](ctx context.Context, q *Queue[D], id string) error {
-	if err := q.Declare(ctx); err != nil {
-		return err
-	}
 	return q.driver.Delete(ctx, q.name, id)
 }

@@ -29,7 +29,7 @@ func Open[D Driver](ctx context.Context, url string) (D, error) {
 	if err != nil {
 		return none, err
 	}
-	if fit, ok := d.(D); ok {
+	if fit, ok := assert[D](d); ok {
 		return fit, nil
 	}
 	err = missing(d, reflect.TypeFor[D]())

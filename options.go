@@ -105,8 +105,8 @@ func ExpiresIn[D Driver](q *Queue[D], d time.Duration) Option[D] {
 // Priority is the job's level. Without it a job is Normal.
 func Priority[D Prioritizer](q *Queue[D], level Level) Option[D] {
 	return Option[D]{func(job *draft) error {
-		if !level.Valid() {
-			return invalid("Priority", level.String(), "one of Trivial, Low, Normal, High, Critical")
+		if err := checkLevel(level); err != nil {
+			return err
 		}
 		job.message.Level = level
 		return nil
@@ -164,6 +164,7 @@ func Group[D Grouper](q *Queue[D], name string) Option[D] {
 			return err
 		}
 		job.message.Group = name
+		job.grouped = true
 		return nil
 	}}
 }
@@ -184,6 +185,7 @@ func (q *Queue[D]) draft(args Args, options []Option[D]) outgoing {
 		}
 	}
 	o.err = job.complete(args)
+	o.notApplied = job.notApplied
 	return o
 }
 

@@ -4,26 +4,18 @@ import "context"
 
 // Pause stops the broker from handing out the queue's jobs to any worker, until
 // [Resume]. Jobs that workers already hold, including prefetched ones, still run.
-// You can go on enqueueing.
+// You can go on enqueueing. If the queue does not exist, the error wraps
+// [ErrNotFound].
 func Pause[D Pauser](ctx context.Context, q *Queue[D]) error {
-	if err := q.Declare(ctx); err != nil {
-		return err
-	}
 	return q.driver.Pause(ctx, q.name)
 }
 
 // Resume ends a [Pause].
 func Resume[D Pauser](ctx context.Context, q *Queue[D]) error {
-	if err := q.Declare(ctx); err != nil {
-		return err
-	}
 	return q.driver.Resume(ctx, q.name)
 }
 
 // Paused tells whether the queue is paused.
 func Paused[D Pauser](ctx context.Context, q *Queue[D]) (bool, error) {
-	if err := q.Declare(ctx); err != nil {
-		return false, err
-	}
 	return q.driver.Paused(ctx, q.name)
 }

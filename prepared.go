@@ -22,6 +22,8 @@ import (
 type Prepared struct {
 	message driver.Message // its Delay is zero
 	dueAt   time.Time      // zero for at once
+	// notApplied are the options that the driver of Prepare does not support.
+	notApplied []string
 }
 
 // ID is the job's ID.
@@ -32,7 +34,8 @@ func (p *Prepared) Kind() string { return p.message.Kind }
 
 // Prepare checks and encodes a job as [Queue.Enqueue] does, and does not send it. It
 // does not talk to the broker, and calls no hooks: those are called when the job is
-// sent. Its errors wrap [ErrInvalid].
+// sent. Its errors wrap [ErrInvalid]. Whether an option that ends in IfSupported is
+// applied depends on the broker of this queue; the receipts of the job say so.
 func (q *Queue[D]) Prepare(ctx context.Context, args Args, options ...Option[D]) (*Prepared, error) {
 	o := q.draft(args, options)
 	if o.err != nil {
@@ -42,7 +45,7 @@ func (q *Queue[D]) Prepare(ctx context.Context, args Args, options ...Option[D])
 	if err := q.producer.encode(ctx, "", m, args); err != nil {
 		return nil, err
 	}
-	p := &Prepared{message: *m}
+	p := &Prepared{message: *m, notApplied: o.notApplied}
 	if m.Delay > 0 {
 		p.dueAt, p.message.Delay = m.EnqueuedAt.Add(m.Delay), 0
 	}
@@ -68,7 +71,7 @@ func (p *Prepared) outgoing(d driver.Driver) outgoing {
 	if !p.dueAt.IsZero() {
 		m.Delay = max(time.Until(p.dueAt), 0)
 	}
-	return outgoing{message: &m, err: checkSupport(d, &m)}
+	return outgoing{message: &m, err: checkSupport(d, &m), notApplied: p.notApplied}
 }
 
 // preparedVersion is the version of the stored form. It grows when a reader of the
@@ -92,6 +95,7 @@ type preparedForm struct {
 	UniqueKey    string            `json:"unique_key,omitzero"`
 	UniqueWithin int64             `json:"unique_within_ms,omitzero"`
 	Group        string            `json:"group,omitzero"`
+	NotApplied   []string          `json:"not_applied,omitempty"`
 }
 
 // MarshalJSON is the stored form. The zero value has none.
@@ -104,7 +108,7 @@ func (p *Prepared) MarshalJSON() ([]byte, error) {
 		Version: preparedVersion, ID: m.ID, Kind: m.Kind, ContentType: m.ContentType, Body: m.Body,
 		EnqueuedAt: m.EnqueuedAt, ExpiresAt: m.ExpiresAt, DueAt: p.dueAt,
 		MaxAttempts: m.MaxAttempts, Timeout: m.Timeout.Milliseconds(), Level: m.Level,
-		UniqueKey: m.DedupKey, UniqueWithin: m.DedupWithin.Milliseconds(), Group: m.Group,
+		UniqueKey: m.DedupKey, UniqueWithin: m.DedupWithin.Milliseconds(), Group: m.Group, NotApplied: p.notApplied,
 	}
 	if len(m.Headers) > 0 {
 		form.Headers = make(map[string][]byte, len(m.Headers))
@@ -128,7 +132,7 @@ func (p *Prepared) UnmarshalJSON(text []byte) error {
 	if form.Version != preparedVersion {
 		return invalid("prepared job", fmt.Sprintf("of version %d", form.Version), fmt.Sprintf("of version %d", preparedVersion))
 	}
-	read := Prepared{dueAt: form.DueAt, message: driver.Message{
+	read := Prepared{dueAt: form.DueAt, notApplied: form.NotApplied, message: driver.Message{
 		ID: form.ID, Kind: form.Kind, ContentType: form.ContentType, Body: form.Body,
 		EnqueuedAt: form.EnqueuedAt, ExpiresAt: form.ExpiresAt,
 		MaxAttempts: form.MaxAttempts, Timeout: time.Duration(form.Timeout) * time.Millisecond, Level: form.Level,

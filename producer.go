@@ -2,10 +2,8 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -16,11 +14,10 @@ import (
 // answers.
 type producer struct {
 	producerConfig
-	driver      driver.Driver
 	info        driver.Info
 	queue       string
 	contentType string
-	declared    atomic.Bool
+	declaration *declaration
 	enqueuer    Enqueuer // nil without middleware
 	sender      *sender
 	calls       sync.Pool // of *call
@@ -36,7 +33,7 @@ type producerConfig struct {
 
 // newProducer makes the producer for one queue.
 func newProducer(d driver.Driver, queue string, config producerConfig) (*producer, error) {
-	p := &producer{producerConfig: config, driver: d, info: d.Info(), queue: queue}
+	p := &producer{producerConfig: config, info: d.Info(), queue: queue, declaration: &declaration{driver: d, queue: queue}}
 	p.contentType = p.codec.ContentType()
 	if err := checkContentType(p.contentType); err != nil {
 		return nil, err
@@ -47,41 +44,8 @@ func newProducer(d driver.Driver, queue string, config producerConfig) (*produce
 			return nil, err
 		}
 	}
-	p.sender = newSender(d, p.info.Limits, queue, p.timeout, p.undeclare)
+	p.sender = newSender(d, p.info.Limits, p.declaration, p.timeout)
 	return p, nil
-}
-
-// declare declares the queue, unless this handle has done so before.
-func (p *producer) declare(ctx context.Context) error {
-	if p.declared.Load() {
-		return nil
-	}
-	if err := p.driver.Declare(ctx, p.queue); err != nil {
-		return err
-	}
-	p.declared.Store(true)
-	return nil
-}
-
-// undeclare makes the next use declare the queue again, because it was dropped.
-func (p *producer) undeclare() { p.declared.Store(false) }
-
-// ready declares the queue for an enqueue, and tries again while the broker cannot
-// be reached, until ctx ends. Nothing has been sent when it fails.
-func (p *producer) ready(ctx context.Context) error {
-	if p.declared.Load() {
-		return context.Cause(ctx)
-	}
-	var b backoff
-	for {
-		err := p.declare(ctx)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, ErrUnavailable) || !b.wait(ctx) {
-			return err
-		}
-	}
 }
 
 // refuse ends the enqueue of a message that was not sent, and returns err.
@@ -96,21 +60,21 @@ func (p *producer) undeclared(ctx context.Context, m *driver.Message, err error)
 	return p.refuse(ctx, m, &EnqueueError{ID: m.ID, Queue: p.queue, Fate: FateNotStored, Err: err})
 }
 
-// enqueue sends one message: at once if nothing is under way, and otherwise
+// enqueue sends one job: at once if nothing is under way, and otherwise
 // together with those of other calls.
-func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, error) {
-	if !p.declared.Load() {
+func (p *producer) enqueue(ctx context.Context, o *outgoing) (Receipt, error) {
+	if p.declaration.number() == 0 {
 		bounded, cancel := p.sender.deadline(ctx) // for the whole call
 		defer cancel()
 		ctx = bounded
 	}
-	if err := p.ready(ctx); err != nil {
-		return Receipt{}, p.undeclared(ctx, m, err)
+	if err := p.declaration.ready(ctx); err != nil {
+		return Receipt{}, p.undeclared(ctx, o.message, err)
 	}
 	if p.sender.lead() {
-		return p.enqueueNow(ctx, m)
+		return p.enqueueNow(ctx, o)
 	}
-	c := p.call(m)
+	c := p.call(o)
 	p.sender.add(&c.pending)
 	gaveUp := p.sender.wait(ctx, &c.latch)
 	receipt, err := p.collect(ctx, &c.pending, gaveUp)
@@ -123,9 +87,9 @@ func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, err
 
 // enqueueNow is enqueue when nothing is under way: the caller makes the request
 // itself.
-func (p *producer) enqueueNow(ctx context.Context, m *driver.Message) (Receipt, error) {
+func (p *producer) enqueueNow(ctx context.Context, o *outgoing) (Receipt, error) {
 	defer p.sender.land()
-	job := &pending{message: m, since: time.Now()}
+	job := &pending{message: o.message, notApplied: o.notApplied, since: time.Now()}
 	p.sender.sendNow(ctx, job)
 	return p.collect(ctx, job, nil)
 }
@@ -138,8 +102,8 @@ type call struct {
 	latch   latch
 }
 
-// call makes a call for one message, and starts its timeout.
-func (p *producer) call(m *driver.Message) *call {
+// call makes a call for one job, and starts its timeout.
+func (p *producer) call(o *outgoing) *call {
 	c, _ := p.calls.Get().(*call)
 	if c == nil {
 		c = &call{latch: newLatch(p.timeout)}
@@ -147,31 +111,32 @@ func (p *producer) call(m *driver.Message) *call {
 		c.latch.timer.Reset(p.timeout)
 	}
 	c.latch.left.Store(1)
-	c.pending.message, c.pending.latch, c.pending.since = m, &c.latch, time.Now()
+	c.pending.message, c.pending.notApplied = o.message, o.notApplied
+	c.pending.latch, c.pending.since = &c.latch, time.Now()
 	return c
 }
 
-// enqueueMany sends the messages that prepare makes, one for each result, and waits
+// enqueueMany sends the jobs that prepare completes, one for each result, and waits
 // once for all of them.
-func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (*driver.Message, error)) {
+func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (outgoing, error)) {
 	jobs := make([]pending, 0, len(results))
 	index := make([]int, 0, len(results))
 	l := newLatch(p.timeout)
 	declaring, cancel := p.sender.deadline(ctx) // one bound for all of the jobs
 	defer cancel()
-	declared := sync.OnceValue(func() error { return p.ready(declaring) })
+	declared := sync.OnceValue(func() error { return p.declaration.ready(declaring) })
 	for i := range results {
-		m, err := prepare(i)
+		o, err := prepare(i)
 		if err == nil {
 			if failed := declared(); failed != nil {
-				err = p.undeclared(ctx, m, failed)
+				err = p.undeclared(ctx, o.message, failed)
 			}
 		}
 		if err != nil {
 			results[i].Err = err
 			continue
 		}
-		jobs = append(jobs, pending{message: m, latch: &l, since: time.Now()})
+		jobs = append(jobs, pending{message: o.message, notApplied: o.notApplied, latch: &l, since: time.Now()})
 		index = append(index, i)
 	}
 	if len(jobs) == 0 {
@@ -209,7 +174,7 @@ func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message
 	ctx, cancel := p.sender.deadline(ctx)
 	defer cancel()
 	first := messages[0].ID
-	if err := p.ready(ctx); err != nil {
+	if err := p.declaration.ready(ctx); err != nil {
 		for _, m := range messages {
 			_ = p.undeclared(ctx, m, err)
 		}
@@ -247,5 +212,5 @@ func (p *producer) collect(ctx context.Context, job *pending, gaveUp error) (Rec
 	if err != nil {
 		return Receipt{}, err
 	}
-	return newReceipt(m, r), nil
+	return newReceipt(job, r), nil
 }

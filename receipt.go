@@ -4,18 +4,25 @@ import "github.com/batch-go/batch/driver"
 
 // Receipt is the broker's promise to keep a job.
 type Receipt struct {
-	// ID names the job.
+	// ID names the job that is stored. If this one is a duplicate, that is the job
+	// with the same key, or empty if the broker does not tell.
 	ID string
 	// Duplicate is true if this job was not stored because one with the same
-	// [Unique] key was enqueued before. DuplicateOf is the ID of that job, if the
-	// broker tells.
-	Duplicate   bool
-	DuplicateOf string
+	// [Unique] key was enqueued before.
+	Duplicate bool
+	// NotApplied names the options that the broker does not support, and that were
+	// left out because they end in IfSupported: "Priority" for [PriorityIfSupported].
+	// Nil if all were applied.
+	NotApplied []string
 }
 
-// newReceipt makes the receipt for a message from the broker's answer.
-func newReceipt(m *driver.Message, r driver.Result) Receipt {
-	return Receipt{ID: m.ID, Duplicate: r.Duplicate, DuplicateOf: r.DuplicateOf}
+// newReceipt makes the receipt for a job from the broker's answer.
+func newReceipt(job *pending, r driver.Result) Receipt {
+	id := job.message.ID
+	if r.Duplicate {
+		id = r.DuplicateOf
+	}
+	return Receipt{ID: id, Duplicate: r.Duplicate, NotApplied: job.notApplied}
 }
 
 // Result is what became of one job of [Queue.EnqueueMany].

@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -15,18 +14,16 @@ import (
 // requests, and jobs that are certainly not stored are tried again. It is the
 // counterpart of settler.
 type sender struct {
-	driver    driver.Driver
-	queue     string
-	timeout   time.Duration
-	timedOut  error // the error of an enqueue that took longer
-	coalescer *coalesce.Coalescer[*pending]
-	// dropped is called when the broker says that the queue does not exist.
-	dropped func()
+	driver      driver.Driver
+	declaration *declaration
+	timeout     time.Duration
+	timedOut    error // the error of an enqueue that took longer
+	coalescer   *coalesce.Coalescer[*pending]
 }
 
 // newSender makes the sender for one queue.
-func newSender(d driver.Driver, l driver.Limits, queue string, timeout time.Duration, dropped func()) *sender {
-	s := &sender{driver: d, queue: queue, timeout: timeout, dropped: dropped}
+func newSender(d driver.Driver, l driver.Limits, declared *declaration, timeout time.Duration) *sender {
+	s := &sender{driver: d, declaration: declared, timeout: timeout}
 	s.timedOut = fmt.Errorf("no answer within the enqueue timeout of %s: %w", timeout, context.DeadlineExceeded)
 	s.coalescer = coalesce.New(coalesce.Limits{
 		Items: l.EnqueueBatch, Bytes: l.EnqueueBytes, Flights: l.Publishers, Partial: partialFlights(l),
@@ -51,9 +48,10 @@ func partialFlights(l driver.Limits) int {
 // that gives up while the job is still queued knows that it is not stored. Once
 // the job is in a request, nobody knows until the answer.
 type pending struct {
-	message *driver.Message
-	latch   *latch // nil if the caller makes the request itself
-	since   time.Time
+	message    *driver.Message
+	notApplied []string // see outgoing
+	latch      *latch   // nil if the caller makes the request itself
+	since      time.Time
 
 	state  atomic.Int32
 	result driver.Result // written before state becomes jobAnswered
@@ -102,12 +100,13 @@ func (job *pending) resolve(gaveUp error) (driver.Result, Fate) {
 }
 
 // because adds the error of the last try, if there was one, to the reason for
-// giving up: "deadline exceeded" alone does not say why.
+// giving up: "deadline exceeded" alone does not say why. The last try comes first in
+// the tree of errors, since it says what became of the job.
 func because(gaveUp, last error) error {
 	if last == nil {
 		return gaveUp
 	}
-	return fmt.Errorf("%w; last try: %w", gaveUp, last)
+	return fmt.Errorf("%[2]w; last try: %[1]w", last, gaveUp)
 }
 
 // latch opens when the last of a caller's jobs is answered. The timer bounds the
@@ -172,20 +171,20 @@ func (s *sender) deadline(ctx context.Context) (context.Context, context.CancelF
 	return context.WithTimeoutCause(ctx, s.timeout, s.timedOut)
 }
 
-// deliver answers every job. Those that are certainly not stored because the
-// broker cannot be reached are tried again until ctx ends.
+// deliver answers every job. Those that are certainly not stored, because the broker
+// cannot be reached or the queue was deleted, are tried again until ctx ends.
 func (s *sender) deliver(ctx context.Context, jobs []*pending) {
-	var b backoff
+	again := resend{declaration: s.declaration}
 	for {
-		jobs = s.send(ctx, jobs)
+		jobs = s.send(ctx, jobs, &again)
 		if len(jobs) == 0 {
 			return
 		}
-		again := b.wait(ctx)
+		failure := again.await(ctx)
 		jobs = take(jobs[:0], jobs)
-		if !again {
+		if failure != nil {
 			for _, job := range jobs {
-				job.answer(driver.Result{Err: because(context.Cause(ctx), job.last)})
+				job.answer(driver.Result{Err: because(failure, job.last)})
 			}
 			return
 		}
@@ -198,42 +197,41 @@ func (s *sender) deliver(ctx context.Context, jobs []*pending) {
 // sendAtomic calls send, which makes one request for all of a call's jobs, and tries
 // again as deliver does.
 func (s *sender) sendAtomic(ctx context.Context, send func() error) error {
-	var b backoff
+	again := resend{declaration: s.declaration}
 	for {
+		again.begin()
 		err := send()
-		if err == nil || driver.FateOf(err) != FateNotStored || !errors.Is(err, ErrUnavailable) {
+		if err == nil || !again.failed(err) {
 			return err
 		}
-		if !b.wait(ctx) {
-			return because(context.Cause(ctx), err)
+		if failure := again.await(ctx); failure != nil {
+			return because(failure, err)
 		}
 	}
 }
 
 // send makes one request and returns the jobs to try again, as queued.
-func (s *sender) send(ctx context.Context, jobs []*pending) (again []*pending) {
+func (s *sender) send(ctx context.Context, jobs []*pending, again *resend) (left []*pending) {
 	messages := make([]*driver.Message, len(jobs))
 	for i, job := range jobs {
 		messages[i] = job.message
 	}
-	results := s.driver.Enqueue(ctx, s.queue, messages)
+	again.begin()
+	results := s.driver.Enqueue(ctx, s.declaration.queue, messages)
 	for i, job := range jobs {
 		var r driver.Result
 		if results != nil {
 			r = results[i]
 		}
-		if r.Err != nil && driver.FateOf(r.Err) == FateNotStored && errors.Is(r.Err, ErrUnavailable) {
+		if r.Err != nil && again.failed(r.Err) {
 			job.last = r.Err
 			job.state.Store(jobQueued)
-			again = append(again, job)
+			left = append(left, job)
 			continue
-		}
-		if r.Err != nil && errors.Is(r.Err, ErrNotFound) {
-			s.dropped() // so that the next enqueue declares the queue again
 		}
 		job.answer(r)
 	}
-	return again
+	return left
 }
 
 // take moves queued jobs to a request: it appends to taken those whose callers have

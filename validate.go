@@ -175,8 +175,8 @@ func checkMessage(m *driver.Message) error {
 			return err
 		}
 	}
-	if !m.Level.Valid() {
-		return invalid("Priority", m.Level.String(), "one of Trivial, Low, Normal, High, Critical")
+	if err := checkLevel(m.Level); err != nil {
+		return err
 	}
 	if m.EnqueuedAt.IsZero() {
 		return invalid("time of the enqueue", "", "set")
@@ -209,6 +209,14 @@ func checkSize(m *driver.Message, info *driver.Info) error {
 // isAlphanumeric is about ASCII.
 func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// checkLevel refuses what is none of the five levels.
+func checkLevel(level Level) error {
+	if !level.Valid() {
+		return invalid("Priority", level.String(), "one of Trivial, Low, Normal, High, Critical")
+	}
+	return nil
 }
 
 // checkMaxAttempts bounds the number of attempts of a job or a kind.

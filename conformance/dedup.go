@@ -64,8 +64,8 @@ func caseDedup(s *stage) {
 		if !receipt.Duplicate {
 			s.failf("job %d was stored although its key was taken", n)
 		}
-		if receipt.DuplicateOf != "" {
-			equal(s, receipt.DuplicateOf, name(0), "DuplicateOf")
+		if receipt.ID != "" {
+			equal(s, receipt.ID, name(0), "the ID of a duplicate's receipt")
 		}
 	}
 	s.waitDepth(q.Driver(), driver.Depth{Waiting: 1})

@@ -122,6 +122,9 @@ func (r *run) do(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := queue.Declare(ctx); err != nil { // it is read before anything is enqueued
+		return err
+	}
 	if err := r.progress.loadDeadLetters(ctx, queue); err != nil {
 		return err
 	}

@@ -1,0 +1,113 @@
+package batch
+
+import (
+	"context"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// QueueAdmin is a queue as a tool sees it: a command line, a dashboard, a program that
+// moves queues. It has no type parameter. What not every broker can do is a method
+// like all others, and returns a [*CapabilityError] if the broker cannot; the methods
+// that begin with Can tell before. It never makes the queue: if that does not exist,
+// the error wraps [ErrNotFound].
+//
+// An application that has its queues in its types uses [Queue], on which such a call
+// does not compile. A QueueAdmin is safe for concurrent use, and need not be closed.
+type QueueAdmin struct {
+	driver Driver
+	name   string
+}
+
+// Admin makes the handle on a queue for a tool. It does not talk to the broker. The
+// error wraps [ErrInvalid], and is about the name, which is 1 to 64 bytes of
+// [A-Za-z0-9_-], or a nil driver.
+func Admin(d Driver, queue string) (*QueueAdmin, error) {
+	if err := checkDriver(d); err != nil {
+		return nil, err
+	}
+	if err := checkQueueName(queue); err != nil {
+		return nil, err
+	}
+	return &QueueAdmin{driver: d, name: queue}, nil
+}
+
+// Name is the queue's name.
+func (a *QueueAdmin) Name() string { return a.name }
+
+// Driver is the driver that the handle was made with.
+func (a *QueueAdmin) Driver() Driver { return a.driver }
+
+// Exists is [Queue.Exists].
+func (a *QueueAdmin) Exists(ctx context.Context) (bool, error) { return exists(ctx, a.driver, a.name) }
+
+// Depth is [Queue.Depth].
+func (a *QueueAdmin) Depth(ctx context.Context) (Depth, error) { return a.driver.Depth(ctx, a.name) }
+
+// Delete removes the queue with all its jobs, as [Queue.Delete] does.
+func (a *QueueAdmin) Delete(ctx context.Context) error { return a.driver.DeleteQueue(ctx, a.name) }
+
+// DeadLetters is [Queue.DeadLetters].
+func (a *QueueAdmin) DeadLetters() DeadLetters { return DeadLetters{a.driver, a.name} }
+
+// CanInspect tells whether the broker has what [Inspector] stands for: ListJobs,
+// FindJob and DeleteJob.
+func (a *QueueAdmin) CanInspect() bool { return has[driver.Inspector](a.driver) }
+
+// ListJobs is [ListJobs].
+func (a *QueueAdmin) ListJobs(ctx context.Context, state State, cursor string, max int) (page []Entry, next string, err error) {
+	d, err := need[driver.Inspector](a.driver)
+	if err != nil {
+		return nil, "", err
+	}
+	return listJobs(ctx, d, a.name, state, cursor, max)
+}
+
+// FindJob is [FindJob].
+func (a *QueueAdmin) FindJob(ctx context.Context, id string) (Entry, error) {
+	d, err := need[driver.Inspector](a.driver)
+	if err != nil {
+		return Entry{}, err
+	}
+	return d.Find(ctx, a.name, id)
+}
+
+// DeleteJob is [DeleteJob].
+func (a *QueueAdmin) DeleteJob(ctx context.Context, id string) error {
+	d, err := need[driver.Inspector](a.driver)
+	if err != nil {
+		return err
+	}
+	return d.Delete(ctx, a.name, id)
+}
+
+// CanPause tells whether the broker has what [Pauser] stands for: Pause, Resume and
+// Paused.
+func (a *QueueAdmin) CanPause() bool { return has[driver.Pauser](a.driver) }
+
+// Pause is [Pause].
+func (a *QueueAdmin) Pause(ctx context.Context) error {
+	d, err := need[driver.Pauser](a.driver)
+	if err != nil {
+		return err
+	}
+	return d.Pause(ctx, a.name)
+}
+
+// Resume is [Resume].
+func (a *QueueAdmin) Resume(ctx context.Context) error {
+	d, err := need[driver.Pauser](a.driver)
+	if err != nil {
+		return err
+	}
+	return d.Resume(ctx, a.name)
+}
+
+// Paused is [Paused].
+func (a *QueueAdmin) Paused(ctx context.Context) (bool, error) {
+	d, err := need[driver.Pauser](a.driver)
+	if err != nil {
+		return false, err
+	}
+	return d.Paused(ctx, a.name)
+}
