@@ -123,9 +123,13 @@
 // is reported as stuck after WorkerConfig.StuckAfter, the job has failed, and its
 // slot is given to another job.
 //
+// [OutcomeOf] reads what an error asks for.
+//
 // A job whose body does not decode becomes a dead letter at once. A job of a kind
-// that the worker does not know is put back with a backoff, as a newer worker may
-// know it. A job that keeps killing its workers becomes a dead letter after
+// that the worker does not know is put back and comes again within a minute, as a
+// newer worker may know it; so is one whose body the codec cannot decode yet
+// ([Unreadable]). That spends no attempt, and goes on for up to
+// WorkerConfig.BounceTimeout. A job that keeps killing its workers becomes a dead letter after
 // WorkerConfig.MaxRedeliveries. docs/states.md has all of this in one table.
 //
 // Dead letters are kept, with their history, until you redrive or delete them:

@@ -25,6 +25,8 @@ type scripted struct {
 	returnsEarly bool
 	onDeclare    func(call int) error
 	onReceive    func(call int) error
+	// onDelivery may change what Receive returns.
+	onDelivery func(*driver.Delivery)
 	// A settlement or extension that is not carried out answers with errs; one
 	// that is carried out and whose answer is lost has carry true.
 	onSettle func(call int, s []driver.Settlement) (errs []error, carry bool)
@@ -104,7 +106,13 @@ func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Deli
 			return nil, err
 		}
 	}
-	return c.Consumer.Receive(ctx, max)
+	deliveries, err := c.Consumer.Receive(ctx, max)
+	if c.d.onDelivery != nil {
+		for _, d := range deliveries {
+			c.d.onDelivery(d)
+		}
+	}
+	return deliveries, err
 }
 
 func (c *scriptedConsumer) Settle(ctx context.Context, s []driver.Settlement) []error {

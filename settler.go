@@ -37,7 +37,7 @@ func newSettler(s settler, limits driver.Limits) *settler {
 // not wait for the broker.
 func (s *settler) settle(t *task, v Verdict, err error, started bool, took time.Duration) {
 	if t.lost.Load() {
-		v, err = Verdict{Failures: t.delivery.Failures}, ErrLeaseLost
+		v, err = Verdict{Failures: t.delivery.Failures, Bounces: t.delivery.Bounces, BouncedSince: t.delivery.BouncedSince}, ErrLeaseLost
 	}
 	// Deferred, as a hook may end this goroutine.
 	defer s.conclude(t, v, err)
@@ -61,10 +61,11 @@ func (s *settler) conclude(t *task, v Verdict, err error) {
 		return
 	}
 	t.settlement = driver.Settlement{
-		Delivery: t.delivery, Outcome: v.Outcome, Delay: v.Delay, Failures: v.Failures, Reason: v.Reason,
+		Delivery: t.delivery, Outcome: v.Outcome, Delay: v.Delay, Reason: v.Reason,
+		Failures: v.Failures, Bounces: v.Bounces, BouncedSince: v.BouncedSince,
 	}
 	if v.Outcome == OutcomeRetry || v.Outcome == OutcomeDead {
-		t.settlement.Error = errorText(err, t.delivery.LastError, v)
+		t.settlement.Error = errorText(err, t.delivery.LastError)
 	}
 	s.coalescer.Add(t, 1)
 }
@@ -76,7 +77,7 @@ func (s *settler) giveBack(tasks []*task) {
 			s.finish(t)
 			continue
 		}
-		v, err := decide(facts{stage: unstarted, failures: t.delivery.Failures})
+		v, err := decide(t.history(unstarted, nil))
 		s.settleAside(t, v, err, false, 0)
 	}
 }
@@ -166,9 +167,8 @@ const ellipsis = "..."
 
 // errorText is what is stored of an error: valid UTF-8 of bounded length. A snooze
 // is not a failure, and keeps the text of the last one.
-func errorText(err error, last string, v Verdict) string {
-	var snooze *snoozeError
-	if err == nil || errors.As(err, &snooze) && v.Outcome == OutcomeRetry {
+func errorText(err error, last string) string {
+	if err == nil || OutcomeOf(err).Kind == ReturnSnooze {
 		return last
 	}
 	text := err.Error()

@@ -74,7 +74,7 @@ func (s *slots) detach(held []*task) {
 			continue
 		}
 		s.hooks.onJobStuck(s.working, &t.job, s.cancelTimeout)
-		v, reason := decide(facts{stage: interrupted, failures: t.delivery.Failures, err: ErrShutdown})
+		v, reason := decide(t.history(interrupted, ErrShutdown))
 		s.settler.settleAside(t, v, reason, true, 0)
 		s.end()
 	}

@@ -66,6 +66,12 @@ func (t *task) ended() bool {
 	return s == taskReturned || s == taskDetached
 }
 
+// history are the facts about a task whose handler has not returned.
+func (t *task) history(s stage, err error) facts {
+	d := t.delivery
+	return facts{stage: s, failures: d.Failures, bounces: d.Bounces, bouncedSince: d.BouncedSince, err: err}
+}
+
 // jobContext is the context of a running handler. It can be cancelled with a cause,
 // and has the job's deadline. The slot's timer cancels it at that time, which saves
 // a timer for every job.

@@ -177,7 +177,7 @@ func (w *Worker) judge() *judge {
 	return &judge{
 		handlers: w.handlers, codecs: w.codecs,
 		retry: w.config.RetryPolicy, maxAttempts: w.config.MaxAttempts, timeout: w.config.Timeout,
-		maxRedeliveries: w.config.MaxRedeliveries, maxDelay: w.info.Limits.MaxRetryDelay,
+		maxRedeliveries: w.config.MaxRedeliveries, bounceTimeout: w.config.BounceTimeout, maxDelay: w.info.Limits.MaxRetryDelay,
 	}
 }
 

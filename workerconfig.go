@@ -32,6 +32,12 @@ type WorkerConfig struct {
 	// because its worker or the connection died, before it counts as poison and
 	// is dead-lettered: 1 to 1000. Defaults to 20, as in RabbitMQ.
 	MaxRedeliveries int
+	// BounceTimeout is how long a job is put back again and again that this worker
+	// cannot run, for a reason that may pass: its kind has no handler here, its content
+	// type no codec, or the codec says [Unreadable]. After that it is dead-lettered.
+	// The time counts from the first worker that put it back since it last ran. It
+	// should be longer than a deployment takes: 1 ms to 30 days. Defaults to 24 h.
+	BounceTimeout time.Duration
 	// StuckAfter is how long a handler may continue after its timeout before it
 	// counts as stuck and loses its slot: 1 ms to an hour. Defaults to 30 s.
 	StuckAfter time.Duration
@@ -99,6 +105,7 @@ func (c *WorkerConfig) complete(info *driver.Info) error {
 		fallback, most time.Duration
 	}{
 		{"Timeout", &c.Timeout, 30 * time.Minute, 30 * 24 * time.Hour},
+		{"BounceTimeout", &c.BounceTimeout, 24 * time.Hour, 30 * 24 * time.Hour},
 		{"StuckAfter", &c.StuckAfter, 30 * time.Second, time.Hour},
 		{"DrainTimeout", &c.DrainTimeout, 30 * time.Second, 24 * time.Hour},
 		{"CancelTimeout", &c.CancelTimeout, 5 * time.Second, time.Hour},
