@@ -77,14 +77,19 @@ func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
 	if err := q.producer.declare(ctx); err != nil {
 		return Depth{}, err
 	}
-	return q.driver.Depth(ctx, q.name)
+	return q.producer.driver.Depth(ctx, q.name)
 }
 
 // Delete removes the queue from the broker with all its jobs, including running
 // ones and dead letters. The next use declares it again.
 func (q *Queue[D]) Delete(ctx context.Context) error {
 	q.producer.undeclare()
-	return q.driver.DeleteQueue(ctx, q.name)
+	return q.producer.driver.DeleteQueue(ctx, q.name)
+}
+
+// tell makes a call to the driver that a capability adds, and tells the hooks.
+func (q *Queue[D]) tell(ctx context.Context, op Op, do func() error) error {
+	return q.producer.hooks.tell(ctx, op, q.name, do)
 }
 
 // Depth counts jobs by state.
@@ -110,12 +115,10 @@ func WithCodec(codec Codec) QueueOption {
 	}}
 }
 
-// WithHooks makes hooks watch the enqueues of this handle.
+// WithHooks makes hooks watch what is done with this handle. Given twice, it adds to
+// the first.
 func WithHooks(list ...Hook) QueueOption {
-	return QueueOption{func(c *producerConfig) (err error) {
-		c.hooks, err = sortHooks(list)
-		return err
-	}}
+	return QueueOption{func(c *producerConfig) error { return c.hooks.append(list...) }}
 }
 
 // WithEnqueueMiddleware wraps the enqueues of this handle; the first is the

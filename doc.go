@@ -177,14 +177,19 @@
 // longer than the driver can hold a job back is shortened, and Verdict.Capped
 // reports it.
 //
-// # Hooks
+// # Hooks and the log
 //
-// A [Hook] watches what happens, for logs, metrics and traces. It is any value
+// A [Hook] watches what happens, for metrics, traces and logs. It is any value
 // that implements one or more of [EnqueueStartHook], [EnqueueEndHook], [JobStartHook],
-// [JobEndHook], [JobStuckHook], [LeaseLostHook], [FaultHook] and
+// [JobEndHook], [JobStuckHook], [LeaseLostHook], [CallHook], [FaultHook] and
 // [WorkerStateHook]. Pass hooks to a queue with [WithHooks] and to a worker in
-// WorkerConfig.Hooks. [Log] is a hook that writes to a slog.Logger; a worker uses
-// it unless you set others. A hook that panics is logged, and changes nothing.
+// WorkerConfig.Hooks. The context that a hook returns when an enqueue or a job
+// starts is the one that the rest of it gets. A hook that panics is logged, and
+// changes nothing.
+//
+// A worker writes to WorkerConfig.Log, which is slog.Default() unless you set it,
+// whatever hooks it has. When the broker cannot be reached it says so once, every 30
+// seconds, and once when the broker is back.
 //
 // Do not wrap drivers: a wrapper loses the optional interfaces that its driver
 // has.

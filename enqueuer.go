@@ -96,5 +96,6 @@ func wrapOneEnqueuer(m EnqueueMiddleware, next Enqueuer) (wrapped Enqueuer, err 
 type outgoing struct {
 	message *driver.Message
 	args    Args
-	err     error // why it is not sent
+	ctx     context.Context // what the hooks made for it, set with its body
+	err     error           // why it is not sent
 }

@@ -33,16 +33,24 @@ func ListJobs[D Inspector](ctx context.Context, q *Queue[D], state State, cursor
 	if err := q.Declare(ctx); err != nil {
 		return nil, "", err
 	}
-	return q.driver.List(ctx, q.name, state, cursor, max)
+	hooks := &q.producer.hooks
+	start := hooks.now()
+	page, next, err = q.driver.List(ctx, q.name, state, cursor, max)
+	hooks.onCall(ctx, OpList, q.name, len(page), start, err)
+	return page, next, err
 }
 
 // FindJob returns the job with this ID if it is waiting, scheduled or dead, and
 // otherwise an error that wraps [ErrNotFound]. It may read the whole queue.
-func FindJob[D Inspector](ctx context.Context, q *Queue[D], id string) (Entry, error) {
+func FindJob[D Inspector](ctx context.Context, q *Queue[D], id string) (found Entry, err error) {
 	if err := q.Declare(ctx); err != nil {
 		return Entry{}, err
 	}
-	return q.driver.Find(ctx, q.name, id)
+	err = q.tell(ctx, OpFind, func() error {
+		found, err = q.driver.Find(ctx, q.name, id)
+		return err
+	})
+	return found, err
 }
 
 // DeleteJob removes the job with this ID if it is waiting, scheduled or dead, and
@@ -52,5 +60,5 @@ func DeleteJob[D Inspector](ctx context.Context, q *Queue[D], id string) error {
 	if err := q.Declare(ctx); err != nil {
 		return err
 	}
-	return q.driver.Delete(ctx, q.name, id)
+	return q.tell(ctx, OpDelete, func() error { return q.driver.Delete(ctx, q.name, id) })
 }

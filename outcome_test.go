@@ -129,7 +129,7 @@ func newDeploy(t *testing.T, encrypted, handles bool) *deploy {
 // start starts a worker.
 func (d *deploy) start(t *testing.T) *batch.Worker {
 	w := batch.NewWorker(d.scripted, batch.WorkerConfig{
-		Queues: []batch.WorkerQueue{{Name: "tasks"}}, Hooks: []batch.Hook{},
+		Queues: []batch.WorkerQueue{{Name: "tasks"}}, Log: silent,
 		Codecs: []batch.Codec{keyed{known: &d.known, err: fmt.Errorf("key 7: %w", batch.Unreadable(errors.New("unknown key")))}},
 	})
 	batch.Handle(w, func(context.Context, *batch.Job[task]) error { return nil })

@@ -9,7 +9,7 @@ func Pause[D Pauser](ctx context.Context, q *Queue[D]) error {
 	if err := q.Declare(ctx); err != nil {
 		return err
 	}
-	return q.driver.Pause(ctx, q.name)
+	return q.tell(ctx, OpPause, func() error { return q.driver.Pause(ctx, q.name) })
 }
 
 // Resume ends a [Pause].
@@ -17,13 +17,17 @@ func Resume[D Pauser](ctx context.Context, q *Queue[D]) error {
 	if err := q.Declare(ctx); err != nil {
 		return err
 	}
-	return q.driver.Resume(ctx, q.name)
+	return q.tell(ctx, OpResume, func() error { return q.driver.Resume(ctx, q.name) })
 }
 
 // Paused tells whether the queue is paused.
-func Paused[D Pauser](ctx context.Context, q *Queue[D]) (bool, error) {
+func Paused[D Pauser](ctx context.Context, q *Queue[D]) (paused bool, err error) {
 	if err := q.Declare(ctx); err != nil {
 		return false, err
 	}
-	return q.driver.Paused(ctx, q.name)
+	err = q.tell(ctx, OpPaused, func() error {
+		paused, err = q.driver.Paused(ctx, q.name)
+		return err
+	})
+	return paused, err
 }

@@ -36,7 +36,8 @@ type producerConfig struct {
 
 // newProducer makes the producer for one queue.
 func newProducer(d driver.Driver, queue string, config producerConfig) (*producer, error) {
-	p := &producer{producerConfig: config, driver: d, info: d.Info(), queue: queue}
+	p := &producer{producerConfig: config, info: d.Info(), queue: queue}
+	p.driver = watch(d, &p.hooks)
 	p.contentType = p.codec.ContentType()
 	if err := checkContentType(p.contentType); err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func newProducer(d driver.Driver, queue string, config producerConfig) (*produce
 			return nil, err
 		}
 	}
-	p.sender = newSender(d, p.info.Limits, queue, p.timeout, p.undeclare)
+	p.sender = newSender(p.driver, p.info.Limits, queue, p.timeout, p.undeclare)
 	return p, nil
 }
 
@@ -85,27 +86,29 @@ func (p *producer) ready(ctx context.Context) error {
 }
 
 // refuse ends the enqueue of a message that was not sent, and returns err.
-func (p *producer) refuse(ctx context.Context, m *driver.Message, err error) error {
-	p.hooks.onEnqueueEnd(ctx, EnqueueEnd{ID: m.ID, Kind: m.Kind, Queue: p.queue, Size: len(m.Body), Err: err, Fate: FateNotStored})
+func (p *producer) refuse(job outgoing, err error) error {
+	m := job.message
+	p.hooks.onEnqueueEnd(job.ctx, EnqueueEnd{ID: m.ID, Kind: m.Kind, Queue: p.queue, Size: len(m.Body), Err: err, Fate: FateNotStored})
 	return err
 }
 
 // undeclared is refuse for a message whose queue could not be declared because of
 // err.
-func (p *producer) undeclared(ctx context.Context, m *driver.Message, err error) error {
-	return p.refuse(ctx, m, &EnqueueError{ID: m.ID, Queue: p.queue, Fate: FateNotStored, Err: err})
+func (p *producer) undeclared(job outgoing, err error) error {
+	return p.refuse(job, &EnqueueError{ID: job.message.ID, Queue: p.queue, Fate: FateNotStored, Err: err})
 }
 
 // enqueue sends one message: at once if nothing is under way, and otherwise
 // together with those of other calls.
-func (p *producer) enqueue(ctx context.Context, m *driver.Message) (Receipt, error) {
+func (p *producer) enqueue(job outgoing) (Receipt, error) {
+	ctx, m := job.ctx, job.message
 	if !p.declared.Load() {
 		bounded, cancel := p.sender.deadline(ctx) // for the whole call
 		defer cancel()
 		ctx = bounded
 	}
 	if err := p.ready(ctx); err != nil {
-		return Receipt{}, p.undeclared(ctx, m, err)
+		return Receipt{}, p.undeclared(job, err)
 	}
 	if p.sender.lead() {
 		return p.enqueueNow(ctx, m)
@@ -153,26 +156,26 @@ func (p *producer) call(m *driver.Message) *call {
 
 // enqueueMany sends the messages that prepare makes, one for each result, and waits
 // once for all of them.
-func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (*driver.Message, error)) {
+func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (outgoing, error)) {
 	jobs := make([]pending, 0, len(results))
-	index := make([]int, 0, len(results))
+	sent := make([]numbered, 0, len(results))
 	l := newLatch(p.timeout)
 	declaring, cancel := p.sender.deadline(ctx) // one bound for all of the jobs
 	defer cancel()
 	declared := sync.OnceValue(func() error { return p.ready(declaring) })
 	for i := range results {
-		m, err := prepare(i)
+		job, err := prepare(i)
 		if err == nil {
 			if failed := declared(); failed != nil {
-				err = p.undeclared(ctx, m, failed)
+				err = p.undeclared(job, failed)
 			}
 		}
 		if err != nil {
 			results[i].Err = err
 			continue
 		}
-		jobs = append(jobs, pending{message: m, latch: &l, since: time.Now()})
-		index = append(index, i)
+		jobs = append(jobs, pending{message: job.message, latch: &l, since: time.Now()})
+		sent = append(sent, numbered{i, job.ctx})
 	}
 	if len(jobs) == 0 {
 		l.timer.Stop()
@@ -184,25 +187,34 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 	}
 	gaveUp := p.sender.wait(ctx, &l)
 	for k := range jobs {
-		r := &results[index[k]]
-		r.Receipt, r.Err = p.collect(ctx, &jobs[k], gaveUp)
+		r := &results[sent[k].number]
+		r.Receipt, r.Err = p.collect(sent[k].ctx, &jobs[k], gaveUp)
 	}
 }
 
+// numbered is a job of a call with many, by its place among them, with the context
+// that the hooks made for it.
+type numbered struct {
+	number int
+	ctx    context.Context
+}
+
 // enqueueAtomic sends all messages or none, in one request of their own.
-func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
-	if len(messages) == 0 {
+func (p *producer) enqueueAtomic(ctx context.Context, jobs []outgoing, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
+	if len(jobs) == 0 {
 		return nil, nil
 	}
 	size := 0
-	for _, m := range messages {
-		size += m.Size()
+	messages := make([]*driver.Message, len(jobs))
+	for i, job := range jobs {
+		messages[i] = job.message
+		size += job.message.Size()
 	}
 	if limit := p.info.Limits.EnqueueBytes; size > limit {
 		e := invalid("jobs", fmt.Sprintf("of %d bytes together", size), fmt.Sprintf("at most %d bytes in one atomic enqueue on %s", limit, p.info.Driver))
 		e.Err = ErrTooLarge
-		for _, m := range messages {
-			p.refuse(ctx, m, e)
+		for _, job := range jobs {
+			_ = p.refuse(job, e)
 		}
 		return nil, e
 	}
@@ -210,18 +222,23 @@ func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message
 	defer cancel()
 	first := messages[0].ID
 	if err := p.ready(ctx); err != nil {
-		for _, m := range messages {
-			_ = p.undeclared(ctx, m, err)
+		for _, job := range jobs {
+			_ = p.undeclared(job, err)
 		}
 		return nil, &EnqueueError{ID: first, Queue: p.queue, Fate: FateNotStored, Err: err}
 	}
 	start := time.Now()
-	err := p.sender.sendAtomic(ctx, func() error { return send(ctx, p.queue, messages) })
+	err := p.sender.sendAtomic(ctx, func() error {
+		begun := p.hooks.now()
+		err := send(ctx, p.queue, messages)
+		p.hooks.onCall(ctx, OpEnqueue, p.queue, len(messages), begun, err)
+		return err
+	})
 	receipts := make([]Receipt, len(messages))
-	for i, m := range messages {
-		job := &pending{message: m, since: start}
-		job.answer(driver.Result{Err: err})
-		receipts[i], _ = p.collect(ctx, job, nil)
+	for i, job := range jobs {
+		sent := &pending{message: job.message, since: start}
+		sent.answer(driver.Result{Err: err})
+		receipts[i], _ = p.collect(job.ctx, sent, nil)
 	}
 	if err != nil {
 		return nil, &EnqueueError{ID: first, Queue: p.queue, Fate: driver.FateOf(err), Err: err}

@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -159,6 +160,9 @@ type task struct{ N int }
 
 func (task) Kind() string { return "task" }
 
+// silent is a log that is switched off.
+var silent = slog.New(slog.DiscardHandler)
+
 // rig is a queue and a worker on a driver.
 type rig[D driver.Driver] struct {
 	queue  *batch.Queue[D]
@@ -170,7 +174,7 @@ type rig[D driver.Driver] struct {
 func newRig[D driver.Driver](t *testing.T, d D, change func(*batch.WorkerConfig)) *rig[D] {
 	t.Helper()
 	r := &rig[D]{queue: batch.NewQueue(d, "tasks"), events: &events{ended: make(chan batch.JobEnd, 1000)}}
-	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "tasks"}}, Hooks: []batch.Hook{r.events}}
+	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "tasks"}}, Hooks: []batch.Hook{r.events}, Log: silent}
 	if change != nil {
 		change(&config)
 	}
@@ -219,16 +223,16 @@ func (e *events) OnFault(_ context.Context, f batch.Fault) {
 	e.faults = append(e.faults, f)
 }
 
-func (e *events) OnLeaseLost(context.Context, *batch.JobInfo) {
+func (e *events) OnLeaseLost(context.Context, batch.LeaseLost) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lost++
 }
 
-func (e *events) OnWorkerState(_ context.Context, s batch.WorkerState) {
+func (e *events) OnWorkerState(_ context.Context, s batch.WorkerStatus) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.states = append(e.states, s)
+	e.states = append(e.states, s.State)
 }
 
 func (e *events) leasesLost() int {
@@ -241,7 +245,7 @@ func (e *events) faultOps() (ops []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range e.faults {
-		ops = append(ops, f.Op)
+		ops = append(ops, string(f.Op))
 	}
 	return ops
 }

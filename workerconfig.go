@@ -18,9 +18,16 @@ type WorkerConfig struct {
 	Codecs []Codec
 	// Middleware wraps every handler; the first is the outermost.
 	Middleware []Middleware
-	// Hooks watch the worker. Nil means Log(slog.Default()), so that you see
-	// failures; an empty list means none.
+	// Hooks watch the worker. They do not replace the log.
 	Hooks []Hook
+	// Log is where the worker writes what happens. At level error these are dead
+	// letters, panics and stuck handlers; at warn failures that will be retried, lost
+	// leases, and when the broker is lost and back; at info the states of the worker;
+	// at debug each job that started or is done. Bodies and headers are not logged, as
+	// they may hold data that must not be in a log. The lines of a job have the context
+	// that the hooks made for it. Nil means slog.Default(). Set it to
+	// slog.New(slog.DiscardHandler) to switch the log off.
+	Log *slog.Logger
 	// RetryPolicy is for kinds without one. Defaults to DefaultRetryPolicy.
 	RetryPolicy RetryPolicy
 	// MaxAttempts is for jobs and kinds without one: 1 to 1000. Defaults to 25.
@@ -80,9 +87,6 @@ const NoPrefetch = -1
 func (c *WorkerConfig) complete(info *driver.Info) error {
 	if c.Codecs == nil {
 		c.Codecs = []Codec{JSON{}}
-	}
-	if c.Hooks == nil {
-		c.Hooks = []Hook{Log(slog.Default())}
 	}
 	if c.RetryPolicy == nil {
 		c.RetryPolicy = DefaultRetryPolicy
