@@ -9,8 +9,9 @@ import (
 
 // Hook watches what a queue or worker does, for metrics, traces and logs. It is any
 // value that implements one or more of the interfaces below. A value that implements
-// none is refused, and so is one with another method whose name begins with "On", or
-// with one of another signature: it would never be called.
+// none is refused. So is one with a method that would never be called: because it has
+// the name of a hook's method and another signature, or a name like OnJobEnded that
+// is near to one.
 //
 // Hooks are called synchronously, in the order in which they were given, and
 // concurrently for different jobs, so they must be fast and safe for concurrent use.

@@ -182,13 +182,13 @@ func TestJobContext(t *testing.T) {
 // Values that would never be called as they are meant are refused, with the method that is wanted.
 func TestHooksThatAreNone(t *testing.T) {
 	for want, h := range map[string]batch.Hook{
-		"must be a value that implements":                                             nil,
-		"must be a value that has one of the methods OnEnqueueStart":                  struct{}{},
-		"OnJobEnds: must be without methods that begin with On other than OnEnq":      misspelt{},
-		"whose method OnJobEnd is OnJobEnd(context.Context, batch.JobEnd)":            oldForm{},
-		"OnJobStart is OnJobStart(context.Context, *batch.JobInfo) context.Context":   &noContext{},
-		"must be a pointer: its method OnFault has a pointer as receiver":             byPointer{},
-		"whose method OnWorkerState is OnWorkerState(context.Context, batch.WorkerSt": stateOnly{},
+		"must be a value that implements":                                        nil,
+		"must be a value that has one of the methods OnEnqueueStart":             struct{}{},
+		"with a method OnJobEnds: must be without methods that look like":        misspelt{},
+		"whose method OnJobEnd is OnJobEnd(ctx context.Context, e batch.JobEnd)": oldForm{},
+		"is OnJobStart(ctx context.Context, job *batch.JobInfo) context.Context": &noContext{},
+		"must be a pointer, as its method OnFault has one as receiver":           byPointer{},
+		"is OnWorkerState(ctx context.Context, s batch.WorkerStatus)":            stateOnly{},
 	} {
 		_, err := batch.TryNewQueue(memory.New(), "q", batch.WithHooks(&meter{}, h))
 		if !errors.Is(err, batch.ErrInvalid) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "hook 2") {
