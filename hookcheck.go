@@ -105,6 +105,8 @@ func hookNames() string {
 // strayMethod is the name of a method that t has, and that its author may have taken
 // for one of a hook; empty if there is none. As for hookMethods, the names must be
 // constants, so the list has those that are likely.
+//
+// Long: one list.
 func strayMethod(t reflect.Type) string {
 	has := func(_ reflect.Method, ok bool) bool { return ok }
 	for _, m := range []struct {

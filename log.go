@@ -25,25 +25,15 @@ type workerLog struct {
 	timer   *time.Timer
 }
 
-// source is a kind of call that a worker makes.
-type source struct {
-	queue string
-	op    Op
-}
-
 // repeated is a line of the log that is not written each time.
 type repeated struct {
 	last  time.Time // when it was written
 	since int       // how often it was not, since then
 }
 
-const (
-	// repeatAfter is how long a failed call of the same kind is not logged again.
-	repeatAfter = 30 * time.Second
-	// gatherFor is how long lost leases are counted before they are logged: those of
-	// one connection are lost together.
-	gatherFor = time.Second
-)
+// gatherFor is how long lost leases are counted before they are logged: those of one
+// connection are lost together.
+const gatherFor = time.Second
 
 // newWorkerLog makes the log of a worker on a driver. It is nil if logger discards
 // everything.

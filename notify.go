@@ -40,20 +40,6 @@ func (h *hooks) onEnqueueStart(ctx context.Context, m *driver.Message, queue str
 	return ctx, setHeaders(m, e.Headers)
 }
 
-// setHeaders gives a message the headers that the application's code made.
-func setHeaders(m *driver.Message, headers map[string]string) error {
-	for name := range headers {
-		if err := checkHeaderName(name); err != nil {
-			return err
-		}
-	}
-	m.Headers = nil
-	if len(headers) > 0 {
-		m.Headers = headers
-	}
-	return nil
-}
-
 // startEnqueue calls one hook, and turns a panic into an error.
 func startEnqueue(ctx context.Context, w EnqueueStartHook, e *EnqueueStart) (next context.Context, err error) {
 	defer func() {

@@ -38,6 +38,12 @@ type outage struct {
 	following sync.WaitGroup
 }
 
+// source is a kind of call that a worker makes.
+type source struct {
+	queue string
+	op    Op
+}
+
 // failure is what is known of one kind of call during an outage.
 type failure struct {
 	last time.Time // when it last failed
@@ -48,6 +54,8 @@ type failure struct {
 }
 
 const (
+	// repeatAfter is how long what is still the case is not logged again.
+	repeatAfter = 30 * time.Second
 	// outageTick is how often an outage is looked at, and how long nothing may have
 	// failed before it is over: calls that are under way together fail one by one.
 	outageTick = time.Second

@@ -141,6 +141,9 @@ func (e *unreadableError) Unwrap() error { return e.err }
 
 // isUnreadable tells whether Unreadable made err, or an error inside of it.
 func isUnreadable(err error) bool {
+	if err == nil {
+		return false
+	}
 	var unreadable *unreadableError
 	return errors.As(err, &unreadable)
 }
