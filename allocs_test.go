@@ -48,7 +48,7 @@ func enqueueAndProcess(b *testing.B, producers, many int) {
 	q := batch.NewQueue(d, "tasks")
 	w := batch.NewWorker(d, batch.WorkerConfig{
 		Queues: []batch.WorkerQueue{{Name: "tasks", Concurrency: 64, Prefetch: 448}},
-		Hooks:  []batch.Hook{},
+		Log:    silent,
 	})
 	done := make(chan struct{})
 	var handled atomic.Int64

@@ -77,7 +77,9 @@ func (q *Queue[D]) Driver() D { return q.driver }
 func (q *Queue[D]) Declare(ctx context.Context) error { return q.producer.declaration.declare(ctx) }
 
 // Exists tells whether the queue is on the broker. It makes nothing there.
-func (q *Queue[D]) Exists(ctx context.Context) (bool, error) { return exists(ctx, q.driver, q.name) }
+func (q *Queue[D]) Exists(ctx context.Context) (bool, error) {
+	return exists(ctx, q.producer.driver, q.name)
+}
 
 // exists asks for the queue's depth, whose cost does not grow with the queue.
 func exists(ctx context.Context, d Driver, queue string) (bool, error) {
@@ -90,16 +92,23 @@ func exists(ctx context.Context, d Driver, queue string) (bool, error) {
 
 // Depth counts the queue's jobs by state. A count that the broker cannot tell
 // is [UnknownCount]. If the queue does not exist, the error wraps [ErrNotFound].
-func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) { return q.driver.Depth(ctx, q.name) }
+func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
+	return q.producer.driver.Depth(ctx, q.name)
+}
 
 // Delete removes the queue from the broker with all its jobs, including running
 // ones and dead letters. A queue that does not exist is not an error. The next
 // enqueue declares it again, also one of another process, and so does a worker that
 // runs on it.
 func (q *Queue[D]) Delete(ctx context.Context) error {
-	err := q.driver.DeleteQueue(ctx, q.name)
+	err := q.producer.driver.DeleteQueue(ctx, q.name)
 	q.producer.declaration.forget()
 	return err
+}
+
+// tell makes a call to the driver that a capability adds, and tells the hooks.
+func (q *Queue[D]) tell(ctx context.Context, op Op, do func() error) error {
+	return q.producer.hooks.tell(ctx, op, q.name, do)
 }
 
 // Depth counts jobs by state.
@@ -125,12 +134,10 @@ func WithCodec(codec Codec) QueueOption {
 	}}
 }
 
-// WithHooks makes hooks watch the enqueues of this handle.
+// WithHooks makes hooks watch what is done with this handle. Given twice, it adds to
+// the first.
 func WithHooks(list ...Hook) QueueOption {
-	return QueueOption{func(c *producerConfig) (err error) {
-		c.hooks, err = sortHooks(list)
-		return err
-	}}
+	return QueueOption{func(c *producerConfig) error { return c.hooks.append(list...) }}
 }
 
 // WithEnqueueMiddleware wraps the enqueues of this handle; the first is the

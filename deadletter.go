@@ -18,7 +18,7 @@ type DeadLetters struct {
 }
 
 // DeadLetters is the handle on the queue's dead letters. Every broker has them.
-func (q *Queue[D]) DeadLetters() DeadLetters { return DeadLetters{q.driver, q.name} }
+func (q *Queue[D]) DeadLetters() DeadLetters { return DeadLetters{q.producer.driver, q.name} }
 
 // Count is the number of dead letters, or [UnknownCount].
 func (l DeadLetters) Count(ctx context.Context) (int64, error) {

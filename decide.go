@@ -22,13 +22,14 @@ const (
 
 // The reasons for which a job is dead-lettered, in [DeadLetter] and [Verdict].
 const (
-	ReasonAttempts    = driver.ReasonAttempts
-	ReasonPermanent   = driver.ReasonPermanent
-	ReasonUndecodable = driver.ReasonUndecodable
-	ReasonUnknownKind = driver.ReasonUnknownKind
-	ReasonExpired     = driver.ReasonExpired
-	ReasonPoison      = driver.ReasonPoison
-	ReasonUnreadable  = driver.ReasonUnreadable
+	ReasonAttempts        = driver.ReasonAttempts
+	ReasonPermanent       = driver.ReasonPermanent
+	ReasonUndecodable     = driver.ReasonUndecodable
+	ReasonBodyUnavailable = driver.ReasonBodyUnavailable
+	ReasonUnknownKind     = driver.ReasonUnknownKind
+	ReasonExpired         = driver.ReasonExpired
+	ReasonPoison          = driver.ReasonPoison
+	ReasonUnreadable      = driver.ReasonUnreadable
 )
 
 // Verdict is what was decided on one delivery of a job.
@@ -40,6 +41,11 @@ type Verdict struct {
 	// Failures is how often the handler has failed by now, this delivery
 	// included.
 	Failures int
+	// Bounces is how often a worker has put the job back by now because it could not
+	// run it, this delivery included. BouncedSince is when the first of these was that
+	// no run came after, zero if there is none.
+	Bounces      int
+	BouncedSince time.Time
 	// Reason says why the job is Dead: one of the Reason constants.
 	Reason string
 	// Capped is true if Delay is shorter than what was asked for, because the
@@ -68,23 +74,28 @@ const (
 type facts struct {
 	stage stage
 
-	// The job's history, this delivery included in deliveries.
-	failures, deliveries, redeliveries int
+	// The job's history.
+	failures, redeliveries, bounces int
+	// bouncedSince is when the job was first put back since it ran, or zero.
+	bouncedSince time.Time
 	// The job's and the worker's bounds.
 	maxAttempts, maxRedeliveries int
+	bounceTimeout                time.Duration
 
 	// What is known when it is received.
+	now     time.Time
 	expired bool
 	// unknown is not nil if this worker has no handler for the kind or no codec
 	// for the content type. Another worker may have both.
 	unknown error
-	// decoding is the codec's error.
+	// decoding is the codec's error. If Unreadable made it, the body may be decoded
+	// later.
 	decoding error
 
 	// err is what the handler returned.
 	err error
-	// backoff is the retry policy's delay for the failure that err would be, or
-	// for unknown.
+	// backoff is the delay before the next try: of the retry policy for the failure
+	// that err would be, or of a bounce.
 	backoff time.Duration
 	// maxDelay is the longest that the driver holds a retry back.
 	maxDelay time.Duration
@@ -95,7 +106,7 @@ type facts struct {
 // Outcome means that the job runs. The error is the reason in words, for hooks and
 // for the job's history.
 func decide(f facts) (Verdict, error) {
-	keep := Verdict{Failures: f.failures}
+	keep := Verdict{Failures: f.failures, Bounces: f.bounces, BouncedSince: f.bouncedSince}
 	switch f.stage {
 	case received:
 		return decideStart(f, keep)
@@ -105,24 +116,34 @@ func decide(f facts) (Verdict, error) {
 	case interrupted:
 		keep.Outcome = OutcomeRelease
 		return keep, f.err
-	case overdue:
-		return decideFailure(f, f.err)
 	}
-	if f.err == nil {
+	// The handler ran, which ends a row of bounces.
+	keep.BouncedSince = time.Time{}
+	asked := OutcomeOf(f.err)
+	if f.stage == overdue { // it asked for nothing
+		asked = Return{Kind: ReturnRetry}
+	}
+	switch asked.Kind {
+	case ReturnDone:
 		keep.Outcome = OutcomeDone
-		return keep, nil
+	case ReturnSnooze:
+		keep.retry(asked.Delay, f.maxDelay)
+	case ReturnPermanent:
+		keep.Failures++
+		keep.die(ReasonPermanent)
+	default:
+		keep.Failures++
+		delay := f.backoff
+		if asked.Kind == ReturnRetryAfter {
+			delay = asked.Delay
+		}
+		if keep.Failures >= f.maxAttempts {
+			keep.die(ReasonAttempts)
+		} else {
+			keep.retry(delay, f.maxDelay)
+		}
 	}
-	var snooze *snoozeError
-	var permanent *permanentError
-	switch {
-	case errors.As(f.err, &permanent):
-		return Verdict{Outcome: OutcomeDead, Failures: f.failures + 1, Reason: ReasonPermanent}, f.err
-	case errors.As(f.err, &snooze):
-		keep.Outcome = OutcomeRetry
-		keep.Delay, keep.Capped = capDelay(snooze.delay, f.maxDelay)
-		return keep, f.err
-	}
-	return decideFailure(f, f.err)
+	return keep, f.err
 }
 
 // decideStart decides whether a job that was received runs. The order matters: a
@@ -131,46 +152,45 @@ func decide(f facts) (Verdict, error) {
 func decideStart(f facts, keep Verdict) (Verdict, error) {
 	switch {
 	case f.redeliveries > f.maxRedeliveries:
-		keep.Outcome, keep.Reason = OutcomeDead, ReasonPoison
+		keep.die(ReasonPoison)
 		return keep, fmt.Errorf("handed out %d times without having been settled: it seems to kill its workers", f.redeliveries)
 	case f.expired:
-		keep.Outcome, keep.Reason = OutcomeDead, ReasonExpired
+		keep.die(ReasonExpired)
 		return keep, errors.New("not started before its expiry")
-	case f.unknown != nil && f.deliveries >= f.maxAttempts:
-		keep.Outcome, keep.Reason = OutcomeDead, ReasonUnknownKind
-		return keep, f.unknown
 	case f.unknown != nil:
-		keep.Outcome = OutcomeRetry
-		keep.Delay, keep.Capped = capDelay(f.backoff, f.maxDelay)
-		return keep, f.unknown
+		return decideBounce(f, keep, ReasonUnknownKind, f.unknown)
+	case isUnreadable(f.decoding):
+		return decideBounce(f, keep, ReasonBodyUnavailable, f.decoding)
 	case f.decoding != nil:
-		keep.Outcome, keep.Reason = OutcomeDead, ReasonUndecodable
+		keep.die(ReasonUndecodable)
 		return keep, f.decoding
 	}
 	return keep, nil
 }
 
-// decideFailure spends an attempt.
-func decideFailure(f facts, err error) (Verdict, error) {
-	failures := f.failures + 1
-	if failures >= f.maxAttempts {
-		return Verdict{Outcome: OutcomeDead, Failures: failures, Reason: ReasonAttempts}, err
+// decideBounce puts a job back that this worker cannot run for a reason that may
+// pass. The bound is one of time, since the number of tries depends on how many such
+// workers there are.
+func decideBounce(f facts, keep Verdict, reason string, err error) (Verdict, error) {
+	keep.Bounces++
+	if keep.BouncedSince.IsZero() {
+		keep.BouncedSince = f.now.UTC().Truncate(time.Millisecond)
 	}
-	delay := f.backoff
-	var after *retryAfterError
-	if errors.As(err, &after) {
-		delay = after.delay
+	if f.now.Sub(keep.BouncedSince) > f.bounceTimeout {
+		keep.die(reason)
+		return keep, fmt.Errorf("put back %d times since %s: %w", keep.Bounces-1, keep.BouncedSince.Format(time.RFC3339), err)
 	}
-	v := Verdict{Outcome: OutcomeRetry, Failures: failures}
-	v.Delay, v.Capped = capDelay(delay, f.maxDelay)
-	return v, err
+	keep.retry(f.backoff, f.maxDelay)
+	return keep, err
 }
 
-// capDelay bounds a delay, and reports whether it had to shorten it.
-func capDelay(d, most time.Duration) (time.Duration, bool) {
-	d = max(d, 0)
-	if d > most {
-		return most, true
+// retry puts the job back for d, within what the driver can do.
+func (v *Verdict) retry(d, most time.Duration) {
+	v.Outcome, v.Delay, v.Capped = OutcomeRetry, max(d, 0), false
+	if v.Delay > most {
+		v.Delay, v.Capped = most, true
 	}
-	return d, false
 }
+
+// die makes the job a dead letter.
+func (v *Verdict) die(reason string) { v.Outcome, v.Reason = OutcomeDead, reason }

@@ -11,9 +11,10 @@ import (
 func TestDecide(t *testing.T) {
 	boom := errors.New("boom")
 	// base is an ordinary first delivery.
+	now := time.Date(2030, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	base := facts{
-		deliveries: 1, maxAttempts: 3, maxRedeliveries: 20,
-		backoff: time.Minute, maxDelay: time.Hour,
+		maxAttempts: 3, maxRedeliveries: 20, bounceTimeout: 24 * time.Hour,
+		now: now, backoff: time.Minute, maxDelay: time.Hour,
 	}
 	with := func(change func(*facts)) facts {
 		f := base
@@ -33,8 +34,29 @@ func TestDecide(t *testing.T) {
 		{"poison before expired", with(func(f *facts) { f.stage, f.redeliveries, f.expired = received, 21, true }), Verdict{Outcome: OutcomeDead, Reason: ReasonPoison}, nil},
 		{"expired", with(func(f *facts) { f.stage, f.expired, f.failures = received, true, 2 }), Verdict{Outcome: OutcomeDead, Reason: ReasonExpired, Failures: 2}, nil},
 		{"expired before unknown", with(func(f *facts) { f.stage, f.expired, f.unknown = received, true, boom }), Verdict{Outcome: OutcomeDead, Reason: ReasonExpired}, nil},
-		{"unknown kind is retried and spends no attempt", with(func(f *facts) { f.stage, f.unknown = received, boom }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute}, boom},
-		{"unknown kind for as many deliveries as attempts", with(func(f *facts) { f.stage, f.unknown, f.deliveries = received, boom, 3 }), Verdict{Outcome: OutcomeDead, Reason: ReasonUnknownKind}, boom},
+		{"unknown kind, for the first time", with(func(f *facts) { f.stage, f.unknown = received, boom }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Bounces: 1, BouncedSince: now}, boom},
+		{"unknown kind, on the last attempt", with(func(f *facts) { f.stage, f.unknown, f.failures, f.bounces = received, boom, 2, 1000 }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Failures: 2, Bounces: 1001, BouncedSince: now}, boom},
+		{"unknown kind, at the bound", with(func(f *facts) {
+			f.stage, f.unknown, f.bounces, f.bouncedSince = received, boom, 9, now.Add(-24*time.Hour)
+		}), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Bounces: 10, BouncedSince: now.Add(-24 * time.Hour)}, boom},
+		{"unknown kind, beyond the bound", with(func(f *facts) {
+			f.stage, f.unknown, f.bounces, f.bouncedSince = received, boom, 9, now.Add(-24*time.Hour-1)
+		}), Verdict{Outcome: OutcomeDead, Reason: ReasonUnknownKind, Bounces: 10, BouncedSince: now.Add(-24*time.Hour - 1)}, boom},
+		{"unknown kind, first put back by a clock that is ahead", with(func(f *facts) {
+			f.stage, f.unknown, f.bounces, f.bouncedSince = received, boom, 1, now.Add(time.Hour)
+		}), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Bounces: 2, BouncedSince: now.Add(time.Hour)}, boom},
+		{"unreadable now", with(func(f *facts) { f.stage, f.decoding = received, fmt.Errorf("body: %w", Unreadable(boom)) }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Bounces: 1, BouncedSince: now}, boom},
+		{"unreadable for too long", with(func(f *facts) {
+			f.stage, f.decoding, f.bounces, f.bouncedSince = received, Unreadable(boom), 1, now.Add(-25*time.Hour)
+		}), Verdict{Outcome: OutcomeDead, Reason: ReasonBodyUnavailable, Bounces: 2, BouncedSince: now.Add(-25 * time.Hour)}, boom},
+		{"expired after bounces", with(func(f *facts) { f.stage, f.expired, f.bounces, f.bouncedSince = received, true, 2, now }), Verdict{Outcome: OutcomeDead, Reason: ReasonExpired, Bounces: 2, BouncedSince: now}, nil},
+		{"a failure ends a row of bounces", with(func(f *facts) { f.stage, f.err, f.bounces, f.bouncedSince = returned, boom, 2, now }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Failures: 1, Bounces: 2}, boom},
+		{"a snooze ends a row of bounces", with(func(f *facts) {
+			f.stage, f.err, f.bounces, f.bouncedSince = returned, Snooze(time.Second), 2, now
+		}), Verdict{Outcome: OutcomeRetry, Delay: time.Second, Bounces: 2}, nil},
+		{"a stuck handler ends a row of bounces", with(func(f *facts) { f.stage, f.err, f.bounces, f.bouncedSince = overdue, boom, 2, now }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Failures: 1, Bounces: 2}, boom},
+		{"a release ends no row of bounces", with(func(f *facts) { f.stage, f.err, f.bounces, f.bouncedSince = interrupted, boom, 2, now }), Verdict{Outcome: OutcomeRelease, Bounces: 2, BouncedSince: now}, boom},
+		{"Unreadable from a handler is a failure", with(func(f *facts) { f.stage, f.err = returned, Unreadable(boom) }), Verdict{Outcome: OutcomeRetry, Delay: time.Minute, Failures: 1}, boom},
 		{"undecodable", with(func(f *facts) { f.stage, f.decoding = received, boom }), Verdict{Outcome: OutcomeDead, Reason: ReasonUndecodable}, boom},
 
 		{"drained", with(func(f *facts) { f.stage, f.failures = unstarted, 2 }), Verdict{Outcome: OutcomeRelease, Failures: 2}, nil},
@@ -85,7 +107,7 @@ func TestOnlyFailuresSpendAttempts(t *testing.T) {
 		for _, err := range []error{nil, boom, Permanent(boom), Snooze(time.Second), RetryAfter(time.Second, boom)} {
 			for flags := range 8 {
 				f := facts{
-					stage: stage, err: err, failures: 1, deliveries: 2, maxAttempts: 5, maxRedeliveries: 3,
+					stage: stage, err: err, failures: 1, maxAttempts: 5, maxRedeliveries: 3,
 					expired: flags&1 != 0, maxDelay: time.Hour,
 				}
 				if flags&2 != 0 {

@@ -133,9 +133,13 @@
 // is reported as stuck after WorkerConfig.StuckAfter, the job has failed, and its
 // slot is given to another job.
 //
+// [OutcomeOf] reads what an error asks for.
+//
 // A job whose body does not decode becomes a dead letter at once. A job of a kind
-// that the worker does not know is put back with a backoff, as a newer worker may
-// know it. A job that keeps killing its workers becomes a dead letter after
+// that the worker does not know is put back and comes again within a minute, as a
+// newer worker may know it; so is one whose body the codec cannot decode yet
+// ([Unreadable]). That spends no attempt, and goes on for up to
+// WorkerConfig.BounceTimeout. A job that keeps killing its workers becomes a dead letter after
 // WorkerConfig.MaxRedeliveries. docs/states.md has all of this in one table.
 //
 // Dead letters are kept, with their history, until you redrive or delete them:
@@ -183,14 +187,19 @@
 // longer than the driver can hold a job back is shortened, and Verdict.Capped
 // reports it.
 //
-// # Hooks
+// # Hooks and the log
 //
-// A [Hook] watches what happens, for logs, metrics and traces. It is any value
+// A [Hook] watches what happens, for metrics, traces and logs. It is any value
 // that implements one or more of [EnqueueStartHook], [EnqueueEndHook], [JobStartHook],
-// [JobEndHook], [JobStuckHook], [LeaseLostHook], [FaultHook] and
+// [JobEndHook], [JobStuckHook], [LeaseLostHook], [CallHook], [FaultHook] and
 // [WorkerStateHook]. Pass hooks to a queue with [WithHooks] and to a worker in
-// WorkerConfig.Hooks. [Log] is a hook that writes to a slog.Logger; a worker uses
-// it unless you set others. A hook that panics is logged, and changes nothing.
+// WorkerConfig.Hooks. The context that a hook returns when an enqueue or a job
+// starts is the one that the rest of it gets. A hook that panics is logged, and
+// changes nothing.
+//
+// A worker writes to WorkerConfig.Log, which is slog.Default() unless you set it,
+// whatever hooks it has. When the broker cannot be reached it says so once, every 30
+// seconds, and once when the broker is back.
 //
 // Do not wrap drivers: a wrapper loses the optional interfaces that its driver
 // has.

@@ -214,7 +214,7 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 	}
 	names = append(names,
 		"Prioritizer", "Delayer", "Deduplicator", "Grouper", "AtomicEnqueuer", "Inspector", "Pauser",
-		"RetryAfter", "Permanent", "Snooze", "Log")
+		"RetryAfter", "Permanent", "Snooze", "Unreadable", "OutcomeOf", "CallHook")
 	for _, name := range names {
 		if !strings.Contains(string(tour), "["+name+"]") {
 			t.Errorf("the package documentation does not mention [%s]", name)

@@ -89,16 +89,17 @@ func (p *producer) complete(ctx context.Context, o *outgoing) error {
 		return o.err
 	}
 	m := o.message
-	err := p.hooks.onEnqueueStart(ctx, m, p.queue)
+	var err error
+	o.ctx, err = p.hooks.onEnqueueStart(ctx, m, p.queue)
 	switch {
 	case err != nil:
 	case o.args == nil:
 		err = checkSize(m, &p.info)
 	default:
-		err = p.encode(ctx, p.queue, m, o.args)
+		err = p.encode(o.ctx, p.queue, m, o.args)
 	}
 	if err != nil {
-		err = p.refuse(ctx, m, err)
+		err = p.refuse(*o, err)
 	}
 	return err
 }

@@ -27,7 +27,7 @@ func (q *Queue[D]) Enqueue(ctx context.Context, args Args, options ...Option[D])
 	if err := p.complete(ctx, &o); err != nil {
 		return Receipt{}, err
 	}
-	return p.enqueue(ctx, &o)
+	return p.enqueue(&o)
 }
 
 // Request is a job to enqueue together with others.
@@ -65,7 +65,8 @@ func (p *producer) enqueueEach(ctx context.Context, n int, draft func(int) outgo
 		results = make([]Result, n)
 		p.enqueueMany(ctx, results, func(i int) (outgoing, error) {
 			o := draft(i)
-			return o, p.complete(ctx, &o)
+			err := p.complete(ctx, &o)
+			return o, err
 		})
 	}
 	var failed ManyError
@@ -124,29 +125,24 @@ func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests 
 
 // sendAtomic completes all jobs, and stores all or none of them.
 func (p *producer) sendAtomic(ctx context.Context, jobs []outgoing, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
-	messages := make([]*driver.Message, len(jobs))
 	for i := range jobs {
 		if err := p.complete(ctx, &jobs[i]); err != nil {
 			err = fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
-			for _, completed := range messages[:i] {
-				_ = p.refuse(ctx, completed, err)
+			for _, completed := range jobs[:i] {
+				_ = p.refuse(completed, err)
 			}
 			return nil, err
 		}
-		messages[i] = jobs[i].message
 	}
-	receipts, err := p.enqueueAtomic(ctx, messages, send)
-	for i := range receipts {
-		receipts[i].NotApplied = jobs[i].notApplied
-	}
-	return receipts, err
+	return p.enqueueAtomic(ctx, jobs, send)
 }
 
 // sendMany completes and sends jobs, each independently of the others.
 func (p *producer) sendMany(ctx context.Context, jobs []outgoing) []Result {
 	results := make([]Result, len(jobs))
 	p.enqueueMany(ctx, results, func(i int) (outgoing, error) {
-		return jobs[i], p.complete(ctx, &jobs[i])
+		err := p.complete(ctx, &jobs[i])
+		return jobs[i], err
 	})
 	return results
 }

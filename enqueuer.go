@@ -96,7 +96,8 @@ func wrapOneEnqueuer(m EnqueueMiddleware, next Enqueuer) (wrapped Enqueuer, err 
 type outgoing struct {
 	message *driver.Message
 	args    Args
-	err     error // why it is not sent
+	ctx     context.Context // what the hooks made for it, set with its body
+	err     error           // why it is not sent
 	// notApplied are the options that the driver does not support, for the receipt.
 	notApplied []string
 }

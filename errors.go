@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -195,78 +193,3 @@ func (e *ManyError) Error() string {
 
 // Unwrap returns the errors of the jobs that failed, in their order.
 func (e *ManyError) Unwrap() []error { return e.errs }
-
-// PanicError is what a panic of the application becomes, mostly of a handler: a
-// failure like any other.
-type PanicError struct {
-	// In says what panicked, if it was not the handler itself: a hook, or a method
-	// of the error that the handler returned.
-	In string
-	// Value is what it panicked with.
-	Value any
-	// Stack is the goroutine's stack, as runtime/debug.Stack has it.
-	Stack []byte
-}
-
-// newPanicError is called by the deferred function that recovered value.
-func newPanicError(in string, value any) *PanicError {
-	return &PanicError{In: in, Value: value, Stack: debug.Stack()}
-}
-
-// Error is the panic's value, without the stack.
-func (e *PanicError) Error() string {
-	if e.In != "" {
-		return fmt.Sprintf("panic in %s: %v", e.In, e.Value)
-	}
-	return fmt.Sprintf("panic: %v", e.Value)
-}
-
-// Unwrap returns the panic's value if it is an error.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	return err
-}
-
-// Permanent marks an error as one that no retry can fix: when a handler returns
-// it, the job is dead-lettered at once. Permanent(nil) is nil.
-func Permanent(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &permanentError{err}
-}
-
-// permanentError is what Permanent makes.
-type permanentError struct{ err error }
-
-func (e *permanentError) Error() string { return e.err.Error() }
-func (e *permanentError) Unwrap() error { return e.err }
-
-// Snooze, returned by a handler, makes the job come back after d without
-// spending an attempt. A negative d counts as zero.
-func Snooze(d time.Duration) error { return &snoozeError{max(d, 0)} }
-
-// snoozeError is what Snooze makes.
-type snoozeError struct{ delay time.Duration }
-
-func (e *snoozeError) Error() string { return fmt.Sprintf("snoozed for %s", e.delay) }
-
-// RetryAfter, returned by a handler, is a failure with err whose retry comes after
-// d instead of the retry policy's delay. It spends an attempt, and the last
-// attempt dead-letters the job. A negative d counts as zero. A nil err is replaced
-// by one that says that the handler asked for a retry.
-func RetryAfter(d time.Duration, err error) error {
-	if err == nil {
-		err = errors.New("retry requested by the handler")
-	}
-	return &retryAfterError{max(d, 0), err}
-}
-
-// retryAfterError is what RetryAfter makes.
-type retryAfterError struct {
-	delay time.Duration
-	err   error
-}
-
-func (e *retryAfterError) Error() string { return e.err.Error() }
-func (e *retryAfterError) Unwrap() error { return e.err }

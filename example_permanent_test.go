@@ -25,7 +25,7 @@ func ExamplePermanent() {
 		log.Fatal(err)
 	}
 
-	w := batch.NewWorker(d, batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "invoices"}}, Hooks: []batch.Hook{}})
+	w := batch.NewWorker(d, batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "invoices"}}})
 	ran := make(chan struct{})
 	batch.Handle(w, func(ctx context.Context, job *batch.Job[Invoice]) error {
 		close(ran)

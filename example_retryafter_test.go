@@ -27,7 +27,7 @@ func ExampleRetryAfter() {
 		log.Fatal(err)
 	}
 
-	w := batch.NewWorker(d, batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "pushes"}}, Hooks: []batch.Hook{}})
+	w := batch.NewWorker(d, batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "pushes"}}})
 	ran := make(chan struct{})
 	batch.Handle(w, func(ctx context.Context, job *batch.Job[Push]) error {
 		fmt.Printf("attempt %d, last error %q\n", job.Attempt, job.LastError)

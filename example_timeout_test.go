@@ -28,7 +28,7 @@ func ExampleTimeout() {
 		log.Fatal(err)
 	}
 
-	w := batch.NewWorker(d, batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "renders"}}, Hooks: []batch.Hook{}})
+	w := batch.NewWorker(d, batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "renders"}}})
 	ran := make(chan struct{})
 	batch.Handle(w, func(ctx context.Context, job *batch.Job[Render]) error {
 		<-ctx.Done() // what a handler waits for, beside its work

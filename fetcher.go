@@ -57,6 +57,7 @@ func (f *fetcher) run(ctx context.Context) {
 		}
 		f.admit(deliveries)
 		if err == nil {
+			f.hooks.answered(f.queue, OpReceive)
 			b = backoff{}
 			// The slots that admit woke go first. Asking the broker for more now would
 			// keep this processor busy while they wait for another one to wake up.
@@ -102,6 +103,6 @@ func (f *fetcher) backOff(ctx context.Context, err error, b *backoff) bool {
 		}
 	}
 	d := b.next()
-	f.hooks.onFault(ctx, Fault{Queue: f.queue, Op: "receive", Err: err, RetryIn: d})
+	f.hooks.onFault(ctx, Fault{Queue: f.queue, Op: OpReceive, Err: err, RetryIn: d})
 	return sleep(ctx, d)
 }

@@ -64,13 +64,13 @@ func wrapOne(m Middleware, next Handler) (wrapped Handler, err error) {
 func (h *handler) decodeArgs(ctx context.Context, codec Codec, job *JobInfo) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("the codec panicked: %v", r)
+			err = newPanicError(fmt.Sprintf("the codec, of type %T", codec), r)
 		}
 		if err != nil {
 			job.decoded = nil
 		}
 	}()
-	return h.decode(ctx, codec, job)
+	return sound(h.decode(ctx, codec, job), "the codec")
 }
 
 // call runs middleware and handler, and turns a panic into an error.
@@ -80,19 +80,19 @@ func (h *handler) call(ctx context.Context, job *JobInfo) (err error) {
 			err = newPanicError("", r)
 		}
 	}()
-	return sound(h.run(ctx, job))
+	return sound(h.run(ctx, job), "the handler")
 }
 
-// sound returns the error of a handler if it is fit for use, and otherwise one that
-// says what is wrong with it: its methods are the application's, and may panic. A
-// nil pointer of an error type is the usual case.
-func sound(err error) (checked error) {
+// sound returns the error of a handler or codec if it is fit for use, and otherwise
+// one that says what is wrong with it: its methods are the application's, and may
+// panic. A nil pointer of an error type is the usual case.
+func sound(err error, by string) (checked error) {
 	if err == nil {
 		return nil
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			checked = newPanicError(fmt.Sprintf("a method of the error that the handler returned, of type %T", err), r)
+			checked = newPanicError(fmt.Sprintf("a method of the error that %s returned, of type %T", by, err), r)
 		}
 	}()
 	_ = err.Error()

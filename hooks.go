@@ -2,29 +2,29 @@ package batch
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"maps"
-	"runtime/debug"
-	"sync"
 	"time"
-
-	"github.com/batch-go/batch/driver"
 )
 
-// Hook watches what a queue or worker does, for logs, metrics and traces. It is
-// any value that implements one or more of the interfaces below; a value that
-// implements none is refused. Hooks are called synchronously, in the order in
-// which they were given, and concurrently for different jobs, so they must be fast
-// and safe for concurrent use. A hook cannot change what happens to a job, except
-// for the headers that an [EnqueueStartHook] adds. A panic of a hook is logged to
-// slog.Default() and goes no further, except that one of OnEnqueueStart is the error
-// of the enqueue, as nothing was sent.
+// Hook watches what a queue or worker does, for metrics, traces and logs. It is any
+// value that implements one or more of the interfaces below. A value that implements
+// none is refused. So is one with a method that would never be called: because it has
+// the name of a hook's method and another signature, or a name like OnJobEnded that
+// is near to one.
+//
+// Hooks are called synchronously, in the order in which they were given, and
+// concurrently for different jobs, so they must be fast and safe for concurrent use.
+// A hook cannot change what happens to a job, except by the headers that an
+// [EnqueueStartHook] adds and the contexts that it and a [JobStartHook] return. A
+// panic of a hook is logged, to the worker's log or slog.Default(), and goes no
+// further, except that one of OnEnqueueStart is the error of the enqueue, as nothing
+// was sent.
 type Hook any
 
-// EnqueueStartHook is called once for each job before it is encoded.
+// EnqueueStartHook is called once for each job before it is encoded. It returns ctx,
+// or a context made from it, which the codec and OnEnqueueEnd get. Nil stands for
+// ctx.
 type EnqueueStartHook interface {
-	OnEnqueueStart(ctx context.Context, e *EnqueueStart)
+	OnEnqueueStart(ctx context.Context, e *EnqueueStart) context.Context
 }
 
 // EnqueueStart is a job that is about to be enqueued.
@@ -57,14 +57,17 @@ type EnqueueEnd struct {
 	Err       error
 }
 
-// JobStartHook is called each time before the middleware and the handler of a job.
+// JobStartHook is called each time before the middleware and the handler of a job. It
+// returns ctx, or a context made from it, which middleware and handler get. The
+// values of that context are in those of OnJobEnd, OnJobStuck and OnLeaseLost for
+// this run, and of its lines in the log. Nil stands for ctx.
 type JobStartHook interface {
-	OnJobStart(ctx context.Context, job *JobInfo)
+	OnJobStart(ctx context.Context, job *JobInfo) context.Context
 }
 
 // JobEndHook is called once for each delivery when its fate was decided, before the
 // broker is told, even if the handler was never called: for example because the
-// job had expired or is of an unknown kind.
+// job had expired or is of an unknown kind. Its context does not end with the job.
 type JobEndHook interface {
 	OnJobEnd(ctx context.Context, e JobEnd)
 }
@@ -89,11 +92,38 @@ type JobStuckHook interface {
 	OnJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration)
 }
 
-// LeaseLostHook is called when the broker no longer holds a job for this
-// worker. If the job is running, its context was cancelled with [ErrLeaseLost].
-// The job may run a second time elsewhere, or may have done so.
+// LeaseLostHook is called when the broker no longer holds a job for this worker. The
+// job may run a second time elsewhere, or may have done so.
 type LeaseLostHook interface {
-	OnLeaseLost(ctx context.Context, job *JobInfo)
+	OnLeaseLost(ctx context.Context, e LeaseLost)
+}
+
+// LeaseLost is a job that the broker no longer holds for this worker.
+type LeaseLost struct {
+	Job *JobInfo
+	// Started is true if the handler was called. If it still runs, its context was
+	// cancelled with [ErrLeaseLost]. A job that was not started will not be.
+	Started bool
+}
+
+// CallHook is called after each call to the driver: by a worker, by the methods of a
+// queue's handle, and by the functions that take one.
+type CallHook interface {
+	OnCall(ctx context.Context, c Call)
+}
+
+// Call is a call to the driver that has returned.
+type Call struct {
+	Op    Op
+	Queue string
+	// Jobs is how many jobs the call was about: those that were passed to it, or that
+	// it returned.
+	Jobs int
+	// Duration is how long it took. A receive waits until there are jobs.
+	Duration time.Duration
+	// Err is the call's error, the first of those of its jobs, or nil. A receive ends
+	// with context.Canceled when the worker stops.
+	Err error
 }
 
 // FaultHook is called each time the worker could not receive, settle or extend,
@@ -105,222 +135,12 @@ type FaultHook interface {
 // Fault is a failed call to the broker.
 type Fault struct {
 	Queue string
-	// Op is "receive", "settle", "extend", "declare" or "close".
-	Op string
+	// Op is what failed: OpReceive, OpSettle or OpExtend.
+	Op Op
+	// Jobs is how many jobs the call was about, zero for a receive.
+	Jobs int
 	// Err is the driver's error.
 	Err error
 	// RetryIn is the wait before the next try, zero if there is none.
 	RetryIn time.Duration
-}
-
-// WorkerStateHook is called once for each [WorkerState] that a worker enters, in the
-// order of the constants.
-type WorkerStateHook interface {
-	OnWorkerState(ctx context.Context, state WorkerState)
-}
-
-// WorkerState is a stage in a worker's life.
-type WorkerState uint8
-
-const (
-	// WorkerRunning: queues are declared and jobs are received.
-	WorkerRunning WorkerState = iota + 1
-	// WorkerDraining: no more jobs are received; running ones may finish.
-	WorkerDraining
-	// WorkerStopped: every job is settled or given back.
-	WorkerStopped
-)
-
-// String is the state's name in lower case.
-func (s WorkerState) String() string {
-	switch s {
-	case WorkerRunning:
-		return "running"
-	case WorkerDraining:
-		return "draining"
-	case WorkerStopped:
-		return "stopped"
-	}
-	return "invalid"
-}
-
-// hooks are sorted by what they implement, once, so that an event without hooks
-// costs only a length check.
-type hooks struct {
-	enqueueStart []EnqueueStartHook
-	enqueueEnd   []EnqueueEndHook
-	jobStart     []JobStartHook
-	jobEnd       []JobEndHook
-	jobStuck     []JobStuckHook
-	leaseLost    []LeaseLostHook
-	fault        []FaultHook
-	worker       []WorkerStateHook
-}
-
-// sortHooks sorts a list of hooks, and refuses a value that is not one.
-func sortHooks(list []Hook) (hooks, error) {
-	var all hooks
-	for i, h := range list {
-		used := false
-		add(h, &all.enqueueStart, &used)
-		add(h, &all.enqueueEnd, &used)
-		add(h, &all.jobStart, &used)
-		add(h, &all.jobEnd, &used)
-		add(h, &all.jobStuck, &used)
-		add(h, &all.leaseLost, &used)
-		add(h, &all.fault, &used)
-		add(h, &all.worker, &used)
-		if !used {
-			return hooks{}, invalid(fmt.Sprintf("hook %d", i+1), fmt.Sprintf("of type %T", h), "a value that implements one of the hook interfaces")
-		}
-	}
-	return all, nil
-}
-
-// add puts h into the list of those that implement T, if it does.
-func add[T any](h Hook, list *[]T, used *bool) {
-	if t, ok := h.(T); ok {
-		*list = append(*list, t)
-		*used = true
-	}
-}
-
-// onEnqueueStart lets hooks add headers to a message, and checks what they added.
-func (h *hooks) onEnqueueStart(ctx context.Context, m *driver.Message, queue string) error {
-	if len(h.enqueueStart) == 0 {
-		return nil
-	}
-	e := EnqueueStart{ID: m.ID, Kind: m.Kind, Queue: queue, Headers: maps.Clone(m.Headers)}
-	if e.Headers == nil {
-		e.Headers = make(map[string]string)
-	}
-	for _, w := range h.enqueueStart {
-		if err := startEnqueue(ctx, w, &e); err != nil {
-			return err
-		}
-	}
-	return setHeaders(m, e.Headers)
-}
-
-// setHeaders gives a message the headers that the application's code made.
-func setHeaders(m *driver.Message, headers map[string]string) error {
-	for name := range headers {
-		if err := checkHeaderName(name); err != nil {
-			return err
-		}
-	}
-	m.Headers = nil
-	if len(headers) > 0 {
-		m.Headers = headers
-	}
-	return nil
-}
-
-// startEnqueue calls one hook, and turns a panic into an error.
-func startEnqueue(ctx context.Context, w EnqueueStartHook, e *EnqueueStart) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("batch: enqueue: %w", newPanicError(fmt.Sprintf("OnEnqueueStart of the hook %T", w), r))
-		}
-	}()
-	w.OnEnqueueStart(ctx, e)
-	return nil
-}
-
-// onEnqueueEnd and the methods below call the hooks for one event each.
-func (h *hooks) onEnqueueEnd(ctx context.Context, e EnqueueEnd) {
-	for _, w := range h.enqueueEnd {
-		endEnqueue(ctx, w, e)
-	}
-}
-
-// endEnqueue calls one hook.
-func endEnqueue(ctx context.Context, w EnqueueEndHook, e EnqueueEnd) {
-	defer logPanic("OnEnqueueEnd", w)
-	w.OnEnqueueEnd(ctx, e)
-}
-
-func (h *hooks) onJobStart(ctx context.Context, job *JobInfo) {
-	for _, w := range h.jobStart {
-		startJob(ctx, w, job)
-	}
-}
-
-// startJob calls one hook.
-func startJob(ctx context.Context, w JobStartHook, job *JobInfo) {
-	defer logPanic("OnJobStart", w)
-	w.OnJobStart(ctx, job)
-}
-
-func (h *hooks) onJobEnd(ctx context.Context, e JobEnd) {
-	for _, w := range h.jobEnd {
-		endJob(ctx, w, e)
-	}
-}
-
-// endJob calls one hook.
-func endJob(ctx context.Context, w JobEndHook, e JobEnd) {
-	defer logPanic("OnJobEnd", w)
-	w.OnJobEnd(ctx, e)
-}
-
-func (h *hooks) onJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration) {
-	for _, w := range h.jobStuck {
-		aside("OnJobStuck", w, func() { w.OnJobStuck(ctx, job, overdue) })
-	}
-}
-
-func (h *hooks) onLeaseLost(ctx context.Context, job *JobInfo) {
-	for _, w := range h.leaseLost {
-		aside("OnLeaseLost", w, func() { w.OnLeaseLost(ctx, job) })
-	}
-}
-
-func (h *hooks) onFault(ctx context.Context, f Fault) {
-	for _, w := range h.fault {
-		aside("OnFault", w, func() { w.OnFault(ctx, f) })
-	}
-}
-
-func (h *hooks) onWorkerState(ctx context.Context, s WorkerState) {
-	for _, w := range h.worker {
-		aside("OnWorkerState", w, func() { w.OnWorkerState(ctx, s) })
-	}
-}
-
-// aside calls a hook on a goroutine of its own, and waits for it. A hook that ends
-// its goroutine (runtime.Goexit, as a failed assertion of package testing does)
-// must not end one of the worker's, which everything else depends on.
-func aside(method string, hook Hook, call func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer logPanic(method, hook)
-		call()
-	}()
-	<-done
-}
-
-// panicPause is how long the panics of one method of a hook are not logged again: a
-// hook that panics does so for every job.
-const panicPause = 10 * time.Second
-
-// panicsLogged has when a panic was last logged, by the hook's type and method.
-var panicsLogged sync.Map
-
-// logPanic, deferred, logs a hook's panic. Nothing else comes of it, since a hook
-// only watches.
-func logPanic(method string, hook Hook) {
-	r := recover()
-	if r == nil {
-		return
-	}
-	name := fmt.Sprintf("%T.%s", hook, method)
-	now := time.Now()
-	if last, ok := panicsLogged.Swap(name, now); ok && now.Sub(last.(time.Time)) < panicPause {
-		panicsLogged.Store(name, last)
-		return
-	}
-	defer func() { _ = recover() }() // the log handler may be what panics
-	slog.Default().Error("a hook panicked", "hook", name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 }

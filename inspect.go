@@ -25,7 +25,11 @@ type Entry = driver.Entry
 // others. An empty next means that there are no more. If the queue does not exist, the
 // error wraps [ErrNotFound].
 func ListJobs[D Inspector](ctx context.Context, q *Queue[D], state State, cursor string, max int) (page []Entry, next string, err error) {
-	return listJobs(ctx, q.driver, q.name, state, cursor, max)
+	hooks := &q.producer.hooks
+	start := hooks.now()
+	page, next, err = listJobs(ctx, q.driver, q.name, state, cursor, max)
+	hooks.onCall(ctx, OpList, q.name, len(page), start, err)
+	return page, next, err
 }
 
 // listJobs checks what it passes on to the driver.
@@ -42,13 +46,17 @@ func listJobs(ctx context.Context, d driver.Inspector, queue string, state State
 // FindJob returns the job with this ID if it is waiting, scheduled or dead. If there
 // is no such job, or no such queue, the error wraps [ErrNotFound]. It may read the
 // whole queue.
-func FindJob[D Inspector](ctx context.Context, q *Queue[D], id string) (Entry, error) {
-	return q.driver.Find(ctx, q.name, id)
+func FindJob[D Inspector](ctx context.Context, q *Queue[D], id string) (found Entry, err error) {
+	err = q.tell(ctx, OpFind, func() error {
+		found, err = q.driver.Find(ctx, q.name, id)
+		return err
+	})
+	return found, err
 }
 
 // DeleteJob removes the job with this ID if it is waiting, scheduled or dead. If
 // there is no such job, or no such queue, the error wraps [ErrNotFound]. It may read
 // the whole queue.
 func DeleteJob[D Inspector](ctx context.Context, q *Queue[D], id string) error {
-	return q.driver.Delete(ctx, q.name, id)
+	return q.tell(ctx, OpDelete, func() error { return q.driver.Delete(ctx, q.name, id) })
 }

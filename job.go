@@ -53,6 +53,10 @@ type JobInfo struct {
 	// Deliveries is how often the broker has handed the job out, including this
 	// time.
 	Deliveries int
+	// Bounces is how often a worker put the job back before because it could not run
+	// it: it did not know the kind or the content type, or could not read the body at
+	// that time.
+	Bounces int
 	// LastError is the text of the last failure, or empty.
 	LastError string
 	// EnqueuedAt is when the producer enqueued the job, by the producer's clock.

@@ -19,9 +19,16 @@ type judge struct {
 	timeout     time.Duration
 
 	maxRedeliveries int
+	// bounceTimeout is how long a job is put back again and again that this worker
+	// cannot run.
+	bounceTimeout time.Duration
 	// maxDelay is the longest that the driver holds a retry back.
 	maxDelay time.Duration
 }
+
+// bounceBackoff says when a job comes back that a worker put back because it could not
+// run it. It is short, so that a newer worker gets the job soon after it has started.
+var bounceBackoff = ExponentialBackoff{Max: time.Minute}
 
 // newTask makes the task for a delivery. The job's own bounds come before those of
 // the kind, and those before the worker's.
@@ -29,7 +36,7 @@ func (j *judge) newTask(d *driver.Delivery, queue string) *task {
 	t := &task{delivery: d, handler: j.handlers[d.Kind]}
 	t.job = JobInfo{
 		ID: d.ID, Kind: d.Kind, Queue: queue,
-		Attempt: d.Failures + 1, MaxAttempts: d.MaxAttempts, Deliveries: d.Deliveries,
+		Attempt: d.Failures + 1, MaxAttempts: d.MaxAttempts, Deliveries: d.Deliveries, Bounces: d.Bounces,
 		LastError:  d.LastError,
 		EnqueuedAt: d.EnqueuedAt, ExpiresAt: d.ExpiresAt, Timeout: d.Timeout,
 		Priority: d.Level, Group: d.Group,
@@ -62,14 +69,14 @@ func (j *judge) facts(ctx context.Context, t *task) facts {
 	d := t.delivery
 	f := facts{
 		stage:    received,
-		failures: d.Failures, deliveries: d.Deliveries, redeliveries: d.Redeliveries,
-		maxAttempts: t.job.MaxAttempts, maxRedeliveries: j.maxRedeliveries,
-		maxDelay: j.maxDelay,
+		failures: d.Failures, redeliveries: d.Redeliveries, bounces: d.Bounces, bouncedSince: d.BouncedSince,
+		maxAttempts: t.job.MaxAttempts, maxRedeliveries: j.maxRedeliveries, bounceTimeout: j.bounceTimeout,
+		now: time.Now(), maxDelay: j.maxDelay,
 	}
 	if f.redeliveries > f.maxRedeliveries {
 		return f
 	}
-	if !d.ExpiresAt.IsZero() && !time.Now().Before(d.ExpiresAt) {
+	if !d.ExpiresAt.IsZero() && !f.now.Before(d.ExpiresAt) {
 		f.expired = true
 		return f
 	}
@@ -81,9 +88,12 @@ func (j *judge) facts(ctx context.Context, t *task) facts {
 		f.unknown = fmt.Errorf("no codec for content type %q on this worker", d.ContentType)
 	default:
 		f.decoding = t.handler.decodeArgs(ctx, codec, &t.job)
+		if f.decoding != nil && ctx.Err() != nil { // which may be why it failed
+			f.stage, f.err = interrupted, f.decoding
+		}
 	}
-	if f.unknown != nil {
-		f.backoff, f.unknown = backoffOf(j.retry, max(d.Deliveries, 1), f.unknown)
+	if f.unknown != nil || f.decoding != nil {
+		f.backoff = bounceBackoff.Backoff(d.Bounces+1, nil)
 	}
 	return f
 }

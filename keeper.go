@@ -172,24 +172,32 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 		}
 	}
 	k.mu.Unlock()
-	for _, t := range lost {
-		k.lose(t)
-	}
-	if fault != nil && ctx.Err() == nil {
-		k.hooks.onFault(ctx, Fault{Queue: k.queue, Op: "extend", Err: fault, RetryIn: k.interval / 10})
+	k.lose(lost...)
+	if fault == nil {
+		k.hooks.answered(k.queue, OpExtend)
+	} else if ctx.Err() == nil {
+		k.hooks.onFault(ctx, Fault{Queue: k.queue, Op: OpExtend, Jobs: len(tasks), Err: fault, RetryIn: k.interval / 10})
 	}
 }
 
-// lose notes that a task's lease is gone. A task in the buffer will not start, and
-// the context of a running one is cancelled.
-func (k *keeper) lose(t *task) {
-	if t.lost.Swap(true) {
-		return
+// lose notes that the leases of tasks are gone. Tasks in the buffer will not start,
+// and the contexts of running ones are cancelled, in this order: the slot of one that
+// is cancelled takes the next from the buffer.
+func (k *keeper) lose(tasks ...*task) {
+	var lost []*task
+	for _, t := range tasks {
+		if !t.lost.Swap(true) {
+			t.state.CompareAndSwap(taskBuffered, taskDropped)
+			lost = append(lost, t)
+		}
 	}
-	if !t.state.CompareAndSwap(taskBuffered, taskDropped) && t.state.Load() == taskRunning {
-		t.cancel(ErrLeaseLost)
+	for _, t := range lost {
+		if t.state.Load() == taskRunning {
+			t.cancel(ErrLeaseLost)
+		}
+		started := t.state.Load() != taskDropped && !t.started.IsZero()
+		k.hooks.onLeaseLost(t.forHooks(k.working), LeaseLost{Job: &t.job, Started: started})
 	}
-	k.hooks.onLeaseLost(k.working, &t.job)
 }
 
 // append adds t at the end of the list. k.mu must be held.

@@ -4,23 +4,62 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
+
+	"github.com/batch-go/batch/driver"
 )
 
-// Log is a hook that writes to logger. At level error it logs dead letters, panics
-// and stuck handlers; at warn failures that will be retried, lost leases and failed
-// calls to the broker; at info the states of the worker; and at debug each job that
-// started or is done. A nil logger means slog.Default(). Bodies and headers are not
-// logged, as they may hold data that must not be in a log.
-func Log(logger *slog.Logger) Hook {
+// workerLog is the hook by which a worker writes to WorkerConfig.Log. Bodies and
+// headers are not logged, as they may hold data that must not be in a log.
+type workerLog struct {
+	logger *slog.Logger
+	outage *outage
+
+	mu sync.Mutex // guards following
+	// faults has the calls that failed while the broker could be reached.
+	faults map[source]*repeated
+	// dropped counts the jobs by queue whose leases were lost before they started,
+	// until timer logs them.
+	dropped map[string]int
+	timer   *time.Timer
+}
+
+// repeated is a line of the log that is not written each time.
+type repeated struct {
+	last  time.Time // when it was written
+	since int       // how often it was not, since then
+}
+
+// gatherFor is how long lost leases are counted before they are logged: those of one
+// connection are lost together.
+const gatherFor = time.Second
+
+// newWorkerLog makes the log of a worker on a driver. It is nil if logger discards
+// everything.
+func newWorkerLog(logger *slog.Logger, d driver.Driver) *workerLog {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &logHook{logger}
+	if logger.Handler() == slog.DiscardHandler {
+		return nil
+	}
+	return &workerLog{
+		logger: logger, outage: newOutage(d, logger),
+		faults: make(map[source]*repeated), dropped: make(map[string]int),
+	}
 }
 
-// logHook is the hook that Log returns.
-type logHook struct{ logger *slog.Logger }
+// close writes what is left to write, and ends what the log does by itself.
+func (l *workerLog) close() {
+	l.outage.close()
+	l.mu.Lock()
+	timer := l.timer
+	l.mu.Unlock()
+	if timer != nil && timer.Stop() {
+		aside(l.logger, "Handle", l.logger.Handler(), l.logDropped)
+	}
+}
 
 // jobAttrs are the attributes by which a job is known in the log.
 func jobAttrs(job *JobInfo, more ...slog.Attr) []slog.Attr {
@@ -31,16 +70,17 @@ func jobAttrs(job *JobInfo, more ...slog.Attr) []slog.Attr {
 }
 
 // OnJobStart logs at debug.
-func (h *logHook) OnJobStart(ctx context.Context, job *JobInfo) {
-	if h.logger.Enabled(ctx, slog.LevelDebug) {
-		h.logger.LogAttrs(ctx, slog.LevelDebug, "job started", jobAttrs(job)...)
+func (l *workerLog) OnJobStart(ctx context.Context, job *JobInfo) context.Context {
+	if l.logger.Enabled(ctx, slog.LevelDebug) {
+		l.logger.LogAttrs(ctx, slog.LevelDebug, "job started", jobAttrs(job)...)
 	}
+	return ctx
 }
 
 // OnJobEnd logs at a level that depends on the verdict.
-func (h *logHook) OnJobEnd(ctx context.Context, e JobEnd) {
-	level, message := h.classify(e)
-	if !h.logger.Enabled(ctx, level) {
+func (l *workerLog) OnJobEnd(ctx context.Context, e JobEnd) {
+	level, message := classify(&e)
+	if !l.logger.Enabled(ctx, level) {
 		return
 	}
 	attrs := jobAttrs(e.Job, slog.Duration("duration", e.Duration))
@@ -56,29 +96,38 @@ func (h *logHook) OnJobEnd(ctx context.Context, e JobEnd) {
 	if e.Verdict.Outcome == OutcomeDead {
 		attrs = append(attrs, slog.String("reason", e.Verdict.Reason))
 	}
+	if n := e.Verdict.Bounces; n > 0 {
+		attrs = append(attrs, slog.Int("bounces", n))
+	}
 	if stack := stackOf(e.Err); stack != nil {
 		attrs = append(attrs, slog.String("stack", string(stack)))
 	}
-	h.logger.LogAttrs(ctx, level, message, attrs...)
+	l.logger.LogAttrs(ctx, level, message, attrs...)
 }
 
-// classify returns the level and the message for a verdict.
-func (h *logHook) classify(e JobEnd) (slog.Level, string) {
+// classify returns the level and the message for a verdict. What may happen to every
+// job that a worker holds is not above debug: the line of the worker counts it.
+func classify(e *JobEnd) (slog.Level, string) {
 	switch e.Verdict.Outcome {
 	case OutcomeDone:
 		return slog.LevelDebug, "job done"
 	case OutcomeDead:
 		return slog.LevelError, "job dead-lettered"
 	case OutcomeRelease:
-		return slog.LevelInfo, "job given back"
+		if e.Started {
+			return slog.LevelInfo, "job cancelled and given back"
+		}
+		return slog.LevelDebug, "job given back"
 	case OutcomeRetry:
 		switch {
 		case stackOf(e.Err) != nil:
 			return slog.LevelError, "job panicked, will be retried"
-		case e.Started && e.Verdict.Failures < e.Job.Attempt:
-			return slog.LevelDebug, "job snoozed"
+		case !e.Started && e.Verdict.Bounces > 1: // the first time was a warning
+			return slog.LevelDebug, "job put back: this worker cannot run it"
 		case !e.Started:
 			return slog.LevelWarn, "job put back: this worker cannot run it"
+		case OutcomeOf(e.Err).Kind == ReturnSnooze:
+			return slog.LevelDebug, "job snoozed"
 		}
 		return slog.LevelWarn, "job failed, will be retried"
 	}
@@ -95,22 +144,80 @@ func stackOf(err error) []byte {
 }
 
 // OnJobStuck logs at error.
-func (h *logHook) OnJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration) {
-	h.logger.LogAttrs(ctx, slog.LevelError, "handler is stuck, its slot is given to another job", jobAttrs(job, slog.Duration("overdue", overdue))...)
+func (l *workerLog) OnJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration) {
+	l.logger.LogAttrs(ctx, slog.LevelError, "handler is stuck, its slot is given to another job", jobAttrs(job, slog.Duration("overdue", overdue))...)
 }
 
-// OnLeaseLost logs at warn.
-func (h *logHook) OnLeaseLost(ctx context.Context, job *JobInfo) {
-	h.logger.LogAttrs(ctx, slog.LevelWarn, "lease lost, the job may run a second time", jobAttrs(job)...)
+// OnLeaseLost logs at warn a job that was started, and counts one that was not.
+func (l *workerLog) OnLeaseLost(ctx context.Context, e LeaseLost) {
+	if e.Started {
+		l.logger.LogAttrs(ctx, slog.LevelWarn, "lease lost, the job may run a second time", jobAttrs(e.Job)...)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.dropped) == 0 {
+		l.timer = time.AfterFunc(gatherFor, func() { aside(l.logger, "Handle", l.logger.Handler(), l.logDropped) })
+	}
+	l.dropped[e.Job.Queue]++
 }
 
-// OnFault logs at warn.
-func (h *logHook) OnFault(ctx context.Context, e Fault) {
-	h.logger.LogAttrs(ctx, slog.LevelWarn, "broker call failed",
-		slog.String("queue", e.Queue), slog.String("op", e.Op), slog.String("error", e.Err.Error()), slog.Duration("retry_in", e.RetryIn))
+// logDropped logs how many jobs lost their leases before they started.
+func (l *workerLog) logDropped() {
+	l.mu.Lock()
+	dropped := l.dropped
+	l.dropped = make(map[string]int)
+	l.mu.Unlock()
+	for queue, n := range dropped {
+		l.logger.LogAttrs(context.Background(), slog.LevelWarn, "leases lost of jobs that had not started, another worker gets them", slog.String("queue", queue), slog.Int("jobs", n))
+	}
 }
 
-// OnWorkerState logs at info.
-func (h *logHook) OnWorkerState(ctx context.Context, state WorkerState) {
-	h.logger.LogAttrs(ctx, slog.LevelInfo, "worker "+state.String())
+// OnFault logs at warn. If the broker cannot be reached, that is a matter of the
+// worker and not of each call. Otherwise a kind of call is logged every 30 seconds.
+func (l *workerLog) OnFault(ctx context.Context, f Fault) {
+	if f.Op == OpSettle && f.RetryIn == 0 {
+		l.logger.LogAttrs(ctx, slog.LevelWarn, "gave up settling jobs, they may run a second time",
+			slog.String("queue", f.Queue), slog.Int("jobs", f.Jobs), slog.String("error", f.Err.Error()))
+	}
+	if unreachable(f.Err) {
+		l.outage.failed(f)
+		return
+	}
+	now := time.Now()
+	l.mu.Lock()
+	r := l.faults[source{f.Queue, f.Op}]
+	if r == nil {
+		r = &repeated{}
+		l.faults[source{f.Queue, f.Op}] = r
+	}
+	if now.Sub(r.last) < repeatAfter {
+		r.since++
+		l.mu.Unlock()
+		return
+	}
+	attrs := []slog.Attr{slog.String("queue", f.Queue), slog.String("op", string(f.Op)), slog.String("error", f.Err.Error()), slog.Duration("retry_in", f.RetryIn)}
+	if r.since > 0 {
+		attrs = append(attrs, slog.Int("repeated", r.since))
+	}
+	*r = repeated{last: now}
+	l.mu.Unlock()
+	l.logger.LogAttrs(ctx, slog.LevelWarn, "broker call failed", attrs...)
+}
+
+// OnWorkerState logs at info. The first line says what the worker works on.
+func (l *workerLog) OnWorkerState(ctx context.Context, s WorkerStatus) {
+	var attrs []slog.Attr
+	switch s.State {
+	case WorkerRunning:
+		queues := make([]any, len(s.Queues))
+		for i, q := range s.Queues {
+			queues[i] = slog.Int(q.Name, q.Concurrency)
+		}
+		attrs = append(attrs, slog.String("driver", s.Broker.Driver), slog.String("broker", s.Broker.Broker),
+			slog.String("version", s.Broker.Version), slog.Group("concurrency", queues...))
+	case WorkerStopped:
+		attrs = append(attrs, slog.Int("given_back", s.GivenBack))
+	}
+	l.logger.LogAttrs(ctx, slog.LevelInfo, "worker "+s.State.String(), attrs...)
 }

@@ -89,7 +89,7 @@ func (m mine) run(t *testing.T) {
 		}
 	}()
 	q := batch.NewQueue(d, "q")
-	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "q", Concurrency: 2, Prefetch: 2}}, MaxAttempts: 2, RetryPolicy: batch.ConstantBackoff(time.Second), Hooks: []batch.Hook{}}
+	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "q", Concurrency: 2, Prefetch: 2}}, MaxAttempts: 2, RetryPolicy: batch.ConstantBackoff(time.Second), Log: silent}
 	if m.change != nil {
 		m.change(&config)
 	}
@@ -149,13 +149,18 @@ func (h *rude) act(at string) {
 	}
 }
 
+func (h *rude) OnJobStart(context.Context, *batch.JobInfo) context.Context {
+	h.act("job start")
+	return nil
+}
+
 func (h *rude) OnEnqueueEnd(context.Context, batch.EnqueueEnd)            { h.act("enqueue end") }
-func (h *rude) OnJobStart(context.Context, *batch.JobInfo)                { h.act("job start") }
+func (h *rude) OnCall(context.Context, batch.Call)                        { h.act("call") }
 func (h *rude) OnJobEnd(context.Context, batch.JobEnd)                    { h.act("job end") }
 func (h *rude) OnJobStuck(context.Context, *batch.JobInfo, time.Duration) { h.act("job stuck") }
-func (h *rude) OnLeaseLost(context.Context, *batch.JobInfo)               { h.act("lease lost") }
+func (h *rude) OnLeaseLost(context.Context, batch.LeaseLost)              { h.act("lease lost") }
 func (h *rude) OnFault(context.Context, batch.Fault)                      { h.act("fault") }
-func (h *rude) OnWorkerState(context.Context, batch.WorkerState)          { h.act("worker state") }
+func (h *rude) OnWorkerState(context.Context, batch.WorkerStatus)         { h.act("worker state") }
 func (h *rude) Enabled(context.Context, slog.Level) bool                  { return true }
 func (h *rude) Handle(context.Context, slog.Record) error                 { h.act("log"); return nil }
 func (h *rude) WithAttrs([]slog.Attr) slog.Handler                        { return h }
@@ -167,7 +172,7 @@ func TestRudeHooks(t *testing.T) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	defer slog.SetDefault(before)
-	for _, at := range []string{"enqueue end", "job start", "job end", "job stuck", "lease lost", "fault", "worker state", "log"} {
+	for _, at := range []string{"enqueue end", "job start", "job end", "job stuck", "lease lost", "fault", "call", "worker state", "log"} {
 		for name, do := range map[string]func(){"panic": func() { panic("rude") }, "Goexit": runtime.Goexit} {
 			if name == "Goexit" && at == "enqueue end" {
 				continue // it is the caller's own goroutine that ends
@@ -195,13 +200,13 @@ func rudeHook(t *testing.T, h *rude, name string) {
 		return nil
 	}
 	q := batch.NewQueue(d, "q", batch.WithHooks(h))
-	hooks := []batch.Hook{h}
+	log := silent
 	if h.at == "log" {
-		hooks = append(hooks, batch.Log(slog.New(h)))
+		log = slog.New(h)
 	}
 	w := batch.NewWorker(d, batch.WorkerConfig{
 		Queues: []batch.WorkerQueue{{Name: "q", Concurrency: 2, Prefetch: 2, Lease: 30 * time.Second}},
-		Hooks:  hooks, RetryPolicy: batch.ConstantBackoff(time.Second), Timeout: time.Minute, StuckAfter: time.Second,
+		Hooks:  []batch.Hook{h}, Log: log, RetryPolicy: batch.ConstantBackoff(time.Second), Timeout: time.Minute, StuckAfter: time.Second,
 	})
 	var runs sync.Map
 	stuck := make(chan struct{})
@@ -287,7 +292,9 @@ func (panicky) Encode(any) ([]byte, error) { panic("in Encode") }
 // starter is a hook that panics when an enqueue starts.
 type starter struct{}
 
-func (starter) OnEnqueueStart(context.Context, *batch.EnqueueStart) { panic("in OnEnqueueStart") }
+func (starter) OnEnqueueStart(context.Context, *batch.EnqueueStart) context.Context {
+	panic("in OnEnqueueStart")
+}
 
 // TestEnqueuePanics has a panic of what the application supplies be the enqueue's error, and leave the queue fit.
 func TestEnqueuePanics(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 // answers.
 type producer struct {
 	producerConfig
+	driver      driver.Driver // tells the hooks of its calls, and has no capability
 	info        driver.Info
 	queue       string
 	contentType string
@@ -33,7 +34,9 @@ type producerConfig struct {
 
 // newProducer makes the producer for one queue.
 func newProducer(d driver.Driver, queue string, config producerConfig) (*producer, error) {
-	p := &producer{producerConfig: config, info: d.Info(), queue: queue, declaration: &declaration{driver: d, queue: queue}}
+	p := &producer{producerConfig: config, info: d.Info(), queue: queue}
+	p.driver = watch(d, &p.hooks)
+	p.declaration = &declaration{driver: p.driver, queue: queue}
 	p.contentType = p.codec.ContentType()
 	if err := checkContentType(p.contentType); err != nil {
 		return nil, err
@@ -44,32 +47,34 @@ func newProducer(d driver.Driver, queue string, config producerConfig) (*produce
 			return nil, err
 		}
 	}
-	p.sender = newSender(d, p.info.Limits, p.declaration, p.timeout)
+	p.sender = newSender(p.driver, p.info.Limits, p.declaration, p.timeout)
 	return p, nil
 }
 
 // refuse ends the enqueue of a message that was not sent, and returns err.
-func (p *producer) refuse(ctx context.Context, m *driver.Message, err error) error {
-	p.hooks.onEnqueueEnd(ctx, EnqueueEnd{ID: m.ID, Kind: m.Kind, Queue: p.queue, Size: len(m.Body), Err: err, Fate: FateNotStored})
+func (p *producer) refuse(job outgoing, err error) error {
+	m := job.message
+	p.hooks.onEnqueueEnd(job.ctx, EnqueueEnd{ID: m.ID, Kind: m.Kind, Queue: p.queue, Size: len(m.Body), Err: err, Fate: FateNotStored})
 	return err
 }
 
 // undeclared is refuse for a message whose queue could not be declared because of
 // err.
-func (p *producer) undeclared(ctx context.Context, m *driver.Message, err error) error {
-	return p.refuse(ctx, m, &EnqueueError{ID: m.ID, Queue: p.queue, Fate: FateNotStored, Err: err})
+func (p *producer) undeclared(job outgoing, err error) error {
+	return p.refuse(job, &EnqueueError{ID: job.message.ID, Queue: p.queue, Fate: FateNotStored, Err: err})
 }
 
 // enqueue sends one job: at once if nothing is under way, and otherwise
 // together with those of other calls.
-func (p *producer) enqueue(ctx context.Context, o *outgoing) (Receipt, error) {
+func (p *producer) enqueue(o *outgoing) (Receipt, error) {
+	ctx := o.ctx
 	if p.declaration.number() == 0 {
 		bounded, cancel := p.sender.deadline(ctx) // for the whole call
 		defer cancel()
 		ctx = bounded
 	}
 	if err := p.declaration.ready(ctx); err != nil {
-		return Receipt{}, p.undeclared(ctx, o.message, err)
+		return Receipt{}, p.undeclared(*o, err)
 	}
 	if p.sender.lead() {
 		return p.enqueueNow(ctx, o)
@@ -120,7 +125,7 @@ func (p *producer) call(o *outgoing) *call {
 // once for all of them.
 func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (outgoing, error)) {
 	jobs := make([]pending, 0, len(results))
-	index := make([]int, 0, len(results))
+	sent := make([]numbered, 0, len(results))
 	l := newLatch(p.timeout)
 	declaring, cancel := p.sender.deadline(ctx) // one bound for all of the jobs
 	defer cancel()
@@ -129,7 +134,7 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 		o, err := prepare(i)
 		if err == nil {
 			if failed := declared(); failed != nil {
-				err = p.undeclared(ctx, o.message, failed)
+				err = p.undeclared(o, failed)
 			}
 		}
 		if err != nil {
@@ -137,7 +142,7 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 			continue
 		}
 		jobs = append(jobs, pending{message: o.message, notApplied: o.notApplied, latch: &l, since: time.Now()})
-		index = append(index, i)
+		sent = append(sent, numbered{i, o.ctx})
 	}
 	if len(jobs) == 0 {
 		l.timer.Stop()
@@ -149,25 +154,34 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 	}
 	gaveUp := p.sender.wait(ctx, &l)
 	for k := range jobs {
-		r := &results[index[k]]
-		r.Receipt, r.Err = p.collect(ctx, &jobs[k], gaveUp)
+		r := &results[sent[k].number]
+		r.Receipt, r.Err = p.collect(sent[k].ctx, &jobs[k], gaveUp)
 	}
 }
 
+// numbered is a job of a call with many, by its place among them, with the context
+// that the hooks made for it.
+type numbered struct {
+	number int
+	ctx    context.Context
+}
+
 // enqueueAtomic sends all messages or none, in one request of their own.
-func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
-	if len(messages) == 0 {
+func (p *producer) enqueueAtomic(ctx context.Context, jobs []outgoing, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
+	if len(jobs) == 0 {
 		return nil, nil
 	}
 	size := 0
-	for _, m := range messages {
-		size += m.Size()
+	messages := make([]*driver.Message, len(jobs))
+	for i, job := range jobs {
+		messages[i] = job.message
+		size += job.message.Size()
 	}
 	if limit := p.info.Limits.EnqueueBytes; size > limit {
 		e := invalid("jobs", fmt.Sprintf("of %d bytes together", size), fmt.Sprintf("at most %d bytes in one atomic enqueue on %s", limit, p.info.Driver))
 		e.Err = ErrTooLarge
-		for _, m := range messages {
-			p.refuse(ctx, m, e)
+		for _, job := range jobs {
+			_ = p.refuse(job, e)
 		}
 		return nil, e
 	}
@@ -175,18 +189,23 @@ func (p *producer) enqueueAtomic(ctx context.Context, messages []*driver.Message
 	defer cancel()
 	first := messages[0].ID
 	if err := p.declaration.ready(ctx); err != nil {
-		for _, m := range messages {
-			_ = p.undeclared(ctx, m, err)
+		for _, job := range jobs {
+			_ = p.undeclared(job, err)
 		}
 		return nil, &EnqueueError{ID: first, Queue: p.queue, Fate: FateNotStored, Err: err}
 	}
 	start := time.Now()
-	err := p.sender.sendAtomic(ctx, func() error { return send(ctx, p.queue, messages) })
+	err := p.sender.sendAtomic(ctx, func() error {
+		begun := p.hooks.now()
+		err := send(ctx, p.queue, messages)
+		p.hooks.onCall(ctx, OpEnqueue, p.queue, len(messages), begun, err)
+		return err
+	})
 	receipts := make([]Receipt, len(messages))
-	for i, m := range messages {
-		job := &pending{message: m, since: start}
-		job.answer(driver.Result{Err: err})
-		receipts[i], _ = p.collect(ctx, job, nil)
+	for i, job := range jobs {
+		sent := &pending{message: job.message, notApplied: job.notApplied, since: start}
+		sent.answer(driver.Result{Err: err})
+		receipts[i], _ = p.collect(job.ctx, sent, nil)
 	}
 	if err != nil {
 		return nil, &EnqueueError{ID: first, Queue: p.queue, Fate: driver.FateOf(err), Err: err}

@@ -109,13 +109,14 @@ type pairs struct {
 	fates          map[string]batch.Fate
 }
 
-func (p *pairs) OnEnqueueStart(_ context.Context, e *batch.EnqueueStart) {
+func (p *pairs) OnEnqueueStart(ctx context.Context, e *batch.EnqueueStart) context.Context {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.started = append(p.started, e.ID)
 	if e.ID == "header" {
 		e.Headers["batch-mine"] = "refused"
 	}
+	return ctx
 }
 
 func (p *pairs) OnEnqueueEnd(_ context.Context, e batch.EnqueueEnd) {

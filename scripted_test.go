@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,8 @@ type scripted struct {
 	returnsEarly bool
 	onDeclare    func(call int) error
 	onReceive    func(call int) error
+	// onDelivery may change what Receive returns.
+	onDelivery func(*driver.Delivery)
 	// A settlement or extension that is not carried out answers with errs; one
 	// that is carried out and whose answer is lost has carry true.
 	onSettle func(call int, s []driver.Settlement) (errs []error, carry bool)
@@ -104,7 +107,13 @@ func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Deli
 			return nil, err
 		}
 	}
-	return c.Consumer.Receive(ctx, max)
+	deliveries, err := c.Consumer.Receive(ctx, max)
+	if c.d.onDelivery != nil {
+		for _, d := range deliveries {
+			c.d.onDelivery(d)
+		}
+	}
+	return deliveries, err
 }
 
 func (c *scriptedConsumer) Settle(ctx context.Context, s []driver.Settlement) []error {
@@ -151,6 +160,9 @@ type task struct{ N int }
 
 func (task) Kind() string { return "task" }
 
+// silent is a log that is switched off.
+var silent = slog.New(slog.DiscardHandler)
+
 // rig is a queue and a worker on a driver.
 type rig[D driver.Driver] struct {
 	queue  *batch.Queue[D]
@@ -162,7 +174,7 @@ type rig[D driver.Driver] struct {
 func newRig[D driver.Driver](t *testing.T, d D, change func(*batch.WorkerConfig)) *rig[D] {
 	t.Helper()
 	r := &rig[D]{queue: batch.NewQueue(d, "tasks"), events: &events{ended: make(chan batch.JobEnd, 1000)}}
-	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "tasks"}}, Hooks: []batch.Hook{r.events}}
+	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "tasks"}}, Hooks: []batch.Hook{r.events}, Log: silent}
 	if change != nil {
 		change(&config)
 	}
@@ -211,16 +223,16 @@ func (e *events) OnFault(_ context.Context, f batch.Fault) {
 	e.faults = append(e.faults, f)
 }
 
-func (e *events) OnLeaseLost(context.Context, *batch.JobInfo) {
+func (e *events) OnLeaseLost(context.Context, batch.LeaseLost) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lost++
 }
 
-func (e *events) OnWorkerState(_ context.Context, s batch.WorkerState) {
+func (e *events) OnWorkerState(_ context.Context, s batch.WorkerStatus) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.states = append(e.states, s)
+	e.states = append(e.states, s.State)
 }
 
 func (e *events) leasesLost() int {
@@ -233,7 +245,7 @@ func (e *events) faultOps() (ops []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range e.faults {
-		ops = append(ops, f.Op)
+		ops = append(ops, string(f.Op))
 	}
 	return ops
 }

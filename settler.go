@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -25,10 +26,13 @@ type settler struct {
 	// working is the context that hooks are called with. settling ends when there
 	// is no point in telling the broker any more.
 	working, settling context.Context
+	// released counts the tasks that were given back.
+	released *atomic.Int64
 }
 
 // newSettler completes a settler whose other fields are set.
 func newSettler(s settler, limits driver.Limits) *settler {
+	s.released = new(atomic.Int64)
 	s.coalescer = coalesce.New(coalesce.Limits{Items: limits.SettleBatch, Bytes: limits.SettleBatch, Flights: 1}, s.flush)
 	return &s
 }
@@ -37,11 +41,11 @@ func newSettler(s settler, limits driver.Limits) *settler {
 // not wait for the broker.
 func (s *settler) settle(t *task, v Verdict, err error, started bool, took time.Duration) {
 	if t.lost.Load() {
-		v, err = Verdict{Failures: t.delivery.Failures}, ErrLeaseLost
+		v, err = Verdict{Failures: t.delivery.Failures, Bounces: t.delivery.Bounces, BouncedSince: t.delivery.BouncedSince}, ErrLeaseLost
 	}
 	// Deferred, as a hook may end this goroutine.
 	defer s.conclude(t, v, err)
-	s.hooks.onJobEnd(s.working, JobEnd{Job: &t.job, Started: started, Duration: took, Verdict: v, Err: err})
+	s.hooks.onJobEnd(t.forHooks(s.working), JobEnd{Job: &t.job, Started: started, Duration: took, Verdict: v, Err: err})
 }
 
 // settleAside is settle for a caller whose goroutine a hook must not end.
@@ -61,10 +65,14 @@ func (s *settler) conclude(t *task, v Verdict, err error) {
 		return
 	}
 	t.settlement = driver.Settlement{
-		Delivery: t.delivery, Outcome: v.Outcome, Delay: v.Delay, Failures: v.Failures, Reason: v.Reason,
+		Delivery: t.delivery, Outcome: v.Outcome, Delay: v.Delay, Reason: v.Reason,
+		Failures: v.Failures, Bounces: v.Bounces, BouncedSince: v.BouncedSince,
+	}
+	if v.Outcome == OutcomeRelease {
+		s.released.Add(1)
 	}
 	if v.Outcome == OutcomeRetry || v.Outcome == OutcomeDead {
-		t.settlement.Error = errorText(err, t.delivery.LastError, v)
+		t.settlement.Error = errorText(err, t.delivery.LastError)
 	}
 	s.coalescer.Add(t, 1)
 }
@@ -76,7 +84,7 @@ func (s *settler) giveBack(tasks []*task) {
 			s.finish(t)
 			continue
 		}
-		v, err := decide(facts{stage: unstarted, failures: t.delivery.Failures})
+		v, err := decide(t.history(unstarted, nil))
 		s.settleAside(t, v, err, false, 0)
 	}
 }
@@ -106,6 +114,7 @@ func (s *settler) flush(batch []*task) {
 		var err error
 		left, err = s.send(ctx, left)
 		if len(left) == 0 {
+			s.hooks.answered(s.queue, OpSettle)
 			return
 		}
 		d := b.next()
@@ -113,7 +122,7 @@ func (s *settler) flush(batch []*task) {
 		if errors.Is(err, ErrClosed) || ctx.Err() != nil || time.Until(deadline) < d {
 			d = 0
 		}
-		s.hooks.onFault(ctx, Fault{Queue: s.queue, Op: "settle", Err: err, RetryIn: d})
+		s.hooks.onFault(ctx, Fault{Queue: s.queue, Op: OpSettle, Jobs: len(left), Err: err, RetryIn: d})
 		if d == 0 || !sleep(ctx, d) {
 			// The broker still has the jobs. It hands them out again when their
 			// leases end, which are no longer extended.
@@ -166,9 +175,8 @@ const ellipsis = "..."
 
 // errorText is what is stored of an error: valid UTF-8 of bounded length. A snooze
 // is not a failure, and keeps the text of the last one.
-func errorText(err error, last string, v Verdict) string {
-	var snooze *snoozeError
-	if err == nil || errors.As(err, &snooze) && v.Outcome == OutcomeRetry {
+func errorText(err error, last string) string {
+	if err == nil || OutcomeOf(err).Kind == ReturnSnooze {
 		return last
 	}
 	text := err.Error()

@@ -73,8 +73,8 @@ func (s *slots) detach(held []*task) {
 		if !t.state.CompareAndSwap(taskRunning, taskDetached) {
 			continue
 		}
-		s.hooks.onJobStuck(s.working, &t.job, s.cancelTimeout)
-		v, reason := decide(facts{stage: interrupted, failures: t.delivery.Failures, err: ErrShutdown})
+		s.hooks.onJobStuck(t.forHooks(s.working), &t.job, s.cancelTimeout)
+		v, reason := decide(t.history(interrupted, ErrShutdown))
 		s.settler.settleAside(t, v, reason, true, 0)
 		s.end()
 	}
@@ -118,8 +118,12 @@ func (s *slot) run(t *task) {
 			s.ended(t, newPanicError("", "the handler or a hook called runtime.Goexit"))
 		}
 	}()
-	s.hooks.onJobStart(&t.ctx, &t.job)
-	err := t.handler.call(&t.ctx, &t.job)
+	ctx := s.hooks.onJobStart(&t.ctx, &t.job)
+	if ctx != context.Context(&t.ctx) {
+		watched := context.WithoutCancel(ctx)
+		t.watched.Store(&watched)
+	}
+	err := t.handler.call(ctx, &t.job)
 	over = true
 	s.ended(t, err)
 }
@@ -151,7 +155,7 @@ func (s *slot) stuck(t *task, late time.Duration) {
 	if !t.state.CompareAndSwap(taskRunning, taskDetached) {
 		return
 	}
-	s.hooks.onJobStuck(s.working, &t.job, late)
+	s.hooks.onJobStuck(t.forHooks(s.working), &t.job, late)
 	err := fmt.Errorf("%w after %s, and the handler did not return", ErrTimeout, t.job.Timeout)
 	v, reason := s.judge.end(t, overdue, err)
 	s.settler.settleAside(t, v, reason, true, t.job.Timeout+late)

@@ -31,6 +31,10 @@ type task struct {
 	// stuck.
 	started, overdueAt time.Time
 
+	// watched is the context that the hooks made for the job, without its end. It is
+	// nil until then, and if they left it as it was.
+	watched atomic.Pointer[context.Context]
+
 	// settlement is what the broker is told, written when the task ends.
 	settlement driver.Settlement
 	// uncertain is set after a try to settle whose fate is unknown. If the next
@@ -64,6 +68,20 @@ const (
 func (t *task) ended() bool {
 	s := t.state.Load()
 	return s == taskReturned || s == taskDetached
+}
+
+// forHooks is the context that hooks are called with, if working is that of the worker.
+func (t *task) forHooks(working context.Context) context.Context {
+	if ctx := t.watched.Load(); ctx != nil {
+		return *ctx
+	}
+	return working
+}
+
+// history are the facts about a task whose handler has not returned.
+func (t *task) history(s stage, err error) facts {
+	d := t.delivery
+	return facts{stage: s, failures: d.Failures, bounces: d.Bounces, bouncedSince: d.BouncedSince, err: err}
 }
 
 // jobContext is the context of a running handler. It can be cancelled with a cause,

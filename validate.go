@@ -122,6 +122,20 @@ func checkHeaderName(name string) error {
 	return nil
 }
 
+// setHeaders gives a message the headers that the application's code made.
+func setHeaders(m *driver.Message, headers map[string]string) error {
+	for name := range headers {
+		if err := checkHeaderName(name); err != nil {
+			return err
+		}
+	}
+	m.Headers = nil
+	if len(headers) > 0 {
+		m.Headers = headers
+	}
+	return nil
+}
+
 // checkContentType refuses what a codec may not have as its content type.
 func checkContentType(s string) error {
 	ok := len(s) >= 1 && len(s) <= maxToken

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,7 +57,7 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{
-		driver: d, info: d.Info(), config: config,
+		info: d.Info(), config: config,
 		handlers: make(map[string]*handler),
 		stopped:  make(chan struct{}),
 		failed:   make(chan struct{}),
@@ -74,10 +75,11 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 			return nil, invalid(fmt.Sprintf("middleware %d", i+1), "nil", "a function")
 		}
 	}
-	if w.hooks, err = sortHooks(w.config.Hooks); err != nil {
+	if err := w.hooks.append(w.config.Hooks...); err != nil {
 		return nil, err
 	}
-	return w, nil
+	w.driver = watch(d, &w.hooks)
+	return w, w.hooks.addLog(w.config.Log, w.driver)
 }
 
 // Run starts the worker, works until ctx ends and then stops gracefully. It
@@ -121,6 +123,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	defer close(w.started)
 	if err != nil {
 		w.fail(err)
+		w.hooks.close()
 		return err
 	}
 
@@ -132,11 +135,12 @@ func (w *Worker) Start(ctx context.Context) error {
 		l, err := openLane(ctx, config, q)
 		if err != nil {
 			w.fail(err)
+			w.hooks.close()
 			return errors.Join(err, w.closeConsumers(ctx))
 		}
 		w.lanes = append(w.lanes, l)
 	}
-	w.hooks.onWorkerState(w.working, WorkerRunning)
+	w.hooks.onWorkerState(w.working, w.status(WorkerRunning, 0))
 	for _, l := range w.lanes {
 		l.start(w.fetching)
 	}
@@ -177,7 +181,7 @@ func (w *Worker) judge() *judge {
 	return &judge{
 		handlers: w.handlers, codecs: w.codecs,
 		retry: w.config.RetryPolicy, maxAttempts: w.config.MaxAttempts, timeout: w.config.Timeout,
-		maxRedeliveries: w.config.MaxRedeliveries, maxDelay: w.info.Limits.MaxRetryDelay,
+		maxRedeliveries: w.config.MaxRedeliveries, bounceTimeout: w.config.BounceTimeout, maxDelay: w.info.Limits.MaxRetryDelay,
 	}
 }
 
@@ -213,9 +217,25 @@ func (w *Worker) Stop(ctx context.Context) error {
 	if !w.running {
 		return nil
 	}
+	before := w.released()
 	err := w.drain(ctx)
-	w.hooks.onWorkerState(w.working, WorkerStopped)
+	w.hooks.close()
+	w.hooks.onWorkerState(w.working, w.status(WorkerStopped, w.released()-before))
 	return err
+}
+
+// status is what hooks are told when the worker enters a state.
+func (w *Worker) status(state WorkerState, givenBack int) WorkerStatus {
+	return WorkerStatus{State: state, Broker: w.info, Queues: slices.Clone(w.config.Queues), GivenBack: givenBack}
+}
+
+// released counts the jobs that were given back.
+func (w *Worker) released() int {
+	n := int64(0)
+	for _, l := range w.lanes {
+		n += l.settler.released.Load()
+	}
+	return int(n)
 }
 
 // closeTimeout bounds the settlements that are left when all handlers have
@@ -225,7 +245,7 @@ const closeTimeout = 5 * time.Second
 
 // drain stops a worker that is running.
 func (w *Worker) drain(ctx context.Context) error {
-	w.hooks.onWorkerState(w.working, WorkerDraining)
+	w.hooks.onWorkerState(w.working, w.status(WorkerDraining, 0))
 	w.stopFetching()
 	for _, l := range w.lanes {
 		l.close()

@@ -30,7 +30,7 @@ func TestOutcomes(t *testing.T) {
 		{"permanent", func(context.Context, *batch.Job[task]) error { return batch.Permanent(boom) }, batch.Verdict{Outcome: batch.OutcomeDead, Reason: batch.ReasonPermanent, Failures: 1}, "boom"},
 		{"snooze", func(context.Context, *batch.Job[task]) error { return batch.Snooze(time.Hour) }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Hour}, "snoozed for 1h0m0s"},
 		{"retry after", func(context.Context, *batch.Job[task]) error { return batch.RetryAfter(time.Second, boom) }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Second, Failures: 1}, "boom"},
-		{"panic", func(context.Context, *batch.Job[task]) error { panic(boom) }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Minute, Failures: 1}, "panic: boom"},
+		{"panic", func(context.Context, *batch.Job[task]) error { panic(boom) }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Minute, Failures: 1}, "worker_test.go:33: boom"},
 		{"goexit", func(context.Context, *batch.Job[task]) error { runtime.Goexit(); return nil }, batch.Verdict{Outcome: batch.OutcomeRetry, Delay: time.Minute, Failures: 1}, "Goexit"},
 		{"timeout", func(ctx context.Context, _ *batch.Job[task]) error {
 			<-ctx.Done()

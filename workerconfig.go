@@ -18,9 +18,16 @@ type WorkerConfig struct {
 	Codecs []Codec
 	// Middleware wraps every handler; the first is the outermost.
 	Middleware []Middleware
-	// Hooks watch the worker. Nil means Log(slog.Default()), so that you see
-	// failures; an empty list means none.
+	// Hooks watch the worker. They do not replace the log.
 	Hooks []Hook
+	// Log is where the worker writes what happens. At level error these are dead
+	// letters, panics and stuck handlers; at warn failures that will be retried, lost
+	// leases, and when the broker is lost and back; at info the states of the worker;
+	// at debug each job that started or is done. Bodies and headers are not logged, as
+	// they may hold data that must not be in a log. The lines of a job have the context
+	// that the hooks made for it. Nil means slog.Default(). Set it to
+	// slog.New(slog.DiscardHandler) to switch the log off.
+	Log *slog.Logger
 	// RetryPolicy is for kinds without one. Defaults to DefaultRetryPolicy.
 	RetryPolicy RetryPolicy
 	// MaxAttempts is for jobs and kinds without one: 1 to 1000. Defaults to 25.
@@ -32,6 +39,12 @@ type WorkerConfig struct {
 	// because its worker or the connection died, before it counts as poison and
 	// is dead-lettered: 1 to 1000. Defaults to 20, as in RabbitMQ.
 	MaxRedeliveries int
+	// BounceTimeout is how long a job is put back again and again that this worker
+	// cannot run, for a reason that may pass: its kind has no handler here, its content
+	// type no codec, or the codec says [Unreadable]. After that it is dead-lettered.
+	// The time counts from the first worker that put it back since it last ran. It
+	// should be longer than a deployment takes: 1 ms to 30 days. Defaults to 24 h.
+	BounceTimeout time.Duration
 	// StuckAfter is how long a handler may continue after its timeout before it
 	// counts as stuck and loses its slot: 1 ms to an hour. Defaults to 30 s.
 	StuckAfter time.Duration
@@ -75,9 +88,6 @@ func (c *WorkerConfig) complete(info *driver.Info) error {
 	if c.Codecs == nil {
 		c.Codecs = []Codec{JSON{}}
 	}
-	if c.Hooks == nil {
-		c.Hooks = []Hook{Log(slog.Default())}
-	}
 	if c.RetryPolicy == nil {
 		c.RetryPolicy = DefaultRetryPolicy
 	}
@@ -99,6 +109,7 @@ func (c *WorkerConfig) complete(info *driver.Info) error {
 		fallback, most time.Duration
 	}{
 		{"Timeout", &c.Timeout, 30 * time.Minute, 30 * 24 * time.Hour},
+		{"BounceTimeout", &c.BounceTimeout, 24 * time.Hour, 30 * 24 * time.Hour},
 		{"StuckAfter", &c.StuckAfter, 30 * time.Second, time.Hour},
 		{"DrainTimeout", &c.DrainTimeout, 30 * time.Second, 24 * time.Hour},
 		{"CancelTimeout", &c.CancelTimeout, 5 * time.Second, time.Hour},

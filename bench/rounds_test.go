@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -202,7 +203,7 @@ func handle[D batch.Driver](b *testing.B, q *batch.Queue[D], n int) *batch.Worke
 func newWorker[D batch.Driver](q *batch.Queue[D]) *batch.Worker {
 	return batch.NewWorker(q.Driver(), batch.WorkerConfig{
 		Queues: []batch.WorkerQueue{{Name: q.Name(), Concurrency: concurrency, Prefetch: prefetch}},
-		Hooks:  []batch.Hook{},
+		Log:    slog.New(slog.DiscardHandler),
 	})
 }
 

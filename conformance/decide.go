@@ -12,7 +12,7 @@ import (
 
 var decideCases = []Case{
 	{Name: "poison", Rule: "A job whose holders vanish more than MaxRedeliveries times becomes a dead letter without being run and without spending an attempt.", leases: true, run: casePoison},
-	{Name: "unknown-kind", Rule: "A job of a kind without a handler comes back with backoff, holds nobody up, and becomes a dead letter after as many deliveries as it has attempts.", timed: true, run: caseUnknownKind},
+	{Name: "unknown-kind", Rule: "A job of a kind without a handler comes back with backoff, holds nobody up, and spends no attempt. It becomes a dead letter when that went on for longer than BounceTimeout.", timed: true, run: caseUnknownKind},
 	{Name: "unknown-kind-known-later", Rule: "A job of a kind that one worker does not know runs on another that does.", run: caseUnknownKindKnownLater},
 	{Name: "undecodable", Rule: "A body that does not decode makes a dead letter at once, with the body, and the queue goes on.", run: caseUndecodable},
 	{Name: "expired", Rule: "A job is not started after its deadline but becomes a dead letter; others go on.", run: caseExpired},
@@ -50,38 +50,39 @@ func casePoison(s *stage) {
 }
 
 func caseUnknownKind(s *stage) {
-	const attempts, backoff = 3, 200 * time.Millisecond
+	const bound = 1500 * time.Millisecond
 	d := s.declared()
 	strange := message("strange")
-	strange.Kind, strange.MaxAttempts = "conformance.unknown", attempts
+	strange.Kind, strange.MaxAttempts = "conformance.unknown", 1
 	s.put(d, strange)
 	q := queueOf[driver.Driver](s, d)
-	s.work(s.open(), nothing, retryAfter(backoff))
+	s.work(s.open(), nothing, func(c *batch.WorkerConfig) { c.BounceTimeout = bound })
 	enqueue(s, q, 0)
 	s.waitCount(1, Done)
 	s.waitCount(1, Died)
+	var times []time.Duration
+	for _, e := range s.history.Of("strange") {
+		if e.Op == Noted || e.Op == Died {
+			times = append(times, e.At)
+		}
+	}
+	first, last := times[0], times[len(times)-1]
+	// Its first bounce is stored in whole milliseconds.
+	s.check(Within("the death of a job of an unknown kind", first, last, bound-time.Millisecond, time.Hour), "measure")
+	for n := 1; n < len(times); n++ {
+		s.check(Within("the next delivery of an unknown kind", times[n-1], times[n], 0, time.Second<<(n-1)+s.lateness()), "measure")
+	}
 	dead := s.deadLetter(q)
 	equal(s, dead.ID, "strange", "ID of the dead letter")
 	equal(s, dead.Reason, batch.ReasonUnknownKind, "Reason of the dead letter")
 	equal(s, dead.Failures, 0, "Failures of the dead letter")
-	equal(s, dead.Deliveries, attempts, "Deliveries of the dead letter")
-	var last time.Duration
-	decisions := 0
-	for _, e := range s.history.Of("strange") {
-		if e.Op != Noted && e.Op != Died {
-			continue
-		}
-		if decisions++; decisions > 1 {
-			s.check(Within("the next delivery of an unknown kind", last, e.At, backoff, backoff+s.lateness()), "measure")
-		}
-		last = e.At
-	}
-	equal(s, decisions, attempts, "deliveries of an unknown kind")
+	equal(s, dead.Bounces, len(times), "Bounces of the dead letter")
+	equal(s, dead.Deliveries, len(times), "Deliveries of the dead letter")
 }
 
 func caseUnknownKindKnownLater(s *stage) {
 	q := s.portable()
-	ignorant := s.work(s.open(), nil, retryAfter(50*time.Millisecond), func(c *batch.WorkerConfig) { c.MaxAttempts = 25 })
+	ignorant := s.work(s.open(), nil, func(c *batch.WorkerConfig) { c.MaxAttempts = 1 })
 	enqueue(s, q, 0)
 	s.wait("a worker that does not know the kind", func() bool { return s.history.Count(Noted) > 0 })
 	s.check(ignorant.Stop(s.ctx), "stop the worker that does not know the kind")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -117,6 +118,7 @@ func (s *stage) worker(d driver.Driver, adjust ...func(*batch.WorkerConfig)) *ba
 	config := batch.WorkerConfig{
 		Queues:      []batch.WorkerQueue{{Name: s.queue, Concurrency: 1, Prefetch: batch.NoPrefetch, Lease: s.lease()}},
 		Hooks:       []batch.Hook{watcher},
+		Log:         slog.New(slog.DiscardHandler),
 		RetryPolicy: batch.ConstantBackoff(10 * time.Millisecond),
 		MaxAttempts: 3,
 	}
@@ -170,7 +172,10 @@ func (w *watcher) event(op Op, job *batch.JobInfo, note string) {
 }
 
 // OnJobStart records the start.
-func (w *watcher) OnJobStart(_ context.Context, job *batch.JobInfo) { w.event(Started, job, "") }
+func (w *watcher) OnJobStart(ctx context.Context, job *batch.JobInfo) context.Context {
+	w.event(Started, job, "")
+	return ctx
+}
 
 // OnJobEnd records the verdict.
 func (w *watcher) OnJobEnd(_ context.Context, e batch.JobEnd) {
@@ -198,7 +203,7 @@ func (w *watcher) OnJobEnd(_ context.Context, e batch.JobEnd) {
 }
 
 // OnLeaseLost records the loss.
-func (w *watcher) OnLeaseLost(_ context.Context, job *batch.JobInfo) { w.event(Lost, job, "") }
+func (w *watcher) OnLeaseLost(_ context.Context, e batch.LeaseLost) { w.event(Lost, e.Job, "") }
 
 // OnFault records the fault.
 func (w *watcher) OnFault(_ context.Context, f batch.Fault) {

@@ -174,6 +174,9 @@ const (
 	ReasonPermanent = "permanent"
 	// ReasonUndecodable: the codec could not decode the body for its kind.
 	ReasonUndecodable = "undecodable"
+	// ReasonBodyUnavailable: the codec said that it could not decode the body yet, for
+	// longer than the worker's bound.
+	ReasonBodyUnavailable = "body-unavailable"
 	// ReasonUnknownKind: no worker that met the job knew its kind or content type,
 	// for longer than the worker's bound.
 	ReasonUnknownKind = "unknown-kind"

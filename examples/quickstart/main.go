@@ -21,6 +21,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -157,6 +158,7 @@ func (r *run) work(ctx context.Context, queue *batch.Queue[batch.Driver]) error 
 		Middleware: []batch.Middleware{idempotency.Middleware(r.results,
 			idempotency.Wait(100*time.Millisecond), idempotency.Retention(10*365*24*time.Hour))},
 		Hooks: []batch.Hook{&watcher{r.progress, r.screen}},
+		Log:   slog.New(slog.DiscardHandler), // the watcher shows what happens
 	})
 	digester := &digester{results: r.results, progress: r.progress, pace: r.pace}
 	batch.Handle(w, digester.Handle,

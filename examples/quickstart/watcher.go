@@ -14,10 +14,11 @@ type watcher struct {
 }
 
 // OnJobStart is called when a handler starts.
-func (w *watcher) OnJobStart(context.Context, *batch.JobInfo) {
+func (w *watcher) OnJobStart(ctx context.Context, _ *batch.JobInfo) context.Context {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running++
+	return ctx
 }
 
 // OnJobEnd is called when the fate of a job is decided.

@@ -3,6 +3,7 @@ package arrows
 import (
 	"go/ast"
 	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -293,5 +294,49 @@ func moduleRoot(t *testing.T) string {
 			t.Fatal("no go.mod above the tests")
 		}
 		directory = parent
+	}
+}
+
+// TestLinkerCanDropMethods refuses what makes the linker keep every method of every type in the programs of users:
+// asking a reflect.Type for its methods by number, or by a name that is no constant. It made them a third larger.
+func TestLinkerCanDropMethods(t *testing.T) {
+	eachGoFile(t, func(path string, file *ast.File) {
+		if !isLibrary(filepath.ToSlash(filepath.Dir(path))) {
+			return
+		}
+		for _, at := range methodLookups(file) {
+			t.Errorf("%s: looks a method up by reflection, and not by a constant name", positions.Position(at))
+		}
+	})
+}
+
+// methodLookups are the calls of Method or MethodByName in a file whose argument is not a string that is written there.
+func methodLookups(file *ast.File) []token.Pos {
+	var found []token.Pos
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) != 1 {
+			return true
+		}
+		selector, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok || selector.Sel.Name != "Method" && selector.Sel.Name != "MethodByName" {
+			return true
+		}
+		if _, constant := call.Args[0].(*ast.BasicLit); selector.Sel.Name == "Method" || !constant {
+			found = append(found, call.Pos())
+		}
+		return true
+	})
+	return found
+}
+
+func TestMethodLookupsFindsViolations(t *testing.T) {
+	const code = "package p\nfunc f(t reflect.Type) { t.Method(0); t.MethodByName(name); t.MethodByName(`Run`); t.NumMethod() }\n"
+	file, err := parser.ParseFile(token.NewFileSet(), "p.go", code, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := methodLookups(file); len(got) != 2 {
+		t.Errorf("%d lookups were found, want 2", len(got))
 	}
 }
