@@ -92,6 +92,21 @@ type JobStuckHook interface {
 	OnJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration)
 }
 
+// SuspectHook is called each time a worker begins to isolate a job, because it was lost
+// with its workers so often that it may be what kills them. The worker then gives back
+// what else it holds, waits for what runs, and runs that job with nothing beside it.
+type SuspectHook interface {
+	OnSuspect(ctx context.Context, e Suspect)
+}
+
+// Suspect is a job that is to run alone.
+type Suspect struct {
+	Job *JobInfo
+	// Redeliveries is how often the job was lost with its worker since it was last
+	// settled.
+	Redeliveries int
+}
+
 // LeaseLostHook is called when the broker no longer holds a job for this worker. The
 // job may run a second time elsewhere, or may have done so.
 type LeaseLostHook interface {
@@ -126,7 +141,7 @@ type Call struct {
 	Err error
 }
 
-// FaultHook is called each time the worker could not receive, settle or extend,
+// FaultHook is called each time one of the worker's calls to the broker failed,
 // before it tries again.
 type FaultHook interface {
 	OnFault(ctx context.Context, e Fault)
@@ -135,7 +150,8 @@ type FaultHook interface {
 // Fault is a failed call to the broker.
 type Fault struct {
 	Queue string
-	// Op is what failed: OpReceive, OpSettle or OpExtend.
+	// Op is what failed: OpDeclare, OpConsume, OpReceive, OpSettle, OpExtend, OpStop or
+	// OpClose.
 	Op Op
 	// Jobs is how many jobs the call was about, zero for a receive.
 	Jobs int
