@@ -77,8 +77,16 @@ func (job *pending) answer(r driver.Result) {
 	l := job.latch // job may be reused once the latch is open
 	job.result = r
 	job.state.Store(jobAnswered)
-	if l != nil && l.left.Add(-1) == 0 {
-		l.opened <- struct{}{}
+	l.count()
+}
+
+// abandon answers a job that is queued for another try with the reason why there is
+// none, unless its caller has given up. It is never seen as sent.
+func (job *pending) abandon(why error) {
+	l := job.latch
+	job.result.Err = because(why, job.last)
+	if job.state.CompareAndSwap(jobQueued, jobAnswered) {
+		l.count()
 	}
 }
 
@@ -120,6 +128,14 @@ type latch struct {
 // newLatch makes a latch and starts its timer.
 func newLatch(timeout time.Duration) latch {
 	return latch{opened: make(chan struct{}, 1), timer: time.NewTimer(timeout)}
+}
+
+// count is called for each job that is answered. A nil latch is that of a caller that
+// makes the request itself.
+func (l *latch) count() {
+	if l != nil && l.left.Add(-1) == 0 {
+		l.opened <- struct{}{}
+	}
 }
 
 // add queues a job. The caller then waits for its latch.
@@ -180,15 +196,13 @@ func (s *sender) deliver(ctx context.Context, jobs []*pending) {
 		if len(jobs) == 0 {
 			return
 		}
-		failure := again.await(ctx)
-		jobs = take(jobs[:0], jobs)
-		if failure != nil {
+		if failure := again.await(ctx); failure != nil {
 			for _, job := range jobs {
-				job.answer(driver.Result{Err: because(failure, job.last)})
+				job.abandon(failure)
 			}
 			return
 		}
-		if len(jobs) == 0 {
+		if jobs = take(jobs[:0], jobs); len(jobs) == 0 {
 			return
 		}
 	}
