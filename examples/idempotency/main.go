@@ -16,6 +16,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"sync/atomic"
 	"time"
@@ -81,6 +82,7 @@ func run(ctx context.Context, d batch.Driver, out io.Writer) error {
 			idempotency.Middleware(idempotency.NewMemory(0), byOrder, idempotency.Wait(10*time.Millisecond)),
 		},
 		Hooks: []batch.Hook{ended},
+		Log:   slog.New(slog.DiscardHandler), // the output is the program's alone
 	})
 	var total, effects atomic.Int64
 	batch.Handle(w, func(ctx context.Context, job *batch.Job[Charge]) error {

@@ -16,6 +16,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -103,6 +104,7 @@ func enqueue(ctx context.Context, queue *batch.Queue[Broker], out io.Writer) (in
 func work(ctx context.Context, d Broker, queue string, n int, out io.Writer) error {
 	w := batch.NewWorker(d, batch.WorkerConfig{
 		Queues: []batch.WorkerQueue{{Name: queue, Concurrency: 1, Prefetch: batch.NoPrefetch}},
+		Log:    slog.New(slog.DiscardHandler), // the output is the program's alone
 	})
 	ran := make(chan string, n)
 	batch.Handle(w, func(_ context.Context, job *batch.Job[Message]) error {

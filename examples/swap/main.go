@@ -23,6 +23,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -158,6 +159,7 @@ func work(ctx context.Context, d batch.Driver, queue *batch.Queue[batch.Driver],
 	w := batch.NewWorker(d, batch.WorkerConfig{
 		Queues: []batch.WorkerQueue{{Name: queue.Name(), Concurrency: 4}},
 		Hooks:  []batch.Hook{bank},
+		Log:    slog.New(slog.DiscardHandler), // the output is the program's alone
 	})
 	batch.Handle(w, bank.charge,
 		batch.HandleMaxAttempts(3), batch.HandleRetry(batch.ConstantBackoff(100*time.Millisecond)))
