@@ -16,6 +16,11 @@ import (
 // An enqueue, a worker and [Queue.Declare] make the queue exist. Nothing else does:
 // what reads a queue that does not exist, or administers it, returns an error that
 // wraps [ErrNotFound].
+//
+// What needs a capability is a function that takes the queue, and no method, because a
+// method cannot ask for more than D has: [EnqueueAtomic], [ListJobs], [FindJob],
+// [DeleteJob], [Pause], [Resume] and [Paused], and the options. [As] gives the queue
+// another capability set at run time, and [Admin] one without any.
 type Queue[D Driver] struct {
 	driver   D
 	name     string
@@ -24,9 +29,9 @@ type Queue[D Driver] struct {
 }
 
 // NewQueue makes the handle on a queue. It does not talk to the broker; the first
-// enqueue declares the queue. The name is 1 to 64 bytes of
-// [A-Za-z0-9_-]. A name or option that is out of bounds is a programming error
-// and panics; [TryNewQueue] returns it instead.
+// enqueue declares the queue. The name is 1 to 64 bytes of [A-Za-z0-9_-]. A name or
+// option that is out of bounds is a programming error and panics; [TryNewQueue]
+// returns it instead.
 //
 // D is inferred from the driver's type. To write code that does not depend on
 // the broker, name the capability set that it needs:
