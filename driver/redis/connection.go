@@ -59,6 +59,36 @@ func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, e
 	}
 }
 
+// onPrimaries calls f for the server, or for each primary of a cluster, several at
+// once. It returns when f has, or ctx ends; then what f has begun goes on until its
+// own timeout.
+func (c *connection) onPrimaries(ctx context.Context, f func(context.Context, goredis.UniversalClient) error) error {
+	if err := c.life.Begin(ctx); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer c.life.End()
+		done <- eachPrimary(hush(ctx), c.client, f)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// rawReply sends one command on a client, once, and returns the reply, or the error
+// of the server or of the client library.
+func rawReply(ctx context.Context, c goredis.UniversalClient, args ...any) ([]byte, error) {
+	cmd := once{goredis.NewRawCmd(ctx, args...)}
+	if err := c.Process(ctx, cmd); err != nil {
+		return nil, err
+	}
+	return cmd.Val(), errorOf(cmd.Val())
+}
+
 // evalNow runs a script without regard to any context.
 func (c *connection) evalNow(s *script, args []any) ([]byte, error) {
 	raw, err := c.process(args)
@@ -73,24 +103,15 @@ func (c *connection) evalNow(s *script, args []any) ([]byte, error) {
 
 // process sends one command, once.
 func (c *connection) process(args []any) ([]byte, error) {
-	ctx := context.Background()
-	cmd := once{goredis.NewRawCmd(ctx, args...)}
-	if err := c.client.Process(ctx, cmd); err != nil {
-		return nil, err
-	}
-	raw := cmd.Val()
-	err := errorOf(raw)
-	if err == nil {
-		return raw, nil
-	}
-	if !misdirected(err.(serverError)) {
-		return nil, err
+	raw, err := rawReply(quiet, c.client, args...)
+	if se, ok := err.(serverError); !ok || !misdirected(se) {
+		return raw, err
 	}
 	// The command went to a server that did not run it. The client library
 	// follows redirections, and drops connections to a former primary, only if
 	// it reads the error itself. In raw replies it does not.
-	parsed := onceParsed{goredis.NewCmd(ctx, args...)}
-	if err := c.client.Process(ctx, parsed); err != nil && err != goredis.Nil {
+	parsed := onceParsed{goredis.NewCmd(quiet, args...)}
+	if err := c.client.Process(quiet, parsed); err != nil && err != goredis.Nil {
 		if re, ok := err.(goredis.Error); ok {
 			return nil, serverError(re.Error())
 		}
@@ -113,7 +134,7 @@ func (c *connection) pipeline(commands ...[]any) ([][]byte, error) {
 
 // execute sends commands by a pipeline.
 func (c *connection) execute(pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
-	ctx := context.Background()
+	ctx := quiet
 	if err := c.life.Begin(ctx); err != nil {
 		return nil, err
 	}

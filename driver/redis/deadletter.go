@@ -6,8 +6,9 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// DeadLetters lists dead letters in the order in which the jobs died. A page ends early
-// if its bodies would fill more than a few megabytes.
+// DeadLetters lists dead letters in the order in which they were stored: that in which
+// the jobs died, with those that were imported as they came. A page ends early if its
+// bodies would fill more than a few megabytes.
 func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	list, next, err := d.page(ctx, "dead letters", queue, placeDead, cursor, max)
 	if err != nil {
@@ -19,6 +20,7 @@ func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int)
 		page[i] = driver.DeadLetter{
 			Message:  j.Message,
 			Failures: j.failures, LastError: j.lastError, Deliveries: j.deliveries,
+			Bounces: j.bounces, BouncedSince: j.bouncedSince,
 			Reason: j.reason, DeadAt: j.diedAt,
 		}
 	}
@@ -30,7 +32,7 @@ func (d *Driver) Redrive(ctx context.Context, queue string, which driver.Selecti
 	return d.moveDead(ctx, "redrive", queue, which)
 }
 
-// Discard removes dead letters.
+// Discard removes dead letters, and frees their dedup keys.
 func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
 	return d.moveDead(ctx, "discard", queue, which)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,12 +58,23 @@ func open(t testing.TB, params ...string) *Driver {
 	for i := 0; i < len(params); i += 2 {
 		raw = withParam(t, raw, params[i], params[i+1])
 	}
-	d, err := Open(testContext(t), raw)
+	return openAt(t, raw)
+}
+
+// openAt opens a driver by its URL, and the test closes it.
+func openAt(t testing.TB, address string) *Driver {
+	t.Helper()
+	d, err := Open(testContext(t), address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeDriver(t, d) })
 	return d
+}
+
+// clusterURL names the nodes of a cluster.
+func clusterURL(addrs []string) string {
+	return "redis+cluster://" + addrs[0] + "?addr=" + strings.Join(addrs[1:], "&addr=")
 }
 
 // closeDriver closes a driver within the bound.
@@ -109,6 +121,11 @@ func delay(d time.Duration) func(*driver.Message) {
 }
 func group(g string) func(*driver.Message) { return func(m *driver.Message) { m.Group = g } }
 func dedup(k string) func(*driver.Message) { return func(m *driver.Message) { m.DedupKey = k } }
+
+// within sets how long the dedup key is remembered.
+func within(d time.Duration) func(*driver.Message) {
+	return func(m *driver.Message) { m.DedupWithin = d }
+}
 
 // enqueue stores messages, and checks that none is a duplicate.
 func enqueue(t testing.TB, d *Driver, q string, messages ...*driver.Message) {
@@ -176,10 +193,12 @@ func done(t testing.TB, c *consumer, deliveries ...*driver.Delivery) {
 	settle(t, c, s...)
 }
 
-// depth checks the counts of a queue.
+// depth checks the counts of a queue. It leaves out what depends on the clock: the age,
+// and how many are due.
 func depth(t testing.TB, d *Driver, q string, want driver.Depth) {
 	t.Helper()
 	got, err := d.Depth(testContext(t), q)
+	got.Age, got.Due = 0, 0
 	if err != nil || got != want {
 		t.Fatalf("depth is %+v, %v; want %+v", got, err, want)
 	}
@@ -200,7 +219,13 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // raw is a client of the test's own.
 func raw(t testing.TB) goredis.UniversalClient {
 	t.Helper()
-	config, err := parsed(testURL(t))
+	return rawAt(t, testURL(t))
+}
+
+// rawAt is a client of the test's own, by the driver's URL.
+func rawAt(t testing.TB, address string) goredis.UniversalClient {
+	t.Helper()
+	config, err := parsed(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,6 +267,17 @@ func wipe(t testing.TB, c goredis.UniversalClient, d *Driver, q string) {
 // streamKey is the key of a level's stream.
 func streamKey(d *Driver, q string, l driver.Level) string {
 	return d.names(q).prefix + keyNames[streamOf(l)-1]
+}
+
+// metaKey is the key that says that a queue exists.
+func metaKey(d *Driver, q string) string { return d.names(q).prefix + metaName }
+
+// declare declares a queue again.
+func declare(t testing.TB, d *Driver, q string) {
+	t.Helper()
+	if err := d.Declare(testContext(t), q); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // ids are those of the deliveries.
