@@ -23,6 +23,7 @@ const formatVersion = 1
 // entry is a message to be stored, as an entry of a batch request has it.
 type entry struct {
 	body, attribute string
+	to              destination
 	// delaySeconds is how long SQS holds it back.
 	delaySeconds int32
 	// token names the message for a FIFO queue, which stores a second one of the
@@ -58,13 +59,43 @@ type meta struct {
 	Delay int64 `json:"delay"`
 	Due   int64 `json:"due"`
 
-	// The history. Deliveries are those of the messages that had the job before
-	// this one.
-	Failures   int    `json:"failures"`
-	Deliveries int    `json:"deliveries"`
-	Error      string `json:"error"`
-	// Reason is why a dead letter died.
+	history
+}
+
+// history is what has become of a job so far. It is zero in a job that is enqueued
+// or redriven.
+type history struct {
+	Failures int    `json:"failures"`
+	Error    string `json:"error"`
+	Bounces  int    `json:"bounces"`
+	// Bounced is when the first of the bounces was, in ms since 1970.
+	Bounced int64 `json:"bounced"`
+	// Deliveries and Lost are how often the messages that had the job before this one
+	// were handed out, and how often their holders vanished since the job was last
+	// settled with another outcome than a release. What SQS counts of this message
+	// comes on top.
+	Deliveries int `json:"deliveries"`
+	Lost       int `json:"lost"`
+	// Reason is why a dead letter died. Died is when, in ms since 1970, if that was not
+	// when this message was sent.
 	Reason string `json:"reason"`
+	Died   int64  `json:"died"`
+}
+
+// millisOf is a time in ms since 1970, and 0 for none.
+func millisOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// timeOf is the inverse of millisOf.
+func timeOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
 }
 
 var (
@@ -188,7 +219,8 @@ func (d *meta) text() string {
 		value int64
 	}{
 		{"attempts", int64(d.MaxAttempts)}, {"timeout", d.Timeout}, {"delay", d.Delay}, {"due", d.Due},
-		{"failures", int64(d.Failures)}, {"deliveries", int64(d.Deliveries)},
+		{"failures", int64(d.Failures)}, {"bounces", int64(d.Bounces)}, {"bounced", d.Bounced},
+		{"deliveries", int64(d.Deliveries)}, {"lost", int64(d.Lost)}, {"died", d.Died},
 	} {
 		if n.value != 0 {
 			b = appendInt(b, n.name, n.value)
