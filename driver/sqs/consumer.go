@@ -78,7 +78,7 @@ func (c *consumer) Stop(ctx context.Context) error {
 	if err := c.gate.Wait(ctx); err != nil {
 		return fail("stop", c.queue, err)
 	}
-	return fail("stop", c.queue, c.takeNote())
+	return fail("stop", c.queue, c.takeFailed())
 }
 
 // Close ends the consumer. It stops it as Stop does. If ctx ends first, it cuts the

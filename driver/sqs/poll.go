@@ -15,9 +15,6 @@ const (
 	// next one: a worker that has room for jobs comes at once, and one that has
 	// none must not keep them from others.
 	maxUnclaimed = time.Second
-	// maxLocalDelay is the longest that a job is kept in the process until it is due:
-	// what SQS, which counts whole seconds, did not hold it back for.
-	maxLocalDelay = time.Second
 	// pollGrace is how much longer than its wait a poll may take: a server that does
 	// not answer by then will not.
 	pollGrace = 10 * time.Second
@@ -50,9 +47,9 @@ type poller struct {
 	buffer  buffer
 	// unclaimed fires when jobs have been ready for too long; nil if it is not set.
 	unclaimed *time.Timer
-	// notReturned is why a job that no Receive returned could not be given back after
+	// giveBackFailed is why a job that no Receive returned could not be given back after
 	// stop; nil if there was none.
-	notReturned error
+	giveBackFailed error
 }
 
 // source is one of the SQS queues that a poller polls.
@@ -262,7 +259,7 @@ func (p *poller) giveBack(deliveries []*driver.Delivery) {
 	defer cancel()
 	q, err := p.base.resolve(ctx, p.queue)
 	if err != nil {
-		p.note(err)
+		p.noteFailed(err)
 		return
 	}
 	var again []replacement
@@ -279,26 +276,26 @@ func (p *poller) giveBack(deliveries []*driver.Delivery) {
 		again = append(again, replacement{old: r, entry: r.notHandedOut(r.received-1, to)})
 	}
 	for _, err := range p.base.client.replace(ctx, q, again) {
-		p.note(err)
+		p.noteFailed(err)
 	}
 }
 
-// note keeps the first error of giving jobs back after stop, for takeNote. Before
-// stop nobody waits for it.
-func (p *poller) note(err error) {
+// noteFailed keeps the first error of giving jobs back after stop, for takeFailed.
+// Before stop nobody waits for it.
+func (p *poller) noteFailed(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil && p.gate.IsShut() && p.notReturned == nil {
-		p.notReturned = err
+	if err != nil && p.gate.IsShut() && p.giveBackFailed == nil {
+		p.giveBackFailed = err
 	}
 }
 
-// takeNote returns what note kept, once.
-func (p *poller) takeNote() error {
+// takeFailed returns what noteFailed kept, once.
+func (p *poller) takeFailed() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := p.notReturned
-	p.notReturned = nil
+	err := p.giveBackFailed
+	p.giveBackFailed = nil
 	return err
 }
 

@@ -175,7 +175,7 @@ func TestEarlyIsNoLostHolder(t *testing.T) {
 		put(t, d, job("job", 20*time.Minute))
 		begin, refused := time.Now(), 0
 		f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
-			if action != "SendMessageBatch" || time.Since(begin) > 19*time.Minute {
+			if action != "SendMessageBatch" || time.Since(begin) > 20*time.Minute {
 				return 0, nil, false
 			}
 			refused++

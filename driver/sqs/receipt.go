@@ -10,6 +10,10 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
+// maxLocalDelay is the longest that a job is kept in the process until it is due:
+// what SQS, which counts whole seconds, did not hold it back for.
+const maxLocalDelay = time.Second
+
 // receipt is a message that SQS handed out, and the Receipt of its delivery.
 type receipt struct {
 	url, handle string
