@@ -90,6 +90,7 @@ type base struct {
 	closeIdle func()
 
 	queues   sync.Map // queue name to *knownQueue
+	gone     sync.Map // queue name to when it was last seen not to exist, a time.Duration since epoch
 	listings listings
 
 	handle lifecycle.Handle

@@ -96,7 +96,7 @@ func classify(err error) fault.Verdict {
 
 const (
 	hintCredentials = "the credentials are not those of an account: check the key, its secret and the session token"
-	hintPermission  = "the policy must allow sqs:GetQueueUrl, GetQueueAttributes, CreateQueue, SendMessage, ReceiveMessage, DeleteMessage, ChangeMessageVisibility on the queue and its companions, and DeleteQueue to delete it"
+	hintPermission  = "the policy must allow sqs:GetQueueUrl, GetQueueAttributes, CreateQueue, SendMessage, ReceiveMessage, DeleteMessage, ChangeMessageVisibility on the queue and its companions, DeleteQueue to delete it, and ListQueues to list queues"
 	hintClock       = "the clock of this machine is wrong: SQS refuses signatures more than 15 minutes old"
 	hintMissing     = "the queue, or its queue for dead letters or retries, does not exist"
 	hintThrottled   = "SQS throttles: it may work a little later; a FIFO queue needs high throughput mode beyond 300 requests a second"

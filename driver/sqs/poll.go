@@ -118,7 +118,7 @@ func (p *poller) poll(i, most int) {
 	}
 }
 
-// fetch receives once from source i. What is not to be handed out, it moves to
+// fetch receives once from source i, of which the first has the jobs. What is not to be handed out, it moves to
 // where it belongs; what it fails to move comes again after a lease. There may be
 // jobs beside an error.
 func (p *poller) fetch(i, most int) (got arrivals, err error) {
@@ -134,7 +134,10 @@ func (p *poller) fetch(i, most int) (got arrivals, err error) {
 		if errors.Is(context.Cause(ctx), errPollHangs) {
 			err = errPollHangs
 		}
-		return got, p.pollError(err)
+		if err = p.pollError(err); i == 0 && errors.Is(err, driver.ErrNotFound) {
+			p.base.lose(p.queue)
+		}
+		return got, err
 	}
 	// The visibility timeout began before the answer was here, by the time that it
 	// took, which cannot be known. It is longer than the lease by at least a second,
@@ -262,9 +265,10 @@ func (p *poller) giveBack(deliveries []*driver.Delivery) {
 		p.noteFailed(err)
 		return
 	}
+	goneAt := p.base.goneAt(p.queue)
 	var again []replacement
 	for _, d := range deliveries {
-		r := heldReceipt(d)
+		r := heldReceipt(d, goneAt)
 		if r == nil {
 			continue
 		}

@@ -109,7 +109,7 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 	if err != nil {
 		return err
 	}
-	defer b.queues.Delete(queue)
+	defer b.lose(queue)
 	// The queue itself first: one without companions would take jobs that it
 	// cannot keep.
 	for _, name := range n.all() {

@@ -266,3 +266,53 @@ func TestDepthAge(t *testing.T) {
 		put(t, d, job("job", 0))
 	}
 }
+
+// What was received of a queue that was deleted is lost, also when the queue has
+// been declared again: nothing of it is stored there. The one handle deleted the
+// queue itself, the other finds it missing when it polls.
+func TestDeliveryOfDeletedQueue(t *testing.T) {
+	both(t, func(t *testing.T, f *fakeSQS, open func() testDriver) {
+		d, other := open(), open()
+		defer closeAll(t, d)
+		defer closeAll(t, other)
+		held := make(map[*consumer][]*driver.Delivery)
+		for _, c := range []*consumer{consume(t, d, time.Hour), consume(t, other, time.Hour)} {
+			for range 5 {
+				put(t, d, job("old", 0))
+				held[c] = append(held[c], receive(t, c))
+			}
+		}
+		if err := d.DeleteQueue(t.Context(), "q"); err != nil {
+			t.Fatal(err)
+		}
+		for c := range held {
+			if _, err := c.Receive(t.Context(), 1); !errors.Is(err, driver.ErrNotFound) {
+				t.Fatalf("Receive: %v", err)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		for _, d := range []testDriver{d, other} {
+			if err := d.Declare(t.Context(), "q"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for c, deliveries := range held {
+			var settlements []driver.Settlement
+			for i, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
+				settlements = append(settlements, driver.Settlement{Delivery: deliveries[i], Outcome: outcome, Reason: driver.ReasonPermanent})
+			}
+			for i, err := range append(c.Settle(t.Context(), settlements), c.Extend(t.Context(), deliveries[4:])...) {
+				if !errors.Is(err, driver.ErrLeaseLost) {
+					t.Errorf("call %d: %v", i, err)
+				}
+			}
+		}
+		if depth, err := d.Depth(t.Context(), "q"); err != nil || depth != (driver.Depth{}) {
+			t.Errorf("the new queue has %+v, %v", depth, err)
+		}
+		put(t, d, job("new", 0))
+		for c := range held {
+			settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.OutcomeRelease})
+		}
+	})
+}

@@ -26,6 +26,8 @@ type receipt struct {
 	// and when the request that brought it was answered, in whole seconds.
 	sent, first, answered time.Time
 
+	// taken is when the message was here, since epoch.
+	taken time.Duration
 	// until is when the lease ends, since epoch. SQS itself is not strict: on a
 	// standard queue it deletes by a handle whose lease ended, and extends it, as
 	// long as nobody else has received the message:
@@ -41,7 +43,7 @@ type receipt struct {
 // newReceipt reads a message as SQS handed it out. What cannot be read is noted
 // in its err.
 func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
-	r := &receipt{url: url, received: 1, answered: answered}
+	r := &receipt{url: url, received: 1, answered: answered, taken: sinceEpoch()}
 	if m.Body != nil {
 		r.body = *m.Body
 	}
@@ -82,10 +84,11 @@ var epoch = time.Now()
 // sinceEpoch is the time now, as receipt.until has it.
 func sinceEpoch() time.Duration { return time.Since(epoch) }
 
-// heldReceipt is that of a delivery, if it can still be settled; else nil.
-func heldReceipt(d *driver.Delivery) *receipt {
+// heldReceipt is that of a delivery, if it can still be settled; else nil. goneAt is
+// when its queue was last seen not to exist.
+func heldReceipt(d *driver.Delivery, goneAt time.Duration) *receipt {
 	r, ok := d.Receipt.(*receipt)
-	if !ok || r.settled.Load() || int64(sinceEpoch()) >= r.until.Load() {
+	if !ok || r.taken <= goneAt || r.settled.Load() || int64(sinceEpoch()) >= r.until.Load() {
 		return nil
 	}
 	return r

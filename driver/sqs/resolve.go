@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -92,6 +94,22 @@ func (b *base) remember(queue string, n names, found map[string]sqsQueue) *known
 	}
 	b.queues.Store(queue, q)
 	return q
+}
+
+// lose notes that a queue does not exist: what was received of it is lost, also when
+// it is declared again.
+func (b *base) lose(queue string) {
+	b.queues.Delete(queue)
+	b.gone.Store(queue, sinceEpoch())
+}
+
+// goneAt is when a queue was last seen not to exist, since epoch; before everything
+// if it never was.
+func (b *base) goneAt(queue string) time.Duration {
+	if at, ok := b.gone.Load(queue); ok {
+		return at.(time.Duration)
+	}
+	return math.MinInt64
 }
 
 // forget drops what is known of a queue, if an error says that it does not exist.

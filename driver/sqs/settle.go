@@ -27,11 +27,12 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	var errs []error
 	failed := func(i int, err error) { errs = fault.Set(errs, len(settlements), i, err) }
 
+	goneAt := c.base.goneAt(c.queue)
 	var replaced batch[replacement]
 	var ended batch[*receipt]
 	for i := range settlements {
 		s := &settlements[i]
-		r := heldReceipt(s.Delivery)
+		r := heldReceipt(s.Delivery, goneAt)
 		switch {
 		case r == nil:
 			failed(i, faults.LeaseLost(opSettle, c.queue))
