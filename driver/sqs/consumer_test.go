@@ -121,6 +121,13 @@ func TestStopGivesBuffered(t *testing.T) {
 		if err := c.Stop(t.Context()); err != nil {
 			t.Errorf("a second Stop: %v", err)
 		}
+		f.intercept = nil
+		c = consume(t, d, 30*time.Second)
+		abandon(t, d, c)
+		clear(f.queues)
+		if err := c.Stop(t.Context()); err != nil {
+			t.Errorf("Stop when the queue was deleted: %v", err)
+		}
 	})
 }
 

@@ -285,11 +285,14 @@ func (p *poller) giveBack(deliveries []*driver.Delivery) {
 }
 
 // noteFailed keeps the first error of giving jobs back after stop, for takeFailed.
-// Before stop nobody waits for it.
+// Before stop nobody waits for it, and of a queue that was deleted nothing is held.
 func (p *poller) noteFailed(err error) {
+	if err == nil || errors.Is(classify(err).Kind, driver.ErrNotFound) {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil && p.gate.IsShut() && p.giveBackFailed == nil {
+	if p.gate.IsShut() && p.giveBackFailed == nil {
 		p.giveBackFailed = err
 	}
 }
