@@ -3,7 +3,9 @@ package sqs
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,4 +154,63 @@ func TestStopWithoutPatience(t *testing.T) {
 			t.Errorf("after a poll brought a job: %+v, %v", depth, err)
 		}
 	})
+}
+
+// Whenever a consumer stops, while jobs arrive and Receive calls are given up: it
+// holds what Receive returned and nothing else, and no count of any job has grown.
+func TestStopAtAnyTime(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	for round := range uint64(20) {
+		both(t, func(t *testing.T, _ *fakeSQS, open func() testDriver) {
+			random := rand.New(rand.NewPCG(seed, round))
+			upTo := func(d time.Duration) time.Duration { return time.Duration(random.Int64N(int64(d))) }
+			d := open()
+			defer closeAll(t, d)
+			c := consume(t, d, time.Minute)
+			const jobs = 30
+			var work sync.WaitGroup
+			for range jobs {
+				after, delay := upTo(8*time.Second), upTo(4*time.Second)
+				work.Go(func() {
+					time.Sleep(after)
+					put(t, d, job("job", max(delay-time.Second, 0)))
+				})
+			}
+			var mu sync.Mutex
+			returned := 0
+			for range 3 {
+				patience, pause := upTo(2*time.Second)+1, upTo(3*time.Second)
+				work.Go(func() {
+					for {
+						ctx, cancel := context.WithTimeout(t.Context(), patience)
+						got, err := c.Receive(ctx, 3)
+						cancel()
+						mu.Lock()
+						returned += len(got)
+						mu.Unlock()
+						if errors.Is(err, driver.ErrClosed) {
+							return
+						}
+						time.Sleep(pause)
+					}
+				})
+			}
+			time.Sleep(upTo(10 * time.Second))
+			if err := c.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+			work.Wait()
+			depth, err := d.Depth(t.Context(), "q")
+			if err != nil || depth.Running != int64(returned) || depth.Waiting+depth.Scheduled != int64(jobs-returned) {
+				t.Errorf("Receive returned %d of %d jobs, and the queue has %+v, %v", returned, jobs, depth, err)
+			}
+			next := consume(t, d, time.Minute)
+			for range jobs - returned {
+				if got := receive(t, next); got.Deliveries != 1 || got.Redeliveries != 0 {
+					t.Errorf("given back: Deliveries %d, Redeliveries %d, want 1 and 0", got.Deliveries, got.Redeliveries)
+				}
+			}
+		})
+	}
 }
