@@ -41,9 +41,10 @@
 // loses them, and is listed as long. SQS refuses to make one of its name for that
 // minute: Declare then says so, by [driver.ErrUnavailable].
 //
-// Depth counts by SQS's own numbers, which lag by up to a minute on AWS. A job whose
-// delay is longer than 15 minutes counts as waiting from the end of each quarter of
-// an hour until a consumer sends it on. Due is zero, as SQS brings jobs forth by
+// Depth counts by SQS's own numbers, which lag by up to a minute on AWS. A job that
+// is held back for a fraction of a second counts as waiting for that fraction, as SQS
+// counts whole seconds, and one whose delay is longer than 15 minutes from the end of
+// each quarter of an hour until a consumer sends it on. Due is zero, as SQS brings jobs forth by
 // itself. Age is unknown while jobs wait: only CloudWatch has it, as
 // ApproximateAgeOfOldestMessage.
 //
