@@ -41,10 +41,12 @@ func (b *batch[T]) report(errs []error, failed func(i int, err error)) {
 	}
 }
 
-// send stores entries in the SQS queue at url, each by itself, in as few requests
-// as possible. The errors, one for each, are nil if all were stored.
-func (c client) send(ctx context.Context, url string, entries []*entry) []error {
+// send stores entries, each by itself and in the SQS queue of q that it is for, in
+// as few requests as possible. The errors, one for each, are nil if all were
+// stored.
+func (c client) send(ctx context.Context, q *knownQueue, entries []*entry) []error {
 	return inParts(len(entries), splitBySize(entries), func(part []int) []error {
+		url := q.urls[entries[part[0]].to]
 		in := &awssqs.SendMessageBatchInput{QueueUrl: &url, Entries: make([]types.SendMessageBatchRequestEntry, len(part))}
 		for k, i := range part {
 			e := entries[i]
@@ -115,10 +117,11 @@ func entriesOf(replacements []replacement) []*entry {
 	return entries
 }
 
-// replace stores new messages in the SQS queue at url, and deletes the old one of
-// each that was stored. The errors, one for each, are nil if all were replaced.
-func (c client) replace(ctx context.Context, url string, replacements []replacement) []error {
-	errs := c.send(ctx, url, entriesOf(replacements))
+// replace stores new messages, each in the SQS queue of q that it is for, and
+// deletes the old one of each that was stored. The errors, one for each, are nil
+// if all were replaced.
+func (c client) replace(ctx context.Context, q *knownQueue, replacements []replacement) []error {
+	errs := c.send(ctx, q, entriesOf(replacements))
 	var stored batch[*receipt]
 	for i, r := range replacements {
 		if errs == nil || errs[i] == nil {
@@ -160,18 +163,20 @@ func inParallel(n int, do func(i int)) {
 	others.Wait()
 }
 
-// splitBySize parts entries into what one request takes each.
+// splitBySize parts entries into what one request takes each, which is for one SQS
+// queue.
 func splitBySize(entries []*entry) [][]int {
 	var parts [][]int
-	bytes := 0
+	var parted, bytes [destinations]int // how many parts there were after the last one for each, and its bytes
 	for i, e := range entries {
-		last := len(parts) - 1
-		if last < 0 || len(parts[last]) == maxEntries || bytes+e.size() > maxRequestBytes {
+		last := parted[e.to] - 1
+		if last < 0 || len(parts[last]) == maxEntries || bytes[e.to]+e.size() > maxRequestBytes {
+			last = len(parts)
 			parts = append(parts, nil)
-			last, bytes = last+1, 0
+			parted[e.to], bytes[e.to] = len(parts), 0
 		}
 		parts[last] = append(parts[last], i)
-		bytes += e.size()
+		bytes[e.to] += e.size()
 	}
 	return parts
 }

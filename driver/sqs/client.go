@@ -3,8 +3,10 @@ package sqs
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -20,6 +22,34 @@ func (c client) find(ctx context.Context, name string) (url string, err error) {
 		return "", err
 	}
 	return *found.QueueUrl, nil
+}
+
+// exists asks whether there is an SQS queue at url; the error says why not.
+func (c client) exists(ctx context.Context, url string) error {
+	_, err := c.attributes(ctx, url, types.QueueAttributeNameMaximumMessageSize)
+	return err
+}
+
+// list asks for the URLs of the SQS queues whose names begin with prefix, by their
+// names, a thousand to a request.
+func (c client) list(ctx context.Context, prefix string) (urls map[string]string, err error) {
+	in := &awssqs.ListQueuesInput{MaxResults: aws.Int32(1000)}
+	if prefix != "" {
+		in.QueueNamePrefix = &prefix
+	}
+	urls = make(map[string]string)
+	for {
+		out, err := c.ListQueues(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, url := range out.QueueUrls {
+			urls[url[strings.LastIndexByte(url, '/')+1:]] = url
+		}
+		if in.NextToken = out.NextToken; in.NextToken == nil || *in.NextToken == "" {
+			return urls, nil
+		}
+	}
 }
 
 // attributes asks for the wanted attributes of an SQS queue.

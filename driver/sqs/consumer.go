@@ -53,7 +53,7 @@ func (c *consumer) Lease() time.Duration { return c.lease }
 
 // begin is base.begin for a consumer that may be closed by itself.
 func (c *consumer) begin(ctx context.Context, op string) (_ context.Context, end func(), err error) {
-	if c.gate.IsShut() {
+	if c.closing.Begun() {
 		return nil, nil, closed(op, c.queue)
 	}
 	return c.base.begin(ctx, op, c.queue)
@@ -70,13 +70,20 @@ func (c *consumer) deliveryError(op string, err error) error {
 	return err
 }
 
-// Stop ends receiving.
-func (c *consumer) Stop(context.Context) error { return nil }
+// Stop ends receiving. It waits for the polls to end, which takes the URL's wait at
+// most, and for what they bring to be given back. If ctx ends first, that goes on
+// until Close.
+func (c *consumer) Stop(ctx context.Context) error {
+	c.stop()
+	if err := c.gate.Wait(ctx); err != nil {
+		return fail("stop", c.queue, err)
+	}
+	return fail("stop", c.queue, c.takeFailed())
+}
 
-// Close ends the consumer. It waits for the polls to end, which takes the URL's
-// wait at most, and gives back what they bring. If ctx ends first, it cuts them
-// off, and a job that SQS was handing out just then stays hidden for the length of
-// a lease.
+// Close ends the consumer. It stops it as Stop does. If ctx ends first, it cuts the
+// polls off, and a job that SQS was handing out just then stays hidden for the
+// length of a lease; SQS counts that as a holder that vanished.
 func (c *consumer) Close(ctx context.Context) error {
 	if !c.closing.Begin(ctx) {
 		return nil
@@ -87,11 +94,6 @@ func (c *consumer) Close(ctx context.Context) error {
 	if err != nil {
 		c.cutOff()
 		c.gate.WaitAll()
-	} else {
-		c.mu.Lock()
-		left := c.buffer.takeAll()
-		c.mu.Unlock()
-		c.giveBack(ctx, left)
 	}
 	c.cutOff()
 	c.base.handle.Detach(c)

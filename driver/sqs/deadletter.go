@@ -20,13 +20,11 @@ func (b *base) DeadLetters(ctx context.Context, queue, cursor string, max int) (
 	if err != nil {
 		return nil, "", faults.Refuse(op, queue, driver.ErrConfig, err, "")
 	}
-	l := b.listings.find(queue, at.listing)
-	if l == nil {
-		if l, err = b.read(ctx, queue); err != nil {
-			failed := fail(op, queue, err)
-			b.forget(queue, failed)
-			return nil, "", failed
-		}
+	l, err := b.listing(ctx, queue, at.listing)
+	if err != nil {
+		err = fail(op, queue, err)
+		b.forget(queue, err)
+		return nil, "", err
 	}
 	rest := l.deadLetters
 	if cursor != "" {
@@ -45,11 +43,15 @@ func (b *base) DeadLetters(ctx context.Context, queue, cursor string, max int) (
 	return page, l.cursor(rest[n-1]), nil
 }
 
-// read reads all dead letters of a queue.
-func (b *base) read(ctx context.Context, queue string) (*listing, error) {
+// listing is that of the ID, if it is still kept and the queue still exists; else
+// it reads all dead letters of the queue.
+func (b *base) listing(ctx context.Context, queue, id string) (*listing, error) {
 	q, err := b.resolve(ctx, queue)
 	if err != nil {
 		return nil, err
+	}
+	if l := b.listings.find(queue, id); l != nil {
+		return l, b.client.exists(ctx, q.urls[toDead])
 	}
 	var all []deadLetter
 	err = b.scan(ctx, q, func(page []*receipt) ([]*receipt, error) {
@@ -68,10 +70,10 @@ func (b *base) Redrive(ctx context.Context, queue string, which driver.Selection
 		redriven := make([]replacement, len(selected))
 		for i, r := range selected {
 			d := r.meta
-			d.Failures, d.Deliveries, d.Error, d.Reason = 0, 0, "", ""
+			d.history = history{}
 			redriven[i] = replacement{old: r, entry: &entry{body: r.body, attribute: d.text(), token: r.id}}
 		}
-		return b.client.replace(ctx, q.work, redriven)
+		return b.client.replace(ctx, q, redriven)
 	})
 }
 
@@ -121,5 +123,7 @@ func (b *base) remove(ctx context.Context, op, queue string, which driver.Select
 		n += len(gone)
 		return gone, err
 	})
-	return n, fail(op, queue, err)
+	err = fail(op, queue, err)
+	b.forget(queue, err)
+	return n, err
 }

@@ -16,9 +16,10 @@
 //	session_token    the third part of temporary credentials in the URL
 //	endpoint         the URL of the server, if it is not the region's own: a VPC
 //	                 endpoint or an SQS-compatible server
-//	wait             how long a poll waits for jobs (4s; 1s to 20s). At shutdown a
-//	                 worker gives its consumers 5s: a longer wait may be cut off,
-//	                 and a job that SQS hands out just then is hidden for a lease
+//	wait             how long a poll waits for jobs (4s; 1s to 20s). A consumer that
+//	                 stops waits for its polls. One that is not given that long cuts
+//	                 them off, and a job that SQS hands out just then is hidden for a
+//	                 lease
 //	retention        how long SQS keeps what nobody receives (336h; 1h to 336h)
 //	max_message      the size of the largest message in bytes (1048576; from
 //	                 131072), for servers that take less
@@ -33,11 +34,29 @@
 // as a worker is there, delays and retries may be longer, see below.
 //
 // A standard queue delivers at least once and may, rarely, deliver a job twice
-// or out of order. On AWS the counts of Depth lag by up to a minute, a queue that
-// was deleted takes jobs for up to a minute more and loses them, and its name is
-// free after that minute.
+// or out of order.
+//
+// A queue that does not exist is [driver.ErrNotFound], and only Declare makes
+// anything. On AWS a queue that was deleted takes jobs for up to a minute more and
+// loses them, and is listed as long. SQS refuses to make one of its name for that
+// minute: Declare then says so, by [driver.ErrUnavailable].
+//
+// Depth counts by SQS's own numbers, which lag by up to a minute on AWS. A job that
+// is held back for a fraction of a second counts as waiting for that fraction, as SQS
+// counts whole seconds, and one whose delay is longer than 15 minutes from the end of
+// each quarter of an hour until a consumer sends it on. Due is zero, as SQS brings jobs forth by
+// itself. Age is unknown while jobs wait: only CloudWatch has it, as
+// ApproximateAgeOfOldestMessage.
+//
+// The driver logs nothing, and the SDK is told to log nothing: errors say it all.
 //
 // # Capabilities
+//
+// Both types store jobs as they were elsewhere ([driver.Importer]), and list their
+// queues ([driver.QueueLister]): the SQS queues whose names begin with the URL's
+// prefix and that have a queue for dead letters, on FIFO also one for retries, of the
+// names that Declare gives these, and no RedrivePolicy. Without a prefix those that
+// were declared with one are listed too.
 //
 // Both types hold jobs back ([driver.Delayer]). SQS holds a message back for 15
 // minutes at most, in whole seconds. The queue's consumers do the rest: when one
@@ -59,6 +78,10 @@
 //     hidden, but the head cannot be changed. A retry would have to be the same
 //     message, which cannot record its failures, or a new one, which goes to the end
 //     of its group. So this driver gives each job a group of its own.
+//   - Purging: PurgeQueue takes up to a minute, removes running jobs too and
+//     possibly those that are sent meanwhile, and tells no number. And what receives
+//     and deletes all jobs does not meet those that SQS hands to a consumer just then
+//     and that come back.
 //   - Priorities, atomic enqueueing of many, looking into a queue, pausing: SQS has
 //     nothing of the kind.
 //
@@ -76,8 +99,16 @@
 //
 // A lease is SQS's visibility timeout. SQS does not check it strictly, so the
 // driver keeps the time itself too. SQS does not extend it beyond 12 hours: a job
-// that runs for longer runs twice. As SQS does not tell a release from a holder
-// that vanished, Delivery.Redeliveries counts both.
+// that runs for longer runs twice.
+//
+// SQS counts how often it handed out a message, and does not tell a holder that
+// vanished from one that gave the job back. So whatever is given back is a new
+// message, with the count of what was lost before: a release, and what polls bring
+// that no Receive takes. Of two deliveries that a crash then leaves, the old one
+// counts it as a lost holder. On a FIFO queue the new message has a group of its own,
+// like any other, and waits for none. A job is counted once too often only if SQS
+// handed it out and the answer, or the attempt to give it back, was lost: when a poll
+// is cut off, or SQS fails.
 //
 // Dead letters are listed by receiving all of them and giving them back, which
 // takes a second or more and hides them from other listings meanwhile.

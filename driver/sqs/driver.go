@@ -9,13 +9,17 @@ import (
 	"github.com/batch-go/batch/internal/lifecycle"
 )
 
-// Both types are drivers that hold jobs back. The package documentation says why
-// they have no other capability.
+// Both types are drivers that hold jobs back, import jobs and list queues. The
+// package documentation says why they have no other capability.
 var (
-	_ driver.Driver  = (*Driver)(nil)
-	_ driver.Delayer = (*Driver)(nil)
-	_ driver.Driver  = (*FIFODriver)(nil)
-	_ driver.Delayer = (*FIFODriver)(nil)
+	_ driver.Driver      = (*Driver)(nil)
+	_ driver.Delayer     = (*Driver)(nil)
+	_ driver.Importer    = (*Driver)(nil)
+	_ driver.QueueLister = (*Driver)(nil)
+	_ driver.Driver      = (*FIFODriver)(nil)
+	_ driver.Delayer     = (*FIFODriver)(nil)
+	_ driver.Importer    = (*FIFODriver)(nil)
+	_ driver.QueueLister = (*FIFODriver)(nil)
 )
 
 // Driver is a connection to SQS whose queues are standard queues. It is made by
@@ -86,6 +90,7 @@ type base struct {
 	closeIdle func()
 
 	queues   sync.Map // queue name to *knownQueue
+	gone     sync.Map // queue name to when it was last seen not to exist, a time.Duration since epoch
 	listings listings
 
 	handle lifecycle.Handle

@@ -3,7 +3,7 @@ package sqs
 import (
 	"context"
 	"fmt"
-	"sync"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -12,59 +12,69 @@ import (
 // Enqueue sends messages, ten to a request. On FIFO queues it sends those with a
 // delay to the queue for retries.
 func (b *base) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
-	if len(messages) == 0 {
+	return b.store(ctx, "enqueue", queue, len(messages), func(i int) (*entry, error) {
+		return b.newEntry(messages[i], history{}), nil
+	})
+}
+
+// store sends n messages that entryOf makes, each to the SQS queue that it is for.
+// An error of entryOf is that message's result.
+func (b *base) store(ctx context.Context, op, queue string, n int, entryOf func(i int) (*entry, error)) []driver.Result {
+	if n == 0 {
 		return nil
 	}
-	const op = "enqueue"
 	ctx, end, err := b.begin(ctx, op, queue)
 	if err != nil {
-		return fault.Results(len(messages), err)
+		return fault.Results(n, err)
 	}
 	defer end()
 	q, err := b.resolve(ctx, queue)
 	if err != nil {
 		// Nothing of the jobs was sent.
-		return fault.Results(len(messages), fail(op, queue, fault.NotSent{Err: err}))
+		return fault.Results(n, fail(op, queue, fault.NotSent{Err: err}))
 	}
 	var results []driver.Result
 	failed := func(i int, err error) {
 		if results == nil {
-			results = make([]driver.Result, len(messages))
+			results = make([]driver.Result, n)
 		}
 		results[i].Err = fail(op, queue, err)
 		b.forget(queue, results[i].Err)
 	}
-	// SQS holds no single message of a FIFO queue back, so those with a delay go to
-	// the queue for retries.
-	var prompt, delayed batch[*entry]
-	for i, m := range messages {
-		e := newEntry(m)
+	var stored batch[*entry]
+	for i := range n {
+		e, err := entryOf(i)
 		switch {
+		case err != nil:
+			failed(i, err)
 		case e.size() > q.maxMessage:
 			failed(i, faults.Refuse(op, queue, driver.ErrTooLarge,
 				fmt.Errorf("the message takes %d bytes and the queue %d", e.size(), q.maxMessage),
 				"raise the queue's MaximumMessageSize, up to 1048576"))
-		case b.config.fifo && m.Delay > 0:
-			delayed.add(i, e)
 		default:
-			prompt.add(i, e)
+			stored.add(i, e)
 		}
 	}
-	var delayedErrs []error
-	var sending sync.WaitGroup
-	if len(delayed.items) > 0 {
-		sending.Go(func() { delayedErrs = b.client.send(ctx, q.retry, delayed.items) })
-	}
-	prompt.report(b.client.send(ctx, q.work, prompt.items), failed)
-	sending.Wait()
-	delayed.report(delayedErrs, failed)
+	stored.report(b.client.send(ctx, q, stored.items), failed)
 	return results
 }
 
-// newEntry writes a message.
-func newEntry(m *driver.Message) *entry {
+// newEntry writes a job that has this history, and is held back for its delay.
+func (b *base) newEntry(m *driver.Message, h history) *entry {
 	body, encoding := encodeBody(m.Body)
 	d := newMeta(m, encoding)
-	delaySeconds := d.setDelay(m.Delay)
-	return &entry{body: body, attribute: d.text(), delaySeconds: delaySeconds}
+	d.history = h
+	e := &entry{body: body, to: b.destination(m.Delay), delaySeconds: d.setDelay(m.Delay)}
+	e.attribute = d.text()
+	return e
+}
+
+// destination is where jobs go that are held back for delay: SQS holds no single
+// message of a FIFO queue back, so there those with a delay go to the queue for
+// retries.
+func (b *base) destination(delay time.Duration) destination {
+	if b.config.fifo && delay > 0 {
+		return toRetry
+	}
+	return toWork
 }

@@ -96,8 +96,9 @@ func classify(err error) fault.Verdict {
 
 const (
 	hintCredentials = "the credentials are not those of an account: check the key, its secret and the session token"
-	hintPermission  = "the policy must allow sqs:GetQueueUrl, GetQueueAttributes, CreateQueue, SendMessage, ReceiveMessage, DeleteMessage, ChangeMessageVisibility on the queue and its companions, and DeleteQueue to delete it"
+	hintPermission  = "the policy must allow sqs:GetQueueUrl, GetQueueAttributes, CreateQueue, SendMessage, ReceiveMessage, DeleteMessage, ChangeMessageVisibility on the queue and its companions, DeleteQueue to delete it, and ListQueues to list queues"
 	hintClock       = "the clock of this machine is wrong: SQS refuses signatures more than 15 minutes old"
+	hintMissing     = "the queue, or its queue for dead letters or retries, does not exist"
 	hintThrottled   = "SQS throttles: it may work a little later; a FIFO queue needs high throughput mode beyond 300 requests a second"
 )
 
@@ -107,11 +108,11 @@ const (
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 // and the pages of each action.
 var codes = map[string]fault.Verdict{
-	"QueueDoesNotExist":    fault.NotStored(driver.ErrNotFound, ""),
-	"NonExistentQueue":     fault.NotStored(driver.ErrNotFound, ""),
+	"QueueDoesNotExist":    fault.NotStored(driver.ErrNotFound, hintMissing),
+	"NonExistentQueue":     fault.NotStored(driver.ErrNotFound, hintMissing),
 	"QueueNameExists":      fault.NotStored(driver.ErrConflict, "a queue of this name exists with other attributes"),
 	"QueueAlreadyExists":   fault.NotStored(driver.ErrConflict, "a queue of this name exists with other attributes"),
-	"QueueDeletedRecently": fault.NotStored(driver.ErrUnavailable, "a queue that was deleted can be made again after 60 seconds"),
+	"QueueDeletedRecently": fault.NotStored(driver.ErrUnavailable, "a queue of this name was deleted less than 60 seconds ago, and SQS makes none of the same name before: try again after that, or take another name"),
 
 	// The credentials or the permission. None of them will do better next time.
 	"AccessDenied":                fault.NotStored(driver.ErrUnauthorized, hintPermission),

@@ -17,6 +17,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -141,6 +142,9 @@ func TestOpenErrors(t *testing.T) {
 			closeAll(t, d)
 			continue
 		}
+		if d != nil {
+			t.Errorf("%s: a driver beside the error %v", row.endpoint, err)
+		}
 		if driver.FateOf(err) != driver.FateNotStored || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%v", err)
 		}
@@ -157,8 +161,28 @@ func TestOpenErrors(t *testing.T) {
 	}
 	options := newFake().client().Options()
 	options.Credentials = noChain{}
-	d := &Driver{}
-	if err := d.connect(t.Context(), awssqs.New(options), Options{}.config(false)); !errors.Is(err, driver.ErrUnauthorized) {
-		t.Errorf("no credentials: %v", err)
+	if d, err := New(t.Context(), awssqs.New(options), Options{}); d != nil || !errors.Is(err, driver.ErrUnauthorized) {
+		t.Errorf("New without credentials: %v, %v", d, err)
+	}
+	if d, err := NewFIFO(t.Context(), awssqs.New(options), Options{}); d != nil || !errors.Is(err, driver.ErrUnauthorized) {
+		t.Errorf("NewFIFO without credentials: %v, %v", d, err)
+	}
+	if d, err := OpenFIFO(t.Context(), "sqs+fifo://id:secret@us-east-1/?"+url.Values{"endpoint": {closedPort()}}.Encode()); d != nil || !errors.Is(err, driver.ErrUnavailable) {
+		t.Errorf("OpenFIFO without a server: %v, %v", d, err)
+	}
+}
+
+// What the SDK has to log goes nowhere: the errors say it.
+func TestSDKIsSilent(t *testing.T) {
+	c := config{region: "us-east-1", key: "id", secret: "secret", role: "arn:aws:iam::1:role/r"}.withDefaults()
+	sdk, closeIdle, err := c.newSDKClient(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeIdle()
+	for name, logger := range map[string]logging.Logger{"of the URL's client": sdk.Options().Logger, "of the driver's client": newClient(sdk).Options().Logger} {
+		if _, ok := logger.(logging.Nop); !ok {
+			t.Errorf("the logger %s is %T", name, logger)
+		}
 	}
 }

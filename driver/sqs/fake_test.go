@@ -8,11 +8,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,6 +61,9 @@ type fakeAttribute struct{ DataType, StringValue string }
 
 type fakeRequest struct {
 	QueueName, QueueURL   string
+	QueueNamePrefix       string
+	MaxResults            int
+	NextToken             string
 	Attributes            map[string]string
 	MaxNumberOfMessages   int
 	VisibilityTimeout     int
@@ -99,6 +105,36 @@ func (f *fakeSQS) open(t testing.TB) *Driver {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// openFIFO is open for FIFO queues.
+func (f *fakeSQS) openFIFO(t testing.TB) *FIFODriver {
+	t.Helper()
+	d, err := NewFIFO(t.Context(), f.client(), Options{Wait: 20 * time.Second, Retention: 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Declare(t.Context(), "q"); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// both runs a test on a new fake with each of the two types, in a bubble.
+func both(t *testing.T, test func(t *testing.T, f *fakeSQS, open func() testDriver)) {
+	for name, fifo := range map[string]bool{"standard": false, "fifo": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				test(t, f, func() testDriver {
+					if fifo {
+						return f.openFIFO(t)
+					}
+					return f.open(t)
+				})
+			})
+		})
+	}
 }
 
 type fakeError struct {
@@ -169,6 +205,9 @@ func (f *fakeSQS) act(ctx context.Context, action string, in *fakeRequest) (any,
 		in.QueueName = strings.TrimPrefix(in.QueueURL, "http://fake/1/")
 	}
 	q := f.queues[in.QueueName]
+	if action == "ListQueues" {
+		return f.list(in), nil, nil
+	}
 	if action == "CreateQueue" {
 		if at, ok := f.deleted[in.QueueName]; ok && time.Since(at) < time.Minute {
 			return nil, &fakeError{400, "QueueDeletedRecently", "You must wait 60 seconds after deleting a queue"}, nil
@@ -208,6 +247,31 @@ func (f *fakeSQS) act(ctx context.Context, action string, in *fakeRequest) (any,
 		return map[string]any{}, nil, nil
 	}
 	return f.batch(action, q, in), nil, nil
+}
+
+// list answers ListQueues, by pages of two at most.
+func (f *fakeSQS) list(in *fakeRequest) any {
+	var urls []string
+	out := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(f.queues)) {
+		if !strings.HasPrefix(name, in.QueueNamePrefix) || name <= in.NextToken {
+			continue
+		}
+		if len(urls) == min(in.MaxResults, 2) {
+			out["NextToken"] = strings.TrimPrefix(urls[len(urls)-1], "http://fake/1/")
+			break
+		}
+		urls = append(urls, "http://fake/1/"+name)
+	}
+	out["QueueUrls"] = urls
+	return out
+}
+
+// names are those of the SQS queues that there are.
+func (f *fakeSQS) names() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.queues))
 }
 
 // batch carries out the actions that take entries.

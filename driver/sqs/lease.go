@@ -20,9 +20,10 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	defer end()
 	var errs []error
 	failed := func(i int, err error) { errs = fault.Set(errs, len(deliveries), i, err) }
+	goneAt := c.base.goneAt(c.queue)
 	var held batch[*receipt]
 	for i, d := range deliveries {
-		if r := heldReceipt(d); r != nil {
+		if r := heldReceipt(d, goneAt); r != nil {
 			held.add(i, r)
 		} else {
 			failed(i, faults.LeaseLost(op, c.queue))

@@ -31,12 +31,16 @@ func newDeadLetter(r *receipt) deadLetter {
 	d := driver.DeadLetter{
 		Message:  r.meta.message(body, r.sent),
 		Failures: r.meta.Failures, LastError: r.meta.Error, Deliveries: r.meta.Deliveries,
+		Bounces: r.meta.Bounces, BouncedSince: timeOf(r.meta.Bounced),
 		Reason: r.meta.Reason, DeadAt: r.sent,
+	}
+	if r.meta.Died != 0 {
+		d.DeadAt = timeOf(r.meta.Died)
 	}
 	if r.err != nil && !errors.Is(r.err, errNoKind) || d.Reason == "" {
 		d.Reason = driver.ReasonUnreadable
 	}
-	return deadLetter{DeadLetter: d, position: position{at: r.sent.UnixMilli(), id: r.id}}
+	return deadLetter{DeadLetter: d, position: position{at: d.DeadAt.UnixMilli(), id: r.id}}
 }
 
 // position orders dead letters: by time, and where that is the same, by SQS's ID.

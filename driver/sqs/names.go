@@ -63,6 +63,25 @@ func newNames(prefix, queue string, fifo bool) (names, error) {
 	return n, checkName(stem)
 }
 
+// queueIn is the inverse of newNames: the queue whose jobs are in the SQS queue of
+// this name, and the names of that queue. The last result is false if there is no
+// such queue: the name is a companion's, or one that newNames does not give.
+func queueIn(prefix, work string, fifo bool) (string, names, bool) {
+	stem, ok := strings.CutPrefix(work, prefix)
+	if ok && fifo {
+		stem, ok = strings.CutSuffix(stem, fifoSuffix)
+	}
+	if !ok {
+		return "", names{}, false
+	}
+	for _, queue := range []string{stem, strings.TrimSuffix(stem, escapeSuffix)} {
+		if n, err := newNames(prefix, queue, fifo); queue != "" && err == nil && n.work == work {
+			return queue, n, true
+		}
+	}
+	return "", names{}, false
+}
+
 // checkName refuses what SQS would refuse. The error does not repeat the name: a
 // URL whose secret is not escaped has part of it where a name should be.
 func checkName(s string) error {
@@ -82,3 +101,31 @@ func checkName(s string) error {
 // queue's name, and only such a queue can have, and must have, a name that ends
 // like this.
 func isFIFO(url string) bool { return strings.HasSuffix(url, fifoSuffix) }
+
+// destination says which of a queue's SQS queues a message is for.
+type destination int
+
+const (
+	toWork destination = iota
+	toRetry
+	toDead
+	// destinations is how many there are.
+	destinations
+)
+
+// knownQueue is what is known of a queue that exists.
+type knownQueue struct {
+	// urls are those of its SQS queues. Delayed messages go to that of the jobs
+	// itself, but for FIFO.
+	urls [destinations]string
+	// maxMessage is the largest message that all of them take.
+	maxMessage int
+}
+
+// sources are the URLs that jobs are received from.
+func (q *knownQueue) sources() []string {
+	if q.urls[toRetry] == q.urls[toWork] {
+		return q.urls[toWork:toRetry:toRetry]
+	}
+	return q.urls[toWork:toDead:toDead]
+}

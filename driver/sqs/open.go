@@ -32,7 +32,10 @@ func Open(ctx context.Context, rawURL string) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{}
-	return d, d.open(ctx, c)
+	if err := d.open(ctx, c); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // OpenFIFO is [Open] for FIFO queues; the URL's scheme is sqs+fifo.
@@ -42,7 +45,10 @@ func OpenFIFO(ctx context.Context, rawURL string) (*FIFODriver, error) {
 		return nil, err
 	}
 	d := &FIFODriver{}
-	return d, d.open(ctx, c)
+	if err := d.open(ctx, c); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // New makes a driver for standard queues that uses the caller's client, and checks
@@ -51,13 +57,19 @@ func OpenFIFO(ctx context.Context, rawURL string) (*FIFODriver, error) {
 // client should keep 64 idle connections to a host; the SDK's default is 10.
 func New(ctx context.Context, client *awssqs.Client, options Options) (*Driver, error) {
 	d := &Driver{}
-	return d, d.connect(ctx, client, options.config(false))
+	if err := d.connect(ctx, client, options.config(false)); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // NewFIFO is [New] for FIFO queues.
 func NewFIFO(ctx context.Context, client *awssqs.Client, options Options) (*FIFODriver, error) {
 	d := &FIFODriver{}
-	return d, d.connect(ctx, client, options.config(true))
+	if err := d.connect(ctx, client, options.config(true)); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // parseRawURL reads the URL of one of the two drivers.

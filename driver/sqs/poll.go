@@ -15,9 +15,6 @@ const (
 	// next one: a worker that has room for jobs comes at once, and one that has
 	// none must not keep them from others.
 	maxUnclaimed = time.Second
-	// maxLocalDelay is the longest that a job is kept in the process until it is due:
-	// what SQS, which counts whole seconds, did not hold it back for.
-	maxLocalDelay = time.Second
 	// pollGrace is how much longer than its wait a poll may take: a server that does
 	// not answer by then will not.
 	pollGrace = 10 * time.Second
@@ -50,6 +47,9 @@ type poller struct {
 	buffer  buffer
 	// unclaimed fires when jobs have been ready for too long; nil if it is not set.
 	unclaimed *time.Timer
+	// giveBackFailed is why a job that no Receive returned could not be given back after
+	// stop; nil if there was none.
+	giveBackFailed error
 }
 
 // source is one of the SQS queues that a poller polls.
@@ -74,13 +74,19 @@ func (p *poller) launch() {
 	}
 }
 
-// poll polls source i for as long as there should be that many polls.
+// poll polls source i for as long as there should be that many polls. What it
+// brings after stop it gives back.
 func (p *poller) poll(i, most int) {
 	var kept sync.WaitGroup // jobs that are almost due
 	defer kept.Wait()
 	for again := true; again; {
 		got, err := p.fetch(i, most)
 		p.mu.Lock()
+		if p.gate.IsShut() {
+			p.mu.Unlock()
+			p.giveBack(got.deliveries())
+			return
+		}
 		s := &p.sources[i]
 		switch {
 		case err != nil:
@@ -94,16 +100,14 @@ func (p *poller) poll(i, most int) {
 			kept.Add(1)
 			time.AfterFunc(d.left, func() {
 				defer kept.Done()
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				p.offer(d.delivery)
+				p.bring(d.delivery)
 			})
 		}
 		p.offer(got.ready...)
 		if err != nil {
 			p.buffer.fail(err)
 		}
-		again = !p.gate.IsShut() && s.polls <= min(s.allowed, len(p.buffer.waiters))
+		again = s.polls <= min(s.allowed, len(p.buffer.waiters))
 		if again {
 			most = p.buffer.waiters[s.polls-1].max
 		} else {
@@ -114,7 +118,7 @@ func (p *poller) poll(i, most int) {
 	}
 }
 
-// fetch receives once from source i. What is not to be handed out, it moves to
+// fetch receives once from source i, of which the first has the jobs. What is not to be handed out, it moves to
 // where it belongs; what it fails to move comes again after a lease. There may be
 // jobs beside an error.
 func (p *poller) fetch(i, most int) (got arrivals, err error) {
@@ -130,7 +134,10 @@ func (p *poller) fetch(i, most int) (got arrivals, err error) {
 		if errors.Is(context.Cause(ctx), errPollHangs) {
 			err = errPollHangs
 		}
-		return got, p.pollError(err)
+		if err = p.pollError(err); i == 0 && errors.Is(err, driver.ErrNotFound) {
+			p.base.lose(p.queue)
+		}
+		return got, err
 	}
 	// The visibility timeout began before the answer was here, by the time that it
 	// took, which cannot be known. It is longer than the lease by at least a second,
@@ -140,11 +147,25 @@ func (p *poller) fetch(i, most int) (got arrivals, err error) {
 		r.until.Store(int64(until))
 		got.sort(r)
 	}
-	err = p.replace(ctx, q.retry, got.early)
-	if failed := p.replace(ctx, q.dead, got.unreadable); err == nil {
-		err = failed
+	for _, err := range p.base.client.replace(ctx, q, got.moved) {
+		if err != nil {
+			return got, p.pollError(err)
+		}
 	}
-	return got, err
+	return got, nil
+}
+
+// bring offers a job that was almost due, or gives it back after stop.
+func (p *poller) bring(d *driver.Delivery) {
+	p.mu.Lock()
+	stopped := p.gate.IsShut()
+	if !stopped {
+		p.offer(d)
+	}
+	p.mu.Unlock()
+	if stopped {
+		p.giveBack([]*driver.Delivery{d})
+	}
 }
 
 // arrivals are what a poll brought, by what becomes of it.
@@ -153,10 +174,18 @@ type arrivals struct {
 	ready []*driver.Delivery
 	// almostDue are jobs that are kept in the process until they are due.
 	almostDue []almostDue
-	// early are jobs that are not due for longer, and are sent on.
-	early []replacement
-	// unreadable is what is no job, and becomes a dead letter.
-	unreadable []replacement
+	// moved is what is not handed out: jobs that are not due for longer, which are sent
+	// on, and what is no job, which becomes a dead letter.
+	moved []replacement
+}
+
+// deliveries are all jobs that may be handed out now or in a moment.
+func (a *arrivals) deliveries() []*driver.Delivery {
+	all := a.ready
+	for _, d := range a.almostDue {
+		all = append(all, d.delivery)
+	}
+	return all
 }
 
 // almostDue is a job and the time that is left until it is due.
@@ -168,19 +197,20 @@ type almostDue struct {
 // sort takes in a message whose lease has begun.
 func (a *arrivals) sort(r *receipt) {
 	if r.err != nil {
-		a.unreadable = append(a.unreadable, replacement{old: r, entry: r.unreadable(r.err)})
+		a.moved = append(a.moved, replacement{old: r, entry: r.unreadable(r.err)})
 		return
 	}
 	left := r.untilDue()
-	if left > maxLocalDelay {
-		e := r.unchanged()
-		e.delaySeconds = delaySecondsOf(left)
-		a.early = append(a.early, replacement{old: r, entry: e})
+	if left > maxLocalDelay || r.miscounted() {
+		// Of the times that it was received before none was a holder's.
+		e := r.notHandedOut(0, toRetry)
+		e.delaySeconds = delaySecondsOf(max(left, 0))
+		a.moved = append(a.moved, replacement{old: r, entry: e})
 		return
 	}
 	delivery, err := r.delivery()
 	if err != nil {
-		a.unreadable = append(a.unreadable, replacement{old: r, entry: r.unreadable(err)})
+		a.moved = append(a.moved, replacement{old: r, entry: r.unreadable(err)})
 		return
 	}
 	if left > 0 {
@@ -190,17 +220,6 @@ func (a *arrivals) sort(r *receipt) {
 		return
 	}
 	a.ready = append(a.ready, delivery)
-}
-
-// replace moves messages to the SQS queue at url; the error is that of the first
-// which it could not move.
-func (p *poller) replace(ctx context.Context, url string, replacements []replacement) error {
-	for _, err := range p.base.client.replace(ctx, url, replacements) {
-		if err != nil {
-			return p.pollError(err)
-		}
-	}
-	return nil
 }
 
 // pollError is the error of a poll. The call that ended is the poll's own, so that
@@ -215,7 +234,7 @@ func (p *poller) pollError(err error) error {
 }
 
 // offer gives jobs to the waiters, and keeps the rest a while for the next Receive
-// calls. p.mu must be held.
+// calls. It is not called after stop. p.mu must be held.
 func (p *poller) offer(deliveries ...*driver.Delivery) {
 	p.buffer.put(deliveries...)
 	if len(p.buffer.ready) == 0 || p.unclaimed != nil || !p.gate.Enter() {
@@ -227,40 +246,78 @@ func (p *poller) offer(deliveries ...*driver.Delivery) {
 		p.unclaimed = nil
 		left := p.buffer.takeAll()
 		p.mu.Unlock()
-		p.giveBack(p.ctx, left)
+		p.giveBack(left)
 	})
 }
 
 // giveBack makes jobs that no Receive returned available again, each as a new
 // message: of the old one SQS has counted a delivery that was none. If that fails
-// they come again when their leases end.
-func (p *poller) giveBack(ctx context.Context, deliveries []*driver.Delivery) {
+// they come again when their leases end, and SQS's count stays.
+func (p *poller) giveBack(deliveries []*driver.Delivery) {
 	if len(deliveries) == 0 {
 		return
 	}
+	// When their leases have ended, others may have the jobs.
+	ctx, cancel := context.WithTimeout(p.ctx, p.lease)
+	defer cancel()
 	q, err := p.base.resolve(ctx, p.queue)
 	if err != nil {
+		p.noteFailed(err)
 		return
 	}
-	var work, retry []replacement
+	goneAt := p.base.goneAt(p.queue)
+	var again []replacement
 	for _, d := range deliveries {
-		r := d.Receipt.(*receipt)
-		r.settled.Store(true)
-		again := replacement{old: r, entry: r.unchanged()}
-		if r.url == q.work {
-			work = append(work, again)
-		} else {
-			retry = append(retry, again)
+		r := heldReceipt(d, goneAt)
+		if r == nil {
+			continue
 		}
+		r.settled.Store(true)
+		to := toWork
+		if r.url != q.urls[toWork] {
+			to = toRetry
+		}
+		again = append(again, replacement{old: r, entry: r.notHandedOut(r.received-1, to)})
 	}
-	_ = p.replace(ctx, q.work, work)
-	_ = p.replace(ctx, q.retry, retry)
+	for _, err := range p.base.client.replace(ctx, q, again) {
+		p.noteFailed(err)
+	}
 }
 
-// stop begins no more polls, and ends the waiters' wait. Those under way go on.
+// noteFailed keeps the first error of giving jobs back after stop, for takeFailed.
+// Before stop nobody waits for it, and of a queue that was deleted nothing is held.
+func (p *poller) noteFailed(err error) {
+	if err == nil || errors.Is(classify(err).Kind, driver.ErrNotFound) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gate.IsShut() && p.giveBackFailed == nil {
+		p.giveBackFailed = err
+	}
+}
+
+// takeFailed returns what noteFailed kept, once.
+func (p *poller) takeFailed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.giveBackFailed
+	p.giveBackFailed = nil
+	return err
+}
+
+// stop begins no more polls, ends the waiters' wait, and begins to give back what
+// no Receive has taken. The polls under way go on, and give back what they bring.
+// The gate then tells when all is done. A second stop does nothing.
 func (p *poller) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.gate.IsShut() {
+		return
+	}
+	if left := p.buffer.takeAll(); len(left) > 0 {
+		_ = p.gate.Go(func() { p.giveBack(left) })
+	}
 	p.gate.Shut()
 	close(p.stopped)
 	if p.unclaimed != nil && p.unclaimed.Stop() {

@@ -3,6 +3,7 @@ package sqs
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,5 +130,74 @@ func TestPollThatHangs(t *testing.T) {
 		f.intercept = nil
 		put(t, d, job("job", 0))
 		settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.OutcomeDone})
+	})
+}
+
+// A job that a poll brings and nobody takes is given back with the count of its lost
+// holders as it was, not one more and not one less.
+func TestGivenBackKeepsCounts(t *testing.T) {
+	both(t, func(t *testing.T, _ *fakeSQS, open func() testDriver) {
+		d := open()
+		defer closeAll(t, d)
+		c := consume(t, d, 30*time.Second)
+		put(t, d, job("job", time.Second))
+		receive(t, c)
+		time.Sleep(40 * time.Second) // its holder vanished
+		for range 5 {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			// Receive starts a poll and is given up: nobody takes what it brings.
+			if _, err := c.Receive(ctx, 1); err == nil {
+				t.Fatal("Receive on a ctx that ended")
+			}
+			c.mu.Lock()
+			w := c.buffer.wait(1)
+			c.launch()
+			c.buffer.giveUp(w)
+			c.mu.Unlock()
+			synctest.Wait()
+			time.Sleep(2 * maxUnclaimed)
+		}
+		got := receive(t, c)
+		if got.Deliveries != 2 || got.Redeliveries != 1 {
+			t.Errorf("Deliveries %d, Redeliveries %d, want 2 and 1", got.Deliveries, got.Redeliveries)
+		}
+		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
+	})
+}
+
+// A poll that receives a job before its time and fails to send it on is no holder
+// that vanished, however often; one that vanishes later is.
+func TestEarlyIsNoLostHolder(t *testing.T) {
+	both(t, func(t *testing.T, f *fakeSQS, open func() testDriver) {
+		d := open()
+		defer closeAll(t, d)
+		put(t, d, job("job", 20*time.Minute))
+		begin, refused := time.Now(), 0
+		f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
+			if action != "SendMessageBatch" || time.Since(begin) > 20*time.Minute {
+				return 0, nil, false
+			}
+			refused++
+			return http.StatusInternalServerError, map[string]string{"__type": "com.amazonaws.sqs#InternalFailure"}, true
+		}
+		c := consume(t, d, 30*time.Second)
+		var got *driver.Delivery
+		for got == nil {
+			page, err := c.Receive(t.Context(), 1)
+			if err == nil {
+				got = page[0]
+			}
+		}
+		if refused < 3 {
+			t.Fatalf("%d failures to send on", refused)
+		}
+		if got.Deliveries != 1 || got.Redeliveries != 0 {
+			t.Errorf("Deliveries %d, Redeliveries %d, want 1 and 0", got.Deliveries, got.Redeliveries)
+		}
+		time.Sleep(40 * time.Second)
+		if got = receive(t, c); got.Deliveries != 2 || got.Redeliveries != 1 {
+			t.Errorf("after its holder vanished: Deliveries %d, Redeliveries %d, want 2 and 1", got.Deliveries, got.Redeliveries)
+		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -108,7 +109,7 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 	if err != nil {
 		return err
 	}
-	b.queues.Delete(queue)
+	defer b.lose(queue)
 	// The queue itself first: one without companions would take jobs that it
 	// cannot keep.
 	for _, name := range n.all() {
@@ -125,7 +126,8 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 }
 
 // Depth asks SQS for the number of visible, delayed and hidden messages. On AWS the
-// counts lag: they settle about a minute after the last change.
+// counts lag: they settle about a minute after the last change. How long the oldest
+// job has been waiting is in CloudWatch only.
 func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	const op = "depth"
 	ctx, end, err := b.begin(ctx, op, queue)
@@ -137,7 +139,7 @@ func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	if err != nil {
 		return driver.Depth{}, fail(op, queue, err)
 	}
-	urls := append(q.sources(), q.dead)
+	urls := append(q.sources(), q.urls[toDead])
 	found, errs := make([]counts, len(urls)), make([]error, len(urls))
 	inParallel(len(urls), func(i int) { found[i], errs[i] = b.client.count(ctx, urls[i]) })
 	if err := fail(op, queue, errors.Join(errs...)); err != nil {
@@ -151,5 +153,65 @@ func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 		depth.Scheduled += n.delayed
 		depth.Running += n.invisible
 	}
+	if depth.Waiting > 0 {
+		depth.Age = driver.UnknownAge
+	}
 	return depth, nil
+}
+
+// ListQueues lists the SQS queues whose names begin with the URL's prefix, and
+// returns those that have their companions beside them and are as Declare leaves
+// them: each is asked for its RedrivePolicy.
+func (b *base) ListQueues(ctx context.Context) ([]string, error) {
+	const op = "list queues"
+	ctx, end, err := b.begin(ctx, op, "")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	urls, err := b.client.list(ctx, b.config.prefix)
+	if err != nil {
+		return nil, fail(op, "", err)
+	}
+	var found, work []string // names, and the URLs of the jobs
+	for name, url := range urls {
+		queue, n, ok := queueIn(b.config.prefix, name, b.config.fifo)
+		for _, companion := range n.companions() {
+			ok = ok && urls[companion] != ""
+		}
+		if ok {
+			found, work = append(found, queue), append(work, url)
+		}
+	}
+	queues := make([]string, 0, len(found))
+	for from := 0; from < len(found); from += receivers {
+		part := work[from:min(from+receivers, len(work))]
+		own, errs := make([]bool, len(part)), make([]error, len(part))
+		inParallel(len(part), func(i int) { own[i], errs[i] = b.isOwn(ctx, part[i]) })
+		if err := errors.Join(errs...); err != nil {
+			return nil, fail(op, "", err)
+		}
+		for i := range part {
+			if own[i] {
+				queues = append(queues, found[from+i])
+			}
+		}
+	}
+	slices.Sort(queues)
+	return queues, nil
+}
+
+// isOwn tells whether Declare would take the SQS queue at url for one of its own.
+// One that was deleted meanwhile is none, nor is one that these credentials may not
+// look at.
+func (b *base) isOwn(ctx context.Context, url string) (bool, error) {
+	attributes, err := b.client.attributes(ctx, url, types.QueueAttributeNameRedrivePolicy)
+	if err != nil {
+		kind := classify(err).Kind
+		if errors.Is(kind, driver.ErrNotFound) || errors.Is(kind, driver.ErrUnauthorized) {
+			return false, nil
+		}
+		return false, err
+	}
+	return attributes[string(types.QueueAttributeNameRedrivePolicy)] == "", nil
 }

@@ -10,6 +10,10 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
+// maxLocalDelay is the longest that a job is kept in the process until it is due:
+// what SQS, which counts whole seconds, did not hold it back for.
+const maxLocalDelay = time.Second
+
 // receipt is a message that SQS handed out, and the Receipt of its delivery.
 type receipt struct {
 	url, handle string
@@ -22,6 +26,8 @@ type receipt struct {
 	// and when the request that brought it was answered, in whole seconds.
 	sent, first, answered time.Time
 
+	// taken is when the message was here, since epoch.
+	taken time.Duration
 	// until is when the lease ends, since epoch. SQS itself is not strict: on a
 	// standard queue it deletes by a handle whose lease ended, and extends it, as
 	// long as nobody else has received the message:
@@ -37,7 +43,7 @@ type receipt struct {
 // newReceipt reads a message as SQS handed it out. What cannot be read is noted
 // in its err.
 func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
-	r := &receipt{url: url, received: 1, answered: answered}
+	r := &receipt{url: url, received: 1, answered: answered, taken: sinceEpoch()}
 	if m.Body != nil {
 		r.body = *m.Body
 	}
@@ -78,10 +84,11 @@ var epoch = time.Now()
 // sinceEpoch is the time now, as receipt.until has it.
 func sinceEpoch() time.Duration { return time.Since(epoch) }
 
-// heldReceipt is that of a delivery, if it can still be settled; else nil.
-func heldReceipt(d *driver.Delivery) *receipt {
+// heldReceipt is that of a delivery, if it can still be settled; else nil. goneAt is
+// when its queue was last seen not to exist.
+func heldReceipt(d *driver.Delivery, goneAt time.Duration) *receipt {
 	r, ok := d.Receipt.(*receipt)
-	if !ok || r.settled.Load() || int64(sinceEpoch()) >= r.until.Load() {
+	if !ok || r.taken <= goneAt || r.settled.Load() || int64(sinceEpoch()) >= r.until.Load() {
 		return nil
 	}
 	return r
@@ -96,11 +103,20 @@ func (r *receipt) delivery() (*driver.Delivery, error) {
 	return &driver.Delivery{
 		Message:  r.meta.message(body, r.sent),
 		Failures: r.meta.Failures, LastError: r.meta.Error,
-		Deliveries:   r.meta.Deliveries + r.received,
-		Redeliveries: r.received - 1,
+		Bounces: r.meta.Bounces, BouncedSince: timeOf(r.meta.Bounced),
+		Deliveries:   r.deliveries(),
+		Redeliveries: r.lost(),
 		Receipt:      r,
 	}, nil
 }
+
+// deliveries is how often the job was handed out, this time included.
+func (r *receipt) deliveries() int { return r.meta.Deliveries + r.received }
+
+// lost is how often a holder vanished with the job since it was last settled with
+// another outcome than a release. Whatever else would be counted by SQS makes a new
+// message, so every time but this one was such a holder.
+func (r *receipt) lost() int { return r.meta.Lost + r.received - 1 }
 
 // due is when the job may be handed out, by SQS's clock; zero if it may at once.
 func (r *receipt) due() time.Time {
@@ -131,19 +147,30 @@ func (r *receipt) untilDue() time.Duration {
 	return due.Sub(now)
 }
 
-// unchanged is a message that takes this one's place as it is. Its time is
-// absolute, as the new message is younger.
-func (r *receipt) unchanged() *entry {
+// miscounted tells that SQS has counted what was no holder: a poll received the
+// message before its time and then failed to send it on. How often that was cannot
+// be known, only that the first time was of that kind.
+func (r *receipt) miscounted() bool {
+	due := r.due()
+	return r.received > 1 && !due.IsZero() && !r.first.IsZero() && due.Sub(r.first) > maxLocalDelay
+}
+
+// notHandedOut is a message that takes the place of this one, of which no job was
+// handed out this time, with lost times before it at which a holder vanished. SQS
+// counts anew for it. Its time is absolute, as the new message is younger.
+func (r *receipt) notHandedOut(lost int, to destination) *entry {
 	d := r.meta
+	d.Deliveries += lost
+	d.Lost += lost
 	if due := r.due(); !due.IsZero() {
 		d.Delay, d.Due = 0, due.UnixMilli()
 	}
-	return &entry{body: r.body, attribute: d.text()}
+	return &entry{body: r.body, attribute: d.text(), to: to}
 }
 
 // unreadable is the dead letter of a message that is no job.
 func (r *receipt) unreadable(err error) *entry {
 	d := meta{Version: formatVersion, ID: r.id, ContentType: "application/octet-stream",
-		Deliveries: r.received, Error: err.Error(), Reason: driver.ReasonUnreadable}
-	return &entry{body: r.body, attribute: d.text()}
+		history: history{Deliveries: r.received, Error: err.Error(), Reason: driver.ReasonUnreadable}}
+	return &entry{body: r.body, attribute: d.text(), to: toDead}
 }

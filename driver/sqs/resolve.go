@@ -3,28 +3,15 @@ package sqs
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/batch-go/batch/driver"
 )
-
-// knownQueue is what is known of a queue that exists.
-type knownQueue struct {
-	// The URLs. retry is where delayed messages go: work itself, but for FIFO.
-	work, retry, dead string
-	// maxMessage is the largest message that all of them take.
-	maxMessage int
-}
-
-// sources are the URLs that jobs are received from.
-func (q *knownQueue) sources() []string {
-	if q.retry == q.work {
-		return []string{q.work}
-	}
-	return []string{q.work, q.retry}
-}
 
 // sqsQueue is one of the SQS queues that a queue is made of.
 type sqsQueue struct {
@@ -32,7 +19,9 @@ type sqsQueue struct {
 	maxMessage int
 }
 
-// resolve finds a queue by its name and remembers it.
+// resolve finds a queue by its name and remembers it. It makes nothing: a queue
+// that does not exist, or lacks a companion, is an error that classify knows as
+// driver.ErrNotFound.
 func (b *base) resolve(ctx context.Context, queue string) (*knownQueue, error) {
 	if q, ok := b.queues.Load(queue); ok {
 		return q.(*knownQueue), nil
@@ -64,7 +53,7 @@ func askAll(sqsNames []string, ask func(name string) (sqsQueue, error)) (map[str
 	found := make(map[string]sqsQueue, len(sqsNames))
 	for i, err := range errs {
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the SQS queue %s: %w", sqsNames[i], err)
 		}
 		found[sqsNames[i]] = answers[i]
 	}
@@ -95,15 +84,32 @@ func (b *base) maxMessageIn(attributes map[string]string) int {
 
 // remember makes a queue of the SQS queues of its names.
 func (b *base) remember(queue string, n names, found map[string]sqsQueue) *knownQueue {
-	q := &knownQueue{work: found[n.work].url, retry: found[n.work].url, dead: found[n.dead].url, maxMessage: b.config.maxMessage}
+	work := found[n.work].url
+	q := &knownQueue{urls: [destinations]string{toWork: work, toRetry: work, toDead: found[n.dead].url}, maxMessage: b.config.maxMessage}
 	if n.retry != "" {
-		q.retry = found[n.retry].url
+		q.urls[toRetry] = found[n.retry].url
 	}
 	for _, s := range found {
 		q.maxMessage = min(q.maxMessage, s.maxMessage)
 	}
 	b.queues.Store(queue, q)
 	return q
+}
+
+// lose notes that a queue does not exist: what was received of it is lost, also when
+// it is declared again.
+func (b *base) lose(queue string) {
+	b.queues.Delete(queue)
+	b.gone.Store(queue, sinceEpoch())
+}
+
+// goneAt is when a queue was last seen not to exist, since epoch; before everything
+// if it never was.
+func (b *base) goneAt(queue string) time.Duration {
+	if at, ok := b.gone.Load(queue); ok {
+		return at.(time.Duration)
+	}
+	return math.MinInt64
 }
 
 // forget drops what is known of a queue, if an error says that it does not exist.

@@ -38,7 +38,7 @@ func (b *base) scan(ctx context.Context, q *knownQueue, visit func([]*receipt) (
 	}()
 	seen := make(map[string]bool)
 	for waited := 0; ; {
-		page, err := b.client.receive(ctx, q.dead, maxEntries, seconds(scanVisibility), scanWait)
+		page, err := b.client.receive(ctx, q.urls[toDead], maxEntries, seconds(scanVisibility), scanWait)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (b *base) scan(ctx context.Context, q *knownQueue, visit func([]*receipt) (
 		if len(page) > 0 {
 			return nil // the first ones come again: all were seen
 		}
-		n, err := b.client.count(ctx, q.dead)
+		n, err := b.client.count(ctx, q.urls[toDead])
 		if err != nil {
 			return err
 		}

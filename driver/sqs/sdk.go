@@ -46,6 +46,7 @@ func (c config) newSDKClient(ctx context.Context) (made *awssqs.Client, closeIdl
 func (c config) sdkConfig(ctx context.Context, transport *awshttp.BuildableClient) (aws.Config, error) {
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithHTTPClient(transport),
+		awsconfig.WithLogger(logging.Nop{}), // else the chain and STS write to the standard error
 		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 	}
 	if c.region != "" {

@@ -5,17 +5,16 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
 
 const opSettle = "settle"
 
-// Settle ends deliveries. A retry or a dead letter is a new message, as the
-// attributes of a message cannot be changed, and is stored before the old one is
-// deleted. A release ends the visibility timeout.
+// Settle ends deliveries. All but one that is done get a new message, as the
+// attributes of a message cannot be changed: it is stored before the old one is
+// deleted. That holds for a release too: if it ended the visibility timeout, SQS
+// would count it as it counts a holder that vanished.
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	if len(settlements) == 0 {
 		return nil
@@ -25,74 +24,56 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		return fault.All(len(settlements), err)
 	}
 	defer end()
-	q, err := c.base.resolve(ctx, c.queue)
-	if err != nil {
-		return fault.All(len(settlements), c.deliveryError(opSettle, err))
-	}
 	var errs []error
 	failed := func(i int, err error) { errs = fault.Set(errs, len(settlements), i, err) }
 
-	var replaced [destinations]batch[replacement]
-	var ended, released batch[*receipt]
+	goneAt := c.base.goneAt(c.queue)
+	var replaced batch[replacement]
+	var ended batch[*receipt]
 	for i := range settlements {
 		s := &settlements[i]
-		r := heldReceipt(s.Delivery)
+		r := heldReceipt(s.Delivery, goneAt)
 		switch {
 		case r == nil:
 			failed(i, faults.LeaseLost(opSettle, c.queue))
-		case s.Outcome == driver.OutcomeRelease:
-			released.add(i, r)
-		case (s.Outcome == driver.OutcomeRetry || s.Outcome == driver.OutcomeDead) && !r.stored.Load():
-			replaced[destinationOf(s)].add(i, replacement{old: r, entry: settledEntry(s, r)})
+		case s.Outcome != driver.OutcomeDone && !r.stored.Load():
+			replaced.add(i, replacement{old: r, entry: c.settledEntry(s, r)})
 		default:
 			ended.add(i, r)
 		}
 	}
-	for to, url := range [destinations]string{toWork: q.work, toRetry: q.retry, toDead: q.dead} {
-		c.store(ctx, url, &replaced[to], &ended, failed)
-	}
-	deliveryFailed := func(i int, err error) { failed(i, c.deliveryError(opSettle, err)) }
-	ended.report(c.base.client.delete(ctx, ended.items), deliveryFailed)
-	released.report(c.base.client.changeVisibility(ctx, released.items, 0), deliveryFailed)
-	for _, b := range []batch[*receipt]{ended, released} {
-		for k, r := range b.items {
-			if errs == nil || errs[b.index[k]] == nil {
-				r.settled.Store(true)
-			}
+	c.store(ctx, &replaced, &ended, failed)
+	ended.report(c.base.client.delete(ctx, ended.items), func(i int, err error) { failed(i, c.deliveryError(opSettle, err)) })
+	for k, r := range ended.items {
+		if errs == nil || errs[ended.index[k]] == nil {
+			r.settled.Store(true)
 		}
 	}
 	return errs
 }
 
-// Where the message that takes a delivery's place goes.
-const (
-	toWork = iota
-	toRetry
-	toDead
-	destinations
-)
-
-// destinationOf is where the message goes that takes the delivery's place.
-func destinationOf(s *driver.Settlement) int {
-	switch {
-	case s.Outcome == driver.OutcomeDead:
-		return toDead
-	case s.Delay > 0:
-		return toRetry
-	}
-	return toWork
-}
-
 // settledEntry is the message that takes the delivery's place.
-func settledEntry(s *driver.Settlement, r *receipt) *entry {
+func (c *consumer) settledEntry(s *driver.Settlement, r *receipt) *entry {
 	d := r.meta
-	d.Failures, d.Error, d.Deliveries = s.Failures, s.Error, s.Delivery.Deliveries
-	d.Delay, d.Due, d.Reason = 0, 0, ""
-	e := &entry{body: r.body}
-	if s.Outcome == driver.OutcomeDead {
-		d.Reason = s.Reason
-	} else {
+	d.Delay, d.Due = 0, 0
+	e := &entry{body: r.body, to: toDead}
+	switch s.Outcome {
+	case driver.OutcomeRelease:
+		e.to = toWork
+		d.Deliveries, d.Lost = r.deliveries(), r.lost()
+	default:
+		d.history = history{
+			Failures: s.Failures, Error: s.Error,
+			Bounces: s.Bounces, Bounced: millisOf(s.BouncedSince), Deliveries: r.deliveries(),
+		}
+		if s.Outcome == driver.OutcomeDead {
+			d.Reason = s.Reason
+			break
+		}
+		e.to = c.base.destination(s.Delay)
 		e.delaySeconds = d.setDelay(s.Delay)
+	}
+	if e.to == toWork {
 		// A try after one of unknown fate stores nothing twice on a FIFO queue.
 		e.token = r.id + "." + strconv.Itoa(r.received)
 	}
@@ -100,14 +81,24 @@ func settledEntry(s *driver.Settlement, r *receipt) *entry {
 	return e
 }
 
-// store stores new messages in the SQS queue at url, and adds the old one of each
-// that was stored to those that are ended.
-func (c *consumer) store(ctx context.Context, url string, replaced *batch[replacement], ended *batch[*receipt], failed func(i int, err error)) {
-	errs := c.base.client.send(ctx, url, entriesOf(replaced.items))
+// store stores new messages, and adds the old one of each that was stored to those
+// that are ended.
+func (c *consumer) store(ctx context.Context, replaced *batch[replacement], ended *batch[*receipt], failed func(i int, err error)) {
+	if len(replaced.items) == 0 {
+		return
+	}
+	q, err := c.base.resolve(ctx, c.queue)
+	var errs []error
+	if err != nil {
+		errs = fault.All(len(replaced.items), fault.NotSent{Err: err})
+	} else {
+		errs = c.base.client.send(ctx, q, entriesOf(replaced.items))
+	}
+	exists := make(map[string]bool) // what the errors ask of each SQS queue
 	for k, r := range replaced.items {
 		i := replaced.index[k]
 		if errs != nil && errs[k] != nil {
-			failed(i, c.storeError(ctx, r.old, errs[k]))
+			failed(i, c.storeError(ctx, r.old, errs[k], exists))
 			continue
 		}
 		r.old.stored.Store(true)
@@ -118,10 +109,15 @@ func (c *consumer) store(ctx context.Context, url string, replaced *batch[replac
 // storeError is deliveryError for a message that was not stored. If the queue that
 // it was for does not exist, that may be a companion alone, which somebody
 // deleted: then the delivery is still held, and the error says what is missing.
-func (c *consumer) storeError(ctx context.Context, old *receipt, err error) error {
+// exists has the answers of SQS so far, by URL.
+func (c *consumer) storeError(ctx context.Context, old *receipt, err error, exists map[string]bool) error {
 	if errors.Is(classify(err).Kind, driver.ErrNotFound) {
-		_, gone := c.base.client.attributes(ctx, old.url, types.QueueAttributeNameMaximumMessageSize)
-		if gone == nil {
+		held, asked := exists[old.url]
+		if !asked {
+			held = c.base.client.exists(ctx, old.url) == nil
+			exists[old.url] = held
+		}
+		if held {
 			return faults.Refuse(opSettle, c.queue, driver.ErrUnavailable, err, "the queue for dead letters or retries is missing: declare the queue again")
 		}
 	}

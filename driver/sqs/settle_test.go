@@ -108,3 +108,115 @@ func TestSettlePartly(t *testing.T) {
 		}
 	}
 }
+
+// A release keeps the whole history, and counts no lost holder, however often and in
+// whichever process it is; what was lost before it stays counted. A retry begins anew.
+func TestReleaseKeepsHistory(t *testing.T) {
+	both(t, func(t *testing.T, _ *fakeSQS, open func() testDriver) {
+		d, other := open(), open()
+		defer closeAll(t, d)
+		defer closeAll(t, other)
+		since := time.Now().Add(-time.Hour).Truncate(time.Millisecond).UTC()
+		put(t, d, job("job", 0))
+		c, elsewhere := consume(t, d, 30*time.Second), consume(t, other, 30*time.Second)
+		check := func(got *driver.Delivery, bounces, deliveries, redeliveries int) {
+			t.Helper()
+			if got.Failures != 2 || got.LastError != "no" || got.Bounces != bounces || !got.BouncedSince.Equal(since) && bounces > 0 ||
+				bounces == 0 && !got.BouncedSince.IsZero() || got.Deliveries != deliveries || got.Redeliveries != redeliveries {
+				t.Errorf("Failures %d, LastError %q, Bounces %d since %s, Deliveries %d, Redeliveries %d; want 2, no, %d since %s, %d, %d",
+					got.Failures, got.LastError, got.Bounces, got.BouncedSince, got.Deliveries, got.Redeliveries, bounces, since, deliveries, redeliveries)
+			}
+		}
+		retry := driver.Settlement{Outcome: driver.OutcomeRetry, Delay: time.Second, Failures: 2, Error: "no", Bounces: 3, BouncedSince: since}
+		retry.Delivery = receive(t, c)
+		settle(t, c, retry)
+		got := receive(t, c)
+		check(got, 3, 2, 0)
+		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeRelease})
+		got = receive(t, elsewhere)
+		check(got, 3, 3, 0)
+		time.Sleep(32 * time.Second) // its holder vanished
+		got = receive(t, c)
+		check(got, 3, 4, 1)
+		for deliveries := 5; deliveries < 20; deliveries++ {
+			settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeRelease})
+			got = receive(t, c)
+			check(got, 3, deliveries, 1)
+		}
+		time.Sleep(32 * time.Second)
+		got = receive(t, elsewhere)
+		check(got, 3, 20, 2)
+		retry.Delivery, retry.Bounces, retry.BouncedSince = got, 0, time.Time{}
+		settle(t, elsewhere, retry)
+		got = receive(t, c)
+		check(got, 0, 21, 0)
+		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
+	})
+}
+
+// A release is stored before the old message is deleted, like a retry, and a try
+// after a failed one stores nothing twice.
+func TestReleaseStoresFirst(t *testing.T) {
+	f := newFake()
+	d := f.open(t)
+	defer closeAll(t, d)
+	put(t, d, job("job", 0))
+	c := consume(t, d, 30*time.Second)
+	s := []driver.Settlement{{Delivery: receive(t, c), Outcome: driver.OutcomeRelease}}
+	failing := ""
+	f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
+		return http.StatusInternalServerError, map[string]string{"__type": "com.amazonaws.sqs#InternalFailure"}, action == failing
+	}
+	for _, step := range []struct {
+		failing  string
+		messages int
+	}{{"SendMessageBatch", 1}, {"DeleteMessageBatch", 2}, {"", 1}} {
+		failing = step.failing
+		if errs := c.Settle(t.Context(), s); (errs == nil) != (failing == "") {
+			t.Errorf("with %s failing: %v", failing, errs)
+		}
+		if n := len(f.queues["q"].messages); n != step.messages {
+			t.Errorf("with %s failing: %d messages, want %d", failing, n, step.messages)
+		}
+	}
+	got := receive(t, c)
+	if got.Deliveries != 2 || got.Redeliveries != 0 {
+		t.Errorf("released with Deliveries %d, Redeliveries %d", got.Deliveries, got.Redeliveries)
+	}
+}
+
+// Where only the queue for dead letters was deleted, a delivery is not lost, also
+// when the driver has no URL of it any more; where the jobs' own was, it is.
+func TestSettleWithoutCompanion(t *testing.T) {
+	f := newFake()
+	d := f.open(t)
+	defer closeAll(t, d)
+	put(t, d, job("job", 0))
+	c := consume(t, d, 30*time.Second)
+	s := []driver.Settlement{{Delivery: receive(t, c), Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent}}
+	delete(f.queues, "q-dead")
+	for _, known := range []bool{true, false} {
+		if !known {
+			d.queues.Delete("q")
+		}
+		errs := c.Settle(t.Context(), s)
+		if len(errs) != 1 || !errors.Is(errs[0], driver.ErrUnavailable) || errors.Is(errs[0], driver.ErrLeaseLost) || driver.FateOf(errs[0]) != driver.FateNotStored {
+			t.Errorf("with the URLs known %v: %v", known, errs)
+		}
+	}
+	if err := d.Declare(t.Context(), "q"); err == nil {
+		if errs := c.Settle(t.Context(), s); errs != nil {
+			t.Errorf("declared again: %v", errs)
+		}
+	} else {
+		t.Error(err)
+	}
+	put(t, d, job("job", 0))
+	s[0].Delivery = receive(t, c)
+	delete(f.queues, "q")
+	for range 2 {
+		if errs := c.Settle(t.Context(), s); len(errs) != 1 || !errors.Is(errs[0], driver.ErrLeaseLost) {
+			t.Errorf("with the queue deleted: %v", errs)
+		}
+	}
+}

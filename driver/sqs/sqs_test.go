@@ -27,7 +27,15 @@ func job(id string, delay time.Duration) *driver.Message {
 	}
 }
 
-func put(t *testing.T, d *Driver, messages ...*driver.Message) {
+// testDriver is what both types have.
+type testDriver interface {
+	driver.Driver
+	driver.Delayer
+	driver.Importer
+	driver.QueueLister
+}
+
+func put(t *testing.T, d driver.Driver, messages ...*driver.Message) {
 	t.Helper()
 	for _, r := range d.Enqueue(t.Context(), "q", messages) {
 		if r.Err != nil {
@@ -36,7 +44,7 @@ func put(t *testing.T, d *Driver, messages ...*driver.Message) {
 	}
 }
 
-func consume(t *testing.T, d *Driver, lease time.Duration) *consumer {
+func consume(t *testing.T, d driver.Driver, lease time.Duration) *consumer {
 	t.Helper()
 	c, err := d.Consume(t.Context(), "q", driver.ConsumeOptions{Lease: lease, Prefetch: 10})
 	if err != nil {
@@ -63,7 +71,7 @@ func settle(t *testing.T, c driver.Consumer, s driver.Settlement) {
 	}
 }
 
-func closeAll(t *testing.T, d *Driver) {
+func closeAll(t *testing.T, d driver.Driver) {
 	t.Helper()
 	if err := d.Close(context.Background()); err != nil {
 		t.Error(err)

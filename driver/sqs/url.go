@@ -34,8 +34,8 @@ type config struct {
 
 // Defaults and bounds of the parameters.
 const (
-	// defaultWait is shorter than the 5 s that a worker gives its consumers to
-	// close, so that at shutdown a poll ends by itself and swallows no job. An
+	// defaultWait is shorter than the time that a worker gives its consumers to
+	// stop, so that a poll ends by itself then and swallows no job. An
 	// idle consumer makes a request each time it passes: 650 000 a month, some
 	// 0.26 dollars. Twenty seconds, SQS's longest, would save 0.20 of them.
 	defaultWait = 4 * time.Second

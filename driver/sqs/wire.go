@@ -23,6 +23,7 @@ const formatVersion = 1
 // entry is a message to be stored, as an entry of a batch request has it.
 type entry struct {
 	body, attribute string
+	to              destination
 	// delaySeconds is how long SQS holds it back.
 	delaySeconds int32
 	// token names the message for a FIFO queue, which stores a second one of the
@@ -58,13 +59,7 @@ type meta struct {
 	Delay int64 `json:"delay"`
 	Due   int64 `json:"due"`
 
-	// The history. Deliveries are those of the messages that had the job before
-	// this one.
-	Failures   int    `json:"failures"`
-	Deliveries int    `json:"deliveries"`
-	Error      string `json:"error"`
-	// Reason is why a dead letter died.
-	Reason string `json:"reason"`
+	history
 }
 
 var (
@@ -188,7 +183,8 @@ func (d *meta) text() string {
 		value int64
 	}{
 		{"attempts", int64(d.MaxAttempts)}, {"timeout", d.Timeout}, {"delay", d.Delay}, {"due", d.Due},
-		{"failures", int64(d.Failures)}, {"deliveries", int64(d.Deliveries)},
+		{"failures", int64(d.Failures)}, {"bounces", int64(d.Bounces)}, {"bounced", d.Bounced},
+		{"deliveries", int64(d.Deliveries)}, {"lost", int64(d.Lost)}, {"died", d.Died},
 	} {
 		if n.value != 0 {
 			b = appendInt(b, n.name, n.value)

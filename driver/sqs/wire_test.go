@@ -46,6 +46,7 @@ func TestWireRoundTrip(t *testing.T) {
 		body, encoding := encodeBody(m.Body)
 		d := newMeta(m, encoding)
 		d.Failures, d.Deliveries, d.Error, d.Reason, d.Due = random.IntN(3), random.IntN(3), text(9), text(2), random.Int64N(3)
+		d.Bounces, d.Bounced, d.Lost, d.Died = random.IntN(3), random.Int64N(3), random.IntN(3), random.Int64N(3)
 		written := d.text()
 		if !isText(written) || !isText(body) || body == "" {
 			t.Fatalf("SQS does not take %q with %q", body, written)
@@ -84,6 +85,7 @@ func TestLargestFits(t *testing.T) {
 		body, encoding := encodeBody(m.Body)
 		d := newMeta(m, encoding)
 		d.Failures, d.Deliveries, d.Error, d.Reason = 1000, 1<<30, strings.Repeat("\x01", 2048), driver.ReasonUnknownKind
+		d.Bounces, d.Bounced, d.Lost, d.Died = 1<<30, time.Now().UnixMilli(), 1<<30, time.Now().UnixMilli()
 		d.Delay, d.Due = maxDelay.Milliseconds(), time.Now().UnixMilli()
 		p := &entry{body: body, attribute: d.text()}
 		if p.size() > size {
