@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +20,7 @@ type puller struct {
 	conn    *connection
 	subject string        // of pull requests
 	expires time.Duration // how long a pull waits
+	near    bool          // the server connected to is the one that serves the pulls
 	// giveBack takes jobs that came and that no Receive returns. It is called with
 	// mu held and must not block.
 	giveBack func([]*natsgo.Msg)
@@ -44,6 +44,9 @@ type inbox struct {
 	busy bool // a Receive uses it
 	pull *pull
 	rest []*natsgo.Msg // what came after the consumer was closed
+	// stray is when a pull has ended at the latest that was taken for lost: the server
+	// may still have it, and the connection may be back.
+	stray time.Time
 }
 
 // pull is one request for jobs, and what came for it.
@@ -86,7 +89,7 @@ func (p *puller) fetch(ctx context.Context, max int, inTurn bool) ([]*natsgo.Msg
 		return nil, time.Time{}, err
 	}
 	// The server ends the pull in time; this is for the answer that got lost.
-	late := time.NewTimer(p.expires + 2*time.Second)
+	late := time.NewTimer(p.expires + lateTime)
 	defer late.Stop()
 	var why error
 	select {
@@ -115,6 +118,9 @@ func (p *puller) fetch(ctx context.Context, max int, inTurn bool) ([]*natsgo.Msg
 	}
 	return got, pull.sent, pull.end
 }
+
+// lateTime is how long after its time the end of a pull is awaited.
+const lateTime = 2 * time.Second
 
 // takeInbox takes an inbox that no Receive uses, one with a pull under way if
 // there is one.
@@ -194,6 +200,11 @@ func (in *inbox) arrive(m *natsgo.Msg) {
 	switch {
 	case p.closed && !in.busy:
 		in.rest = append(in.rest, m)
+		if pull != nil {
+			if pull.batch--; pull.batch == 0 {
+				in.finish(nil)
+			}
+		}
 	case pull == nil:
 		// It is for a pull that was taken for lost.
 		p.giveBack([]*natsgo.Msg{m})
@@ -256,70 +267,20 @@ func (p *puller) lost(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, in := range p.inboxes {
+		if in.pull != nil {
+			in.stray = in.pull.sent.Add(p.expires + lateTime)
+		}
 		in.finish(why)
 	}
 }
 
-// shut ends the fetches under way. What comes later is for drain.
+// shut ends the fetches under way. What comes later is for drain. A second one is
+// a no-op.
 func (p *puller) shut() {
 	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
-	close(p.done)
-}
-
-// cut ends the inboxes at once.
-func (p *puller) cut() {
-	p.lost(errCut)
-	for _, in := range p.all() {
-		_ = in.sub.Unsubscribe() // it fails if the connection is closed
-	}
-}
-
-// drain ends the inboxes when no fetch is under way, and returns what was on its
-// way to them.
-func (p *puller) drain(ctx context.Context) (rest []*natsgo.Msg) {
-	all := p.all()
-	var drained sync.WaitGroup
-	for _, in := range all {
-		drained.Go(func() { in.drain(ctx) })
-	}
-	drained.Wait()
-	p.lost(errCut)
-	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, in := range all {
-		rest = append(rest, in.rest...)
-	}
-	return rest
-}
-
-// all are the inboxes that there are.
-func (p *puller) all() []*inbox {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.inboxes)
-}
-
-// drain ends the inbox after what the server sent before it learned of that.
-func (in *inbox) drain(ctx context.Context) {
-	p := in.puller
-	p.mu.Lock()
-	waiting := in.pull != nil
-	p.mu.Unlock()
-	if !waiting || p.conn.ready() != nil {
-		_ = in.sub.Unsubscribe() // it fails if the connection is closed
-		return
-	}
-	drained := make(chan struct{})
-	in.sub.SetClosedHandler(func(string) { close(drained) })
-	if err := in.sub.Drain(); err != nil {
-		_ = in.sub.Unsubscribe() // as above
-		return
-	}
-	select {
-	case <-drained:
-	case <-ctx.Done():
-		_ = in.sub.Unsubscribe() // as above
+	if !p.closed {
+		p.closed = true
+		close(p.done)
 	}
 }
