@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -35,6 +36,15 @@ func (q *delayQueues) ready() bool {
 // job that is being retried nobody would expect that.
 const minAge = 2 * time.Second
 
+// checkDelay refuses a delay beyond the bounds.
+func checkDelay(op, queue string, delay time.Duration) error {
+	if delay >= 0 && delay <= maxDelay {
+		return nil
+	}
+	err := fmt.Errorf("the delay %s is not from 0 to %s", delay, maxDelay)
+	return faults.Refuse(op, queue, driver.ErrTooLarge, err, "")
+}
+
 // schedule makes the publication of a job that is to be available after delay.
 func (b *base) schedule(ctx context.Context, n *names, message amqp091.Publishing, delay time.Duration, now time.Time) (*publication, error) {
 	if delay <= 0 {
@@ -49,6 +59,28 @@ func (b *base) schedule(ctx context.Context, n *names, message amqp091.Publishin
 		ready = q.ready()
 	}
 	return holdBack(n, message, now.Add(delay), now, ready), nil
+}
+
+// store publishes what is for the parts of a queue. A delay queue that was there may
+// not be there any more: somebody deleted the queue and declared it again. Then the
+// job goes where it would have gone before the delay queues were made.
+func (b *base) store(ctx context.Context, n *names, items []*publication) {
+	b.publish(ctx, items)
+	var index []int
+	var again []*publication
+	for i, item := range items {
+		if item.err == errReturned && item.ttl > 0 {
+			index, again = append(index, i), append(again, holdBackInHop(n, item))
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	b.delays.Delete(n.queue)
+	b.publish(ctx, again)
+	for k, i := range index {
+		items[i].err = again[k].err
+	}
 }
 
 // delayQueues finds the delay queues of a queue, or begins to make them. Most
