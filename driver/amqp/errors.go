@@ -53,14 +53,14 @@ func classify(err error) fault.Verdict {
 	switch {
 	case errors.Is(err, driver.ErrClosed):
 		return fault.NotStored(driver.ErrClosed, "")
-	case errors.Is(err, errReturned):
-		return fault.NotStored(driver.ErrNotFound, missing)
-	case errors.Is(err, errNacked):
-		return fault.NotStored(driver.ErrFull, "see the policies that apply to the queue")
 	case errors.Is(err, errLost):
 		v := fault.NotStored(driver.ErrLeaseLost, "")
 		v.Bare = err == errLost
 		return v
+	case errors.Is(err, errReturned):
+		return fault.NotStored(driver.ErrNotFound, missing)
+	case errors.Is(err, errNacked):
+		return fault.NotStored(driver.ErrFull, "see the policies that apply to the queue")
 	case errors.Is(err, errCancelled), errors.Is(err, errUnconfirmed), errors.Is(err, errUnanswered):
 		return fault.Unknown(driver.ErrUnavailable, "")
 	case errors.Is(err, errDown):
