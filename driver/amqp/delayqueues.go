@@ -93,13 +93,16 @@ func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) 
 		q := known.(*delayQueues)
 		select {
 		case <-q.made:
-			if q.err != nil {
-				b.delays.CompareAndDelete(n.queue, known)
-				return nil, q.err
+			if q.err == nil {
+				return q, nil
 			}
+			b.delays.CompareAndDelete(n.queue, known)
+			if !isGone(q.err) {
+				return nil, q.err
+			} // else the queue may have been declared since
 		default:
+			return q, nil
 		}
-		return q, nil
 	}
 	// The last one to be made tells whether all are there.
 	there, err := b.exists(ctx, n.delay(ttls[len(ttls)-1]))
@@ -125,8 +128,12 @@ func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) 
 // makeDelayQueues declares the delay queues of a queue, and returns when they may
 // be used.
 func (b *base) makeDelayQueues(n *names) error {
-	err := b.call(b.life, func(ch *amqp091.Channel) error { return declareDelayQueues(b.life, ch, n) })
-	if isGone(err) && lifecycle.Sleep(b.life, minAge) == nil {
+	made := 0
+	err := b.call(b.life, func(ch *amqp091.Channel) (err error) {
+		made, err = declareDelayQueues(b.life, ch, n)
+		return err
+	})
+	if isGone(err) && made > 0 && lifecycle.Sleep(b.life, minAge) == nil {
 		_ = b.call(b.life, func(ch *amqp091.Channel) error { return deleteAll(b.life, ch, delayNames(n)) })
 	}
 	if err == nil && lifecycle.Sleep(b.life, minAge) != nil {
@@ -135,9 +142,9 @@ func (b *base) makeDelayQueues(n *names) error {
 	return err
 }
 
-// declareDelayQueues declares them, shortest TTL first.
-func declareDelayQueues(ctx context.Context, ch *amqp091.Channel, n *names) error {
-	for _, ttl := range ttls {
+// declareDelayQueues declares them, shortest TTL first, and returns how many it did.
+func declareDelayQueues(ctx context.Context, ch *amqp091.Channel, n *names) (int, error) {
+	for i, ttl := range ttls {
 		// The queue may have been deleted, and delay queues must not outlive it.
 		_, err := lookUp(ch, n.main)
 		if err == nil {
@@ -147,10 +154,10 @@ func declareDelayQueues(ctx context.Context, ch *amqp091.Channel, n *names) erro
 			err = declare(ch, n.delay(ttl), delayArgs(ttl, n.hop))
 		}
 		if err != nil {
-			return err
+			return i, err
 		}
 	}
-	return nil
+	return len(ttls), nil
 }
 
 // awaitMinAge waits until the delay queues of a queue, if there are any, are old

@@ -108,7 +108,7 @@ func (s *settlement) publish(ctx context.Context) {
 		}
 		item, err := s.c.successor(ctx, &s.items[i], r, now)
 		if err != nil {
-			s.giveUp(i, err)
+			s.giveUp(i, s.c.orLost(ctx, err))
 			continue
 		}
 		if item != nil {
@@ -124,10 +124,10 @@ func (s *settlement) publish(ctx context.Context) {
 	}
 }
 
-// orLost is the error of a publication for a settlement. If it was returned because
-// the queue was deleted, so were the deliveries.
+// orLost is the error of a publication for a settlement. If it failed because the
+// queue was deleted, so were the deliveries.
 func (c *consumer) orLost(ctx context.Context, err error) error {
-	if err != errReturned {
+	if err != errReturned && !isGone(err) {
 		return err
 	}
 	if there, e := c.base.exists(ctx, c.names.main); there || e != nil {
