@@ -69,11 +69,10 @@
 // RabbitMQ counts how often a job's holder was lost, and the driver reports that as
 // Redeliveries. It also counts what is returned to it, so that a released job is
 // published anew with its counts, confirmed, and then acknowledged: it goes to the
-// end of its level. A consumer
-// that is stopped or closed gives back in the same way what RabbitMQ had pushed to it
-// and no Receive had returned; quorum queues without priorities do not count that as
-// of 4.3, and there such a job keeps its place. RabbitMQ can drop a message after a
-// number of deliveries; the driver's queues switch that off.
+// end of its level. A consumer that is stopped or closed gives back in the same way
+// what RabbitMQ had pushed to it and no Receive had returned; as of 4.3 queues without
+// priorities do not count that, and there such a job keeps its place. RabbitMQ can
+// drop a message after a number of deliveries; the driver's queues switch that off.
 //
 // Delayed jobs and retries go through 16 delay queues, each with a TTL of its own.
 // When that is over, RabbitMQ moves a job to a queue which the consumers of the
@@ -87,10 +86,11 @@
 // call at a time on the whole broker. Count them with Depth, which is cheap.
 //
 // Depth asks for the number of ready messages in up to 19 queues. It does not know
-// how many jobs are running, nor how long one has been waiting. Due is what waits
-// for a consumer to take it from one delay queue to the next or to bring it forth.
-// So it counts a little more than the jobs whose time has come: without a consumer
-// none of these would go on.
+// how many jobs are running, nor how long one has been waiting. Due is zero while no
+// delayed job waits for a consumer. Otherwise it is unknown: these jobs are due, or
+// have to go to another delay queue in time, and what a message says of that can only
+// be read by taking it. Either way they need a worker to go on, if only for a moment,
+// so a program that starts workers should take an unknown Due for one job that waits.
 //
 // Purge removes what Depth counts as waiting. A job that RabbitMQ has pushed to a
 // consumer is running, and stays. Import keeps a level in any queue, and refuses a

@@ -67,9 +67,8 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 // Depth asks for the number of ready messages in each of the queue's parts.
 // Running is unknown: the protocol does not tell how many messages consumers hold,
 // nor how long any has been waiting. A delayed job is not counted for the moment in
-// which a consumer moves it from one delay queue to the next. Due is what waits for
-// a consumer to do that: jobs whose time has come, and some for which there is time
-// left that another delay queue has to measure.
+// which a consumer moves it from one delay queue to the next. While some wait for a
+// consumer to do that, how many of them are due is unknown: it is in their headers.
 func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	const op = "depth"
 	if err := b.calls.Begin(ctx); err != nil {
@@ -82,12 +81,14 @@ func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 		for _, part := range []struct {
 			name  string
 			count *int64
-		}{{n.main, &depth.Waiting}, {n.dead, &depth.Dead}, {n.hop, &depth.Due}} {
+		}{{n.main, &depth.Waiting}, {n.dead, &depth.Dead}, {n.hop, &depth.Scheduled}} {
 			if err := count(ctx, ch, part.name, part.count); err != nil {
 				return err
 			}
 		}
-		depth.Scheduled = depth.Due
+		if depth.Scheduled > 0 {
+			depth.Due = driver.UnknownCount
+		}
 		for _, name := range delayNames(n) {
 			if err := count(ctx, ch, name, &depth.Scheduled); err != nil {
 				if isGone(err) {
