@@ -78,7 +78,8 @@ func (s *session) trim() uint64 {
 // before. Acknowledgements have no answer, and the cheapest request that has one
 // is to set again what is set: it concerns later subscriptions only. When the
 // consumer has stopped, nothing of it would get the notice that the queue was
-// deleted, so it looks for the queue instead.
+// deleted, so it looks for the queue instead. One that was deleted and declared again
+// passes for the old one, and a retry has then been stored in the new one.
 func (s *session) barrier() error {
 	s.asking.Lock()
 	var err error
