@@ -2,9 +2,9 @@ package amqp
 
 // write sends the frames that settle deliveries: s.writing must be held. What was
 // written counts as settled: the channel either takes it or ends, and with it all
-// deliveries. Of what is returned by basic.reject the broker counts that it was
-// handed out, and not of what is returned by basic.nack, as giveBack does.
-func (s *session) write(acks, returns []*receipt, reject func(tag uint64, requeue bool) error) error {
+// deliveries. Returns go back by basic.nack: as of 4.3 that does not count as a lost
+// holder, as basic.reject does.
+func (s *session) write(acks, returns []*receipt) error {
 	s.mu.Lock()
 	if s.over {
 		s.mu.Unlock()
@@ -20,7 +20,7 @@ func (s *session) write(acks, returns []*receipt, reject func(tag uint64, requeu
 	s.conn.socket.cork()
 	defer s.conn.socket.uncork()
 	for _, r := range returns {
-		if err := reject(r.tag, true); err != nil {
+		if err := s.ch.Nack(r.tag, false, true); err != nil {
 			return err
 		}
 	}
@@ -76,10 +76,18 @@ func (s *session) trim() uint64 {
 
 // barrier returns when the broker has processed all that was sent on the channel
 // before. Acknowledgements have no answer, and the cheapest request that has one
-// is to set again what is set: it concerns later subscriptions only.
+// is to set again what is set: it concerns later subscriptions only. When the
+// consumer has stopped, nothing of it would get the notice that the queue was
+// deleted, so it looks for the queue instead. One that was deleted and declared again
+// passes for the old one, and a retry has then been stored in the new one.
 func (s *session) barrier() error {
 	s.asking.Lock()
-	err := s.ch.Qos(s.prefetch, 0, false)
+	var err error
+	if s.life.Err() == nil {
+		err = s.ch.Qos(s.prefetch, 0, false)
+	} else {
+		_, err = lookUp(s.ch, s.names.main)
+	}
 	s.asking.Unlock()
 	if err != nil {
 		return err

@@ -136,26 +136,6 @@ func TestDeclareConflict(t *testing.T) {
 	}
 }
 
-func TestMissingQueue(t *testing.T) {
-	d := open(t)
-	ctx := testContext(t)
-	results := d.Enqueue(ctx, "missing", []*driver.Message{message("a"), message("b", delay(time.Hour))})
-	for i, r := range results {
-		if !errors.Is(r.Err, driver.ErrNotFound) || driver.FateOf(r.Err) != driver.FateNotStored {
-			t.Errorf("enqueue %d on a missing queue: %v", i, r.Err)
-		}
-	}
-	if len(results) != 2 {
-		t.Errorf("%d results", len(results))
-	}
-	if _, err := d.Consume(ctx, "missing", driver.ConsumeOptions{Prefetch: 1}); !errors.Is(err, driver.ErrNotFound) {
-		t.Errorf("consume from a missing queue: %v", err)
-	}
-	if _, err := d.Depth(ctx, "missing"); !errors.Is(err, driver.ErrNotFound) {
-		t.Errorf("depth of a missing queue: %v", err)
-	}
-}
-
 // Settling in any order acknowledges in multiples only what is settled.
 func TestSettleOutOfOrder(t *testing.T) {
 	d := open(t)

@@ -19,12 +19,12 @@ import (
 type base struct {
 	config *config
 	info   driver.Info
-	// replacesReturned tells that a message that comes back is replaced by a new
-	// one: classic queues do not count how often it was handed out, and quorum
-	// queues hand out first what came back, whatever its priority.
+	// replacesReturned tells that a message that comes back after its holder was lost
+	// is replaced by a new one: classic queues do not count how often it was handed
+	// out, and quorum queues hand out first what came back, whatever its priority.
 	replacesReturned bool
 	// replacesUnread tells the same of what was pushed and never received: before
-	// 4.3 quorum queues count it as handed out.
+	// 4.3 quorum queues count what is returned as a lost holder.
 	replacesUnread bool
 	// hasTimeout tells that the waiting queue has a consumer timeout: classic ones
 	// have none as of 4.3, and refuse the argument.
@@ -34,7 +34,6 @@ type base struct {
 	consuming  *connector
 
 	queues   sync.Map // queue to *names
-	declared sync.Map // queue to the publishing *connection when it was declared
 	delays   sync.Map // queue to *delayQueues
 	browsing sync.Map // queue to a channel that holds a token while a call browses
 

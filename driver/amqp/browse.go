@@ -85,7 +85,9 @@ func (br *browser) lock(ctx context.Context) error {
 		if err != nil {
 			return fault.NotSent{Err: br.conn.explain(err)}
 		}
-		_, err = ch.QueueDeclare(br.names.lock, false, true, true, false, nil)
+		if _, err = lookUp(ch, br.names.main); err == nil { // of a queue that does not exist there is no lock either
+			_, err = ch.QueueDeclare(br.names.lock, false, true, true, false, nil)
+		}
 		if err == nil {
 			br.unlock = func() {
 				_, _ = ch.QueueDelete(br.names.lock, false, false, false)

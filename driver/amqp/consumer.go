@@ -18,15 +18,15 @@ type consumer struct {
 	endLife context.CancelFunc
 	opening chan struct{} // holds a token while a call opens
 
-	calls   lifecycle.Gate
-	closing lifecycle.Closing
+	receives lifecycle.Gate // Receive calls under way, until Stop
+	calls    lifecycle.Gate // the others
+	stopping lifecycle.Closing
+	closing  lifecycle.Closing
 
 	mu sync.Mutex // guards following, and is held when life ends
 	// session and mover are the last of their kind, alive or not.
 	session *session
 	mover   *mover
-	// conn is that on which the queue was last declared, if it was.
-	conn *connection
 }
 
 // Consume opens a consumer. The lease is the connection: options.Lease is not
@@ -55,13 +55,13 @@ func (b *base) Consume(ctx context.Context, queue string, options driver.Consume
 // which it came.
 func (c *consumer) Lease() time.Duration { return 0 }
 
-// begin counts a call as under way until c.calls.Exit.
-func (c *consumer) begin(ctx context.Context) error {
-	if !c.calls.Enter() {
+// begin counts a call as under way until gate.Exit.
+func begin(ctx context.Context, gate *lifecycle.Gate) error {
+	if !gate.Enter() {
 		return driver.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
-		c.calls.Exit()
+		gate.Exit()
 		return fault.NotSent{Err: err}
 	}
 	return nil
@@ -72,6 +72,8 @@ func (c *consumer) open(ctx context.Context) (*session, error) {
 	if s := c.alive(); s != nil {
 		return s, nil
 	}
+	ctx, cancel := c.within(ctx)
+	defer cancel()
 	select {
 	case c.opening <- struct{}{}:
 	case <-ctx.Done():
@@ -116,13 +118,8 @@ func (c *consumer) alive() *session {
 // openOn makes what does not live. Only one call is under way.
 func (c *consumer) openOn(ctx context.Context, conn *connection) error {
 	c.mu.Lock()
-	s, m, before := c.session, c.mover, c.conn
+	s, m := c.session, c.mover
 	c.mu.Unlock()
-	if before != nil && before != conn {
-		if err := c.declareAgain(ctx, conn); err != nil {
-			return err
-		}
-	}
 	var err error
 	if s == nil || !s.alive() {
 		if s, err = newSession(c.source, conn); err != nil {
@@ -131,33 +128,21 @@ func (c *consumer) openOn(ctx context.Context, conn *connection) error {
 	}
 	if m == nil || !m.alive() {
 		if m, err = newMover(c.source, conn, c.loseSession); err != nil {
-			c.keep(conn, s, nil)
+			c.keep(s, nil)
 			return err
 		}
 		m.awaitBacklog(ctx)
 	}
-	c.keep(conn, s, m)
+	c.keep(s, m)
 	return nil
 }
 
-// declareAgain declares the queue on a new connection: the broker may be another
-// one than before, or may have lost it.
-func (c *consumer) declareAgain(ctx context.Context, conn *connection) error {
-	ch, err := conn.client.Channel()
-	if err != nil {
-		return err
-	}
-	err = c.base.declareQueue(ctx, ch, c.names)
-	_ = ch.Close() // the error closed it, or nothing depends on it any more
-	return err
-}
-
-// keep takes over what was opened, unless the consumer was closed meanwhile.
-func (c *consumer) keep(conn *connection, s *session, m *mover) {
+// keep takes over what was opened, unless the consumer was stopped meanwhile.
+func (c *consumer) keep(s *session, m *mover) {
 	c.mu.Lock()
 	ended := c.life.Err() != nil
 	if !ended {
-		c.conn, c.session = conn, s
+		c.session = s
 		if m != nil {
 			c.mover = m
 		}
@@ -182,30 +167,55 @@ func (c *consumer) loseSession(err error) {
 	}
 }
 
-// Stop ends receiving.
-func (c *consumer) Stop(context.Context) error { return nil }
+// Stop ends the subscription and the mover, and gives back what they hold: the
+// channel stays, for what Receive returned.
+func (c *consumer) Stop(ctx context.Context) error {
+	if !c.stopping.Begin(ctx) {
+		return nil
+	}
+	defer c.stopping.Finish()
+	c.receives.Shut()
+	c.mu.Lock()
+	c.endLife()
+	c.mu.Unlock()
+	err := c.base.await(ctx, func() error { return c.giveBack(ctx) })
+	return fail("stop", c.names.queue, err)
+}
+
+// giveBack is Stop once nothing is opened any more and no Receive begins.
+func (c *consumer) giveBack(ctx context.Context) error {
+	c.receives.WaitAll() // they end with life
+	c.opening <- struct{}{}
+	s, m := c.session, c.mover // nothing changes them any more
+	<-c.opening
+	var err error
+	if s != nil {
+		err = s.withdraw(ctx)
+	}
+	if m != nil {
+		m.stop(ctx)
+	}
+	return err
+}
 
 // Close ends the consumer. What it has prefetched and not handed out goes back at
-// once, and so does what it has handed out and is not settled: when a channel ends,
-// the broker makes available again what it held.
+// once, as by Stop, and so does what it has handed out and is not settled: when a
+// channel ends, the broker makes available again what it held.
 func (c *consumer) Close(ctx context.Context) error {
 	if !c.closing.Begin(ctx) {
 		return nil
 	}
 	defer c.closing.Finish()
+	_ = c.Stop(ctx) // what it could not give back goes back with the channel
 	c.calls.Shut()
-	c.mu.Lock()
-	c.endLife()
-	s, m := c.session, c.mover
-	c.mu.Unlock()
 	c.base.calls.Detach(c)
 	err := c.base.await(ctx, func() error {
-		if m != nil {
-			m.stop(ctx)
-		}
-		c.calls.WaitAll() // Receive ends with life, settlements by themselves
+		c.calls.WaitAll() // settlements end by themselves
+		c.mu.Lock()
+		s := c.session
+		c.mu.Unlock()
 		if s != nil {
-			s.close()
+			s.stop()
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -119,8 +120,16 @@ func (p *placed) deadLetter() driver.DeadLetter {
 	j := &p.job
 	return driver.DeadLetter{
 		Message: j.Message, Failures: j.failures, LastError: j.lastError,
+		Bounces: j.bounces, BouncedSince: j.bouncedSince,
 		Deliveries: j.before, Reason: j.reason, DeadAt: j.diedAt,
 	}
+}
+
+// deadLetterOf is the publication of a job as a dead letter.
+func deadLetterOf(n *names, m *driver.Message, h history, reason string, died time.Time) *publication {
+	message := encode(m, h)
+	markDead(&message, reason, died)
+	return &publication{queue: n.dead, message: message}
 }
 
 // Redrive publishes the selected dead letters to the waiting queue, and removes
@@ -176,13 +185,13 @@ const deadBatch = 200
 // eachSelected does something with the selected dead letters, some at a time, and
 // counts them. It does not touch those that come while it is at work.
 func (b *base) eachSelected(ctx context.Context, op, queue string, which driver.Selection, do func(context.Context, *browser, []amqp091.Delivery) (int, error)) (int, error) {
+	if !which.All && len(which.IDs) == 0 {
+		return 0, nil
+	}
 	if err := b.calls.Begin(ctx); err != nil {
 		return 0, fail(op, queue, err)
 	}
 	defer b.calls.End()
-	if !which.All && len(which.IDs) == 0 {
-		return 0, nil
-	}
 	ids := make(map[string]bool, len(which.IDs))
 	for _, id := range which.IDs {
 		ids[id] = true

@@ -3,6 +3,7 @@ package amqp
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -104,16 +105,25 @@ var clockID = func() string {
 // looked at nor moved on; so the priority travels in a header.
 func holdBack(n *names, message amqp091.Publishing, due, now time.Time, ready bool) *publication {
 	left := due.Sub(now)
-	queue, after := n.hop, left
+	queue, ttl := n.hop, time.Duration(0)
 	if left >= minTTL && ready {
-		ttl := ttlFor(left)
-		queue, after = n.delay(ttl), left-ttl
+		ttl = ttlFor(left)
+		queue = n.delay(ttl)
 	}
 	priorityToHeader(&message)
 	message.Headers[hDue] = ceilUnixMilli(due)
-	message.Headers[hLeft] = wire.Millis(max(after, 0))
+	message.Headers[hLeft] = wire.Millis(max(left-ttl, 0))
 	message.Headers[hClock] = clockID
-	return &publication{queue: queue, message: message}
+	return &publication{queue: queue, message: message, ttl: ttl}
+}
+
+// holdBackInHop makes a publication like one of holdBack whose delay queue does not
+// exist.
+func holdBackInHop(n *names, p *publication) *publication {
+	message := p.message
+	message.Headers = maps.Clone(message.Headers) // the writer may still have the others
+	message.Headers[hLeft] = message.Headers[hLeft].(int64) + p.ttl.Milliseconds()
+	return &publication{queue: n.hop, message: message}
 }
 
 // ceilUnixMilli is t in Unix ms, rounded up.

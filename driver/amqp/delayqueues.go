@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -35,6 +36,15 @@ func (q *delayQueues) ready() bool {
 // job that is being retried nobody would expect that.
 const minAge = 2 * time.Second
 
+// checkDelay refuses a delay beyond the bounds.
+func checkDelay(op, queue string, delay time.Duration) error {
+	if delay >= 0 && delay <= maxDelay {
+		return nil
+	}
+	err := fmt.Errorf("the delay %s is not from 0 to %s", delay, maxDelay)
+	return faults.Refuse(op, queue, driver.ErrTooLarge, err, "")
+}
+
 // schedule makes the publication of a job that is to be available after delay.
 func (b *base) schedule(ctx context.Context, n *names, message amqp091.Publishing, delay time.Duration, now time.Time) (*publication, error) {
 	if delay <= 0 {
@@ -51,6 +61,28 @@ func (b *base) schedule(ctx context.Context, n *names, message amqp091.Publishin
 	return holdBack(n, message, now.Add(delay), now, ready), nil
 }
 
+// store publishes what is for the parts of a queue. A delay queue that was there may
+// not be there any more: somebody deleted the queue and declared it again. Then the
+// job goes where it would have gone before the delay queues were made.
+func (b *base) store(ctx context.Context, n *names, items []*publication) {
+	b.publish(ctx, items)
+	var index []int
+	var again []*publication
+	for i, item := range items {
+		if item.err == errReturned && item.ttl > 0 {
+			index, again = append(index, i), append(again, holdBackInHop(n, item))
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	b.delays.Delete(n.queue)
+	b.publish(ctx, again)
+	for k, i := range index {
+		items[i].err = again[k].err
+	}
+}
+
 // delayQueues finds the delay queues of a queue, or begins to make them. Most
 // queues have no delayed job for long, and each delay queue is a Raft group on
 // every node, so that they are made when there is a job for them. It does not wait
@@ -61,13 +93,16 @@ func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) 
 		q := known.(*delayQueues)
 		select {
 		case <-q.made:
-			if q.err != nil {
-				b.delays.CompareAndDelete(n.queue, known)
-				return nil, q.err
+			if q.err == nil {
+				return q, nil
 			}
+			b.delays.CompareAndDelete(n.queue, known)
+			if !isGone(q.err) {
+				return nil, q.err
+			} // else the queue may have been declared since
 		default:
+			return q, nil
 		}
-		return q, nil
 	}
 	// The last one to be made tells whether all are there.
 	there, err := b.exists(ctx, n.delay(ttls[len(ttls)-1]))
@@ -93,8 +128,12 @@ func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) 
 // makeDelayQueues declares the delay queues of a queue, and returns when they may
 // be used.
 func (b *base) makeDelayQueues(n *names) error {
-	err := b.call(b.life, func(ch *amqp091.Channel) error { return declareDelayQueues(b.life, ch, n) })
-	if isGone(err) && lifecycle.Sleep(b.life, minAge) == nil {
+	made := 0
+	err := b.call(b.life, func(ch *amqp091.Channel) (err error) {
+		made, err = declareDelayQueues(b.life, ch, n)
+		return err
+	})
+	if isGone(err) && made > 0 && lifecycle.Sleep(b.life, minAge) == nil {
 		_ = b.call(b.life, func(ch *amqp091.Channel) error { return deleteAll(b.life, ch, delayNames(n)) })
 	}
 	if err == nil && lifecycle.Sleep(b.life, minAge) != nil {
@@ -103,9 +142,9 @@ func (b *base) makeDelayQueues(n *names) error {
 	return err
 }
 
-// declareDelayQueues declares them, shortest TTL first.
-func declareDelayQueues(ctx context.Context, ch *amqp091.Channel, n *names) error {
-	for _, ttl := range ttls {
+// declareDelayQueues declares them, shortest TTL first, and returns how many it did.
+func declareDelayQueues(ctx context.Context, ch *amqp091.Channel, n *names) (int, error) {
+	for i, ttl := range ttls {
 		// The queue may have been deleted, and delay queues must not outlive it.
 		_, err := lookUp(ch, n.main)
 		if err == nil {
@@ -115,10 +154,10 @@ func declareDelayQueues(ctx context.Context, ch *amqp091.Channel, n *names) erro
 			err = declare(ch, n.delay(ttl), delayArgs(ttl, n.hop))
 		}
 		if err != nil {
-			return err
+			return i, err
 		}
 	}
-	return nil
+	return len(ttls), nil
 }
 
 // awaitMinAge waits until the delay queues of a queue, if there are any, are old

@@ -37,9 +37,9 @@
 // # What is promised
 //
 // A job is confirmed when a majority of the queue's members has it on disk, and
-// routed: publishing to a queue that was deleted is driver.ErrNotFound. A retry
-// and a dead letter are confirmed before the old message is acknowledged. There is
-// no way to do both in one step, so a crash in between may double a job.
+// routed: publishing to a queue that was deleted is driver.ErrNotFound. A retry, a
+// release and a dead letter are confirmed before the old message is acknowledged.
+// There is no way to do both in one step, so a crash in between may double a job.
 //
 // One gap is RabbitMQ's own: a node records which quorum queues it has up to a
 // second after they were declared. If it is killed in that second, a queue without
@@ -55,16 +55,24 @@
 // short of memory or disk it does not read from the publishing connection, and
 // calls wait until it does or their deadline comes.
 //
+// Only Declare makes a queue, and the first delayed job of a queue that exists makes
+// its delay queues. A call on a queue that does not exist is driver.ErrNotFound and
+// makes nothing, also if the handle declared the queue before and somebody has
+// deleted it since.
+//
 // A lease is the channel on which a delivery came. It needs no extending, and ends
 // with the channel: all that it held is handed out again. The consumer timeout,
 // by which RabbitMQ ends channels that hold a delivery for half an hour, is set to
 // 40 days by an argument of the consumer. A connection that ends is made anew by
 // the next call that needs it, once; receipts of the old one are not valid on it.
 //
-// RabbitMQ counts how often a job's holder was lost, and the driver reports that
-// as Redeliveries; on quorum queues without priorities it includes releases, as a
-// job that was released keeps its place by being returned. RabbitMQ can drop a
-// message after a number of deliveries; the driver's queues switch that off.
+// RabbitMQ counts how often a job's holder was lost, and the driver reports that as
+// Redeliveries. It also counts what is returned to it, so that a released job is
+// published anew with its counts, confirmed, and then acknowledged: it goes to the
+// end of its level. A consumer that is stopped or closed gives back in the same way
+// what RabbitMQ had pushed to it and no Receive had returned; as of 4.3 queues without
+// priorities do not count that, and there such a job keeps its place. RabbitMQ can
+// drop a message after a number of deliveries; the driver's queues switch that off.
 //
 // Delayed jobs and retries go through 16 delay queues, each with a TTL of its own.
 // When that is over, RabbitMQ moves a job to a queue which the consumers of the
@@ -76,6 +84,28 @@
 // Dead letters are in a queue of their own. AMQP can look at messages only by
 // taking them, so listing, redriving and discarding each read all of them, one
 // call at a time on the whole broker. Count them with Depth, which is cheap.
+//
+// Depth asks for the number of ready messages in up to 19 queues. It does not know
+// how many jobs are running, nor how long one has been waiting. Due is zero while no
+// delayed job waits for a consumer. Otherwise it is unknown: these jobs are due, or
+// have to go to another delay queue in time, and what a message says of that can only
+// be read by taking it. Either way they need a worker to go on, if only for a moment,
+// so a program that starts workers should take an unknown Due for one job that waits.
+//
+// Purge removes what Depth counts as waiting. A job that RabbitMQ has pushed to a
+// consumer is running, and stays. Import keeps a level in any queue, and refuses a
+// job with a group or a dedup key.
+//
+// AMQP cannot list queues. That takes RabbitMQ's management API, which is a plug-in
+// with an address and permissions of its own, so that no type of this package is a
+// driver.QueueLister. Nor is one a driver.Inspector or a driver.Pauser: AMQP can look
+// at a job, or keep it from consumers, only by holding it.
+//
+// # Logging
+//
+// The driver writes no log, and neither does its client library, amqp091-go, unless
+// the program gives that a logger with amqp091.SetLogger. All that either has to say
+// is in errors.
 //
 // docs/wire-amqp.md describes the queues and the messages, and what a producer in
 // another language does.

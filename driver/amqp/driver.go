@@ -19,9 +19,13 @@ type PriorityDriver struct{ *base }
 var (
 	_ driver.Driver      = (*Driver)(nil)
 	_ driver.Delayer     = (*Driver)(nil)
+	_ driver.Importer    = (*Driver)(nil)
+	_ driver.Purger      = (*Driver)(nil)
 	_ driver.Driver      = (*PriorityDriver)(nil)
 	_ driver.Delayer     = (*PriorityDriver)(nil)
 	_ driver.Prioritizer = (*PriorityDriver)(nil)
+	_ driver.Importer    = (*PriorityDriver)(nil)
+	_ driver.Purger      = (*PriorityDriver)(nil)
 )
 
 const (

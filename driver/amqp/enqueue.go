@@ -27,38 +27,51 @@ func (b *base) Enqueue(ctx context.Context, queue string, messages []*driver.Mes
 		return nil
 	}
 	const op = "enqueue"
+	return b.storeAll(ctx, op, queue, len(messages), func(n *names, i int, now time.Time) (*publication, error) {
+		m := messages[i]
+		if err := checkBody(op, queue, m); err != nil {
+			return nil, err
+		}
+		return b.schedule(ctx, n, encode(m, history{}), m.Delay, now)
+	})
+}
+
+// checkBody refuses a body that the broker would not take.
+func checkBody(op, queue string, m *driver.Message) error {
+	if len(m.Body) <= maxBody {
+		return nil
+	}
+	err := fmt.Errorf("the body has %d bytes, and %d is the limit", len(m.Body), maxBody)
+	return faults.Refuse(op, queue, driver.ErrTooLarge, err, "")
+}
+
+// storeAll makes a publication of each of count jobs, publishes them together, and
+// says what became of each.
+func (b *base) storeAll(ctx context.Context, op, queue string, count int, publicationOf func(n *names, i int, now time.Time) (*publication, error)) []driver.Result {
 	if err := b.calls.Begin(ctx); err != nil {
-		return fault.Results(len(messages), fail(op, queue, err))
+		return fault.Results(count, fail(op, queue, err))
 	}
 	defer b.calls.End()
 	n := b.names(queue)
-	if err := b.restore(ctx, n); err != nil {
-		return fault.Results(len(messages), fail(op, queue, fault.NotSent{Err: err}))
-	}
 	var results []driver.Result
 	refuse := func(i int, err error) {
 		if results == nil {
-			results = make([]driver.Result, len(messages))
+			results = make([]driver.Result, count)
 		}
 		results[i].Err = fail(op, queue, err)
 	}
 	now := time.Now()
-	items := make([]*publication, 0, len(messages))
-	index := make([]int, 0, len(messages))
-	for i, m := range messages {
-		if len(m.Body) > maxBody {
-			err := fmt.Errorf("the body has %d bytes, and %d is the limit", len(m.Body), maxBody)
-			refuse(i, faults.Refuse(op, queue, driver.ErrTooLarge, err, ""))
-			continue
-		}
-		item, err := b.schedule(ctx, n, encode(m, history{}), m.Delay, now)
+	items := make([]*publication, 0, count)
+	index := make([]int, 0, count)
+	for i := range count {
+		item, err := publicationOf(n, i, now)
 		if err != nil {
 			refuse(i, err)
 			continue
 		}
 		items, index = append(items, item), append(index, i)
 	}
-	b.publish(ctx, items)
+	b.store(ctx, n, items)
 	for k, item := range items {
 		if item.err != nil {
 			refuse(index[k], item.err)

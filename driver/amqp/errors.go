@@ -15,7 +15,7 @@ import (
 var (
 	// errReturned: the broker returned a message as unroutable, so that it is
 	// not stored. Its queue does not exist.
-	errReturned = errors.New("the broker returned the message: no such queue")
+	errReturned = errors.New("the broker returned the message as unroutable")
 	// errNacked: the broker refused a message by basic.nack. Of a quorum queue
 	// that is its overflow policy: https://www.rabbitmq.com/docs/maxlength
 	errNacked = errors.New("the queue refused the message: it is at its maximum length")
@@ -31,6 +31,9 @@ var (
 	// sent on it.
 	errDown = errors.New("the connection is gone")
 )
+
+// missing says of an operation that it found no queue.
+const missing = "the queue does not exist"
 
 // faults makes the driver's errors.
 var faults = fault.Maker{Driver: Name, Classify: classify}
@@ -50,14 +53,14 @@ func classify(err error) fault.Verdict {
 	switch {
 	case errors.Is(err, driver.ErrClosed):
 		return fault.NotStored(driver.ErrClosed, "")
-	case errors.Is(err, errReturned):
-		return fault.NotStored(driver.ErrNotFound, "declare the queue first")
-	case errors.Is(err, errNacked):
-		return fault.NotStored(driver.ErrFull, "see the policies that apply to the queue")
 	case errors.Is(err, errLost):
 		v := fault.NotStored(driver.ErrLeaseLost, "")
 		v.Bare = err == errLost
 		return v
+	case errors.Is(err, errReturned):
+		return fault.NotStored(driver.ErrNotFound, missing)
+	case errors.Is(err, errNacked):
+		return fault.NotStored(driver.ErrFull, "see the policies that apply to the queue")
 	case errors.Is(err, errCancelled), errors.Is(err, errUnconfirmed), errors.Is(err, errUnanswered):
 		return fault.Unknown(driver.ErrUnavailable, "")
 	case errors.Is(err, errDown):
@@ -116,7 +119,7 @@ func classifyReply(e *amqp091.Error) fault.Verdict {
 			// queues without a leader.
 			return fault.NotStored(driver.ErrUnavailable, "the queue's node is down")
 		}
-		return fault.NotStored(driver.ErrNotFound, "declare the queue first")
+		return fault.NotStored(driver.ErrNotFound, missing)
 	case amqp091.ResourceLocked:
 		return fault.NotStored(driver.ErrConflict, "another connection has the queue for itself")
 	case amqp091.PreconditionFailed:

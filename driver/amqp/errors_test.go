@@ -30,6 +30,7 @@ func TestClassify(t *testing.T) {
 		{"returned", errReturned, driver.ErrNotFound, not},
 		{"nacked", errNacked, driver.ErrFull, not},
 		{"lost", fmt.Errorf("%w: %w", errLost, errCancelled), driver.ErrLeaseLost, not},
+		{"lost, and the queue too", fmt.Errorf("%w: %w", errLost, errReturned), driver.ErrLeaseLost, not},
 		{"cancelled", errCancelled, driver.ErrUnavailable, unknown},
 		{"unconfirmed", fmt.Errorf("%w: %w", errUnconfirmed, reply(320, "CONNECTION_FORCED")), driver.ErrUnavailable, unknown},
 		{"down", fault.NotSent{Err: fmt.Errorf("%w: %w", errDown, reply(320, "CONNECTION_FORCED"))}, driver.ErrUnavailable, not},

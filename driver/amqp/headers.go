@@ -14,23 +14,25 @@ import (
 // application's headers stand beside these under their own names, which cannot
 // begin with batch-.
 const (
-	hAt         = "batch-at"           // enqueued at, Unix ms: the property has seconds only
-	hExpires    = "batch-expires"      // expires at, Unix ms
-	hMax        = "batch-max-attempts" // attempts
-	hTimeout    = "batch-timeout"      // ms
-	hFailures   = "batch-failures"     // of the handler
-	hError      = "batch-error"        // text of the last failure
-	hDeliveries = "batch-deliveries"   // before this message was stored
-	hLosses     = "batch-losses"       // holders lost before this message was stored: classic queues
-	hLevel      = "batch-level"        // -2 to 2, while the message has no priority
-	hDue        = "batch-due"          // of a delayed job, Unix ms by the clock of hClock
-	hLeft       = "batch-left"         // of a delayed job, ms after its delay queue
-	hClock      = "batch-clock"        // whose clock it is
-	hReason     = "batch-reason"       // of a dead letter
-	hDied       = "batch-died"         // Unix µs
-	hEntry      = "batch-entry"        // tells dead letters apart
-	hMarker     = "batch-marker"       // of a message that is no dead letter: see browse.go
-	hEscape     = "batch-h-"           // and the name of a header that the broker would read itself
+	hAt         = "batch-at"            // enqueued at, Unix ms: the property has seconds only
+	hExpires    = "batch-expires"       // expires at, Unix ms
+	hMax        = "batch-max-attempts"  // attempts
+	hTimeout    = "batch-timeout"       // ms
+	hFailures   = "batch-failures"      // of the handler
+	hError      = "batch-error"         // text of the last failure
+	hBounces    = "batch-bounces"       // by workers that could not run the job
+	hSince      = "batch-bounced-since" // when the first of these was, Unix ms
+	hDeliveries = "batch-deliveries"    // before this message was stored
+	hLosses     = "batch-losses"        // holders lost before this message was stored
+	hLevel      = "batch-level"         // -2 to 2, while the message has no priority
+	hDue        = "batch-due"           // of a delayed job, Unix ms by the clock of hClock
+	hLeft       = "batch-left"          // of a delayed job, ms after its delay queue
+	hClock      = "batch-clock"         // whose clock it is
+	hReason     = "batch-reason"        // of a dead letter
+	hDied       = "batch-died"          // Unix µs
+	hEntry      = "batch-entry"         // tells dead letters apart
+	hMarker     = "batch-marker"        // of a message that is no dead letter: see browse.go
+	hEscape     = "batch-h-"            // and the name of a header that the broker would read itself
 
 	hPrefix = "batch-" // of all of these
 )

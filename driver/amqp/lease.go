@@ -15,7 +15,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 		return nil
 	}
 	const op = "extend"
-	if err := c.begin(ctx); err != nil {
+	if err := begin(ctx, &c.calls); err != nil {
 		return fault.All(len(deliveries), fail(op, c.names.queue, err))
 	}
 	defer c.calls.Exit()

@@ -109,9 +109,7 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 		<-m.moved
 	}
 	m.cancel()
-	// What is in hand goes back to the hop queue with the channel.
-	_ = m.ch.Qos(moverPrefetch, 0, false) // the broker has taken the acknowledgements
-	_ = m.ch.Close()
+	m.giveBack(deliveries)
 	select {
 	case e := <-closes:
 		if e != nil {
@@ -121,6 +119,19 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 	}
 	m.err = err
 	close(m.ended)
+}
+
+// giveBack ends the channel. What is in hand goes back to the hop queue before, as
+// the broker ends a channel first and then returns what it held.
+func (m *mover) giveBack(deliveries <-chan amqp091.Delivery) {
+	if m.ch.Cancel("batch", false) == nil {
+		for range deliveries {
+			continue // came meanwhile
+		}
+		_ = m.ch.Nack(0, true, true)          // all that is held
+		_ = m.ch.Qos(moverPrefetch, 0, false) // all of it was processed
+	}
+	_ = m.ch.Close()
 }
 
 // work moves jobs, and returns why it cannot go on: driver.ErrClosed for halt.
@@ -235,7 +246,7 @@ func (m *mover) move(ctx context.Context, jobs []delayedJob) error {
 		priorityFromHeader(&job.message)
 		items[i] = &publication{queue: m.names.main, message: job.message}
 	}
-	m.base.publish(ctx, items)
+	m.base.store(ctx, m.names, items)
 	m.conn.socket.cork()
 	defer m.conn.socket.uncork()
 	var first error

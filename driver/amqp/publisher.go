@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -16,6 +17,8 @@ import (
 type publication struct {
 	queue   string // the broker's name for it
 	message amqp091.Publishing
+	// ttl is that of the delay queue to which it goes, else zero.
+	ttl time.Duration
 	// err is what became of it, once publish has returned; nil is confirmed.
 	err error
 

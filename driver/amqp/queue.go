@@ -17,15 +17,9 @@ func (b *base) Declare(ctx context.Context, queue string) error {
 	}
 	defer b.calls.End()
 	n := b.names(queue)
-	// The publishing connection is what tells whether it has to be declared again
-	// before the next enqueue.
-	conn, err := b.publishing.connection(ctx)
-	if err == nil {
-		err = b.call(ctx, func(ch *amqp091.Channel) error { return b.declareQueue(ctx, ch, n) })
-	}
+	err := b.call(ctx, func(ch *amqp091.Channel) error { return b.declareQueue(ctx, ch, n) })
 	if err == nil {
 		b.delays.Delete(queue) // they may have been deleted with the queue
-		b.declared.Store(queue, conn)
 	}
 	return fail(op, queue, err)
 }
@@ -50,25 +44,6 @@ func (b *base) declareQueue(ctx context.Context, ch *amqp091.Channel, n *names) 
 	return nil
 }
 
-// restore declares a queue again that this driver declared on a connection which
-// has since been replaced: the broker may be another one, or may have lost it.
-func (b *base) restore(ctx context.Context, n *names) error {
-	declared, ok := b.declared.Load(n.queue)
-	if !ok {
-		return nil
-	}
-	conn, err := b.publishing.connection(ctx)
-	if err != nil || declared == conn {
-		return err
-	}
-	err = b.call(ctx, func(ch *amqp091.Channel) error { return b.declareQueue(ctx, ch, n) })
-	if err == nil {
-		b.delays.Delete(n.queue)
-		b.declared.CompareAndSwap(n.queue, declared, conn)
-	}
-	return err
-}
-
 // DeleteQueue removes the queue, its dead letters and its delayed jobs. The broker
 // tells the consumers. If there are delay queues, it may first wait for up to two
 // seconds until they are that old: RabbitMQ may fail when it deletes younger ones.
@@ -82,7 +57,6 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 	if err := b.awaitMinAge(ctx, n); err != nil {
 		return fail(op, queue, err)
 	}
-	b.declared.Delete(queue)
 	b.delays.Delete(queue)
 	all := append([]string{n.main}, delayNames(n)...)
 	all = append(all, n.hop, n.dead)
@@ -91,9 +65,10 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 }
 
 // Depth asks for the number of ready messages in each of the queue's parts.
-// Running is unknown: the protocol does not tell how many messages consumers hold.
-// A delayed job is not counted for the moment in which a consumer moves it from one
-// delay queue to the next.
+// Running is unknown: the protocol does not tell how many messages consumers hold,
+// nor how long any has been waiting. A delayed job is not counted for the moment in
+// which a consumer moves it from one delay queue to the next. While some wait for a
+// consumer to do that, how many of them are due is unknown: it is in their headers.
 func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	const op = "depth"
 	if err := b.calls.Begin(ctx); err != nil {
@@ -111,6 +86,9 @@ func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 				return err
 			}
 		}
+		if depth.Scheduled > 0 {
+			depth.Due = driver.UnknownCount
+		}
 		for _, name := range delayNames(n) {
 			if err := count(ctx, ch, name, &depth.Scheduled); err != nil {
 				if isGone(err) {
@@ -123,6 +101,9 @@ func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	})
 	if err != nil {
 		return driver.Depth{}, fail(op, queue, err)
+	}
+	if depth.Waiting > 0 {
+		depth.Age = driver.UnknownAge
 	}
 	return depth, nil
 }

@@ -10,18 +10,20 @@ import (
 // returns those of the highest levels first.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	const op = "receive"
-	if err := c.begin(ctx); err != nil {
+	if err := begin(ctx, &c.receives); err != nil {
 		return nil, fail(op, c.names.queue, err)
 	}
-	defer c.calls.Exit()
+	defer c.receives.Exit()
 	for {
 		s, err := c.open(ctx)
-		if err != nil {
-			return nil, fail(op, c.names.queue, err)
+		if err == nil {
+			var got []*driver.Delivery
+			if got, err = c.take(ctx, s, min(max, batchSize)); len(got) > 0 {
+				return got, nil
+			}
 		}
-		got, err := c.take(ctx, s, min(max, batchSize))
-		if len(got) > 0 {
-			return got, nil
+		if c.life.Err() != nil {
+			return nil, closed(op, c.names.queue)
 		}
 		if err == errCancelled {
 			// The queue was deleted, or the broker has another reason: consuming

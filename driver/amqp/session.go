@@ -16,8 +16,15 @@ type source struct {
 	base     *base
 	names    *names
 	prefetch int
-	// life ends when the consumer begins to close.
+	// life ends when the consumer stops receiving.
 	life context.Context
+}
+
+// within is ctx until the consumer stops receiving.
+func (s *source) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.life, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // session is the channel of a consumer while it lives. A receipt belongs to its
@@ -40,6 +47,8 @@ type session struct {
 	unread buffer
 	// arrived is signalled when there are some.
 	arrived chan struct{}
+	// stuck are the receipts of messages that could not be replaced.
+	stuck []*receipt
 	// held are the receipts in the order of their tags, from head on; those
 	// before are settled.
 	held []*receipt
@@ -53,8 +62,9 @@ type session struct {
 	err       error
 
 	tasks lifecycle.Gate
-	// replacing is the context of publications that replace a message; it ends
-	// with the session or the consumer.
+	// replacements are those of the tasks that replace a message.
+	replacements sync.WaitGroup
+	// replacing is the context of their publications; it ends with the session.
 	replacing context.Context
 	cancel    context.CancelFunc // ends replacing
 }
@@ -96,7 +106,7 @@ func newSession(from *source, conn *connection) (*session, error) {
 		sync: make(chan struct{}), ended: make(chan struct{}), arrived: make(chan struct{}, 1),
 		subscribing: make(chan struct{}, 1),
 	}
-	s.replacing, s.cancel = context.WithCancel(from.life)
+	s.replacing, s.cancel = context.WithCancel(context.Background())
 	// Unbuffered, so that the library goes on to the next frame only when the
 	// notice was received: see barrier.
 	cancels := ch.NotifyCancel(make(chan string))
@@ -157,6 +167,7 @@ func (s *session) stop() {
 	_ = s.ch.Close()
 	s.tasks.Shut()
 	s.tasks.WaitAll()
+	s.replacements.Wait()
 }
 
 // endedFor is why the session has ended, or nil.

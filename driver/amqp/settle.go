@@ -10,8 +10,8 @@ import (
 	"github.com/batch-go/batch/internal/fault"
 )
 
-// Settle ends deliveries. Retries and dead letters are published and confirmed
-// first; then everything is acknowledged, and the broker asked for a sign that it
+// Settle ends deliveries. Retries, releases and dead letters are published and
+// confirmed first; then everything is acknowledged, and the broker asked for a sign that it
 // has processed that. Acknowledgements as such have no answer, and what they do
 // in a quorum queue is not waited for: a broker that crashes then may hand a job
 // out again that was settled, as it may before.
@@ -20,7 +20,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		return nil
 	}
 	const op = "settle"
-	if err := c.begin(ctx); err != nil {
+	if err := begin(ctx, &c.calls); err != nil {
 		return fault.All(len(settlements), fail(op, c.names.queue, err))
 	}
 	defer c.calls.Exit()
@@ -67,8 +67,8 @@ func (c *consumer) claim(item *driver.Settlement) (*receipt, error) {
 	switch {
 	case item.Outcome < driver.OutcomeDone || item.Outcome > driver.OutcomeDead:
 		err = faults.Refuse(op, c.names.queue, driver.ErrConfig, fmt.Errorf("outcome %d is none", item.Outcome), "")
-	case item.Outcome == driver.OutcomeRetry && (item.Delay < 0 || item.Delay > maxDelay):
-		err = faults.Refuse(op, c.names.queue, driver.ErrTooLarge, fmt.Errorf("the delay %s is not from 0 to %s", item.Delay, maxDelay), "")
+	case item.Outcome == driver.OutcomeRetry:
+		err = checkDelay(op, c.names.queue, item.Delay)
 	}
 	if err != nil {
 		r.unclaim()
@@ -108,7 +108,7 @@ func (s *settlement) publish(ctx context.Context) {
 		}
 		item, err := s.c.successor(ctx, &s.items[i], r, now)
 		if err != nil {
-			s.giveUp(i, err)
+			s.giveUp(i, s.c.orLost(ctx, err))
 			continue
 		}
 		if item != nil {
@@ -116,12 +116,24 @@ func (s *settlement) publish(ctx context.Context) {
 		}
 		now = now.Add(time.Microsecond) // dead letters of one call have an order
 	}
-	s.c.base.publish(ctx, items)
+	s.c.base.store(ctx, s.c.names, items)
 	for k, item := range items {
 		if item.err != nil {
-			s.giveUp(index[k], item.err)
+			s.giveUp(index[k], s.c.orLost(ctx, item.err))
 		}
 	}
+}
+
+// orLost is the error of a publication for a settlement. If it failed because the
+// queue was deleted, so were the deliveries.
+func (c *consumer) orLost(ctx context.Context, err error) error {
+	if err != errReturned && !isGone(err) {
+		return err
+	}
+	if there, e := c.base.exists(ctx, c.names.main); there || e != nil {
+		return err // a part of the queue is missing, or it was declared again
+	}
+	return fmt.Errorf("%w: %w", errLost, err)
 }
 
 // successor is the new message that a settlement needs, or nil.
@@ -129,19 +141,23 @@ func (c *consumer) successor(ctx context.Context, item *driver.Settlement, r *re
 	m := &item.Delivery.Message
 	switch item.Outcome {
 	case driver.OutcomeRetry:
-		h := history{failures: item.Failures, lastError: item.Error, deliveries: r.deliveries}
-		return c.base.schedule(ctx, c.names, encode(m, h), item.Delay, now)
+		return c.base.schedule(ctx, c.names, encode(m, settled(item, r)), item.Delay, now)
 	case driver.OutcomeDead:
-		message := encode(m, history{failures: item.Failures, lastError: item.Error, deliveries: r.deliveries})
-		markDead(&message, item.Reason, now)
-		return &publication{queue: c.names.dead, message: message}, nil
+		return deadLetterOf(c.names, m, settled(item, r), item.Reason, now), nil
 	case driver.OutcomeRelease:
-		if c.base.replacesReturned {
-			h := history{failures: item.Delivery.Failures, lastError: item.Delivery.LastError, deliveries: r.deliveries}
-			return &publication{queue: c.names.main, message: encode(m, h)}, nil
-		}
+		// Returned by the broker it would be counted wrongly: up to 4.2 a quorum queue
+		// takes it for a lost holder, and after that for a job that was not handed out.
+		return c.anew(m, historyOf(item.Delivery, r.deliveries)), nil
 	}
 	return nil, nil
+}
+
+// settled is the history that a settlement stores.
+func settled(item *driver.Settlement, r *receipt) history {
+	return history{
+		failures: item.Failures, lastError: item.Error, bounces: item.Bounces, bouncedSince: item.BouncedSince,
+		deliveries: r.deliveries,
+	}
 }
 
 // acknowledge tells the broker, by session: a consumer has more than one only just
@@ -154,15 +170,11 @@ func (s *settlement) acknowledge(ctx context.Context) {
 		}
 	}
 	for session, index := range sessions {
-		acks, returns := make([]*receipt, 0, len(index)), []*receipt(nil)
-		for _, i := range index {
-			if s.items[i].Outcome == driver.OutcomeRelease && !s.c.base.replacesReturned {
-				returns = append(returns, s.receipts[i])
-			} else {
-				acks = append(acks, s.receipts[i])
-			}
+		acks := make([]*receipt, len(index))
+		for k, i := range index {
+			acks[k] = s.receipts[i]
 		}
-		err := s.c.base.await(ctx, func() error { return s.c.acknowledge(session, acks, returns) })
+		err := s.c.base.await(ctx, func() error { return s.c.acknowledge(session, acks) })
 		if err != nil {
 			for _, i := range index {
 				s.errs[i] = err
@@ -173,9 +185,9 @@ func (s *settlement) acknowledge(ctx context.Context) {
 
 // acknowledge tells the broker what is settled on one channel, and waits for its
 // sign.
-func (c *consumer) acknowledge(s *session, acks, returns []*receipt) error {
+func (c *consumer) acknowledge(s *session, acks []*receipt) error {
 	s.writing.Lock()
-	err := s.write(acks, returns, s.ch.Reject)
+	err := s.write(acks, nil)
 	s.writing.Unlock()
 	if err == nil {
 		err = s.barrier()
@@ -193,8 +205,8 @@ func (c *consumer) acknowledge(s *session, acks, returns []*receipt) error {
 			err = errCancelled
 		}
 	}
-	if errors.Is(err, errCancelled) {
-		return s.lost()
+	if errors.Is(err, errCancelled) || isGone(err) {
+		return fmt.Errorf("%w: %w", errLost, err)
 	}
 	return s.conn.explain(err)
 }

@@ -24,13 +24,15 @@ func (s *session) subscribe(ctx context.Context) error {
 	if done {
 		return nil
 	}
+	ctx, cancel := s.within(ctx)
+	defer cancel()
 	return s.base.await(ctx, func() error {
 		s.subscribing <- struct{}{}
 		defer func() { <-s.subscribing }()
 		s.mu.Lock()
 		done := s.current != nil
 		s.mu.Unlock()
-		if done {
+		if done || s.life.Err() != nil {
 			return nil
 		}
 		return s.conn.explain(s.begin())
@@ -74,17 +76,18 @@ func (s *session) accept(d *amqp091.Delivery) {
 	switch {
 	case j.bad != "":
 		r.state = receiptSettling
-		s.tasks.Go(func() { s.replace(r, s.deadLetter(d, j.bad)) })
+		s.replacements.Go(func() { s.replace(r, s.deadLetter(d, j.bad)) })
 		return
 	case d.Redelivered && s.base.replacesReturned:
 		// A new message, which is handed out in its turn, tells of the holder that
 		// was lost.
 		r.state = receiptSettling
-		s.tasks.Go(func() { s.replace(r, s.recounted(&j.Message, j.history, j.redeliveries, j.deliveries-1)) })
+		j.losses, j.deliveries = j.redeliveries, j.deliveries-1
+		s.replacements.Go(func() { s.replace(r, s.anew(&j.Message, j.history)) })
 		return
 	}
 	s.unread.push(&driver.Delivery{
-		Message: j.Message, Failures: j.failures, LastError: j.lastError,
+		Message: j.Message, Failures: j.failures, LastError: j.lastError, Bounces: j.bounces, BouncedSince: j.bouncedSince,
 		Deliveries: j.deliveries, Redeliveries: j.redeliveries, Receipt: r,
 	})
 	s.signal()
@@ -99,24 +102,26 @@ func (s *session) deadLetter(d *amqp091.Delivery, why string) *publication {
 	return &publication{queue: s.names.dead, message: unreadable(d, why)}
 }
 
-// recounted is a job as it is, with other counts.
-func (s *session) recounted(m *driver.Message, h history, losses, deliveries int) *publication {
-	h.losses, h.deliveries = losses, deliveries
+// anew is a job that is stored anew as it is, but for its history.
+func (s *source) anew(m *driver.Message, h history) *publication {
 	return &publication{queue: s.names.main, message: encode(m, h)}
 }
 
 // replace publishes what is to stand for a message, if anything, and then
-// acknowledges that. If it fails, the message stays with this session and comes
-// back after it.
+// acknowledges that. If it fails, the message stays with this session until that
+// gives back what it holds: otherwise it would come again at once, and fail again.
 func (s *session) replace(r *receipt, by *publication) {
 	if by != nil {
 		if s.base.publish(s.replacing, []*publication{by}); by.err != nil {
+			s.mu.Lock()
+			s.stuck = append(s.stuck, r)
+			s.mu.Unlock()
 			return
 		}
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	_ = s.write([]*receipt{r}, nil, nil) // if it fails, the session is at its end
+	_ = s.write([]*receipt{r}, nil) // if it fails, the session is at its end
 }
 
 // cancelSubscription ends a subscription that is not current any more, and returns
@@ -151,14 +156,41 @@ func (s *session) unsubscribe() {
 	}
 	s.mu.Unlock()
 	if sub != nil && s.cancelSubscription(sub) == nil {
-		s.giveBack()
+		s.giveBack(context.Background())
 	}
+}
+
+// withdraw ends the subscription when the consumer has stopped receiving, gives
+// back what no Receive returned, and waits until the broker has it.
+func (s *session) withdraw(ctx context.Context) error {
+	defer context.AfterFunc(ctx, s.cancel)()
+	s.subscribing <- struct{}{}
+	defer func() { <-s.subscribing }()
+	if !s.alive() {
+		return nil // it holds nothing
+	}
+	s.mu.Lock()
+	sub := s.current
+	s.current = nil
+	s.mu.Unlock()
+	if sub != nil {
+		if err := s.cancelSubscription(sub); err != nil {
+			return s.conn.explain(err)
+		}
+	}
+	s.replacements.Wait()
+	s.giveBack(ctx)
+	err := s.barrier()
+	if isGone(err) {
+		return nil // the queue, and all that it held
+	}
+	return s.conn.explain(err)
 }
 
 // giveBack returns what came and was not received, so that it does not count as
 // handed out: as of 4.3 by basic.nack, which keeps its place. Where a new message
 // has to take its place, it goes to the end of its level.
-func (s *session) giveBack() {
+func (s *session) giveBack(ctx context.Context) {
 	s.mu.Lock()
 	back := s.unread.pop(s.unread.size)
 	receipts := make([]*receipt, len(back))
@@ -166,29 +198,29 @@ func (s *session) giveBack() {
 		receipts[i] = d.Receipt.(*receipt)
 		receipts[i].state = receiptSettling
 	}
+	stuck := s.stuck
+	s.stuck = nil
 	s.mu.Unlock()
-	if len(back) == 0 {
-		return
-	}
 	acks, nacks := []*receipt(nil), receipts
-	if s.base.replacesUnread {
-		acks, nacks = s.republish(back, receipts)
+	if s.base.replacesUnread && len(back) > 0 {
+		acks, nacks = s.republish(ctx, back, receipts)
+	}
+	if nacks = append(nacks, stuck...); len(acks)+len(nacks) == 0 {
+		return
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	nack := func(tag uint64, requeue bool) error { return s.ch.Nack(tag, false, requeue) }
-	_ = s.write(acks, nacks, nack) // if it fails, the channel is at its end
+	_ = s.write(acks, nacks) // if it fails, the channel is at its end
 }
 
 // republish publishes deliveries anew, as if they had not been handed out. It
 // returns the receipts of those that were stored, and of the others.
-func (s *session) republish(back []*driver.Delivery, receipts []*receipt) (stored, others []*receipt) {
+func (s *session) republish(ctx context.Context, back []*driver.Delivery, receipts []*receipt) (stored, others []*receipt) {
 	items := make([]*publication, len(back))
 	for i, d := range back {
-		h := history{failures: d.Failures, lastError: d.LastError}
-		items[i] = s.recounted(&d.Message, h, d.Redeliveries, d.Deliveries-1)
+		items[i] = s.anew(&d.Message, historyOf(d, d.Deliveries-1))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	ctx, cancel := context.WithTimeout(ctx, closeTime)
 	defer cancel()
 	s.base.publish(ctx, items)
 	for i, item := range items {
@@ -199,19 +231,4 @@ func (s *session) republish(back []*driver.Delivery, receipts []*receipt) (store
 		}
 	}
 	return stored, others
-}
-
-// close ends the session of a consumer that is being closed.
-func (s *session) close() {
-	s.subscribing <- struct{}{}
-	s.mu.Lock()
-	sub := s.current
-	s.current = nil
-	s.mu.Unlock()
-	if sub != nil {
-		_ = s.cancelSubscription(sub) // it fails if the channel is at its end
-	}
-	s.giveBack()
-	<-s.subscribing
-	s.stop()
 }

@@ -42,12 +42,24 @@ func priorityFromHeader(m *amqp091.Publishing) {
 	}
 }
 
-// history is what a message carries beside the job itself.
+// history is what a message carries beside the job itself. The zero value is that
+// of a job that was just enqueued, or redriven.
 type history struct {
-	failures   int
-	lastError  string
-	deliveries int
-	losses     int
+	failures     int
+	lastError    string
+	bounces      int
+	bouncedSince time.Time // zero without bounces
+	deliveries   int       // when the message was stored, or with the one that decode read
+	losses       int       // of holders, before the message was stored
+}
+
+// historyOf is the history of a delivery, for a message that takes its place with
+// nothing added to it. handedOut is how often the job has been handed out.
+func historyOf(d *driver.Delivery, handedOut int) history {
+	return history{
+		failures: d.Failures, lastError: d.LastError, bounces: d.Bounces, bouncedSince: d.BouncedSince,
+		deliveries: handedOut, losses: d.Redeliveries,
+	}
 }
 
 // put adds the headers of a history.
@@ -57,6 +69,12 @@ func (h *history) put(headers amqp091.Table) {
 	}
 	if h.lastError != "" {
 		headers[hError] = h.lastError
+	}
+	if h.bounces != 0 {
+		headers[hBounces] = int64(h.bounces)
+	}
+	if !h.bouncedSince.IsZero() {
+		headers[hSince] = h.bouncedSince.UnixMilli()
 	}
 	if h.deliveries != 0 {
 		headers[hDeliveries] = int64(h.deliveries)
@@ -160,6 +178,8 @@ func decode(d *amqp091.Delivery) job {
 	j.Timeout = time.Duration(r.number(hTimeout, 0, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond
 	j.failures = int(r.number(hFailures, 0, 1<<31-1))
 	j.lastError = r.text(hError)
+	j.bounces = int(r.number(hBounces, 0, 1<<31-1))
+	j.bouncedSince = r.time(hSince, time.UnixMilli)
 	j.losses = int(r.number(hLosses, 0, 1<<31-1))
 	j.reason, j.entry = r.text(hReason), r.text(hEntry)
 	j.diedAt = r.time(hDied, time.UnixMicro)

@@ -3,6 +3,7 @@ package amqp
 import (
 	"strings"
 	"testing"
+	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -15,7 +16,8 @@ func TestWire(t *testing.T) {
 		m.Level = driver.High
 		m.Headers = map[string]string{"CC": "a", "x-death": "b", "X-Y": "c", "traceparent": "d"}
 	})
-	p := encode(m, history{failures: 2, lastError: "e", deliveries: 3, losses: 1})
+	since := time.UnixMilli(1795435200123).UTC()
+	p := encode(m, history{failures: 2, lastError: "e", bounces: 4, bouncedSince: since, deliveries: 3, losses: 1})
 	if p.Priority != 4 || p.Headers["batch-h-CC"] != "a" || p.Headers["traceparent"] != "d" || p.Headers["x-death"] != nil {
 		t.Errorf("encoded as %+v", p)
 	}
@@ -24,8 +26,16 @@ func TestWire(t *testing.T) {
 	if j.bad != "" || j.Level != m.Level || len(j.Headers) != 4 || j.Headers["X-Y"] != "c" || !j.EnqueuedAt.Equal(m.EnqueuedAt) {
 		t.Errorf("decoded as %+v", j)
 	}
-	if j.failures != 2 || j.lastError != "e" || j.deliveries != 4 || j.redeliveries != 1 {
+	if p.Headers["batch-bounces"] != int64(4) || p.Headers["batch-bounced-since"] != int64(1795435200123) {
+		t.Errorf("the bounces are encoded as %v", p.Headers)
+	}
+	if j.failures != 2 || j.lastError != "e" || j.deliveries != 4 || j.redeliveries != 1 || j.bounces != 4 || !j.bouncedSince.Equal(since) {
 		t.Errorf("history decoded as %+v", j)
+	}
+	p = encode(m, history{})
+	d.Headers = p.Headers
+	if j := decode(&d); len(p.Headers) != 5 || j.bounces != 0 || !j.bouncedSince.IsZero() || j.redeliveries != 0 || j.deliveries != 1 {
+		t.Errorf("without a history: %v, decoded as %+v", p.Headers, j)
 	}
 	d.Headers["batch-timeout"] = "soon"
 	if j := decode(&d); !strings.Contains(j.bad, "batch-timeout") {

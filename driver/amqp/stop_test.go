@@ -1,0 +1,171 @@
+package amqp
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/driver"
+)
+
+func stop(t testing.TB, c driver.Consumer) {
+	t.Helper()
+	if err := c.Stop(testContext(t)); err != nil {
+		t.Fatalf("Stop: %v", err)
+	}
+}
+
+// refusesToReceive checks that a consumer has stopped.
+func refusesToReceive(t testing.TB, c driver.Consumer) {
+	t.Helper()
+	if got, err := c.Receive(testContext(t), 1); !errors.Is(err, driver.ErrClosed) || len(got) > 0 {
+		t.Errorf("Receive after Stop: %v, %v", got, err)
+	}
+}
+
+// Stop and Close give back what was pushed and never received, without a count, and
+// Stop leaves the rest with the consumer.
+func TestStopGivesBackWhatWasNotReceived(t *testing.T) {
+	const n = 5
+	eachShape(t, func(t *testing.T, o opener) {
+		d := o.open(t)
+		for _, end := range []string{"stop", "close"} {
+			q := queue(t, d)
+			for i := range n {
+				enqueue(t, d, q, message(fmt.Sprint(i)))
+			}
+			c := consume(t, d, q, n)
+			held := receive(t, c)
+			if end == "close" {
+				settle(t, c, driver.Settlement{Delivery: held, Outcome: driver.OutcomeDone})
+				if err := c.Close(testContext(t)); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				stop(t, c)
+				refusesToReceive(t, c)
+				stop(t, c)
+				if errs := c.Extend(testContext(t), []*driver.Delivery{held}); errs != nil {
+					t.Errorf("extend what was received before Stop: %v", errs)
+				}
+			}
+			other := consume(t, o.open(t), q, n)
+			for range n - 1 {
+				got := receive(t, other)
+				checkHistory(t, "given back by "+end, got, counts{deliveries: 1}, time.Time{})
+				settle(t, other, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
+			}
+			if end == "close" {
+				continue
+			}
+			settle(t, c, driver.Settlement{Delivery: held, Outcome: driver.OutcomeRetry, Failures: 1})
+			if got := receive(t, other); got.ID != held.ID || got.Deliveries != 2 {
+				t.Errorf("after the retry of %s came %s for the time %d", held.ID, got.ID, got.Deliveries)
+			}
+			if err := c.Close(testContext(t)); err != nil {
+				t.Error(err)
+			}
+			stop(t, c)
+		}
+	})
+}
+
+// Stop ends a Receive that waits, and the one that was never begun.
+func TestStopEndsReceive(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	c := consume(t, d, q, 1)
+	received := make(chan error, 1)
+	go func() {
+		_, err := c.Receive(testContext(t), 1)
+		received <- err
+	}()
+	for ch := raw(t, testURL(t)); ; {
+		main, err := lookUp(ch, newNames(q).main)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if main.Consumers == 1 {
+			break
+		}
+	}
+	stop(t, c)
+	if err := <-received; !errors.Is(err, driver.ErrClosed) {
+		t.Errorf("a Receive that Stop ended: %v", err)
+	}
+	if main, err := lookUp(raw(t, testURL(t)), newNames(q).main); err != nil || main.Consumers != 0 {
+		t.Errorf("after Stop the queue has %d consumers (%v)", main.Consumers, err)
+	}
+	never := consume(t, d, q, 1)
+	stop(t, never)
+	refusesToReceive(t, never)
+}
+
+// Stop leaves nothing with the mover either, and no consumer that would take more.
+func TestStopGivesBackDelayedJobs(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	c := consume(t, d, q, 1)
+	enqueue(t, d, q, message("a"), message("later", delay(time.Hour)))
+	held := receive(t, c)
+	stop(t, c)
+	if got := takeRaw(t, testURL(t), newNames(q).hop); got.MessageId != "later" {
+		t.Errorf("the hop queue has %s", got.MessageId)
+	}
+	hop, err := lookUp(raw(t, testURL(t)), newNames(q).hop)
+	if err != nil || hop.Consumers != 0 {
+		t.Errorf("after Stop the hop queue has %d consumers (%v)", hop.Consumers, err)
+	}
+	settle(t, c, driver.Settlement{Delivery: held, Outcome: driver.OutcomeDone})
+}
+
+// What cannot be replaced, here since there is nowhere to keep dead letters, is
+// given back as well.
+func TestStopGivesBackWhatCannotBeReplaced(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	n := newNames(q)
+	ch := raw(t, testURL(t))
+	if _, err := ch.QueueDelete(n.dead, false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.PublishWithContext(testContext(t), "", n.main, true, false, amqp091.Publishing{Body: []byte("no job")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lookUp(ch, n.main); err != nil { // it was published before this
+		t.Fatal(err)
+	}
+	enqueue(t, d, q, message("a"))
+	c := consume(t, d, q, 2)
+	held := receive(t, c)
+	stop(t, c)
+	if got := takeRaw(t, testURL(t), n.main); string(got.Body) != "no job" {
+		t.Errorf("given back was %+v", got)
+	}
+	settle(t, c, driver.Settlement{Delivery: held, Outcome: driver.OutcomeDone})
+}
+
+// A consumer that has stopped learns that its queue was deleted.
+func TestSettleAfterStopAndDelete(t *testing.T) {
+	eachShape(t, func(t *testing.T, o opener) {
+		d := o.open(t)
+		for _, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
+			q := queue(t, d)
+			enqueue(t, d, q, message("a"))
+			c := consume(t, d, q, 1)
+			held := receive(t, c)
+			stop(t, c)
+			if err := o.open(t).DeleteQueue(testContext(t), q); err != nil {
+				t.Fatal(err)
+			}
+			errs := c.Settle(testContext(t), []driver.Settlement{{Delivery: held, Outcome: outcome, Reason: driver.ReasonPermanent}})
+			if len(errs) != 1 || !errors.Is(errs[0], driver.ErrLeaseLost) {
+				t.Errorf("settle as %s on a queue that was deleted: %v", outcome, errs)
+			}
+			absent(t, o.url, q)
+		}
+	})
+}
