@@ -297,7 +297,7 @@ func TestCallHook(t *testing.T) {
 			t.Fatal(err)
 		}
 		for op, jobs := range map[batch.Op]int{
-			batch.OpDeclare: 0, batch.OpEnqueue: 2, batch.OpDepth: 0, batch.OpPause: 0, batch.OpResume: 0, batch.OpList: 2, batch.OpFind: 0,
+			batch.OpDeclare: 0, batch.OpEnqueue: 1, batch.OpDepth: 0, batch.OpPause: 0, batch.OpResume: 0, batch.OpList: 2, batch.OpFind: 0,
 			batch.OpDeadLetters: 0, batch.OpConsume: 0, batch.OpReceive: 2, batch.OpExtend: 2, batch.OpSettle: 1, batch.OpClose: 0, batch.OpDeleteQueue: 0,
 		} {
 			found := c.find(op)
