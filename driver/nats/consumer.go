@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -19,11 +20,16 @@ type consumer struct {
 	lease  time.Duration
 	alone  bool // one server has the queue, and no other can get it
 	puller *puller
+	// halting is taken by the one Stop or Close that ends receiving, and halted says
+	// that it has ended.
+	halting chan struct{}
+	halted  atomic.Bool
 	// deletions counts how often the queue was found to be deleted.
 	deletions atomic.Uint64
 
 	calls      lifecycle.Gate // Receive, Settle and Extend
-	background lifecycle.Gate // what requeueLater does; shut when the calls have ended
+	receives   lifecycle.Gate // Receive
+	background lifecycle.Gate // what requeueLater does; shut when the receives have ended
 	closing    lifecycle.Closing
 }
 
@@ -44,8 +50,13 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 	if err != nil {
 		return nil, fail(op, queue, err)
 	}
-	c := &consumer{d: d, n: n, lease: options.Lease, alone: info.Cluster == nil}
-	c.puller = &puller{conn: d.conn, subject: d.pullSubject(n), expires: pullTime(options.Lease), giveBack: c.requeueLater, done: make(chan struct{})}
+	c := &consumer{d: d, n: n, lease: options.Lease, alone: info.Cluster == nil, halting: make(chan struct{}, 1)}
+	hasJetStream, _ := d.conn.nc.ConnectedServerJetStream()
+	c.puller = &puller{
+		conn: d.conn, subject: d.pullSubject(n), expires: pullTime(options.Lease, c.alone),
+		near:     c.alone && hasJetStream && d.options.Domain == "",
+		giveBack: c.requeueLater, done: make(chan struct{}),
+	}
 	d.conn.listen(c.puller)
 	if !d.life.Attach(c) {
 		d.conn.unlisten(c.puller)
@@ -56,9 +67,13 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 
 // pullTime is how long a pull waits. The time of a delivery is not known, only
 // that it was after its pull was sent: the shorter the pull, the more of the
-// lease is certain.
-func pullTime(lease time.Duration) time.Duration {
-	return min(max(lease/4, 250*time.Millisecond), 5*time.Second)
+// lease is certain. In a cluster a Stop waits for the pull's end; see drain.
+func pullTime(lease time.Duration, alone bool) time.Duration {
+	longest := 5 * time.Second
+	if !alone {
+		longest = 2 * time.Second
+	}
+	return min(max(lease/4, 250*time.Millisecond), longest)
 }
 
 // Lease is the length that the consumer was opened with.
@@ -101,20 +116,60 @@ func (c *consumer) requeueLater(messages []*natsgo.Msg) {
 	_ = c.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), requeueTime)
 		defer cancel()
-		c.requeue(ctx, messages)
+		_ = c.requeue(ctx, messages) // as above
 	})
 }
 
 // requeue requeues entries, unless the driver is closed.
-func (c *consumer) requeue(ctx context.Context, messages []*natsgo.Msg) {
-	if c.d.life.Begin(ctx) == nil {
-		defer c.d.life.End()
-		c.d.requeue(ctx, c.n, messages)
+func (c *consumer) requeue(ctx context.Context, messages []*natsgo.Msg) error {
+	if err := c.d.life.Begin(ctx); err != nil {
+		return err
 	}
+	defer c.d.life.End()
+	return c.d.requeue(ctx, c.n, messages)
 }
 
-// Stop ends receiving.
-func (c *consumer) Stop(context.Context) error { return nil }
+// Stop ends receiving, and gives back what arrived and was never returned.
+func (c *consumer) Stop(ctx context.Context) error {
+	if c.closing.Begun() {
+		return nil
+	}
+	return fail("stop", c.n.queue, c.halt(ctx))
+}
+
+// halt ends receiving. If ctx ends before that has happened, the next call goes on.
+func (c *consumer) halt(ctx context.Context) error {
+	c.receives.Shut()
+	c.puller.shut()
+	select {
+	case c.halting <- struct{}{}:
+		defer func() { <-c.halting }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.halted.Load() {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// The receives end now, and what is requeued soon.
+	if err := c.receives.Wait(ctx); err != nil {
+		return err
+	}
+	c.background.Shut()
+	if err := c.background.Wait(ctx); err != nil {
+		return err
+	}
+	rest, err := c.puller.drain(ctx)
+	if len(rest) > 0 {
+		err = errors.Join(err, c.requeue(ctx, rest))
+	}
+	if err == nil {
+		c.halted.Store(true)
+	}
+	return err
+}
 
 // Close ends the consumer. What arrived and was never returned is given back.
 func (c *consumer) Close(ctx context.Context) error {
@@ -123,18 +178,9 @@ func (c *consumer) Close(ctx context.Context) error {
 	}
 	defer c.closing.Finish()
 	c.calls.Shut()
-	c.puller.shut()
-	// The calls under way end now, and what is requeued soon.
-	err := c.calls.Wait(ctx)
-	if err == nil {
-		c.background.Shut()
-		err = c.background.Wait(ctx)
-	}
-	if err != nil {
-		c.puller.cut()
-	} else if rest := c.puller.drain(ctx); len(rest) > 0 {
-		c.requeue(ctx, rest)
-	}
+	_ = c.halt(ctx) // what it could not give back comes when its lease ends
+	_ = c.calls.Wait(ctx)
+	c.puller.cut()
 	c.d.conn.unlisten(c.puller)
 	c.d.life.Detach(c)
 	return nil

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
@@ -36,7 +35,7 @@ func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int)
 
 // letter is a message as a dead letter.
 func (f *found) letter() driver.DeadLetter {
-	return driver.DeadLetter{Message: f.Message, Failures: f.failures, LastError: f.lastError, Deliveries: f.deliveries, Reason: f.reason, DeadAt: f.diedAt}
+	return driver.DeadLetter{Message: f.Message, Failures: f.failures, LastError: f.lastError, Bounces: f.bounces, BouncedSince: f.bouncedSince, Deliveries: f.deliveries, Reason: f.reason, DeadAt: f.diedAt}
 }
 
 // Redrive moves dead letters back to waiting. Each is stored as waiting and
@@ -68,7 +67,7 @@ func (d *Driver) redrive(ctx context.Context, n *names, letters []*found) (int, 
 	}
 	entries := make([]entry, 0, 2*len(letters))
 	for _, f := range letters {
-		again := job{Message: f.Message}
+		again := job{Message: f.Message, hold: f.hold}
 		// What is left in place of the letter ends by itself if this process does.
 		gone := job{Message: driver.Message{ID: f.ID, Kind: f.Kind, ContentType: defaultType, EnqueuedAt: f.EnqueuedAt}}
 		entries = append(entries, n.entry(&again, time.Time{}),
@@ -103,7 +102,7 @@ func (d *Driver) redrive(ctx context.Context, n *names, letters []*found) (int, 
 	return len(letters), nil
 }
 
-// Discard removes dead letters for good.
+// Discard removes dead letters for good, and frees their dedup keys.
 func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
 	const op = "discard"
 	if err := d.life.Begin(ctx); err != nil {
@@ -113,29 +112,18 @@ func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selecti
 	n := d.names(queue)
 	removed := 0
 	err := d.eachSelected(ctx, n, which, func(letters []*found) error {
-		seqs := make([]uint64, len(letters))
-		for i, f := range letters {
-			seqs[i] = f.seq
-		}
-		errs := d.remove(ctx, n, seqs)
-		removed += len(seqs)
-		var failed error
-		for _, err := range errs {
-			if err == nil {
-				continue
-			}
-			removed--
-			if !errors.Is(err, errTaken) {
-				failed = err
-			}
-		}
-		return failed
+		count, err := d.removeJobs(ctx, n, letters)
+		removed += count
+		return err
 	})
 	return removed, fail(op, queue, err)
 }
 
 // eachSelected gives the dead letters of a selection to do, some at a time.
 func (d *Driver) eachSelected(ctx context.Context, n *names, which driver.Selection, do func([]*found) error) error {
+	if !which.All && len(which.IDs) == 0 {
+		return nil
+	}
 	var filters []string
 	if which.All {
 		filters = []string{n.allDead()}
@@ -147,9 +135,6 @@ func (d *Driver) eachSelected(ctx context.Context, n *names, which driver.Select
 				filters = append(filters, n.deadOf(id))
 			}
 		}
-	}
-	if len(filters) == 0 {
-		return nil
 	}
 	info, err := d.streamInfo(ctx, n)
 	if err != nil {

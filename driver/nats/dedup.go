@@ -1,11 +1,15 @@
 package nats
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -19,6 +23,11 @@ import (
 // knows only the IDs of messages that are still stored: those of jobs that have
 // run are forgotten then (rebuildDedupe in server/stream.go).
 
+// The key belongs to one job as long as both have the same hold. A job that is
+// removed before it has run to its end frees its key, if the key is still its own:
+// its time may have ended, and another job may hold it by now, even one with the
+// same ID.
+
 // keyRounds is how often a batch is tried again that met keys that others were
 // changing. Each round but the last finds at least one key that is taken, unless
 // another process stores or loses the same keys in that moment.
@@ -29,20 +38,25 @@ const keyRounds = 8
 func (d *Driver) keyedEntries(n *names, messages []*driver.Message, now time.Time) (entries []entry, keyed []*driver.Message) {
 	entries = make([]entry, 0, 2*len(messages))
 	for _, m := range messages {
+		hold := ""
 		if m.DedupKey != "" {
-			entries = append(entries, d.keyEntry(n, m))
+			hold = nuid.Next()
+			entries = append(entries, d.keyEntry(n, m, hold))
 			keyed = append(keyed, m)
 		}
-		entries = append(entries, n.newJob(m, now))
+		entries = append(entries, n.newJob(m, now, hold))
 	}
 	return entries, keyed
 }
 
-// keyEntry is the message that remembers the key of m.
-func (d *Driver) keyEntry(n *names, m *driver.Message) entry {
+// keyEntry is the message that remembers the key of m. The server counts its time in
+// whole seconds.
+func (d *Driver) keyEntry(n *names, m *driver.Message, hold string) entry {
+	within := cmp.Or(m.DedupWithin, d.options.DedupWindow)
 	return entry{n.key(m.DedupKey), natsgo.Header{
 		headerID:          {m.ID},
-		natsTTL:           {strconv.FormatInt(int64(d.options.DedupWindow/time.Second), 10)},
+		headerHold:        {hold},
+		natsTTL:           {strconv.FormatInt(int64((within+time.Second-1)/time.Second), 10)},
 		natsExpectSubject: {"0"},
 	}, nil}
 }
@@ -134,4 +148,67 @@ func (d *Driver) keyOwners(ctx context.Context, n *names, keyed []*driver.Messag
 		owners[i] = h.Get(headerID)
 	}
 	return owners, nil
+}
+
+// removeJobs removes jobs, frees the dedup keys of those that it removed, and counts
+// them. Those that are gone are not an error. The error is that of one of the others,
+// or errKeyKept.
+func (d *Driver) removeJobs(ctx context.Context, n *names, jobs []*found) (int, error) {
+	seqs := make([]uint64, len(jobs))
+	for i, f := range jobs {
+		seqs[i] = f.seq
+	}
+	errs := d.remove(ctx, n, seqs)
+	removed := 0
+	var failed error
+	var keyed []*found
+	for i, f := range jobs {
+		switch {
+		case errs != nil && errors.Is(errs[i], errTaken):
+		case errs != nil && errs[i] != nil:
+			failed = errs[i]
+		default:
+			removed++
+			if f.DedupKey != "" {
+				keyed = append(keyed, f)
+			}
+		}
+	}
+	if err := d.freeKeys(ctx, n, keyed); err != nil {
+		failed = fmt.Errorf("%w: %w", errKeyKept, err)
+	}
+	return removed, failed
+}
+
+// freeKeys forgets the dedup keys that jobs which were removed still hold. It removes
+// the key's message by its sequence, so that it never frees what was stored after it
+// looked.
+func (d *Driver) freeKeys(ctx context.Context, n *names, jobs []*found) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	requests := make([]getRequest, len(jobs))
+	for i, f := range jobs {
+		requests[i].Last = n.key(f.DedupKey)
+	}
+	messages, err := d.getAll(ctx, n, requests)
+	if err != nil {
+		return err
+	}
+	var seqs []uint64
+	for i, m := range messages {
+		if m == nil {
+			continue
+		}
+		h, err := natsgo.DecodeHeadersMsg(m.Header)
+		if err == nil && h.Get(headerID) == jobs[i].ID && h.Get(headerHold) == jobs[i].hold {
+			seqs = append(seqs, m.Seq)
+		}
+	}
+	for _, err := range d.remove(ctx, n, seqs) {
+		if err != nil && !errors.Is(err, errTaken) {
+			return err
+		}
+	}
+	return nil
 }

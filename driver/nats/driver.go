@@ -18,6 +18,9 @@ var (
 	_ driver.AtomicEnqueuer = (*Driver)(nil)
 	_ driver.Inspector      = (*Driver)(nil)
 	_ driver.Pauser         = (*Driver)(nil)
+	_ driver.Importer       = (*Driver)(nil)
+	_ driver.QueueLister    = (*Driver)(nil)
+	_ driver.Purger         = (*Driver)(nil)
 )
 
 const (

@@ -32,8 +32,8 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	var failed bool
 	for i, m := range messages {
 		switch {
-		case d.tooLarge(m) != nil:
-			results[i].Err, failed = fail(op, queue, d.tooLarge(m)), true
+		case d.unfit(m) != nil:
+			results[i].Err, failed = fail(op, queue, d.unfit(m)), true
 		case m.DedupKey != "":
 			keyed = append(keyed, i)
 		default:
@@ -43,13 +43,9 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	if len(plain) > 0 {
 		entries := make([]entry, len(plain))
 		for k, i := range plain {
-			entries[k] = n.newJob(messages[i], now)
+			entries[k] = n.newJob(messages[i], now, "")
 		}
-		for k, err := range d.store(ctx, n, entries) {
-			if err != nil {
-				results[plain[k]].Err, failed = fail(op, queue, err), true
-			}
-		}
+		failed = d.storeEach(ctx, op, n, entries, plain, results) || failed
 	}
 	if len(keyed) > 0 {
 		d.enqueueKeyed(ctx, n, messages, keyed, now, results)
@@ -61,7 +57,18 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	return results
 }
 
-// store stores the entries of one Enqueue.
+// storeEach stores entries, writes the errors into the results that index names, and
+// tells whether there were any.
+func (d *Driver) storeEach(ctx context.Context, op string, n *names, entries []entry, index []int, results []driver.Result) (failed bool) {
+	for k, err := range d.store(ctx, n, entries) {
+		if err != nil {
+			results[index[k]].Err, failed = fail(op, n.queue, err), true
+		}
+	}
+	return failed
+}
+
+// store stores the entries of one call.
 func (d *Driver) store(ctx context.Context, n *names, entries []entry) []error {
 	if !d.options.GroupCommit || len(entries) == 1 {
 		_, errs := d.publish(ctx, n, entries)
@@ -86,7 +93,7 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 	defer d.life.End()
 	keys := make(map[string]bool)
 	for _, m := range messages {
-		if err := d.tooLarge(m); err != nil {
+		if err := d.unfit(m); err != nil {
 			return fail(op, queue, err)
 		}
 		if m.DedupKey != "" && keys[m.DedupKey] {
@@ -136,15 +143,28 @@ func duplicate(op, queue, key, owner string) error {
 func (d *Driver) enqueueTime(ctx context.Context, n *names, messages []*driver.Message) (time.Time, error) {
 	for _, m := range messages {
 		if m.Delay > 0 {
-			now, err := d.serverNow(ctx, n)
-			if err != nil {
-				// Only a question was asked yet.
-				err = fault.NotSent{Err: d.whyUnanswered(ctx, n, err)}
-			}
-			return now, err
+			return d.askTime(ctx, n)
 		}
 	}
 	return time.Time{}, nil
+}
+
+// askTime is the server's time, for a call that has stored nothing yet.
+func (d *Driver) askTime(ctx context.Context, n *names) (time.Time, error) {
+	now, err := d.serverNow(ctx, n)
+	if err != nil {
+		err = fault.NotSent{Err: d.whyUnanswered(ctx, n, err)}
+	}
+	return now, err
+}
+
+// unfit refuses a message that is too large, and one whose dedup key is to be
+// remembered for a time that is out of bounds.
+func (d *Driver) unfit(m *driver.Message) error {
+	if w := m.DedupWithin; w != 0 && (w < minDedupWindow || w > d.options.DedupWindow) {
+		return fmt.Errorf("%w: the dedup key is to be remembered for %s, and %s to %s are possible", errBounds, w, minDedupWindow, d.options.DedupWindow)
+	}
+	return d.tooLarge(m)
 }
 
 // tooLarge refuses a message for which the server would cut the connection.

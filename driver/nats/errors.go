@@ -37,6 +37,11 @@ var (
 	// same key again and again.
 	errChanging = errors.New("the dedup keys are being changed by others")
 
+	// errBounds is the error of what is outside the bounds that the SPI sets.
+	errBounds = errors.New("out of bounds")
+	// errKeyKept is the error of a job that was removed, and its dedup key was not.
+	errKeyKept = errors.New("the dedup key could not be freed")
+
 	// errTaken says that a message was not there any more when it was to be removed.
 	errTaken = errors.New("the entry is gone")
 	// errLapsed is the error of a delivery that is not held any more.
@@ -49,6 +54,11 @@ var (
 func isUnanswered(err error) bool {
 	var nobody *noResponders
 	return errors.As(err, &nobody) || errors.Is(err, errSilent)
+}
+
+// isNoQueue tells that the queue's stream or consumer is missing.
+func isNoQueue(err error) bool {
+	return errors.Is(err, errNoQueue) || isCode(err, codeStreamNotFound, codeConsumerNotFound)
 }
 
 // faults makes the driver's errors.
@@ -69,6 +79,8 @@ func classify(err error) fault.Verdict {
 	var api *apiError
 	var nobody *noResponders
 	switch {
+	case errors.Is(err, errKeyKept):
+		return fault.Unknown(driver.ErrUnavailable, "the job was removed, and its key is free when its time is over")
 	case err == context.Canceled || err == context.DeadlineExceeded:
 		// The caller's ctx ended while the answer was awaited.
 		return fault.Unknown(err, "")
@@ -84,12 +96,12 @@ func classify(err error) fault.Verdict {
 		return fault.Unknown(driver.ErrUnavailable, "")
 	case errors.Is(err, errTaken) || errors.Is(err, errLapsed):
 		return fault.Verdict{Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored, Bare: true}
-	case errors.Is(err, errForeign):
+	case errors.Is(err, errForeign) || errors.Is(err, errBounds):
 		return fault.NotStored(driver.ErrConfig, "")
 	case errors.Is(err, errNoJob):
 		return fault.NotStored(driver.ErrNotFound, "")
 	case errors.Is(err, errNoQueue):
-		return fault.NotStored(driver.ErrNotFound, "declare the queue first")
+		return fault.NotStored(driver.ErrNotFound, "")
 	case errors.Is(err, errChanging):
 		return fault.NotStored(driver.ErrUnavailable, "")
 	case errors.Is(err, errForbidden):
@@ -121,7 +133,7 @@ func classify(err error) fault.Verdict {
 func classifyAPI(e *apiError) fault.Verdict {
 	switch e.ErrCode {
 	case codeStreamNotFound, codeConsumerNotFound:
-		return fault.NotStored(driver.ErrNotFound, "declare the queue first")
+		return fault.NotStored(driver.ErrNotFound, "the queue does not exist")
 	case codeMessageNotFound, codeSequenceNotFound:
 		return fault.NotStored(driver.ErrNotFound, "")
 	case codeStreamExists, codeConsumerExists:

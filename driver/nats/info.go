@@ -103,6 +103,40 @@ func (d *Driver) streamInfo(ctx context.Context, n *names) (*streamInfo, error) 
 	return &info, nil
 }
 
+// streamNames lists the streams that have messages of some subjects, sorted. The
+// server gives at most 1024 in one answer (JSApiNamesLimit), from a place in their
+// order on. If one before that place was made or deleted meanwhile, all are asked for
+// again.
+func (d *Driver) streamNames(ctx context.Context, filter string) ([]string, error) {
+	var names []string
+	for {
+		// The last one again shows whether the others have moved.
+		request := struct {
+			Subject string `json:"subject"`
+			Offset  int    `json:"offset"`
+		}{filter, max(len(names)-1, 0)}
+		var answer struct {
+			Streams []string `json:"streams"`
+			Total   int      `json:"total"`
+		}
+		if err := d.conn.callAPI(ctx, d.apiRoot+"STREAM.NAMES", request, &answer); err != nil {
+			return nil, err
+		}
+		page := answer.Streams
+		if len(names) > 0 {
+			if len(page) == 0 || page[0] != names[len(names)-1] {
+				names = nil
+				continue
+			}
+			page = page[1:]
+		}
+		names = append(names, page...)
+		if len(page) == 0 || len(names) >= answer.Total {
+			return names, nil
+		}
+	}
+}
+
 // consumerInfo asks for a consumer of a queue.
 func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*consumerInfo, error) {
 	var info consumerInfo
@@ -133,7 +167,7 @@ func (d *Driver) whyUnanswered(ctx context.Context, n *names, err error) error {
 	}
 	for look := range 6 {
 		info, again := d.consumerInfo(ctx, n, consumerJobs)
-		if isCode(again, codeStreamNotFound, codeConsumerNotFound) {
+		if isNoQueue(again) {
 			return errNoQueue
 		}
 		if again != nil || info.Cluster == nil {

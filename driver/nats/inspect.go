@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -66,7 +65,10 @@ func (d *Driver) firstWaiting(ctx context.Context, n *names, from uint64) (uint6
 
 // entry is a message as an entry in a state.
 func (f *found) entry(state driver.State) driver.Entry {
-	return driver.Entry{Message: f.Message, State: state, Failures: f.failures, LastError: f.lastError, Deliveries: f.deliveries, Reason: f.reason}
+	return driver.Entry{
+		Message: f.Message, State: state, Failures: f.failures, LastError: f.lastError, Bounces: f.bounces, BouncedSince: f.bouncedSince,
+		Deliveries: f.deliveries, Reason: f.reason, DeadAt: f.diedAt,
+	}
 }
 
 // listScheduled lists scheduled jobs from a place in their order on.
@@ -149,10 +151,10 @@ func (d *Driver) Find(ctx context.Context, queue, id string) (driver.Entry, erro
 	return l.entry, nil
 }
 
-// located is a job with the place where it was found.
+// located is a job as it was found, and as an entry.
 type located struct {
 	entry driver.Entry
-	seq   uint64
+	found *found
 }
 
 // find finds a job in any state, or returns errNoJob.
@@ -178,7 +180,7 @@ func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*locat
 		return nil, err
 	}
 	f := newFound(m)
-	l := &located{f.entry(driver.StateScheduled), f.seq}
+	l := &located{f.entry(driver.StateScheduled), f}
 	l.entry.DueAt, _, _ = n.dueOf(m.Subject)
 	return l, nil
 }
@@ -187,7 +189,7 @@ func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*locat
 func (d *Driver) findDead(ctx context.Context, n *names, id string) (l *located, err error) {
 	err = d.scan(ctx, n, n.deadOf(id), 1, 10, func(f *found) bool {
 		if !f.gone {
-			l = &located{f.entry(driver.StateDead), f.seq}
+			l = &located{f.entry(driver.StateDead), f}
 		}
 		return l == nil
 	})
@@ -202,14 +204,14 @@ func (d *Driver) findWaiting(ctx context.Context, n *names, id string) (l *locat
 	}
 	err = d.scan(ctx, n, n.job, from, batchSize, func(f *found) bool {
 		if f.ID == id && f.isJob {
-			l = &located{f.entry(driver.StateWaiting), f.seq}
+			l = &located{f.entry(driver.StateWaiting), f}
 		}
 		return l == nil
 	})
 	return l, err
 }
 
-// Delete removes the job with this ID. If it is handed out in that very moment, it
+// Delete removes the job with this ID and frees its dedup key. If it is handed out in that very moment, it
 // is removed too, and its holder cannot settle it.
 func (d *Driver) Delete(ctx context.Context, queue, id string) error {
 	const op = "delete"
@@ -223,12 +225,9 @@ func (d *Driver) Delete(ctx context.Context, queue, id string) error {
 		if err != nil {
 			return fail(op, queue, err)
 		}
-		errs := d.remove(ctx, n, []uint64{l.seq})
-		if errs == nil {
-			return nil
-		}
-		if !errors.Is(errs[0], errTaken) {
-			return fail(op, queue, errs[0])
+		removed, err := d.removeJobs(ctx, n, []*found{l.found})
+		if removed > 0 || err != nil {
+			return fail(op, queue, err)
 		}
 		// It moved on; the next find looks where it is now.
 	}

@@ -45,10 +45,30 @@ func (c *consumer) extend(ctx context.Context, deliveries []*driver.Delivery) (e
 			note(i, err)
 		}
 	}
-	for i, err := range c.renew(ctx, receipts, now) {
+	renewed := c.renew(ctx, receipts, now)
+	c.explain(ctx, renewed)
+	for i, err := range renewed {
 		note(i, err)
 	}
 	return errs
+}
+
+// explain replaces the errors of deliveries that nobody answered by the reason. Of
+// a queue that was deleted no delivery is held any more.
+func (c *consumer) explain(ctx context.Context, errs []error) {
+	var unanswered error
+	for i, err := range errs {
+		if isUnanswered(err) {
+			if unanswered == nil {
+				unanswered = c.d.whyUnanswered(ctx, c.n, err)
+			}
+			err = unanswered
+		}
+		if isNoQueue(err) {
+			err = errTaken
+		}
+		errs[i] = err
+	}
 }
 
 // verify looks whether the entries are still there whose leases are not certain to

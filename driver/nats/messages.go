@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -16,6 +17,8 @@ type stored struct {
 	Seq     uint64 `json:"seq"`
 	Header  []byte `json:"hdrs"`
 	Data    []byte `json:"data"`
+	// Time is when it was stored, by the server's clock.
+	Time time.Time `json:"time"`
 }
 
 // getRequest asks for one message, or for some of a filter.

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ type puller struct {
 	conn    *connection
 	subject string        // of pull requests
 	expires time.Duration // how long a pull waits
+	near    bool          // the server connected to is the one that serves the pulls
 	// giveBack takes jobs that came and that no Receive returns. It is called with
 	// mu held and must not block.
 	giveBack func([]*natsgo.Msg)
@@ -86,7 +88,7 @@ func (p *puller) fetch(ctx context.Context, max int, inTurn bool) ([]*natsgo.Msg
 		return nil, time.Time{}, err
 	}
 	// The server ends the pull in time; this is for the answer that got lost.
-	late := time.NewTimer(p.expires + 2*time.Second)
+	late := time.NewTimer(p.expires + lateTime)
 	defer late.Stop()
 	var why error
 	select {
@@ -115,6 +117,9 @@ func (p *puller) fetch(ctx context.Context, max int, inTurn bool) ([]*natsgo.Msg
 	}
 	return got, pull.sent, pull.end
 }
+
+// lateTime is how long after its time the end of a pull is awaited.
+const lateTime = 2 * time.Second
 
 // takeInbox takes an inbox that no Receive uses, one with a pull under way if
 // there is one.
@@ -194,6 +199,11 @@ func (in *inbox) arrive(m *natsgo.Msg) {
 	switch {
 	case p.closed && !in.busy:
 		in.rest = append(in.rest, m)
+		if pull != nil {
+			if pull.batch--; pull.batch == 0 {
+				in.finish(nil)
+			}
+		}
 	case pull == nil:
 		// It is for a pull that was taken for lost.
 		p.giveBack([]*natsgo.Msg{m})
@@ -260,12 +270,15 @@ func (p *puller) lost(why error) {
 	}
 }
 
-// shut ends the fetches under way. What comes later is for drain.
+// shut ends the fetches under way. What comes later is for drain. A second one is
+// a no-op.
 func (p *puller) shut() {
 	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
-	close(p.done)
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.closed = true
+		close(p.done)
+	}
 }
 
 // cut ends the inboxes at once.
@@ -276,22 +289,24 @@ func (p *puller) cut() {
 	}
 }
 
-// drain ends the inboxes when no fetch is under way, and returns what was on its
-// way to them.
-func (p *puller) drain(ctx context.Context) (rest []*natsgo.Msg) {
+// drain ends the inboxes when no fetch is under way, and returns what came to them.
+// Its error is ctx's if that ended before it was certain that nothing more comes.
+func (p *puller) drain(ctx context.Context) (rest []*natsgo.Msg, err error) {
 	all := p.all()
+	errs := make([]error, len(all))
 	var drained sync.WaitGroup
-	for _, in := range all {
-		drained.Go(func() { in.drain(ctx) })
+	for i, in := range all {
+		drained.Go(func() { errs[i] = in.drain(ctx) })
 	}
 	drained.Wait()
 	p.lost(errCut)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, in := range all {
-		rest = append(rest, in.rest...)
+	for i, in := range all {
+		rest, in.rest = append(rest, in.rest...), nil
+		err = cmp.Or(err, errs[i])
 	}
-	return rest
+	return rest, err
 }
 
 // all are the inboxes that there are.
@@ -301,25 +316,35 @@ func (p *puller) all() []*inbox {
 	return slices.Clone(p.inboxes)
 }
 
-// drain ends the inbox after what the server sent before it learned of that.
-func (in *inbox) drain(ctx context.Context) {
+// drain ends the inbox when nothing more comes to it. A server that cannot deliver
+// to its own client takes the job back (didNotDeliver in server/consumer.go), so
+// there the end of the subscription ends the pull. A server that delivers by way of
+// another does not hear of it, so there the pull has to end first.
+func (in *inbox) drain(ctx context.Context) error {
 	p := in.puller
 	p.mu.Lock()
-	waiting := in.pull != nil
+	pull := in.pull
 	p.mu.Unlock()
-	if !waiting || p.conn.ready() != nil {
-		_ = in.sub.Unsubscribe() // it fails if the connection is closed
-		return
+	defer func() { _ = in.sub.Unsubscribe() }() // it fails if it has ended, or the connection is closed
+	if pull == nil || p.conn.ready() != nil {
+		return nil
 	}
-	drained := make(chan struct{})
-	in.sub.SetClosedHandler(func(string) { close(drained) })
-	if err := in.sub.Drain(); err != nil {
-		_ = in.sub.Unsubscribe() // as above
-		return
+	over := pull.done
+	if p.near {
+		drained := make(chan struct{})
+		in.sub.SetClosedHandler(func(string) { close(drained) })
+		if in.sub.Drain() != nil {
+			return nil // it has ended
+		}
+		over = drained
 	}
+	late := time.NewTimer(p.expires + lateTime) // as in fetch
+	defer late.Stop()
 	select {
-	case <-drained:
+	case <-over:
+	case <-late.C:
 	case <-ctx.Done():
-		_ = in.sub.Unsubscribe() // as above
+		return ctx.Err()
 	}
+	return nil
 }

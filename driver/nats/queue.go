@@ -2,6 +2,9 @@ package nats
 
 import (
 	"context"
+	"slices"
+	"strings"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -162,7 +165,7 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 }
 
 // Depth counts the queue's jobs by what the server knows of the three
-// consumers.
+// consumers. Scheduled jobs become ready by themselves, so none is ever due.
 func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	const op = "depth"
 	if err := d.life.Begin(ctx); err != nil {
@@ -178,5 +181,58 @@ func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 		}
 		all[i] = info
 	}
-	return driver.Depth{Waiting: all[0].NumPending, Running: all[0].NumAckPending, Scheduled: all[1].NumPending, Dead: all[2].NumPending}, nil
+	jobs := all[0]
+	age, err := d.age(ctx, n, jobs)
+	if err != nil {
+		return driver.Depth{}, fail(op, queue, err)
+	}
+	return driver.Depth{Waiting: jobs.NumPending, Running: jobs.NumAckPending, Scheduled: all[1].NumPending, Dead: all[2].NumPending, Age: age}, nil
+}
+
+// age is how long the first of the jobs that wait has been waiting. Whatever becomes
+// ready again does so as a new message.
+func (d *Driver) age(ctx context.Context, n *names, jobs *consumerInfo) (time.Duration, error) {
+	if jobs.NumPending == 0 {
+		return 0, nil
+	}
+	first, err := d.get(ctx, n, getRequest{Seq: jobs.Delivered.Stream + 1, Next: n.job})
+	if first == nil || err != nil {
+		return 0, err
+	}
+	return max(jobs.Time.Sub(first.Time), 0), nil // below zero, it came since
+}
+
+// ListQueues lists the queues of the driver's prefix: the streams that have the
+// name and the subjects of one.
+func (d *Driver) ListQueues(ctx context.Context) ([]string, error) {
+	const op = "list queues"
+	if err := d.life.Begin(ctx); err != nil {
+		return nil, fail(op, "", err)
+	}
+	defer d.life.End()
+	prefix := d.options.Prefix
+	streams, err := d.streamNames(ctx, newNames(prefix, "*").job)
+	if err != nil {
+		return nil, fail(op, "", err)
+	}
+	var queues []string
+	for _, stream := range streams {
+		queue, ok := strings.CutPrefix(stream, prefix+"-")
+		if !ok {
+			continue
+		}
+		n := newNames(prefix, queue)
+		info, err := d.streamInfo(ctx, n)
+		if isCode(err, codeStreamNotFound) {
+			continue // it was deleted meanwhile
+		}
+		if err != nil {
+			return nil, fail(op, "", err)
+		}
+		if slices.Sort(info.Config.Subjects); slices.Equal(info.Config.Subjects, n.subjects()) {
+			queues = append(queues, queue)
+		}
+	}
+	slices.Sort(queues)
+	return queues, nil
 }

@@ -16,8 +16,9 @@ type receipt struct {
 	n     *names
 	seq   uint64
 	reply string // where acknowledgements go
+	hold  string // of the job's dedup key; see job
 	// deliveries is how often the job was handed out, this time included, and
-	// lost how often since the last settlement a holder vanished with it.
+	// lost how often since the last settlement but a release a holder vanished with it.
 	deliveries, lost int
 
 	// until is when the lease ends at the earliest, by the wall clock and by the

@@ -41,6 +41,10 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 		return nil, err
 	}
 	defer c.end()
+	if !c.receives.Enter() {
+		return nil, driver.ErrClosed
+	}
+	defer c.receives.Exit()
 	messages, sent, err := c.puller.fetch(ctx, max, inTurn)
 	if len(messages) > 0 {
 		return c.deliver(ctx, messages, sent), nil
@@ -78,11 +82,11 @@ func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since ti
 		}
 		h := &slab[i]
 		h.receipt.n, h.receipt.seq, h.receipt.reply = c.n, seq, m.Reply
-		h.receipt.deliveries, h.receipt.lost = j.deliveries+1, j.lost
+		h.receipt.deliveries, h.receipt.lost, h.receipt.hold = j.deliveries+1, j.lost, j.hold
 		h.receipt.epoch = current
 		h.receipt.until.Store(&until)
 		h.delivery = driver.Delivery{
-			Message: j.Message, Failures: j.failures, LastError: j.lastError,
+			Message: j.Message, Failures: j.failures, LastError: j.lastError, Bounces: j.bounces, BouncedSince: j.bouncedSince,
 			Deliveries: j.deliveries + 1, Redeliveries: j.lost, Receipt: &h.receipt,
 		}
 		deliveries = append(deliveries, &h.delivery)

@@ -65,8 +65,10 @@ func (d *Driver) replace(ctx context.Context, n *names, entries []entry, old []u
 
 // requeue stores entries anew and removes the old ones. All deliveries before
 // the one to this process had a holder that vanished. What is no job becomes a
-// dead letter if it has a body. The server hands out again what fails.
-func (d *Driver) requeue(ctx context.Context, n *names, messages []*natsgo.Msg) {
+// dead letter if it has a body. The server hands out again what fails; the error is
+// that of one of these.
+func (d *Driver) requeue(ctx context.Context, n *names, messages []*natsgo.Msg) error {
+	var errs []error
 	var entries []entry
 	var old []uint64
 	var drop []uint64
@@ -89,16 +91,24 @@ func (d *Driver) requeue(ctx context.Context, n *names, messages []*natsgo.Msg) 
 		}
 		letter, err := d.unreadable(ctx, n, &j, seq)
 		if err != nil {
+			errs = append(errs, err)
 			continue
 		}
 		entries, old = append(entries, letter), append(old, seq)
 	}
 	if len(entries) > 0 {
-		_ = d.replace(ctx, n, entries, old, nil)
+		errs = append(errs, d.replace(ctx, n, entries, old, nil)...)
 	}
 	if len(drop) > 0 {
-		_ = d.remove(ctx, n, drop)
+		errs = append(errs, d.remove(ctx, n, drop)...)
 	}
+	for _, err := range errs {
+		// What is gone, with its queue perhaps, is not held here.
+		if err != nil && !errors.Is(err, errTaken) && !isNoQueue(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // unreadable makes a dead letter of what is no job.

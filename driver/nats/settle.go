@@ -9,7 +9,6 @@ import (
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
-	"github.com/batch-go/batch/internal/wire"
 )
 
 // Settle ends deliveries.
@@ -38,14 +37,8 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	for _, r := range s.busy {
 		r.busy.Store(false)
 	}
-	var unanswered error
+	c.explain(ctx, s.errs)
 	for i, err := range s.errs {
-		if isUnanswered(err) {
-			if unanswered == nil {
-				unanswered = c.d.whyUnanswered(ctx, c.n, err)
-			}
-			err = unanswered
-		}
 		s.errs[i] = fail(op, c.n.queue, err)
 	}
 	return s.errs
@@ -240,20 +233,19 @@ func (s *settleCall) present(index []int) []int {
 // replacement is what takes the place of a settled entry.
 func (s *settleCall) replacement(t *driver.Settlement, now time.Time) entry {
 	n, r := s.c.n, t.Delivery.Receipt.(*receipt)
-	j := job{Message: t.Delivery.Message, deliveries: r.deliveries}
+	j := job{Message: t.Delivery.Message, deliveries: r.deliveries, hold: r.hold}
 	switch t.Outcome {
 	case driver.OutcomeRetry:
-		j.failures, j.lastError = t.Failures, t.Error
-		var due time.Time
-		if t.Delay > 0 {
-			due = now.Add(time.Duration(wire.Millis(t.Delay)) * time.Millisecond)
-		}
-		return n.entry(&j, due, natsMsgID, "retry-"+r.messageID())
+		j.failures, j.lastError, j.bounces, j.bouncedSince = t.Failures, t.Error, t.Bounces, t.BouncedSince
+		return n.entry(&j, dueAfter(now, t.Delay), natsMsgID, "retry-"+r.messageID())
 	case driver.OutcomeRelease:
-		j.failures, j.lastError = t.Delivery.Failures, t.Delivery.LastError
+		old := t.Delivery
+		j.failures, j.lastError, j.bounces, j.bouncedSince = old.Failures, old.LastError, old.Bounces, old.BouncedSince
+		j.lost = r.lost // holders that vanished stay counted
 		return n.entry(&j, time.Time{}, natsMsgID, "release-"+r.messageID())
 	default:
-		j.failures, j.lastError, j.reason, j.diedAt = t.Failures, t.Error, t.Reason, now
+		j.failures, j.lastError, j.bounces, j.bouncedSince = t.Failures, t.Error, t.Bounces, t.BouncedSince
+		j.reason, j.diedAt = t.Reason, now
 		return n.deadEntry(&j, natsMsgID, "dead-"+r.messageID())
 	}
 }

@@ -40,7 +40,7 @@ const settleWindow = 2 * time.Minute
 func (n *names) streamConfig(replicas int) streamConfig {
 	return streamConfig{
 		Name: n.stream, Description: "batch: queue " + n.queue,
-		Subjects:  []string{n.job, n.allLater(), n.allDead(), n.allKeys()},
+		Subjects:  n.subjects(),
 		Retention: "workqueue", Storage: "file", Discard: "old", Replicas: replicas,
 		// The sequences of a queue that is deleted and made again must not be those
 		// of its former life: a worker that still holds a job of that would settle
@@ -86,6 +86,13 @@ func (n *names) consumers() []consumerConfig {
 	return []consumerConfig{jobs, scheduled, dead}
 }
 
+// subjects are the subjects of the stream, sorted.
+func (n *names) subjects() []string {
+	all := []string{n.job, n.allLater(), n.allDead(), n.allKeys()}
+	slices.Sort(all)
+	return all
+}
+
 // difference is one field that is not as it must be.
 type difference struct {
 	what, field string
@@ -113,10 +120,8 @@ func (n *names) compareStream(info *streamInfo, replicas int) error {
 	got := info.Config
 	what := "stream " + n.stream
 	slices.Sort(got.Subjects)
-	want := []string{n.allDead(), n.job, n.allKeys(), n.allLater()}
-	slices.Sort(want)
 	fields := []difference{
-		{what, "subjects", got.Subjects, want},
+		{what, "subjects", got.Subjects, n.subjects()},
 		{what, "retention", got.Retention, "workqueue"},
 		{what, "storage", got.Storage, "file"},
 		// A stream with schedules cannot refuse what is over these limits, it would

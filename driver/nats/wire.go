@@ -24,8 +24,11 @@ const (
 	headerAttempts   = "Batch-Max-Attempts" // as a number
 	headerTimeout    = "Batch-Timeout"      // ms
 	headerKey        = "Batch-Key"          // dedup key
+	headerHold       = "Batch-Hold"         // the same in a dedup key's message and in its job
 	headerFailures   = "Batch-Failures"
 	headerError      = "Batch-Error"      // last error
+	headerBounces    = "Batch-Bounces"    // as a number
+	headerBounced    = "Batch-Bounced"    // since when, Unix ms
 	headerDeliveries = "Batch-Deliveries" // before this message
 	headerLost       = "Batch-Lost"       // of these, since the last settlement
 	headerInstead    = "Batch-Instead"    // the entry whose place this one took
@@ -60,11 +63,11 @@ const (
 // job is a message as read, with the fields of all states.
 type job struct {
 	driver.Message
-	failures, deliveries, lost int
-	lastError, reason          string
-	diedAt                     time.Time
-	gone                       bool
-	instead                    uint64
+	failures, bounces, deliveries, lost int
+	lastError, reason, hold             string
+	bouncedSince, diedAt                time.Time
+	gone                                bool
+	instead                             uint64
 }
 
 // header makes the headers of a job. All values share one array, as each would
@@ -72,7 +75,7 @@ type job struct {
 func (j *job) header(extra ...string) natsgo.Header {
 	m := &j.Message
 	n := 3 + len(extra)/2 + len(m.Headers)
-	values := make([]string, 0, n+16)
+	values := make([]string, 0, n+19)
 	h := make(natsgo.Header, n)
 	put := func(name, value string) {
 		values = append(values, value)
@@ -96,11 +99,20 @@ func (j *job) header(extra ...string) natsgo.Header {
 	if m.DedupKey != "" {
 		put(headerKey, m.DedupKey)
 	}
+	if j.hold != "" {
+		put(headerHold, j.hold)
+	}
 	if j.failures != 0 {
 		put(headerFailures, strconv.Itoa(j.failures))
 	}
 	if j.lastError != "" {
 		put(headerError, encode(j.lastError))
+	}
+	if j.bounces != 0 {
+		put(headerBounces, strconv.Itoa(j.bounces))
+	}
+	if !j.bouncedSince.IsZero() {
+		put(headerBounced, strconv.FormatInt(j.bouncedSince.UnixMilli(), 10))
 	}
 	if j.deliveries != 0 {
 		put(headerDeliveries, strconv.Itoa(j.deliveries))
@@ -130,9 +142,19 @@ type entry struct {
 	data    []byte
 }
 
-// newJob is the entry of a job that is enqueued at a time of the server.
-func (n *names) newJob(m *driver.Message, now time.Time) entry {
-	j := job{Message: *m}
+// dueAfter is when a job is due that comes back after a delay: zero, which is at
+// once, if there is none.
+func dueAfter(now time.Time, delay time.Duration) time.Time {
+	if delay <= 0 {
+		return time.Time{}
+	}
+	return now.Add(time.Duration(wire.Millis(delay)) * time.Millisecond)
+}
+
+// newJob is the entry of a job that is enqueued at a time of the server. hold is
+// that of its dedup key, if it has one.
+func (n *names) newJob(m *driver.Message, now time.Time, hold string) entry {
+	j := job{Message: *m, hold: hold}
 	if m.Delay <= 0 {
 		return n.entry(&j, time.Time{})
 	}
@@ -190,10 +212,16 @@ func (j *job) readHeader(name, v string) (ok bool) {
 		j.Timeout = time.Duration(ms) * time.Millisecond
 	case headerKey:
 		j.DedupKey = v
+	case headerHold:
+		j.hold = v
 	case headerFailures:
 		j.failures, ok = readCount(v)
 	case headerError:
 		j.lastError, ok = decode(v)
+	case headerBounces:
+		j.bounces, ok = readCount(v)
+	case headerBounced:
+		j.bouncedSince, ok = readTime(v)
 	case headerDeliveries:
 		j.deliveries, ok = readCount(v)
 	case headerLost:

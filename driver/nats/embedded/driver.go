@@ -26,6 +26,9 @@ var (
 	_ driver.AtomicEnqueuer = (*Driver)(nil)
 	_ driver.Inspector      = (*Driver)(nil)
 	_ driver.Pauser         = (*Driver)(nil)
+	_ driver.Importer       = (*Driver)(nil)
+	_ driver.QueueLister    = (*Driver)(nil)
+	_ driver.Purger         = (*Driver)(nil)
 )
 
 // Info describes the driver and the server.

@@ -1,0 +1,88 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
+)
+
+// Import stores jobs with their history, each in the state of its entry. They are
+// stored as Enqueue and Settle store them, but nothing is remembered of a dedup
+// key.
+func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Entry) []driver.Result {
+	const op = "import"
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := d.life.Begin(ctx); err != nil {
+		return fault.Results(len(entries), fail(op, queue, err))
+	}
+	defer d.life.End()
+	n := d.names(queue)
+	now, err := d.importTime(ctx, n, entries)
+	if err != nil {
+		return fault.Results(len(entries), fail(op, queue, err))
+	}
+	results := make([]driver.Result, len(entries))
+	stored, index := make([]entry, 0, len(entries)), make([]int, 0, len(entries))
+	failed := false
+	for i, e := range entries {
+		made, err := d.imported(n, e, now)
+		if err != nil {
+			results[i].Err, failed = fail(op, queue, err), true
+			continue
+		}
+		stored, index = append(stored, made), append(index, i)
+	}
+	if len(stored) > 0 && d.storeEach(ctx, op, n, stored, index, results) {
+		failed = true
+	}
+	if !failed {
+		return nil
+	}
+	return results
+}
+
+// importTime is the server's time if one of the entries needs it.
+func (d *Driver) importTime(ctx context.Context, n *names, entries []*driver.Entry) (time.Time, error) {
+	for _, e := range entries {
+		if e.Delay > 0 || e.State == driver.StateDead && e.DeadAt.IsZero() {
+			return d.askTime(ctx, n)
+		}
+	}
+	return time.Time{}, nil
+}
+
+// imported is what is stored of e. A dead letter that does not say when it died
+// died now.
+func (d *Driver) imported(n *names, e *driver.Entry, now time.Time) (entry, error) {
+	if err := d.tooLarge(&e.Message); err != nil {
+		return entry{}, err
+	}
+	if min(e.Failures, e.Bounces, e.Deliveries) < 0 {
+		return entry{}, fmt.Errorf("%w: a count below zero", errBounds)
+	}
+	if e.Delay < 0 || e.Delay > maxDelay || e.Delay > 0 && e.State != driver.StateScheduled {
+		return entry{}, fmt.Errorf("%w: a delay of %s for a job that is %s", errBounds, e.Delay, e.State)
+	}
+	j := job{
+		Message: e.Message, failures: e.Failures, lastError: e.LastError, bounces: e.Bounces, bouncedSince: e.BouncedSince,
+		deliveries: e.Deliveries,
+	}
+	switch e.State {
+	case driver.StateWaiting:
+		return n.entry(&j, time.Time{}), nil
+	case driver.StateScheduled:
+		return n.entry(&j, dueAfter(now, e.Delay)), nil
+	case driver.StateDead:
+		j.reason, j.diedAt = e.Reason, e.DeadAt
+		if j.diedAt.IsZero() {
+			j.diedAt = now
+		}
+		return n.deadEntry(&j), nil
+	}
+	return entry{}, fmt.Errorf("%w: the state %d is none", errBounds, e.State)
+}
