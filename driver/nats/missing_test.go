@@ -57,12 +57,21 @@ func calls(d *nats.Driver) map[string]func(ctx context.Context, q string) error 
 		return func(ctx context.Context, q string) error { _, _, err := d.List(ctx, q, state, "", 10); return err }
 	}
 	return map[string]func(ctx context.Context, q string) error{
-		"depth":          func(ctx context.Context, q string) error { _, err := d.Depth(ctx, q); return err },
-		"dead letters":   func(ctx context.Context, q string) error { _, _, err := d.DeadLetters(ctx, q, "", 10); return err },
-		"redrive all":    func(ctx context.Context, q string) error { _, err := d.Redrive(ctx, q, driver.Selection{All: true}); return err },
-		"redrive":        func(ctx context.Context, q string) error { _, err := d.Redrive(ctx, q, ids); return err },
-		"redrive no IDs": func(ctx context.Context, q string) error { _, err := d.Redrive(ctx, q, driver.Selection{IDs: []string{" "}}); return err },
-		"discard all":    func(ctx context.Context, q string) error { _, err := d.Discard(ctx, q, driver.Selection{All: true}); return err },
+		"depth":        func(ctx context.Context, q string) error { _, err := d.Depth(ctx, q); return err },
+		"dead letters": func(ctx context.Context, q string) error { _, _, err := d.DeadLetters(ctx, q, "", 10); return err },
+		"redrive all": func(ctx context.Context, q string) error {
+			_, err := d.Redrive(ctx, q, driver.Selection{All: true})
+			return err
+		},
+		"redrive": func(ctx context.Context, q string) error { _, err := d.Redrive(ctx, q, ids); return err },
+		"redrive no IDs": func(ctx context.Context, q string) error {
+			_, err := d.Redrive(ctx, q, driver.Selection{IDs: []string{" "}})
+			return err
+		},
+		"discard all": func(ctx context.Context, q string) error {
+			_, err := d.Discard(ctx, q, driver.Selection{All: true})
+			return err
+		},
 		"discard":        func(ctx context.Context, q string) error { _, err := d.Discard(ctx, q, ids); return err },
 		"list waiting":   list(driver.StateWaiting),
 		"list scheduled": list(driver.StateScheduled),
