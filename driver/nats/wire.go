@@ -102,6 +102,18 @@ func (j *job) header(extra ...string) natsgo.Header {
 	if j.hold != "" {
 		put(headerHold, j.hold)
 	}
+	j.putHistory(put)
+	for name, value := range m.Headers {
+		put(headerOwn+name, encode(value))
+	}
+	for i := 0; i+1 < len(extra); i += 2 {
+		put(extra[i], extra[i+1])
+	}
+	return h
+}
+
+// putHistory puts the headers of a job's history.
+func (j *job) putHistory(put func(name, value string)) {
 	if j.failures != 0 {
 		put(headerFailures, strconv.Itoa(j.failures))
 	}
@@ -126,13 +138,6 @@ func (j *job) header(extra ...string) natsgo.Header {
 	if !j.diedAt.IsZero() {
 		put(headerDied, strconv.FormatInt(j.diedAt.UnixMilli(), 10))
 	}
-	for name, value := range m.Headers {
-		put(headerOwn+name, encode(value))
-	}
-	for i := 0; i+1 < len(extra); i += 2 {
-		put(extra[i], extra[i+1])
-	}
-	return h
 }
 
 // entry is a message on its way to the stream.

@@ -53,8 +53,10 @@ func New(ctx context.Context, directory string, options Options) (*Driver, error
 	if err != nil {
 		return nil, err
 	}
-	// Nothing breaks this connection but the server's end.
-	nc, err := natsgo.Connect("", natsgo.InProcessServer(i.server), natsgo.Name("batch"), natsgo.ReconnectBufSize(-1), natsgo.NoReconnect())
+	// Nothing breaks this connection but the server's end. The client library prints
+	// what it calls asynchronous errors if nobody takes them.
+	nc, err := natsgo.Connect("", natsgo.InProcessServer(i.server), natsgo.Name("batch"), natsgo.ReconnectBufSize(-1), natsgo.NoReconnect(),
+		natsgo.ErrorHandler(func(*natsgo.Conn, *natsgo.Subscription, error) {}))
 	if err != nil {
 		i.release()
 		return nil, refuse(driver.ErrUnavailable, err, "")
