@@ -14,7 +14,8 @@
 //	replicas            how many servers keep each queue, 1 to 5; by default 3 on a
 //	                    cluster and 1 on a single server
 //	prefix              what streams and subjects begin with (batch)
-//	dedup_window        how long a dedup key is remembered (24h; 1s to 720h)
+//	dedup_window        how long a dedup key is remembered at most, and if the job
+//	                    does not say (24h; 1s to 720h)
 //	dial_timeout        for making a connection (5s)
 //	group_commit        "true" stores the messages of one Enqueue in one atomic
 //	                    batch: for servers with sync_interval: always
@@ -49,6 +50,32 @@
 // A Receive is one pull that takes what there is or waits for the first; nothing
 // polls. Jobs are handed out in the order in which they became ready.
 //
+// Depth is what the server counts anyway, and its cost does not grow. The age is that
+// of the first message that waits. No job is ever due without being ready, since the
+// server brings scheduled jobs forth by itself. A job whose holder vanished counts as
+// running until a worker receives it, also after its lease has ended.
+//
+// ListQueues lists the queues of the prefix. It asks the server about each.
+//
+// Purge reads the jobs that wait and removes them one by one, since the server's own
+// purge would take the running ones too: with its requests 200 at a time it takes
+// about as long as receiving and settling them. On a stream with replicas it reads one
+// by one, as List does. A job that is handed out in the moment of its removal is
+// removed too, and its holder cannot settle it; the same is true of Delete.
+//
+// # Dedup keys
+//
+// A job without a key is one message. With a key it is two, and they are stored in an
+// atomic batch, which takes the server some milliseconds instead of a fraction of one:
+// enqueue many in one call where that matters. A duplicate costs one more request, the
+// one that finds out whose it is. The message of a key lives in the stream until its
+// time is over, also after the job has run, at a few hundred bytes each.
+//
+// The time of a key is counted in whole seconds, rounded up. A job that is removed
+// before it has run to its end frees its key, which takes two more requests for each
+// such job. If the connection breaks just then, the job is gone, the call fails with
+// an unknown fate, and the key is free when its time is over.
+//
 // # Leases
 //
 // A lease is the server's AckWait, extended by "in progress". The server accepts
@@ -61,7 +88,8 @@
 //     stream, never has more than one holder.
 //   - Retry, release and dead letter store the new message and then delete the
 //     entry by its sequence, which succeeds for one holder only. If it fails, the
-//     new message is withdrawn and the settlement fails with ErrLeaseLost.
+//     new message is withdrawn and the settlement fails with ErrLeaseLost. A release
+//     moves the job to the end of the queue, and counts no lost holder.
 //   - Done is a plain acknowledgement if it is certain that the lease was held,
 //     from before the pull was sent until after the answer came, by two clocks and
 //     without a loss of the connection in between. If it is not certain, Done is a
@@ -76,6 +104,18 @@
 //
 // Deliveries are counted in the entries. The count is exact except after such a
 // crash.
+//
+// Stop gives back what the server sends to pulls that wait. A cluster goes on sending
+// until they end, so that Stop takes up to two seconds there. A single server ends them
+// at once, and takes back what it could not deliver: if it was about to deliver a job
+// in that very moment, it may count that delivery, as one lost holder.
+//
+// # Logging
+//
+// The driver, the client library and the server of package embedded print and log
+// nothing: what happens is in the errors of calls. On a connection that was passed to
+// [New] the client library prints asynchronous errors to the standard error, unless
+// that connection has an error handler.
 package nats
 
 // Name is the driver's name, in URLs and errors.

@@ -37,6 +37,10 @@
 // driver.ErrUnavailable at once. Within the process it may be opened many times,
 // with the same parameters for the server: the first handle starts it and the last
 // one to be closed ends it. If several processes share jobs, use a nats-server.
+//
+// # Logging
+//
+// The server and the client library print and log nothing.
 package embedded
 
 // Name is the driver's name, in URLs and errors.
