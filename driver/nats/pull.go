@@ -1,12 +1,10 @@
 package nats
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +44,9 @@ type inbox struct {
 	busy bool // a Receive uses it
 	pull *pull
 	rest []*natsgo.Msg // what came after the consumer was closed
+	// stray is when a pull has ended at the latest that was taken for lost: the server
+	// may still have it, and the connection may be back.
+	stray time.Time
 }
 
 // pull is one request for jobs, and what came for it.
@@ -266,6 +267,9 @@ func (p *puller) lost(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, in := range p.inboxes {
+		if in.pull != nil {
+			in.stray = in.pull.sent.Add(p.expires + lateTime)
+		}
 		in.finish(why)
 	}
 }
@@ -279,72 +283,4 @@ func (p *puller) shut() {
 		p.closed = true
 		close(p.done)
 	}
-}
-
-// cut ends the inboxes at once.
-func (p *puller) cut() {
-	p.lost(errCut)
-	for _, in := range p.all() {
-		_ = in.sub.Unsubscribe() // it fails if the connection is closed
-	}
-}
-
-// drain ends the inboxes when no fetch is under way, and returns what came to them.
-// Its error is ctx's if that ended before it was certain that nothing more comes.
-func (p *puller) drain(ctx context.Context) (rest []*natsgo.Msg, err error) {
-	all := p.all()
-	errs := make([]error, len(all))
-	var drained sync.WaitGroup
-	for i, in := range all {
-		drained.Go(func() { errs[i] = in.drain(ctx) })
-	}
-	drained.Wait()
-	p.lost(errCut)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, in := range all {
-		rest, in.rest = append(rest, in.rest...), nil
-		err = cmp.Or(err, errs[i])
-	}
-	return rest, err
-}
-
-// all are the inboxes that there are.
-func (p *puller) all() []*inbox {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.inboxes)
-}
-
-// drain ends the inbox when nothing more comes to it. A server that cannot deliver
-// to its own client takes the job back (didNotDeliver in server/consumer.go), so
-// there the end of the subscription ends the pull. A server that delivers by way of
-// another does not hear of it, so there the pull has to end first.
-func (in *inbox) drain(ctx context.Context) error {
-	p := in.puller
-	p.mu.Lock()
-	pull := in.pull
-	p.mu.Unlock()
-	defer func() { _ = in.sub.Unsubscribe() }() // it fails if it has ended, or the connection is closed
-	if pull == nil || p.conn.ready() != nil {
-		return nil
-	}
-	over := pull.done
-	if p.near {
-		drained := make(chan struct{})
-		in.sub.SetClosedHandler(func(string) { close(drained) })
-		if in.sub.Drain() != nil {
-			return nil // it has ended
-		}
-		over = drained
-	}
-	late := time.NewTimer(p.expires + lateTime) // as in fetch
-	defer late.Stop()
-	select {
-	case <-over:
-	case <-late.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
 }

@@ -75,7 +75,7 @@ type job struct {
 func (j *job) header(extra ...string) natsgo.Header {
 	m := &j.Message
 	n := 3 + len(extra)/2 + len(m.Headers)
-	values := make([]string, 0, n+19)
+	values := make([]string, 0, n+16)
 	h := make(natsgo.Header, n)
 	put := func(name, value string) {
 		values = append(values, value)

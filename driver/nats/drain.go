@@ -1,0 +1,85 @@
+package nats
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+)
+
+// cut ends the inboxes at once.
+func (p *puller) cut() {
+	p.lost(errCut)
+	for _, in := range p.all() {
+		_ = in.sub.Unsubscribe() // it fails if the connection is closed
+	}
+}
+
+// drain ends the inboxes when no fetch is under way, and returns what came to them.
+// Its error is ctx's if that ended before it was certain that nothing more comes.
+func (p *puller) drain(ctx context.Context) (rest []*natsgo.Msg, err error) {
+	all := p.all()
+	errs := make([]error, len(all))
+	var drained sync.WaitGroup
+	for i, in := range all {
+		drained.Go(func() { errs[i] = in.drain(ctx) })
+	}
+	drained.Wait()
+	p.lost(errCut)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, in := range all {
+		rest, in.rest = append(rest, in.rest...), nil
+		err = cmp.Or(err, errs[i])
+	}
+	return rest, err
+}
+
+// all are the inboxes that there are.
+func (p *puller) all() []*inbox {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.inboxes)
+}
+
+// drain ends the inbox when nothing more comes to it. A server that cannot deliver
+// to its own client takes the job back (didNotDeliver in server/consumer.go), so
+// there the end of the subscription ends the pull. A server that delivers by way of
+// another does not hear of it, so there the pull has to end first.
+func (in *inbox) drain(ctx context.Context) error {
+	p := in.puller
+	p.mu.Lock()
+	pull, late := in.pull, time.Until(in.stray)
+	p.mu.Unlock()
+	defer func() { _ = in.sub.Unsubscribe() }() // it fails if it has ended, or the connection is closed
+	if pull == nil && late <= 0 || p.conn.ready() != nil {
+		return nil
+	}
+	var over chan struct{}
+	if pull != nil {
+		if late <= 0 {
+			over = pull.done
+		}
+		late = max(late, p.expires+lateTime)
+	}
+	if p.near {
+		drained := make(chan struct{})
+		in.sub.SetClosedHandler(func(string) { close(drained) })
+		if in.sub.Drain() != nil {
+			return nil // it has ended
+		}
+		over = drained
+	}
+	end := time.NewTimer(late) // as in fetch
+	defer end.Stop()
+	select {
+	case <-over:
+	case <-end.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
