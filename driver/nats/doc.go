@@ -106,9 +106,10 @@
 // crash.
 //
 // Stop gives back what the server sends to pulls that wait. A cluster goes on sending
-// until they end, so that Stop takes up to two seconds there. A single server ends them
-// at once, and takes back what it could not deliver: if it was about to deliver a job
-// in that very moment, it may count that delivery, as one lost holder.
+// until they end, so that Stop takes up to two seconds there. On a single server Stop
+// ends those that have not ended after a tenth of a second, and the server takes back
+// what it was about to deliver in that moment: such a job, which is rare, counts a lost
+// holder that there was not.
 //
 // # Logging
 //

@@ -45,41 +45,57 @@ func (p *puller) all() []*inbox {
 	return slices.Clone(p.inboxes)
 }
 
+// drainTime is how long a pull at a near server is given to end by itself: the longer,
+// the less likely is it that a job arrives in the moment in which the subscription
+// ends.
+const drainTime = 100 * time.Millisecond
+
 // drain ends the inbox when nothing more comes to it. A server that cannot deliver
 // to its own client takes the job back (didNotDeliver in server/consumer.go), so
-// there the end of the subscription ends the pull. A server that delivers by way of
-// another does not hear of it, so there the pull has to end first.
+// there the end of the subscription ends the pull. It may count a delivery then that
+// was none, so that under load it is better to wait for the next job, which ends the
+// pull. A server that delivers by way of another does not hear of it, so there the
+// pull has to end first.
 func (in *inbox) drain(ctx context.Context) error {
 	p := in.puller
 	p.mu.Lock()
-	pull, late := in.pull, time.Until(in.stray)
+	pull, stray := in.pull, time.Until(in.stray)
 	p.mu.Unlock()
 	defer func() { _ = in.sub.Unsubscribe() }() // it fails if it has ended, or the connection is closed
-	if pull == nil && late <= 0 || p.conn.ready() != nil {
+	if pull == nil && stray <= 0 || p.conn.ready() != nil {
 		return nil
 	}
 	var over chan struct{}
-	if pull != nil {
-		if late <= 0 {
-			over = pull.done
-		}
-		late = max(late, p.expires+lateTime)
+	if pull != nil && stray <= 0 {
+		over = pull.done
 	}
-	if p.near {
-		drained := make(chan struct{})
-		in.sub.SetClosedHandler(func(string) { close(drained) })
-		if in.sub.Drain() != nil {
-			return nil // it has ended
-		}
-		over = drained
+	if !p.near {
+		_, err := await(ctx, over, max(stray, p.expires+lateTime))
+		return err
 	}
-	end := time.NewTimer(late) // as in fetch
+	if ended, err := await(ctx, over, drainTime); ended || err != nil {
+		return err
+	}
+	drained := make(chan struct{})
+	in.sub.SetClosedHandler(func(string) { close(drained) })
+	if in.sub.Drain() != nil {
+		return nil // it has ended
+	}
+	_, err := await(ctx, drained, p.expires+lateTime)
+	return err
+}
+
+// await waits until over is closed or a time has passed, and tells which. Its error is
+// ctx's if that ends first.
+func await(ctx context.Context, over <-chan struct{}, longest time.Duration) (ended bool, err error) {
+	end := time.NewTimer(longest)
 	defer end.Stop()
 	select {
 	case <-over:
+		return true, nil
 	case <-end.C:
+		return false, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
-	return nil
 }
