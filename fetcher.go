@@ -113,7 +113,7 @@ func (f *fetcher) admit(deliveries []*driver.Delivery) {
 }
 
 // backOff reports a failed Receive and waits before the next one. It returns false
-// if ctx ended first. A queue that was dropped is declared again: the next enqueue
+// if ctx ended first. A queue that was deleted is declared again: the next enqueue
 // does so too, and a worker that already runs must not miss that job.
 func (f *fetcher) backOff(ctx context.Context, err error, b *backoff) bool {
 	if errors.Is(err, ErrNotFound) {

@@ -273,7 +273,7 @@ func TestStartReportsWhatTheBrokerSays(t *testing.T) {
 }
 
 // Receive errors are reported and followed by a backoff, and a queue that was
-// dropped while the worker runs is declared again.
+// deleted while the worker runs is declared again.
 func TestReceiveFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newScripted()
