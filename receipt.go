@@ -1,7 +1,5 @@
 package batch
 
-import "github.com/batch-go/batch/driver"
-
 // Receipt is the broker's promise to keep a job.
 type Receipt struct {
 	// ID names the job that is stored. If this one is a duplicate, that is the job
@@ -14,15 +12,6 @@ type Receipt struct {
 	// left out because they end in IfSupported: "Priority" for [PriorityIfSupported].
 	// Nil if all were applied.
 	NotApplied []string
-}
-
-// newReceipt makes the receipt for a job from the broker's answer.
-func newReceipt(job *pending, r driver.Result) Receipt {
-	id := job.message.ID
-	if r.Duplicate {
-		id = r.DuplicateOf
-	}
-	return Receipt{ID: id, Duplicate: r.Duplicate, NotApplied: job.notApplied}
 }
 
 // Result is what became of one job of [Queue.EnqueueMany].
