@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/batch-go/batch/driver"
@@ -35,7 +34,7 @@ func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Re
 		valid = append(valid, &e)
 		index = append(index, i)
 	}
-	call := importCall{driver: q.driver, queue: q.name, producer: q.producer}
+	call := importCall{driver: q.driver, producer: q.producer}
 	for len(valid) > 0 {
 		n := fitting(valid, q.producer.info.Limits)
 		for k, err := range call.send(ctx, valid[:n]) {
@@ -51,10 +50,7 @@ func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Re
 // importCall sends the entries of one Import.
 type importCall struct {
 	driver   Importer
-	queue    string
 	producer *producer
-
-	declared bool
 	over     error // why nothing more is sent
 }
 
@@ -69,49 +65,41 @@ func (c *importCall) send(ctx context.Context, entries []*driver.Entry) []error 
 	for i := range left {
 		left[i] = i
 	}
-	var b backoff
-	for len(left) > 0 {
-		if c.over != nil {
-			c.fail(entries, errs, left, FateNotStored, c.over)
-			return errs
-		}
+	if c.over == nil {
+		c.over = c.producer.declaration.ready(ctx)
+	}
+	again := resend{declaration: c.producer.declaration}
+	for len(left) > 0 && c.over == nil {
 		var last error
-		left, last = c.try(ctx, entries, errs, left)
-		if len(left) > 0 && !b.wait(ctx) {
-			c.over = because(context.Cause(ctx), last)
+		if left, last = c.try(ctx, entries, errs, left, &again); len(left) > 0 {
+			if gaveUp := again.await(ctx); gaveUp != nil {
+				c.over = because(gaveUp, last)
+			}
 		}
 	}
+	c.fail(entries, errs, left, FateNotStored, c.over)
 	return errs
 }
 
 // try makes one request for the entries that are left, and returns those that may be
 // sent again, and why.
-func (c *importCall) try(ctx context.Context, entries []*driver.Entry, errs []error, left []int) (again []int, last error) {
-	if !c.declared {
-		if err := c.driver.Declare(ctx, c.queue); err != nil {
-			if !errors.Is(err, ErrUnavailable) {
-				c.over = err
-			}
-			return left, err
-		}
-		c.declared = true
-	}
+func (c *importCall) try(ctx context.Context, entries []*driver.Entry, errs []error, left []int, resend *resend) (again []int, last error) {
 	request := make([]*driver.Entry, len(left))
 	for k, i := range left {
 		request[k] = entries[i]
 	}
-	for k, r := range c.driver.Import(ctx, c.queue, request) {
-		if r.Err == nil {
-			continue
-		}
-		missing := errors.Is(r.Err, ErrNotFound)
-		if missing {
-			c.declared = false
-		}
-		if fate := driver.FateOf(r.Err); fate == FateNotStored && (missing || errors.Is(r.Err, ErrUnavailable)) {
+	hooks := &c.producer.hooks
+	start := hooks.now()
+	resend.begin()
+	results := c.driver.Import(ctx, c.producer.queue, request)
+	hooks.onCall(ctx, OpImport, c.producer.queue, len(request), start, firstFailure(results))
+	for k, r := range results {
+		switch {
+		case r.Err == nil:
+		case resend.failed(r.Err):
 			again, last = append(again, left[k]), r.Err
-		} else {
-			c.fail(entries, errs, left[k:k+1], fate, r.Err)
+		default:
+			c.fail(entries, errs, left[k:k+1], driver.FateOf(r.Err), r.Err)
 		}
 	}
 	return again, last
@@ -120,7 +108,7 @@ func (c *importCall) try(ctx context.Context, entries []*driver.Entry, errs []er
 // fail sets the errors of some entries.
 func (c *importCall) fail(entries []*driver.Entry, errs []error, some []int, fate Fate, err error) {
 	for _, i := range some {
-		errs[i] = &EnqueueError{ID: entries[i].ID, Queue: c.queue, Fate: fate, Err: err}
+		errs[i] = &EnqueueError{ID: entries[i].ID, Queue: c.producer.queue, Fate: fate, Err: err}
 	}
 }
 

@@ -25,6 +25,5 @@ const (
 	OpResume      Op = "resume"
 	OpPaused      Op = "paused"
 	OpImport      Op = "import"
-	OpListQueues  Op = "list queues"
 	OpPurge       Op = "purge"
 )

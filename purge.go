@@ -16,5 +16,9 @@ func ListQueues[D QueueLister](ctx context.Context, d D) ([]string, error) {
 // and running jobs and dead letters stay, and workers go on. If the queue does not
 // exist, the error wraps [ErrNotFound].
 func Purge[D Purger](ctx context.Context, q *Queue[D]) (int, error) {
-	return q.driver.Purge(ctx, q.name)
+	hooks := &q.producer.hooks
+	start := hooks.now()
+	n, err := q.driver.Purge(ctx, q.name)
+	hooks.onCall(ctx, OpPurge, q.name, n, start, err)
+	return n, err
 }

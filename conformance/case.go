@@ -46,6 +46,7 @@ const (
 	needsRestart = "Harness.Restart"
 	needsFreeze  = "Harness.Freeze"
 	needsCut     = "Harness.Cut"
+	needsCounts  = "exact counts"
 )
 
 // phase is when a case runs: all of one phase are over before the next begins.
@@ -81,6 +82,7 @@ func (c *Case) suits(h *Harness, capabilities []string) bool {
 	given := map[string]bool{
 		needsURL: h.URL != "", needsForeign: h.Foreign != nil,
 		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
+		needsCounts: h.CoarseCounts == "",
 	}
 	return !slices.ContainsFunc(c.Needs, func(need string) bool {
 		return !given[need] && !slices.Contains(capabilities, need)

@@ -9,7 +9,7 @@ import (
 
 var depthCases = []Case{
 	{Name: "depth-age", Rule: "Depth tells how long the oldest waiting job has been waiting, and zero if none is, or says UnknownAge.", timed: true, run: caseDepthAge},
-	{Name: "depth-due", Rule: "A scheduled job whose time has come is counted as waiting or as due, without a consumer that brings it forth, or the count is unknown.", timed: true, run: caseDepthDue},
+	{Name: "depth-due", Rule: "A scheduled job whose time has come is counted as waiting or as due, without a consumer that brings it forth, or the count is unknown.", Needs: []string{needsCounts}, timed: true, run: caseDepthDue},
 }
 
 // rounding is by how much an age may be off because broker and driver round times.

@@ -47,6 +47,11 @@ type Harness struct {
 	// driver makes of such entries is not checked then.
 	Foreign func(ctx context.Context, queue string, body []byte) error
 
+	// CoarseCounts says why this broker's count of the jobs that wait may lag behind
+	// by more than Slack, or be ahead of a delay. What such counts say of delayed jobs
+	// is not checked then. Empty if it is exact.
+	CoarseCounts string
+
 	// Restart ends the broker as a crash would, starts it again with what it had
 	// stored, and returns when it can be connected to. Nil if that cannot be
 	// done. Cases that restart the broker run after all others, alone.
