@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -394,4 +395,32 @@ func TestPanicPlace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// panicking is a hook that panics, of a type of its own: panics of one type are not logged again for a while.
+type panicking struct{}
+
+func (panicking) OnJobEnd(context.Context, batch.JobEnd) { panic("in OnJobEnd") }
+
+// hookPanicLogged is set when TestHookPanicIsLogged has run. Fake time begins anew each time.
+var hookPanicLogged atomic.Bool
+
+// A hook's panic is in the log of its worker, with its place.
+func TestHookPanicIsLogged(t *testing.T) {
+	if hookPanicLogged.Swap(true) {
+		t.Skip("the same panic is not logged twice")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		book := &logbook{}
+		r := newRig(t, memory.New(), func(c *batch.WorkerConfig) {
+			c.Hooks = append(c.Hooks, panicking{})
+			c.Log = book.logger(slog.LevelError)
+		})
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+		r.enqueue(t, task{})
+		r.start(t)
+		<-r.events.ended
+		r.stop(t)
+		matchLines(t, book.lines(), `t=0s level=ERROR msg="a hook panicked" hook=batch_test.panicking.OnJobEnd panic="in OnJobEnd" place=\S*hooks_test.go:\d+ stack=.*`)
+	})
 }

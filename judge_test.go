@@ -10,14 +10,14 @@ import (
 	"github.com/batch-go/batch/driver/memory"
 )
 
-// waitingCodec is a codec that waits for a store that does not answer, until its context ends.
-type waitingCodec struct{ batch.JSON }
+// patientCodec is a codec that waits for a store that does not answer, until its context ends.
+type patientCodec struct{ batch.JSON }
 
-func (waitingCodec) EncodeJob(_ context.Context, _ *batch.CodecJob, args any) ([]byte, error) {
+func (patientCodec) EncodeJob(_ context.Context, _ *batch.CodecJob, args any) ([]byte, error) {
 	return batch.JSON{}.Encode(args)
 }
 
-func (waitingCodec) DecodeJob(ctx context.Context, _ *batch.CodecJob, _ []byte, _ any) error {
+func (patientCodec) DecodeJob(ctx context.Context, _ *batch.CodecJob, _ []byte, _ any) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -25,7 +25,7 @@ func (waitingCodec) DecodeJob(ctx context.Context, _ *batch.CodecJob, _ []byte, 
 // A decode that fails because the worker stops says nothing of the body: the job is given back.
 func TestDecodingEndsWithTheWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, memory.New(), func(c *batch.WorkerConfig) { c.Codecs = []batch.Codec{waitingCodec{}} })
+		r := newRig(t, memory.New(), func(c *batch.WorkerConfig) { c.Codecs = []batch.Codec{patientCodec{}} })
 		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
 		r.enqueue(t, task{})
 		r.start(t)
