@@ -231,14 +231,5 @@ func (p *producer) collect(ctx context.Context, job *pending, gaveUp error) (Rec
 	if err != nil {
 		return Receipt{}, err
 	}
-	return newReceipt(job, r), nil
-}
-
-// newReceipt makes the receipt for a job from the broker's answer.
-func newReceipt(job *pending, r driver.Result) Receipt {
-	id := job.message.ID
-	if r.Duplicate {
-		id = r.DuplicateOf
-	}
-	return Receipt{ID: id, Duplicate: r.Duplicate, NotApplied: job.notApplied}
+	return newReceipt(m, job.notApplied, r), nil
 }

@@ -1,5 +1,7 @@
 package batch
 
+import "github.com/batch-go/batch/driver"
+
 // Receipt is the broker's promise to keep a job.
 type Receipt struct {
 	// ID names the job that is stored. If this one is a duplicate, that is the job
@@ -12,6 +14,15 @@ type Receipt struct {
 	// left out because they end in IfSupported: "Priority" for [PriorityIfSupported].
 	// Nil if all were applied.
 	NotApplied []string
+}
+
+// newReceipt makes the receipt for a message from the broker's answer.
+func newReceipt(m *driver.Message, notApplied []string, r driver.Result) Receipt {
+	id := m.ID
+	if r.Duplicate {
+		id = r.DuplicateOf
+	}
+	return Receipt{ID: id, Duplicate: r.Duplicate, NotApplied: notApplied}
 }
 
 // Result is what became of one job of [Queue.EnqueueMany].
