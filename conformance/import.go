@@ -324,7 +324,9 @@ func caseImportList(s *stage) {
 	d := s.declared()
 	for _, state := range []driver.State{driver.StateWaiting, driver.StateScheduled, driver.StateDead} {
 		e := s.fullEntry(d, state.String(), state)
-		e.Group = state.String()
+		if e.Group != "" {
+			e.Group = state.String()
+		}
 		if state == driver.StateScheduled {
 			e.Delay = time.Hour
 		}
