@@ -59,6 +59,36 @@ func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, e
 	}
 }
 
+// onPrimaries calls f for the server, or for each primary of a cluster, several at
+// once. It returns when f has, or ctx ends; then what f has begun goes on until its
+// own timeout.
+func (c *connection) onPrimaries(ctx context.Context, f func(context.Context, goredis.UniversalClient) error) error {
+	if err := c.life.Begin(ctx); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer c.life.End()
+		done <- eachPrimary(ctx, c.client, f)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// rawReply sends one command on a client, once, and returns the reply, or the error
+// of the server or of the client library.
+func rawReply(ctx context.Context, c goredis.UniversalClient, args ...any) ([]byte, error) {
+	cmd := once{goredis.NewRawCmd(ctx, args...)}
+	if err := c.Process(ctx, cmd); err != nil {
+		return nil, err
+	}
+	return cmd.Val(), errorOf(cmd.Val())
+}
+
 // evalNow runs a script without regard to any context.
 func (c *connection) evalNow(s *script, args []any) ([]byte, error) {
 	raw, err := c.process(args)
@@ -74,17 +104,9 @@ func (c *connection) evalNow(s *script, args []any) ([]byte, error) {
 // process sends one command, once.
 func (c *connection) process(args []any) ([]byte, error) {
 	ctx := context.Background()
-	cmd := once{goredis.NewRawCmd(ctx, args...)}
-	if err := c.client.Process(ctx, cmd); err != nil {
-		return nil, err
-	}
-	raw := cmd.Val()
-	err := errorOf(raw)
-	if err == nil {
-		return raw, nil
-	}
-	if !misdirected(err.(serverError)) {
-		return nil, err
+	raw, err := rawReply(ctx, c.client, args...)
+	if se, ok := err.(serverError); !ok || !misdirected(se) {
+		return raw, err
 	}
 	// The command went to a server that did not run it. The client library
 	// follows redirections, and drops connections to a former primary, only if

@@ -12,13 +12,14 @@ import (
 )
 
 // consumer receives from one queue; settling and extending are its holder's.
-// Besides the calls on it, up to three goroutines work for it until Close:
-// watchDue, watchLapsed, and the waker's while a Receive waits.
+// Besides the calls on it, up to three goroutines work for it: watchDue and watchLapsed
+// until Close, and the waker's while a Receive waits.
 type consumer struct {
 	*holder
 	fetcher *fetcher
 	waker   *waker
-	ending  lifecycle.Closing
+
+	stops, ending lifecycle.Closing // Stop and Close, once each
 }
 
 // Consume opens a consumer. It sends nothing: Redis makes the consumer of a group
@@ -47,20 +48,41 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 // Lease is the one that the consumer was opened with, in whole ms.
 func (c *consumer) Lease() time.Duration { return c.lease }
 
-// Stop ends receiving.
-func (c *consumer) Stop(context.Context) error { return nil }
+// Stop ends receiving. What the server handed out for a call that did not return it is
+// given back, as if it had not been handed out. Due jobs and lapsed leases are looked
+// after until Close.
+func (c *consumer) Stop(ctx context.Context) error {
+	if !c.stops.Begin(ctx) {
+		return nil
+	}
+	defer c.stops.Finish()
+	return fail("stop consumer", c.queue, c.endReceiving(ctx))
+}
 
-// Close ends the consumer. It ends a BLPOP that waits by a push to a list of the
-// consumer's own: that works through proxies, in a cluster and without the
-// permission for CLIENT, and cuts no connection.
+// endReceiving is what Stop does, and Close again in case Stop's ctx ended first. It
+// ends a BLPOP that waits by a push to a list of the consumer's own: that works through
+// proxies, in a cluster and without the permission for CLIENT, and cuts no connection.
+func (c *consumer) endReceiving(ctx context.Context) error {
+	c.stop()
+	unblocked := c.waker.unblock(ctx)
+	if err := c.receiving.Wait(ctx); err != nil {
+		return err
+	}
+	return unblocked
+}
+
+// Close ends the consumer.
 func (c *consumer) Close(ctx context.Context) error {
 	if !c.ending.Begin(ctx) {
 		return nil
 	}
 	defer c.ending.Finish()
 	defer c.conn.life.Detach(c)
+	if c.stops.Begin(ctx) {
+		defer c.stops.Finish()
+	}
+	err := c.endReceiving(ctx)
 	c.end()
-	err := c.waker.unblock(ctx)
 	if err := c.work.Wait(ctx); err != nil {
 		return fail("close consumer", c.queue, err)
 	}

@@ -19,6 +19,7 @@ func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int)
 		page[i] = driver.DeadLetter{
 			Message:  j.Message,
 			Failures: j.failures, LastError: j.lastError, Deliveries: j.deliveries,
+			Bounces: j.bounces, BouncedSince: j.bouncedSince,
 			Reason: j.reason, DeadAt: j.diedAt,
 		}
 	}
@@ -30,7 +31,7 @@ func (d *Driver) Redrive(ctx context.Context, queue string, which driver.Selecti
 	return d.moveDead(ctx, "redrive", queue, which)
 }
 
-// Discard removes dead letters.
+// Discard removes dead letters, and frees their dedup keys.
 func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
 	return d.moveDead(ctx, "discard", queue, which)
 }

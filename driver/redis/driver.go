@@ -18,6 +18,9 @@ var (
 	_ driver.AtomicEnqueuer = (*Driver)(nil)
 	_ driver.Inspector      = (*Driver)(nil)
 	_ driver.Pauser         = (*Driver)(nil)
+	_ driver.Importer       = (*Driver)(nil)
+	_ driver.QueueLister    = (*Driver)(nil)
+	_ driver.Purger         = (*Driver)(nil)
 )
 
 const (
@@ -77,7 +80,8 @@ func (d *Driver) PriorityLevels() int { return streamCount }
 // MaxDelay is ten years.
 func (d *Driver) MaxDelay() time.Duration { return maxDelay }
 
-// DedupWindow is how long a dedup key is remembered.
+// DedupWindow is how long a dedup key is remembered at most, and if the message does
+// not say.
 func (d *Driver) DedupWindow() time.Duration { return d.dedupWindow }
 
 // MaxGroups is zero: a group is a field of a hash, and only memory bounds them.

@@ -1,12 +1,12 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -20,7 +20,7 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	if len(messages) == 0 {
 		return nil
 	}
-	if err := validate(queue, messages); err != nil {
+	if err := d.validate("enqueue", queue, messages); err != nil {
 		return fault.Results(len(messages), err)
 	}
 	if !allPlain(messages) {
@@ -66,7 +66,7 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 	if len(messages) == 0 {
 		return nil
 	}
-	if err := validate(queue, messages); err != nil {
+	if err := d.validate("enqueue atomically", queue, messages); err != nil {
 		return err
 	}
 	duplicates, err := d.runEnqueueAny(ctx, queue, messages, "1")
@@ -94,11 +94,12 @@ func (d *Driver) runEnqueueAny(ctx context.Context, queue string, messages []*dr
 		}
 	}
 	s := argStrings{strings: make([]string, 0, 4*len(messages)+8)}
-	args := enqueueAnyScript.args(n, 2+8*len(messages), dedup...)
-	args = append(args, atomic, strconv.FormatInt(d.dedupWindow.Milliseconds(), 10))
+	args := enqueueAnyScript.args(n, 1+9*len(messages), dedup...)
+	args = append(args, atomic)
 	for _, m := range messages {
 		at := len(args)
-		args = append(args, nil, wire.Millis(m.Delay), numbers[m.DedupKey], s.add(m.Group))
+		within := cmp.Or(m.DedupWithin, d.dedupWindow)
+		args = append(args, nil, wire.Millis(m.Delay), numbers[m.DedupKey], wire.Millis(within), s.add(m.Group))
 		args = appendRequired(args, &s, m)
 		optional := len(args)
 		args = appendOptional(args, &s, m)
@@ -141,14 +142,26 @@ func allPlain(messages []*driver.Message) bool {
 
 // validate checks what the core is to keep to, where ignoring it would store
 // another job than was meant.
-func validate(queue string, messages []*driver.Message) error {
+func (d *Driver) validate(op, queue string, messages []*driver.Message) error {
 	for _, m := range messages {
-		if m.Level < driver.Trivial || m.Level > driver.Critical {
-			return faults.Refuse("enqueue", queue, driver.ErrConfig, fmt.Errorf("job %s has level %d", m.ID, m.Level), "")
+		if err := checkLevel(op, queue, m); err != nil {
+			return err
 		}
 		if m.Group != "" && m.Delay > 0 {
-			return faults.Refuse("enqueue", queue, driver.ErrUnsupported, errors.New("job "+m.ID+" has both a group and a delay"), "")
+			return faults.Refuse(op, queue, driver.ErrUnsupported, errors.New("job "+m.ID+" has both a group and a delay"), "")
 		}
+		if m.DedupKey != "" && m.DedupWithin != 0 && (m.DedupWithin < minDedupWindow || m.DedupWithin > d.dedupWindow) {
+			return faults.Refuse(op, queue, driver.ErrConfig,
+				fmt.Errorf("job %s has its dedup key for %s, which is not between %s and %s", m.ID, m.DedupWithin, minDedupWindow, d.dedupWindow), "")
+		}
+	}
+	return nil
+}
+
+// checkLevel refuses a level that has no stream.
+func checkLevel(op, queue string, m *driver.Message) error {
+	if m.Level < driver.Trivial || m.Level > driver.Critical {
+		return faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("job %s has level %d", m.ID, m.Level), "")
 	}
 	return nil
 }

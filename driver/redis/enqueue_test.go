@@ -43,6 +43,7 @@ func TestDedup(t *testing.T) {
 	if err := d.DeleteQueue(ctx, q); err != nil {
 		t.Fatal(err)
 	}
+	declare(t, d, q)
 	enqueue(t, d, q, message("i", dedup("m")))
 	if r := d.Enqueue(ctx, q, []*driver.Message{message("j", dedup("m"))}); r == nil || r[0].DuplicateOf != "i" {
 		t.Errorf("after the queue was deleted: %+v", r)

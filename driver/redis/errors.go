@@ -18,7 +18,25 @@ import (
 var faults = fault.Maker{Driver: Name, Classify: classify}
 
 // fail makes a driver error of what an operation ended with.
-func fail(op, queue string, err error) error { return faults.Fail(op, queue, err) }
+func fail(op, queue string, err error) error {
+	if isMissing(err) {
+		return faults.Refuse(op, queue, driver.ErrNotFound, errNoQueue, "")
+	}
+	return faults.Fail(op, queue, err)
+}
+
+// noQueue is the code with which the scripts answer on a queue that does not exist,
+// as in lib.lua. They look before they write.
+const noQueue = "NOQUEUE "
+
+// errNoQueue is what that means.
+var errNoQueue = errors.New("the queue does not exist")
+
+// isMissing tells whether an error is that answer.
+func isMissing(err error) bool {
+	reply, ok := err.(serverError)
+	return ok && strings.HasPrefix(string(reply), noQueue)
+}
 
 // closed is the error of an operation after Close.
 func closed(op, queue string) error { return faults.Closed(op, queue) }

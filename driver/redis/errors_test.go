@@ -51,6 +51,11 @@ func TestClassify(t *testing.T) {
 			t.Errorf("%v became %v", tt.err, err)
 		}
 	}
+	missing := fail("op", "q", serverError("NOQUEUE the queue does not exist"))
+	if !errors.Is(missing, driver.ErrNotFound) || driver.FateOf(missing) != driver.FateNotStored ||
+		missing.Error() != "redis: op on queue q: not found: the queue does not exist" {
+		t.Errorf("a missing queue is %v, %s", missing, driver.FateOf(missing))
+	}
 	for _, r := range replies {
 		v := faults.Verdict(serverError(r.prefix + " and more"))
 		if v.Kind != r.kind || v.Fate != r.fate || v.Hint != r.hint || v.Hint == "" {

@@ -250,12 +250,12 @@ func TestMisdirected(t *testing.T) {
 		if n++; n == 1 {
 			return []byte("-READONLY You can't write against a read only replica.\r\n")
 		}
-		return []byte("*4\r\n:1\r\n:2\r\n:3\r\n:4\r\n")
+		return []byte("*6\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n")
 	}))
 	d, err := Open(testContext(t), f.url(""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closeDriver(t, d)
-	depth(t, d, "q", driver.Depth{Waiting: 1, Scheduled: 2, Running: 3, Dead: 4})
+	depth(t, d, "q", driver.Depth{Waiting: 1, Scheduled: 2, Running: 3, Dead: 4, Due: 5})
 }

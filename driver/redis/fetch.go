@@ -173,6 +173,7 @@ func (got *fetched) readEntries(r *reader, stream int) {
 		d.Message = j.Message
 		d.Level = driver.Level(normalStream - stream)
 		d.Failures, d.LastError = j.failures, j.lastError
+		d.Bounces, d.BouncedSince = j.bounces, j.bouncedSince
 		d.Deliveries, d.Redeliveries = j.deliveries+1, j.redeliveries
 		d.Receipt = &receipts[i]
 		if j.unreadable {
@@ -190,6 +191,7 @@ func settleUnreadable(d *driver.Delivery, hasBody bool) driver.Settlement {
 	if hasBody {
 		s.Outcome, s.Reason = driver.OutcomeDead, driver.ReasonUnreadable
 		s.Failures, s.Error = d.Failures, d.LastError
+		s.Bounces, s.BouncedSince = d.Bounces, d.BouncedSince
 	}
 	return s
 }

@@ -83,10 +83,16 @@ func TestWipedServerHeals(t *testing.T) {
 		t.Fatalf("settled a wiped job: %v", errs)
 	}
 
-	// While one waits, wipe again, then go on as if nothing had happened.
+	if _, err := c.Receive(testContext(t), 1); !errors.Is(err, driver.ErrNotFound) {
+		t.Fatalf("received from a wiped queue: %v", err)
+	}
+	declare(t, d, q)
+
+	// While one waits, wipe again, declare, then go on as if nothing had happened.
 	ch = background(testContext(t), c, 10)
 	eventually(t, "a blocked consumer", func() bool { return blocked(t, r, d, q) > 0 })
 	wipe(t, r, d, q)
+	declare(t, d, q)
 	enqueue(t, d, q, message("c"))
 	got := await(t, ch)
 	if len(got) != 1 || got[0].ID != "c" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/batch-go/batch/internal/lifecycle"
@@ -20,16 +21,21 @@ type holder struct {
 	name  string
 	lease time.Duration
 
-	work    lifecycle.Gate // the consumer's goroutines
-	closing chan struct{}  // closed when Close begins
+	// receiving counts the Receive calls and the goroutines that fetch for them, which
+	// Stop ends; work counts the others, which Close ends.
+	receiving, work lifecycle.Gate
+	stopping        chan struct{} // closed when Stop or Close begins
+	stopOnce        sync.Once
+	closing         chan struct{} // closed when Close begins
 }
 
 // newHolder makes a holder with a name of its own.
 func newHolder(conn *connection, queue string, names *names, lease time.Duration) *holder {
 	return &holder{
 		conn: conn, queue: queue, names: names, lease: lease,
-		name:    holderName(lease),
-		closing: make(chan struct{}),
+		name:     holderName(lease),
+		stopping: make(chan struct{}),
+		closing:  make(chan struct{}),
 	}
 }
 
@@ -51,7 +57,16 @@ func holderName(lease time.Duration) string {
 	return fmt.Sprintf("%s-%d-%s:%d", host, os.Getpid(), hex.EncodeToString(unique[:]), lease.Milliseconds())
 }
 
-// end tells the consumer's goroutines to end, and lets no more begin.
+// stop tells Receive calls and what fetches for them to end, and lets no more begin.
+func (h *holder) stop() {
+	h.receiving.Shut()
+	h.stopOnce.Do(func() { close(h.stopping) })
+}
+
+// stopped tells whether Stop or Close began.
+func (h *holder) stopped() bool { return h.receiving.IsShut() }
+
+// end tells the consumer's other goroutines to end, and lets no more begin.
 func (h *holder) end() {
 	h.work.Shut()
 	close(h.closing)

@@ -50,7 +50,8 @@ func (e *listedJob) in(state driver.State) driver.Entry {
 	return driver.Entry{
 		Message: e.Message, State: state,
 		Failures: e.failures, LastError: e.lastError, Deliveries: e.deliveries,
-		DueAt: e.due, Reason: e.reason,
+		Bounces: e.bounces, BouncedSince: e.bouncedSince,
+		DueAt: e.due, Reason: e.reason, DeadAt: e.diedAt,
 	}
 }
 
@@ -123,8 +124,8 @@ func (d *Driver) Find(ctx context.Context, queue, id string) (driver.Entry, erro
 	return d.search(ctx, "find", queue, id)
 }
 
-// Delete removes the job that Find would find. It checks and removes in one
-// step, so that a job which a consumer just got is left to it.
+// Delete removes the job that Find would find, and frees its dedup key. It checks and
+// removes in one step, so that a job which a consumer just got is left to it.
 func (d *Driver) Delete(ctx context.Context, queue, id string) error {
 	_, err := d.search(ctx, "delete", queue, id)
 	return err

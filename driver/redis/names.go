@@ -13,7 +13,7 @@ const (
 	// normalStream is the index of the stream of the level Normal.
 	normalStream = 3
 	// sharedCount is how many keys every script gets, as lib.lua lists them.
-	sharedCount = 14
+	sharedCount = 15
 	// groupName is the consumer group of each stream, as in lib.lua.
 	groupName = "batch"
 )
@@ -22,7 +22,7 @@ const (
 // The first streamCount are the streams, from Critical to Trivial.
 var keyNames = [sharedCount]string{
 	"critical", "high", "normal", "low", "trivial",
-	"due", "bodies", "groups", "behind", "dead", "wake", "paused", "timer", "deleted",
+	"due", "bodies", "groups", "behind", "dead", "wake", "paused", "timer", "deleted", "meta",
 }
 
 // streamOf returns the index of a level's stream.
@@ -36,24 +36,47 @@ type names struct {
 	// shared are the keys that every script gets, boxed once.
 	shared [sharedCount]any
 	// enqueue are those of the enqueue script, which goes without lib.lua.
-	enqueue [streamCount + 1]any
+	enqueue [streamCount + 2]any
 
-	wake, meta, lock, reading string
+	wake, lock, reading string
 }
 
 // tagEscaper escapes what would end or change the hash tag. No two queues get
 // the same tag.
 var tagEscaper = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D")
 
+// tagUnescaper undoes tagEscaper.
+var tagUnescaper = strings.NewReplacer("%25", "%", "%7B", "{", "%7D", "}")
+
+const (
+	// keyStart and tagEnd stand around the queue's name in each of its keys.
+	keyStart, tagEnd = "batch:{", "}:"
+	// metaName is the end of the key that says that a queue exists.
+	metaName = "meta"
+	// metaPattern matches the keys that end in it, and a few others perhaps.
+	metaPattern = keyStart + "*" + tagEnd + metaName
+)
+
+// queueOfMeta is the queue whose meta key this is; false says that it is no such
+// key.
+func queueOfMeta(key string) (queue string, ok bool) {
+	tag, ok := strings.CutPrefix(key, keyStart)
+	if ok {
+		tag, ok = strings.CutSuffix(tag, tagEnd+metaName)
+	}
+	queue = tagUnescaper.Replace(tag)
+	return queue, ok && tag != "" && tagEscaper.Replace(queue) == tag
+}
+
 // newNames names the keys of a queue.
 func newNames(queue string) *names {
-	n := &names{prefix: "batch:{" + tagEscaper.Replace(queue) + "}:"}
-	n.wake, n.meta, n.lock, n.reading = n.prefix+"wake", n.prefix+"meta", n.prefix+"lock", n.prefix+"reading"
+	n := &names{prefix: keyStart + tagEscaper.Replace(queue) + tagEnd}
+	n.wake, n.lock, n.reading = n.prefix+"wake", n.prefix+"lock", n.prefix+"reading"
 	for i, name := range keyNames {
 		n.shared[i] = n.prefix + name
 	}
 	copy(n.enqueue[:], n.shared[:streamCount])
-	n.enqueue[streamCount] = n.wake
+	n.enqueue[streamCount], n.enqueue[streamCount+1] = n.wake, n.prefix+metaName
 	return n
 }
 

@@ -16,7 +16,7 @@ func TestDeclareConflicts(t *testing.T) {
 	if err := d.Declare(ctx, q); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.HSet(ctx, d.names(q).meta, "format", "99").Err(); err != nil {
+	if err := r.HSet(ctx, metaKey(d, q), "format", "99").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Declare(ctx, q); !errors.Is(err, driver.ErrConflict) {

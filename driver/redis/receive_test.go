@@ -108,6 +108,7 @@ func bulkOnOddQueues(t *testing.T, d *Driver, q string, c *consumer, ms []*drive
 	}
 	r := raw(t)
 	wipe(t, r, d, q)
+	declare(t, d, q)
 	enqueue(t, d, q, ms[:200]...)
 	c.fetcher.bulk.Store(normalStream)
 	done(t, c, receive(t, c, 200)...)

@@ -176,10 +176,12 @@ func done(t testing.TB, c *consumer, deliveries ...*driver.Delivery) {
 	settle(t, c, s...)
 }
 
-// depth checks the counts of a queue.
+// depth checks the counts of a queue. It leaves out the age, which depends on the
+// clock.
 func depth(t testing.TB, d *Driver, q string, want driver.Depth) {
 	t.Helper()
 	got, err := d.Depth(testContext(t), q)
+	got.Age = 0
 	if err != nil || got != want {
 		t.Fatalf("depth is %+v, %v; want %+v", got, err, want)
 	}
@@ -242,6 +244,17 @@ func wipe(t testing.TB, c goredis.UniversalClient, d *Driver, q string) {
 // streamKey is the key of a level's stream.
 func streamKey(d *Driver, q string, l driver.Level) string {
 	return d.names(q).prefix + keyNames[streamOf(l)-1]
+}
+
+// metaKey is the key that says that a queue exists.
+func metaKey(d *Driver, q string) string { return d.names(q).prefix + metaName }
+
+// declare declares a queue again.
+func declare(t testing.TB, d *Driver, q string) {
+	t.Helper()
+	if err := d.Declare(testContext(t), q); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // ids are those of the deliveries.

@@ -23,6 +23,7 @@ var (
 	depthScript       = load("lib", "depth")
 	enqueueScript     = load("enqueue")
 	enqueueAnyScript  = load("lib", "enqueue_any")
+	importScript      = load("lib", "import")
 	receiveScript     = load("lib", "receive")
 	settleScript      = load("lib", "settle")
 	extendScript      = load("lib", "extend")
@@ -33,6 +34,7 @@ var (
 	pauseScript       = load("lib", "pause")
 	deadLettersScript = load("lib", "deadletters")
 	inspectScript     = load("lib", "inspect")
+	purgeScript       = load("lib", "purge")
 )
 
 // load makes one script of files.

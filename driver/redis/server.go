@@ -27,28 +27,29 @@ type server struct {
 
 // ask asks the server, or each primary of a cluster.
 func ask(ctx context.Context, client goredis.UniversalClient) ([]server, error) {
-	one := func(ctx context.Context, c goredis.Cmdable) (server, error) {
-		text, err := c.Info(ctx).Result()
-		return describe(text), err
-	}
-	cluster, ok := client.(*goredis.ClusterClient)
-	if !ok {
-		s, err := one(ctx, client)
-		return []server{s}, err
-	}
 	var mu sync.Mutex
 	var servers []server
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error {
-		s, err := one(ctx, c)
+	err := eachPrimary(ctx, client, func(ctx context.Context, c goredis.UniversalClient) error {
+		text, err := c.Info(ctx).Result()
 		mu.Lock()
 		defer mu.Unlock()
-		servers = append(servers, s)
+		servers = append(servers, describe(text))
 		return err
 	})
 	if err == nil && len(servers) == 0 {
 		err = errors.New("redis: cluster has no nodes")
 	}
 	return servers, err
+}
+
+// eachPrimary calls f for the server, or for each primary of a cluster, several at
+// once, and returns an error of one of them.
+func eachPrimary(ctx context.Context, client goredis.UniversalClient, f func(context.Context, goredis.UniversalClient) error) error {
+	cluster, ok := client.(*goredis.ClusterClient)
+	if !ok {
+		return f(ctx, client)
+	}
+	return cluster.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error { return f(ctx, c) })
 }
 
 // describe reads the reply of INFO. Valkey calls itself Redis 7.2.4 for old

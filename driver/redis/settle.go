@@ -35,7 +35,7 @@ func (h *holder) settle(ctx context.Context, settlements []driver.Settlement, as
 	n := len(settlements)
 	simply := func(i int) *receipt { return simplyDone(&settlements[i]) }
 	counts, simple := countByStream(n, simply)
-	args := settleScript.args(h.names, len(counts)+simple+7*(n-simple))
+	args := settleScript.args(h.names, len(counts)+simple+9*(n-simple))
 	args, order := counts.appendTo(args, make([]int, 0, n), n, simply)
 	var errs []error
 	if simple < n {
@@ -79,7 +79,7 @@ func (h *holder) appendOthers(args []any, order []int, settlements []driver.Sett
 		if outcome == "" {
 			outcome = s.Outcome.String()
 		}
-		args = append(args, r.stream, r.id, outcome, wire.Millis(s.Delay), s.Failures, s.Error, s.Reason)
+		args = append(args, r.stream, r.id, outcome, wire.Millis(s.Delay), s.Failures, s.Error, s.Reason, s.Bounces, unixMillis(s.BouncedSince))
 		order = append(order, i)
 	}
 	return args, order, errs

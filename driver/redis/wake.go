@@ -68,8 +68,8 @@ type served struct {
 	err  error
 }
 
-// errUnblocked ends the waiting of a consumer that closes.
-var errUnblocked = errors.New("the consumer was closed")
+// errUnblocked ends the waiting of a consumer that stops.
+var errUnblocked = errors.New("the consumer was stopped")
 
 // add adds a waiter, and starts the goroutine that waits for tokens unless it runs.
 func (w *waker) add(max int) *waiter {
@@ -78,27 +78,25 @@ func (w *waker) add(max int) *waiter {
 	defer w.mu.Unlock()
 	w.waiting = append(w.waiting, one)
 	if !w.blocked {
-		w.blocked = w.work.Go(w.serve)
+		w.blocked = w.receiving.Go(w.serve)
 	}
 	return one
 }
 
-// remove takes out a waiter that does not wait any more. Jobs that it was just
-// given are given back, as if they had not been handed out.
-func (w *waker) remove(one *waiter) {
+// remove takes out a waiter that does not wait any more. It returns jobs that the
+// waiter was just given.
+func (w *waker) remove(one *waiter) []*driver.Delivery {
 	w.mu.Lock()
 	for i, other := range w.waiting {
 		if other == one {
 			w.waiting = append(w.waiting[:i], w.waiting[i+1:]...)
 			w.mu.Unlock()
-			return
+			return nil
 		}
 	}
 	w.mu.Unlock()
-	if f := <-one.served; len(f.jobs) > 0 {
-		// On a consumer that was closed they come back when the lease ends.
-		w.work.Go(func() { w.giveBack(f.jobs) })
-	}
+	f := <-one.served
+	return f.jobs
 }
 
 // serve waits for tokens and fetches, until no Receive waits.
@@ -159,7 +157,7 @@ func (w *waker) wakeAll(err error) {
 // for a waiter: jobs, or that it is to fetch again itself, as this fetch was
 // refused.
 func (w *waker) wait(max int) (f served, woken bool) {
-	if w.ended() {
+	if w.stopped() {
 		return served{err: errUnblocked}, false
 	}
 	unblock := w.names.unblock(w.name)
@@ -176,7 +174,7 @@ func (w *waker) wait(max int) (f served, woken bool) {
 		return served{err: token.err}, false
 	}
 	got, err := w.read(replies[1])
-	if _, refused := err.(serverError); refused {
+	if _, refused := err.(serverError); refused && !isMissing(err) {
 		// The script is not loaded, or the server has changed its role: fetch
 		// knows what to do.
 		return served{}, true
@@ -194,7 +192,7 @@ func (w *waker) wait(max int) (f served, woken bool) {
 	return served{jobs: got.jobs}, len(got.jobs) > 0
 }
 
-// unblock ends the BLPOP of a consumer that closes.
+// unblock ends the BLPOP of a consumer that stops.
 func (w *waker) unblock(ctx context.Context) error {
 	w.mu.Lock()
 	blocked := w.blocked

@@ -24,14 +24,20 @@ const (
 	fieldLevel        = "pri" // -2 to 2
 	fieldGroup        = "grp"
 	fieldDedupKey     = "dk"
+	fieldDedupTime    = "dt" // when the job took its dedup key, in µs of the server's clock; 0 if it did not
 	fieldFailures     = "f"
 	fieldLastError    = "err"
-	fieldDeliveries   = "n"    // before this entry
-	fieldRedeliveries = "r"    // of these, since the last settlement
+	fieldDeliveries   = "n" // before this entry
+	fieldRedeliveries = "r" // of these, since the last settlement
+	fieldBounces      = "b"
+	fieldBouncedSince = "bs"   // Unix ms
 	fieldReason       = "why"  // of a dead letter
 	fieldDiedAt       = "died" // Unix ms
 	headerPrefix      = "h:"   // and the header's name
 )
+
+// maxCount is the largest count that is believed.
+const maxCount = 1<<31 - 1
 
 // defaultContentType is the content type of an entry that names none.
 const defaultContentType = "application/json"
@@ -39,9 +45,9 @@ const defaultContentType = "application/json"
 // job is an entry as read, with the fields of all states.
 type job struct {
 	driver.Message
-	failures, deliveries, redeliveries int
-	lastError, reason                  string
-	diedAt                             time.Time
+	failures, bounces, deliveries, redeliveries int
+	lastError, reason                           string
+	bouncedSince, diedAt                        time.Time
 
 	hasBody, unreadable bool
 }
@@ -87,7 +93,7 @@ func (j *job) set(name string, value []byte, copied bool) {
 	case fieldExpiresAt:
 		j.ExpiresAt = j.time(digits)
 	case fieldMaxAttempts:
-		j.MaxAttempts = int(j.number(digits, 0, 1<<31-1))
+		j.MaxAttempts = int(j.number(digits, 0, maxCount))
 	case fieldTimeout:
 		j.Timeout = time.Duration(j.number(digits, 0, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond
 	case fieldLevel:
@@ -97,13 +103,17 @@ func (j *job) set(name string, value []byte, copied bool) {
 	case fieldDedupKey:
 		j.DedupKey = toString(value, copied)
 	case fieldFailures:
-		j.failures = int(j.number(digits, 0, 1<<31-1))
+		j.failures = int(j.number(digits, 0, maxCount))
 	case fieldLastError:
 		j.lastError = toString(value, copied)
 	case fieldDeliveries:
-		j.deliveries = int(j.number(digits, 0, 1<<31-1))
+		j.deliveries = int(j.number(digits, 0, maxCount))
 	case fieldRedeliveries:
-		j.redeliveries = int(j.number(digits, 0, 1<<31-1))
+		j.redeliveries = int(j.number(digits, 0, maxCount))
+	case fieldBounces:
+		j.bounces = int(j.number(digits, 0, maxCount))
+	case fieldBouncedSince:
+		j.bouncedSince = j.time(digits)
 	case fieldReason:
 		j.reason = toString(value, copied)
 	case fieldDiedAt:
@@ -187,14 +197,14 @@ func appendRequired(args []any, s *argStrings, m *driver.Message) []any {
 	return append(args, s.add(m.ID+" "+m.Kind+" "+s.millis(m.EnqueuedAt)), s.add(unsafeString(m.Body)))
 }
 
-// appendOptional appends the names and values of the other fields.
+// appendOptional appends the names and values of the other fields of a message.
 func appendOptional(args []any, s *argStrings, m *driver.Message) []any {
 	put := func(name, value string) { args = append(args, name, s.add(value)) }
 	if m.ContentType != defaultContentType && m.ContentType != "" {
 		put(fieldContentType, m.ContentType)
 	}
 	if !m.ExpiresAt.IsZero() {
-		put(fieldExpiresAt, strconv.FormatInt(m.ExpiresAt.UnixMilli(), 10))
+		put(fieldExpiresAt, unixMillis(m.ExpiresAt))
 	}
 	if m.MaxAttempts != 0 {
 		put(fieldMaxAttempts, strconv.Itoa(m.MaxAttempts))
@@ -215,4 +225,45 @@ func appendOptional(args []any, s *argStrings, m *driver.Message) []any {
 		args = append(args, s.add(headerPrefix+name), s.add(value))
 	}
 	return args
+}
+
+// appendHistory appends the names and values of the fields that say what happened to
+// a job before it is stored.
+func appendHistory(args []any, s *argStrings, e *driver.Entry) []any {
+	put := func(name, value string) { args = append(args, name, s.add(value)) }
+	count := func(name string, n int) {
+		if n > 0 {
+			put(name, strconv.Itoa(n))
+		}
+	}
+	count(fieldFailures, e.Failures)
+	if e.LastError != "" {
+		put(fieldLastError, e.LastError)
+	}
+	count(fieldDeliveries, e.Deliveries)
+	count(fieldBounces, e.Bounces)
+	if !e.BouncedSince.IsZero() {
+		put(fieldBouncedSince, unixMillis(e.BouncedSince))
+	}
+	if e.DedupKey != "" {
+		put(fieldDedupTime, "0")
+	}
+	if e.State != driver.StateDead {
+		return args
+	}
+	if e.Reason != "" {
+		put(fieldReason, e.Reason)
+	}
+	if !e.DeadAt.IsZero() {
+		put(fieldDiedAt, unixMillis(e.DeadAt))
+	}
+	return args
+}
+
+// unixMillis is t in Unix ms, or empty if it is not set.
+func unixMillis(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(t.UnixMilli(), 10)
 }

@@ -1,5 +1,5 @@
 -- close: removes a consumer from the groups, if it holds nothing.
--- KEYS   15: the list that ends the consumer's BLPOP
+-- KEYS   16: the list that ends the consumer's BLPOP
 -- ARGV   1: the consumer
 -- reply  0
 -- cost   O(1) for each of the five streams
@@ -14,9 +14,9 @@ for lvl = 1, 5 do
     redis.pcall('XGROUP', 'DELCONSUMER', KEYS[lvl], GROUP, me)
   end
 end
-call('DEL', KEYS[15])
+call('DEL', KEYS[16])
 local timer = call('GET', TIMER)
 if timer and string.match(timer, ' (.+)$') == me then call('DEL', TIMER) end
 -- It may have taken a token for nobody, and another consumer has to set the timer.
-wake()
+if not missing() then wake() end
 return 0

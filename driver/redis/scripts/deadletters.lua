@@ -6,6 +6,7 @@
 --        the end; the bytes that were looked at; the last entry ID
 -- cost   O(entries looked at and their fields), + O(log behind) in a group
 -- twice  does not find what the first run moved
+if missing() then return redis.error_reply(NOQUEUE) end
 local redrive, count, all = ARGV[1] == 'redrive', tonumber(ARGV[4]), ARGV[5] == '1'
 local want = {}
 for i = 6, #ARGV do want[ARGV[i]] = true end
@@ -27,6 +28,8 @@ for i = 1, #entries do
       local lvl, grp = level(fields), get(fields, 'grp')
       local fresh = renew(fields, lvl, {})
       if grp then line(fresh, grp, us) else ready(lvl, fresh) end
+    else
+      free(fields)
     end
     call('XDEL', DEAD, id)
     moved = moved + 1

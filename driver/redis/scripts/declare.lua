@@ -1,13 +1,11 @@
 -- declare: makes the queue exist, or says what is in its way.
--- KEYS   15: the queue's meta hash
 -- ARGV   1: the format's version
 -- reply  empty, or what is declared differently
 -- cost   O(1)
 -- twice  finds the queue declared
 --
--- The streams and their groups are made when the first job comes. So the queue
--- heals by itself when the server is flushed: nothing depends on this script
--- having run.
+-- The queue exists from now on, and the other scripts look at that. The streams and
+-- their groups are made when the first job comes.
 local types = { 'stream', 'stream', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'zset', 'stream', 'list', 'string', 'string', 'string', 'hash' }
 for i = 1, #types do
   local is = call('TYPE', KEYS[i]).ok
@@ -15,9 +13,9 @@ for i = 1, #types do
     return 'key ' .. KEYS[i] .. ' holds a ' .. is .. ' instead of a ' .. types[i]
   end
 end
-local format = call('HGET', KEYS[15], 'format')
+local format = call('HGET', META, 'format')
 if format and format ~= ARGV[1] then
-  return 'key ' .. KEYS[15] .. ' has format ' .. format .. ' instead of ' .. ARGV[1]
+  return 'key ' .. META .. ' has format ' .. format .. ' instead of ' .. ARGV[1]
 end
-if not format then call('HSET', KEYS[15], 'format', ARGV[1]) end
+if not format then call('HSET', META, 'format', ARGV[1]) end
 return ''

@@ -1,5 +1,5 @@
 -- enqueue: stores messages that are ready at once, without dedup key or group.
--- KEYS   1 to 5: the streams of the levels; 6: wake
+-- KEYS   1 to 5: the streams of the levels; 6: wake; 7: meta
 -- ARGV   for each message: code, job, body, then further field names and values;
 --        code is the stream's index + 8 * the number of further ARGV
 -- reply  the number of messages
@@ -9,6 +9,7 @@
 -- It goes without lib.lua: it runs for every few jobs, and what lib.lua defines
 -- takes longer than to store one.
 local call = redis.call
+if call('EXISTS', KEYS[7]) == 0 then return redis.error_reply('NOQUEUE the queue does not exist') end
 local at, n = 1, 0
 local last = #ARGV
 while at <= last do

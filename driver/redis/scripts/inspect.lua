@@ -9,7 +9,9 @@
 -- twice  reads again; does not find a job that was deleted
 --
 -- A waiting job is one after the last that was handed out. Deleting checks that in
--- the same step, so a running job is never taken from its holder.
+-- the same step, so a running job is never taken from its holder. It frees the job's
+-- dedup key.
+if missing() then return redis.error_reply(NOQUEUE) end
 local place, cursor, count, mode, job = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local found = {} -- of cursor, fields, due
 local seen, next = 0, ''
@@ -71,6 +73,7 @@ for i = 1, #found do
   local at, fields = found[i][1], found[i][2]
   if name(get(fields, 'job')) == job or (place == 8 and at == job) then
     if mode == 'delete' then
+      free(fields)
       if place == 8 then
         call('XDEL', DEAD, at)
       elseif place <= 5 then

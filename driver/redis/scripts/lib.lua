@@ -12,6 +12,7 @@
 --   12 paused   string: exists while the queue is paused
 --   13 timer    string: "score consumer": which consumer keeps the timer for the head of due
 --   14 deleted  string: when the queue was last deleted, in microseconds
+--   15 meta     hash: the format's version; the queue exists while this key does
 -- Each script's head says which keys it adds to these.
 --
 -- Redis runs a script as one step: no other command sees it half done, and what
@@ -21,9 +22,16 @@
 -- and recovery begin with a write that needs none, and go on.
 local call = redis.call
 local DUE, BODIES, GROUPS, BEHIND, DEAD = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local WAKE, PAUSED, TIMER, DELETED = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local WAKE, PAUSED, TIMER, DELETED, META = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 local GROUP = 'batch'
 local NORMAL = 3
+-- What a script answers on a queue that does not exist, before it wrote anything.
+local NOQUEUE = 'NOQUEUE the queue does not exist'
+
+-- missing tells whether the queue does not exist: nobody declared it since it was
+-- last deleted. Only declare makes a queue, and a key that is not there is the only
+-- sign of it that an empty queue has. O(1).
+local function missing() return call('EXISTS', META) == 0 end
 
 -- now returns the server's time in whole ms, never ahead, and in microseconds.
 local function now()
@@ -64,12 +72,15 @@ local function level(fields)
   return NORMAL - pri
 end
 
-local HISTORY = { f = true, err = true, n = true, r = true, pri = true, why = true, died = true }
+local HISTORY = {
+  f = true, err = true, n = true, r = true, b = true, bs = true, pri = true, why = true, died = true, due = true,
+}
 local CORE = { job = true, body = true, grp = true }
 
 -- renew returns the fields with the history h: n deliveries, r redeliveries, f
--- failures, err, why, died. A foreign entry with more fields than unpack can take
--- keeps only those without which it is no job.
+-- failures, err, b bounces, bs since when (as text, or nil), why, died. A foreign
+-- entry with more fields than unpack can take keeps only those without which it is
+-- no job.
 local function renew(fields, lvl, h)
   local out, big = {}, #fields > 2000
   for i = 1, #fields, 2 do
@@ -88,6 +99,8 @@ local function renew(fields, lvl, h)
   if h.r and h.r > 0 then put('r', digits(h.r)) end
   if h.f and h.f > 0 then put('f', digits(h.f)) end
   if h.err and h.err ~= '' then put('err', h.err) end
+  if h.b and h.b > 0 then put('b', digits(h.b)) end
+  if h.bs and h.bs ~= '' then put('bs', h.bs) end
   if h.why then put('why', h.why) end
   if h.died then put('died', digits(h.died)) end
   if #out == 0 then put('job', '') end
@@ -96,7 +109,10 @@ end
 
 -- history reads what renew wrote.
 local function history(fields)
-  return { n = number(fields, 'n'), r = number(fields, 'r'), f = number(fields, 'f'), err = get(fields, 'err') }
+  return {
+    n = number(fields, 'n'), r = number(fields, 'r'), f = number(fields, 'f'), err = get(fields, 'err'),
+    b = number(fields, 'b'), bs = get(fields, 'bs'),
+  }
 end
 
 -- ready stores a job as waiting. O(1) amortized, as XADD is.
@@ -141,8 +157,9 @@ local function schedule(fields, due, us)
   if not head[1] or due < tonumber(head[2]) then wake() end
 end
 
--- follow makes the next job of a group ready, or ends the group. O(log behind) for
--- each that it looks at: one, unless bodies vanished.
+-- follow makes the next job of a group ready, or ends the group. One that was
+-- imported with a delay is held back until then. O(log behind) for each that it looks
+-- at: one, unless bodies vanished.
 local function follow(grp)
   while true do
     local found = call('ZRANGEBYLEX', BEHIND, '[' .. grp .. ' ', '(' .. grp .. '!', 'LIMIT', 0, 1)
@@ -153,8 +170,15 @@ local function follow(grp)
     call('ZREM', BEHIND, found[1])
     local fields = take(string.sub(found[1], #grp + 2))
     if fields then
-      ready(level(fields), fields)
-      wake()
+      local lvl, due = level(fields), number(fields, 'due')
+      if due > 0 then fields = renew(fields, lvl, history(fields)) end
+      local ms, us = now()
+      if due > ms then
+        schedule(fields, due, us)
+      else
+        ready(lvl, fields)
+        wake()
+      end
       return
     end
   end
@@ -165,13 +189,33 @@ local function left(grp, place)
   if grp and call('HGET', GROUPS, grp) == place then follow(grp) end
 end
 
--- line adds a job to its group: ready if it is the first, else behind. O(log behind).
-local function line(fields, grp, us)
+-- line adds a job to its group: ready if it is the first, else behind. With due, in
+-- ms, it is held back until then. O(log behind + log scheduled).
+local function line(fields, grp, us, due)
   if call('HEXISTS', GROUPS, grp) == 0 then
-    ready(level(fields), fields)
-  else
-    call('ZADD', BEHIND, 0, grp .. ' ' .. keep(fields, us))
+    if due then schedule(fields, due, us) else ready(level(fields), fields) end
+    return
   end
+  if due then
+    fields[#fields + 1] = 'due'
+    fields[#fields + 1] = digits(due)
+  end
+  call('ZADD', BEHIND, 0, grp .. ' ' .. keep(fields, us))
+end
+
+-- free forgets the dedup key of a job that is removed before it ran to its end, if
+-- that job still holds it. The key has the queue's hash tag, so a cluster keeps it
+-- here. dt tells when the job took the key; an older version stored none, and then
+-- the ID has to do. O(1).
+local function free(fields)
+  local key = get(fields, 'dk')
+  if not key then return end
+  key = string.sub(META, 1, -5) .. 'dedup:' .. key -- META ends in "meta"
+  local held = redis.pcall('GET', key)
+  if type(held) ~= 'string' then return end
+  local stamp, id = string.match(held, '^(%d+) (.*)$')
+  local since = get(fields, 'dt')
+  if id == name(get(fields, 'job')) and (not since or since == stamp) then call('DEL', key) end
 end
 
 -- move makes what is due ready, at most limit jobs. It returns how many there were,

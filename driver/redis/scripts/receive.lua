@@ -1,5 +1,5 @@
 -- receive: hands out jobs to a consumer.
--- KEYS   15: the name that a stream has while the client reads it (bulk)
+-- KEYS   16: the name that a stream has while the client reads it (bulk)
 -- ARGV   1: how many at most; 2: the consumer; 3: how many to read before
 --        looking at their size; 4: the index of the stream for bulk, or 0. Or
 --        only 1: "back" and 2: that index, to end bulk
@@ -16,19 +16,20 @@
 --
 -- Bulk: entries that pass through Lua cost the server 1.7 times what a plain
 -- XREADGROUP does. So the client may send, in one MULTI, this script, XREADGROUP
--- on KEYS[15], and this script with "back". If it is the turn of the stream that
+-- on KEYS[16], and this script with "back". If it is the turn of the stream that
 -- the client names, and no higher one gave anything, the first renames it to
--- KEYS[15] and the last names it back; if not, the XREADGROUP finds no such key.
+-- KEYS[16] and the last names it back; if not, the XREADGROUP finds no such key.
 -- No other command sees the name: MULTI is one step, in the append-only file too.
 -- It is one script, as of two SCRIPT FLUSH could leave only one loaded.
 if ARGV[1] == 'back' then
-  if call('EXISTS', KEYS[15]) == 1 then
-    call('RENAME', KEYS[15], KEYS[tonumber(ARGV[2])])
+  if call('EXISTS', KEYS[16]) == 1 then
+    call('RENAME', KEYS[16], KEYS[tonumber(ARGV[2])])
     wake()
   end
   return 0
 end
 
+if missing() then return redis.error_reply(NOQUEUE) end
 local want, me, chunk, bulk = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local BUDGET = 8388608 -- bytes that one reply aims to stay below
 local _, wait, mine = move(me, 500)
@@ -39,7 +40,7 @@ local count, bytes = 0, 0
 for lvl = 1, 5 do
   local key = KEYS[lvl]
   if lvl == bulk and #out == 2 and call('EXISTS', key) == 1 then
-    call('RENAME', key, KEYS[15])
+    call('RENAME', key, KEYS[16])
     break
   end
   if lvl == bulk then bulk = 0 end

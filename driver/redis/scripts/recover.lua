@@ -1,10 +1,10 @@
 -- recover: makes jobs ready again whose lease ended, in bounded steps.
--- KEYS   15: the lock, by which one consumer of a queue at a time does this
+-- KEYS   16: the lock, by which one consumer of a queue at a time does this
 -- ARGV   1: the index of the stream to go on at, or 0 to begin; 2: the consumer;
 --        3: how long the lock holds in ms; 4: a cursor from which to look after
 --        groups, or empty
 -- reply  the index of the stream to go on at, 0 at the end, or -1 if another
---        consumer has the lock; the number of jobs that were moved; the next such
+--        consumer has the lock or the queue does not exist; the number of jobs that were moved; the next such
 --        cursor
 -- cost   one step looks at one stream: O(consumers + jobs that they hold), and
 --        O(fields) for each of at most 100 that are moved; about 50 groups (all,
@@ -14,6 +14,7 @@
 -- The lease is the idle time of the pending entry, and its length is part of the
 -- consumer's name: there is no other record, which could vanish. What XADD puts at
 -- the end is a new entry, so the old holder is fenced off.
+if missing() then return { -1, 0, ARGV[4] } end
 local lvl, me = tonumber(ARGV[1]), ARGV[2]
 local UNNAMED = 60000 -- the lease of a foreign consumer, whose name does not tell it
 local FORGET = 3600000 -- an idle consumer is removed after so many ms without a sign of life
@@ -22,7 +23,7 @@ local BUDGET = 100
 local scanned = '0'
 if lvl == 0 then
   -- At its maxmemory the server refuses the lock. Then all look, not none.
-  if not redis.pcall('SET', KEYS[15], me, 'NX', 'PX', ARGV[3]) then return { -1, 0, ARGV[4] } end
+  if not redis.pcall('SET', KEYS[16], me, 'NX', 'PX', ARGV[3]) then return { -1, 0, ARGV[4] } end
   lvl = 1
   if ARGV[4] ~= '' then
     -- A group goes on if another program deleted its one running job.

@@ -2,7 +2,8 @@
 -- ARGV   1 to 5: how many jobs of each stream are done and have no group; then
 --        their entry IDs, stream by stream; then for each other settlement the
 --        stream's index, entry ID, outcome (done, retry, release, return, dead),
---        delay in ms, failures, error, reason
+--        delay in ms, failures, error, reason, bounces, bounced since in Unix ms or
+--        empty
 -- reply  the positions, from 1 in the order of ARGV, of those that are not held
 -- cost   O(1) for each that is done; else O(fields), + O(log scheduled) for a
 --        delayed retry, + O(log behind) in a group
@@ -44,6 +45,7 @@ while at <= #ARGV do
     h.n = h.n + 1
     if outcome == 'retry' then
       h.r, h.f, h.err = 0, tonumber(ARGV[at + 4]), ARGV[at + 5]
+      h.b, h.bs = tonumber(ARGV[at + 7]), ARGV[at + 8]
       local delay = tonumber(ARGV[at + 3])
       if delay > 0 then
         schedule(renew(fields, lvl, h), math.ceil(us / 1000) + delay, us)
@@ -52,7 +54,7 @@ while at <= #ARGV do
         stir = true
       end
     elseif outcome == 'release' then
-      h.r = 0
+      -- Not run, or given back before it ended: whose holders vanished stays known.
       ready(lvl, renew(fields, lvl, h))
       stir = true
     elseif outcome == 'return' then
@@ -63,13 +65,14 @@ while at <= #ARGV do
     else
       if outcome == 'dead' then
         h.r, h.f, h.err, h.why, h.died = 0, tonumber(ARGV[at + 4]), ARGV[at + 5], ARGV[at + 6], ms
+        h.b, h.bs = tonumber(ARGV[at + 7]), ARGV[at + 8]
         call('XADD', DEAD, '*', unpack(renew(fields, lvl, h)))
       end
       left(get(fields, 'grp'), lvl .. ' ' .. id)
     end
     call('XDEL', key, id)
   end
-  at = at + 7
+  at = at + 9
 end
 if stir then wake() end
 return lost

@@ -1,0 +1,61 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/wire"
+)
+
+// Import stores jobs with one script, as Enqueue does. A scheduled job of a group that
+// has others stands behind them, and is held back when its turn comes before its time.
+func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Entry) []driver.Result {
+	if len(entries) == 0 {
+		return nil
+	}
+	for _, e := range entries {
+		if err := checkEntry(queue, e); err != nil {
+			return fault.Results(len(entries), err)
+		}
+	}
+	s := argStrings{strings: make([]string, 0, 4*len(entries)+8)}
+	args := importScript.args(d.names(queue), 12*len(entries))
+	for _, e := range entries {
+		at := len(args)
+		args = append(args, nil, e.State.String(), wire.Millis(e.Delay), s.add(e.Group))
+		args = appendRequired(args, &s, &e.Message)
+		optional := len(args)
+		args = appendOptional(args, &s, &e.Message)
+		args = appendHistory(args, &s, e)
+		args[at] = messageCode(&e.Message, len(args)-optional)
+	}
+	if _, err := d.conn.eval(ctx, importScript, args); err != nil {
+		return fault.Results(len(entries), fail("import", queue, err))
+	}
+	return nil
+}
+
+// checkEntry checks what would be stored as another job than was meant, or as one that
+// cannot be read.
+func checkEntry(queue string, e *driver.Entry) error {
+	refuse := func(format string, args ...any) error {
+		return faults.Refuse("import", queue, driver.ErrConfig, fmt.Errorf("job "+e.ID+" "+format, args...), "")
+	}
+	if err := checkLevel("import", queue, &e.Message); err != nil {
+		return err
+	}
+	if placesOf(e.State) == nil {
+		return refuse("has no state: %d", e.State)
+	}
+	if e.Delay < 0 || e.Delay > maxDelay || e.Delay > 0 && e.State != driver.StateScheduled {
+		return refuse("is %s and has a delay of %s", e.State, e.Delay)
+	}
+	for what, n := range map[string]int{"failures": e.Failures, "bounces": e.Bounces, "deliveries": e.Deliveries} {
+		if n < 0 || n > maxCount {
+			return refuse("has %d %s", n, what)
+		}
+	}
+	return nil
+}
