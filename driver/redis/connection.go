@@ -69,7 +69,7 @@ func (c *connection) onPrimaries(ctx context.Context, f func(context.Context, go
 	done := make(chan error, 1)
 	go func() {
 		defer c.life.End()
-		done <- eachPrimary(ctx, c.client, f)
+		done <- eachPrimary(hush(ctx), c.client, f)
 	}()
 	select {
 	case err := <-done:
@@ -103,16 +103,15 @@ func (c *connection) evalNow(s *script, args []any) ([]byte, error) {
 
 // process sends one command, once.
 func (c *connection) process(args []any) ([]byte, error) {
-	ctx := context.Background()
-	raw, err := rawReply(ctx, c.client, args...)
+	raw, err := rawReply(quiet, c.client, args...)
 	if se, ok := err.(serverError); !ok || !misdirected(se) {
 		return raw, err
 	}
 	// The command went to a server that did not run it. The client library
 	// follows redirections, and drops connections to a former primary, only if
 	// it reads the error itself. In raw replies it does not.
-	parsed := onceParsed{goredis.NewCmd(ctx, args...)}
-	if err := c.client.Process(ctx, parsed); err != nil && err != goredis.Nil {
+	parsed := onceParsed{goredis.NewCmd(quiet, args...)}
+	if err := c.client.Process(quiet, parsed); err != nil && err != goredis.Nil {
 		if re, ok := err.(goredis.Error); ok {
 			return nil, serverError(re.Error())
 		}
@@ -135,7 +134,7 @@ func (c *connection) pipeline(commands ...[]any) ([][]byte, error) {
 
 // execute sends commands by a pipeline.
 func (c *connection) execute(pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
-	ctx := context.Background()
+	ctx := quiet
 	if err := c.life.Begin(ctx); err != nil {
 		return nil, err
 	}

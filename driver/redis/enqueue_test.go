@@ -9,6 +9,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
 )
 
 func TestDedup(t *testing.T) {
@@ -47,6 +48,110 @@ func TestDedup(t *testing.T) {
 	enqueue(t, d, q, message("i", dedup("m")))
 	if r := d.Enqueue(ctx, q, []*driver.Message{message("j", dedup("m"))}); r == nil || r[0].DuplicateOf != "i" {
 		t.Errorf("after the queue was deleted: %+v", r)
+	}
+}
+
+// TestDedupWithin: a key is remembered for as long as its first job says.
+func TestDedupWithin(t *testing.T) {
+	d, r := open(t), raw(t)
+	q := queue(t, d)
+	ctx := testContext(t)
+	enqueue(t, d, q, message("short", dedup("short"), within(1500*time.Millisecond)), message("max", dedup("max"), within(defaultDedupWindow)), message("none", dedup("none")))
+	if err := d.EnqueueAtomic(ctx, q, []*driver.Message{message("atomic", dedup("atomic"), within(time.Minute))}); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]time.Duration{"short": 1500 * time.Millisecond, "max": defaultDedupWindow, "none": defaultDedupWindow, "atomic": time.Minute} {
+		ttl, err := r.PTTL(ctx, d.names(q).dedup(key)).Result()
+		if err != nil || ttl > want || ttl < want-want/2 {
+			t.Errorf("the key %s is remembered for %s, %v; want %s", key, ttl, err, want)
+		}
+	}
+	for _, w := range []time.Duration{-1, 999 * time.Millisecond, defaultDedupWindow + 1} {
+		ms := []*driver.Message{message("a"), message("x", dedup("x"), within(w))}
+		if r := d.Enqueue(ctx, q, ms); len(r) != 2 || !errors.Is(r[0].Err, driver.ErrConfig) || driver.FateOf(r[1].Err) != driver.FateNotStored {
+			t.Errorf("within %s: %+v", w, r)
+		}
+		if err := d.EnqueueAtomic(ctx, q, ms); !errors.Is(err, driver.ErrConfig) {
+			t.Errorf("within %s: %v", w, err)
+		}
+	}
+	depth(t, d, q, driver.Depth{Waiting: 4})
+}
+
+// TestRemovedJobsFreeTheirKeys, also in a cluster, where the script names the key.
+func TestRemovedJobsFreeTheirKeys(t *testing.T) {
+	for name, address := range map[string]func() string{
+		"single":  func() string { return testURL(t) },
+		"cluster": func() string { return clusterURL(brokers.RedisCluster(t, brokers.Redis8).Addrs()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := openAt(t, address())
+			for range 4 { // different nodes
+				removedJobsFreeTheirKeys(t, d)
+			}
+		})
+	}
+}
+
+func removedJobsFreeTheirKeys(t *testing.T, d *Driver) {
+	q := queue(t, d)
+	ctx := testContext(t)
+	c := consume(t, d, q, time.Minute)
+	taken := func(key string, want bool) {
+		t.Helper()
+		r := d.Enqueue(ctx, q, []*driver.Message{message("probe", dedup(key))})
+		if got := r != nil && r[0].Duplicate; got != want || r != nil && r[0].Err != nil {
+			t.Errorf("key %s: %+v", key, r)
+		}
+	}
+	enqueue(t, d, q, message("running", dedup("running")), message("gone", dedup("gone")), message("kept", dedup("kept")))
+	got := receive(t, c, 3)
+	dead := driver.Settlement{Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent}
+	for _, g := range got[1:] {
+		dead.Delivery = g
+		settle(t, c, dead)
+	}
+	enqueue(t, d, q, message("waiting", dedup("waiting")), message("later", dedup("later"), delay(time.Hour)),
+		message("g1", group("g"), dedup("g1")), message("g2", group("g"), dedup("g2")))
+	for _, id := range []string{"waiting", "later", "g2", "g1"} {
+		taken(id, true)
+		if err := d.Delete(ctx, q, id); err != nil {
+			t.Fatal(err)
+		}
+		taken(id, false)
+	}
+	if n, err := d.Discard(ctx, q, driver.Selection{IDs: []string{"gone"}}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	taken("gone", false)
+	for _, id := range []string{"running", "kept"} {
+		taken(id, true) // it ran or will, or may be redriven
+	}
+	// The probes hold the keys of the others now, under IDs that are all the same.
+	if n, err := d.Discard(ctx, q, driver.Selection{All: true}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	taken("kept", false)
+	taken("running", true)
+}
+
+// TestKeyOfAnotherJob: a job whose key has ended and is another job's by now, even of the
+// same ID, does not free it.
+func TestKeyOfAnotherJob(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	ctx := testContext(t)
+	for _, second := range []string{"other", "same"} {
+		enqueue(t, d, q, message("same", dedup(second), within(time.Second), level(driver.High)))
+		eventually(t, "the key to end", func() bool {
+			return d.Enqueue(ctx, q, []*driver.Message{message(second, dedup(second))}) == nil
+		})
+		if err := d.Delete(ctx, q, "same"); err != nil { // the first, of a higher level
+			t.Fatal(err)
+		}
+		if r := d.Enqueue(ctx, q, []*driver.Message{message("x", dedup(second))}); r == nil || r[0].DuplicateOf != second {
+			t.Errorf("with the ID %s: %+v", second, r)
+		}
 	}
 }
 

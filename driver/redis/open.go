@@ -100,7 +100,7 @@ func askInTime(ctx context.Context, client goredis.UniversalClient) ([]server, e
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		servers, err := ask(context.WithoutCancel(ctx), client)
+		servers, err := ask(hush(context.WithoutCancel(ctx)), client)
 		done <- outcome{servers, err}
 	}()
 	var o outcome

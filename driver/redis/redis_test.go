@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,12 +58,23 @@ func open(t testing.TB, params ...string) *Driver {
 	for i := 0; i < len(params); i += 2 {
 		raw = withParam(t, raw, params[i], params[i+1])
 	}
-	d, err := Open(testContext(t), raw)
+	return openAt(t, raw)
+}
+
+// openAt opens a driver by its URL, and the test closes it.
+func openAt(t testing.TB, address string) *Driver {
+	t.Helper()
+	d, err := Open(testContext(t), address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeDriver(t, d) })
 	return d
+}
+
+// clusterURL names the nodes of a cluster.
+func clusterURL(addrs []string) string {
+	return "redis+cluster://" + addrs[0] + "?addr=" + strings.Join(addrs[1:], "&addr=")
 }
 
 // closeDriver closes a driver within the bound.
@@ -109,6 +121,11 @@ func delay(d time.Duration) func(*driver.Message) {
 }
 func group(g string) func(*driver.Message) { return func(m *driver.Message) { m.Group = g } }
 func dedup(k string) func(*driver.Message) { return func(m *driver.Message) { m.DedupKey = k } }
+
+// within sets how long the dedup key is remembered.
+func within(d time.Duration) func(*driver.Message) {
+	return func(m *driver.Message) { m.DedupWithin = d }
+}
 
 // enqueue stores messages, and checks that none is a duplicate.
 func enqueue(t testing.TB, d *Driver, q string, messages ...*driver.Message) {
@@ -202,7 +219,13 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // raw is a client of the test's own.
 func raw(t testing.TB) goredis.UniversalClient {
 	t.Helper()
-	config, err := parsed(testURL(t))
+	return rawAt(t, testURL(t))
+}
+
+// rawAt is a client of the test's own, by the driver's URL.
+func rawAt(t testing.TB, address string) goredis.UniversalClient {
+	t.Helper()
+	config, err := parsed(address)
 	if err != nil {
 		t.Fatal(err)
 	}

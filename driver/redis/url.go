@@ -127,6 +127,7 @@ func (c *config) client() goredis.UniversalClient {
 		Username: c.user, Password: c.password,
 		SentinelUsername: c.sentinelUser, SentinelPassword: c.sentinelPassword,
 		TLSConfig: c.tls,
+		Dialer:    quietly(goredis.NewDialer(&goredis.Options{DialTimeout: c.dialTimeout, TLSConfig: c.tls})),
 		// What the driver parses is RESP2; both servers have it for good.
 		Protocol: 2,
 		// The driver never tries again: the caller knows the deadline. The dialer
@@ -140,7 +141,9 @@ func (c *config) client() goredis.UniversalClient {
 	case shapeCluster:
 		return goredis.NewClusterClient(u.Cluster())
 	case shapeSentinel:
-		return goredis.NewFailoverClient(u.Failover())
+		client := goredis.NewFailoverClient(u.Failover())
+		client.AddHook(quietDials{})
+		return client
 	default:
 		return goredis.NewClient(u.Simple())
 	}
