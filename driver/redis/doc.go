@@ -10,7 +10,8 @@
 //
 // with rediss+cluster and rediss+sentinel for TLS. Parameters:
 //
-//	dedup_window        how long a dedup key is remembered (24h; 1s to 720h)
+//	dedup_window        how long a dedup key is remembered at most, and if the job
+//	                    does not say (24h; 1s to 720h)
 //	dial_timeout        for making a connection (5s)
 //	timeout             for the answer to one command (10s)
 //	pool_size           the largest number of connections to each node (512); a
@@ -48,6 +49,26 @@
 // All keys of a queue have the form batch:{queue}:name. docs/wire-redis.md
 // describes them, and what a producer or worker in another language does.
 //
+// A queue exists from Declare to DeleteQueue, with jobs or without: as long as there
+// is its key named meta. Each script looks at it in the same step in which it would
+// write, so a job is never stored on a queue that was just deleted. A server that was
+// flushed has no queues. ListQueues goes through all keys of the database, on every
+// primary of a cluster.
+//
+// A job that comes back is stored under a new entry, with its counts. So a release
+// changes no count of lost holders, nor does what a consumer gives back that stops.
+// One case is counted though nobody ran the job: the connection broke while the reply
+// with it was on its way. The server holds it for this consumer until its lease ends,
+// also after Stop.
+//
+// Depth.Due counts the scheduled jobs whose time has come: without a consumer they
+// stay. Depth.Age is by the server's clock. It is not known while more than 500 jobs
+// stand behind another of their group, which are not in the order of time.
+//
+// Delete, Discard, Purge and DeleteQueue free dedup keys. A job that was imported
+// holds none. One that a version before this stored frees its key if that names
+// the job's ID.
+//
 // # How it works
 //
 // A queue is five streams, one for each level, with one consumer group each.
@@ -65,6 +86,15 @@
 // the consumer's name. Each second one consumer of each queue looks for lapsed
 // leases and stores those jobs anew, under a new entry ID: the former holder can
 // neither settle nor extend them any more.
+//
+// # What go-redis logs
+//
+// go-redis has one logger for the whole process, which writes to standard error, and
+// none for a client. This package replaces it when it is initialized. What go-redis
+// says of the clients that [Open] makes, and of the driver's commands, is left out:
+// the driver's errors say it. What it says of other clients, one passed to [New] among
+// them, goes to standard error in the same form as before. If the application calls
+// redis.SetLogger in main, its logger gets everything.
 package redis
 
 // Name is the driver's name.
