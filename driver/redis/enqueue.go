@@ -160,7 +160,7 @@ func (d *Driver) validate(op, queue string, messages []*driver.Message) error {
 
 // checkLevel refuses a level that has no stream.
 func checkLevel(op, queue string, m *driver.Message) error {
-	if m.Level < driver.Trivial || m.Level > driver.Critical {
+	if !m.Level.Valid() {
 		return faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("job %s has level %d", m.ID, m.Level), "")
 	}
 	return nil

@@ -127,7 +127,7 @@ func removedJobsFreeTheirKeys(t *testing.T, d *Driver) {
 	for _, id := range []string{"running", "kept"} {
 		taken(id, true) // it ran or will, or may be redriven
 	}
-	// The probes hold the keys of the others now, under IDs that are all the same.
+	// The probes hold the keys of the others now, and have one ID.
 	if n, err := d.Discard(ctx, q, driver.Selection{All: true}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
