@@ -257,5 +257,8 @@ func TestMisdirected(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closeDriver(t, d)
-	depth(t, d, "q", driver.Depth{Waiting: 1, Scheduled: 2, Running: 3, Dead: 4, Due: 5})
+	got, err := d.Depth(testContext(t), "q")
+	if want := (driver.Depth{Waiting: 1, Scheduled: 2, Running: 3, Dead: 4, Due: 5, Age: 6 * time.Millisecond}); err != nil || got != want {
+		t.Errorf("depth is %+v, %v; want %+v", got, err, want)
+	}
 }
