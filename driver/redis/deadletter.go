@@ -6,8 +6,9 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// DeadLetters lists dead letters in the order in which the jobs died. A page ends early
-// if its bodies would fill more than a few megabytes.
+// DeadLetters lists dead letters in the order in which they were stored: that in which
+// the jobs died, with those that were imported as they came. A page ends early if its
+// bodies would fill more than a few megabytes.
 func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	list, next, err := d.page(ctx, "dead letters", queue, placeDead, cursor, max)
 	if err != nil {

@@ -50,10 +50,10 @@
 // describes them, and what a producer or worker in another language does.
 //
 // A queue exists from Declare to DeleteQueue, with jobs or without: as long as there
-// is its key named meta. Each script looks at it in the same step in which it would
-// write, so a job is never stored on a queue that was just deleted. A server that was
-// flushed has no queues. ListQueues goes through all keys of the database, on every
-// primary of a cluster.
+// is its key named meta. Each script that stores or reads jobs looks at it in the same
+// step, so a job is never stored on a queue that was just deleted. A server that was
+// flushed has no queues. A Receive that waits notices within five seconds. ListQueues
+// goes through all keys of the database, on every primary of a cluster.
 //
 // A job that comes back is stored under a new entry, with its counts. So a release
 // changes no count of lost holders, nor does what a consumer gives back that stops.

@@ -22,7 +22,7 @@ const (
 // The first streamCount are the streams, from Critical to Trivial.
 var keyNames = [sharedCount]string{
 	"critical", "high", "normal", "low", "trivial",
-	"due", "bodies", "groups", "behind", "dead", "wake", "paused", "timer", "deleted", "meta",
+	"due", "bodies", "groups", "behind", "dead", "wake", "paused", "timer", "deleted", metaName,
 }
 
 // streamOf returns the index of a level's stream.

@@ -20,8 +20,8 @@ const format = "1"
 // formatField is the field of meta that holds it, as in declare.lua.
 const formatField = "format"
 
-// scanCount is how many keys one step of a walk over the database looks at: about
-// 1 ms of the server.
+// scanCount is how many keys one step of a walk over the database looks at, which keeps
+// the server for less than 1 ms.
 const scanCount = 1000
 
 // Declare checks that nothing else uses the queue's keys, and stores the version
