@@ -71,6 +71,26 @@ type (
 		Driver
 		driver.Pauser
 	}
+
+	// Importer is a broker that stores jobs as they were elsewhere, with their
+	// history. Every driver of this module has it. See [Import].
+	Importer interface {
+		Driver
+		driver.Importer
+	}
+
+	// QueueLister is a broker that can tell which queues there are. See
+	// [ListQueues].
+	QueueLister interface {
+		Driver
+		driver.QueueLister
+	}
+
+	// Purger is a broker that can remove all waiting jobs of a queue. See [Purge].
+	Purger interface {
+		Driver
+		driver.Purger
+	}
 )
 
 // capability is one row of the table of capabilities.
@@ -88,6 +108,9 @@ var capabilities = []capability{
 	{"AtomicEnqueuer", reflect.TypeFor[driver.AtomicEnqueuer]()},
 	{"Inspector", reflect.TypeFor[driver.Inspector]()},
 	{"Pauser", reflect.TypeFor[driver.Pauser]()},
+	{"Importer", reflect.TypeFor[driver.Importer]()},
+	{"QueueLister", reflect.TypeFor[driver.QueueLister]()},
+	{"Purger", reflect.TypeFor[driver.Purger]()},
 }
 
 // Capabilities lists the names of the capability sets that d has, in the order

@@ -45,6 +45,7 @@ type faults struct {
 	paused func() (bool, error)
 	// call is asked before every call to the broker.
 	call func(ctx context.Context) error
+	spiFaults
 }
 
 // broken is the memory driver with faults. It has every capability.
@@ -88,12 +89,16 @@ func (b *broken) DeleteQueue(ctx context.Context, queue string) error {
 }
 
 func (b *broken) Enqueue(ctx context.Context, queue string, all []*driver.Message) []driver.Result {
+	b.touch(ctx, "Enqueue", queue)
 	if err := b.before(ctx); err != nil {
 		results := make([]driver.Result, len(all))
 		for i := range results {
 			results[i].Err = err
 		}
 		return results
+	}
+	if b.f.enqueue != nil {
+		return b.f.enqueue(queue, all, func(some []*driver.Message) []driver.Result { return b.Driver.Enqueue(ctx, queue, some) })
 	}
 	if b.f.store == nil {
 		return b.Driver.Enqueue(ctx, queue, all)
@@ -121,22 +126,24 @@ func (b *broken) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 	if err := b.before(ctx); err != nil {
 		return driver.Depth{}, err
 	}
+	b.touch(ctx, "Depth", queue)
 	depth, err := b.Driver.Depth(ctx, queue)
 	if b.f.depth != nil {
 		b.f.depth(&depth)
 	}
-	return depth, err
+	return depth, b.answered("Depth", err)
 }
 
 func (b *broken) DeadLetters(ctx context.Context, queue, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	if err := b.before(ctx); err != nil {
 		return nil, "", err
 	}
+	b.touch(ctx, "DeadLetters", queue)
 	page, next, err := b.Driver.DeadLetters(ctx, queue, cursor, max)
 	if b.f.letters != nil {
 		page, next = b.f.letters(page, next)
 	}
-	return page, next, err
+	return page, next, b.answered("DeadLetters", err)
 }
 
 func (b *broken) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
@@ -149,6 +156,11 @@ func (b *broken) Redrive(ctx context.Context, queue string, which driver.Selecti
 
 func (b *broken) List(ctx context.Context, queue string, state driver.State, cursor string, max int) ([]driver.Entry, string, error) {
 	page, next, err := b.Driver.List(ctx, queue, state, cursor, max)
+	if b.f.show != nil {
+		for i := range page {
+			b.f.show(&page[i])
+		}
+	}
 	if b.f.list != nil {
 		page, next = b.f.list(page, next)
 	}
@@ -177,6 +189,9 @@ func (b *broken) Consume(ctx context.Context, queue string, o driver.ConsumeOpti
 	c, err := b.Driver.Consume(ctx, queue, o)
 	if err != nil {
 		return nil, err
+	}
+	if b.f.prefetch {
+		c = &prefetching{Consumer: c, f: b.f, hold: o.Prefetch}
 	}
 	return &brokenConsumer{Consumer: c, b: b}, nil
 }

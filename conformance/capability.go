@@ -26,6 +26,9 @@ var allCapabilities = []capability{
 	{"AtomicEnqueuer", reflect.TypeFor[driver.AtomicEnqueuer](), []string{"batch.EnqueueAtomic(ctx, q, nil)"}},
 	{"Inspector", reflect.TypeFor[driver.Inspector](), []string{`batch.ListJobs(ctx, q, batch.StateWaiting, "", 1)`, `batch.FindJob(ctx, q, "id")`, `batch.DeleteJob(ctx, q, "id")`}},
 	{"Pauser", reflect.TypeFor[driver.Pauser](), []string{"batch.Pause(ctx, q)", "batch.Resume(ctx, q)", "batch.Paused(ctx, q)"}},
+	{"Importer", reflect.TypeFor[driver.Importer](), []string{"batch.Import(ctx, q, nil)"}},
+	{"QueueLister", reflect.TypeFor[driver.QueueLister](), []string{"batch.ListQueues(ctx, q.Driver())"}},
+	{"Purger", reflect.TypeFor[driver.Purger](), []string{"batch.Purge(ctx, q)"}},
 }
 
 // partly says of which capabilities a type has some methods and not all, or one

@@ -6,8 +6,9 @@ import "slices"
 var parts = [][]Case{
 	infoCases, roundTripCases, enqueueCases, queueCases, coverCases,
 	settleCases, leaseCases, retryCases, handlerCases, decideCases, drainCases,
-	deadLetterCases, closeCases, contextCases, idempotencyCases,
-	priorityCases, delayCases, dedupCases, groupCases, atomicCases, inspectCases, pauseCases,
+	deadLetterCases, bounceCases, redeliveryCases, missingCases, stopCases, depthCases, closeCases, contextCases, idempotencyCases,
+	priorityCases, delayCases, dedupCases, dedupKeyCases, groupCases, atomicCases, inspectCases, pauseCases,
+	importCases, queueListCases, purgeCases,
 	faultCases,
 }
 

@@ -52,29 +52,14 @@ func caseClosedDriver(s *stage) {
 	} {
 		s.is(call(), driver.ErrClosed, "%s after Close", what)
 	}
-	for what, call := range s.optionalCalls(d) {
+	for what, call := range queueCalls(s.ctx, d, s.queue) {
 		s.is(call(), driver.ErrClosed, "%s after Close", what)
 	}
+	if l, ok := d.(driver.QueueLister); ok {
+		_, err := l.ListQueues(s.ctx)
+		s.is(err, driver.ErrClosed, "ListQueues after Close")
+	}
 	s.check(c.Close(s.ctx), "close a consumer after its driver")
-}
-
-// optionalCalls are the calls to the broker that the driver's capabilities add.
-func (s *stage) optionalCalls(d driver.Driver) map[string]func() error {
-	calls := make(map[string]func() error)
-	if a, ok := d.(driver.AtomicEnqueuer); ok {
-		calls["EnqueueAtomic"] = func() error { return a.EnqueueAtomic(s.ctx, s.queue, messages(1)) }
-	}
-	if i, ok := d.(driver.Inspector); ok {
-		calls["List"] = func() error { _, _, err := i.List(s.ctx, s.queue, driver.StateWaiting, "", 1); return err }
-		calls["Find"] = func() error { _, err := i.Find(s.ctx, s.queue, "job"); return err }
-		calls["Delete"] = func() error { return i.Delete(s.ctx, s.queue, "job") }
-	}
-	if p, ok := d.(driver.Pauser); ok {
-		calls["Pause"] = func() error { return p.Pause(s.ctx, s.queue) }
-		calls["Resume"] = func() error { return p.Resume(s.ctx, s.queue) }
-		calls["Paused"] = func() error { _, err := p.Paused(s.ctx, s.queue); return err }
-	}
-	return calls
 }
 
 func caseClosedConsumer(s *stage) {

@@ -55,6 +55,9 @@ func caseContextEnded(s *stage) {
 	} {
 		s.is(call(), context.Canceled, "%s with a context that has ended", what)
 	}
+	for what, call := range queueCalls(ended, d, s.queue) {
+		s.is(call(), context.Canceled, "%s with a context that has ended", what)
+	}
 	// Nothing of that was done: the job is still held, the dead letter still there.
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{held})), "extend after calls that were not to be sent")
 	s.settle(c, held, driver.OutcomeRelease)

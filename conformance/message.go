@@ -68,6 +68,7 @@ func sameMessage(got, want *driver.Message) error {
 	differ("Group", got.Group, want.Group)
 	differ("DedupKey", got.DedupKey, want.DedupKey)
 	differ("Delay", got.Delay, time.Duration(0))
+	differ("DedupWithin", got.DedupWithin, time.Duration(0))
 	return v.err("message " + want.ID + " changed on its way")
 }
 

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -76,17 +77,30 @@ func everyTenth() func() bool {
 	return func() bool { return n.Add(1)%10 == 0 }
 }
 
-// mutants are broken drivers, each with the cases that must find it and cases on
-// what it does right, which it must pass. It is long because it is one table.
-func mutants() map[string]struct {
+// mutant is a broken driver, with the cases that must find it and cases on what it does
+// right, which it must pass.
+type mutant struct {
 	faults       *faults
 	found, right []string
-} {
+}
+
+// mutantTable has mutants by what is wrong with them.
+type mutantTable = map[string]mutant
+
+// mutants are all broken drivers, made anew, with faults that have not counted yet.
+func mutants() mutantTable {
+	all := make(mutantTable)
+	for _, table := range []mutantTable{coreMutants(), historyMutants(), queueMutants(), stopMutants(), otherMutants(), keyMutants()} {
+		maps.Copy(all, table)
+	}
+	return all
+}
+
+// coreMutants are broken in what every driver has had from the beginning. It is long
+// because it is one table.
+func coreMutants() mutantTable {
 	loses, doubles, quarter := everyTenth(), everyTenth(), everyTenth()
-	return map[string]struct {
-		faults       *faults
-		found, right []string
-	}{
+	return mutantTable{
 		"none": {&faults{}, nil, []string{"exact-cover", "delay", "retry-delay", "priority-backlog", "headers", "attempts", "closed-driver"}},
 		"loses every tenth job": {&faults{store: func(m *driver.Message) []*driver.Message {
 			if loses() {

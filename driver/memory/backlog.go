@@ -14,8 +14,9 @@ type backlog struct {
 	scheduled        sortedList // by the time when they are due
 	dead             sortedList // by the time when they died
 
-	groups   index // the jobs of a group that are not dead, oldest first
-	deadByID index // the dead letters of an ID
+	waiting  waitingJobs // those that are ready or blocked
+	groups   index       // the jobs of a group that are not dead, oldest first
+	deadByID index       // the dead letters of an ID
 }
 
 // init makes an empty backlog.
@@ -34,6 +35,19 @@ func (b *backlog) lists() []*sortedList {
 	return all
 }
 
+// waitingLists are the lists of the jobs that wait. Those that are blocked come
+// first, so that nothing of them becomes ready while the lists are emptied.
+func (b *backlog) waitingLists() []*sortedList {
+	var all []*sortedList
+	for i := range levels {
+		all = append(all, &b.blocked[i])
+	}
+	for i := range levels {
+		all = append(all, &b.ready[i])
+	}
+	return all
+}
+
 // nextSeq is a new sequence number, behind all others.
 func (b *backlog) nextSeq() uint64 {
 	b.lastSeq++
@@ -41,30 +55,48 @@ func (b *backlog) nextSeq() uint64 {
 }
 
 // admit makes a job wait at the end: one that is new or redriven.
-func (b *backlog) admit(j *job) {
+func (b *backlog) admit(j *job, since instant) {
 	j.seq = b.nextSeq()
-	if j.msg.Group == "" || b.groups.add(j.msg.Group, j) {
-		b.makeReady(j)
+	turn := j.msg.Group == "" || b.groups.add(j.msg.Group, j)
+	b.waiting.push(j, since)
+	b.place(j, turn)
+}
+
+// admitLater is admit for a job that is held back first.
+func (b *backlog) admitLater(j *job, at instant) {
+	j.seq = b.nextSeq()
+	if j.msg.Group != "" {
+		b.groups.add(j.msg.Group, j)
+	}
+	b.schedule(j, at)
+}
+
+// wait makes a job wait at the place that it has.
+func (b *backlog) wait(j *job, since instant) {
+	turn := j.msg.Group == "" || b.groups.first(j.msg.Group) == j
+	b.waiting.push(j, since)
+	b.place(j, turn)
+}
+
+// place puts a job that waits into the list where it belongs: turn says that no
+// other of its group is before it.
+func (b *backlog) place(j *job, turn bool) {
+	if turn {
+		b.ready[j.rank()].push(j)
+		b.nready++
 		return
 	}
 	b.blocked[j.rank()].push(j)
 	b.nblocked++
 }
 
-// makeReady makes a job ready at the place that it has.
-func (b *backlog) makeReady(j *job) {
-	b.ready[j.rank()].push(j)
-	b.nready++
-}
-
-// requeue makes a job ready at the end. A job of a group keeps its place: it is
-// still the oldest of its group.
-func (b *backlog) requeue(j *job) {
+// requeue makes a job wait at the end. A job of a group keeps its place.
+func (b *backlog) requeue(j *job, since instant) {
 	j.at = 0
 	if j.msg.Group == "" {
 		j.seq = b.nextSeq()
 	}
-	b.makeReady(j)
+	b.wait(j, since)
 }
 
 // schedule holds a job back.
@@ -76,19 +108,14 @@ func (b *backlog) schedule(j *job, at instant) {
 	b.scheduled.push(j)
 }
 
-// requeueDue makes the scheduled jobs ready that are due.
-func (b *backlog) requeueDue(now instant) {
-	for j := b.scheduled.first(); j != nil && j.at <= now; j = b.scheduled.first() {
-		b.requeue(b.scheduled.pop())
-	}
-}
-
 // takeReady takes the job that is next; one must be ready.
 func (b *backlog) takeReady() *job {
 	for i := range b.ready {
 		if b.ready[i].n > 0 {
 			b.nready--
-			return b.ready[i].pop()
+			j := b.ready[i].pop()
+			b.waiting.remove(j)
+			return j
 		}
 	}
 	panic("memory: no job is ready")
@@ -100,19 +127,20 @@ func (b *backlog) dropFromGroup(j *job) {
 	if j.msg.Group == "" {
 		return
 	}
-	if next := b.groups.remove(j.msg.Group, j); next != nil {
-		b.blocked[next.rank()].remove(next)
-		b.nblocked--
-		b.makeReady(next)
+	next := b.groups.remove(j.msg.Group, j)
+	if next == nil || next.at != 0 {
+		return // one that is scheduled comes by its time
 	}
+	b.blocked[next.rank()].remove(next)
+	b.nblocked--
+	b.place(next, true)
 }
 
-// addDead makes a job a dead letter.
-func (b *backlog) addDead(j *job, reason string, now instant) {
-	b.dropFromGroup(j)
+// addDead makes a job a dead letter that is in none of the lists.
+func (b *backlog) addDead(j *job, reason string, at instant) {
 	j.reason = reason
 	// The seq is new, for those that die in the same nanosecond.
-	j.at, j.seq = now, b.nextSeq()
+	j.at, j.seq = at, b.nextSeq()
 	b.dead.push(j)
 	b.deadByID.add(j.msg.ID, j)
 }
@@ -132,9 +160,11 @@ func (b *backlog) remove(j *job, state driver.State) {
 	case state == driver.StateScheduled:
 		b.scheduled.remove(j)
 	case j.msg.Group != "" && b.groups.first(j.msg.Group) != j:
+		b.waiting.remove(j)
 		b.blocked[j.rank()].remove(j)
 		b.nblocked--
 	default:
+		b.waiting.remove(j)
 		b.ready[j.rank()].remove(j)
 		b.nready--
 	}
@@ -150,6 +180,6 @@ func (b *backlog) clear() (bytes int64, jobs int) {
 		}
 	}
 	b.nready, b.nblocked = 0, 0
-	b.groups, b.deadByID = index{}, index{}
+	b.waiting, b.groups, b.deadByID = waitingJobs{}, index{}, index{}
 	return bytes, jobs
 }

@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,6 +156,16 @@ func (b *Broker) delete(c *connection, name string) error {
 		q.delete()
 	}
 	return nil
+}
+
+// names are the names of all queues, sorted, unless the connection is not usable.
+func (b *Broker) names(c *connection) ([]string, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if err := c.usable(); err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(b.queues)), nil
 }
 
 // queue is the queue of that name, or nil.

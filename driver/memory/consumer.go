@@ -17,10 +17,10 @@ type consumer struct {
 	name  string // of the queue
 	lease time.Duration
 
-	mu     sync.Mutex // guards following
-	queue  *queueState
-	sub    *subscription // on that
-	closed bool
+	mu    sync.Mutex // guards following
+	queue *queueState
+	sub   *subscription // on that
+	ended bool          // stopped or closed
 }
 
 // Consume opens a consumer. Prefetch is not used: only Receive hands out jobs.
@@ -38,19 +38,29 @@ func (d *base) Consume(ctx context.Context, queue string, options driver.Consume
 // Lease is the length that the consumer was opened with.
 func (c *consumer) Lease() time.Duration { return c.lease }
 
-// Stop ends receiving.
-func (c *consumer) Stop(context.Context) error { return nil }
+// Stop ends receiving. There is nothing to give back: only Receive hands out jobs.
+func (c *consumer) Stop(context.Context) error {
+	c.end(func(q *queueState, sub *subscription) { q.stop(sub) })
+	return nil
+}
 
 // Close ends the consumer. What it holds stays leased until the leases end.
 func (c *consumer) Close(context.Context) error {
+	c.end(func(q *queueState, sub *subscription) {
+		q.unsubscribe(sub, driver.ErrClosed)
+		sub.gone = driver.ErrClosed // also if it was gone before
+	})
+	return nil
+}
+
+// end calls do with the queue locked, and no subscription follows the present one.
+func (c *consumer) end(do func(*queueState, *subscription)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closed = true
+	c.ended = true
 	c.queue.mu.Lock()
 	defer c.queue.mu.Unlock()
-	c.queue.unsubscribe(c.sub, driver.ErrClosed)
-	c.sub.gone = driver.ErrClosed // also if it was gone before
-	return nil
+	do(c.queue, c.sub)
 }
 
 // subscribe subscribes to the queue that has the consumer's name now. c.mu must
@@ -73,7 +83,7 @@ func (c *consumer) resubscribe(ctx context.Context, gone *subscription) error {
 	if c.sub != gone {
 		return nil
 	}
-	if c.closed {
+	if c.ended {
 		return closed("receive", c.name)
 	}
 	return c.subscribe(ctx)

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -9,12 +10,16 @@ import (
 )
 
 // cursor is the position of the last job of a page: its list and its order in
-// it. Jobs that were added or removed since leave it valid.
+// it. Jobs that were added or removed since leave it valid. The time is negative for
+// a dead letter that was imported and died before there was the broker.
 type cursor struct {
 	rank int // of waiting jobs
 	at   instant
 	seq  uint64
 }
+
+// start is the position before every job.
+var start = cursor{at: math.MinInt64}
 
 // cursorOf is the position of a job.
 func cursorOf(j *job) cursor { return cursor{rank: j.rank(), at: j.at, seq: j.seq} }
@@ -27,14 +32,14 @@ func (c cursor) text(state driver.State) string {
 // parseCursor reads what text wrote; empty is the position before everything.
 func parseCursor(state driver.State, text string) (cursor, error) {
 	if text == "" {
-		return cursor{}, nil
+		return start, nil
 	}
 	parts := strings.Split(text, ".")
 	if len(parts) == 4 && parts[0] == state.String() {
 		rank, err1 := strconv.ParseUint(parts[1], 10, 8)
-		at, err2 := strconv.ParseUint(parts[2], 10, 63)
+		at, err2 := strconv.ParseInt(parts[2], 10, 64)
 		seq, err3 := strconv.ParseUint(parts[3], 10, 64)
-		if err1 == nil && err2 == nil && err3 == nil && rank < levels {
+		if err1 == nil && err2 == nil && err3 == nil && rank < levels && (at >= 0 || state == driver.StateDead) {
 			return cursor{rank: int(rank), at: instant(at), seq: seq}, nil
 		}
 	}

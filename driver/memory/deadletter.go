@@ -6,9 +6,9 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// deadBatch is how many dead letters are moved under one lock, so that a large
-// redrive does not stop the queue.
-const deadBatch = 1000
+// movedBatch is how many jobs are moved or removed under one lock, so that a large
+// redrive or purge does not stop the queue.
+const movedBatch = 1000
 
 // DeadLetters lists dead letters, in O(log n + max).
 func (d *base) DeadLetters(ctx context.Context, queue string, cursor string, max int) ([]driver.DeadLetter, string, error) {
@@ -32,11 +32,11 @@ func (d *base) Redrive(ctx context.Context, queue string, which driver.Selection
 }
 
 // redrive makes a dead letter wait. q.mu must be held.
-func redrive(q *queueState, j *job) {
+func redrive(q *queueState, j *job, now instant) {
 	q.removeDead(j)
 	j.at = 0
-	j.failures, j.deliveries, j.lastError, j.reason = 0, 0, "", ""
-	q.admit(j)
+	j.forget()
+	q.admit(j, now)
 }
 
 // Discard removes dead letters.
@@ -45,14 +45,11 @@ func (d *base) Discard(ctx context.Context, queue string, which driver.Selection
 }
 
 // discard removes a dead letter. q.mu must be held.
-func discard(q *queueState, j *job) {
-	q.removeDead(j)
-	q.capacity.free(j.size, 1)
-}
+func discard(q *queueState, j *job, _ instant) { q.drop(j, driver.StateDead) }
 
 // eachDead calls do, which removes a dead letter, with each of those selected, and
 // counts them. If it returns an error too, the rest was not done.
-func (d *base) eachDead(ctx context.Context, op, queue string, which driver.Selection, do func(*queueState, *job)) (int, error) {
+func (d *base) eachDead(ctx context.Context, op, queue string, which driver.Selection, do func(*queueState, *job, instant)) (int, error) {
 	if which.All {
 		return d.allDead(ctx, op, queue, do)
 	}
@@ -62,10 +59,10 @@ func (d *base) eachDead(ctx context.Context, op, queue string, which driver.Sele
 		if err != nil {
 			return done, err
 		}
-		n := min(len(ids), deadBatch)
+		n := min(len(ids), movedBatch)
 		for _, id := range ids[:n] {
 			for j := q.deadByID.first(id); j != nil; j = q.deadByID.first(id) {
-				do(q, j)
+				do(q, j, now)
 				done++
 			}
 		}
@@ -77,7 +74,7 @@ func (d *base) eachDead(ctx context.Context, op, queue string, which driver.Sele
 
 // allDead stops after the last dead letter that was there when it began: a job
 // that is redriven and dies again meanwhile is not redriven without end.
-func (d *base) allDead(ctx context.Context, op, queue string, do func(*queueState, *job)) (int, error) {
+func (d *base) allDead(ctx context.Context, op, queue string, do func(*queueState, *job, instant)) (int, error) {
 	done := 0
 	var until *cursor
 	for {
@@ -95,11 +92,11 @@ func (d *base) allDead(ctx context.Context, op, queue string, do func(*queueStat
 			if j == nil || !(j.before(until.at, until.seq) || j.seq == until.seq) {
 				break
 			}
-			if n == deadBatch {
+			if n == movedBatch {
 				more = true
 				break
 			}
-			do(q, j)
+			do(q, j, now)
 			done++
 		}
 		q.end(now)

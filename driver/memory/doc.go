@@ -38,7 +38,8 @@
 // enqueue, by the end of a delay or by a redrive. A job that is released, or
 // whose lease ended, goes back to where it was. A job of a group keeps the
 // place of its enqueue also after a retry, as nothing of its group may overtake
-// it. Within a group the order of enqueue comes before priority.
+// it. Within a group the order of enqueue comes before priority. What is imported
+// goes to the end, and an imported dead letter where its DeadAt says.
 //
 // # Leases
 //
@@ -47,13 +48,32 @@
 // extending the delivery fails with [driver.ErrLeaseLost]. Closing a consumer or
 // its driver does not shorten the leases of what it still holds, because their
 // handlers may still run. A delivery may be settled and extended by any consumer
-// of its queue.
+// of its queue. Only Receive hands out jobs, so that a consumer holds nothing that it
+// did not return, and Stop has nothing to give back.
+//
+// # Depth
+//
+// The counts are exact and cost nothing. Depth.Due is zero: a scheduled job waits from
+// its time on, also while nobody looks. Depth.Age is exact; a job that is released or
+// lost waits anew from then on.
+//
+// # Dedup keys
+//
+// A key is remembered for DedupWithin, or else for the dedup_window, also after its
+// job is done or dead. Deleting, purging or discarding the job that took the key frees
+// it, and so does DeleteQueue.
+//
+// # Queues
+//
+// Only Declare makes a queue. A call on one that does not exist fails with
+// driver.ErrNotFound. ListQueues lists all queues of the broker.
 //
 // # Cost
 //
 // Enqueue, receive and settle take the queue's lock once a call, however many
-// jobs it has, and cost O(1) for each job without a delay. A job with a delay or a
-// group, or one that returns to its old place, costs O(log n). The driver has no
+// jobs it has, and cost O(1) for each job without a delay. A job with a delay, a
+// group or a DedupWithin of its own, or one that returns to its old place, costs
+// O(log n). The driver has no
 // goroutine: a queue has at most one timer, and only while a Receive waits on it.
 //
 // Bodies and headers are not copied. As the contract of package driver says,

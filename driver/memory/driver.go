@@ -26,6 +26,9 @@ var (
 	_ driver.AtomicEnqueuer = (*Driver)(nil)
 	_ driver.Inspector      = (*Driver)(nil)
 	_ driver.Pauser         = (*Driver)(nil)
+	_ driver.Importer       = (*Driver)(nil)
+	_ driver.QueueLister    = (*Driver)(nil)
+	_ driver.Purger         = (*Driver)(nil)
 
 	_ driver.Driver = (*Portable)(nil)
 )
@@ -83,7 +86,7 @@ func (d *base) begin(ctx context.Context, op, queue string) (*queueState, instan
 			if err := fail(op, queue, d.conn.usable()); err != nil {
 				return nil, 0, err
 			}
-			return nil, 0, faults.Refuse(op, queue, driver.ErrNotFound, nil, "declare the queue first")
+			return nil, 0, faults.Refuse(op, queue, driver.ErrNotFound, errNoQueue, "")
 		}
 		now := q.begin()
 		if err := fail(op, queue, d.conn.usable()); err != nil {

@@ -39,6 +39,74 @@ func TestDedup(t *testing.T) {
 	})
 }
 
+// A removed job frees its key, unless the window is over and another has it.
+func TestDedupKeyIsFreed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{DedupWindow: time.Hour})
+		within := func(d time.Duration) func(*driver.Message) { return func(m *driver.Message) { m.DedupWithin = d } }
+		remove := map[string]func(id string){
+			"delete": func(id string) { r.ok(r.d.Delete(t.Context(), "q", id)) },
+			"purge":  func(string) { _, err := r.d.Purge(t.Context(), "q"); r.ok(err) },
+			"discard": func(id string) {
+				r.end(r.get(1, id)[0], driver.OutcomeDead)
+				_, err := r.d.Discard(t.Context(), "q", driver.Selection{IDs: []string{id}})
+				r.ok(err)
+			},
+		}
+		for name, remove := range remove {
+			r.add(name, key(name))
+			remove(name)
+			r.add(name, key(name), within(time.Second)) // of the same ID
+			time.Sleep(time.Second)
+			held := r.get(1, name)[0]
+			r.add("other "+name, key(name))
+			r.end(held, driver.OutcomeRelease)
+			held = r.get(1, name)[0]
+			r.end(r.get(1, "other "+name)[0], driver.OutcomeDone)
+			r.end(held, driver.OutcomeRelease)
+			remove(name)
+			if got := r.try("x", key(name)); got.DuplicateOf != "other "+name {
+				t.Fatalf("%s freed the key of another job: %+v", name, got)
+			}
+		}
+		time.Sleep(time.Hour)
+		r.depth(0, 0, 0, 0)
+		if bytes, jobs := r.d.broker.capacity.used(); bytes != 0 || jobs != 0 {
+			t.Errorf("%d bytes and %d jobs are counted", bytes, jobs)
+		}
+	})
+}
+
+// Windows of different lengths end in their own order.
+func TestDedupWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{DedupWindow: time.Hour})
+		for _, s := range []int{5, 1, 3600, 4, 2, 3} {
+			r.add(fmt.Sprint(s), key(fmt.Sprint("k", s)), func(m *driver.Message) { m.DedupWithin = time.Duration(s) * time.Second })
+		}
+		r.add("0", key("k0"))
+		for s := 1; s <= 5; s++ {
+			time.Sleep(time.Second - 1)
+			if got := r.try("x", key(fmt.Sprint("k", s))); got.DuplicateOf != fmt.Sprint(s) {
+				t.Fatalf("%d s: %+v", s, got)
+			}
+			time.Sleep(1)
+			if n := len(r.d.broker.queue("q").keys.ending); n != 7-s+1 && s > 1 {
+				t.Fatalf("%d keys after %d s", n, s)
+			}
+			r.depth(7, 0, 0, 0)
+		}
+		for _, k := range []string{"k0", "k3600"} {
+			if !r.try("x", key(k)).Duplicate {
+				t.Fatalf("%s is free", k)
+			}
+		}
+		for _, bad := range []time.Duration{-1, 1, time.Second - 1, time.Hour + 1} {
+			r.is(r.try("x", key("bad"), func(m *driver.Message) { m.DedupWithin = bad }).Err, driver.ErrConfig)
+		}
+	})
+}
+
 // Two messages of one call are duplicates of each other as well.
 func TestDedupWithinCall(t *testing.T) {
 	r := newRig(t, Options{})
@@ -171,7 +239,7 @@ func TestFull(t *testing.T) {
 			if res := r.d.Enqueue(t.Context(), "other", m); res != nil {
 				t.Fatalf("%+v", res)
 			}
-			if q := r.d.broker.queue("q"); len(q.keys.byKey.entries) != 0 || q.keys.first != nil {
+			if q := r.d.broker.queue("q"); len(q.keys.byKey.entries) != 0 || q.keys.any() {
 				t.Fatal("ended keys are kept")
 			}
 		})

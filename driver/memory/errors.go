@@ -1,9 +1,14 @@
 package memory
 
 import (
+	"errors"
+
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
+
+// errNoQueue says what was not found.
+var errNoQueue = errors.New("the queue does not exist")
 
 // faults makes the errors of this driver.
 var faults = fault.Maker{Driver: Name, Classify: classify}

@@ -41,8 +41,7 @@ func (d *Driver) Find(ctx context.Context, queue string, id string) (driver.Entr
 	return j.entry(q.clock, state), nil
 }
 
-// Delete reads the queue until it finds the job, and removes it. Its dedup key
-// stays remembered.
+// Delete reads the queue until it finds the job, and removes it.
 func (d *Driver) Delete(ctx context.Context, queue string, id string) error {
 	q, now, err := d.begin(ctx, "delete", queue)
 	if err != nil {
@@ -53,8 +52,7 @@ func (d *Driver) Delete(ctx context.Context, queue string, id string) error {
 	if j == nil {
 		return noSuchJob("delete", queue, id)
 	}
-	q.backlog.remove(j, state)
-	q.capacity.free(j.size, 1)
+	q.drop(j, state)
 	return nil
 }
 
@@ -69,7 +67,7 @@ func (b *backlog) find(id string) (found *job, state driver.State) {
 		return j, driver.StateDead
 	}
 	for _, state = range []driver.State{driver.StateWaiting, driver.StateScheduled} {
-		b.walk(state, cursor{}, func(j *job) bool {
+		b.walk(state, start, func(j *job) bool {
 			if j.msg.ID == id {
 				found = j
 			}

@@ -172,7 +172,7 @@ func (b between) Err() error {
 func TestRedriveEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Options{})
-		const n = deadBatch * 3 / 2
+		const n = movedBatch * 3 / 2
 		for i := range n {
 			r.add(fmt.Sprint(i))
 			r.end(r.get(1, fmt.Sprint(i))[0], driver.OutcomeDead)
@@ -191,7 +191,7 @@ func TestRedriveEnds(t *testing.T) {
 
 		// What was done before ctx ended is told beside the error.
 		ctx, cancel := context.WithCancel(t.Context())
-		ids := make([]string, deadBatch+1)
+		ids := make([]string, movedBatch+1)
 		ids[0] = "0"
 		part = 0
 		got, err = r.d.Discard(between{ctx, func() {

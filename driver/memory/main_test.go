@@ -147,6 +147,10 @@ func (r *rig) depth(waiting, scheduled, running, dead int64) {
 	r.Helper()
 	got, err := r.d.Depth(r.Context(), "q")
 	r.ok(err)
+	if got.Waiting == 0 && got.Age != 0 {
+		r.Fatalf("an age of %s, and nothing waits", got.Age)
+	}
+	got.Age = 0 // see TestAge and the model
 	if want := (driver.Depth{Waiting: waiting, Scheduled: scheduled, Running: running, Dead: dead}); got != want {
 		r.Fatalf("depth %+v, want %+v", got, want)
 	}

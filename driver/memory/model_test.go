@@ -47,10 +47,13 @@ type modelJob struct {
 	at           time.Time // due, died or lease's end
 	failures     int
 	lastError    string
+	bounces      int
+	bouncedSince time.Time
 	reason       string
 	deliveries   int
 	redeliveries int
 	holder       *driver.Delivery
+	since        time.Time // when it began to wait
 }
 
 type model struct {
@@ -64,6 +67,22 @@ type model struct {
 type modelKey struct {
 	id   string
 	ends time.Time
+	job  *modelJob
+}
+
+// gone is a job that was removed before it ran to its end.
+func (m *model) gone(j *modelJob) {
+	j.state = modelGone
+	if m.keys[j.m.DedupKey].job == j {
+		delete(m.keys, j.m.DedupKey)
+	}
+}
+
+func (m *model) age(now time.Time) (age time.Duration) {
+	for _, j := range m.in(modelWaiting) {
+		age = max(age, now.Sub(j.since))
+	}
+	return age
 }
 
 func (m *model) place() int { m.places++; return m.places }
@@ -109,8 +128,8 @@ func (m *model) eligible() []*modelJob {
 	return list
 }
 
-func (m *model) back(j *modelJob) {
-	j.state = modelWaiting
+func (m *model) back(j *modelJob, since time.Time) {
+	j.state, j.since = modelWaiting, since
 	if j.m.Group == "" {
 		j.place = m.place()
 	}
@@ -129,12 +148,12 @@ func (m *model) advance(now time.Time) {
 	slices.SortFunc(due, byTime)
 	for _, j := range due {
 		if !j.at.After(now) {
-			m.back(j)
+			m.back(j, j.at)
 		}
 	}
 	for _, j := range m.in(modelRunning) {
 		if !j.at.After(now) {
-			m.lose(j)
+			m.lose(j, j.at)
 		}
 	}
 	for k, v := range m.keys {
@@ -144,8 +163,8 @@ func (m *model) advance(now time.Time) {
 	}
 }
 
-func (m *model) lose(j *modelJob) {
-	j.state, j.holder = modelWaiting, nil
+func (m *model) lose(j *modelJob, since time.Time) {
+	j.state, j.since, j.holder = modelWaiting, since, nil
 	j.redeliveries++
 }
 

@@ -37,6 +37,7 @@ func (s *modelRun) settleSome() {
 	for _, d := range s.some() {
 		settlements = append(settlements, driver.Settlement{
 			Delivery: d, Outcome: driver.Outcome(1 + s.r.IntN(4)),
+			Bounces: s.r.IntN(3), BouncedSince: s.bouncedSince(),
 			Delay:    time.Duration(s.r.IntN(3)*s.r.IntN(1000)) * time.Millisecond,
 			Failures: d.Failures + 1, Reason: driver.ReasonAttempts, Error: fmt.Sprint("e", s.r.IntN(9)),
 		})
@@ -54,23 +55,21 @@ func (s *modelRun) settleSome() {
 		}
 		s.ok(err)
 		j.holder = nil
-		if x.Outcome != driver.OutcomeDone {
-			j.redeliveries = 0
-		}
 		if x.Outcome == driver.OutcomeRetry || x.Outcome == driver.OutcomeDead {
-			j.failures, j.lastError = x.Failures, x.Error
+			j.failures, j.lastError, j.redeliveries = x.Failures, x.Error, 0
+			j.bounces, j.bouncedSince = x.Bounces, x.BouncedSince
 		}
 		switch {
 		case x.Outcome == driver.OutcomeDone:
 			j.state = modelGone
 		case x.Outcome == driver.OutcomeRelease:
-			j.state = modelWaiting
+			j.state, j.since = modelWaiting, time.Now()
 		case x.Outcome == driver.OutcomeDead:
 			j.state, j.at, j.place, j.reason = modelDead, time.Now(), s.model.place(), x.Reason
 		case x.Delay > 0:
 			s.model.schedule(j, time.Now().Add(x.Delay))
 		default:
-			s.model.back(j)
+			s.model.back(j, time.Now())
 		}
 	}
 }
@@ -124,11 +123,13 @@ func (s *modelRun) redriveOrDiscard() {
 		s.fatal("%d dead letters, want %d", n, len(dead))
 	}
 	for _, j := range dead {
-		j.state = modelGone
-		if redrive {
-			j.state, j.place = modelWaiting, s.model.place()
-			j.failures, j.deliveries, j.lastError, j.reason = 0, 0, "", ""
+		if !redrive {
+			s.model.gone(j)
+			continue
 		}
+		j.state, j.place, j.since = modelWaiting, s.model.place(), time.Now()
+		j.failures, j.deliveries, j.lastError, j.reason = 0, 0, "", ""
+		j.bounces, j.bouncedSince = 0, time.Time{}
 	}
 }
 
@@ -146,14 +147,79 @@ func (s *modelRun) remove() {
 	s.ok(err)
 	s.check(j, found)
 	s.ok(s.d.Delete(s.Context(), "q", j.m.ID))
-	j.state = modelGone
+	s.model.gone(j)
+}
+
+func (s *modelRun) purge() {
+	waiting := s.model.in(modelWaiting)
+	n, err := s.d.Purge(s.Context(), "q")
+	s.ok(err)
+	if n != len(waiting) {
+		s.fatal("%d jobs purged, want %d", n, len(waiting))
+	}
+	for _, j := range waiting {
+		s.model.gone(j)
+	}
+}
+
+// bouncedSince is a time that some jobs have.
+func (s *modelRun) bouncedSince() time.Time {
+	if s.r.IntN(2) == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(1 + int64(s.r.IntN(1000))).UTC()
+}
+
+func (s *modelRun) importSome() {
+	var entries []*driver.Entry
+	for range 1 + s.r.IntN(3) {
+		e := &driver.Entry{
+			Message: *s.random(), State: driver.State(1 + s.r.IntN(3)), Failures: s.r.IntN(3), LastError: "elsewhere",
+			Bounces: s.r.IntN(3), BouncedSince: s.bouncedSince(), Deliveries: s.r.IntN(9),
+		}
+		e.Delay = 0
+		switch {
+		case e.State == driver.StateScheduled:
+			e.Delay = time.Duration(1+s.r.IntN(3000)) * time.Millisecond
+		case e.State == driver.StateDead:
+			e.Reason = driver.ReasonExpired
+			if s.r.IntN(2) == 0 {
+				e.DeadAt = time.Now().Add(time.Duration(s.r.IntN(200)-150) * time.Hour).Truncate(time.Millisecond).UTC()
+			}
+		}
+		entries = append(entries, e)
+	}
+	results := s.d.Import(s.Context(), "q", entries)
+	for i, e := range entries {
+		if s.left() == 0 {
+			s.is(results[i].Err, driver.ErrFull)
+			continue
+		}
+		if results != nil && results[i] != (driver.Result{}) {
+			s.fatal("import of %s: %+v", e.ID, results[i])
+		}
+		j := &modelJob{
+			m: e.Message, failures: e.Failures, lastError: e.LastError, bounces: e.Bounces, bouncedSince: e.BouncedSince,
+			deliveries: e.Deliveries, reason: e.Reason, place: s.model.place(), since: time.Now(),
+		}
+		j.m.Delay = 0
+		s.model.jobs = append(s.model.jobs, j)
+		switch {
+		case e.State == driver.StateScheduled:
+			s.model.schedule(j, time.Now().Add(e.Delay))
+		case e.State == driver.StateDead && e.DeadAt.IsZero():
+			j.state, j.at = modelDead, time.Now()
+		case e.State == driver.StateDead:
+			j.state, j.at = modelDead, e.DeadAt
+		}
+	}
 }
 
 func (s *modelRun) crash() {
 	old, oldConsumer := s.d, s.consumers[0]
 	s.broker.Crash()
 	for _, j := range s.model.in(modelRunning) {
-		s.model.lose(j)
+		s.model.lose(j, time.Now())
 	}
 	s.is(old.Declare(s.Context(), "q"), driver.ErrUnavailable)
 	_, err := oldConsumer.Receive(s.Context(), 1)

@@ -64,8 +64,10 @@ func (s *modelRun) step() {
 	switch p := s.r.IntN(100); {
 	case p < 25:
 		s.enqueue()
-	case p < 30:
+	case p < 28:
 		s.enqueueAtomic()
+	case p < 30:
+		s.importSome()
 	case p < 55:
 		s.receive()
 	case p < 80:
@@ -82,6 +84,8 @@ func (s *modelRun) step() {
 		s.remove()
 	case p < 99:
 		s.crash()
+	case s.r.IntN(3) == 0:
+		s.purge()
 	}
 	s.model.advance(time.Now())
 	s.compare()
@@ -99,17 +103,24 @@ func (s *modelRun) random() *driver.Message {
 	}
 	if s.r.IntN(3) == 0 {
 		m.DedupKey = fmt.Sprint("k", s.r.IntN(30))
+		if s.r.IntN(2) == 0 {
+			m.DedupWithin = time.Second + time.Duration(s.r.IntN(10_000))*time.Millisecond
+		}
 	}
 	return m
 }
 
 func (s *modelRun) store(m *driver.Message) {
 	now := time.Now()
-	j := &modelJob{m: *m}
+	j := &modelJob{m: *m, since: now}
 	j.m.Delay = 0
 	s.model.jobs = append(s.model.jobs, j)
 	if m.DedupKey != "" {
-		s.model.keys[m.DedupKey] = modelKey{m.ID, now.Add(s.model.window)}
+		within := m.DedupWithin
+		if within == 0 {
+			within = s.model.window
+		}
+		s.model.keys[m.DedupKey] = modelKey{m.ID, now.Add(within), j}
 	}
 	j.place = -1
 	if m.Delay > 0 {
@@ -215,6 +226,9 @@ func (s *modelRun) receive() {
 			s.fatal("received %v, want %s at %d", ids(got), j.m.ID, k)
 		}
 		j.deliveries++
+		if d.Bounces != j.bounces || !d.BouncedSince.Equal(j.bouncedSince) {
+			s.fatal("job %s has %d bounces since %s, want %d since %s", d.ID, d.Bounces, d.BouncedSince, j.bounces, j.bouncedSince)
+		}
 		if d.LastError != j.lastError {
 			s.fatal("job %s has last error %q, want %q", d.ID, d.LastError, j.lastError)
 		}
@@ -228,6 +242,8 @@ func (s *modelRun) check(j *modelJob, e driver.Entry) {
 	s.Helper()
 	states := map[modelState]driver.State{modelWaiting: driver.StateWaiting, modelScheduled: driver.StateScheduled, modelDead: driver.StateDead}
 	if e.ID != j.m.ID || e.State != states[j.state] || e.Failures != j.failures || e.Deliveries != j.deliveries ||
+		e.Bounces != j.bounces || !e.BouncedSince.Equal(j.bouncedSince) || e.DedupKey != j.m.DedupKey || e.DedupWithin != 0 ||
+		e.State == driver.StateDead && !e.DeadAt.Equal(j.at) ||
 		e.LastError != j.lastError || e.Reason != j.reason || e.State == driver.StateScheduled && !e.DueAt.Equal(j.at) {
 		s.fatal("entry %+v, want %+v", e, j)
 	}
@@ -239,6 +255,9 @@ func (s *modelRun) compare() {
 	waiting, scheduled, dead := s.model.in(modelWaiting), s.model.in(modelScheduled), s.model.in(modelDead)
 	running := s.model.in(modelRunning)
 	s.depth(int64(len(waiting)), int64(len(scheduled)), int64(len(running)), int64(len(dead)))
+	if depth, err := s.d.Depth(s.Context(), "q"); err != nil || depth.Age != s.model.age(time.Now()) {
+		s.fatal("the age is %s, %v, want %s", depth.Age, err, s.model.age(time.Now()))
+	}
 	if _, jobs := s.broker.capacity.used(); jobs != s.broker.capacity.maxJobs-s.left() {
 		s.fatal("capacity counts %d jobs", jobs)
 	}

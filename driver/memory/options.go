@@ -21,7 +21,7 @@ type Options struct {
 	MaxJobs int
 	// DedupWindow is how long a dedup key is remembered, between a second and
 	// 30 days. A longer window finds later duplicates, and its keys take more
-	// memory. Defaults to 10 minutes.
+	// memory. Defaults to 24 hours.
 	DedupWindow time.Duration
 }
 
@@ -32,7 +32,7 @@ const (
 
 	minDedupWindow     = time.Second
 	maxDedupWindow     = 30 * 24 * time.Hour
-	defaultDedupWindow = 10 * time.Minute
+	defaultDedupWindow = 24 * time.Hour
 )
 
 // The limits of the driver.

@@ -15,7 +15,7 @@ func TestPriorityIsStrict(t *testing.T) {
 		r := newRig(t, Options{})
 		for _, l := range []driver.Level{driver.Normal, driver.Trivial, driver.High, driver.Low, driver.Critical} {
 			for i := range 2 {
-				r.add(fmt.Sprint(l, "-", i), level(l))
+				r.add(fmt.Sprint(int(l), "-", i), level(l))
 			}
 		}
 		// A job keeps its level across delays, retries and lost leases.

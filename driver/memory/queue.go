@@ -24,9 +24,19 @@ func (d *base) DeleteQueue(ctx context.Context, queue string) error {
 	return fail("delete queue", queue, d.broker.delete(d.conn, queue))
 }
 
-// Depth counts the queue's jobs. The counts are exact.
+// ListQueues lists all queues of the broker.
+func (d *Driver) ListQueues(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fail("list queues", "", err)
+	}
+	names, err := d.broker.names(d.conn)
+	return names, fail("list queues", "", err)
+}
+
+// Depth counts the queue's jobs. The counts are exact, and none is ever due: a
+// scheduled job waits from its time on.
 func (d *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
-	q, _, err := d.begin(ctx, "depth", queue)
+	q, now, err := d.begin(ctx, "depth", queue)
 	if err != nil {
 		return driver.Depth{}, err
 	}
@@ -36,5 +46,6 @@ func (d *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 		Scheduled: int64(q.scheduled.n),
 		Running:   int64(q.running.n),
 		Dead:      int64(q.dead.n),
+		Age:       q.waiting.age(now),
 	}, nil
 }

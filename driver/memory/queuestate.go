@@ -62,13 +62,15 @@ func (q *queueState) end(now instant) {
 // keys are forgotten.
 func (q *queueState) advance(now instant) {
 	before := q.nready
-	q.requeueDue(now)
-	for _, list := range q.running.lists {
-		for list.first != nil && list.first.deadline <= now {
-			q.lose(list.first)
+	for at := q.next(); at != 0 && at <= now; at = q.next() {
+		// In the order of time, as they wait since then.
+		if j := q.scheduled.first(); j != nil && j.at == at {
+			q.requeue(q.scheduled.pop(), at)
+		} else {
+			q.lose(q.running.first(), at)
 		}
 	}
-	if q.keys.first != nil {
+	if q.keys.any() {
 		q.capacity.free(q.keys.expire(now), 0)
 	}
 	if q.nready != before {
@@ -76,11 +78,17 @@ func (q *queueState) advance(now instant) {
 	}
 }
 
-// lose ends a lease whose holder has vanished: the job is ready where it was.
-func (q *queueState) lose(l *lease) {
+// lose ends a lease whose holder has vanished: the job waits where it was.
+func (q *queueState) lose(l *lease, since instant) {
 	j := q.running.remove(l)
 	j.redeliveries++
-	q.makeReady(j)
+	q.wait(j, since)
+}
+
+// drop removes a job that has not run to its end, and frees its key.
+func (q *queueState) drop(j *job, state driver.State) {
+	q.backlog.remove(j, state)
+	q.capacity.free(j.size+q.keys.free(j.msg.DedupKey, j.keyNumber), 1)
 }
 
 // available is the number of jobs that can be handed out.
@@ -119,7 +127,10 @@ func (q *queueState) setTimer(now instant) {
 
 // next is when advance has something to do that makes a job ready; 0 for never.
 func (q *queueState) next() instant {
-	next := q.running.next()
+	var next instant
+	if l := q.running.first(); l != nil {
+		next = l.deadline
+	}
 	if j := q.scheduled.first(); j != nil && (next == 0 || j.at < next) {
 		next = j.at
 	}
@@ -167,6 +178,12 @@ func (q *queueState) unsubscribe(s *subscription, why error) {
 	}
 }
 
+// stop ends receiving by a subscription.
+func (q *queueState) stop(s *subscription) {
+	s.stopped = true
+	q.waiters.wakeAll(s)
+}
+
 // disconnect ends the subscriptions of a connection. q.mu must not be held, as
 // for all that follows.
 func (q *queueState) disconnect(conn *connection) {
@@ -183,12 +200,13 @@ func (q *queueState) disconnect(conn *connection) {
 func (q *queueState) crash() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	now := q.clock.now()
 	for s := range q.subscriptions {
 		q.unsubscribe(s, driver.ErrUnavailable)
 	}
 	for _, list := range q.running.lists {
 		for list.first != nil {
-			q.lose(list.first)
+			q.lose(list.first, now)
 		}
 	}
 	q.running.dropUnused()

@@ -28,7 +28,7 @@ func (q *queueState) receive(ctx context.Context, sub *subscription, max int) ([
 		return nil, wrongArgument("receive", q.name, fmt.Errorf("max is %d, which is not from 1 to %d", max, maxBatch))
 	}
 	now := q.begin()
-	if gone := sub.usable(); gone != nil {
+	if gone := sub.receivable(); gone != nil {
 		q.mu.Unlock()
 		return nil, fail("receive", q.name, gone)
 	}
@@ -51,7 +51,7 @@ func (q *queueState) receive(ctx context.Context, sub *subscription, max int) ([
 			err = ctx.Err()
 		}
 		now = q.begin()
-		gone := sub.usable()
+		gone := sub.receivable()
 		n := 0
 		if claims := q.waiters.claims; w.woken {
 			n = min((q.available()+claims-1)/claims, max)

@@ -96,6 +96,7 @@ func (r *running) add(j *job, list *leaseList, now instant) *driver.Delivery {
 	l := &lease{of: r, job: j}
 	d := &l.delivery
 	d.Message, d.Failures, d.LastError = j.msg, j.failures, j.lastError
+	d.Bounces, d.BouncedSince = j.bounces, j.bounced()
 	d.Deliveries, d.Redeliveries, d.Receipt = j.deliveries, j.redeliveries, l
 	list.push(l, now)
 	r.n++
@@ -124,15 +125,15 @@ func (r *running) remove(l *lease) *job {
 	return j
 }
 
-// next is when the first lease ends; 0 for never.
-func (r *running) next() instant {
-	var next instant
+// first is the lease that ends first, or nil.
+func (r *running) first() *lease {
+	var first *lease
 	for _, list := range r.lists {
-		if list.first != nil && (next == 0 || list.first.deadline < next) {
-			next = list.first.deadline
+		if list.first != nil && (first == nil || list.first.deadline < first.deadline) {
+			first = list.first
 		}
 	}
-	return next
+	return first
 }
 
 // clear ends all leases, and returns the bytes and the number of their jobs.

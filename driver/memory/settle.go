@@ -52,19 +52,18 @@ func (q *queueState) settle(s *driver.Settlement, now instant) (*job, error) {
 			return nil, tooLarge("settle", q.name, fmt.Errorf("the delay is %s, which is not from 0 to %s", s.Delay, maxDelay))
 		}
 		j := q.running.remove(l)
-		j.failures, j.lastError, j.redeliveries = s.Failures, s.Error, 0
+		j.record(s)
 		if s.Delay > 0 {
 			q.schedule(j, now+s.Delay)
 		} else {
-			q.requeue(j)
+			q.requeue(j, now)
 		}
 	case driver.OutcomeRelease:
-		j := q.running.remove(l)
-		j.redeliveries = 0
-		q.makeReady(j)
+		q.wait(q.running.remove(l), now)
 	case driver.OutcomeDead:
 		j := q.running.remove(l)
-		j.failures, j.lastError, j.redeliveries = s.Failures, s.Error, 0
+		j.record(s)
+		q.dropFromGroup(j)
 		q.addDead(j, s.Reason, now)
 	default:
 		return nil, wrongArgument("settle", q.name, fmt.Errorf("outcome %d is none", s.Outcome))

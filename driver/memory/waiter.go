@@ -12,6 +12,8 @@ type subscription struct {
 
 	// gone is nil while the subscription is open, else the kind of its errors.
 	gone error
+	// stopped ends receiving, and nothing else.
+	stopped bool
 	// spare is a waiter for the next Receive that has to wait.
 	spare *waiter
 }
@@ -22,6 +24,14 @@ func (s *subscription) usable() error {
 		return driver.ErrClosed
 	}
 	return s.gone
+}
+
+// receivable is usable for Receive.
+func (s *subscription) receivable() error {
+	if s.stopped {
+		return driver.ErrClosed
+	}
+	return s.usable()
 }
 
 // waiter is a Receive call that found nothing.

@@ -124,7 +124,7 @@ func TestClaimIsHandedOn(t *testing.T) {
 			cancel()
 			j := newJob(message("a"), 0)
 			q.capacity.reserve(j.size, 1)
-			q.store(j, 0, q.clock.now())
+			q.store(j, message("a"), q.clock.now())
 			q.end(q.clock.now())
 			if a := <-first; a.err != nil {
 				ended++

@@ -47,6 +47,9 @@ var capabilities = []struct{ name, title, limit string }{
 	{"AtomicEnqueuer", "atomic enqueue", "AtomicLimit"},
 	{"Inspector", "inspect", ""},
 	{"Pauser", "pause", ""},
+	{"Importer", "import", ""},
+	{"QueueLister", "list queues", ""},
+	{"Purger", "purge", ""},
 }
 
 // faults are what a broker was put through.

@@ -63,8 +63,8 @@ var turn = make(chan struct{}, 1)
 
 type statement []any // SQL and its arguments from ?3 on: ?1 is the queue, and ?2 the time
 
-// do runs statements in one transaction, and calls row for each row that the i-th of them returns. Having nothing
-// to do is no error, also after Close.
+// do runs statements in one transaction, and calls row for each row that the i-th of them returns. Nothing is done
+// if the queue, unless it is empty, does not exist. Having nothing to do is no error, also after Close.
 func (d *Driver) do(ctx context.Context, op, queue string, row func(i int, r *sql.Rows) error, all ...statement) error {
 	if len(all) == 0 {
 		return nil
@@ -89,6 +89,9 @@ func (d *Driver) do(ctx context.Context, op, queue string, row func(i int, r *sq
 			err = rows.Err()
 		}
 	}
+	if err == nil && queue != "" {
+		err = tx.QueryRowContext(ctx, "SELECT 1 FROM queues WHERE name = ?", queue).Scan(new(int))
+	}
 	fate := driver.FateNotStored
 	if err == nil {
 		fate, err = driver.FateUnknown, tx.Commit() // here, and only here, an error leaves open what was done
@@ -99,6 +102,9 @@ func (d *Driver) do(ctx context.Context, op, queue string, row func(i int, r *sq
 	native := new(sqlite.Error) // stays empty if err is none
 	errors.As(err, &native)
 	kind := cmp.Or(ctx.Err(), context.Cause(d.alive), kinds[native.Code()&0xff], driver.ErrBroker)
+	if err == sql.ErrNoRows {
+		kind, err = driver.ErrNotFound, errors.New("the queue does not exist")
+	}
 	return &driver.Error{Driver: "sqlite", Op: op, Queue: queue, Kind: kind, Fate: fate, Err: err}
 }
 
@@ -113,40 +119,62 @@ func (d *Driver) Info() driver.Info {
 		MinLease: time.Second, MaxLease: 24 * time.Hour, MaxRetryDelay: 366 * 24 * time.Hour}}
 }
 
-// Declare has nothing to make: a queue is the jobs that name it.
+// Declare makes the queue exist.
 func (d *Driver) Declare(ctx context.Context, queue string) error {
-	return d.do(ctx, "declare", queue, nil, statement{"SELECT 1 WHERE false"})
+	return d.do(ctx, "declare", queue, nil, statement{"INSERT OR IGNORE INTO queues VALUES (?1)"})
 }
 
-// DeleteQueue removes running jobs too, whose leases are then lost.
+// DeleteQueue removes running jobs too, whose leases are then lost. The queue need not exist.
 func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
-	return d.do(ctx, "delete queue", queue, nil, statement{"DELETE FROM jobs WHERE queue = ?1"})
+	return d.do(ctx, "delete queue "+queue, "", nil, statement{"DELETE FROM jobs WHERE queue = ?3", queue},
+		statement{"DELETE FROM queues WHERE name = ?3", queue})
 }
 
-// Enqueue stores all messages or none. No results say that all are stored.
+// Enqueue stores all messages or none, as jobs that wait and have no history.
 func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
-	all := make([]statement, len(messages))
+	entries := make([]*driver.Entry, len(messages))
 	for i, m := range messages {
-		var encoded bytes.Buffer           // not JSON, which would change headers that are not UTF-8
-		gob.NewEncoder(&encoded).Encode(m) // to memory, which cannot fail
-		all[i] = statement{"INSERT INTO jobs (queue, due, id, message) VALUES (?1, ?2, ?3, ?4)", m.ID, encoded.Bytes()}
+		entries[i] = &driver.Entry{Message: *m, State: driver.StateWaiting}
 	}
-	if err := d.do(ctx, "enqueue", queue, nil, all...); err != nil {
-		return slices.Repeat([]driver.Result{{Err: err}}, len(messages))
+	return d.store(ctx, "enqueue", queue, entries)
+}
+
+// Import stores all entries or none.
+func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Entry) []driver.Result {
+	return d.store(ctx, "import", queue, entries)
+}
+
+// store is Enqueue and Import. No results say that all are stored.
+func (d *Driver) store(ctx context.Context, op, queue string, entries []*driver.Entry) []driver.Result {
+	all := make([]statement, len(entries))
+	for i, e := range entries {
+		m, at, dead := e.Message, int64(e.Delay), e.State == driver.StateDead
+		if m.Delay = 0; dead {
+			at = e.DeadAt.UnixNano()
+		}
+		var encoded bytes.Buffer            // not JSON, which would change headers that are not UTF-8
+		gob.NewEncoder(&encoded).Encode(&m) // to memory, which cannot fail
+		all[i] = statement{`INSERT INTO jobs (queue, dead, due, id, message, failures, error, bounces, bounced, deliveries,
+			reason) VALUES (?1, ?3, iif(?3, 0, ?2) + ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`, dead, at, m.ID, encoded.Bytes(),
+			e.Failures, e.LastError, e.Bounces, e.BouncedSince.UnixMilli(), e.Deliveries, e.Reason}
+	}
+	if err := d.do(ctx, op, queue, nil, all...); err != nil {
+		return slices.Repeat([]driver.Result{{Err: err}}, len(entries))
 	}
 	return nil
 }
 
-// Depth counts up to a bound: its cost must not grow with the jobs.
+// Depth counts up to a bound: its cost must not grow with the jobs. A job that is due waits, so Due is always zero.
 func (d *Driver) Depth(ctx context.Context, queue string) (n driver.Depth, err error) {
 	const bound, unknown = 100_000, driver.UnknownCount
-	count := func(_ int, r *sql.Rows) error { return r.Scan(&n.Waiting, &n.Scheduled, &n.Running, &n.Dead) }
+	count := func(_ int, r *sql.Rows) error { return r.Scan(&n.Waiting, &n.Scheduled, &n.Running, &n.Dead, &n.Age) }
 	err = d.do(ctx, "depth", queue, count, statement{`SELECT count(*) FILTER (WHERE NOT dead AND due <= ?2),
 		count(*) FILTER (WHERE NOT dead AND due > ?2 AND lease IS NULL),
 		count(*) FILTER (WHERE NOT dead AND due > ?2 AND lease IS NOT NULL),
-		count(*) FILTER (WHERE dead) FROM (SELECT dead, due, lease FROM jobs WHERE queue = ?1 LIMIT ?3)`, bound})
+		count(*) FILTER (WHERE dead), coalesce(max(?2 - (SELECT min(due) FROM jobs WHERE queue = ?1 AND dead = 0), 0), 0)
+		FROM (SELECT dead, due, lease FROM jobs WHERE queue = ?1 LIMIT ?3)`, bound})
 	if n.Waiting+n.Scheduled+n.Running+n.Dead == bound {
-		n = driver.Depth{Waiting: unknown, Scheduled: unknown, Running: unknown, Dead: unknown}
+		n = driver.Depth{Waiting: unknown, Scheduled: unknown, Running: unknown, Dead: unknown, Age: n.Age}
 	}
 	return n, err
 }
@@ -158,18 +186,21 @@ func (d *Driver) DeadLetters(ctx context.Context, queue, cursor string, max int)
 	fmt.Sscanf(cursor, "%d.%d", &died, &seq) // the first page has none
 	err = d.do(ctx, "dead letters", queue, func(_ int, r *sql.Rows) error {
 		var l driver.DeadLetter
-		err := r.Scan(&l.Body, &l.Failures, &l.LastError, &l.Deliveries, &l.Reason, &died, &seq)
+		var bounced int64
+		err := r.Scan(&l.Body, &l.Failures, &l.LastError, &l.Bounces, &bounced, &l.Deliveries, &l.Reason, &died, &seq)
 		l.Message, l.DeadAt, next = decode(l.Body), time.Unix(0, died).UTC(), fmt.Sprintf("%d.%d", died, seq)
+		l.BouncedSince = time.UnixMilli(bounced).UTC()
 		page = append(page, l)
 		return err
-	}, statement{`SELECT message, failures, error, deliveries, reason, due, seq FROM jobs
+	}, statement{`SELECT message, failures, error, bounces, bounced, deliveries, reason, due, seq FROM jobs
 		WHERE queue = ?1 AND dead = 1 AND (due, seq) > (?3, ?4) ORDER BY due, seq LIMIT ?5`, died, seq, max})
 	return page, next, err
 }
 
 // Redrive makes dead letters wait again, with counts from zero and all else as it was enqueued.
 func (d *Driver) Redrive(ctx context.Context, queue string, which driver.Selection) (int, error) {
-	return d.revise(ctx, "redrive", queue, which, "UPDATE jobs SET dead = 0, failures = 0, error = '', deliveries = 0")
+	return d.revise(ctx, "redrive", queue, which, `UPDATE jobs SET dead = 0, due = ?2, failures = 0, error = '',
+		deliveries = 0, bounces = 0, bounced = -62135596800000`)
 }
 
 // Discard removes dead letters for good.
@@ -200,19 +231,26 @@ func (d *Driver) Close(ctx context.Context) error {
 // consumer is a handle of its own, on one queue, which ends with the driver's.
 type consumer struct {
 	Driver
-	queue string
-	lease time.Duration
+	receiver Driver // ends with the consumer's, or by Stop
+	queue    string
+	lease    time.Duration
 }
 
 // Consume opens a consumer.
 func (d *Driver) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
-	c := &consumer{Driver: *d, queue: queue, lease: o.Lease}
+	c := &consumer{Driver: *d, receiver: *d, queue: queue, lease: o.Lease}
 	c.alive, c.end = context.WithCancelCause(d.alive)
-	return c, d.Declare(ctx, queue)
+	c.receiver.alive, c.receiver.end = context.WithCancelCause(c.alive)
+	return c, d.do(ctx, "consume", queue, nil, statement{"SELECT 1 WHERE false"})
 }
 
-// Stop ends receiving.
-func (c *consumer) Stop(context.Context) error { return nil }
+// Stop ends receiving, and waits for a Receive under way as Close does. Nothing has to be given back: what is leased
+// is returned.
+func (c *consumer) Stop(ctx context.Context) error {
+	c.receiver.end(driver.ErrClosed)
+	c.db.PingContext(ctx)
+	return nil
+}
 
 func (c *consumer) Lease() time.Duration        { return c.lease }
 func (c *consumer) Close(context.Context) error { c.end(driver.ErrClosed); return nil }
@@ -224,18 +262,22 @@ func (c *consumer) Receive(ctx context.Context, max int) (deliveries []*driver.D
 		case <-time.After(wait):
 		case <-ctx.Done(): // the next statement says so
 		}
-		if c.db.QueryRowContext(ctx, "SELECT 1 FROM jobs WHERE queue = ? AND dead = 0 AND due <= ? LIMIT 1",
-			c.queue, time.Now().UnixNano()).Scan(new(int)) == sql.ErrNoRows && c.alive.Err() == nil {
+		if c.db.QueryRowContext(ctx, `SELECT 1 FROM jobs WHERE queue = ?1 AND dead = 0 AND due <= ?2
+			UNION ALL SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM queues WHERE name = ?1) LIMIT 1`,
+			c.queue, time.Now().UnixNano()).Scan(new(int)) == sql.ErrNoRows && c.receiver.alive.Err() == nil {
 			continue // most looks find nothing, and need no lock on the file
 		}
-		if err := c.do(ctx, "receive", c.queue, func(_ int, r *sql.Rows) error {
-			d := new(driver.Delivery)
+		if err := c.receiver.do(ctx, "receive", c.queue, func(_ int, r *sql.Rows) error {
+			d, bounced := new(driver.Delivery), int64(0)
 			deliveries = append(deliveries, d)
-			return r.Scan(&d.Body, &d.Failures, &d.LastError, &d.Deliveries, &d.Redeliveries, &d.Receipt)
+			err := r.Scan(&d.Body, &d.Failures, &d.LastError, &d.Bounces, &bounced,
+				&d.Deliveries, &d.Redeliveries, &d.Receipt)
+			d.BouncedSince = time.UnixMilli(bounced).UTC()
+			return err
 		}, statement{`UPDATE jobs SET due = ?2 + ?3, lease = hex(randomblob(16)), deliveries = deliveries + 1,
 			redeliveries = redeliveries + (lease IS NOT NULL) -- a lease that ended: its holder vanished
 			WHERE seq IN (SELECT seq FROM jobs WHERE queue = ?1 AND dead = 0 AND due <= ?2 ORDER BY due LIMIT ?4)
-			RETURNING message, failures, error, deliveries, redeliveries, lease`, int64(c.lease), max}); err != nil {
+			RETURNING message, failures, error, bounces, bounced, deliveries, redeliveries, lease`, int64(c.lease), max}); err != nil {
 			return nil, err // what it may have leased comes back when the lease ends
 		}
 		deliveries = slices.DeleteFunc(deliveries, func(d *driver.Delivery) bool {
@@ -259,14 +301,15 @@ func decode(stored []byte) (m driver.Message) {
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	all := make([]statement, len(settlements))
 	for i, s := range settlements {
-		if s.Outcome == driver.OutcomeRelease { // the history stays as it was
-			s.Failures, s.Error = s.Delivery.Failures, s.Delivery.LastError
-		}
-		all[i] = statement{`UPDATE jobs SET lease = NULL, due = ?2 + ?4, dead = ?5, failures = ?6, error = ?7,
-			reason = ?8, redeliveries = 0 WHERE lease = ?3 RETURNING 1`, s.Delivery.Receipt,
-			int64(s.Delay), s.Outcome == driver.OutcomeDead, s.Failures, s.Error, s.Reason}
-		if s.Outcome == driver.OutcomeDone {
-			all[i] = statement{"DELETE FROM jobs WHERE lease = ?3 RETURNING 1", s.Delivery.Receipt}
+		switch lease := s.Delivery.Receipt; s.Outcome {
+		case driver.OutcomeDone:
+			all[i] = statement{"DELETE FROM jobs WHERE lease = ?3 RETURNING 1", lease}
+		case driver.OutcomeRelease: // the history stays as it was
+			all[i] = statement{"UPDATE jobs SET lease = NULL, due = ?2 WHERE lease = ?3 RETURNING 1", lease}
+		default:
+			all[i] = statement{`UPDATE jobs SET lease = NULL, due = ?2 + ?4, dead = ?5, failures = ?6, error = ?7, reason = ?8,
+				bounces = ?9, bounced = ?10, redeliveries = 0 WHERE lease = ?3 RETURNING 1`, lease, int64(s.Delay),
+				s.Outcome == driver.OutcomeDead, s.Failures, s.Error, s.Reason, s.Bounces, s.BouncedSince.UnixMilli()}
 		}
 	}
 	return c.held(ctx, "settle", all)
@@ -281,11 +324,13 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	return c.held(ctx, "extend", all)
 }
 
-// held changes jobs by their leases. A lease that is no longer the job's touches no row: it is lost.
+// held changes jobs by their leases. A lease that is no longer the job's touches no row: it is lost, also if that is
+// because its queue was deleted.
 func (c *consumer) held(ctx context.Context, op string, all []statement) []error {
 	e := &driver.Error{Driver: "sqlite", Op: op, Queue: c.queue, Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored}
 	errs := slices.Repeat([]error{e}, len(all))
-	if err := c.do(ctx, op, c.queue, func(i int, _ *sql.Rows) error { errs[i] = nil; return nil }, all...); err != nil {
+	err := c.do(ctx, op, c.queue, func(i int, _ *sql.Rows) error { errs[i] = nil; return nil }, all...)
+	if err != nil && !errors.Is(err, driver.ErrNotFound) {
 		return slices.Repeat([]error{err}, len(all))
 	}
 	return errs

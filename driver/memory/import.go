@@ -1,0 +1,17 @@
+package memory
+
+import (
+	"context"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// Import stores entries under one lock, as Enqueue does. Each may fail on its own.
+// Dead letters are sorted in by their DeadAt.
+func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Entry) []driver.Result {
+	messages := make([]*driver.Message, len(entries))
+	for i, e := range entries {
+		messages[i] = &e.Message
+	}
+	return d.storeAll(ctx, "import", queue, messages, entries)
+}
