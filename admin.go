@@ -111,3 +111,40 @@ func (a *QueueAdmin) Paused(ctx context.Context) (bool, error) {
 	}
 	return d.Paused(ctx, a.name)
 }
+
+// CanImport tells whether the broker has what [Importer] stands for: Import.
+func (a *QueueAdmin) CanImport() bool { return has[driver.Importer](a.driver) }
+
+// Import is [Import] on a queue that exists.
+func (a *QueueAdmin) Import(ctx context.Context, entries []Entry) ([]Result, error) {
+	d, err := need[driver.Importer](a.driver)
+	if err != nil {
+		return nil, err
+	}
+	return importEntries(ctx, a.driver, d, a.name, entries, func(context.Context, string) error { return nil })
+}
+
+// CanPurge tells whether the broker has what [Purger] stands for: Purge.
+func (a *QueueAdmin) CanPurge() bool { return has[driver.Purger](a.driver) }
+
+// Purge is [Purge].
+func (a *QueueAdmin) Purge(ctx context.Context) (int, error) {
+	d, err := need[driver.Purger](a.driver)
+	if err != nil {
+		return 0, err
+	}
+	return d.Purge(ctx, a.name)
+}
+
+// AdminQueues is [ListQueues] for a tool: if the broker is no [QueueLister], the error
+// is a [*CapabilityError].
+func AdminQueues(ctx context.Context, d Driver) ([]string, error) {
+	if err := checkDriver(d); err != nil {
+		return nil, err
+	}
+	l, err := need[driver.QueueLister](d)
+	if err != nil {
+		return nil, err
+	}
+	return l.ListQueues(ctx)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
@@ -27,6 +28,13 @@ var needs = []need{
 	{"DeleteJob", "Inspector", func(ctx context.Context, a *batch.QueueAdmin) error { return a.DeleteJob(ctx, "job") }},
 	{"Pause", "Pauser", func(ctx context.Context, a *batch.QueueAdmin) error { return a.Pause(ctx) }},
 	{"Resume", "Pauser", func(ctx context.Context, a *batch.QueueAdmin) error { return a.Resume(ctx) }},
+	{"Import", "Importer", func(ctx context.Context, a *batch.QueueAdmin) error {
+		_, err := a.Import(ctx, []batch.Entry{{State: batch.StateWaiting, Message: driver.Message{
+			ID: "imported", Kind: "task", ContentType: "application/json", EnqueuedAt: time.Now(),
+		}}})
+		return err
+	}},
+	{"Purge", "Purger", func(ctx context.Context, a *batch.QueueAdmin) error { _, err := a.Purge(ctx); return err }},
 	{"Paused", "Pauser", func(ctx context.Context, a *batch.QueueAdmin) error { _, err := a.Paused(ctx); return err }},
 }
 
@@ -47,7 +55,7 @@ func TestAdminSaysWhatTheBrokerLacks(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := admin(t, d, "tasks")
-		can := map[string]bool{"Inspector": a.CanInspect(), "Pauser": a.CanPause()}
+		can := map[string]bool{"Inspector": a.CanInspect(), "Pauser": a.CanPause(), "Importer": a.CanImport(), "Purger": a.CanPurge()}
 		for _, n := range needs {
 			has := slices.Contains(batch.Capabilities(d), n.capability)
 			if can[n.capability] != has {
@@ -65,6 +73,25 @@ func TestAdminSaysWhatTheBrokerLacks(t *testing.T) {
 				t.Errorf("%T: %s: %v, want a CapabilityError that names %s", d, n.name, err, n.capability)
 			}
 		}
+	}
+}
+
+// A tool finds the queues where the broker tells.
+func TestAdminQueues(t *testing.T) {
+	d := memory.New()
+	if err := d.Declare(t.Context(), "tasks"); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := batch.AdminQueues(t.Context(), d); err != nil || !slices.Equal(names, []string{"tasks"}) {
+		t.Errorf("AdminQueues = %q, %v", names, err)
+	}
+	_, err := batch.AdminQueues(t.Context(), plain{memory.NewPortable()})
+	var lacks *batch.CapabilityError
+	if !errors.As(err, &lacks) || !slices.Equal(lacks.Missing, []string{"QueueLister"}) {
+		t.Errorf("AdminQueues on a driver without = %v, want a CapabilityError", err)
+	}
+	if _, err := batch.AdminQueues(t.Context(), nil); !errors.Is(err, batch.ErrInvalid) {
+		t.Errorf("AdminQueues without a driver = %v, want ErrInvalid", err)
 	}
 }
 
@@ -134,5 +161,27 @@ func TestAdminRefusesBadInput(t *testing.T) {
 	}
 	if _, _, err := a.ListJobs(t.Context(), batch.StateDead, "", 1001); !errors.Is(err, batch.ErrInvalid) {
 		t.Errorf("a page that is too long: %v", err)
+	}
+}
+
+// An import declares the queue, also one that somebody deleted since. That of a tool
+// does not.
+func TestImportDeclares(t *testing.T) {
+	d := memory.New()
+	q := batch.NewQueue(d, "tasks")
+	entries := []batch.Entry{{State: batch.StateWaiting, Message: driver.Message{
+		ID: "imported", Kind: "task", ContentType: "application/json", EnqueuedAt: time.Now(),
+	}}}
+	for range 2 {
+		results, err := admin(t, d, "tasks").Import(t.Context(), entries)
+		if !errors.Is(err, batch.ErrNotFound) || !errors.Is(results[0].Err, batch.ErrNotFound) {
+			t.Errorf("the tool's import = %+v, %v, want ErrNotFound", results, err)
+		}
+		if _, err := batch.Import(t.Context(), q, entries); err != nil {
+			t.Errorf("the program's import: %v", err)
+		}
+		if err := d.DeleteQueue(t.Context(), "tasks"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 //
 // What needs a capability is a function that takes the queue, and no method, because a
 // method cannot ask for more than D has: [EnqueueAtomic], [ListJobs], [FindJob],
-// [DeleteJob], [Pause], [Resume] and [Paused], and the options. [As] gives the queue
+// [DeleteJob], [Pause], [Resume], [Paused], [Import] and [Purge], and the options. [As] gives the queue
 // another capability set at run time, and [Admin] one without any.
 type Queue[D Driver] struct {
 	driver   D

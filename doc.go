@@ -39,7 +39,7 @@
 // [Queue.Depth] counts a queue's jobs by state, and [Queue.Exists] tells whether it is
 // there: only an enqueue, a worker and [Queue.Declare] make a queue, and what reads one
 // that does not exist returns an error that wraps [ErrNotFound]. [Admin] gives a tool a
-// handle on any queue, without type parameter.
+// handle on any queue, without type parameter, and [AdminQueues] lists the queues.
 //
 // # Workers
 //

@@ -19,6 +19,13 @@ import (
 // bounds, or needs a capability that the broker lacks, is not sent; its error wraps
 // [ErrInvalid] or [ErrCapability].
 func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Result, error) {
+	return importEntries(ctx, q.driver, q.driver, q.name, entries, q.driver.Declare)
+}
+
+// importEntries is [Import] on a driver whose Importer is to. declare is called before
+// the first entry is sent.
+func importEntries(ctx context.Context, d Driver, to driver.Importer, queue string, entries []Entry, declare func(context.Context, string) error) ([]Result, error) {
+	info := d.Info()
 	results := make([]Result, len(entries))
 	var valid []*driver.Entry
 	var index []int // of the results
@@ -26,7 +33,7 @@ func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Re
 		e := entries[i] // a copy: the Importer does not get what it must not read
 		e.DedupWithin = 0
 		results[i].ID = e.ID
-		if err := checkEntry(q.driver, &q.producer.info, &e); err != nil {
+		if err := checkEntry(d, &info, &e); err != nil {
 			results[i].Err = fmt.Errorf("entry %d of %d, job %s: %w", i+1, len(entries), quote(e.ID), err)
 			continue
 		}
@@ -34,18 +41,18 @@ func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Re
 		index = append(index, i)
 	}
 	if len(valid) > 0 {
-		if err := q.Declare(ctx); err != nil {
+		if err := declare(ctx, queue); err != nil {
 			for k, e := range valid {
-				results[index[k]].Err = &EnqueueError{ID: e.ID, Queue: q.name, Fate: FateNotStored, Err: err}
+				results[index[k]].Err = &EnqueueError{ID: e.ID, Queue: queue, Fate: FateNotStored, Err: err}
 			}
 			valid = nil
 		}
 	}
 	for len(valid) > 0 {
-		n := fitting(valid, q.producer.info.Limits)
-		for k, r := range q.driver.Import(ctx, q.name, valid[:n]) {
+		n := fitting(valid, info.Limits)
+		for k, r := range to.Import(ctx, queue, valid[:n]) {
 			if r.Err != nil {
-				results[index[k]].Err = &EnqueueError{ID: valid[k].ID, Queue: q.name, Fate: driver.FateOf(r.Err), Err: r.Err}
+				results[index[k]].Err = &EnqueueError{ID: valid[k].ID, Queue: queue, Fate: driver.FateOf(r.Err), Err: r.Err}
 			}
 		}
 		valid, index = valid[n:], index[n:]
