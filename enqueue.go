@@ -68,17 +68,7 @@ func (p *producer) enqueueEach(ctx context.Context, n int, draft func(int) outgo
 			return o, p.complete(ctx, &o)
 		})
 	}
-	var failed ManyError
-	for i := range results {
-		if err := results[i].Err; err != nil {
-			failed.add(err)
-		}
-	}
-	if failed.Unconfirmed == 0 {
-		return results, nil
-	}
-	failed.Total = n
-	return results, &failed
+	return results, manyError(results)
 }
 
 // EnqueueAtomic stores all jobs or none. It returns a receipt for each job, in

@@ -136,7 +136,7 @@ func (e *EnqueueError) Error() string {
 // Unwrap returns the cause.
 func (e *EnqueueError) Unwrap() error { return e.Err }
 
-// ManyError is the error of [Queue.EnqueueMany] when some jobs were not confirmed.
+// ManyError is the error of [Queue.EnqueueMany] and [Import] when some jobs were not confirmed.
 // The results tell which.
 type ManyError struct {
 	// Unconfirmed of Total jobs were not confirmed: Refused + NotStored + MaybeStored.
@@ -167,6 +167,21 @@ func (e *ManyError) add(err error) {
 	default:
 		e.MaybeStored++
 	}
+}
+
+// manyError is the error of a call with these results, or nil.
+func manyError(results []Result) error {
+	var failed ManyError
+	for i := range results {
+		if err := results[i].Err; err != nil {
+			failed.add(err)
+		}
+	}
+	if failed.Unconfirmed == 0 {
+		return nil
+	}
+	failed.Total = len(results)
+	return &failed
 }
 
 // fateOf is the fate of a job whose enqueue failed with err.

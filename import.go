@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/batch-go/batch/driver"
@@ -12,47 +13,34 @@ import (
 // [DeadLetters.List] show it. It is for moving a queue, restoring a copy of one, and
 // repairing jobs. A scheduled job is held back for its Delay, counted from the import;
 // DueAt is not read. A Unique key is kept with the job, and neither checked nor taken:
-// an import is never a duplicate, and importing a job again stores it twice.
+// an import is never a duplicate, and importing a job again stores it twice. The queue
+// is declared first, as for an enqueue.
 //
 // It returns a result for each entry, in their order, and a [*ManyError] if any of
 // them failed. Every entry is checked before the first is sent. One that is out of
 // bounds, or needs a capability that the broker lacks, is not sent; its error wraps
 // [ErrInvalid] or [ErrCapability].
 func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Result, error) {
-	return importEntries(ctx, q.driver, q.driver, q.name, entries, q.driver.Declare)
-}
-
-// importEntries is [Import] on a driver whose Importer is to. declare is called before
-// the first entry is sent.
-func importEntries(ctx context.Context, d Driver, to driver.Importer, queue string, entries []Entry, declare func(context.Context, string) error) ([]Result, error) {
-	info := d.Info()
 	results := make([]Result, len(entries))
 	var valid []*driver.Entry
 	var index []int // of the results
 	for i := range entries {
-		e := entries[i] // a copy: the Importer does not get what it must not read
+		e := entries[i] // a copy, without what is part of an enqueue only
 		e.DedupWithin = 0
 		results[i].ID = e.ID
-		if err := checkEntry(d, &info, &e); err != nil {
+		if err := checkEntry(q.driver, &q.producer.info, &e); err != nil {
 			results[i].Err = fmt.Errorf("entry %d of %d, job %s: %w", i+1, len(entries), quote(e.ID), err)
 			continue
 		}
 		valid = append(valid, &e)
 		index = append(index, i)
 	}
-	if len(valid) > 0 {
-		if err := declare(ctx, queue); err != nil {
-			for k, e := range valid {
-				results[index[k]].Err = &EnqueueError{ID: e.ID, Queue: queue, Fate: FateNotStored, Err: err}
-			}
-			valid = nil
-		}
-	}
+	call := importCall{driver: q.driver, queue: q.name, producer: q.producer}
 	for len(valid) > 0 {
-		n := fitting(valid, info.Limits)
-		for k, r := range to.Import(ctx, queue, valid[:n]) {
-			if r.Err != nil {
-				results[index[k]].Err = &EnqueueError{ID: valid[k].ID, Queue: queue, Fate: driver.FateOf(r.Err), Err: r.Err}
+		n := fitting(valid, q.producer.info.Limits)
+		for k, err := range call.send(ctx, valid[:n]) {
+			if err != nil {
+				results[index[k]].Err = err
 			}
 		}
 		valid, index = valid[n:], index[n:]
@@ -60,22 +48,83 @@ func importEntries(ctx context.Context, d Driver, to driver.Importer, queue stri
 	return results, manyError(results)
 }
 
-// manyError is the error of a call with these results, or nil.
-func manyError(results []Result) error {
-	var failed ManyError
-	for i := range results {
-		if err := results[i].Err; err != nil {
-			failed.add(err)
-		}
-	}
-	if failed.Unconfirmed == 0 {
-		return nil
-	}
-	failed.Total = len(results)
-	return &failed
+// importCall sends the entries of one Import.
+type importCall struct {
+	driver   Importer
+	queue    string
+	producer *producer
+
+	declared bool
+	over     error // why nothing more is sent
 }
 
-// fitting is how many of the entries, at least one, fit in one call.
+// send stores entries that fit in one request, and returns an error for each, or nil
+// for one that is stored. Those that are certainly not stored, because the broker
+// cannot be reached or the queue was deleted, are sent again within the enqueue timeout.
+func (c *importCall) send(ctx context.Context, entries []*driver.Entry) []error {
+	ctx, cancel := c.producer.sender.deadline(ctx)
+	defer cancel()
+	errs := make([]error, len(entries))
+	left := make([]int, len(entries)) // indexes of those that are to be sent
+	for i := range left {
+		left[i] = i
+	}
+	var b backoff
+	for len(left) > 0 {
+		if c.over != nil {
+			c.fail(entries, errs, left, FateNotStored, c.over)
+			return errs
+		}
+		var last error
+		left, last = c.try(ctx, entries, errs, left)
+		if len(left) > 0 && !b.wait(ctx) {
+			c.over = because(context.Cause(ctx), last)
+		}
+	}
+	return errs
+}
+
+// try makes one request for the entries that are left, and returns those that may be
+// sent again, and why.
+func (c *importCall) try(ctx context.Context, entries []*driver.Entry, errs []error, left []int) (again []int, last error) {
+	if !c.declared {
+		if err := c.driver.Declare(ctx, c.queue); err != nil {
+			if !errors.Is(err, ErrUnavailable) {
+				c.over = err
+			}
+			return left, err
+		}
+		c.declared = true
+	}
+	request := make([]*driver.Entry, len(left))
+	for k, i := range left {
+		request[k] = entries[i]
+	}
+	for k, r := range c.driver.Import(ctx, c.queue, request) {
+		if r.Err == nil {
+			continue
+		}
+		missing := errors.Is(r.Err, ErrNotFound)
+		if missing {
+			c.declared = false
+		}
+		if fate := driver.FateOf(r.Err); fate == FateNotStored && (missing || errors.Is(r.Err, ErrUnavailable)) {
+			again, last = append(again, left[k]), r.Err
+		} else {
+			c.fail(entries, errs, left[k:k+1], fate, r.Err)
+		}
+	}
+	return again, last
+}
+
+// fail sets the errors of some entries.
+func (c *importCall) fail(entries []*driver.Entry, errs []error, some []int, fate Fate, err error) {
+	for _, i := range some {
+		errs[i] = &EnqueueError{ID: entries[i].ID, Queue: c.queue, Fate: fate, Err: err}
+	}
+}
+
+// fitting is how many of the entries, at least one, fit in one request.
 func fitting(entries []*driver.Entry, l driver.Limits) int {
 	n, size := 0, 0
 	for n < len(entries) && n < l.EnqueueBatch {
@@ -109,21 +158,4 @@ func checkEntry(d Driver, info *driver.Info, e *Entry) error {
 		return err
 	}
 	return checkSize(&e.Message, info)
-}
-
-// ListQueues returns the names of the broker's queues, sorted: those that were
-// declared by batch, by this or another program and through this type of driver. Its
-// cost may grow with all that the broker holds.
-func ListQueues[D QueueLister](ctx context.Context, d D) ([]string, error) {
-	if err := checkDriver(d); err != nil {
-		return nil, err
-	}
-	return d.ListQueues(ctx)
-}
-
-// Purge removes all waiting jobs of a queue for good, and returns how many. Scheduled
-// and running jobs and dead letters stay, and workers go on. If the queue does not
-// exist, the error wraps [ErrNotFound].
-func Purge[D Purger](ctx context.Context, q *Queue[D]) (int, error) {
-	return q.driver.Purge(ctx, q.name)
 }

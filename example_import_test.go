@@ -1,0 +1,41 @@
+package batch_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver/memory"
+)
+
+// The waiting jobs of one queue move to another, as they are.
+func ExampleImport() {
+	ctx := context.Background()
+	d := memory.New()
+	from, to := batch.NewQueue(d, "mails"), batch.NewQueue(d, "mails-v2")
+	if _, err := from.Enqueue(ctx, Charge{Customer: 7}, batch.ID(from, "charge-7")); err != nil {
+		log.Fatal(err)
+	}
+	jobs, _, err := batch.ListJobs(ctx, from, batch.StateWaiting, "", 1000)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := batch.Import(ctx, to, jobs); err != nil {
+		log.Fatal(err)
+	}
+	purged, err := batch.Purge(ctx, from)
+	if err != nil {
+		log.Fatal(err)
+	}
+	moved, err := batch.FindJob(ctx, to, "charge-7")
+	if err != nil {
+		log.Fatal(err)
+	}
+	queues, err := batch.ListQueues(ctx, d)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(purged, moved.State, string(moved.Body), queues)
+	// Output: 1 waiting {"Customer":7} [mails mails-v2]
+}
