@@ -212,5 +212,5 @@ func (p *producer) collect(ctx context.Context, job *pending, gaveUp error) (Rec
 	if err != nil {
 		return Receipt{}, err
 	}
-	return newReceipt(job, r), nil
+	return newReceipt(m, job.notApplied, r), nil
 }

@@ -16,13 +16,13 @@ type Receipt struct {
 	NotApplied []string
 }
 
-// newReceipt makes the receipt for a job from the broker's answer.
-func newReceipt(job *pending, r driver.Result) Receipt {
-	id := job.message.ID
+// newReceipt makes the receipt for a message from the broker's answer.
+func newReceipt(m *driver.Message, notApplied []string, r driver.Result) Receipt {
+	id := m.ID
 	if r.Duplicate {
 		id = r.DuplicateOf
 	}
-	return Receipt{ID: id, Duplicate: r.Duplicate, NotApplied: job.notApplied}
+	return Receipt{ID: id, Duplicate: r.Duplicate, NotApplied: notApplied}
 }
 
 // Result is what became of one job of [Queue.EnqueueMany].
