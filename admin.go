@@ -111,3 +111,62 @@ func (a *QueueAdmin) Paused(ctx context.Context) (bool, error) {
 	}
 	return d.Paused(ctx, a.name)
 }
+
+// CanImport tells whether the broker has what [Importer] stands for: Import and
+// RedriveWithBody.
+func (a *QueueAdmin) CanImport() bool { return has[driver.Importer](a.driver) }
+
+// Import is [Import] into a queue that exists. If it does not, nothing is sent.
+func (a *QueueAdmin) Import(ctx context.Context, entries []Entry) ([]Result, error) {
+	q, err := a.importing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return Import(ctx, q, entries)
+}
+
+// RedriveWithBody is [RedriveWithBody].
+func (a *QueueAdmin) RedriveWithBody(ctx context.Context, dead DeadLetter, body []byte) error {
+	q, err := a.importing(ctx)
+	if err != nil {
+		return err
+	}
+	return RedriveWithBody(ctx, q, dead, body)
+}
+
+// importing is the queue for an import, if it exists: an import declares it.
+func (a *QueueAdmin) importing(ctx context.Context) (*Queue[Importer], error) {
+	d, err := need[Importer](a.driver)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.Depth(ctx, a.name); err != nil {
+		return nil, err
+	}
+	return TryNewQueue(d, a.name)
+}
+
+// CanPurge tells whether the broker has what [Purger] stands for: Purge.
+func (a *QueueAdmin) CanPurge() bool { return has[driver.Purger](a.driver) }
+
+// Purge is [Purge].
+func (a *QueueAdmin) Purge(ctx context.Context) (int, error) {
+	d, err := need[driver.Purger](a.driver)
+	if err != nil {
+		return 0, err
+	}
+	return d.Purge(ctx, a.name)
+}
+
+// AdminQueues is [ListQueues] for a tool: if the broker is no [QueueLister], the error
+// is a [*CapabilityError].
+func AdminQueues(ctx context.Context, d Driver) ([]string, error) {
+	if err := checkDriver(d); err != nil {
+		return nil, err
+	}
+	l, err := need[driver.QueueLister](d)
+	if err != nil {
+		return nil, err
+	}
+	return l.ListQueues(ctx)
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
@@ -27,6 +29,22 @@ var needs = []need{
 	{"DeleteJob", "Inspector", func(ctx context.Context, a *batch.QueueAdmin) error { return a.DeleteJob(ctx, "job") }},
 	{"Pause", "Pauser", func(ctx context.Context, a *batch.QueueAdmin) error { return a.Pause(ctx) }},
 	{"Resume", "Pauser", func(ctx context.Context, a *batch.QueueAdmin) error { return a.Resume(ctx) }},
+	{"Import", "Importer", func(ctx context.Context, a *batch.QueueAdmin) error {
+		_, err := a.Import(ctx, []batch.Entry{{State: batch.StateWaiting, Message: driver.Message{
+			ID: "imported", Kind: "task", ContentType: "application/json", EnqueuedAt: time.Now(),
+		}}})
+		return err
+	}},
+	{"RedriveWithBody", "Importer", func(ctx context.Context, a *batch.QueueAdmin) error {
+		err := a.RedriveWithBody(ctx, batch.DeadLetter{Message: driver.Message{
+			ID: "dead", Kind: "task", ContentType: "application/json", EnqueuedAt: time.Now(),
+		}}, nil)
+		if err != nil && strings.Contains(err.Error(), "not discarded") {
+			return nil // there is no such dead letter
+		}
+		return err
+	}},
+	{"Purge", "Purger", func(ctx context.Context, a *batch.QueueAdmin) error { _, err := a.Purge(ctx); return err }},
 	{"Paused", "Pauser", func(ctx context.Context, a *batch.QueueAdmin) error { _, err := a.Paused(ctx); return err }},
 }
 
@@ -47,7 +65,7 @@ func TestAdminSaysWhatTheBrokerLacks(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := admin(t, d, "tasks")
-		can := map[string]bool{"Inspector": a.CanInspect(), "Pauser": a.CanPause()}
+		can := map[string]bool{"Inspector": a.CanInspect(), "Pauser": a.CanPause(), "Importer": a.CanImport(), "Purger": a.CanPurge()}
 		for _, n := range needs {
 			has := slices.Contains(batch.Capabilities(d), n.capability)
 			if can[n.capability] != has {
@@ -65,6 +83,25 @@ func TestAdminSaysWhatTheBrokerLacks(t *testing.T) {
 				t.Errorf("%T: %s: %v, want a CapabilityError that names %s", d, n.name, err, n.capability)
 			}
 		}
+	}
+}
+
+// A tool finds the queues where the broker tells.
+func TestAdminQueues(t *testing.T) {
+	d := memory.New()
+	if err := d.Declare(t.Context(), "tasks"); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := batch.AdminQueues(t.Context(), d); err != nil || !slices.Equal(names, []string{"tasks"}) {
+		t.Errorf("AdminQueues = %q, %v", names, err)
+	}
+	_, err := batch.AdminQueues(t.Context(), plain{memory.NewPortable()})
+	var lacks *batch.CapabilityError
+	if !errors.As(err, &lacks) || !slices.Equal(lacks.Missing, []string{"QueueLister"}) {
+		t.Errorf("AdminQueues on a driver without = %v, want a CapabilityError", err)
+	}
+	if _, err := batch.AdminQueues(t.Context(), nil); !errors.Is(err, batch.ErrInvalid) {
+		t.Errorf("AdminQueues without a driver = %v, want ErrInvalid", err)
 	}
 }
 

@@ -13,9 +13,9 @@ import (
 // is safe for concurrent use, holds no goroutine when idle, and need not be
 // closed: it lives as long as its driver.
 //
-// An enqueue, a worker and [Queue.Declare] make the queue exist. Nothing else does:
-// what reads a queue that does not exist, or administers it, returns an error that
-// wraps [ErrNotFound].
+// An enqueue, an import, a worker and [Queue.Declare] make the queue exist. Nothing
+// else does: what reads a queue that does not exist, or administers it, returns an
+// error that wraps [ErrNotFound].
 //
 // What needs a capability is a function that takes the queue, and no method, because a
 // method cannot ask for more than D has: [EnqueueAtomic], [ListJobs], [FindJob],

@@ -37,9 +37,9 @@
 // waits for the broker.
 //
 // [Queue.Depth] counts a queue's jobs by state, and [Queue.Exists] tells whether it is
-// there: only an enqueue, a worker and [Queue.Declare] make a queue, and what reads one
-// that does not exist returns an error that wraps [ErrNotFound]. [Admin] gives a tool a
-// handle on any queue, without type parameter.
+// there: only an enqueue, an import, a worker and [Queue.Declare] make a queue, and what
+// reads one that does not exist returns an error that wraps [ErrNotFound]. [Admin] gives a tool a
+// handle on any queue, without type parameter, and [AdminQueues] lists the queues.
 //
 // # Workers
 //
