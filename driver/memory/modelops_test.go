@@ -54,7 +54,7 @@ func (s *modelRun) settleSome() {
 		}
 		s.ok(err)
 		j.holder = nil
-		if x.Outcome != driver.OutcomeDone {
+		if x.Outcome == driver.OutcomeRetry || x.Outcome == driver.OutcomeDead {
 			j.redeliveries = 0
 		}
 		if x.Outcome == driver.OutcomeRetry || x.Outcome == driver.OutcomeDead {

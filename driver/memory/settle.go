@@ -60,7 +60,6 @@ func (q *queueState) settle(s *driver.Settlement, now instant) (*job, error) {
 		}
 	case driver.OutcomeRelease:
 		j := q.running.remove(l)
-		j.redeliveries = 0
 		q.makeReady(j)
 	case driver.OutcomeDead:
 		j := q.running.remove(l)
