@@ -30,6 +30,14 @@ func newBuffer(slots, prefetch int) *buffer {
 	return b
 }
 
+// bufferOf makes a closed buffer that holds one job.
+func bufferOf(t *task) *buffer {
+	b := newBuffer(1, 0)
+	b.put([]*task{t})
+	b.closed = true
+	return b
+}
+
 // acquire waits for a permit, and takes as many as there are, up to most. While the
 // buffer is more than half full it goes on waiting: the slots have work, and the
 // permits that become free meanwhile make one larger Receive. It returns 0 when
@@ -76,14 +84,14 @@ func (b *buffer) put(tasks []*task) bool {
 	return true
 }
 
-// next waits for a job to run. It returns nil when the buffer is closed.
+// next waits for a job to run. It returns nil when the buffer is closed and empty.
 func (b *buffer) next() *task {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.closed && b.waiting == 0 {
 		b.hasTasks.Wait()
 	}
-	if b.closed {
+	if b.waiting == 0 {
 		return nil
 	}
 	for i := range b.tasks {

@@ -153,7 +153,7 @@ func decideStart(f facts, keep Verdict) (Verdict, error) {
 	switch {
 	case f.redeliveries > f.maxRedeliveries:
 		keep.die(ReasonPoison)
-		return keep, fmt.Errorf("handed out %d times without having been settled: it seems to kill its workers", f.redeliveries)
+		return keep, fmt.Errorf("lost with its worker %d times in a row, and run with no other job there since it was lost %d times: it seems to kill its workers", f.redeliveries, suspectAt(f.maxRedeliveries))
 	case f.expired:
 		keep.die(ReasonExpired)
 		return keep, errors.New("not started before its expiry")
@@ -167,6 +167,14 @@ func decideStart(f facts, keep Verdict) (Verdict, error) {
 	}
 	return keep, nil
 }
+
+// suspectAt is the number of redeliveries from which on a job runs alone in its
+// worker: half of those that make it poison, 1 to 3. A job is handed out that often
+// before it can be told whether it or a neighbour kills the worker. The lower the
+// number, the more jobs are suspected because a worker was killed from outside. The
+// higher it is, the more counts a job gains from neighbours that kill: with half, two
+// such neighbours at the same time do not make it poison.
+func suspectAt(maxRedeliveries int) int { return min(max(maxRedeliveries/2, 1), 3) }
 
 // decideBounce puts a job back that this worker cannot run for a reason that may
 // pass. The bound is one of time, since the number of tries depends on how many such

@@ -24,6 +24,8 @@ type fetcher struct {
 	hooks    *hooks
 	// fail is called if the driver was closed, and ends the worker.
 	fail func(error)
+	// meet takes over received jobs of which one at least is suspected.
+	meet func([]*task)
 
 	receivers sync.WaitGroup
 }
@@ -78,17 +80,23 @@ func (f *fetcher) run(ctx context.Context) {
 }
 
 // admit puts received jobs into the buffer. If the lane was closed meanwhile, it
-// gives them back.
+// gives them back. None of a batch with a suspect may start, as the suspect is to run
+// alone.
 func (f *fetcher) admit(deliveries []*driver.Delivery) {
 	if len(deliveries) == 0 {
 		return
 	}
 	tasks := make([]*task, len(deliveries))
+	suspected := false
 	for i, d := range deliveries {
 		tasks[i] = f.judge.newTask(d, f.queue)
+		suspected = suspected || f.judge.suspects(d)
 	}
 	f.keeper.add(tasks)
-	if !f.buffer.put(tasks) {
+	switch {
+	case suspected:
+		f.meet(tasks)
+	case !f.buffer.put(tasks):
 		f.settler.giveBack(tasks)
 	}
 }

@@ -22,6 +22,8 @@ type judge struct {
 	// bounceTimeout is how long a job is put back again and again that this worker
 	// cannot run.
 	bounceTimeout time.Duration
+	// suspectAt is how many redeliveries make a job a suspect.
+	suspectAt int
 	// maxDelay is the longest that the driver holds a retry back.
 	maxDelay time.Duration
 }
@@ -55,6 +57,12 @@ func (j *judge) newTask(d *driver.Delivery, queue string) *task {
 		t.job.Timeout = j.timeout
 	}
 	return t
+}
+
+// suspects reports whether a job was lost so often that it has to run alone, and not
+// so often that it does not run at all.
+func (j *judge) suspects(d *driver.Delivery) bool {
+	return d.Redeliveries >= j.suspectAt && d.Redeliveries <= j.maxRedeliveries
 }
 
 // start decides whether a task runs. It does if the verdict has no outcome.

@@ -56,8 +56,12 @@ func (k *keeper) start() {
 	go k.run(ctx)
 }
 
-// close stops extending, and waits for the call that is under way.
+// close stops extending, if it was started, and waits for the call that is under
+// way.
 func (k *keeper) close() {
+	if k.stop == nil {
+		return
+	}
 	k.stop()
 	<-k.ended
 }

@@ -12,6 +12,7 @@ import (
 type lane struct {
 	queue    WorkerQueue
 	consumer driver.Consumer
+	phases   *phases
 	buffer   *buffer
 	keeper   *keeper
 	settler  *settler
@@ -26,37 +27,42 @@ type laneConfig struct {
 	worker *WorkerConfig
 	judge  *judge
 	hooks  *hooks
-	// working and settling are the worker's contexts of these names.
-	working, settling context.Context
+	phases *phases
+	tally  *tally
 	// fail is called if the driver was closed, and ends the worker.
 	fail func(error)
 }
 
 // openLane declares the queue, opens the consumer and makes the parts of the lane.
-func openLane(ctx context.Context, c laneConfig, q WorkerQueue) (*lane, error) {
+// meet is called with a batch of received jobs of which one at least is suspected,
+// from several goroutines. If there is an error, op is the driver's call that failed.
+func openLane(ctx context.Context, c laneConfig, q WorkerQueue, meet func(*lane, []*task)) (l *lane, op Op, err error) {
 	if err := c.driver.Declare(ctx, q.Name); err != nil {
-		return nil, err
+		return nil, OpDeclare, err
 	}
+	c.hooks.answered(q.Name, OpDeclare)
 	consumer, err := c.driver.Consume(ctx, q.Name, driver.ConsumeOptions{Lease: q.Lease, Prefetch: q.Concurrency + q.Prefetch})
 	if err != nil {
-		return nil, err
+		return nil, OpConsume, err
 	}
-	l := &lane{queue: q, consumer: consumer}
+	c.hooks.answered(q.Name, OpConsume)
+	l = &lane{queue: q, consumer: consumer, phases: c.phases}
 	l.buffer = newBuffer(q.Concurrency, q.Prefetch)
-	l.keeper = newKeeper(consumer, c.limits.ExtendBatch, q.Name, c.hooks, c.working)
+	l.keeper = newKeeper(consumer, c.limits.ExtendBatch, q.Name, c.hooks, c.phases.working)
 	l.settler = newSettler(settler{
-		consumer: consumer, queue: q.Name, keeper: l.keeper, buffer: l.buffer, hooks: c.hooks,
-		timeout: c.worker.SettleTimeout, working: c.working, settling: c.settling,
+		consumer: consumer, queue: q.Name, keeper: l.keeper, buffer: l.buffer, hooks: c.hooks, tally: c.tally,
+		timeout: c.worker.SettleTimeout, working: c.phases.working, settling: c.phases.settling,
 	}, c.limits)
-	l.slots = &slots{
-		buffer: l.buffer, judge: c.judge, settler: l.settler, hooks: c.hooks, working: c.working,
-		stuckAfter: c.worker.StuckAfter, cancelTimeout: c.worker.CancelTimeout, quiet: make(chan struct{}),
-	}
+	l.slots = newSlots(slots{
+		buffer: l.buffer, judge: c.judge, settler: l.settler, hooks: c.hooks, working: c.phases.working,
+		stuckAfter: c.worker.StuckAfter, cancelTimeout: c.worker.CancelTimeout,
+	})
 	l.fetcher = &fetcher{
 		driver: c.driver, limits: c.limits, consumer: consumer, queue: q.Name, judge: c.judge,
 		keeper: l.keeper, buffer: l.buffer, settler: l.settler, hooks: c.hooks, fail: c.fail,
+		meet: func(tasks []*task) { meet(l, tasks) },
 	}
-	return l, nil
+	return l, "", nil
 }
 
 // start begins to work. The lane receives jobs until fetching ends.
@@ -66,20 +72,31 @@ func (l *lane) start(fetching context.Context) {
 	l.fetcher.start(fetching, l.queue.Concurrency+l.queue.Prefetch)
 }
 
-// close stops the slots from starting jobs, and gives back the jobs that have not
+// drop stops the slots from starting jobs, and gives back the jobs that have not
 // started.
-func (l *lane) close() { l.settler.giveBack(l.buffer.close()) }
+func (l *lane) drop() { l.settler.giveBack(l.buffer.close()) }
 
-// running counts the jobs whose handlers run.
-func (l *lane) running() int {
-	n := 0
-	for _, t := range l.keeper.held() {
-		if t.state.Load() == taskRunning {
-			n++
-		}
+// finish waits until no job runs. If the worker stops meanwhile and does not wait any
+// longer, the jobs whose handlers still run are given back without them.
+func (l *lane) finish() {
+	select {
+	case <-l.slots.quiet:
+	case <-l.phases.waiting.Done():
+		l.slots.detach(l.keeper.held())
 	}
-	return n
 }
 
-// detach gives back the jobs whose handlers still run, without waiting for them.
-func (l *lane) detach() { l.slots.detach(l.keeper.held()) }
+// runAlone runs one job that the lane holds, after everything else in it has ended,
+// and returns when the job is settled.
+func (l *lane) runAlone(t *task) {
+	l.slots = l.slots.forOnly(t)
+	l.slots.start(1)
+	l.finish()
+	<-l.settler.idle()
+}
+
+// close ends a lane that holds no jobs. ctx bounds it.
+func (l *lane) close(ctx context.Context) error {
+	l.keeper.close()
+	return l.consumer.Close(ctx)
+}

@@ -32,10 +32,11 @@ type scripted struct {
 	// that is carried out and whose answer is lost has carry true.
 	onSettle func(call int, s []driver.Settlement) (errs []error, carry bool)
 	onExtend func(call int, d []*driver.Delivery) []error
+	onStop   func(call int) error
 	// slowSettle is how long the answer to a settlement takes to arrive.
 	slowSettle time.Duration
 
-	enqueues, declares, receives, settles, extends int
+	enqueues, declares, receives, settles, extends, stops int
 }
 
 func newScripted() *scripted { return &scripted{Driver: memory.New()} }
@@ -140,6 +141,16 @@ func (c *scriptedConsumer) Extend(ctx context.Context, d []*driver.Delivery) []e
 		}
 	}
 	return c.Consumer.Extend(ctx, d)
+}
+
+func (c *scriptedConsumer) Stop(ctx context.Context) error {
+	n := count(&c.d.mu, &c.d.stops)
+	if c.d.onStop != nil {
+		if err := c.d.onStop(n); err != nil {
+			return err
+		}
+	}
+	return c.Consumer.Stop(ctx)
 }
 
 // unavailable is what a driver says when it could not connect.

@@ -21,18 +21,29 @@ type settler struct {
 	keeper    *keeper
 	buffer    *buffer
 	hooks     *hooks
+	tally     *tally
 	timeout   time.Duration
 	coalescer *coalesce.Coalescer[*task]
 	// working is the context that hooks are called with. settling ends when there
 	// is no point in telling the broker any more.
 	working, settling context.Context
-	// released counts the tasks that were given back.
-	released *atomic.Int64
+}
+
+// tally counts, for all lanes of a worker, what a stop reports.
+type tally struct {
+	// returned is how many jobs were given back, and abandoned how many could not be
+	// settled, so that they stay with the broker until their leases end.
+	returned, abandoned atomic.Int64
+}
+
+// reset begins to count anew.
+func (t *tally) reset() {
+	t.returned.Store(0)
+	t.abandoned.Store(0)
 }
 
 // newSettler completes a settler whose other fields are set.
 func newSettler(s settler, limits driver.Limits) *settler {
-	s.released = new(atomic.Int64)
 	s.coalescer = coalesce.New(coalesce.Limits{Items: limits.SettleBatch, Bytes: limits.SettleBatch, Flights: 1}, s.flush)
 	return &s
 }
@@ -64,12 +75,12 @@ func (s *settler) conclude(t *task, v Verdict, err error) {
 		s.finish(t)
 		return
 	}
+	if v.Outcome == OutcomeRelease {
+		s.tally.returned.Add(1)
+	}
 	t.settlement = driver.Settlement{
 		Delivery: t.delivery, Outcome: v.Outcome, Delay: v.Delay, Reason: v.Reason,
 		Failures: v.Failures, Bounces: v.Bounces, BouncedSince: v.BouncedSince,
-	}
-	if v.Outcome == OutcomeRelease {
-		s.released.Add(1)
 	}
 	if v.Outcome == OutcomeRetry || v.Outcome == OutcomeDead {
 		t.settlement.Error = errorText(err, t.delivery.LastError)
@@ -126,6 +137,7 @@ func (s *settler) flush(batch []*task) {
 		if d == 0 || !sleep(ctx, d) {
 			// The broker still has the jobs. It hands them out again when their
 			// leases end, which are no longer extended.
+			s.tally.abandoned.Add(int64(len(left)))
 			s.finish(left...)
 			return
 		}

@@ -20,9 +20,22 @@ type slots struct {
 	stuckAfter, cancelTimeout time.Duration
 
 	// left is how many slots have not ended. They end when the buffer is closed.
-	left atomic.Int64
+	left *atomic.Int64
 	// quiet is closed when no slot is left.
 	quiet chan struct{}
+}
+
+// newSlots completes slots whose fields up to cancelTimeout are set.
+func newSlots(s slots) *slots {
+	s.left, s.quiet = new(atomic.Int64), make(chan struct{})
+	return &s
+}
+
+// forOnly makes slots like these for one job. They end after it.
+func (s *slots) forOnly(t *task) *slots {
+	only := *s
+	only.buffer = bufferOf(t)
+	return newSlots(only)
 }
 
 // start begins to run jobs, up to n at the same time.

@@ -20,19 +20,14 @@ type Worker struct {
 	config WorkerConfig
 	codecs map[string]Codec
 	hooks  hooks
-	lanes  []*lane
+	tally  tally
 
-	// fetching ends when the worker begins to stop, working when its second
-	// deadline passes, and settling when there is no point in telling the broker
-	// any more.
-	fetching, working, settling context.Context
-	stopFetching                context.CancelFunc
-	stopWorking                 context.CancelCauseFunc
-	stopSettling                context.CancelFunc
-	stopped                     chan struct{}
-	failed                      chan struct{}
-	started                     chan struct{}
-	running                     bool // written before started is closed
+	stopped chan struct{}
+	failed  chan struct{}
+	// stopping is closed when Stop is called, which ends a start that still tries,
+	// and started when Start has ended.
+	stopping, started chan struct{}
+	crew              *crew // nil if Start failed; written before started is closed
 
 	mu       sync.Mutex // guards following
 	state    WorkerState
@@ -62,6 +57,7 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 		stopped:  make(chan struct{}),
 		failed:   make(chan struct{}),
 		started:  make(chan struct{}),
+		stopping: make(chan struct{}),
 	}
 	err := w.config.complete(&w.info)
 	if err != nil {
@@ -82,12 +78,11 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 	return w, w.hooks.addLog(w.config.Log, w.driver)
 }
 
-// Run starts the worker, works until ctx ends and then stops gracefully. It
-// receives no more jobs, gives back those that have not started and waits up to
-// DrainTimeout for those that have. It then cancels the jobs that still run and
-// gives them back without spending an attempt. Run returns nil if all jobs finished
-// in time, and an error if some had to be cancelled. If the worker cannot start or
-// its driver is closed, it returns at once with the driver's error.
+// Run starts the worker, works until ctx ends and then stops gracefully, as
+// [Worker.Stop] does, within StopTimeout. It returns nil if every job was settled or
+// given back, so that log.Fatal(w.Run(ctx)) is no failure when a program is told to
+// end. If the worker cannot start or its driver is closed, it returns the driver's
+// error.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.Start(ctx); err != nil {
 		return err
@@ -96,17 +91,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-w.failed:
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.DrainTimeout)
-	defer cancel()
-	err := w.Stop(stopping)
+	err := w.Stop(context.WithoutCancel(ctx))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return errors.Join(w.err, err)
 }
 
-// Start declares the queues, opens consumers, begins to work and returns. If a
-// queue cannot be declared or consumed it returns an error, and the worker has
-// failed. ctx bounds only the start; the handlers' contexts inherit its values.
+// Start declares the queues, opens consumers, begins to work and returns. While the
+// broker cannot be reached it tries again, for up to StartTimeout, and reports each
+// failed try as a fault. If a queue cannot be declared or consumed it returns an
+// error, and the worker has failed. ctx bounds only the start, as Stop does; the
+// handlers' contexts inherit its values.
 func (w *Worker) Start(ctx context.Context) error {
 	w.mu.Lock()
 	if w.state != 0 {
@@ -118,33 +113,44 @@ func (w *Worker) Start(ctx context.Context) error {
 		return invalid("worker", "without a handler", "given one for each kind by Handle")
 	}
 	w.state = WorkerRunning
-	err := w.prepare(ctx)
+	err := w.wrapHandlers()
 	w.mu.Unlock()
 	defer close(w.started)
+	if err == nil {
+		err = w.begin(ctx)
+	}
 	if err != nil {
 		w.fail(err)
 		w.hooks.close()
+	}
+	return err
+}
+
+// begin opens the consumers and starts the crew.
+func (w *Worker) begin(ctx context.Context) error {
+	c := newCrew(laneConfig{
+		driver: w.driver, limits: w.info.Limits, worker: &w.config, judge: w.judge(), hooks: &w.hooks,
+		phases: newPhases(ctx), tally: &w.tally, fail: w.fail,
+	})
+	starting, cancel := context.WithTimeoutCause(ctx, w.config.StartTimeout, fmt.Errorf(
+		"the broker could not be reached within the start timeout of %s: %w", w.config.StartTimeout, context.DeadlineExceeded))
+	defer cancel()
+	starting, stop := context.WithCancelCause(starting)
+	defer stop(nil)
+	go func() {
+		select {
+		case <-w.stopping:
+			stop(ErrStopped)
+		case <-starting.Done():
+		}
+	}()
+	first, err := c.begin(starting)
+	if err != nil {
 		return err
 	}
-
-	config := laneConfig{
-		driver: w.driver, limits: w.info.Limits, worker: &w.config, judge: w.judge(), hooks: &w.hooks,
-		working: w.working, settling: w.settling, fail: w.fail,
-	}
-	for _, q := range w.config.Queues {
-		l, err := openLane(ctx, config, q)
-		if err != nil {
-			w.fail(err)
-			w.hooks.close()
-			return errors.Join(err, w.closeConsumers(ctx))
-		}
-		w.lanes = append(w.lanes, l)
-	}
-	w.hooks.onWorkerState(w.working, w.status(WorkerRunning, 0))
-	for _, l := range w.lanes {
-		l.start(w.fetching)
-	}
-	w.running = true
+	w.crew = c
+	w.hooks.onWorkerState(c.phases.working, w.status(WorkerRunning, 0))
+	go c.run(first)
 	return nil
 }
 
@@ -157,14 +163,9 @@ func (w *Worker) alreadyStarted(what string) error {
 	return fmt.Errorf("batch: %s: %w", what, ErrStarted)
 }
 
-// prepare makes the contexts and puts the middleware around the handlers, which do
-// not change from here on. It is an error if a middleware is not fit. w.mu must be
-// held.
-func (w *Worker) prepare(ctx context.Context) error {
-	base := context.WithoutCancel(ctx)
-	w.fetching, w.stopFetching = context.WithCancel(base)
-	w.working, w.stopWorking = context.WithCancelCause(base)
-	w.settling, w.stopSettling = context.WithCancel(base)
+// wrapHandlers puts the middleware around the handlers, which do not change from here
+// on. It is an error if a middleware is not fit. w.mu must be held.
+func (w *Worker) wrapHandlers() error {
 	for kind, h := range w.handlers {
 		if kind != h.kind { // an alias: it is wrapped under its own name
 			continue
@@ -181,23 +182,30 @@ func (w *Worker) judge() *judge {
 	return &judge{
 		handlers: w.handlers, codecs: w.codecs,
 		retry: w.config.RetryPolicy, maxAttempts: w.config.MaxAttempts, timeout: w.config.Timeout,
-		maxRedeliveries: w.config.MaxRedeliveries, bounceTimeout: w.config.BounceTimeout, maxDelay: w.info.Limits.MaxRetryDelay,
+		maxRedeliveries: w.config.MaxRedeliveries, suspectAt: suspectAt(w.config.MaxRedeliveries),
+		bounceTimeout: w.config.BounceTimeout, maxDelay: w.info.Limits.MaxRetryDelay,
 	}
 }
 
 // Stop stops the worker gracefully. It receives no more jobs, gives back those that
-// have not started and waits for those that have. When ctx ends it cancels the
-// jobs that still run, with [ErrShutdown] as the cause, waits up to CancelTimeout
-// for their handlers, and gives the jobs back without spending an attempt; it then
-// returns an error that says how many there were. After that it may take five
-// seconds to settle what is left, and five more to close the consumers. No job is
-// lost either way. A second Stop waits for the first. A worker that was never
-// started is stopped at once.
+// have not started and waits for those that have. Everything ends by the deadline of
+// ctx, or within StopTimeout if it has none: the last fifth of that time, 5 s at most,
+// is for settling what is left and for closing the consumers, and before it
+// CancelTimeout, at most half of the rest, for handlers to return. When that begins, or
+// when ctx is cancelled, the jobs that still run are cancelled with [ErrShutdown] as
+// the cause. They are given back without spending an attempt, those of handlers that
+// do not return too. A ctx that has ended cancels at once, and leaves that much time as
+// StopTimeout does.
+//
+// Stop returns nil if every job was settled or given back, and otherwise an error that
+// says how many were not: the broker hands them out again when their leases end. A
+// second Stop waits for the first. A worker that was never started is stopped at once.
 func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
 	state := w.state
 	if state < WorkerDraining {
 		w.state = WorkerDraining
+		close(w.stopping)
 	}
 	w.mu.Unlock()
 	switch {
@@ -212,117 +220,37 @@ func (w *Worker) Stop(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+	total := w.config.StopTimeout
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
+		total = time.Until(deadline)
+	}
+	plan := planStop(time.Now(), total, w.config.CancelTimeout)
 	<-w.started
 	defer close(w.stopped)
-	if !w.running {
+	if w.crew == nil {
 		return nil
 	}
-	before := w.released()
-	err := w.drain(ctx)
+	return w.drain(ctx, plan)
+}
+
+// drain stops a worker that is running.
+func (w *Worker) drain(ctx context.Context, plan stopPlan) error {
+	c := w.crew
+	w.hooks.onWorkerState(c.phases.working, w.status(WorkerDraining, 0))
+	w.tally.reset()
+	c.phases.end(ctx, plan, c.done)
+	err := c.err
+	if n := w.tally.abandoned.Load(); n > 0 {
+		err = errors.Join(fmt.Errorf("batch: stop: %d jobs could not be settled in time, and are handed out again when their leases end", n), err)
+	}
 	w.hooks.close()
-	w.hooks.onWorkerState(w.working, w.status(WorkerStopped, w.released()-before))
+	w.hooks.onWorkerState(c.phases.working, w.status(WorkerStopped, int(w.tally.returned.Load())))
 	return err
 }
 
 // status is what hooks are told when the worker enters a state.
 func (w *Worker) status(state WorkerState, givenBack int) WorkerStatus {
 	return WorkerStatus{State: state, Broker: w.info, Queues: slices.Clone(w.config.Queues), GivenBack: givenBack}
-}
-
-// released counts the jobs that were given back.
-func (w *Worker) released() int {
-	n := int64(0)
-	for _, l := range w.lanes {
-		n += l.settler.released.Load()
-	}
-	return int(n)
-}
-
-// closeTimeout bounds the settlements that are left when all handlers have
-// returned, and then the closing of the consumers. Stop's ctx does not, as what
-// the handlers have done must not be lost when it has ended.
-const closeTimeout = 5 * time.Second
-
-// drain stops a worker that is running.
-func (w *Worker) drain(ctx context.Context) error {
-	w.hooks.onWorkerState(w.working, w.status(WorkerDraining, 0))
-	w.stopFetching()
-	for _, l := range w.lanes {
-		l.close()
-	}
-	for _, l := range w.lanes {
-		l.fetcher.wait()
-	}
-	cancelled := 0
-	if !w.quiet(ctx) {
-		for _, l := range w.lanes {
-			cancelled += l.running()
-		}
-		w.stopWorking(ErrShutdown)
-		w.within(w.config.CancelTimeout, func(grace context.Context) {
-			if !w.quiet(grace) {
-				for _, l := range w.lanes {
-					l.detach()
-				}
-			}
-		})
-	}
-	w.within(closeTimeout, func(grace context.Context) {
-		for _, l := range w.lanes {
-			select {
-			case <-l.settler.idle():
-			case <-grace.Done():
-			}
-		}
-	})
-	w.stopSettling()
-	for _, l := range w.lanes {
-		<-l.settler.idle()
-		l.keeper.close()
-	}
-	w.stopWorking(ErrShutdown)
-	var err error
-	w.within(closeTimeout, func(grace context.Context) { err = w.closeConsumers(grace) })
-	if cancelled > 0 {
-		err = errors.Join(fmt.Errorf("batch: %d jobs were cancelled and given back because the drain took too long: %w", cancelled, context.Cause(ctx)), err)
-	}
-	return err
-}
-
-// within calls do with a context that ends after d.
-func (w *Worker) within(d time.Duration, do func(context.Context)) {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	defer cancel()
-	do(ctx)
-}
-
-// quiet waits until no lane runs a job any more. It returns false if ctx ended
-// first.
-func (w *Worker) quiet(ctx context.Context) bool {
-	for _, l := range w.lanes {
-		select {
-		case <-l.slots.quiet:
-			continue
-		default:
-		}
-		select {
-		case <-l.slots.quiet:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
-}
-
-// closeConsumers closes the consumers of all lanes.
-func (w *Worker) closeConsumers(ctx context.Context) error {
-	var errs []error
-	for _, l := range w.lanes {
-		if err := l.consumer.Close(ctx); err != nil && !errors.Is(err, ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // fail notes why the worker cannot go on. Only the first reason counts.

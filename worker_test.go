@@ -173,8 +173,9 @@ func TestDrain(t *testing.T) {
 				}
 				return ctx.Err()
 			}, time.Minute)
-			if !errors.Is(res.err, context.DeadlineExceeded) || res.took != time.Minute {
-				t.Errorf("Stop = %v after %s, want an error after 1m", res.err, res.took)
+			// 5 s of the total are for settling and closing, and 10 s for the handler.
+			if res.err != nil || res.took != 45*time.Second {
+				t.Errorf("Stop = %v after %s, want nil after 45s", res.err, res.took)
 			}
 			if got := outcomes(res.verdicts); !slices.Equal(got, []batch.Outcome{batch.OutcomeRelease, batch.OutcomeRelease}) {
 				t.Errorf("outcomes = %v", got)
@@ -189,8 +190,8 @@ func TestDrain(t *testing.T) {
 			done := make(chan struct{})
 			defer func() { close(done); synctest.Wait() }()
 			res, left := drain(t, func(context.Context, *batch.Job[task]) error { <-done; return nil }, time.Minute)
-			if res.err == nil || res.took != time.Minute+10*time.Second {
-				t.Errorf("Stop = %v after %s, want an error after 1m10s", res.err, res.took)
+			if res.err != nil || res.took != 55*time.Second {
+				t.Errorf("Stop = %v after %s, want nil after 55s", res.err, res.took)
 			}
 			if got := outcomes(res.verdicts); !slices.Equal(got, []batch.Outcome{batch.OutcomeRelease, batch.OutcomeRelease}) {
 				t.Errorf("outcomes = %v", got)

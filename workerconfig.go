@@ -37,7 +37,10 @@ type WorkerConfig struct {
 	Timeout time.Duration
 	// MaxRedeliveries is how often a job may be lost after it was handed out,
 	// because its worker or the connection died, before it counts as poison and
-	// is dead-lettered: 1 to 1000. Defaults to 20, as in RabbitMQ.
+	// is dead-lettered: 1 to 1000. Defaults to 20, as in RabbitMQ. A job that was lost
+	// half as often, or three times, runs alone: its worker gives back what else it
+	// holds, on all queues, waits for what runs, and starts nothing else until the job
+	// is settled. So a job that kills its workers takes no others with it.
 	MaxRedeliveries int
 	// BounceTimeout is how long a job is put back again and again that this worker
 	// cannot run, for a reason that may pass: its kind has no handler here, its content
@@ -49,11 +52,19 @@ type WorkerConfig struct {
 	// counts as stuck and loses its slot: 1 ms to an hour. Defaults to 30 s.
 	StuckAfter time.Duration
 
-	// DrainTimeout is how long Run lets jobs finish after its context has ended,
-	// before it cancels them: 1 ms to 24 h. Defaults to 30 s.
-	DrainTimeout time.Duration
-	// CancelTimeout is how long a cancelled handler may take to return before
-	// its job is given back without it: 1 ms to an hour. Defaults to 5 s.
+	// StartTimeout is how long the worker tries to start while the broker cannot be
+	// reached: 1 ms to 24 h. Defaults to 30 s.
+	StartTimeout time.Duration
+	// StopTimeout is how long a stop may take in all, if its context has no deadline:
+	// 1 ms to 24 h. Defaults to 25 s, which is within the 30 s that Kubernetes gives a
+	// process to end. Of these, jobs may finish for 15 s, and are then cancelled:
+	// CancelTimeout is taken out of the total, and so is a fifth of it, 5 s at most,
+	// for settling and closing.
+	StopTimeout time.Duration
+	// CancelTimeout is how long a handler that was cancelled because the worker stops
+	// may take to return, before its job is given back without it: 1 ms to an hour, and
+	// at most half of what a stop has left then. Defaults to 5 s. Handlers that write
+	// down how far they have come may need more, and StopTimeout then too.
 	CancelTimeout time.Duration
 	// SettleTimeout is how long the worker tries to tell the broker what became
 	// of a job. After that it gives up, and the broker hands the job out again:
@@ -111,7 +122,8 @@ func (c *WorkerConfig) complete(info *driver.Info) error {
 		{"Timeout", &c.Timeout, 30 * time.Minute, 30 * 24 * time.Hour},
 		{"BounceTimeout", &c.BounceTimeout, 24 * time.Hour, 30 * 24 * time.Hour},
 		{"StuckAfter", &c.StuckAfter, 30 * time.Second, time.Hour},
-		{"DrainTimeout", &c.DrainTimeout, 30 * time.Second, 24 * time.Hour},
+		{"StartTimeout", &c.StartTimeout, 30 * time.Second, 24 * time.Hour},
+		{"StopTimeout", &c.StopTimeout, 25 * time.Second, 24 * time.Hour},
 		{"CancelTimeout", &c.CancelTimeout, 5 * time.Second, time.Hour},
 		{"SettleTimeout", &c.SettleTimeout, time.Minute, time.Hour},
 	} {

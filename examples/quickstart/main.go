@@ -191,9 +191,7 @@ func (r *run) work(ctx context.Context, queue *batch.Queue[batch.Driver]) error 
 		<-enqueued
 	}
 	// The worker tells the broker what became of the jobs before it stops.
-	stopping, done := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer done()
-	return errors.Join(failure, w.Stop(stopping))
+	return errors.Join(failure, w.Stop(context.WithoutCancel(ctx)))
 }
 
 // enqueue stores a job for every file that is not accounted for. After a crash

@@ -1,0 +1,124 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// crew does a worker's work: one shift after the other, and between two of them it
+// runs the suspect that ended the first, with no other job in the worker. So a job
+// that kills its worker is lost alone, and only its own redeliveries grow.
+type crew struct {
+	laneConfig
+
+	// done is closed when the work has ended, as the worker stops.
+	done chan struct{}
+	// err says which consumers could not be closed in time. It is written before done
+	// is closed.
+	err error
+}
+
+// newCrew makes a crew that has not begun.
+func newCrew(config laneConfig) *crew {
+	return &crew{laneConfig: config, done: make(chan struct{})}
+}
+
+// begin opens the first shift. While the broker cannot be reached it tries again
+// until ctx ends, and reports every failed try.
+func (c *crew) begin(ctx context.Context) (*shift, error) {
+	s := newShift(c.laneConfig)
+	var last error
+	var b backoff
+	for _, q := range c.worker.Queues {
+		for {
+			_, op, err := s.open(ctx, q)
+			if err == nil {
+				break
+			}
+			if ctx.Err() == nil && errors.Is(err, ErrUnavailable) {
+				last = err
+				d := b.next()
+				c.hooks.onFault(ctx, Fault{Queue: q.Name, Op: op, Err: err, RetryIn: d})
+				if sleep(ctx, d) {
+					continue
+				}
+			}
+			if ctx.Err() != nil {
+				err = fmt.Errorf("batch: start: %w", because(context.Cause(ctx), last))
+			}
+			return nil, errors.Join(err, c.close(s))
+		}
+	}
+	return s, nil
+}
+
+// close closes a shift whose lanes hold no jobs any more, or cannot settle them.
+func (c *crew) close(s *shift) error {
+	ctx, cancel := context.WithTimeout(c.phases.closing, lastReserve)
+	defer cancel()
+	s.stop()
+	return s.close(ctx)
+}
+
+// run works until the worker stops. The lanes of the first shift are open.
+func (c *crew) run(s *shift) {
+	defer close(c.done)
+	for _, l := range s.lanes {
+		l.start(s.fetching)
+	}
+	var b backoff
+	for {
+		<-s.fetching.Done()
+		suspect, from := s.retire()
+		if suspect != nil {
+			from.runAlone(suspect)
+			b = backoff{}
+		}
+		err := c.close(s)
+		if c.phases.fetching.Err() != nil {
+			c.err = err
+			return
+		}
+		if err != nil {
+			c.hooks.onFault(c.phases.working, Fault{Op: OpClose, Err: err})
+		}
+		if suspect == nil {
+			// It could not be isolated. Without a pause, the next shift would meet it at
+			// once.
+			b.wait(c.phases.fetching)
+		}
+		s = c.next()
+	}
+}
+
+// next opens a shift after an isolation, and starts each lane as soon as it is open.
+// The worker goes on whatever the broker says, until its driver is closed.
+func (c *crew) next() *shift {
+	s := newShift(c.laneConfig)
+	left := c.worker.Queues
+	var b backoff
+	for {
+		var failed []WorkerQueue
+		d := b.next()
+		for _, q := range left {
+			l, op, err := s.open(s.fetching, q)
+			switch {
+			case err == nil:
+				l.start(s.fetching)
+			case s.fetching.Err() != nil:
+				return s
+			case errors.Is(err, ErrClosed):
+				c.fail(err)
+				return s
+			default:
+				failed = append(failed, q)
+				c.hooks.onFault(s.fetching, Fault{Queue: q.Name, Op: op, Err: err, RetryIn: d})
+			}
+		}
+		left = failed
+		if len(left) == 0 || !sleep(s.fetching, d) {
+			return s
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+)
+
+// shift is the lanes that a worker has open at the same time. It ends when the worker
+// stops, or when one of its lanes receives a suspect: a job that was lost with its
+// worker so often that it may be what kills them. If such a job ran beside others,
+// they would be lost with it, and in the end be taken for poison too.
+type shift struct {
+	config laneConfig
+	lanes  []*lane
+	// fetching ends the shift: with that of the worker, or by stop.
+	fetching context.Context
+	stop     context.CancelFunc
+
+	mu sync.Mutex // guards following
+	// suspect is the job that will run alone, nil if no lane has met one, and from is
+	// its lane.
+	suspect *task
+	from    *lane
+}
+
+// newShift makes a shift without lanes.
+func newShift(config laneConfig) *shift {
+	s := &shift{config: config}
+	s.fetching, s.stop = context.WithCancel(config.phases.fetching)
+	return s
+}
+
+// open opens the lane of a queue. If there is an error, op is the driver's call that
+// failed.
+func (s *shift) open(ctx context.Context, q WorkerQueue) (l *lane, op Op, err error) {
+	l, op, err = openLane(ctx, s.config, q, s.meet)
+	if err == nil {
+		s.lanes = append(s.lanes, l)
+	}
+	return l, op, err
+}
+
+// meet ends the shift because a lane has received suspects. Of all those that the
+// lanes receive until they have ended, the one that was lost most often is kept, and
+// everything else is given back.
+func (s *shift) meet(l *lane, tasks []*task) {
+	s.stop()
+	worst := 0
+	for i, t := range tasks {
+		if t.delivery.Redeliveries > tasks[worst].delivery.Redeliveries {
+			worst = i
+		}
+	}
+	others := append(tasks[:worst:worst], tasks[worst+1:]...)
+	back, to := tasks[worst], l
+	s.mu.Lock()
+	if s.suspect == nil || back.delivery.Redeliveries > s.suspect.delivery.Redeliveries {
+		s.suspect, s.from, back, to = back, to, s.suspect, s.from
+	}
+	s.mu.Unlock()
+	l.settler.giveBack(others)
+	if back != nil {
+		to.settler.giveBack([]*task{back})
+	}
+}
+
+// retire ends the work of all lanes. What has not started is given back, jobs that
+// run are waited for, and all is settled. It returns the suspect, if it was met and
+// is now the only job that the worker holds, and its lane.
+func (s *shift) retire() (*task, *lane) {
+	s.stop()
+	for _, l := range s.lanes {
+		l.drop()
+	}
+	alone := s.stopConsumers()
+	for _, l := range s.lanes {
+		l.fetcher.wait()
+	}
+	for _, l := range s.lanes {
+		l.finish()
+	}
+	isAlone := alone()
+	suspect, from := s.suspect, s.from
+	if suspect != nil && (!isAlone || s.config.phases.fetching.Err() != nil) {
+		from.settler.giveBack([]*task{suspect})
+		suspect = nil
+	}
+	for _, l := range s.lanes {
+		<-l.settler.idle()
+	}
+	return suspect, from
+}
+
+// stopConsumers has the clients of the broker give back what they have fetched and no
+// lane has received, so that other workers get it at once. It does not wait; the
+// returned function does, and reports whether all of them did.
+func (s *shift) stopConsumers() (wait func() bool) {
+	ctx, cancel := context.WithTimeout(s.config.phases.settling, s.config.worker.SettleTimeout)
+	var all sync.WaitGroup
+	var failed atomic.Bool
+	for _, l := range s.lanes {
+		all.Go(func() {
+			if err := l.consumer.Stop(ctx); err != nil && !errors.Is(err, ErrClosed) {
+				failed.Store(true)
+				s.config.hooks.onFault(s.config.phases.working, Fault{Queue: l.queue.Name, Op: OpStop, Err: err})
+			} else {
+				s.config.hooks.answered(l.queue.Name, OpStop)
+			}
+		})
+	}
+	return func() bool {
+		defer cancel()
+		all.Wait()
+		return !failed.Load()
+	}
+}
+
+// close closes the lanes, and returns what their consumers say to it, joined. The
+// lanes hold no jobs any more, or cannot settle them.
+func (s *shift) close(ctx context.Context) error {
+	var errs []error
+	for _, l := range s.lanes {
+		if err := l.close(ctx); err != nil && !errors.Is(err, ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
