@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,9 @@ type scripted struct {
 	onSettle func(call int, s []driver.Settlement) (errs []error, carry bool)
 	onExtend func(call int, d []*driver.Delivery) []error
 	onStop   func(call int) error
+	// hangs makes Declare, Settle, Extend, Stop and Close of a consumer wait for the end
+	// of their ctx, as with a broker that does not answer.
+	hangs atomic.Bool
 	// slowSettle is how long the answer to a settlement takes to arrive.
 	slowSettle time.Duration
 
@@ -48,8 +52,20 @@ func count(mu *sync.Mutex, n *int) int {
 	return *n
 }
 
+// hang waits for the end of ctx if the broker does not answer.
+func (d *scripted) hang(ctx context.Context) error {
+	if !d.hangs.Load() {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (d *scripted) Declare(ctx context.Context, queue string) error {
 	n := count(&d.mu, &d.declares)
+	if err := d.hang(ctx); err != nil {
+		return err
+	}
 	if d.onDeclare != nil {
 		if err := d.onDeclare(n); err != nil {
 			return err
@@ -93,7 +109,10 @@ func (d *scripted) enqueue(ctx context.Context, queue string, messages []*driver
 
 func (d *scripted) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
 	c, err := d.Driver.Consume(ctx, queue, o)
-	return &scriptedConsumer{c, d}, err
+	if err != nil {
+		return nil, err
+	}
+	return &scriptedConsumer{c, d}, nil
 }
 
 type scriptedConsumer struct {
@@ -119,6 +138,9 @@ func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Deli
 
 func (c *scriptedConsumer) Settle(ctx context.Context, s []driver.Settlement) []error {
 	n := count(&c.d.mu, &c.d.settles)
+	if err := c.d.hang(ctx); err != nil {
+		return sameError(s, err)
+	}
 	if c.d.onSettle != nil {
 		errs, carry := c.d.onSettle(n, s)
 		if carry {
@@ -135,6 +157,9 @@ func (c *scriptedConsumer) Settle(ctx context.Context, s []driver.Settlement) []
 
 func (c *scriptedConsumer) Extend(ctx context.Context, d []*driver.Delivery) []error {
 	n := count(&c.d.mu, &c.d.extends)
+	if err := c.d.hang(ctx); err != nil {
+		return sameError(d, err)
+	}
 	if c.d.onExtend != nil {
 		if errs := c.d.onExtend(n, d); errs != nil {
 			return errs
@@ -145,12 +170,20 @@ func (c *scriptedConsumer) Extend(ctx context.Context, d []*driver.Delivery) []e
 
 func (c *scriptedConsumer) Stop(ctx context.Context) error {
 	n := count(&c.d.mu, &c.d.stops)
+	if err := c.d.hang(ctx); err != nil {
+		return err
+	}
 	if c.d.onStop != nil {
 		if err := c.d.onStop(n); err != nil {
 			return err
 		}
 	}
 	return c.Consumer.Stop(ctx)
+}
+
+func (c *scriptedConsumer) Close(ctx context.Context) error {
+	err := c.d.hang(ctx)
+	return errors.Join(err, c.Consumer.Close(ctx))
 }
 
 // unavailable is what a driver says when it could not connect.

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -123,7 +124,7 @@ func (s *shift) close(ctx context.Context) error {
 	var errs []error
 	for _, l := range s.lanes {
 		if err := l.close(ctx); err != nil && !errors.Is(err, ErrClosed) {
-			errs = append(errs, err)
+			errs = append(errs, fmt.Errorf("batch: close the consumer of queue %s: %w", l.queue.Name, err))
 		}
 	}
 	return errors.Join(errs...)
