@@ -41,6 +41,17 @@ func (f *fetcher) start(ctx context.Context, permits int) {
 	}
 }
 
+// one receives one job, if one comes before ctx ends. It is for a lane that was not
+// started, and the job does not start.
+func (f *fetcher) one(ctx context.Context) {
+	f.buffer.acquire(1)
+	deliveries, err := f.consumer.Receive(ctx, 1)
+	if err != nil {
+		f.buffer.release(1)
+	}
+	f.admit(deliveries)
+}
+
 // wait returns when the fetcher has ended.
 func (f *fetcher) wait() { f.receivers.Wait() }
 

@@ -126,7 +126,7 @@ type Call struct {
 	Err error
 }
 
-// FaultHook is called each time the worker could not receive, settle or extend,
+// FaultHook is called each time one of the worker's calls to the broker failed,
 // before it tries again.
 type FaultHook interface {
 	OnFault(ctx context.Context, e Fault)
@@ -135,7 +135,8 @@ type FaultHook interface {
 // Fault is a failed call to the broker.
 type Fault struct {
 	Queue string
-	// Op is what failed: OpReceive, OpSettle or OpExtend.
+	// Op is what failed: OpDeclare, OpConsume, OpReceive, OpSettle, OpExtend, OpStop or
+	// OpClose.
 	Op Op
 	// Jobs is how many jobs the call was about, zero for a receive.
 	Jobs int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // crew does a worker's work: one shift after the other, and between two of them it
@@ -70,11 +71,7 @@ func (c *crew) run(s *shift) {
 	var b backoff
 	for {
 		<-s.fetching.Done()
-		suspect, from := s.retire()
-		if suspect != nil {
-			from.runAlone(suspect)
-			b = backoff{}
-		}
+		isolated := s.isolate()
 		err := c.close(s)
 		if c.phases.fetching.Err() != nil {
 			c.err = err
@@ -83,13 +80,52 @@ func (c *crew) run(s *shift) {
 		if err != nil {
 			c.hooks.onFault(c.phases.working, Fault{Op: OpClose, Err: err})
 		}
-		if suspect == nil {
-			// It could not be isolated. Without a pause, the next shift would meet it at
-			// once.
-			b.wait(c.phases.fetching)
+		if isolated {
+			b = backoff{}
+			c.search(s.met)
+		} else {
+			b.wait(c.phases.fetching) // otherwise the next shift would meet the suspect at once
 		}
 		s = c.next()
 	}
+}
+
+// searchTime is how long the worker waits for another suspect of a queue. What it gave
+// back is available at once, so this is some round trips.
+const searchTime = time.Second
+
+// search looks for more suspects in queues where there were some, and runs each alone.
+// Mostly a worker that was killed has held several. If a whole shift began between one
+// and the next, the next would have to wait until the jobs of that shift have ended.
+func (c *crew) search(queues []WorkerQueue) {
+	for _, q := range queues {
+		for c.another(q) {
+		}
+	}
+}
+
+// another receives one job of a queue, and runs it alone if it is a suspect. Otherwise
+// it gives the job back and returns false.
+func (c *crew) another(q WorkerQueue) bool {
+	q.Concurrency, q.Prefetch = 1, 0
+	s := newShift(c.laneConfig)
+	defer s.stop()
+	ctx, cancel := context.WithTimeout(s.fetching, searchTime)
+	defer cancel()
+	l, op, err := s.open(ctx, q)
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+			c.hooks.onFault(ctx, Fault{Queue: q.Name, Op: op, Err: err})
+		}
+		return false
+	}
+	l.keeper.start()
+	l.fetcher.one(ctx)
+	isolated := s.isolate()
+	if err := c.close(s); err != nil {
+		c.hooks.onFault(c.phases.working, Fault{Queue: q.Name, Op: "close", Err: err})
+	}
+	return isolated
 }
 
 // next opens a shift after an isolation, and starts each lane as soon as it is open.

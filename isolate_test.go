@@ -3,9 +3,12 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,15 +26,19 @@ func suspectConfig() batch.WorkerConfig {
 	}
 }
 
+// isSuspect reports whether a job is one of those that tests have lost.
+func isSuspect(n int) bool { return n >= 100 }
+
 // While a suspect runs, the worker holds nothing else: what was prefetched is back
-// with the broker, and what ran has ended before. Afterwards the work goes on.
+// with the broker, and what ran has ended before. The next suspect comes right after it,
+// and then the work goes on.
 func TestSuspectRunsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeadly(t, "one", "two")
 		for n := range 6 {
 			d.enqueue(t, "one", n)
 		}
-		d.lose(t, "two", 2, 100, 101)
+		d.lose(t, "two", 2, 100, 101, 102)
 		for n := 6; n < 9; n++ {
 			d.enqueue(t, "two", n)
 		}
@@ -39,10 +46,10 @@ func TestSuspectRunsAlone(t *testing.T) {
 		config := suspectConfig()
 		config.Hooks = []batch.Hook{events}
 		w := batch.NewWorker(d.open(t), config)
-		suspects, others := 0, 0
+		var order []int
 		var mu sync.Mutex
 		batch.Handle(w, func(ctx context.Context, job *batch.Job[task]) error {
-			if job.Args.N >= 100 {
+			if isSuspect(job.Args.N) {
 				if one, two := d.depthOf(t, "one"), d.depthOf(t, "two"); one.Running != 0 || two.Running != 1 {
 					t.Errorf("beside the suspect, %d and %d are held on the queues", one.Running, two.Running-1)
 				}
@@ -50,11 +57,7 @@ func TestSuspectRunsAlone(t *testing.T) {
 			sleepIn(ctx, time.Second)
 			mu.Lock()
 			defer mu.Unlock()
-			if job.Args.N >= 100 {
-				suspects++
-			} else {
-				others++
-			}
+			order = append(order, job.Args.N)
 			return nil
 		})
 		if err := w.Start(t.Context()); err != nil {
@@ -66,8 +69,8 @@ func TestSuspectRunsAlone(t *testing.T) {
 		if err := w.Stop(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if suspects != 2 || others != 9 || len(events.faults) > 0 {
-			t.Errorf("%d suspects and %d others ran, with faults %v; want 2, 9 and none", suspects, others, events.faults)
+		if at := slices.IndexFunc(order, isSuspect); len(order) != 12 || at < 0 || !isSuspect(order[at+1]) || !isSuspect(order[at+2]) || len(events.faults) > 0 {
+			t.Errorf("order %v, faults %v; want all, the suspects together, and none", order, events.faults)
 		}
 	})
 }
@@ -367,4 +370,65 @@ func TestDriverIsClosedWhileASuspectWaits(t *testing.T) {
 			t.Logf("Stop = %v", err)
 		}
 	})
+}
+
+// A worker that runs suspects and other jobs is stopped at any moment, at times with
+// a broker that does not answer any more: it ends in time. If the broker answers, the
+// worker holds nothing then.
+func TestStopAtAnyMoment(t *testing.T) {
+	for range 40 {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				random := rand.New(rand.NewPCG(seed, 1))
+				d := newDeadly(t, "one", "two")
+				suspects := []int{100, 101, 102, 103, 104}
+				d.lose(t, "one", 2, suspects[:random.IntN(3)+1]...)
+				d.lose(t, "two", 3, suspects[3:]...)
+				for n := range 20 {
+					d.enqueue(t, d.queues[random.IntN(2)], n)
+				}
+				total := d.left(t)
+				takes := make([]time.Duration, 105)
+				for n := range takes {
+					takes[n] = time.Duration(random.IntN(30)) * 100 * time.Millisecond
+				}
+				config := suspectConfig()
+				config.Hooks = []batch.Hook{}
+				s := &scripted{Driver: d.open(t), slowSettle: time.Duration(random.IntN(100)) * time.Millisecond}
+				w := batch.NewWorker(s, config)
+				var done atomic.Int64
+				batch.Handle(w, func(ctx context.Context, job *batch.Job[task]) error {
+					if !sleepIn(ctx, takes[job.Args.N]) {
+						return ctx.Err()
+					}
+					done.Add(1)
+					return nil
+				})
+				if err := w.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Duration(random.IntN(30_000)) * time.Millisecond) // fake time
+				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+				defer cancel()
+				hangs := random.IntN(3) == 0
+				s.hangs.Store(hangs)
+				start := time.Now()
+				err := w.Stop(ctx)
+				if took := time.Since(start); took > 2*time.Second {
+					t.Errorf("Stop took %s", took)
+				}
+				if hangs {
+					return // it cannot tell the broker anything
+				}
+				if err != nil {
+					t.Errorf("Stop = %v", err)
+				}
+				one, two := d.depthOf(t, "one"), d.depthOf(t, "two")
+				if one.Running+two.Running != 0 || one.Waiting+two.Waiting+done.Load() != total {
+					t.Errorf("left %+v and %+v, and %d of %d done", one, two, done.Load(), total)
+				}
+			})
+		})
+	}
 }

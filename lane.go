@@ -79,6 +79,9 @@ func (l *lane) drop() { l.settler.giveBack(l.buffer.close()) }
 // finish waits until no job runs. If the worker stops meanwhile and does not wait any
 // longer, the jobs whose handlers still run are given back without them.
 func (l *lane) finish() {
+	if l.slots.left.Load() == 0 {
+		return
+	}
 	select {
 	case <-l.slots.quiet:
 	case <-l.phases.waiting.Done():

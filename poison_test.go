@@ -118,16 +118,27 @@ func sleepIn(ctx context.Context, d time.Duration) bool {
 // left is how many jobs are not done and not dead.
 func (d *deadly) left(t *testing.T) (n int64) {
 	t.Helper()
-	handle := d.open(t)
-	defer handle.Close(context.Background())
 	for _, name := range d.queues {
-		depth, err := handle.Depth(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		depth := d.depthOf(t, name)
 		n += depth.Waiting + depth.Scheduled + depth.Running
 	}
 	return n
+}
+
+// depthOf counts the jobs of a queue.
+func (d *deadly) depthOf(t *testing.T, queue string) batch.Depth {
+	t.Helper()
+	for {
+		handle := d.open(t)
+		depth, err := handle.Depth(context.Background(), queue)
+		_ = handle.Close(context.Background())
+		if err == nil {
+			return depth
+		}
+		if !errors.Is(err, batch.ErrUnavailable) { // a job killed its worker meanwhile
+			t.Fatal(err)
+		}
+	}
 }
 
 // run starts a worker again each time that it is killed, until no job is left, and
@@ -246,14 +257,4 @@ func (d *deadly) lose(t *testing.T, queue string, times int, jobs ...int) {
 		}
 		d.broker.Crash()
 	}
-}
-
-// depthOf counts the jobs of a queue.
-func (d *deadly) depthOf(t *testing.T, queue string) batch.Depth {
-	t.Helper()
-	depth, err := d.open(t).Depth(context.Background(), queue)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return depth
 }

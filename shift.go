@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -24,6 +25,8 @@ type shift struct {
 	// its lane.
 	suspect *task
 	from    *lane
+	// met are the queues whose lanes have met suspects.
+	met []WorkerQueue
 }
 
 // newShift makes a shift without lanes.
@@ -57,6 +60,9 @@ func (s *shift) meet(l *lane, tasks []*task) {
 	others := append(tasks[:worst:worst], tasks[worst+1:]...)
 	back, to := tasks[worst], l
 	s.mu.Lock()
+	if !slices.Contains(s.met, l.queue) {
+		s.met = append(s.met, l.queue)
+	}
 	if s.suspect == nil || back.delivery.Redeliveries > s.suspect.delivery.Redeliveries {
 		s.suspect, s.from, back, to = back, to, s.suspect, s.from
 	}
@@ -65,6 +71,17 @@ func (s *shift) meet(l *lane, tasks []*task) {
 	if back != nil {
 		to.settler.giveBack([]*task{back})
 	}
+}
+
+// isolate ends the shift, and runs the suspect alone. It returns false if there is
+// none, or if it could not be isolated and was given back.
+func (s *shift) isolate() bool {
+	suspect, from := s.retire()
+	if suspect == nil {
+		return false
+	}
+	from.runAlone(suspect)
+	return true
 }
 
 // retire ends the work of all lanes. What has not started is given back, jobs that
