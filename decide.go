@@ -65,7 +65,7 @@ const (
 	returned
 	// overdue: the handler ignored the end of its context and was detached.
 	overdue
-	// interrupted: the worker cancelled the handler at its second deadline, and
+	// interrupted: the worker cancelled the handler because it stops, and
 	// the handler returned an error or did not return.
 	interrupted
 )

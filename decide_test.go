@@ -3,6 +3,7 @@ package batch
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -96,6 +97,21 @@ func TestDecide(t *testing.T) {
 				t.Error("a dead letter without a reason in words")
 			}
 		})
+	}
+}
+
+// A job is suspected before it is poison, and not because of two others that kill: each
+// of these takes it along until it is a suspect itself.
+func TestSuspectAt(t *testing.T) {
+	for most := 1; most <= 1000; most++ {
+		at := suspectAt(most)
+		if at < 1 || at > 3 || at > most || most >= 2 && 2*at > most {
+			t.Errorf("suspectAt(%d) = %d", most, at)
+		}
+	}
+	_, err := decide(facts{stage: received, redeliveries: 21, maxRedeliveries: 20})
+	if err == nil || !strings.Contains(err.Error(), "21 times in a row") || !strings.Contains(err.Error(), "since it was lost 3 times") {
+		t.Errorf("the reason of a poisoned job is %q: it must say how often it was lost, and since when it was run alone", err)
 	}
 }
 

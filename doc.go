@@ -129,8 +129,10 @@
 // that the worker does not know is put back and comes again within a minute, as a
 // newer worker may know it; so is one whose body the codec cannot decode yet
 // ([Unreadable]). That spends no attempt, and goes on for up to
-// WorkerConfig.BounceTimeout. A job that keeps killing its workers becomes a dead letter after
-// WorkerConfig.MaxRedeliveries. docs/states.md has all of this in one table.
+// WorkerConfig.BounceTimeout. A job that keeps killing its workers becomes a dead
+// letter after WorkerConfig.MaxRedeliveries. When it was lost three times at the most,
+// it is run with no other job in the worker, so that it takes no others with it.
+// docs/states.md has all of this in one table.
 //
 // Dead letters are kept, with their history, until you redrive or delete them:
 // see [Queue.DeadLetters].
@@ -156,11 +158,15 @@
 // # Shutdown
 //
 // [Worker.Run] works until its context ends. It then receives no more jobs, gives
-// back those that have not started, and lets those that have finish, for up to
-// WorkerConfig.DrainTimeout. Handlers that still run are then cancelled with
-// [ErrShutdown], and their jobs given back. None of this spends an attempt.
-// [Worker.Start] and [Worker.Stop] do the same in two calls. Close the driver
-// where you opened it, after its workers have stopped.
+// back those that have not started, and lets those that have finish. Handlers that
+// still run when the time is nearly up are cancelled with [ErrShutdown], and their
+// jobs given back. None of this spends an attempt, nor is it an error. All of it, with
+// telling the broker, ends within WorkerConfig.StopTimeout. [Worker.Start] and
+// [Worker.Stop] do the same in two calls. Close the driver where you opened it, after
+// its workers have stopped.
+//
+// A worker that starts while the broker is away tries again for
+// WorkerConfig.StartTimeout. One that runs tries again until it is stopped.
 //
 // # Errors
 //

@@ -53,7 +53,7 @@ var (
 	// the handler. The context's Err is context.DeadlineExceeded, and for
 	// errors.Is this error is too.
 	ErrTimeout error = timeoutError{}
-	// ErrShutdown: the worker is stopping and its drain deadline has passed. If
+	// ErrShutdown: the worker is stopping, and has no time left for the job. If
 	// the handler returns an error, the job is given back without spending an
 	// attempt.
 	ErrShutdown = errors.New("batch: worker is shutting down")
