@@ -22,6 +22,7 @@ func suspectConfig() batch.WorkerConfig {
 	return batch.WorkerConfig{
 		Queues:          []batch.WorkerQueue{{Name: "one", Concurrency: 2, Prefetch: 2}, {Name: "two", Concurrency: 2, Prefetch: 2}},
 		MaxRedeliveries: 4,
+		Log:             silent,
 		StopTimeout:     time.Minute, // 50 s to finish, 5 s for cancelled handlers
 	}
 }
@@ -394,7 +395,6 @@ func TestStopAtAnyMoment(t *testing.T) {
 					takes[n] = time.Duration(random.IntN(30)) * 100 * time.Millisecond
 				}
 				config := suspectConfig()
-				config.Hooks = []batch.Hook{}
 				s := &scripted{Driver: d.open(t), slowSettle: time.Duration(random.IntN(100)) * time.Millisecond}
 				w := batch.NewWorker(s, config)
 				var done atomic.Int64

@@ -145,7 +145,7 @@ func (d *deadly) depthOf(t *testing.T, queue string) batch.Depth {
 // returns the numbers of the dead jobs.
 func (d *deadly) run(t *testing.T, config batch.WorkerConfig) (dead []int) {
 	t.Helper()
-	config.Hooks = []batch.Hook{}
+	config.Log = silent
 	for d.process(t, config) {
 		if d.restarts++; d.restarts > 200 {
 			t.Fatal("the worker was killed 200 times")

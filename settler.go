@@ -36,6 +36,17 @@ type tally struct {
 	returned, abandoned atomic.Int64
 }
 
+// abandon counts tasks that could not be settled. Those that were to be given back were
+// not.
+func (t *tally) abandon(tasks []*task) {
+	t.abandoned.Add(int64(len(tasks)))
+	for _, abandoned := range tasks {
+		if abandoned.settlement.Outcome == OutcomeRelease {
+			t.returned.Add(-1)
+		}
+	}
+}
+
 // reset begins to count anew.
 func (t *tally) reset() {
 	t.returned.Store(0)
@@ -137,7 +148,7 @@ func (s *settler) flush(batch []*task) {
 		if d == 0 || !sleep(ctx, d) {
 			// The broker still has the jobs. It hands them out again when their
 			// leases end, which are no longer extended.
-			s.tally.abandoned.Add(int64(len(left)))
+			s.tally.abandon(left)
 			s.finish(left...)
 			return
 		}
