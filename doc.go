@@ -187,8 +187,8 @@
 //
 // A [Hook] watches what happens, for metrics, traces and logs. It is any value
 // that implements one or more of [EnqueueStartHook], [EnqueueEndHook], [JobStartHook],
-// [JobEndHook], [JobStuckHook], [LeaseLostHook], [CallHook], [FaultHook] and
-// [WorkerStateHook]. Pass hooks to a queue with [WithHooks] and to a worker in
+// [JobEndHook], [JobStuckHook], [SuspectHook], [LeaseLostHook], [CallHook], [FaultHook]
+// and [WorkerStateHook]. Pass hooks to a queue with [WithHooks] and to a worker in
 // WorkerConfig.Hooks. The context that a hook returns when an enqueue or a job
 // starts is the one that the rest of it gets. A hook that panics is logged, and
 // changes nothing.

@@ -41,6 +41,10 @@ var hookMethods = []hookMethod{
 		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnJobStuck") },
 	},
 	{
+		"OnSuspect(ctx context.Context, e batch.Suspect)", reflect.TypeFor[SuspectHook](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnSuspect") },
+	},
+	{
 		"OnLeaseLost(ctx context.Context, e batch.LeaseLost)", reflect.TypeFor[LeaseLostHook](),
 		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnLeaseLost") },
 	},

@@ -17,6 +17,7 @@ type hooks struct {
 	jobStart     []JobStartHook
 	jobEnd       []JobEndHook
 	jobStuck     []JobStuckHook
+	suspect      []SuspectHook
 	leaseLost    []LeaseLostHook
 	call         []CallHook
 	fault        []FaultHook
@@ -53,6 +54,7 @@ func (all *hooks) append(list ...Hook) error {
 		add(h, &all.jobStart)
 		add(h, &all.jobEnd)
 		add(h, &all.jobStuck)
+		add(h, &all.suspect)
 		add(h, &all.leaseLost)
 		add(h, &all.call)
 		add(h, &all.fault)

@@ -92,6 +92,21 @@ type JobStuckHook interface {
 	OnJobStuck(ctx context.Context, job *JobInfo, overdue time.Duration)
 }
 
+// SuspectHook is called each time a worker begins to isolate a job, because it was lost
+// with its workers so often that it may be what kills them. The worker then gives back
+// what else it holds, waits for what runs, and runs that job with nothing beside it.
+type SuspectHook interface {
+	OnSuspect(ctx context.Context, e Suspect)
+}
+
+// Suspect is a job that is to run alone.
+type Suspect struct {
+	Job *JobInfo
+	// Redeliveries is how often the job was lost with its worker since it was last
+	// settled.
+	Redeliveries int
+}
+
 // LeaseLostHook is called when the broker no longer holds a job for this worker. The
 // job may run a second time elsewhere, or may have done so.
 type LeaseLostHook interface {

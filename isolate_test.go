@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -72,6 +73,9 @@ func TestSuspectRunsAlone(t *testing.T) {
 		}
 		if at := slices.IndexFunc(order, isSuspect); len(order) != 12 || at < 0 || !isSuspect(order[at+1]) || !isSuspect(order[at+2]) || len(events.faults) > 0 {
 			t.Errorf("order %v, faults %v; want all, the suspects together, and none", order, events.faults)
+		}
+		if !slices.Equal(events.suspects, []int{2, 2, 2}) {
+			t.Errorf("suspects with redeliveries %v were reported, want three with 2 each", events.suspects)
 		}
 	})
 }
@@ -431,4 +435,20 @@ func TestStopAtAnyMoment(t *testing.T) {
 			})
 		})
 	}
+}
+
+// goner is a hook that ends its goroutine when it is told of a suspect.
+type goner struct{}
+
+func (goner) OnSuspect(context.Context, batch.Suspect) { runtime.Goexit() }
+
+func TestHookThatEndsItsGoroutineEndsNoIsolation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newSuspectRig(t, false, func(c *batch.WorkerConfig) { c.Hooks = append(c.Hooks, goner{}) })
+		close(r.ordinary)
+		close(r.suspect)
+		<-r.events.ended
+		<-r.events.ended
+		r.stop(t, 0, 0, 0)
+	})
 }

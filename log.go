@@ -148,6 +148,11 @@ func (l *workerLog) OnJobStuck(ctx context.Context, job *JobInfo, overdue time.D
 	l.logger.LogAttrs(ctx, slog.LevelError, "handler is stuck, its slot is given to another job", jobAttrs(job, slog.Duration("overdue", overdue))...)
 }
 
+// OnSuspect logs at warn.
+func (l *workerLog) OnSuspect(ctx context.Context, e Suspect) {
+	l.logger.LogAttrs(ctx, slog.LevelWarn, "job was lost with its workers and runs alone, the others wait", jobAttrs(e.Job, slog.Int("redeliveries", e.Redeliveries))...)
+}
+
 // OnLeaseLost logs at warn a job that was started, and counts one that was not.
 func (l *workerLog) OnLeaseLost(ctx context.Context, e LeaseLost) {
 	if e.Started {

@@ -97,6 +97,12 @@ func (h *hooks) onJobStuck(ctx context.Context, job *JobInfo, overdue time.Durat
 	}
 }
 
+func (h *hooks) onSuspect(ctx context.Context, e Suspect) {
+	for _, w := range h.suspect {
+		aside(h.logger(), "OnSuspect", w, func() { w.OnSuspect(ctx, e) })
+	}
+}
+
 func (h *hooks) onLeaseLost(ctx context.Context, e LeaseLost) {
 	for _, w := range h.leaseLost {
 		aside(h.logger(), "OnLeaseLost", w, func() { w.OnLeaseLost(ctx, e) })

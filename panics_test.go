@@ -158,6 +158,7 @@ func (h *rude) OnEnqueueEnd(context.Context, batch.EnqueueEnd)            { h.ac
 func (h *rude) OnCall(context.Context, batch.Call)                        { h.act("call") }
 func (h *rude) OnJobEnd(context.Context, batch.JobEnd)                    { h.act("job end") }
 func (h *rude) OnJobStuck(context.Context, *batch.JobInfo, time.Duration) { h.act("job stuck") }
+func (h *rude) OnSuspect(context.Context, batch.Suspect)                  { h.act("suspect") }
 func (h *rude) OnLeaseLost(context.Context, batch.LeaseLost)              { h.act("lease lost") }
 func (h *rude) OnFault(context.Context, batch.Fault)                      { h.act("fault") }
 func (h *rude) OnWorkerState(context.Context, batch.WorkerStatus)         { h.act("worker state") }

@@ -257,6 +257,8 @@ type events struct {
 	faults []batch.Fault
 	lost   int
 	states []batch.WorkerState
+	// suspects are the redeliveries of those that were isolated.
+	suspects []int
 }
 
 func (e *events) OnJobEnd(_ context.Context, end batch.JobEnd) { e.ended <- end }
@@ -271,6 +273,12 @@ func (e *events) OnLeaseLost(context.Context, batch.LeaseLost) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lost++
+}
+
+func (e *events) OnSuspect(_ context.Context, s batch.Suspect) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.suspects = append(e.suspects, s.Redeliveries)
 }
 
 func (e *events) OnWorkerState(_ context.Context, s batch.WorkerStatus) {

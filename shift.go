@@ -96,11 +96,14 @@ func (s *shift) retire() (*task, *lane) {
 	for _, l := range s.lanes {
 		l.fetcher.wait()
 	}
+	suspect, from := s.suspect, s.from // of which there can be no more
+	if suspect != nil && s.config.phases.fetching.Err() == nil {
+		s.config.hooks.onSuspect(s.config.phases.working, Suspect{Job: &suspect.job, Redeliveries: suspect.delivery.Redeliveries})
+	}
 	for _, l := range s.lanes {
 		l.finish()
 	}
 	isAlone := alone()
-	suspect, from := s.suspect, s.from
 	if suspect != nil && (!isAlone || s.config.phases.fetching.Err() != nil) {
 		from.settler.giveBack([]*task{suspect})
 		suspect = nil

@@ -21,8 +21,8 @@ type WorkerConfig struct {
 	// Hooks watch the worker. They do not replace the log.
 	Hooks []Hook
 	// Log is where the worker writes what happens. At level error these are dead
-	// letters, panics and stuck handlers; at warn failures that will be retried, lost
-	// leases, and when the broker is lost and back; at info the states of the worker;
+	// letters, panics and stuck handlers; at warn failures that will be retried, jobs
+	// that are run alone, lost leases, and when the broker is lost and back; at info the states of the worker;
 	// at debug each job that started or is done. Bodies and headers are not logged, as
 	// they may hold data that must not be in a log. The lines of a job have the context
 	// that the hooks made for it. Nil means slog.Default(). Set it to
