@@ -123,7 +123,7 @@ func (c *crew) another(q WorkerQueue) bool {
 	l.fetcher.one(ctx)
 	isolated := s.isolate()
 	if err := c.close(s); err != nil {
-		c.hooks.onFault(c.phases.working, Fault{Queue: q.Name, Op: "close", Err: err})
+		c.hooks.onFault(c.phases.working, Fault{Queue: q.Name, Op: OpClose, Err: err})
 	}
 	return isolated
 }

@@ -47,6 +47,10 @@ func (t *tally) abandon(tasks []*task) {
 	}
 }
 
+// givenBack is how many jobs were given back since reset. One that was to be given back
+// before that, and was abandoned since, must not make it less than none.
+func (t *tally) givenBack() int { return int(max(t.returned.Load(), 0)) }
+
 // reset begins to count anew.
 func (t *tally) reset() {
 	t.returned.Store(0)

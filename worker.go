@@ -244,7 +244,7 @@ func (w *Worker) drain(ctx context.Context, plan stopPlan) error {
 		err = errors.Join(fmt.Errorf("batch: stop: %d jobs could not be settled in time, and are handed out again when their leases end", n), err)
 	}
 	w.hooks.close()
-	w.hooks.onWorkerState(c.phases.working, w.status(WorkerStopped, int(w.tally.returned.Load())))
+	w.hooks.onWorkerState(c.phases.working, w.status(WorkerStopped, w.tally.givenBack()))
 	return err
 }
 
