@@ -14,6 +14,7 @@ var decideCases = []Case{
 	{Name: "poison", Rule: "A job whose holders vanish more than MaxRedeliveries times becomes a dead letter without being run and without spending an attempt.", leases: true, run: casePoison},
 	{Name: "unknown-kind", Rule: "A job of a kind without a handler comes back with backoff, holds nobody up, and spends no attempt. It becomes a dead letter when that went on for longer than BounceTimeout.", timed: true, run: caseUnknownKind},
 	{Name: "unknown-kind-known-later", Rule: "A job of a kind that one worker does not know runs on another that does.", run: caseUnknownKindKnownLater},
+	{Name: "deploy", Rule: "A job that old workers do not know runs on a new one, with the attempts that it had, however often they put it back and however often it was snoozed before.", run: caseDeploy},
 	{Name: "undecodable", Rule: "A body that does not decode makes a dead letter at once, with the body, and the queue goes on.", run: caseUndecodable},
 	{Name: "expired", Rule: "A job is not started after its deadline but becomes a dead letter; others go on.", run: caseExpired},
 	{Name: "expiry-not-early", Rule: "A job that is started before its deadline runs, even if it ends after it.", timed: true, run: caseExpiryNotEarly},
@@ -89,6 +90,53 @@ func caseUnknownKindKnownLater(s *stage) {
 	s.work(s.open(), nothing)
 	s.waitCount(1, Done)
 	s.check(ExactCover(s.history.Events(), names(1)), "judge the history")
+}
+
+func caseDeploy(s *stage) {
+	const snoozes, bounces = 20, 3
+	q := s.portable()
+	enqueue(s, q, 0, batch.MaxAttempts(q, 1))
+	met := make(chan int, snoozes) // how often a job that snoozes was handed out
+	snoozing := s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {
+		if job.Deliveries <= snoozes {
+			met <- job.Deliveries
+		}
+		if job.Deliveries < snoozes {
+			return batch.Snooze(0)
+		}
+		return batch.Snooze(500 * time.Millisecond)
+	})
+	ctx, cancel := s.soon()
+	defer cancel()
+	for n := 0; n < snoozes; {
+		select {
+		case n = <-met:
+		case <-ctx.Done():
+			s.failf("the job was handed out %d times: %v", n, context.Cause(ctx))
+		}
+	}
+	s.check(snoozing.Stop(s.ctx), "stop the worker that snoozes")
+	before := s.history.Count(Noted)
+	var old []*batch.Worker
+	for range 2 {
+		old = append(old, s.work(s.open(), nil, func(c *batch.WorkerConfig) { c.MaxAttempts = 1 }))
+	}
+	s.wait("old workers to put the job back", func() bool { return s.history.Count(Noted)-before >= bounces || s.history.Count(Died) > 0 })
+	for _, w := range old {
+		s.check(w.Stop(s.ctx), "stop an old worker")
+	}
+	s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {
+		if job.Attempt != 1 || job.MaxAttempts != 1 {
+			s.problem("the job runs as attempt %d of %d, want 1 of 1", job.Attempt, job.MaxAttempts)
+		}
+		if job.Bounces < bounces {
+			s.problem("Bounces is %d, and old workers put the job back at least %d times", job.Bounces, bounces)
+		}
+		return nil
+	})
+	s.waitCount(1, Done, Died)
+	equal(s, s.history.Count(Died), 0, "deaths")
+	s.waitDepth(q.Driver(), driver.Depth{})
 }
 
 func caseUndecodable(s *stage) {

@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
@@ -16,8 +15,8 @@ var isolationCases = []Case{
 // caseKillers starts a worker again each time that one of two jobs has killed it. Its
 // handle is closed then, without what the worker held being settled.
 func caseKillers(s *stage) {
-	const jobs, most = 12, 2
-	kills := map[int]bool{0: true, 5: true}
+	const jobs, most = 102, 2
+	kills := map[int]bool{0: true, 50: true}
 	q := s.portable()
 	for n := range jobs {
 		enqueue(s, q, n)
@@ -47,8 +46,8 @@ func caseKillers(s *stage) {
 			}
 			ran[job.Args.N].Store(true)
 			return nil
-		}, concurrency(2, 4), func(c *batch.WorkerConfig) { c.MaxRedeliveries = most })
-		s.waitBy(s.lease()+s.overdue()+jobs*time.Second, "the next death, or the end of the jobs", func() bool { return killed.Load() || finished() })
+		}, concurrency(2, 38), func(c *batch.WorkerConfig) { c.MaxRedeliveries = most })
+		s.waitBy(s.lease()+s.overdue(), "the next death, or the end of the jobs", func() bool { return killed.Load() || finished() })
 		if killed.Load() {
 			_ = w.Stop(hurried(s.ctx)) // it cannot settle anything
 		}

@@ -55,7 +55,7 @@ func historyMutants() mutantTable {
 	var redriven notes
 	return mutantTable{
 		"forgets bounces": {&faults{settle: func(s *driver.Settlement) { s.Bounces, s.BouncedSince = 0, time.Time{} }},
-			[]string{"bounce-retry", "bounce-release", "bounce-loss", "bounce-dead", "bounce-list"}, []string{"attempts", "bounce-redrive"}},
+			[]string{"bounce-retry", "bounce-release", "bounce-loss", "bounce-dead", "bounce-list", "deploy"}, []string{"attempts", "bounce-redrive"}},
 		"forgets since when a job bounces": {&faults{settle: func(s *driver.Settlement) { s.BouncedSince = time.Time{} }},
 			[]string{"bounce-retry", "bounce-dead"}, []string{"attempts"}},
 		"forgets bounces on release": {after(driver.OutcomeRelease, func(*driver.Delivery, int) int { return 1 }, func(d *driver.Delivery, released int) {
@@ -91,7 +91,7 @@ func historyMutants() mutantTable {
 		}}, []string{"bounce-dead", "import-dead"}, []string{"dead-paging", "bounce-list"}},
 
 		"counts a release as a lost holder": {after(driver.OutcomeRelease, func(_ *driver.Delivery, before int) int { return before + 1 }, add),
-			[]string{"release-keeps-redeliveries", "release-before-loss"}, []string{"release", "lease-expiry", "retry-forgets-redeliveries"}},
+			[]string{"release-keeps-redeliveries", "release-before-loss", "killers"}, []string{"release", "lease-expiry", "retry-forgets-redeliveries"}},
 		"forgets lost holders on release": {after(driver.OutcomeRelease, func(d *driver.Delivery, before int) int { return before - d.Redeliveries }, add),
 			[]string{"release-keeps-redeliveries"}, []string{"release-before-loss", "lease-expiry"}},
 		"keeps lost holders on retry": {after(driver.OutcomeRetry, func(d *driver.Delivery, before int) int { return before + d.Redeliveries }, add),

@@ -159,7 +159,7 @@ func coreMutants() mutantTable {
 		"does not extend": {&faults{extend: func(func() []error) []error { return nil }},
 			[]string{"lease-extend", "lease-handler", "lease-buffered", "lost-extend"}, []string{"lease-expiry"}},
 		"does not count lost holders": {&faults{hand: func(d *driver.Delivery) { d.Redeliveries = 0 }},
-			[]string{"lease-expiry", "poison"}, []string{"release"}},
+			[]string{"lease-expiry", "poison", "killers"}, []string{"release"}},
 		"counts deliveries twice": {&faults{hand: func(d *driver.Delivery) { d.Deliveries *= 2 }},
 			[]string{"fields", "attempts"}, []string{"headers-too-many"}},
 		"receives for a second after the context ended": {&faults{receive: func(ctx context.Context, next func(context.Context) ([]*driver.Delivery, error)) ([]*driver.Delivery, error) {
