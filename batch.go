@@ -15,7 +15,7 @@ import (
 //
 // An enqueue, an import, a worker and [Queue.Declare] make the queue exist. Nothing
 // else does: what reads a queue that does not exist, or administers it, returns an
-// error that wraps [ErrNotFound].
+// error that wraps [ErrNotFound]. Only [Queue.Delete] has nothing to do then.
 //
 // What needs a capability is a function that takes the queue, and no method, because a
 // method cannot ask for more than D has: [EnqueueAtomic], [ListJobs], [FindJob],
@@ -117,7 +117,11 @@ func (q *Queue[D]) tell(ctx context.Context, op Op, do func() error) error {
 	return q.producer.hooks.tell(ctx, op, q.name, do)
 }
 
-// Depth counts jobs by state.
+// Depth counts jobs by state: Waiting, Scheduled, Running and Dead. Due is how many of
+// the Scheduled ones only wait for a worker to take them, and Age how long the oldest
+// of the Waiting ones has waited. A count that the broker cannot tell is
+// [UnknownCount], and an age driver.UnknownAge; both are negative, so check before you
+// add. The fields are those of [driver.Depth].
 type Depth = driver.Depth
 
 // UnknownCount is a count that the broker cannot tell.

@@ -6,7 +6,9 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// DeadLetter is a job that will not run again unless it is redriven.
+// DeadLetter is a job that will not run again unless it is redriven: its message, with
+// the Reason, DeadAt and LastError, and the counts of its history. The fields are
+// those of [driver.DeadLetter].
 type DeadLetter = driver.DeadLetter
 
 // DeadLetters are a queue's dead letters. They are kept until they are redriven

@@ -63,8 +63,9 @@
 //
 // Brokers differ. What all of them can do is [Driver]. What only some can do are
 // interfaces that embed it: [Prioritizer], [Delayer], [Deduplicator], [Grouper],
-// [AtomicEnqueuer], [Inspector] and [Pauser]. A driver implements those whose
-// promise it keeps on every broker that it connects to, and no others.
+// [AtomicEnqueuer], [Inspector], [Pauser], [Importer], [QueueLister] and [Purger]. A
+// driver implements those whose promise it keeps on every broker that it connects to,
+// and no others.
 //
 // D in Queue[D] is the queue's capability set: the driver's own type, or an
 // interface with what your program relies on.
@@ -112,7 +113,8 @@
 //
 // These functions on queues need a capability too: [EnqueueAtomic]
 // ([AtomicEnqueuer]); [ListJobs], [FindJob] and [DeleteJob] ([Inspector]); [Pause],
-// [Resume] and [Paused] ([Pauser]).
+// [Resume] and [Paused] ([Pauser]); [Import] and [RedriveWithBody] ([Importer]);
+// [Purge] ([Purger]). [ListQueues], of a driver, needs a [QueueLister].
 //
 // # Outcomes
 //

@@ -16,7 +16,7 @@ import (
 // job is certainly not stored, Enqueue tries again, until ctx ends or the queue's
 // enqueue timeout passes. An error that wraps [ErrInvalid] is about the job, and
 // nothing was sent. Any other error is an [*EnqueueError], whose Fate says whether
-// the job may be stored nevertheless.
+// the job may be stored nevertheless, or that of an [EnqueueMiddleware].
 func (q *Queue[D]) Enqueue(ctx context.Context, args Args, options ...Option[D]) (Receipt, error) {
 	p := q.producer
 	o := q.draft(args, options)

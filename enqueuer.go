@@ -18,6 +18,10 @@ type Enqueuer func(ctx context.Context, jobs []*EnqueueJob) []Result
 // headers of jobs, call next with some of the jobs only and give the others a result
 // of its own, or call next a second time. It is not called for a call without jobs.
 //
+// The hooks of the queue are inside: they see the jobs that are passed to next, with
+// the context that comes with them, and not those that a middleware refuses. Enqueue
+// returns the error of a middleware as it is, not in an [*EnqueueError].
+//
 // If it panics, or returns more or fewer results than there are jobs, each job that
 // has no result fails with an [*EnqueueError].
 type EnqueueMiddleware func(next Enqueuer) Enqueuer

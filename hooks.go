@@ -30,8 +30,8 @@ type EnqueueStartHook interface {
 // EnqueueStart is a job that is about to be enqueued.
 type EnqueueStart struct {
 	ID, Kind, Queue string
-	// Headers are the job's. A hook may add to them, a trace context for example;
-	// names are checked as those of [Header] are.
+	// Headers are the job's, not nil. A hook may add to them, a trace context for
+	// example; names are checked as those of [Header] are.
 	Headers map[string]string
 }
 

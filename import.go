@@ -11,7 +11,9 @@ import (
 // there: waiting, scheduled or dead, with their history, as [ListJobs] and
 // [DeadLetters.List] show it. It is for moving a queue, restoring a copy of one, and
 // repairing jobs. A scheduled job is held back for its Delay, counted from the import;
-// DueAt is not read. A Unique key is kept with the job, and neither checked nor taken:
+// DueAt is not read, so set Delay to time.Until(DueAt) in what ListJobs returned, or
+// the job is ready at once. A level, group or key that the broker has no capability
+// for has to be cleared first. A Unique key is kept with the job, and neither checked nor taken:
 // an import is never a duplicate, and importing a job again stores it twice. The queue
 // is declared first, as for an enqueue.
 //

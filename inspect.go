@@ -17,7 +17,8 @@ const (
 	StateDead      = driver.StateDead
 )
 
-// Entry is a job as [ListJobs] and [FindJob] show it.
+// Entry is a job as [ListJobs] and [FindJob] show it: its message, its State, and its
+// history. The fields are those of [driver.Entry].
 type Entry = driver.Entry
 
 // ListJobs returns at most max (1 to 1000) of a queue's jobs in a state. It starts at

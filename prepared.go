@@ -16,7 +16,10 @@ import (
 // application's data, and sent when that is committed.
 //
 // All times count from Prepare: the job was enqueued then, a delay began then, and
-// so did an expiry. As JSON it has the form that docs/wire.md describes. The zero
+// so did an expiry. Only the window of a [Unique] key begins when the job is stored.
+// The hooks are called when it is sent, with the context of that call: what has to
+// come from the request, such as a trace context, is given to Prepare as a [Header].
+// The name of the queue is not part of it. As JSON it has the form that docs/wire.md describes. The zero
 // value is no job, and is refused. A Prepared does not change, and is safe for
 // concurrent use.
 type Prepared struct {

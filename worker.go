@@ -80,9 +80,8 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 
 // Run starts the worker, works until ctx ends and then stops gracefully, as
 // [Worker.Stop] does, within StopTimeout. It returns nil if every job was settled or
-// given back, so that log.Fatal(w.Run(ctx)) is no failure when a program is told to
-// end. If the worker cannot start or its driver is closed, it returns the driver's
-// error.
+// given back: a program that is told to end has not failed. If the worker cannot start
+// or its driver is closed, it returns the driver's error.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.Start(ctx); err != nil {
 		return err

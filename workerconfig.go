@@ -13,8 +13,9 @@ type WorkerConfig struct {
 	// Queues are the queues to work on, each with its own concurrency.
 	Queues []WorkerQueue
 
-	// Codecs decode job bodies by their content type. Defaults to JSON. A job with
-	// another content type is treated like one of an unknown kind.
+	// Codecs decode job bodies by their content type. Defaults to JSON; a list of your
+	// own has JSON only if you put it in. A job with another content type is treated
+	// like one of an unknown kind.
 	Codecs []Codec
 	// Middleware wraps every handler; the first is the outermost.
 	Middleware []Middleware
@@ -38,9 +39,10 @@ type WorkerConfig struct {
 	// MaxRedeliveries is how often a job may be lost after it was handed out,
 	// because its worker or the connection died, before it counts as poison and
 	// is dead-lettered: 1 to 1000. Defaults to 20, as in RabbitMQ. A job that was lost
-	// half as often, or three times, runs alone: its worker gives back what else it
-	// holds, on all queues, waits for what runs, and starts nothing else until the job
-	// is settled. So a job that kills its workers takes no others with it.
+	// three times, or half of MaxRedeliveries if that is fewer, runs alone: its worker
+	// gives back what else it holds, on all queues, waits for what runs, and starts
+	// nothing else until the job is settled. So a job that kills its workers takes no
+	// others with it.
 	MaxRedeliveries int
 	// BounceTimeout is how long a job is put back again and again that this worker
 	// cannot run, for a reason that may pass: its kind has no handler here, its content

@@ -245,7 +245,8 @@ type Limits struct {
 // UnknownCount is a count that the broker cannot tell.
 const UnknownCount int64 = -1
 
-// Depth counts the jobs of a queue by state.
+// Depth counts the jobs of a queue by state. A count that the broker cannot tell, Due
+// included, is [UnknownCount].
 type Depth struct {
 	// Waiting jobs are ready to be handed out.
 	Waiting int64
