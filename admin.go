@@ -42,6 +42,9 @@ func (a *QueueAdmin) Driver() Driver { return a.driver }
 // Exists is [Queue.Exists].
 func (a *QueueAdmin) Exists(ctx context.Context) (bool, error) { return exists(ctx, a.driver, a.name) }
 
+// Declare makes the queue exist, as [Queue.Declare] does. No other method does.
+func (a *QueueAdmin) Declare(ctx context.Context) error { return a.driver.Declare(ctx, a.name) }
+
 // Depth is [Queue.Depth].
 func (a *QueueAdmin) Depth(ctx context.Context) (Depth, error) { return a.driver.Depth(ctx, a.name) }
 

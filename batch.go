@@ -120,12 +120,15 @@ func (q *Queue[D]) tell(ctx context.Context, op Op, do func() error) error {
 // Depth counts jobs by state: Waiting, Scheduled, Running and Dead. Due is how many of
 // the Scheduled ones only wait for a worker to take them, and Age how long the oldest
 // of the Waiting ones has waited. A count that the broker cannot tell is
-// [UnknownCount], and an age driver.UnknownAge; both are negative, so check before you
+// [UnknownCount], and an age [UnknownAge]; both are negative, so check before you
 // add. The fields are those of [driver.Depth].
 type Depth = driver.Depth
 
-// UnknownCount is a count that the broker cannot tell.
+// UnknownCount is a count that the broker cannot tell: -1.
 const UnknownCount = driver.UnknownCount
+
+// UnknownAge is an age that the broker cannot tell: -1 ns.
+const UnknownAge = driver.UnknownAge
 
 // QueueOption configures the handle on a queue, not the queue on the broker.
 type QueueOption struct {

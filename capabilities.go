@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -182,7 +181,7 @@ func (e *CapabilityError) Error() string {
 			list = append(list, other)
 		}
 		if len(list) > 0 {
-			have = "had by: " + strings.Join(list, ", ")
+			have = "supported by: " + strings.Join(list, ", ")
 		}
 		fmt.Fprintf(&b, "%s (%s)", name, have)
 	}
@@ -215,36 +214,31 @@ func lacking(d Driver, names ...string) *CapabilityError {
 	return e
 }
 
-// checkSupport refuses a message that needs a capability which the driver lacks, or
+// checkSupport refuses a message that needs capabilities which the driver lacks, or
 // exceeds the bounds of one that it has.
 func checkSupport(d Driver, m *driver.Message) error {
-	if m.Level != Normal {
-		if _, ok := d.(Prioritizer); !ok {
-			return lacking(d, "Prioritizer")
+	var lacks []string
+	need := func(name string, needed, has bool) {
+		if needed && !has {
+			lacks = append(lacks, name)
 		}
+	}
+	delayer, delays := assert[Delayer](d)
+	dedup, dedups := assert[Deduplicator](d)
+	need("Prioritizer", m.Level != Normal, has[Prioritizer](d))
+	need("Delayer", m.Delay > 0, delays)
+	need("Deduplicator", m.DedupKey != "", dedups)
+	need("Grouper", m.Group != "", has[Grouper](d))
+	if len(lacks) > 0 {
+		return lacking(d, lacks...)
 	}
 	if m.Delay > 0 {
-		delayer, ok := d.(Delayer)
-		if !ok {
-			return lacking(d, "Delayer")
-		}
-		if most := delayer.MaxDelay(); m.Delay > most {
-			return invalid("Delay", m.Delay.String(), fmt.Sprintf("within %s from now on this driver", most))
+		if err := checkDelay("Delay", m.Delay.String(), m.Delay, delayer.MaxDelay()); err != nil {
+			return err
 		}
 	}
-	if m.DedupKey != "" {
-		dedup, ok := d.(Deduplicator)
-		if !ok {
-			return lacking(d, "Deduplicator")
-		}
-		if most := dedup.DedupWindow(); m.DedupWithin != 0 && (m.DedupWithin < time.Second || m.DedupWithin > most) {
-			return invalid("UniqueWithin", m.DedupWithin.String(), fmt.Sprintf("1s to %s on this driver", most))
-		}
-	}
-	if m.Group != "" {
-		if _, ok := d.(Grouper); !ok {
-			return lacking(d, "Grouper")
-		}
+	if m.DedupWithin != 0 {
+		return checkDedupWithin(m.DedupWithin, dedup.DedupWindow())
 	}
 	return nil
 }

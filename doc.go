@@ -102,7 +102,7 @@
 //     [Deduplicator]
 //   - [Group], whose jobs run one at a time and in order: [Grouper]
 //
-// A program that runs on any broker can ask for them where they are to be had:
+// A program that runs on any broker can ask for them where available:
 // [PriorityIfSupported], [DelayIfSupported], [AtIfSupported], [UniqueIfSupported],
 // [UniqueWithinIfSupported] and [GroupIfSupported] compile on every queue, and
 // Receipt.NotApplied names those that were left out. docs/portable.md has an example.

@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -25,8 +24,8 @@ type draft struct {
 // setDelay holds the job back, within the driver's bound. value is what the option
 // field was called with.
 func (job *draft) setDelay(field, value string, d, most time.Duration) error {
-	if d < 0 || d > most {
-		return invalid(field, value, fmt.Sprintf("within %s from now on this driver", most))
+	if err := checkDelay(field, value, d, most); err != nil {
+		return err
 	}
 	job.message.Delay = d
 	return job.delays(field)

@@ -59,6 +59,6 @@ func ExampleAdmin() {
 	//   the first: example.resize
 	//   no such queue: true
 	// plain: 1 waiting
-	//   batch: driver plain (Plain 1.0) lacks Pauser (had by: memory)
+	//   batch: driver plain (Plain 1.0) lacks Pauser (supported by: memory)
 	//   no such queue: true
 }

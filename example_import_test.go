@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 
@@ -17,16 +18,22 @@ func ExampleImport() {
 	if _, err := from.Enqueue(ctx, Charge{Customer: 7}, batch.ID(from, "charge-7")); err != nil {
 		log.Fatal(err)
 	}
-	jobs, _, err := batch.ListJobs(ctx, from, batch.StateWaiting, "", 1000)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if _, err := batch.Import(ctx, to, jobs); err != nil {
-		log.Fatal(err)
-	}
-	purged, err := batch.Purge(ctx, from)
-	if err != nil {
-		log.Fatal(err)
+	for { // page by page, and each job is deleted when it is stored elsewhere
+		jobs, _, err := batch.ListJobs(ctx, from, batch.StateWaiting, "", 100)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if len(jobs) == 0 {
+			break
+		}
+		if _, err := batch.Import(ctx, to, jobs); err != nil {
+			log.Fatal(err)
+		}
+		for _, job := range jobs {
+			if err := batch.DeleteJob(ctx, from, job.ID); err != nil && !errors.Is(err, batch.ErrNotFound) {
+				log.Fatal(err)
+			}
+		}
 	}
 	moved, err := batch.FindJob(ctx, to, "charge-7")
 	if err != nil {
@@ -36,6 +43,6 @@ func ExampleImport() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(purged, moved.State, string(moved.Body), queues)
-	// Output: 1 waiting {"Customer":7} [mails mails-v2]
+	fmt.Println(moved.State, string(moved.Body), queues)
+	// Output: waiting {"Customer":7} [mails mails-v2]
 }

@@ -57,6 +57,6 @@ func ExampleOpen() {
 	// Output:
 	// memory [Prioritizer Delayer Deduplicator Grouper AtomicEnqueuer Inspector Pauser Importer QueueLister Purger]
 	// plain lacks [Prioritizer Delayer]
-	// batch: driver plain (Plain 1.0) lacks Prioritizer (had by: memory), and Delayer (had by: memory)
+	// batch: driver plain (Plain 1.0) lacks Prioritizer (supported by: memory), and Delayer (supported by: memory)
 	// memory: open: invalid configuration: unknown parameter max_job; known: dedup_window, max_bytes, max_jobs
 }

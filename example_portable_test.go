@@ -85,7 +85,7 @@ func Example_portable() {
 		}
 	}
 	// Output:
-	// batch: driver plain (Plain 1.0) lacks Delayer (had by: memory)
+	// batch: driver plain (Plain 1.0) lacks Delayer (supported by: memory)
 	// broker 1:
 	// broker 2:
 	// not applied: [Priority Unique]

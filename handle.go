@@ -43,6 +43,9 @@ func TryHandle[A Args](w *Worker, fn func(ctx context.Context, job *Job[A]) erro
 	if t := reflect.TypeFor[A](); t.Kind() == reflect.Interface {
 		return invalid("args type", t.String(), "a concrete type: an interface cannot be decoded")
 	}
+	if _, raw := rawOf(zeroArgs[A]()); raw {
+		return invalid("args type", "Raw", "the type that the jobs of the kind decode into")
+	}
 	kind, err := kindOf(zeroArgs[A]())
 	if err != nil {
 		return err
@@ -102,8 +105,11 @@ func HandleAliases(kinds ...string) HandleOption {
 			if err := checkKind(kind); err != nil {
 				return err
 			}
+			if kind == h.kind || slices.Contains(h.aliases, kind) {
+				return invalid("alias", quote(kind), "another name than the kind's own, and given once")
+			}
+			h.aliases = append(h.aliases, kind)
 		}
-		h.aliases = append(h.aliases, kinds...)
 		return nil
 	}}
 }
@@ -144,8 +150,8 @@ func (w *Worker) add(h *handler) error {
 		return w.alreadyStarted("handle kind " + h.kind)
 	}
 	kinds := append([]string{h.kind}, h.aliases...)
-	for i, kind := range kinds {
-		if _, ok := w.handlers[kind]; ok || slices.Contains(kinds[:i], kind) {
+	for _, kind := range kinds {
+		if _, ok := w.handlers[kind]; ok {
 			return invalid("kind", quote(kind), "handled once: it already has a handler")
 		}
 	}

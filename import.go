@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -10,12 +11,11 @@ import (
 // Import stores jobs that were on another queue, or on another broker, as they were
 // there: waiting, scheduled or dead, with their history, as [ListJobs] and
 // [DeadLetters.List] show it. It is for moving a queue, restoring a copy of one, and
-// repairing jobs. A scheduled job is held back for its Delay, counted from the import;
-// DueAt is not read, so set Delay to time.Until(DueAt) in what ListJobs returned, or
-// the job is ready at once. A level, group or key that the broker has no capability
-// for has to be cleared first. A Unique key is kept with the job, and neither checked nor taken:
-// an import is never a duplicate, and importing a job again stores it twice. The queue
-// is declared first, as for an enqueue.
+// repairing jobs. A scheduled job is held back for its Delay, counted from the import, or
+// until its DueAt if Delay is zero, by the clock of this process. A level, group or key
+// that the broker has no capability for has to be cleared first. A Unique key is kept
+// with the job, and neither checked nor taken: an import is never a duplicate, and
+// importing a job again stores it twice. The queue is declared first, as for an enqueue.
 //
 // It returns a result for each entry, in their order, and a [*ManyError] if any of
 // them failed. Every entry is checked before the first is sent. One that is out of
@@ -28,6 +28,9 @@ func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Re
 	for i := range entries {
 		e := entries[i] // a copy, without what is part of an enqueue only
 		e.DedupWithin = 0
+		if e.State == StateScheduled && e.Delay == 0 && !e.DueAt.IsZero() {
+			e.Delay = max(time.Until(e.DueAt), 0)
+		}
 		results[i].ID = e.ID
 		if err := checkEntry(q.driver, &q.producer.info, &e); err != nil {
 			results[i].Err = fmt.Errorf("entry %d of %d, job %s: %w", i+1, len(entries), quote(e.ID), err)

@@ -243,3 +243,27 @@ func TestRedriveWithBody(t *testing.T) {
 		}
 	})
 }
+
+// TestImportKeepsTheTimeOfWhatIsListed moves a scheduled job as ListJobs shows it.
+func TestImportKeepsTheTimeOfWhatIsListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := memory.New()
+		from, to := batch.NewQueue(d, "from"), batch.NewQueue(d, "to")
+		if _, err := from.Enqueue(t.Context(), task{}, batch.ID(from, "job"), batch.Delay(from, time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		due := time.Now().Add(time.Hour)
+		time.Sleep(20 * time.Minute)
+		listed, _, err := batch.ListJobs(t.Context(), from, batch.StateScheduled, "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := batch.Import(t.Context(), to, listed); err != nil {
+			t.Fatal(err)
+		}
+		job, err := batch.FindJob(t.Context(), to, "job")
+		if err != nil || job.State != batch.StateScheduled || !job.DueAt.Equal(due) {
+			t.Errorf("the job is %s until %s, %v, want scheduled until %s", job.State, job.DueAt, err, due)
+		}
+	})
+}

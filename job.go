@@ -33,11 +33,6 @@ const (
 	Critical = driver.Critical
 )
 
-// ParseLevel returns the level with this name, in upper or lower case: "trivial",
-// "low", "normal", "high" or "critical". Anything else is an error that wraps
-// [ErrConfig].
-func ParseLevel(name string) (Level, error) { return driver.ParseLevel(name) }
-
 // JobInfo is what is known about a job apart from the type of its args. It is what
 // hooks and middleware see, and they must not modify it.
 type JobInfo struct {

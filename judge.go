@@ -93,7 +93,7 @@ func (j *judge) facts(ctx context.Context, t *task) facts {
 	case t.handler == nil:
 		f.unknown = fmt.Errorf("no handler for kind %q on this worker", d.Kind)
 	case codec == nil:
-		f.unknown = fmt.Errorf("no codec for content type %q on this worker", d.ContentType)
+		f.unknown = fmt.Errorf("no codec for content type %q on this worker (is it in WorkerConfig.Codecs?)", d.ContentType)
 	default:
 		f.decoding = t.handler.decodeArgs(ctx, codec, &t.job)
 		if f.decoding != nil && ctx.Err() != nil { // which may be why it failed

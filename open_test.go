@@ -45,7 +45,7 @@ func TestOpen(t *testing.T) {
 	if !errors.As(err, &lacking) || !errors.Is(err, batch.ErrCapability) || !slices.Equal(lacking.Missing, []string{"Prioritizer", "Delayer"}) {
 		t.Fatalf("Open = %v, want a CapabilityError for both", err)
 	}
-	for _, words := range []string{"lacks Prioritizer", "Delayer", "had by: memory"} {
+	for _, words := range []string{"lacks Prioritizer", "Delayer", "supported by: memory"} {
 		if !strings.Contains(err.Error(), words) {
 			t.Errorf("the error %q does not say %q", err, words)
 		}

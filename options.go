@@ -95,7 +95,7 @@ func ExpiresIn[D Driver](q *Queue[D], d time.Duration) Option[D] {
 	return Option[D]{func(job *draft) error {
 		const most = 10 * 365 * 24 * time.Hour
 		if d < time.Millisecond || d > most {
-			return invalid("ExpiresIn", d.String(), fmt.Sprintf("1ms to %s", most))
+			return invalid("ExpiresIn", d.String(), "1ms to "+span(most))
 		}
 		job.expiry = d
 		return nil
@@ -111,6 +111,17 @@ func Priority[D Prioritizer](q *Queue[D], level Level) Option[D] {
 		job.message.Level = level
 		return nil
 	}}
+}
+
+// ParseLevel returns the level with this name, in upper or lower case: "trivial",
+// "low", "normal", "high" or "critical". Anything else is an error that wraps
+// [ErrInvalid].
+func ParseLevel(name string) (Level, error) {
+	level, err := driver.ParseLevel(name)
+	if err != nil {
+		return level, invalid("priority level", quote(name), "one of trivial, low, normal, high, critical")
+	}
+	return level, nil
 }
 
 // Delay holds the job back for d, from when the broker stores it: zero to the
@@ -147,8 +158,8 @@ func UniqueWithin[D Deduplicator](q *Queue[D], key string, within time.Duration)
 		if err := checkToken("Unique key", key); err != nil {
 			return err
 		}
-		if most := q.driver.DedupWindow(); within < time.Second || within > most {
-			return invalid("UniqueWithin", within.String(), fmt.Sprintf("1s to %s on this driver", most))
+		if err := checkDedupWithin(within, q.driver.DedupWindow()); err != nil {
+			return err
 		}
 		job.message.DedupKey, job.message.DedupWithin = key, within.Truncate(time.Millisecond)
 		return nil

@@ -101,8 +101,8 @@ type preparedForm struct {
 	NotApplied   []string          `json:"not_applied,omitempty"`
 }
 
-// MarshalJSON is the stored form. The zero value has none.
-func (p *Prepared) MarshalJSON() ([]byte, error) {
+// MarshalJSON is the stored form, of a value and of a pointer. The zero value has none.
+func (p Prepared) MarshalJSON() ([]byte, error) {
 	m := &p.message
 	if m.ID == "" {
 		return nil, invalid("prepared job", "zero", "one that Prepare made")

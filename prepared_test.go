@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -156,5 +157,33 @@ func TestPreparedFormIsDocumented(t *testing.T) {
 	}
 	if again, err := json.Marshal(&p); err != nil || strings.Join(strings.Fields(string(form[1])), "") != strings.Join(strings.Fields(string(again)), "") {
 		t.Errorf("the example becomes %s, %v", again, err)
+	}
+}
+
+// TestPreparedByValueIsStored stores a prepared job that is part of a value.
+func TestPreparedByValueIsStored(t *testing.T) {
+	q := batch.NewQueue(memory.New(), "tasks")
+	p, err := q.Prepare(t.Context(), task{7}, batch.ID(q, "job"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := json.Marshal(struct{ Job batch.Prepared }{*p})
+	if err != nil || !strings.Contains(string(row), `"id":"job"`) {
+		t.Errorf("the row is %s, %v", row, err)
+	}
+}
+
+// TestPreparedNamesAllThatIsMissing sends a job that needs two capabilities to a broker
+// that has neither.
+func TestPreparedNamesAllThatIsMissing(t *testing.T) {
+	able := batch.NewQueue(memory.New(), "tasks")
+	p, err := able.Prepare(t.Context(), task{}, batch.Priority(able, batch.High), batch.Group(able, "group"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, _ := batch.NewQueue(memory.NewPortable(), "tasks").EnqueuePrepared(t.Context(), p)
+	var lacks *batch.CapabilityError
+	if !errors.As(results[0].Err, &lacks) || !slices.Equal(lacks.Missing, []string{"Prioritizer", "Grouper"}) {
+		t.Errorf("the error is %v", results[0].Err)
 	}
 }

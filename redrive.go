@@ -32,7 +32,7 @@ func RedriveWithBody[D Importer](ctx context.Context, q *Queue[D], dead DeadLett
 	defer cancel()
 	n, err := q.driver.Discard(ctx, q.name, driver.Selection{IDs: []string{dead.ID}})
 	if err == nil && n == 0 {
-		err = ErrNotFound
+		return fmt.Errorf("batch: job %s is stored with its new body, and its dead letter was gone: if somebody else has redriven it, the job is there twice: %w", dead.ID, ErrNotFound)
 	}
 	if err != nil {
 		return fmt.Errorf("batch: job %s is stored with its new body, and its dead letter was not discarded: %w", dead.ID, err)

@@ -245,7 +245,36 @@ func checkMaxAttempts(n int) error {
 func checkTimeout(d time.Duration) error {
 	const most = 30 * 24 * time.Hour
 	if d < time.Millisecond || d > most {
-		return invalid("Timeout", d.String(), fmt.Sprintf("1ms to %s", most))
+		return invalid("Timeout", d.String(), "1ms to "+span(most))
 	}
 	return nil
+}
+
+// checkDelay bounds a delay that the option field asks for with value, by the driver's
+// MaxDelay.
+func checkDelay(field, value string, d, most time.Duration) error {
+	switch {
+	case d < 0:
+		return invalid(field, value, "zero or longer")
+	case d > most:
+		return invalid(field, value, "within "+span(most)+" from now on this driver")
+	}
+	return nil
+}
+
+// checkDedupWithin bounds the window of one key by the driver's DedupWindow.
+func checkDedupWithin(within, most time.Duration) error {
+	if within < time.Second || within > most {
+		return invalid("UniqueWithin", within.String(), "1s to "+span(most)+" on this driver")
+	}
+	return nil
+}
+
+// span is a duration in words for people: in days, if it is a number of them.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 2*day && d%day == 0 {
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return d.String()
 }

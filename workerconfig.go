@@ -211,7 +211,7 @@ func completeDuration(name string, value *time.Duration, fallback, least, most t
 		*value = fallback
 	}
 	if *value < least || *value > most {
-		return invalid(name, value.String(), fmt.Sprintf("%s to %s", least, most))
+		return invalid(name, value.String(), span(least)+" to "+span(most))
 	}
 	return nil
 }

@@ -73,51 +73,6 @@ type AtomicEnqueuer interface {
 	EnqueueAtomic(ctx context.Context, queue string, messages []*Message) error
 }
 
-// State is where a job of a queue stands, as an [Inspector] lists it.
-type State uint8
-
-const (
-	// StateWaiting jobs are ready to be handed out, or stand behind another job of
-	// their group.
-	StateWaiting State = iota + 1
-	// StateScheduled jobs are held back until a time: delayed, or between retries.
-	StateScheduled
-	// StateDead jobs are dead letters.
-	StateDead
-)
-
-// String is the state's name in lower case.
-func (s State) String() string {
-	switch s {
-	case StateWaiting:
-		return "waiting"
-	case StateScheduled:
-		return "scheduled"
-	case StateDead:
-		return "dead"
-	}
-	return "invalid"
-}
-
-// Entry is a job as an [Inspector] shows it.
-type Entry struct {
-	Message
-	State State
-	// Failures, LastError, Bounces, BouncedSince and Deliveries are the job's
-	// history so far.
-	Failures     int
-	LastError    string
-	Bounces      int
-	BouncedSince time.Time
-	Deliveries   int
-	// DueAt is when a scheduled job becomes ready, by the broker's clock. An
-	// [Importer] does not read it: there Delay says when.
-	DueAt time.Time
-	// Reason is why a dead job died, and DeadAt when.
-	Reason string
-	DeadAt time.Time
-}
-
 // Inspector looks into a queue without consuming its jobs.
 type Inspector interface {
 	// List returns jobs in one state: at most max (between 1 and 1000),

@@ -187,21 +187,3 @@ const (
 	// ReasonUnreadable: the driver could not read the broker's entry as a job.
 	ReasonUnreadable = "unreadable"
 )
-
-// DeadLetter is a job that will not run again unless it is redriven.
-type DeadLetter struct {
-	Message
-
-	// Failures, LastError, Bounces, BouncedSince and Deliveries are the job's
-	// history as it died.
-	Failures     int
-	LastError    string
-	Bounces      int
-	BouncedSince time.Time
-	Deliveries   int
-	// Reason is one of the Reason constants.
-	Reason string
-	// DeadAt is when the job was moved to the dead letters, by the broker's
-	// clock if the driver can know it.
-	DeadAt time.Time
-}

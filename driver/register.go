@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"sort"
@@ -87,6 +88,12 @@ func Registered() []Registration {
 // Lookup finds the driver for a URL. An error wraps [ErrConfig] and does not
 // repeat the URL's password.
 func Lookup(rawURL string) (Registration, *url.URL, error) {
+	if rawURL == "" {
+		return Registration{}, nil, &Error{
+			Driver: "batch", Op: "open", Kind: ErrConfig, Fate: FateNotStored,
+			Err: errors.New("the URL is empty"), Hint: "registered: " + schemes(),
+		}
+	}
 	u, err := ParseURL("batch", rawURL)
 	if err != nil {
 		return Registration{}, nil, err
@@ -98,7 +105,7 @@ func Lookup(rawURL string) (Registration, *url.URL, error) {
 		return Registration{}, nil, &Error{
 			Driver: "batch", Op: "open", Kind: ErrConfig, Fate: FateNotStored,
 			Err:  fmt.Errorf("no driver is registered for the URL scheme %q", u.Scheme),
-			Hint: "registered: " + schemes() + "; a driver registers itself when its package is imported",
+			Hint: "registered: " + schemes() + `; a driver registers itself when its package is imported, as by import _ "github.com/batch-go/batch/driver/redis"`,
 		}
 	}
 	return r, u, nil

@@ -70,7 +70,7 @@ func classify(err error) fault.Verdict {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.Unknown(context.DeadlineExceeded, "")
 	case errors.Is(err, amqp091.ErrCredentials):
-		return fault.NotStored(driver.ErrUnauthorized, "see the user and the password")
+		return fault.NotStored(driver.ErrUnauthorized, "see the user and the password; RabbitMQ lets the user guest connect only from its own host")
 	case errors.Is(err, amqp091.ErrSASL):
 		return fault.NotStored(driver.ErrUnauthorized, "the broker offers none of the mechanisms: see auth")
 	}
