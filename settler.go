@@ -203,13 +203,24 @@ const ellipsis = "..."
 // errorText is what is stored of an error: valid UTF-8 of bounded length. A snooze
 // is not a failure, and keeps the text of the last one.
 func errorText(err error, last string) string {
-	if err == nil || OutcomeOf(err).Kind == ReturnSnooze {
-		return last
-	}
-	text := err.Error()
+	text := reasonText(err, last)
 	if len(text) > maxErrorText {
 		text = text[:maxErrorText-len(ellipsis)]
 		text = strings.ToValidUTF8(text, "") + ellipsis // the cut may be inside a rune
 	}
 	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// reasonText is the whole text. The methods of the error may panic, although they did
+// not before.
+func reasonText(err error, last string) (text string) {
+	defer func() {
+		if r := recover(); r != nil {
+			text = newPanicError("a method of an error that did not panic before", textOf(r)).Error()
+		}
+	}()
+	if err == nil || OutcomeOf(err).Kind == ReturnSnooze {
+		return last
+	}
+	return err.Error()
 }
