@@ -216,20 +216,11 @@ func lacking(d Driver, names ...string) *CapabilityError {
 }
 
 // checkSupport refuses a message that needs a capability which the driver lacks, or
-// exceeds the bounds of one that it has.
+// exceeds the bounds of one that it has. The message's delay is a matter of [checkDelay].
 func checkSupport(d Driver, m *driver.Message) error {
 	if m.Level != Normal {
 		if _, ok := d.(Prioritizer); !ok {
 			return lacking(d, "Prioritizer")
-		}
-	}
-	if m.Delay > 0 {
-		delayer, ok := d.(Delayer)
-		if !ok {
-			return lacking(d, "Delayer")
-		}
-		if most := delayer.MaxDelay(); m.Delay > most {
-			return invalid("Delay", m.Delay.String(), fmt.Sprintf("within %s from now on this driver", most))
 		}
 	}
 	if m.DedupKey != "" {
@@ -245,6 +236,22 @@ func checkSupport(d Driver, m *driver.Message) error {
 		if _, ok := d.(Grouper); !ok {
 			return lacking(d, "Grouper")
 		}
+	}
+	return nil
+}
+
+// checkDelay refuses to hold a job back on a driver that cannot, or not for that long.
+// value is what is shown of the time.
+func checkDelay(d Driver, value string, delay time.Duration) error {
+	if delay <= 0 {
+		return nil
+	}
+	delayer, ok := d.(Delayer)
+	if !ok {
+		return lacking(d, "Delayer")
+	}
+	if most := delayer.MaxDelay(); delay > most {
+		return invalid("Delay", value, fmt.Sprintf("within %s from now on this driver", most))
 	}
 	return nil
 }

@@ -57,14 +57,14 @@ func encodeArgs(ctx context.Context, codec Codec, queue string, m *driver.Messag
 	withJob, ok := codec.(JobCodec)
 	if !ok {
 		m.Body, err = codec.Encode(args)
-		return err
+		return sound(err, "the codec")
 	}
 	job := &CodecJob{ID: m.ID, Kind: m.Kind, Queue: queue, Headers: maps.Clone(m.Headers)}
 	if job.Headers == nil {
 		job.Headers = make(map[string]string)
 	}
 	if m.Body, err = withJob.EncodeJob(ctx, job, args); err != nil {
-		return err
+		return sound(err, "the codec")
 	}
 	return setHeaders(m, job.Headers)
 }

@@ -164,12 +164,13 @@ func (p *producer) through(ctx context.Context, jobs []outgoing, send func(conte
 		switch {
 		case err != nil:
 			fate := FateNotStored
-			if call.sent {
+			if call.sent.Load() {
 				fate = FateUnknown
 			}
 			r.Err = &EnqueueError{ID: job.ID, Queue: p.queue, Fate: fate, Err: err}
 		default:
 			*r = got[k]
+			r.Err = sound(r.Err, "an enqueue middleware")
 		}
 	}
 	return results

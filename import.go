@@ -78,6 +78,9 @@ func (c *importCall) send(ctx context.Context, entries []*driver.Entry) []error 
 		}
 	}
 	c.fail(entries, errs, left, FateNotStored, c.over)
+	if c.over == nil && ctx.Err() != nil && firstError(errs) != nil {
+		c.over = context.Cause(ctx) // otherwise each request would wait as long for no answer
+	}
 	return errs
 }
 
@@ -140,9 +143,7 @@ func checkEntry(d Driver, info *driver.Info, e *Entry) error {
 			return invalid("history", fmt.Sprintf("of %d failures, %d bounces, %d deliveries", e.Failures, e.Bounces, e.Deliveries), "of counts that are not negative")
 		}
 	}
-	m := e.Message
-	m.Delay = 0 // an import holds jobs back on every driver
-	if err := checkSupport(d, &m); err != nil {
+	if err := checkSupport(d, &e.Message); err != nil { // an import holds jobs back on every driver
 		return err
 	}
 	return checkSize(&e.Message, info)

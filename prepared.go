@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -68,10 +69,12 @@ func (p *Prepared) outgoing(d driver.Driver) outgoing {
 		return outgoing{err: invalid("prepared job", "nil or zero", "one that Prepare made")}
 	}
 	m := p.message
-	if !p.dueAt.IsZero() {
+	err := checkSupport(d, &m)
+	if err == nil && !p.dueAt.IsZero() {
 		m.Delay = max(time.Until(p.dueAt), 0)
+		err = checkDelay(d, p.dueAt.Format(time.RFC3339), m.Delay)
 	}
-	return outgoing{message: &m, err: checkSupport(d, &m), notApplied: p.notApplied}
+	return outgoing{message: &m, err: err, notApplied: p.notApplied}
 }
 
 // preparedVersion is the version of the stored form. It grows when a reader of the
@@ -99,7 +102,7 @@ type preparedForm struct {
 }
 
 // MarshalJSON is the stored form. The zero value has none.
-func (p *Prepared) MarshalJSON() ([]byte, error) {
+func (p Prepared) MarshalJSON() ([]byte, error) {
 	m := &p.message
 	if m.ID == "" {
 		return nil, invalid("prepared job", "zero", "one that Prepare made")
@@ -129,8 +132,15 @@ func (p *Prepared) UnmarshalJSON(text []byte) error {
 	if err := decoder.Decode(&form); err != nil {
 		return &InvalidError{Field: "prepared job", Bound: "in the form of docs/wire.md", Err: err}
 	}
+	if decoder.More() {
+		return invalid("prepared job", "with more after it", "one JSON value")
+	}
 	if form.Version != preparedVersion {
 		return invalid("prepared job", fmt.Sprintf("of version %d", form.Version), fmt.Sprintf("of version %d", preparedVersion))
+	}
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	if min(form.Timeout, form.UniqueWithin) < 0 || max(form.Timeout, form.UniqueWithin) > most {
+		return invalid("prepared job", "with a duration that is negative or overflows", "in the form of docs/wire.md")
 	}
 	read := Prepared{dueAt: form.DueAt, notApplied: form.NotApplied, message: driver.Message{
 		ID: form.ID, Kind: form.Kind, ContentType: form.ContentType, Body: form.Body,

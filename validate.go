@@ -176,6 +176,9 @@ func checkMessage(m *driver.Message) error {
 	if m.DedupKey != "" && !isToken(m.DedupKey) {
 		return checkToken("Unique key", m.DedupKey)
 	}
+	if within := m.DedupWithin; within != 0 && (m.DedupKey == "" || within < time.Second) {
+		return invalid("UniqueWithin", within.String(), "1s or longer, of a Unique key")
+	}
 	if m.Group != "" && !isToken(m.Group) {
 		return checkToken("Group", m.Group)
 	}
