@@ -327,3 +327,37 @@ func (d *deaf) Import(ctx context.Context, _ string, entries []*driver.Entry) []
 	<-ctx.Done()
 	return sameResult(make([]*driver.Message, len(entries)), ctx.Err())
 }
+
+// A codec without a content type is a mistake like any other.
+func TestCodecThatPanics(t *testing.T) {
+	for _, codec := range []batch.Codec{untyped{}, (*untyped)(nil)} {
+		if _, err := batch.TryNewQueue(memory.New(), "q", batch.WithCodec(codec)); !errors.Is(err, batch.ErrInvalid) {
+			t.Errorf("TryNewQueue: %v", err)
+		}
+		config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "q"}}, Codecs: []batch.Codec{codec}}
+		if _, err := batch.TryNewWorker(memory.New(), config); !errors.Is(err, batch.ErrInvalid) {
+			t.Errorf("TryNewWorker: %v", err)
+		}
+	}
+}
+
+type untyped struct{ batch.JSON }
+
+func (untyped) ContentType() string { panic("in ContentType") }
+
+// If a middleware divides an atomic call and some of it fails, nobody is told that nothing was stored.
+func TestAtomicCallThatAMiddlewareDivides(t *testing.T) {
+	divide := func(next batch.Enqueuer) batch.Enqueuer {
+		return func(ctx context.Context, jobs []*batch.EnqueueJob) []batch.Result {
+			results := next(ctx, jobs[:1])
+			jobs[1].Headers = map[string]string{"batch-x": "reserved"}
+			return append(results, next(ctx, jobs[1:])...)
+		}
+	}
+	q := batch.NewQueue(memory.New(), "q", batch.WithEnqueueMiddleware(divide))
+	_, err := batch.EnqueueAtomic(t.Context(), q, []batch.Request[*memory.Driver]{{Args: task{1}}, {Args: task{2}}})
+	var failed *batch.EnqueueError
+	if !errors.As(err, &failed) || failed.Fate != batch.FateUnknown || !errors.Is(err, batch.ErrInvalid) {
+		t.Errorf("EnqueueAtomic: %v, want an unknown fate", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -74,7 +75,7 @@ func (p *Prepared) outgoing(d driver.Driver) outgoing {
 		m.Delay = max(time.Until(p.dueAt), 0)
 		err = checkDelay(d, p.dueAt.Format(time.RFC3339), m.Delay)
 	}
-	return outgoing{message: &m, err: err, notApplied: p.notApplied}
+	return outgoing{message: &m, err: err, notApplied: slices.Clone(p.notApplied)}
 }
 
 // preparedVersion is the version of the stored form. It grows when a reader of the
