@@ -361,3 +361,43 @@ func TestAtomicCallThatAMiddlewareDivides(t *testing.T) {
 		t.Errorf("EnqueueAtomic: %v, want an unknown fate", err)
 	}
 }
+
+// slowAnswers is a broker whose answers take long to arrive.
+type slowAnswers struct{ *memory.Driver }
+
+func (d slowAnswers) Import(ctx context.Context, queue string, entries []*driver.Entry) []driver.Result {
+	results := d.Driver.Import(ctx, queue, entries)
+	time.Sleep(4500 * time.Millisecond) // fake time
+	return results
+}
+
+func (d slowAnswers) Discard(ctx context.Context, queue string, which driver.Selection) (int, error) {
+	select {
+	case <-time.After(time.Second):
+		return d.Driver.Discard(ctx, queue, which)
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// A job that is redriven with another body and dies again at once is not discarded with the old dead letter.
+func TestRedriveWithBodyOnASlowBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, slowAnswers{memory.New()}, nil)
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return batch.Permanent(errors.New("no")) })
+		r.enqueue(t, task{})
+		r.start(t)
+		<-r.events.ended
+		synctest.Wait()
+		letters, _, err := r.queue.DeadLetters().List(t.Context(), "", 10)
+		if err != nil || len(letters) != 1 {
+			t.Fatal(letters, err)
+		}
+		err = batch.RedriveWithBody(t.Context(), r.queue, letters[0], []byte(`{"N":1}`))
+		time.Sleep(time.Minute)
+		if left := depth(t, r.queue); left.Dead == 0 {
+			t.Errorf("RedriveWithBody = %v, and the job is gone: %+v", err, left)
+		}
+		r.stop(t)
+	})
+}
