@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -400,4 +401,30 @@ func TestRedriveWithBodyOnASlowBroker(t *testing.T) {
 		}
 		r.stop(t)
 	})
+}
+
+// The history of an imported job is bounded as that of a job which a worker has settled.
+func TestImportOfAHostileHistory(t *testing.T) {
+	q := batch.NewQueue(memory.New(), "q")
+	entry := func(change func(*batch.Entry)) batch.Entry {
+		e := batch.Entry{State: batch.StateDead, Message: driver.Message{ID: "x", Kind: "task", ContentType: "application/json", EnqueuedAt: time.Now()}}
+		change(&e)
+		return e
+	}
+	results, _ := batch.Import(t.Context(), q, []batch.Entry{
+		entry(func(e *batch.Entry) { e.Failures = math.MaxInt }),
+		entry(func(e *batch.Entry) { e.Bounces = -1 }),
+		entry(func(e *batch.Entry) { e.Reason = strings.Repeat("x", 1000) }),
+		entry(func(e *batch.Entry) { e.Reason = "a\nb" }),
+		entry(func(e *batch.Entry) { e.LastError = strings.Repeat("\xff", 100_000) }),
+	})
+	for i, r := range results[:4] {
+		if !errors.Is(r.Err, batch.ErrInvalid) {
+			t.Errorf("entry %d: %v", i+1, r.Err)
+		}
+	}
+	letters, _, err := q.DeadLetters().List(t.Context(), "", 10)
+	if err != nil || len(letters) != 1 || len(letters[0].LastError) > 2048 {
+		t.Errorf("%d dead letters, %v", len(letters), err)
+	}
 }

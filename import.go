@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -25,7 +26,7 @@ func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Re
 	var index []int // of the results
 	for i := range entries {
 		e := entries[i] // a copy, without what is part of an enqueue only
-		e.DedupWithin = 0
+		e.DedupWithin, e.LastError = 0, shorten(e.LastError)
 		results[i].ID = e.ID
 		if err := checkEntry(q.driver, &q.producer.info, &e); err != nil {
 			results[i].Err = fmt.Errorf("entry %d of %d, job %s: %w", i+1, len(entries), quote(e.ID), err)
@@ -139,9 +140,12 @@ func checkEntry(d Driver, info *driver.Info, e *Entry) error {
 		return invalid("Delay", e.Delay.String(), fmt.Sprintf("zero, or at most %s for a scheduled job on %s", most, info.Driver))
 	}
 	for _, n := range []int{e.Failures, e.Bounces, e.Deliveries} {
-		if n < 0 {
-			return invalid("history", fmt.Sprintf("of %d failures, %d bounces, %d deliveries", e.Failures, e.Bounces, e.Deliveries), "of counts that are not negative")
+		if n < 0 || n > math.MaxInt32 {
+			return invalid("history", fmt.Sprintf("of %d failures, %d bounces, %d deliveries", e.Failures, e.Bounces, e.Deliveries), fmt.Sprintf("of counts from 0 to %d", math.MaxInt32))
 		}
+	}
+	if e.Reason != "" && checkContentType(e.Reason) != nil {
+		return invalid("reason", quote(e.Reason), fmt.Sprintf("at most %d bytes of printable ASCII", maxToken))
 	}
 	if err := checkSupport(d, &e.Message); err != nil { // an import holds jobs back on every driver
 		return err
