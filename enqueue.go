@@ -164,7 +164,7 @@ func (p *producer) through(ctx context.Context, jobs []outgoing, send func(conte
 	if len(list) == 0 {
 		return results
 	}
-	got, err := p.callEnqueuer(ctx, list)
+	got, err := p.callEnqueuer(ctx, slices.Clone(list)) // which it may change in place
 	for k, job := range list {
 		r := &results[job.index]
 		switch {

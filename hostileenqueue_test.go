@@ -428,3 +428,24 @@ func TestImportOfAHostileHistory(t *testing.T) {
 		t.Errorf("%d dead letters, %v", len(letters), err)
 	}
 }
+
+// A middleware may filter the list that it was given in place.
+func TestEnqueueMiddlewareThatFiltersInPlace(t *testing.T) {
+	refused := errors.New("refused")
+	filter := func(next batch.Enqueuer) batch.Enqueuer {
+		return func(ctx context.Context, jobs []*batch.EnqueueJob) []batch.Result {
+			first := jobs[0].ID
+			rest := slices.DeleteFunc(jobs, func(job *batch.EnqueueJob) bool { return job.ID == first })
+			return append([]batch.Result{{Err: refused}}, next(ctx, rest)...)
+		}
+	}
+	q := batch.NewQueue(memory.New(), "q", batch.WithEnqueueMiddleware(filter))
+	var requests []batch.Request[*memory.Driver]
+	for _, id := range []string{"a", "b", "c"} {
+		requests = append(requests, batch.Request[*memory.Driver]{Args: task{}, Options: []batch.Option[*memory.Driver]{batch.ID(q, id)}})
+	}
+	results, _ := q.EnqueueMany(t.Context(), requests)
+	if !errors.Is(results[0].Err, refused) || results[1].ID != "b" || results[2].ID != "c" {
+		t.Errorf("results %+v", results)
+	}
+}
