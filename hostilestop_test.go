@@ -2,6 +2,8 @@ package batch_test
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,3 +155,46 @@ func (h *stopper) act(at string) {
 func (h *stopper) OnJobEnd(context.Context, batch.JobEnd) { h.act("job end") }
 func (h *stopper) OnFault(context.Context, batch.Fault)   { h.act("fault") }
 func (h *stopper) OnCall(_ context.Context, c batch.Call) { h.act("call " + string(c.Op)) }
+
+// meddler is a hook that changes what it is shown of a suspect.
+type meddler struct{}
+
+func (meddler) OnSuspect(_ context.Context, e batch.Suspect) { e.Job.Priority = 99 }
+
+func TestHookThatChangesASuspect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newSuspectRig(t, false, func(c *batch.WorkerConfig) { c.Hooks = append(c.Hooks, meddler{}) })
+		close(r.ordinary)
+		close(r.suspect)
+		<-r.events.ended
+		<-r.events.ended
+		r.stop(t, 0, 0, 0)
+	})
+}
+
+// deafLog is a log handler that hangs from the first line of a stop on.
+type deafLog struct {
+	slog.Handler
+	gate chan struct{}
+}
+
+func (h deafLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "worker draining" {
+		<-h.gate
+	}
+	return nil
+}
+
+func TestStopWithALogThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		defer func() { close(gate); time.Sleep(time.Hour) }() // fake time
+		r := newRig(t, memory.New(), func(c *batch.WorkerConfig) { c.Log = slog.New(deafLog{slog.NewTextHandler(io.Discard, nil), gate}) })
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+		r.start(t)
+		start := time.Now()
+		if err := r.worker.Stop(context.Background()); err == nil || time.Since(start) > 26*time.Second {
+			t.Errorf("Stop = %v after %s", err, time.Since(start))
+		}
+	})
+}
