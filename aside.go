@@ -45,5 +45,5 @@ func logPanic(logger *slog.Logger, method string, hook any) {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	logger.Error("a hook panicked", "hook", name, "panic", fmt.Sprint(r), "place", panicPlace(), "stack", string(debug.Stack()))
+	logger.Error("a hook panicked", "hook", name, "panic", textOf(r), "place", panicPlace(), "stack", string(debug.Stack()))
 }

@@ -75,7 +75,7 @@ func (b *buffer) put(tasks []*task) bool {
 		return false
 	}
 	for _, t := range tasks {
-		b.tasks[Critical-t.job.Priority].push(t)
+		b.tasks[Critical-t.delivery.Level].push(t)
 	}
 	b.waiting += len(tasks)
 	for range min(len(tasks), b.slots) {

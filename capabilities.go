@@ -215,8 +215,8 @@ func lacking(d Driver, names ...string) *CapabilityError {
 }
 
 // checkSupport refuses a message that needs capabilities which the driver lacks, or
-// exceeds the bounds of one that it has.
-func checkSupport(d Driver, m *driver.Message) error {
+// exceeds the bounds of one that it has. delay is what is shown of the message's delay.
+func checkSupport(d Driver, m *driver.Message, delay string) error {
 	var lacks []string
 	need := func(name string, needed, has bool) {
 		if needed && !has {
@@ -233,7 +233,7 @@ func checkSupport(d Driver, m *driver.Message) error {
 		return lacking(d, lacks...)
 	}
 	if m.Delay > 0 {
-		if err := checkDelay("Delay", m.Delay.String(), m.Delay, delayer.MaxDelay()); err != nil {
+		if err := checkDelay("Delay", delay, m.Delay, delayer.MaxDelay()); err != nil {
 			return err
 		}
 	}

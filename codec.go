@@ -47,6 +47,18 @@ type CodecJob struct {
 	Headers map[string]string
 }
 
+// contentTypeOf is the content type of a codec. It is an error if it is not fit, or if
+// the codec panics, as a nil pointer may.
+func contentTypeOf(codec Codec) (contentType string, err error) {
+	defer func() {
+		if recover() != nil {
+			err = invalid("codec", fmt.Sprintf("of type %T", codec), "a value whose ContentType method does not panic, and not a nil pointer")
+		}
+	}()
+	contentType = codec.ContentType()
+	return contentType, checkContentType(contentType)
+}
+
 // encodeArgs runs the codec for a message, and turns a panic into an error.
 func encodeArgs(ctx context.Context, codec Codec, queue string, m *driver.Message, args Args) (err error) {
 	defer func() {
@@ -57,14 +69,14 @@ func encodeArgs(ctx context.Context, codec Codec, queue string, m *driver.Messag
 	withJob, ok := codec.(JobCodec)
 	if !ok {
 		m.Body, err = codec.Encode(args)
-		return err
+		return sound(err, "the codec")
 	}
 	job := &CodecJob{ID: m.ID, Kind: m.Kind, Queue: queue, Headers: maps.Clone(m.Headers)}
 	if job.Headers == nil {
 		job.Headers = make(map[string]string)
 	}
 	if m.Body, err = withJob.EncodeJob(ctx, job, args); err != nil {
-		return err
+		return sound(err, "the codec")
 	}
 	return setHeaders(m, job.Headers)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -74,7 +75,8 @@ func (p *producer) enqueueEach(ctx context.Context, n int, draft func(int) outgo
 
 // EnqueueAtomic stores all jobs or none. It returns a receipt for each job, in
 // their order, or an error: an [*EnqueueError] with FateNotStored says that none
-// is stored, one with FateUnknown that either all or none are. If a job is a
+// is stored, one with FateUnknown that either all or none are, unless a middleware of
+// the queue has divided the call. If a job is a
 // duplicate by [Unique], the error wraps [ErrDuplicate]. The driver's AtomicLimit
 // bounds the number of jobs, and its limits bound the sum of their sizes.
 func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests []Request[D]) ([]Receipt, error) {
@@ -104,7 +106,11 @@ func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests 
 		return results
 	})
 	receipts := make([]Receipt, len(results))
+	stored := slices.ContainsFunc(results, func(r Result) bool { return r.Err == nil })
 	for i, r := range results {
+		if r.Err != nil && stored { // a middleware has divided the call
+			return nil, &EnqueueError{ID: jobs[i].message.ID, Queue: q.name, Fate: FateUnknown, Err: r.Err}
+		}
 		if r.Err != nil {
 			return nil, r.Err
 		}
@@ -158,18 +164,19 @@ func (p *producer) through(ctx context.Context, jobs []outgoing, send func(conte
 	if len(list) == 0 {
 		return results
 	}
-	got, err := p.callEnqueuer(ctx, list)
+	got, err := p.callEnqueuer(ctx, slices.Clone(list)) // which it may change in place
 	for k, job := range list {
 		r := &results[job.index]
 		switch {
 		case err != nil:
 			fate := FateNotStored
-			if call.sent {
+			if call.sent.Load() {
 				fate = FateUnknown
 			}
 			r.Err = &EnqueueError{ID: job.ID, Queue: p.queue, Fate: fate, Err: err}
 		default:
 			*r = got[k]
+			r.Err = sound(r.Err, "an enqueue middleware")
 		}
 	}
 	return results

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"sync/atomic"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -23,7 +25,7 @@ type Enqueuer func(ctx context.Context, jobs []*EnqueueJob) []Result
 // returns the error of a middleware as it is, not in an [*EnqueueError].
 //
 // If it panics, or returns more or fewer results than there are jobs, each job that
-// has no result fails with an [*EnqueueError].
+// has no result fails with an [*EnqueueError]. Next refuses jobs of several calls.
 type EnqueueMiddleware func(next Enqueuer) Enqueuer
 
 // EnqueueJob is a job on its way to the broker.
@@ -46,8 +48,8 @@ type enqueueCall struct {
 	// send makes the rest of the way for some of the jobs, and returns a result for
 	// each.
 	send func(ctx context.Context, jobs []outgoing) []Result
-	// sent is set once send was called.
-	sent bool
+	// sent is set once send was called, which may be at the same time for several parts.
+	sent atomic.Bool
 }
 
 // sendJobs is the innermost Enqueuer.
@@ -56,7 +58,10 @@ func sendJobs(ctx context.Context, jobs []*EnqueueJob) []Result {
 		return nil
 	}
 	call := jobs[0].call
-	call.sent = true
+	if call == nil || slices.ContainsFunc(jobs, func(job *EnqueueJob) bool { return job.call != call }) {
+		return refuseMixed(jobs)
+	}
+	call.sent.Store(true)
 	some := make([]outgoing, len(jobs))
 	for i, job := range jobs {
 		some[i] = call.jobs[job.index]
@@ -66,6 +71,16 @@ func sendJobs(ctx context.Context, jobs []*EnqueueJob) []Result {
 		some[i].err = setHeaders(&m, maps.Clone(job.Headers))
 	}
 	return call.send(ctx, some)
+}
+
+// refuseMixed is the results of jobs that did not come with the same call: how they are
+// to be sent, all or none for example, may be different.
+func refuseMixed(jobs []*EnqueueJob) []Result {
+	results := make([]Result, len(jobs))
+	for i := range results {
+		results[i].Err = invalid("jobs", "of several calls", "those that a middleware was called with")
+	}
+	return results
 }
 
 // wrapEnqueuer puts middleware around sendJobs. It is an error if one panics or

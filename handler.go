@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -82,31 +81,3 @@ func (h *handler) call(ctx context.Context, job *JobInfo) (err error) {
 	}()
 	return sound(h.run(ctx, job), "the handler")
 }
-
-// sound returns the error of a handler or codec if it is fit for use, and otherwise
-// one that says what is wrong with it: its methods are the application's, and may
-// panic. A nil pointer of an error type is the usual case.
-func sound(err error, by string) (checked error) {
-	if err == nil {
-		return nil
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			checked = newPanicError(fmt.Sprintf("a method of the error that %s returned, of type %T", by, err), r)
-		}
-	}()
-	_ = err.Error()
-	// These walk the whole tree, as what reads the error later will.
-	errors.Is(err, errNone)
-	errors.As(err, new(*noError))
-	return err
-}
-
-// errNone is no error that anybody returns, and noError the type of none.
-var errNone error = &noError{}
-
-// noError has a type of its own.
-type noError struct{}
-
-// Error is never seen.
-func (*noError) Error() string { return "none" }

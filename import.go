@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -27,7 +28,7 @@ func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Re
 	var index []int // of the results
 	for i := range entries {
 		e := entries[i] // a copy, without what is part of an enqueue only
-		e.DedupWithin = 0
+		e.DedupWithin, e.LastError = 0, shorten(e.LastError)
 		if e.State == StateScheduled && e.Delay == 0 && !e.DueAt.IsZero() {
 			e.Delay = max(time.Until(e.DueAt), 0)
 		}
@@ -83,6 +84,9 @@ func (c *importCall) send(ctx context.Context, entries []*driver.Entry) []error 
 		}
 	}
 	c.fail(entries, errs, left, FateNotStored, c.over)
+	if c.over == nil && ctx.Err() != nil && firstError(errs) != nil {
+		c.over = context.Cause(ctx) // otherwise each request would wait as long for no answer
+	}
 	return errs
 }
 
@@ -141,13 +145,16 @@ func checkEntry(d Driver, info *driver.Info, e *Entry) error {
 		return invalid("Delay", e.Delay.String(), fmt.Sprintf("zero, or at most %s for a scheduled job on %s", most, info.Driver))
 	}
 	for _, n := range []int{e.Failures, e.Bounces, e.Deliveries} {
-		if n < 0 {
-			return invalid("history", fmt.Sprintf("of %d failures, %d bounces, %d deliveries", e.Failures, e.Bounces, e.Deliveries), "of counts that are not negative")
+		if n < 0 || n > math.MaxInt32 {
+			return invalid("history", fmt.Sprintf("of %d failures, %d bounces, %d deliveries", e.Failures, e.Bounces, e.Deliveries), fmt.Sprintf("of counts from 0 to %d", math.MaxInt32))
 		}
+	}
+	if e.Reason != "" && checkContentType(e.Reason) != nil {
+		return invalid("reason", quote(e.Reason), fmt.Sprintf("at most %d bytes of printable ASCII", maxToken))
 	}
 	m := e.Message
 	m.Delay = 0 // an import holds jobs back on every driver
-	if err := checkSupport(d, &m); err != nil {
+	if err := checkSupport(d, &m, ""); err != nil {
 		return err
 	}
 	return checkSize(&e.Message, info)

@@ -68,7 +68,24 @@ func (j *judge) suspects(d *driver.Delivery) bool {
 // start decides whether a task runs. It does if the verdict has no outcome.
 func (j *judge) start(ctx context.Context, t *task) (Verdict, error) {
 	t.facts = j.facts(ctx, t)
-	return decide(t.facts)
+	return j.decide(t.facts)
+}
+
+// decide is the function decide for errors whose methods did not panic before, and may
+// do so now.
+func (j *judge) decide(f facts) (v Verdict, reason error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err := newPanicError("a method of an error that did not panic before", textOf(r))
+			if f.err != nil {
+				f.err = err
+			} else {
+				f.decoding = err
+			}
+			v, reason = decide(f)
+		}
+	}()
+	return decide(f)
 }
 
 // facts gathers what is known about a task when it is received, and decodes its
@@ -118,17 +135,36 @@ func (j *judge) end(t *task, stage stage, err error) (Verdict, error) {
 		}
 		f.backoff, f.err = backoffOf(policy, f.failures+1, err)
 	}
-	return decide(f)
+	return j.decide(f)
 }
 
 // backoffOf asks a retry policy about a failure with err. If the policy panics, the
 // default policy is asked, and the returned error says so beside err.
 func backoffOf(policy RetryPolicy, failures int, err error) (delay time.Duration, reason error) {
-	defer func() {
-		if r := recover(); r != nil {
-			delay = DefaultRetryPolicy.Backoff(failures, err)
+	switch policy.(type) {
+	case ExponentialBackoff, ConstantBackoff:
+		return policy.Backoff(failures, err), err
+	}
+	// It must not end the goroutine of the slot, or of what watches it: the job has
+	// ended, and would never be settled.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		orderly := false
+		defer func() {
+			if orderly {
+				return
+			}
+			r := recover()
+			if r == nil {
+				r = "it called runtime.Goexit"
+			}
+			delay = DefaultRetryPolicy.Backoff(failures, nil)
 			reason = fmt.Errorf("%w; %w", err, newPanicError(fmt.Sprintf("the retry policy, of type %T", policy), r))
-		}
+		}()
+		delay, reason = policy.Backoff(failures, err), err
+		orderly = true
 	}()
-	return policy.Backoff(failures, err), err
+	<-done
+	return delay, reason
 }

@@ -98,8 +98,10 @@ func (l *lane) runAlone(t *task) {
 	<-l.settler.idle()
 }
 
-// close ends a lane that holds no jobs. ctx bounds it.
+// close ends a lane that holds no jobs any more. Only those are left that something of
+// the application does not let go: a codec, a retry policy or a hook. ctx bounds it.
 func (l *lane) close(ctx context.Context) error {
 	l.keeper.close()
+	l.settler.tally.abandoned.Add(int64(len(l.keeper.held())))
 	return l.consumer.Close(ctx)
 }

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"runtime"
@@ -25,9 +26,23 @@ type PanicError struct {
 	Stack []byte
 }
 
-// newPanicError is called by the deferred function that recovered value.
+// newPanicError is called by the deferred function that recovered value. If that is an
+// error whose methods panic too, its text stands for it.
 func newPanicError(in string, value any) *PanicError {
+	if err, ok := value.(error); ok && panicOf(err) != nil {
+		value = textOf(value)
+	}
 	return &PanicError{In: in, Place: panicPlace(), Value: value, Stack: debug.Stack()}
+}
+
+// textOf is a value as text. Its methods may panic.
+func textOf(value any) (text string) {
+	defer func() {
+		if recover() != nil { // with what package fmt cannot print either
+			text = fmt.Sprintf("a value of type %T", value)
+		}
+	}()
+	return fmt.Sprint(value)
 }
 
 // Error is the panic's place and value, without the stack.
@@ -39,7 +54,7 @@ func (e *PanicError) Error() string {
 	if e.Place != "" {
 		text += " at " + e.Place
 	}
-	return fmt.Sprintf("%s: %v", text, e.Value)
+	return text + ": " + textOf(e.Value)
 }
 
 // Unwrap returns the panic's value if it is an error.
@@ -93,3 +108,41 @@ func isStandard(folder string) bool {
 	first, _, _ := strings.Cut(folder, "/")
 	return first != "main" && !strings.Contains(first, ".")
 }
+
+// sound returns the error of a handler or codec if it is fit for use, and otherwise
+// one that says what is wrong with it: its methods are the application's, and may
+// panic. A nil pointer of an error type is the usual case.
+func sound(err error, by string) error {
+	if err == nil {
+		return nil
+	}
+	if panicked := panicOf(err); panicked != nil {
+		panicked.In = fmt.Sprintf("a method of the error that %s returned, of type %T", by, err)
+		return panicked
+	}
+	return err
+}
+
+// panicOf calls the methods of an error, as what reads it later will, and returns what
+// they panic with, or nil.
+func panicOf(err error) (panicked *PanicError) {
+	defer func() {
+		if r := recover(); r != nil {
+			panicked = newPanicError("", textOf(r))
+		}
+	}()
+	_ = err.Error()
+	// These walk the whole tree.
+	errors.Is(err, errNone)
+	errors.As(err, new(*noError))
+	return nil
+}
+
+// errNone is no error that anybody returns, and noError the type of none.
+var errNone error = &noError{}
+
+// noError has a type of its own.
+type noError struct{}
+
+// Error is never seen.
+func (*noError) Error() string { return "none" }

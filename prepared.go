@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -74,7 +76,8 @@ func (p *Prepared) outgoing(d driver.Driver) outgoing {
 	if !p.dueAt.IsZero() {
 		m.Delay = max(time.Until(p.dueAt), 0)
 	}
-	return outgoing{message: &m, err: checkSupport(d, &m), notApplied: p.notApplied}
+	err := checkSupport(d, &m, p.dueAt.Format(time.RFC3339))
+	return outgoing{message: &m, err: err, notApplied: slices.Clone(p.notApplied)}
 }
 
 // preparedVersion is the version of the stored form. It grows when a reader of the
@@ -132,8 +135,15 @@ func (p *Prepared) UnmarshalJSON(text []byte) error {
 	if err := decoder.Decode(&form); err != nil {
 		return &InvalidError{Field: "prepared job", Bound: "in the form of docs/wire.md", Err: err}
 	}
+	if decoder.More() {
+		return invalid("prepared job", "with more after it", "one JSON value")
+	}
 	if form.Version != preparedVersion {
 		return invalid("prepared job", fmt.Sprintf("of version %d", form.Version), fmt.Sprintf("of version %d", preparedVersion))
+	}
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	if min(form.Timeout, form.UniqueWithin) < 0 || max(form.Timeout, form.UniqueWithin) > most {
+		return invalid("prepared job", "with a duration that is negative or overflows", "in the form of docs/wire.md")
 	}
 	read := Prepared{dueAt: form.DueAt, notApplied: form.NotApplied, message: driver.Message{
 		ID: form.ID, Kind: form.Kind, ContentType: form.ContentType, Body: form.Body,

@@ -37,12 +37,11 @@ func newProducer(d driver.Driver, queue string, config producerConfig) (*produce
 	p := &producer{producerConfig: config, info: d.Info(), queue: queue}
 	p.driver = watch(d, &p.hooks)
 	p.declaration = &declaration{driver: p.driver, queue: queue}
-	p.contentType = p.codec.ContentType()
-	if err := checkContentType(p.contentType); err != nil {
+	var err error
+	if p.contentType, err = contentTypeOf(p.codec); err != nil {
 		return nil, err
 	}
 	if len(p.middleware) > 0 {
-		var err error
 		if p.enqueuer, err = wrapEnqueuer(p.middleware); err != nil {
 			return nil, err
 		}

@@ -24,11 +24,12 @@ const redriveHold = 5 * time.Second
 func RedriveWithBody[D Importer](ctx context.Context, q *Queue[D], dead DeadLetter, body []byte) error {
 	e := Entry{Message: dead.Message, State: StateScheduled}
 	e.Body, e.Delay = body, redriveHold
+	until := time.Now().Add(redriveHold - time.Second) // the hold begins later, at the broker
 	results, err := Import(ctx, q, []Entry{e})
 	if err != nil {
 		return results[0].Err
 	}
-	ctx, cancel := context.WithTimeout(ctx, redriveHold-time.Second)
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	n, err := q.driver.Discard(ctx, q.name, driver.Selection{IDs: []string{dead.ID}})
 	if err == nil && n == 0 {

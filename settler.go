@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -193,23 +192,22 @@ func (s *settler) send(ctx context.Context, tasks []*task) (again []*task, err e
 	return again, err
 }
 
-// maxErrorText bounds what is stored of an error with a job: enough to tell what
-// happened, small beside the job, and within every broker's limits.
-const maxErrorText = 2048
-
-// ellipsis stands for what was cut off.
-const ellipsis = "..."
-
 // errorText is what is stored of an error: valid UTF-8 of bounded length. A snooze
 // is not a failure, and keeps the text of the last one.
 func errorText(err error, last string) string {
+	return shorten(reasonText(err, last))
+}
+
+// reasonText is the whole text. The methods of the error may panic, although they did
+// not before.
+func reasonText(err error, last string) (text string) {
+	defer func() {
+		if r := recover(); r != nil {
+			text = newPanicError("a method of an error that did not panic before", textOf(r)).Error()
+		}
+	}()
 	if err == nil || OutcomeOf(err).Kind == ReturnSnooze {
 		return last
 	}
-	text := err.Error()
-	if len(text) > maxErrorText {
-		text = text[:maxErrorText-len(ellipsis)]
-		text = strings.ToValidUTF8(text, "") + ellipsis // the cut may be inside a rune
-	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return err.Error()
 }

@@ -104,16 +104,10 @@ type slot struct {
 
 // run takes a task from the decision whether it runs to its settlement.
 func (s *slot) run(t *task) {
-	v, reason := s.judge.start(s.working, t)
-	if v.Outcome != 0 {
-		if t.state.CompareAndSwap(taskBuffered, taskReturned) {
-			s.settler.settle(t, v, reason, false, 0)
-		} else {
-			s.settler.finish(t)
-		}
+	if v, reason := s.decide(t); v.Outcome != 0 {
+		s.refuse(t, v, reason)
 		return
 	}
-
 	inner, cancel := context.WithCancelCause(s.working)
 	defer cancel(nil)
 	t.started = time.Now()
@@ -139,6 +133,33 @@ func (s *slot) run(t *task) {
 	err := t.handler.call(ctx, &t.job)
 	over = true
 	s.ended(t, err)
+}
+
+// decide decides whether a task runs. If the codec ends this goroutine, the job is
+// settled as one that cannot be decoded.
+func (s *slot) decide(t *task) (v Verdict, reason error) {
+	decided := false
+	defer func() {
+		if decided { // otherwise runtime.Goexit
+			return
+		}
+		f := t.history(received, nil)
+		f.decoding = newPanicError("the codec", "it called runtime.Goexit")
+		v, reason := decide(f)
+		s.refuse(t, v, reason)
+	}()
+	v, reason = s.judge.start(s.working, t)
+	decided = true
+	return v, reason
+}
+
+// refuse settles a task that does not run.
+func (s *slot) refuse(t *task, v Verdict, reason error) {
+	if t.state.CompareAndSwap(taskBuffered, taskReturned) {
+		s.settler.settle(t, v, reason, false, 0)
+	} else {
+		s.settler.finish(t)
+	}
 }
 
 // ended settles a task whose handler has returned, unless it was detached.

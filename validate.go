@@ -36,6 +36,22 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
+// maxErrorText bounds what is stored of an error with a job: enough to tell what
+// happened, small beside the job, and within every broker's limits.
+const maxErrorText = 2048
+
+// ellipsis stands for what was cut off.
+const ellipsis = "..."
+
+// shorten makes the text of an error fit to be stored.
+func shorten(text string) string {
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText-len(ellipsis)]
+		text = strings.ToValidUTF8(text, "") + ellipsis // the cut may be inside a rune
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
 // checkDriver refuses nil interfaces, and nil pointers inside of them.
 func checkDriver(d driver.Driver) error {
 	v := reflect.ValueOf(d)
@@ -175,6 +191,9 @@ func checkMessage(m *driver.Message) error {
 	}
 	if m.DedupKey != "" && !isToken(m.DedupKey) {
 		return checkToken("Unique key", m.DedupKey)
+	}
+	if within := m.DedupWithin; within != 0 && (m.DedupKey == "" || within < time.Second) {
+		return invalid("UniqueWithin", within.String(), "1s or longer, of a Unique key")
 	}
 	if m.Group != "" && !isToken(m.Group) {
 		return checkToken("Group", m.Group)

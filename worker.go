@@ -27,7 +27,8 @@ type Worker struct {
 	// stopping is closed when Stop is called, which ends a start that still tries,
 	// and started when Start has ended.
 	stopping, started chan struct{}
-	crew              *crew // nil if Start failed; written before started is closed
+	plan              chan stopPlan // has that of Stop
+	crew              *crew         // nil if Start failed; written before started is closed
 
 	mu       sync.Mutex // guards following
 	state    WorkerState
@@ -58,6 +59,7 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 		failed:   make(chan struct{}),
 		started:  make(chan struct{}),
 		stopping: make(chan struct{}),
+		plan:     make(chan stopPlan, 1),
 	}
 	err := w.config.complete(&w.info)
 	if err != nil {
@@ -140,6 +142,7 @@ func (w *Worker) begin(ctx context.Context) error {
 		select {
 		case <-w.stopping:
 			stop(ErrStopped)
+			w.boundStart(c.phases)
 		case <-starting.Done():
 		}
 	}()
@@ -151,6 +154,19 @@ func (w *Worker) begin(ctx context.Context) error {
 	w.hooks.onWorkerState(c.phases.working, w.status(WorkerRunning, 0))
 	go c.run(first)
 	return nil
+}
+
+// boundStart ends a start that was told to stop within the time of the stop, also if
+// the consumers that it has opened do not close.
+func (w *Worker) boundStart(p *phases) {
+	plan := <-w.plan
+	timer := time.NewTimer(time.Until(plan.close))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		p.stopClosing()
+	case <-w.started:
+	}
 }
 
 // alreadyStarted is the error of what must be done before the worker was started.
@@ -197,8 +213,9 @@ func (w *Worker) judge() *judge {
 // StopTimeout does.
 //
 // Stop returns nil if every job was settled or given back, and otherwise an error that
-// says how many were not: the broker hands them out again when their leases end. A
-// second Stop waits for the first. A worker that was never started is stopped at once.
+// says how many were not: the broker hands them out again when their leases end. If a
+// hook does not return, Stop ends a second after its time, with an error. A second Stop
+// waits for the first. A worker that was never started is stopped at once.
 func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
 	state := w.state
@@ -224,17 +241,31 @@ func (w *Worker) Stop(ctx context.Context) error {
 		total = time.Until(deadline)
 	}
 	plan := planStop(time.Now(), total, w.config.CancelTimeout)
-	<-w.started
+	w.plan <- plan
 	defer close(w.stopped)
-	if w.crew == nil {
-		return nil
+	drained := make(chan error, 1)
+	go func() { drained <- w.drain(ctx, plan) }()
+	hung := time.NewTimer(time.Until(plan.close) + hangTime)
+	defer hung.Stop()
+	select {
+	case err := <-drained:
+		return err
+	case <-hung.C:
+		return errors.New("batch: stop: the worker did not end in time, because a hook or a call to the driver does not return")
 	}
-	return w.drain(ctx, plan)
 }
 
-// drain stops a worker that is running.
+// hangTime is how long after the end of a stop's time the worker is waited for. It has
+// nothing more to do then, and ends at once, unless something hangs.
+const hangTime = time.Second
+
+// drain stops a worker that was started.
 func (w *Worker) drain(ctx context.Context, plan stopPlan) error {
+	<-w.started
 	c := w.crew
+	if c == nil {
+		return nil
+	}
 	w.hooks.onWorkerState(c.phases.working, w.status(WorkerDraining, 0))
 	w.tally.reset()
 	c.phases.end(ctx, plan, c.done)

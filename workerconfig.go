@@ -158,8 +158,8 @@ func (c *WorkerConfig) codecs() (map[string]Codec, error) {
 		if codec == nil {
 			return nil, invalid("codec", "nil", "a Codec")
 		}
-		name := codec.ContentType()
-		if err := checkContentType(name); err != nil {
+		name, err := contentTypeOf(codec)
+		if err != nil {
 			return nil, err
 		}
 		if _, ok := all[name]; ok {

@@ -52,8 +52,8 @@ func caseReleaseBeforeLoss(s *stage) {
 }
 
 func caseRetryForgetsRedeliveries(s *stage) {
-	d, c, got := s.holder()
-	d, c, got = s.nextHolder(d)
+	d, _, _ := s.holder()
+	d, c, got := s.nextHolder(d)
 	s.settleRetry(c, got, 0)
 	got = s.receiveOne(c)
 	equal(s, got.Redeliveries, 0, "Redeliveries after a lost holder and a retry")

@@ -32,9 +32,9 @@ func TestImportGroup(t *testing.T) {
 		r := newRig(t, Options{})
 		r.add("first", group("g"))
 		r.load(entry("second", driver.StateScheduled, group("g"), delay(time.Minute)), entry("third", driver.StateWaiting, group("g")))
-		first := r.get(10, "first")[0]
+		r.get(10, "first")
 		time.Sleep(2 * testLease)
-		first = r.get(10, "first")[0]
+		first := r.get(10, "first")[0]
 		r.end(first, driver.OutcomeDone)
 		r.none()
 		time.Sleep(time.Minute)
