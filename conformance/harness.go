@@ -52,6 +52,11 @@ type Harness struct {
 	// is not checked then. Empty if it is exact.
 	CoarseCounts string
 
+	// StopCounts says why this broker may count a lost holder, once, of a job that it
+	// was about to hand to a consumer as that was stopped, and that was not handed to
+	// it any more. It excuses nothing else. Empty if the broker does not.
+	StopCounts string
+
 	// Restart ends the broker as a crash would, starts it again with what it had
 	// stored, and returns when it can be connected to. Nil if that cannot be
 	// done. Cases that restart the broker run after all others, alone.

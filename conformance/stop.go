@@ -160,9 +160,14 @@ func caseStopUnderLoad(s *stage) {
 	if left > 0 {
 		other := s.consume(s.open(), jobs)
 		for _, got := range s.receive(other, left) {
-			equal(s, got.Redeliveries, 0, "Redeliveries of %s", got.ID)
+			if s.harness.StopCounts == "" || got.Redeliveries != 1 {
+				equal(s, got.Redeliveries, 0, "Redeliveries of %s, which no Receive of the stopped consumer returned", got.ID)
+			}
 			s.settle(other, got, driver.OutcomeDone)
 		}
+	}
+	if s.harness.StopCounts != "" {
+		s.untested("whether one lost holder is counted of what no Receive returned: %s", s.harness.StopCounts)
 	}
 	s.check(ExactCover(s.history.Events(), names(jobs)), "judge the history")
 	s.waitDepth(d, driver.Depth{})

@@ -104,7 +104,8 @@ type Delivery struct {
 	// settled with another outcome than [OutcomeRelease]. A release does not
 	// change it. Zero on a first delivery, after a retry and after a redrive. The
 	// core decides by it which job kills its workers, so it must not count what is
-	// no lost holder.
+	// no lost holder. Where a broker does, and the driver cannot know, the driver's
+	// package comment says when.
 	Redeliveries int
 
 	// Receipt is the driver's own means to settle the delivery.

@@ -74,6 +74,15 @@
 // priorities do not count that, and there such a job keeps its place. RabbitMQ can
 // drop a message after a number of deliveries; the driver's queues switch that off.
 //
+// Before 4.3 one count can be too high. When a consumer of a quorum queue ends its
+// subscription, which it does to stop, to close, and to release a job while no Receive
+// is under way, RabbitMQ may have jobs on the way from the queue to the channel.
+// It does not send these, but returns them to the queue by itself and counts that,
+// so that each has one more Redeliveries although nobody was handed it. The client
+// never sees such a job, and AMQP has no way to end the flow before the subscription.
+// It takes free room in the prefetch, and a job that arrives within about a
+// millisecond of the end. As of 4.3, and in classic queues, this does not happen.
+//
 // Delayed jobs and retries go through 16 delay queues, each with a TTL of its own.
 // When that is over, RabbitMQ moves a job to a queue which the consumers of the
 // job's queue read. They put it on the delay queue for what is left of its delay,

@@ -3,6 +3,8 @@ package amqp
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -168,4 +170,93 @@ func TestSettleAfterStopAndDelete(t *testing.T) {
 			absent(t, o.url, q)
 		}
 	})
+}
+
+// A Stop while jobs arrive counts nothing of what the client was handed, whether a
+// Receive returned it or not. Before 4.3 a quorum queue returns what was on its way as
+// the subscription ended, and counts that, once: see the package comment. All else
+// comes as if nobody had been there.
+func TestStopUnderLoad(t *testing.T) {
+	eachShape(t, func(t *testing.T, o opener) {
+		d, producer, next := o.open(t), o.open(t), o.open(t)
+		v, _ := parseVersion(d.info.Version)
+		cut := 0
+		for range 10 {
+			q := queue(t, d)
+			c := consume(t, d, q, 1000)
+			sent, end := produce(t, producer, q)
+			first := receive(t, c)
+			handed := unsubscribeAt(t, c.(*consumer).session, 10)
+			stop(t, c)
+			close(end)
+			jobs := <-sent
+			settle(t, c, driver.Settlement{Delivery: first, Outcome: driver.OutcomeDone})
+			other := consume(t, next, q, jobs)
+			for range jobs - 1 {
+				got := receive(t, other)
+				n, err := strconv.Atoi(got.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := counts{deliveries: 1}
+				// What the client was handed are the first ones: there is one producer.
+				if n >= handed && got.Redeliveries == 1 && d.config.shape == shapePlain && v.before(oldestPriority) {
+					want = counts{deliveries: 2, redeliveries: 1}
+					cut++
+				}
+				checkHistory(t, fmt.Sprintf("job %d of %d, of which %d had come to the client", n, jobs, handed), got, want, time.Time{})
+				settle(t, other, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
+			}
+		}
+		t.Logf("%d jobs were cut off and counted", cut)
+	})
+}
+
+// produce enqueues jobs one after the other until end is closed, and then says how
+// many. Their IDs count from 0.
+func produce(t testing.TB, d driver.Driver, q string) (sent <-chan int, end chan<- struct{}) {
+	total, halt := make(chan int, 1), make(chan struct{})
+	ctx := testContext(t)
+	go func() {
+		n := 0
+		defer func() { total <- n }()
+		for ; ; n++ {
+			select {
+			case <-halt:
+				return
+			default:
+			}
+			if r := d.Enqueue(ctx, q, []*driver.Message{message(strconv.Itoa(n))}); r != nil && r[0].Err != nil {
+				t.Errorf("enqueue: %v", r[0].Err)
+				return
+			}
+		}
+	}()
+	return total, halt
+}
+
+// unsubscribeAt ends the subscription of a session when some deliveries have come that
+// were not received, as Stop does. It returns how many jobs have come in all: one was
+// received before.
+func unsubscribeAt(t testing.TB, s *session, enough int) int {
+	t.Helper()
+	for {
+		s.mu.Lock()
+		n := s.unread.size
+		s.mu.Unlock()
+		if n >= enough {
+			break
+		}
+		runtime.Gosched()
+	}
+	s.mu.Lock()
+	sub := s.current
+	s.current = nil
+	s.mu.Unlock()
+	if err := s.cancelSubscription(sub); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return 1 + s.unread.size
 }

@@ -125,7 +125,10 @@ func (s *session) replace(r *receipt, by *publication) {
 }
 
 // cancelSubscription ends a subscription that is not current any more, and returns
-// when all that it brought is accepted.
+// when all that it brought is accepted. A quorum queue may have more on the way to the
+// channel, which does not send that any more, but returns it:
+// https://github.com/rabbitmq/rabbitmq-server/pull/3746. Before 4.3 this counts as a
+// lost holder, and nothing here can know of it: see the package comment.
 func (s *session) cancelSubscription(sub *subscription) error {
 	s.asking.Lock()
 	err := s.ch.Cancel(sub.tag, false)
