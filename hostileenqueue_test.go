@@ -220,7 +220,7 @@ func TestPairsOnEveryWay(t *testing.T) {
 				t.Fatal(err)
 			}
 			pairs.check(t, 0)
-			_, err = q.EnqueuePrepared(ctx, p, p, p)
+			_, _ = q.EnqueuePrepared(ctx, p, p, p)
 			pairs.check(t, tt.many)
 			requests := make([]batch.Request[*scripted], 3)
 			for i := range requests {
@@ -236,9 +236,9 @@ func TestPairsOnEveryWay(t *testing.T) {
 			t.Log(err)
 			ended, cancel := context.WithCancel(ctx)
 			cancel()
-			_, err = batch.EnqueueAll(ended, q, make([]task, 3))
+			_, _ = batch.EnqueueAll(ended, q, make([]task, 3))
 			pairs.check(t, tt.many)
-			_, err = batch.EnqueueAtomic(ended, q, requests)
+			_, _ = batch.EnqueueAtomic(ended, q, requests)
 			if tt.name != "header" {
 				pairs.check(t, tt.many)
 			}

@@ -160,19 +160,6 @@ func TestPreparedFormIsDocumented(t *testing.T) {
 	}
 }
 
-// TestPreparedByValueIsStored stores a prepared job that is part of a value.
-func TestPreparedByValueIsStored(t *testing.T) {
-	q := batch.NewQueue(memory.New(), "tasks")
-	p, err := q.Prepare(t.Context(), task{7}, batch.ID(q, "job"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	row, err := json.Marshal(struct{ Job batch.Prepared }{*p})
-	if err != nil || !strings.Contains(string(row), `"id":"job"`) {
-		t.Errorf("the row is %s, %v", row, err)
-	}
-}
-
 // TestPreparedNamesAllThatIsMissing sends a job that needs two capabilities to a broker
 // that has neither.
 func TestPreparedNamesAllThatIsMissing(t *testing.T) {
