@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -28,9 +29,15 @@ type judge struct {
 	maxDelay time.Duration
 }
 
-// bounceBackoff says when a job comes back that a worker put back because it could not
-// run it. It is short, so that a newer worker gets the job soon after it has started.
-var bounceBackoff = ExponentialBackoff{Max: time.Minute}
+// bounceDelay says when a job comes back that a worker put back because it could not
+// run it: after a random part of the time for which it has been put back, and of a
+// second at least and a minute at most.
+func bounceDelay(now, since time.Time) time.Duration {
+	if since.IsZero() {
+		since = now
+	}
+	return rand.N(min(max(now.Sub(since), time.Second), time.Minute))
+}
 
 // newTask makes the task for a delivery. The job's own bounds come before those of
 // the kind, and those before the worker's.
@@ -118,7 +125,7 @@ func (j *judge) facts(ctx context.Context, t *task) facts {
 		}
 	}
 	if f.unknown != nil || f.decoding != nil {
-		f.backoff = bounceBackoff.Backoff(d.Bounces+1, nil)
+		f.backoff = bounceDelay(f.now, d.BouncedSince)
 	}
 	return f
 }

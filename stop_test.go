@@ -210,6 +210,14 @@ func TestStartGivesUp(t *testing.T) {
 		})
 		synctest.Test(t, func(t *testing.T) {
 			r := away(t, hangs)
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(3*time.Second, cancel)
+			if err := r.worker.Run(ctx); err != nil {
+				t.Errorf("Run = %v when it was told to end as it started, want nil", err)
+			}
+		})
+		synctest.Test(t, func(t *testing.T) {
+			r := away(t, hangs)
 			started := make(chan error)
 			go func() { started <- r.worker.Start(t.Context()) }()
 			time.Sleep(3 * time.Second) // fake time

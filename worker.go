@@ -82,10 +82,14 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 
 // Run starts the worker, works until ctx ends and then stops gracefully, as
 // [Worker.Stop] does, within StopTimeout. It returns nil if every job was settled or
-// given back: a program that is told to end has not failed. If the worker cannot start
-// or its driver is closed, it returns the driver's error.
+// given back, or if ctx ended before it had started: a program that is told to end has
+// not failed. If the worker cannot start or its driver is closed, it returns the
+// driver's error.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.Start(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+			return nil // told to end before it held a job
+		}
 		return err
 	}
 	select {
