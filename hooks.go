@@ -21,8 +21,8 @@ import (
 type Hook any
 
 // EnqueueStartHook is called once for each job before it is encoded. It returns ctx,
-// or a context made from it, which the codec and OnEnqueueEnd get. Nil stands for
-// ctx.
+// or a context made from it, which the codec and OnEnqueueEnd get. Returning nil
+// keeps ctx.
 type EnqueueStartHook interface {
 	OnEnqueueStart(ctx context.Context, e *EnqueueStart) context.Context
 }
@@ -60,7 +60,7 @@ type EnqueueEnd struct {
 // JobStartHook is called each time before the middleware and the handler of a job. It
 // returns ctx, or a context made from it, which middleware and handler get. The
 // values of that context are in those of OnJobEnd, OnJobStuck and OnLeaseLost for
-// this run, and of its lines in the log. Nil stands for ctx.
+// this run, and of its lines in the log. Returning nil keeps ctx.
 type JobStartHook interface {
 	OnJobStart(ctx context.Context, job *JobInfo) context.Context
 }

@@ -23,11 +23,11 @@ type WorkerConfig struct {
 	Hooks []Hook
 	// Log is where the worker writes what happens. At level error these are dead
 	// letters, panics and stuck handlers; at warn failures that will be retried, jobs
-	// that are run alone, lost leases, and when the broker is lost and back; at info the states of the worker;
-	// at debug each job that started or is done. Bodies and headers are not logged, as
-	// they may hold data that must not be in a log. The lines of a job have the context
-	// that the hooks made for it. Nil means slog.Default(). Set it to
-	// slog.New(slog.DiscardHandler) to switch the log off.
+	// that are run alone, lost leases, and when the broker is lost and back; at info
+	// the states of the worker; at debug each job that started or is done. Bodies and
+	// headers are not logged, as they may hold data that must not be in a log. The
+	// lines of a job have the context that the hooks made for it. Nil means
+	// slog.Default(). Set it to slog.New(slog.DiscardHandler) to switch the log off.
 	Log *slog.Logger
 	// RetryPolicy is for kinds without one. Defaults to DefaultRetryPolicy.
 	RetryPolicy RetryPolicy
