@@ -57,6 +57,7 @@ func (j *judge) newTask(d *driver.Delivery, queue string) *task {
 	if t.job.MaxAttempts == 0 {
 		t.job.MaxAttempts = j.maxAttempts
 	}
+	t.maxAttempts = t.job.MaxAttempts
 	if t.job.Timeout == 0 && t.handler != nil {
 		t.job.Timeout = t.handler.timeout
 	}
@@ -74,8 +75,7 @@ func (j *judge) suspects(d *driver.Delivery) bool {
 
 // start decides whether a task runs. It does if the verdict has no outcome.
 func (j *judge) start(ctx context.Context, t *task) (Verdict, error) {
-	t.facts = j.facts(ctx, t)
-	return j.decide(t.facts)
+	return j.decide(j.facts(ctx, t))
 }
 
 // decide is the function decide for errors whose methods did not panic before, and may
@@ -133,8 +133,8 @@ func (j *judge) facts(ctx context.Context, t *task) facts {
 // end decides what becomes of a task whose handler returned err, or did not
 // return.
 func (j *judge) end(t *task, stage stage, err error) (Verdict, error) {
-	f := t.facts
-	f.stage, f.err = stage, err
+	f := t.history(stage, err)
+	f.maxAttempts, f.maxDelay = t.maxAttempts, j.maxDelay
 	if err != nil && stage != interrupted {
 		policy := j.retry
 		if t.handler.retry != nil {

@@ -14,6 +14,8 @@ type task struct {
 	delivery *driver.Delivery
 	handler  *handler // nil if the kind is unknown
 	job      JobInfo
+	// maxAttempts is the job's bound, which a hook cannot change here.
+	maxAttempts int
 
 	// state decides what ends the task: the slot that runs it, or what detaches
 	// its handler.
@@ -26,7 +28,6 @@ type task struct {
 	// ctx is the handler's, and cancel ends it.
 	ctx    jobContext
 	cancel context.CancelCauseFunc
-	facts  facts
 	// started is when the handler was called, and overdueAt is when it counts as
 	// stuck.
 	started, overdueAt time.Time
@@ -78,7 +79,7 @@ func (t *task) forHooks(working context.Context) context.Context {
 	return working
 }
 
-// history are the facts about a task whose handler has not returned.
+// history are the facts that the delivery has.
 func (t *task) history(s stage, err error) facts {
 	d := t.delivery
 	return facts{stage: s, failures: d.Failures, bounces: d.Bounces, bouncedSince: d.BouncedSince, err: err}
