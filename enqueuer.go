@@ -86,26 +86,9 @@ func refuseMixed(jobs []*EnqueueJob) []Result {
 // wrapEnqueuer puts middleware around sendJobs. It is an error if one panics or
 // returns nil.
 func wrapEnqueuer(middleware []EnqueueMiddleware) (Enqueuer, error) {
-	wrapped := Enqueuer(sendJobs)
-	for i := len(middleware) - 1; i >= 0; i-- {
-		next, err := wrapOneEnqueuer(middleware[i], wrapped)
-		if err != nil {
-			return nil, fmt.Errorf("batch: enqueue middleware %d: %w", i+1, err)
-		}
-		wrapped = next
-	}
-	return wrapped, nil
-}
-
-// wrapOneEnqueuer calls one middleware, and turns a panic into an error.
-func wrapOneEnqueuer(m EnqueueMiddleware, next Enqueuer) (wrapped Enqueuer, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = newPanicError("", r)
-		}
-	}()
-	if wrapped = m(next); wrapped == nil {
-		return nil, invalid("enqueuer", "nil", "a function")
+	wrapped, failed, err := wrapAll(middleware, Enqueuer(sendJobs), "enqueuer")
+	if err != nil {
+		return nil, fmt.Errorf("batch: enqueue middleware %d: %w", failed, err)
 	}
 	return wrapped, nil
 }

@@ -35,27 +35,12 @@ type handler struct {
 // wrap puts middleware around the handler. It is an error if one panics or returns
 // no handler.
 func (h *handler) wrap(middleware []Middleware) error {
-	for i := len(middleware) - 1; i >= 0; i-- {
-		wrapped, err := wrapOne(middleware[i], h.run)
-		if err != nil {
-			return fmt.Errorf("batch: middleware %d around kind %s: %w", i+1, h.kind, err)
-		}
-		h.run = wrapped
+	run, failed, err := wrapAll(middleware, h.run, "handler")
+	if err != nil {
+		return fmt.Errorf("batch: middleware %d around kind %s: %w", failed, h.kind, err)
 	}
+	h.run = run
 	return nil
-}
-
-// wrapOne calls one middleware, and turns a panic into an error.
-func wrapOne(m Middleware, next Handler) (wrapped Handler, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = newPanicError("", r)
-		}
-	}()
-	if wrapped = m(next); wrapped == nil {
-		return nil, invalid("handler", "nil", "a function")
-	}
-	return wrapped, nil
 }
 
 // decodeArgs runs the codec. If it panics on a hostile body, that must not take
