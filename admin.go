@@ -9,9 +9,9 @@ import (
 // QueueAdmin is a queue as a tool sees it: a command line, a dashboard, a program that
 // moves queues. It has no type parameter. What not every broker can do is a method
 // like all others, and returns a [*CapabilityError] if the broker cannot; the methods
-// that begin with Can tell before. It never makes the queue: if that does not exist,
-// the error wraps [ErrNotFound], except that of Delete, which is nil. To make a queue,
-// call [Queue.Declare] on a handle from [TryNewQueue].
+// that begin with Can tell before. Only Declare makes the queue: if that does not
+// exist, the errors of the others wrap [ErrNotFound], except that of Delete, which is
+// nil.
 //
 // An application that has its queues in its types uses [Queue], on which such a call
 // does not compile. A QueueAdmin is safe for concurrent use, and need not be closed.

@@ -76,9 +76,9 @@ func (p *producer) enqueueEach(ctx context.Context, n int, draft func(int) outgo
 // EnqueueAtomic stores all jobs or none. It returns a receipt for each job, in
 // their order, or an error: an [*EnqueueError] with FateNotStored says that none
 // is stored, one with FateUnknown that either all or none are, unless a middleware of
-// the queue has divided the call. If a job is a
-// duplicate by [Unique], the error wraps [ErrDuplicate]. The driver's AtomicLimit
-// bounds the number of jobs, and its limits bound the sum of their sizes.
+// the queue has divided the call. If a job is a duplicate by [Unique], the error wraps
+// [ErrDuplicate]. The driver's AtomicLimit bounds the number of jobs, and its limits
+// bound the sum of their sizes.
 func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests []Request[D]) ([]Receipt, error) {
 	if limit := q.driver.AtomicLimit(); len(requests) > limit {
 		return nil, invalid("number of jobs", fmt.Sprint(len(requests)), fmt.Sprintf("at most %d in one atomic enqueue on %s", limit, q.producer.info.Driver))
