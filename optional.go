@@ -1,6 +1,9 @@
 package batch
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // As returns the same queue with another capability set E, if its driver has that:
 // for a program that does more where the broker can do more. It looks at the driver
@@ -40,8 +43,8 @@ func DelayIfSupported[D Driver](q *Queue[D], d time.Duration) Option[D] {
 		return Option[D](Delay(able, d))
 	}
 	return without[D]("Delay", func(job *draft) error {
-		if d < 0 {
-			return invalid("Delay", d.String(), "zero or longer")
+		if err := checkDelay("Delay", d.String(), d, math.MaxInt64); err != nil {
+			return err
 		}
 		return job.delays("Delay")
 	})
