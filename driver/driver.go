@@ -30,8 +30,10 @@
 //
 //   - Concurrency: any method may be called concurrently with any other, and
 //     with itself.
-//   - Blocking: until the broker answers or ctx ends, whichever is first. On a
-//     ctx that ended before the call, nothing is sent.
+//   - Blocking: until the broker answers or ctx ends, whichever is first: a call
+//     returns within a tenth of a second of ctx's end, whatever the network and
+//     the client library are doing. On a ctx that ended before the call, nothing
+//     is sent.
 //   - Ownership: slices passed in, and the [Message] structs that they point
 //     to, belong to the caller again when the call returns; bodies and headers
 //     are never modified by either side, so that a driver may keep them. What a
@@ -44,6 +46,15 @@
 //   - A queue that does not exist: an error that wraps [ErrNotFound] with
 //     FateNotStored, and nothing is made. Only Declare makes a queue, and
 //     DeleteQueue does not miss one. Consume may leave the look to Receive.
+//   - What the driver made and somebody removed (an index, a delay queue, a
+//     consumer on the server), while the queue itself is still there: it is made
+//     again, or is an error that says what to do.
+//   - Idle connections: one that the other side has closed is noticed before a
+//     call is sent on it.
+//   - What a broker says is not believed unseen: numbers are bounded, and bytes
+//     that are no answer are an error, never a panic.
+//   - Credentials: no error, and no value of the driver in any verb or encoder,
+//     shows one.
 //   - After Close: every method returns an error that wraps [ErrClosed].
 //   - A call with nothing to do (no messages, no settlements) returns at once
 //     without error and without a round trip, also after Close.
@@ -132,15 +143,19 @@ type Consumer interface {
 	// Receive waits until the queue has at least one job for this consumer and
 	// returns at most max of them (max is 1 to Limits.ReceiveBatch), without
 	// waiting for more than there are. If it returns no job, it returns an
-	// error. On a [Prioritizer], jobs of a higher level come first.
+	// error. On a [Prioritizer], jobs of a higher level come first. A job that comes
+	// back, because its holder vanished or released it, comes before the newer ones
+	// of its level where the broker allows that; where it does not, the driver's
+	// package comment says so.
 	//
 	// Up to Limits.Receivers calls run at the same time. When ctx ends the
 	// call returns promptly with ctx's error, even if the broker's own
 	// blocking call goes on; a job that arrives for a call that has returned
 	// is handed to a later one or becomes available again, and is not lost.
 	//
-	// After an error that wraps [ErrUnavailable] the consumer goes on: the next
-	// call connects anew, once. After [ErrNotFound], the queue having been
+	// A request or a wake-up that is lost on the way costs seconds: the driver asks
+	// again. After an error that wraps [ErrUnavailable] the consumer goes on: the
+	// next call connects anew, once. After [ErrNotFound], the queue having been
 	// deleted, it goes on when the queue is declared again.
 	//
 	// A job that the driver cannot read (a foreign or damaged entry) is moved
@@ -164,6 +179,16 @@ type Consumer interface {
 	// consumer. After an error with Fate Unknown the same settlement may be tried
 	// again; if the first try was carried out, the second says [ErrLeaseLost].
 	//
+	// Settlements are independent. One that the broker refuses, or is slow to take,
+	// neither fails the others nor holds them back: what is done is removed before
+	// the driver waits for anything to be stored. The core passes [OutcomeDone] in
+	// calls of their own, beside those that store, so both must be able to run at
+	// one time.
+	//
+	// A job that no longer fits the broker with the history that a settlement adds
+	// is an error that wraps [ErrTooLarge] with FateNotStored, and the delivery is
+	// still held. The core tries again with less (see [Settlement.Strip]).
+	//
 	// It takes at most Limits.SettleBatch settlements.
 	Settle(ctx context.Context, settlements []Settlement) []error
 
@@ -173,6 +198,15 @@ type Consumer interface {
 	// that wraps [ErrLeaseLost]. It takes at most Limits.ExtendBatch
 	// deliveries.
 	Extend(ctx context.Context, deliveries []*Delivery) []error
+
+	// Abandon gives up deliveries that cannot be settled: the caller does nothing
+	// more with them. It stores nothing, so that it works on a broker that refuses
+	// to. Where a lease is the connection, the broker makes the jobs available again
+	// at once, in the order of what it hands out next; where it has a clock, they may
+	// stay held until their leases end. Either way Redeliveries may count the loss.
+	// Deliveries that are not held are left alone. If ctx ends first, what is left
+	// becomes available when the connection ends, at the latest.
+	Abandon(ctx context.Context, deliveries []*Delivery)
 
 	// Stop ends receiving: Receive calls under way and later ones return an error
 	// that wraps [ErrClosed]. What the broker has handed to this consumer and no

@@ -165,6 +165,11 @@ type Settlement struct {
 	// Error is the text of the last failure to store with Retry and Dead: at
 	// most 2048 bytes of UTF-8.
 	Error string
+	// Strip is set with Dead when the job did not fit with its headers: the dead
+	// letter is stored without Message.Headers, and without anything else that a
+	// job can be read without, so that it fits wherever the job itself did. Error
+	// says that headers are missing.
+	Strip bool
 }
 
 // The reasons for which a job becomes a dead letter.
@@ -185,6 +190,9 @@ const (
 	ReasonExpired = "expired"
 	// ReasonPoison: too many holders vanished while they had the job.
 	ReasonPoison = "poison"
+	// ReasonTooLarge: the job did not fit the broker any more with the history of its
+	// failures.
+	ReasonTooLarge = "too-large"
 	// ReasonUnreadable: the driver could not read the broker's entry as a job.
 	ReasonUnreadable = "unreadable"
 )

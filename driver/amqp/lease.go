@@ -67,3 +67,6 @@ func (r *receipt) unclaim() {
 	defer r.session.mu.Unlock()
 	r.state = receiptHeld
 }
+
+// Abandon has yet to give deliveries back.
+func (c *consumer) Abandon(context.Context, []*driver.Delivery) {}

@@ -29,3 +29,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	q.end(now)
 	return errs
 }
+
+// Abandon does nothing: what is not extended any more becomes available when its
+// lease ends.
+func (*consumer) Abandon(context.Context, []*driver.Delivery) {}

@@ -145,3 +145,7 @@ func (c *consumer) renew(ctx context.Context, receipts []*receipt, now time.Time
 	}
 	return errs
 }
+
+// Abandon does nothing: what is not extended any more becomes available when its
+// lease ends.
+func (*consumer) Abandon(context.Context, []*driver.Delivery) {}

@@ -45,3 +45,7 @@ func (h *holder) Extend(ctx context.Context, deliveries []*driver.Delivery) []er
 	}
 	return errs
 }
+
+// Abandon does nothing: what is not extended any more becomes available when its
+// lease ends.
+func (*holder) Abandon(context.Context, []*driver.Delivery) {}

@@ -41,3 +41,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	}
 	return errs
 }
+
+// Abandon does nothing: what is not extended any more becomes available when its
+// lease ends.
+func (*consumer) Abandon(context.Context, []*driver.Delivery) {}

@@ -35,6 +35,7 @@ var methodFiles = map[string]string{
 	"Consumer.Close":   "consumer.go",
 	"Consumer.Receive": "receive.go",
 	"Consumer.Extend":  "lease.go",
+	"Consumer.Abandon": "lease.go",
 	"Consumer.Settle":  "settle.go",
 
 	"DeadLetters": "deadletter.go",

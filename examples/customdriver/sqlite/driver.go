@@ -324,6 +324,9 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	return c.held(ctx, "extend", all)
 }
 
+// Abandon does nothing: what is not extended any more becomes available when its lease ends.
+func (c *consumer) Abandon(context.Context, []*driver.Delivery) {}
+
 // held changes jobs by their leases. A lease that is no longer the job's touches no row: it is lost, also if that is
 // because its queue was deleted.
 func (c *consumer) held(ctx context.Context, op string, all []statement) []error {
