@@ -41,6 +41,10 @@ type task struct {
 	// uncertain is set after a try to settle whose fate is unknown. If the next
 	// try is told that the lease is lost, then the first was carried out.
 	uncertain bool
+	// settleBy is until when the broker is told, zero before the first try, and tries is how
+	// often it refused without a remedy.
+	settleBy time.Time
+	tries    int
 
 	// The neighbours in the keeper's list, guarded by its mutex.
 	previous, next *task

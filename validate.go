@@ -44,12 +44,15 @@ const maxErrorText = 2048
 const ellipsis = "..."
 
 // shorten makes the text of an error fit to be stored.
-func shorten(text string) string {
-	if len(text) > maxErrorText {
-		text = text[:maxErrorText-len(ellipsis)]
-		text = strings.ToValidUTF8(text, "") + ellipsis // the cut may be inside a rune
+func shorten(text string) string { return shortenTo(text, maxErrorText) }
+
+// shortenTo makes a text valid UTF-8 of at most most bytes.
+func shortenTo(text string, most int) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most-len(ellipsis)], "") + ellipsis // the cut may be inside a rune
 	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return text
 }
 
 // checkDriver refuses nil interfaces, and nil pointers inside of them.
