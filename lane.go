@@ -78,7 +78,8 @@ func (l *lane) start(fetching context.Context) {
 func (l *lane) drop() { l.settler.giveBack(l.buffer.close()) }
 
 // finish waits until no job runs. If the worker stops meanwhile and does not wait any
-// longer, the jobs whose handlers still run are given back without them.
+// longer, the jobs whose handlers still run are given back without them. Those whose
+// leases were lost are not its to give back, and are counted.
 func (l *lane) finish() {
 	if l.slots.left.Load() == 0 {
 		return
@@ -86,7 +87,7 @@ func (l *lane) finish() {
 	select {
 	case <-l.slots.quiet:
 	case <-l.phases.waiting.Done():
-		l.slots.detach(l.keeper.held())
+		l.slots.detach(append(l.keeper.held(), l.keeper.lost()...))
 	}
 }
 

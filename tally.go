@@ -7,6 +7,9 @@ type tally struct {
 	// returned is how many jobs were given back, and abandoned how many could not be
 	// settled, so that they stay with the broker until their leases end.
 	returned, abandoned atomic.Int64
+	// left is how many handlers still run whose jobs were not the worker's any more when it
+	// stopped.
+	left atomic.Int64
 }
 
 // abandon counts tasks that could not be settled. Those that were to be given back were
@@ -28,4 +31,5 @@ func (t *tally) givenBack() int { return int(max(t.returned.Load(), 0)) }
 func (t *tally) reset() {
 	t.returned.Store(0)
 	t.abandoned.Store(0)
+	t.left.Store(0)
 }
