@@ -163,11 +163,7 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 	var lost []*task
 	k.mu.Lock()
 	for i, t := range tasks {
-		var err error
-		if errs != nil {
-			err = errs[i]
-		}
-		switch {
+		switch err := answer(errs, i, len(tasks)); {
 		case !k.keeps(t):
 			// It was settled while the request was under way, which may be why the
 			// broker does not know it.

@@ -27,6 +27,10 @@ type scripted struct {
 	returnsEarly bool
 	onDeclare    func(call int) error
 	onReceive    func(call int) error
+	// asks is how many jobs a Receive asks the broker for, whatever the worker does, and
+	// onReceived may change what it returns.
+	asks       int
+	onReceived func(call int, d []*driver.Delivery) ([]*driver.Delivery, error)
 	// onDelivery may change what Receive returns.
 	onDelivery func(*driver.Delivery)
 	// A settlement or extension that is not carried out answers with errs; one
@@ -133,7 +137,16 @@ func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Deli
 			return nil, err
 		}
 	}
+	if c.d.asks > 0 {
+		max = c.d.asks
+	}
+	if c.d.onReceived != nil && n == 1 {
+		return c.d.onReceived(n, nil)
+	}
 	deliveries, err := c.Consumer.Receive(ctx, max)
+	if c.d.onReceived != nil && err == nil {
+		return c.d.onReceived(n, deliveries)
+	}
 	if c.d.onDelivery != nil {
 		for _, d := range deliveries {
 			c.d.onDelivery(d)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -69,7 +68,7 @@ func (l *teller) flush(batch []*task) {
 	var told, failed []*task
 	var failure error // the first
 	for i, t := range batch {
-		switch err := answer(errs, i); {
+		switch err := answer(errs, i, len(batch)); {
 		case err == nil:
 			told = append(told, t)
 		case errors.Is(err, ErrLeaseLost):
@@ -89,14 +88,6 @@ func (l *teller) flush(batch []*task) {
 	}
 	l.told(told)
 	l.again(failed, failure)
-}
-
-// answer is the driver's answer about settlement i.
-func answer(errs []error, i int) error {
-	if i < len(errs) {
-		return errs[i]
-	}
-	return fmt.Errorf("the driver answered %d settlements, and was told of more", len(errs))
 }
 
 // deadline is when a request for these tasks has to end: with the time of the one that has

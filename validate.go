@@ -255,19 +255,27 @@ func checkLevel(level Level) error {
 	return nil
 }
 
+// maxMaxAttempts bounds the number of attempts.
+const maxMaxAttempts = 1000
+
 // checkMaxAttempts bounds the number of attempts of a job or a kind.
 func checkMaxAttempts(n int) error {
-	if n < 1 || n > 1000 {
+	if n < 1 || n > maxMaxAttempts {
 		return invalid("MaxAttempts", strconv.Itoa(n), "1 to 1000")
 	}
 	return nil
 }
 
+// minTimeout and maxTimeout bound the timeout of a job.
+const (
+	minTimeout = time.Millisecond
+	maxTimeout = 30 * 24 * time.Hour
+)
+
 // checkTimeout bounds the timeout of a job or a kind.
 func checkTimeout(d time.Duration) error {
-	const most = 30 * 24 * time.Hour
-	if d < time.Millisecond || d > most {
-		return invalid("Timeout", d.String(), "1ms to "+span(most))
+	if d < minTimeout || d > maxTimeout {
+		return invalid("Timeout", d.String(), "1ms to "+span(maxTimeout))
 	}
 	return nil
 }

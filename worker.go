@@ -61,7 +61,10 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 		stopping: make(chan struct{}),
 		plan:     make(chan stopPlan, 1),
 	}
-	err := w.config.complete(&w.info)
+	err := checkInfo(&w.info)
+	if err == nil {
+		err = w.config.complete(&w.info)
+	}
 	if err != nil {
 		return nil, err
 	}
