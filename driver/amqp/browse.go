@@ -3,10 +3,12 @@ package amqp
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
 
@@ -27,6 +29,8 @@ type browser struct {
 	taken  <-chan amqp091.Delivery
 	marker string
 	marked bool // the marker was taken out
+	lost   bool // the marker does not come
+	silent *time.Timer
 	unlock func()
 }
 
@@ -63,13 +67,15 @@ func (b *base) newBrowser(ctx context.Context, n *names) (*browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	br := &browser{base: b, names: n, conn: conn}
+	br := &browser{base: b, names: n, conn: conn, silent: time.NewTimer(markerTime)}
 	if err := br.lock(ctx); err != nil {
 		return nil, err
 	}
-	// From here on ctx does not count, and the caller may have returned: a marker
-	// that is on its way has to be taken out again.
-	if err := br.take(b.life); err != nil {
+	err = br.mark(ctx)
+	if err == nil {
+		err = br.take()
+	}
+	if err != nil {
 		br.unlock()
 		return nil, conn.explain(err)
 	}
@@ -107,15 +113,22 @@ func (br *browser) lock(ctx context.Context) error {
 	}
 }
 
-// take publishes the marker and begins to take what is before it.
-func (br *browser) take(ctx context.Context) error {
+// mark publishes the marker. One that may be on its way when ctx ends is no error: it
+// has to be taken out again, whether or not the caller still waits.
+func (br *browser) mark(ctx context.Context) error {
 	br.marker = rand.Text()
 	item := &publication{queue: br.names.dead, message: amqp091.Publishing{
 		MessageId: br.marker, DeliveryMode: amqp091.Persistent, Headers: amqp091.Table{hMarker: true},
 	}}
-	if br.base.publish(ctx, []*publication{item}); item.err != nil {
+	br.base.store(ctx, br.names, []*publication{item})
+	if item.err != nil && (ctx.Err() == nil || faults.Verdict(item.err).Fate == driver.FateNotStored) {
 		return item.err
 	}
+	return nil
+}
+
+// take begins to take what is before the marker.
+func (br *browser) take() error {
 	ch, err := br.conn.client.Channel()
 	if err != nil {
 		return err
@@ -128,8 +141,13 @@ func (br *browser) take(ctx context.Context) error {
 	return err
 }
 
+// markerTime is how long nothing comes before the marker is given up: somebody, or a
+// policy, has removed it from the queue.
+const markerTime = 10 * time.Second
+
 // next returns the next dead letter, or nil when there are no more.
 func (br *browser) next(ctx context.Context) (*amqp091.Delivery, error) {
+	br.silent.Reset(markerTime)
 	for {
 		select {
 		case d, ok := <-br.taken:
@@ -147,11 +165,17 @@ func (br *browser) next(ctx context.Context) (*amqp091.Delivery, error) {
 				br.marked = true
 				return nil, nil
 			}
+		case <-br.silent.C:
+			br.lost = true
+			return nil, errSilent
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
+
+// errSilent: a look through the dead letters did not come to their end.
+var errSilent = errors.New("the end of the dead letters does not come: somebody removed a message of batch's from their queue, or the broker does not answer")
 
 // remove removes dead letters for good.
 func (br *browser) remove(tags []uint64) error {
@@ -169,8 +193,9 @@ func (br *browser) remove(tags []uint64) error {
 // until the broker has it, so that the next one to get the lock sees all.
 func (br *browser) close() error {
 	defer br.unlock()
+	defer br.silent.Stop()
 	var err error
-	for d := new(amqp091.Delivery); d != nil && err == nil && !br.marked; {
+	for d := new(amqp091.Delivery); d != nil && err == nil && !br.marked && !br.lost; {
 		d, err = br.next(br.base.life)
 	}
 	if e := br.ch.Cancel("batch", false); err == nil {
