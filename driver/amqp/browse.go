@@ -1,9 +1,11 @@
 package amqp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -26,7 +28,13 @@ type browser struct {
 	names  *names
 	conn   *connection
 	ch     *amqp091.Channel
-	taken  <-chan amqp091.Delivery
+	// taken is what the current consumer, the serial-th, brings, and out how much of
+	// that is not acknowledged: see consume. Its delivery tags are those after before,
+	// and last is the last of them.
+	taken        <-chan amqp091.Delivery
+	serial       int
+	out          int
+	before, last uint64
 	marker string
 	marked bool // the marker was taken out
 	lost   bool // the marker does not come
@@ -134,9 +142,37 @@ func (br *browser) take() error {
 		return err
 	}
 	br.ch = ch
-	br.taken, err = consumeFrom(ch, br.names.dead, "batch", 0, true) // as many as there are
-	if err != nil {
+	if err = br.consume(); err != nil {
 		_ = ch.Close()
+	}
+	return err
+}
+
+// deadPrefetch is how many dead letters one consumer takes. More would have to fit into
+// memory at once.
+const deadPrefetch = 2000
+
+// consume begins a consumer. A quorum queue hands no more than its prefetch to one, and
+// takes none at all for 2000 (rabbit_quorum_queue.erl); and what it has handed out stays
+// with the channel when the consumer is cancelled. So one follows the other until all
+// dead letters are taken, each when the last has all that it can: two at a time would
+// bring them out of order.
+func (br *browser) consume() (err error) {
+	br.serial++
+	br.out, br.before = 0, br.last
+	br.taken, err = consumeFrom(br.ch, br.names.dead, br.tag(), deadPrefetch, true)
+	return err
+}
+
+// tag names the current consumer. The broker takes back what consumers held in the order
+// of their tags.
+func (br *browser) tag() string { return fmt.Sprintf("batch-%09d", br.serial) }
+
+// cancel ends the current consumer. What it brought is held further on.
+func (br *browser) cancel() error {
+	err := br.ch.Cancel(br.tag(), false)
+	for range br.taken {
+		continue // came after the marker
 	}
 	return err
 }
@@ -147,13 +183,20 @@ const markerTime = 10 * time.Second
 
 // next returns the next dead letter, or nil when there are no more.
 func (br *browser) next(ctx context.Context) (*amqp091.Delivery, error) {
-	br.silent.Reset(markerTime)
 	for {
+		if br.out == deadPrefetch {
+			if err := cmp.Or(br.cancel(), br.consume()); err != nil {
+				return nil, err
+			}
+		}
+		br.silent.Reset(markerTime)
 		select {
 		case d, ok := <-br.taken:
 			if !ok {
 				return nil, errCancelled
 			}
+			br.out++
+			br.last = d.DeliveryTag
 			if _, marker := d.Headers[hMarker]; !marker {
 				return &d, nil
 			}
@@ -161,6 +204,7 @@ func (br *browser) next(ctx context.Context) (*amqp091.Delivery, error) {
 			if err := br.ch.Ack(d.DeliveryTag, false); err != nil {
 				return nil, err
 			}
+			br.out--
 			if d.MessageId == br.marker {
 				br.marked = true
 				return nil, nil
@@ -185,6 +229,9 @@ func (br *browser) remove(tags []uint64) error {
 		if err := br.ch.Ack(tag, false); err != nil {
 			return err
 		}
+		if tag > br.before {
+			br.out--
+		}
 	}
 	return nil
 }
@@ -198,11 +245,8 @@ func (br *browser) close() error {
 	for d := new(amqp091.Delivery); d != nil && err == nil && !br.marked && !br.lost; {
 		d, err = br.next(br.base.life)
 	}
-	if e := br.ch.Cancel("batch", false); err == nil {
+	if e := br.cancel(); err == nil {
 		err = e
-	}
-	for range br.taken {
-		continue // came after the marker
 	}
 	if err == nil {
 		// Tag 0 is all that is held. As of 4.3 this does not count as a lost
