@@ -12,6 +12,7 @@ import (
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // browser looks through the dead letters of a queue for one call. AMQP can only
@@ -24,10 +25,10 @@ import (
 // letters is not told by a count, which may be old, but by a marker that the call
 // publishes itself: what any call gave back before comes before it.
 type browser struct {
-	base   *base
-	names  *names
-	conn   *connection
-	ch     *amqp091.Channel
+	base  *base
+	names *names
+	conn  *connection
+	ch    *amqp091.Channel
 	// taken is what the current consumer, the serial-th, brings, and out how much of
 	// that is not acknowledged: see consume. Its delivery tags are those after before,
 	// and last is the last of them.
@@ -35,11 +36,12 @@ type browser struct {
 	serial       int
 	out          int
 	before, last uint64
-	marker string
-	marked bool // the marker was taken out
-	lost   bool // the marker does not come
-	silent *time.Timer
-	unlock func()
+	held         int // dead letters taken and not removed
+	marker       string
+	marked       bool // the marker was taken out
+	lost         bool // the marker does not come
+	silent       *time.Timer
+	unlock       func()
 }
 
 // lockPause is how long a call waits before it tries again to get the lock.
@@ -198,6 +200,7 @@ func (br *browser) next(ctx context.Context) (*amqp091.Delivery, error) {
 			br.out++
 			br.last = d.DeliveryTag
 			if _, marker := d.Headers[hMarker]; !marker {
+				br.held++
 				return &d, nil
 			}
 			// Those of others are left from calls that did not end well.
@@ -232,6 +235,7 @@ func (br *browser) remove(tags []uint64) error {
 		if tag > br.before {
 			br.out--
 		}
+		br.held--
 	}
 	return nil
 }
@@ -256,6 +260,22 @@ func (br *browser) close() error {
 	if err == nil {
 		err = br.ch.Qos(1, 0, false) // all of it was processed
 	}
+	if err == nil {
+		br.awaitReturn()
+	}
 	_ = br.ch.Close()
 	return br.conn.explain(err)
+}
+
+// awaitReturn waits until the queue counts what was given back, so that a Depth after
+// this does. It is a matter of milliseconds, and bounded as a policy may remove some.
+func (br *browser) awaitReturn() {
+	for range 50 {
+		if q, err := lookUp(br.ch, br.names.dead); err != nil || q.Messages >= br.held {
+			return
+		}
+		if lifecycle.Sleep(br.base.life, lockPause) != nil {
+			return
+		}
+	}
 }
