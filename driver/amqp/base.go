@@ -134,7 +134,7 @@ func (b *base) isBlocked() bool {
 
 // livePublisher returns a publisher that lives, or makes one, once.
 func (b *base) livePublisher(ctx context.Context) (*publisher, error) {
-	if p := b.publisher.Load(); p != nil && p.alive() && !p.conn.isQuiet() {
+	if p := b.publisher.Load(); p != nil && p.alive() && p.conn.isFit() {
 		return p, nil
 	}
 	var p *publisher
@@ -145,7 +145,7 @@ func (b *base) livePublisher(ctx context.Context) (*publisher, error) {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if p = b.publisher.Load(); p != nil && p.alive() && (!p.conn.isQuiet() || p.conn.answers()) {
+		if p = b.publisher.Load(); p != nil && p.alive() && p.conn.revive() {
 			return nil
 		}
 		conn, err := b.publishing.connection(ctx)

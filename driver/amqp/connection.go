@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -112,6 +113,22 @@ const maxQuiet = 10 * time.Second
 // whether it answers. A broker that has blocked the connection would not.
 func (c *connection) isQuiet() bool { return c.socket.silence() > c.quiet && !c.isBlocked() }
 
+// hungUp tells whether the other side has closed the connection, though the library has
+// not read so far. Just after something was read it does not ask.
+func (c *connection) hungUp() bool {
+	const justNow, enough = 10 * time.Millisecond, 10 * time.Millisecond
+	if c.socket.silence() < justNow {
+		return false
+	}
+	ended, pending := peek(c.socket.Conn)
+	// What is there to be read may be the broker's farewell. The reader has it in a moment.
+	for begin := time.Now(); pending && !ended && time.Since(begin) < enough; {
+		runtime.Gosched()
+		ended, pending = peek(c.socket.Conn)
+	}
+	return ended || !c.alive()
+}
+
 // answers asks the broker for a sign. Without one in time the connection is cut.
 func (c *connection) answers() bool {
 	bound := time.AfterFunc(closeTime, c.cut)
@@ -167,3 +184,17 @@ const closeTime = 5 * time.Second
 
 // cut breaks the connection.
 func (c *connection) cut() { _ = c.socket.Conn.Close() }
+
+// isFit tells whether something may be published, as far as can be known without asking
+// the broker.
+func (c *connection) isFit() bool { return c.alive() && !c.isQuiet() && !c.hungUp() }
+
+// revive asks whether a connection that is not fit lives nevertheless, and ends it if it
+// does not.
+func (c *connection) revive() bool {
+	if c.hungUp() {
+		c.cut()
+		<-c.ended
+	}
+	return c.alive() && (!c.isQuiet() || c.answers())
+}
