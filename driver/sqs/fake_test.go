@@ -246,7 +246,53 @@ func (f *fakeSQS) act(ctx context.Context, action string, in *fakeRequest) (any,
 		f.deleted[in.QueueName] = time.Now()
 		return map[string]any{}, nil, nil
 	}
+	if action == "SendMessageBatch" {
+		total, most := 0, q.maxMessage()
+		for _, e := range in.Entries {
+			total += e.size()
+			if e.size() > most {
+				return nil, &fakeError{400, "InvalidParameterValue", fmt.Sprintf("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", most)}, nil
+			}
+		}
+		if total > 1<<20 {
+			return nil, &fakeError{400, "BatchRequestTooLong", "Batch requests cannot be longer than 1048576 bytes."}, nil
+		}
+	}
 	return f.batch(action, q, in), nil, nil
+}
+
+// maxMessage is how many bytes a message may have.
+func (q *fakeQueue) maxMessage() int {
+	if n, err := strconv.Atoi(q.attributes["MaximumMessageSize"]); err == nil {
+		return n
+	}
+	return 1 << 20
+}
+
+// size is what SQS counts of a message.
+func (e *fakeEntry) size() int {
+	n := len(e.MessageBody)
+	for name, a := range e.MessageAttributes {
+		n += len(name) + len(a.DataType) + len(a.StringValue)
+	}
+	return n
+}
+
+// put stores a message as another producer would.
+func (f *fakeSQS) put(t testing.TB, queue, body string, attributes map[string]string) {
+	t.Helper()
+	e := fakeEntry{MessageBody: body, MessageAttributes: make(map[string]fakeAttribute)}
+	for name, value := range attributes {
+		e.MessageAttributes[name] = fakeAttribute{"String", value}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e.size() > 1<<20 || len(attributes) > 10 {
+		t.Fatalf("a message of %d bytes and %d attributes", e.size(), len(attributes))
+	}
+	if _, refused := f.store(f.queues[queue], e); refused != nil {
+		t.Fatal(refused.message)
+	}
 }
 
 // list answers ListQueues, by pages of two at most.
@@ -308,7 +354,11 @@ func (f *fakeSQS) store(q *fakeQueue, e fakeEntry) (*fakeMessage, *fakeError) {
 	if e.DelaySeconds > 900 || e.DelaySeconds < 0 {
 		return nil, &fakeError{400, "InvalidParameterValue", "Value for parameter DelaySeconds is invalid."}
 	}
-	for _, text := range []string{e.MessageBody, e.MessageAttributes[attributeName].StringValue} {
+	texts := []string{e.MessageBody}
+	for _, a := range e.MessageAttributes {
+		texts = append(texts, a.StringValue)
+	}
+	for _, text := range texts {
 		for _, r := range text {
 			if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
 				return nil, &fakeError{400, "InvalidMessageContents", "Invalid characters"}

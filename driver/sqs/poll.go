@@ -145,7 +145,7 @@ func (p *poller) fetch(i, most int) (got arrivals, err error) {
 	until := sinceEpoch() + p.lease
 	for _, r := range receipts {
 		r.until.Store(int64(until))
-		got.sort(r)
+		got.sort(r, q.maxMessage)
 	}
 	for _, err := range p.base.client.replace(ctx, q, got.moved) {
 		if err != nil {
@@ -194,23 +194,22 @@ type almostDue struct {
 	left     time.Duration
 }
 
-// sort takes in a message whose lease has begun.
-func (a *arrivals) sort(r *receipt) {
+// sort takes in a message whose lease has begun. The SQS queues take messages of most
+// bytes.
+func (a *arrivals) sort(r *receipt, most int) {
 	if r.err != nil {
-		a.moved = append(a.moved, replacement{old: r, entry: r.unreadable(r.err)})
+		a.moved = append(a.moved, replacement{old: r, entry: r.unreadableEntry(r.err, most)})
 		return
 	}
 	left := r.untilDue()
 	if left > maxLocalDelay || r.miscounted() {
 		// Of the times that it was received before none was a holder's.
-		e := r.notHandedOut(0, toRetry)
-		e.delaySeconds = delaySecondsOf(max(left, 0))
-		a.moved = append(a.moved, replacement{old: r, entry: e})
+		a.moved = append(a.moved, replacement{old: r, entry: r.again(0, toRetry, most)})
 		return
 	}
 	delivery, err := r.delivery()
 	if err != nil {
-		a.moved = append(a.moved, replacement{old: r, entry: r.unreadable(err)})
+		a.moved = append(a.moved, replacement{old: r, entry: r.unreadableEntry(err, most)})
 		return
 	}
 	if left > 0 {
@@ -277,7 +276,7 @@ func (p *poller) giveBack(deliveries []*driver.Delivery) {
 		if r.url != q.urls[toWork] {
 			to = toRetry
 		}
-		again = append(again, replacement{old: r, entry: r.notHandedOut(r.received-1, to)})
+		again = append(again, replacement{old: r, entry: r.again(r.received-1, to, q.maxMessage)})
 	}
 	for _, err := range p.base.client.replace(ctx, q, again) {
 		p.noteFailed(err)

@@ -18,8 +18,10 @@ const maxLocalDelay = time.Second
 type receipt struct {
 	url, handle string
 	id, body    string
-	meta        meta
-	err         error // why it is no job
+	// attribute is what meta was read from; empty if the message has none.
+	attribute string
+	meta      meta
+	err       error // why it is no job
 	// received is how often SQS handed out the message, this time included.
 	received int
 	// By SQS's clocks: when the message was sent, when it was first handed out,
@@ -59,7 +61,8 @@ func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
 		r.received = n
 	}
 	if a, ok := m.MessageAttributes[attributeName]; ok && a.StringValue != nil {
-		r.meta, r.err = readMeta(*a.StringValue)
+		r.attribute = *a.StringValue
+		r.meta, r.err = readMeta(r.attribute)
 	} else {
 		r.err = errNoMeta
 	}
@@ -68,6 +71,9 @@ func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
 	}
 	return r
 }
+
+// size is what SQS counts of the message, but for attributes of others.
+func (r *receipt) size() int { return messageSize(r.body, r.attribute) }
 
 // timestamp reads a time that SQS gives in ms since 1970; zero if it does not.
 func timestamp(m *types.Message, name types.MessageSystemAttributeName) time.Time {
@@ -165,8 +171,24 @@ func (r *receipt) notHandedOut(lost int, to destination) *entry {
 	if due := r.due(); !due.IsZero() {
 		d.Delay, d.Due = 0, due.UnixMilli()
 	}
-	return &entry{body: r.body, attribute: d.text(), to: to}
+	e := &entry{body: r.body, attribute: d.text(), to: to}
+	if to == toRetry {
+		e.delaySeconds = delaySecondsOf(max(r.untilDue(), 0))
+	}
+	return e
 }
+
+// released is the message that takes the place of this one when its job is given back.
+func (r *receipt) released() *entry {
+	d := r.meta
+	d.Delay, d.Due = 0, 0
+	d.Deliveries, d.Lost = r.deliveries(), r.lost()
+	return &entry{body: r.body, attribute: d.text(), to: toWork, token: r.token()}
+}
+
+// token names the message that takes the place of this one in a FIFO queue, so that a
+// try after one of unknown fate stores nothing twice.
+func (r *receipt) token() string { return r.id + "." + strconv.Itoa(r.received) }
 
 // unreadable is the dead letter of a message that is no job.
 func (r *receipt) unreadable(err error) *entry {
