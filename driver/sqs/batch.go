@@ -83,7 +83,17 @@ func (c client) sendPart(ctx context.Context, q *knownQueue, entries []*entry, p
 	if err != nil {
 		return fault.All(len(part), err)
 	}
-	return entryErrors(len(part), out.Failed, out.Successful, func(e *types.SendMessageBatchResultEntry) *string { return e.Id })
+	errs := entryErrors(len(part), out.Failed, out.Successful, func(e *types.SendMessageBatchResultEntry) *string { return e.Id })
+	for i := range out.Successful {
+		k := entryIndex(out.Successful[i].Id, len(part))
+		if k < 0 || errs != nil && errs[k] != nil {
+			continue
+		}
+		if err := checkSent(entries[part[k]], &out.Successful[i]); err != nil {
+			errs = fault.Set(errs, len(part), k, err)
+		}
+	}
+	return errs
 }
 
 // delete deletes messages. The errors, one for each, are nil if all were deleted.
@@ -233,21 +243,30 @@ var entryIDs = func() (ids [maxEntries]*string) {
 // entryIndex is that of the entry that an answer to n entries speaks of; -1 if it
 // is none of them.
 func entryIndex(id *string, n int) int {
-	if id == nil || len(*id) != 1 || int((*id)[0]-'0') >= n {
+	if id == nil || len(*id) != 1 || (*id)[0] < '0' || int((*id)[0]-'0') >= n {
 		return -1
 	}
 	return int((*id)[0] - '0')
 }
 
-// entryErrors makes one error for each entry of an answer; nil if there is none.
+// entryErrors makes one error for each entry of an answer; nil if there is none. An
+// answer counts by the IDs that it has and not by how many.
 func entryErrors[E any](n int, failed []types.BatchResultErrorEntry, done []E, id func(*E) *string) []error {
-	if len(failed) == 0 && len(done) == n {
+	var mentioned [maxEntries]bool
+	count := 0
+	for i := range done {
+		if at := entryIndex(id(&done[i]), n); at >= 0 && !mentioned[at] {
+			mentioned[at] = true
+			count++
+		}
+	}
+	if len(failed) == 0 && count == n {
 		return nil
 	}
-	errs := fault.All(n, errNotMentioned)
-	for i := range done {
-		if at := entryIndex(id(&done[i]), n); at >= 0 {
-			errs[at] = nil
+	errs := make([]error, n)
+	for i := range errs {
+		if !mentioned[i] {
+			errs[i] = errNotMentioned
 		}
 	}
 	for i := range failed {

@@ -129,8 +129,8 @@ func (p *poller) fetch(i, most int) (got arrivals, err error) {
 	wait := p.base.config.wait
 	ctx, cancel := context.WithTimeoutCause(p.ctx, wait+pollGrace, errPollHangs)
 	defer cancel()
-	receipts, err := p.base.client.receive(ctx, q.sources()[i], most, p.visibility, wait)
-	if err != nil {
+	receipts, damaged := p.base.client.receive(ctx, q.sources()[i], most, p.visibility, wait)
+	if err := damaged; err != nil && len(receipts) == 0 {
 		if errors.Is(context.Cause(ctx), errPollHangs) {
 			err = errPollHangs
 		}
@@ -152,7 +152,7 @@ func (p *poller) fetch(i, most int) (got arrivals, err error) {
 			return got, p.pollError(err)
 		}
 	}
-	return got, nil
+	return got, p.pollError(damaged)
 }
 
 // bring offers a job that was almost due, or gives it back after stop.
@@ -224,6 +224,9 @@ func (a *arrivals) sort(r *receipt, most int) {
 // pollError is the error of a poll. The call that ended is the poll's own, so that
 // no error is that of a context of the caller.
 func (p *poller) pollError(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, context.Canceled) {
 		return closed("receive", p.queue)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // maxLocalDelay is the longest that a job is kept in the process until it is due:
@@ -42,10 +43,11 @@ type receipt struct {
 	stored atomic.Bool
 }
 
-// newReceipt reads a message as SQS handed it out. What cannot be read is noted
-// in its err.
-func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
-	r := &receipt{url: url, received: 1, answered: answered, taken: sinceEpoch()}
+// newReceipt reads a message as SQS handed it out. What cannot be read as a job is
+// noted in its err; the error is of an answer that is none of SQS's.
+func newReceipt(url string, m *types.Message, answered time.Time) (*receipt, error) {
+	system, err := readSystemAttributes(m)
+	r := &receipt{url: url, received: system.received, sent: system.sent, first: system.first, answered: answered, taken: sinceEpoch()}
 	if m.Body != nil {
 		r.body = *m.Body
 	}
@@ -54,11 +56,6 @@ func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
 	}
 	if m.ReceiptHandle != nil {
 		r.handle = *m.ReceiptHandle
-	}
-	r.sent = timestamp(m, types.MessageSystemAttributeNameSentTimestamp)
-	r.first = timestamp(m, types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)
-	if n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]); err == nil && n > 0 {
-		r.received = n
 	}
 	if a, ok := m.MessageAttributes[attributeName]; ok && a.StringValue != nil {
 		r.attribute = *a.StringValue
@@ -69,20 +66,18 @@ func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
 	if r.meta.ID == "" {
 		r.meta.ID = r.id
 	}
-	return r
+	switch {
+	case err != nil:
+	case !wire.IsToken(r.id) || r.handle == "":
+		err = lacking{"the MessageId or the ReceiptHandle of a message"}
+	default:
+		err = checkReceived(m)
+	}
+	return r, err
 }
 
 // size is what SQS counts of the message, but for attributes of others.
 func (r *receipt) size() int { return messageSize(r.body, r.attribute) }
-
-// timestamp reads a time that SQS gives in ms since 1970; zero if it does not.
-func timestamp(m *types.Message, name types.MessageSystemAttributeName) time.Time {
-	ms, err := strconv.ParseInt(m.Attributes[string(name)], 10, 64)
-	if err != nil {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}
 
 // epoch is what leases are counted from, by the monotonic clock.
 var epoch = time.Now()
