@@ -43,6 +43,7 @@ type Case struct {
 const (
 	needsURL     = "Harness.URL"
 	needsForeign = "Harness.Foreign"
+	needsSecrets = "Harness.Secrets"
 	needsRestart = "Harness.Restart"
 	needsFreeze  = "Harness.Freeze"
 	needsCut     = "Harness.Cut"
@@ -80,7 +81,7 @@ func (c *Case) phase() phase {
 // suits tells whether the case can run on a driver with these capabilities.
 func (c *Case) suits(h *Harness, capabilities []string) bool {
 	given := map[string]bool{
-		needsURL: h.URL != "", needsForeign: h.Foreign != nil,
+		needsURL: h.URL != "", needsForeign: h.Foreign != nil, needsSecrets: len(h.Secrets) > 0,
 		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
 		needsCounts: h.CoarseCounts == "",
 	}

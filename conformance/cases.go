@@ -4,7 +4,7 @@ import "slices"
 
 // parts are the tables of the files that cases are in.
 var parts = [][]Case{
-	infoCases, roundTripCases, enqueueCases, queueCases, coverCases,
+	infoCases, credentialCases, roundTripCases, enqueueCases, queueCases, coverCases,
 	settleCases, leaseCases, retryCases, handlerCases, decideCases, isolationCases, drainCases,
 	deadLetterCases, bounceCases, redeliveryCases, missingCases, stopCases, depthCases, closeCases, contextCases, idempotencyCases,
 	priorityCases, delayCases, dedupCases, dedupKeyCases, groupCases, atomicCases, inspectCases, pauseCases,

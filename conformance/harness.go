@@ -47,6 +47,11 @@ type Harness struct {
 	// driver makes of such entries is not checked then.
 	Foreign func(ctx context.Context, queue string, body []byte) error
 
+	// Secrets are the credentials that Open uses, each long enough to stand in no text by
+	// accident: passwords, tokens, keys. Nothing that the driver returns may show one. Nil
+	// if it needs none: what it prints is not checked then.
+	Secrets []string
+
 	// CoarseCounts says why this broker's count of the jobs that wait may lag behind
 	// by more than Slack, or be ahead of a delay. What such counts say of delayed jobs
 	// is not checked then. Empty if it is exact.

@@ -23,6 +23,7 @@ func TestConformance(t *testing.T) {
 		Parallel:     8,                       // the server is one thread
 		Lease:        2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
 		Slack:        2 * time.Second,         // one thread serves all cases at once
+		Secrets:      secrets,
 		Foreign:      foreign(t, u, ""),
 	})
 }
@@ -40,6 +41,7 @@ func TestConformanceFIFO(t *testing.T) {
 		Parallel:     8,                       // the server is one thread
 		Lease:        2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
 		Slack:        2 * time.Second,         // one thread serves all cases at once
+		Secrets:      secrets,
 		Foreign:      foreign(t, u, fifoSuffix),
 	})
 }
