@@ -9,7 +9,6 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
-	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // Receive pulls what there is, or waits for the first.
@@ -114,7 +113,7 @@ func (c *consumer) awaitRemoval(ctx context.Context, predecessors []getRequest) 
 		for _, m := range messages {
 			there = there || m != nil
 		}
-		if err != nil || !there || lifecycle.Sleep(ctx, pause) != nil {
+		if err != nil || !there || c.d.conn.sleep(ctx, pause) != nil {
 			return
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
+
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
@@ -116,7 +118,7 @@ func (s *settleCall) ack() {
 		case k == len(s.acks)-1:
 			err = reqs.send(0, reply, nil, nil)
 		default:
-			err = c.d.conn.nc.Publish(reply, nil)
+			err = reqs.link.publish(&natsgo.Msg{Subject: reply})
 		}
 		if err != nil {
 			reqs.fail(err)
