@@ -63,6 +63,9 @@ func isNoQueue(err error) bool {
 	return errors.Is(err, errNoQueue) || isCode(err, codeStreamNotFound, codeConsumerNotFound)
 }
 
+// isFull tells the server's refusal to store for want of room.
+func isFull(err error) bool { return err != nil && faults.Verdict(err).Kind == driver.ErrFull }
+
 // faults makes the driver's errors.
 var faults = fault.Maker{Driver: Name, Classify: classify}
 
