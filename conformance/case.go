@@ -46,6 +46,8 @@ const (
 	needsRestart = "Harness.Restart"
 	needsFreeze  = "Harness.Freeze"
 	needsCut     = "Harness.Cut"
+	needsOpenAt  = "Harness.OpenAt"
+	needsOne     = "Harness.FreezeOne"
 	needsCounts  = "exact counts"
 )
 
@@ -67,7 +69,7 @@ const (
 func (c *Case) phase() phase {
 	switch {
 	case c.heavy || slices.ContainsFunc(c.Needs, func(need string) bool {
-		return need == needsRestart || need == needsFreeze || need == needsCut
+		return need == needsRestart || need == needsFreeze || need == needsCut || need == needsOne
 	}):
 		return alone
 	case c.timed || c.leases:
@@ -82,6 +84,7 @@ func (c *Case) suits(h *Harness, capabilities []string) bool {
 	given := map[string]bool{
 		needsURL: h.URL != "", needsForeign: h.Foreign != nil,
 		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
+		needsOpenAt: h.OpenAt != nil, needsOne: h.FreezeOne != nil,
 		needsCounts: h.CoarseCounts == "",
 	}
 	return !slices.ContainsFunc(c.Needs, func(need string) bool {

@@ -19,8 +19,10 @@ type Proxy struct {
 	pumps    sync.WaitGroup
 
 	mu sync.Mutex // guards following
-	// door is where clients connect, and closed while they are refused.
+	// door is where clients connect, and nil while they are refused.
 	door *door
+	// shut is set while nobody can enter.
+	shut bool
 	// held are the directions in which nothing passes.
 	held Direction
 	// delay is by how much what passes is late, in each direction.
@@ -83,6 +85,10 @@ func (p *Proxy) Forget() {
 	})
 }
 
+// Lose resets the connections that were forgotten, as machines do that hear of one
+// again. It returns how many these were.
+func (p *Proxy) Lose() int { return p.finish((*link).reset, func(l *link) bool { return l.forgotten }) }
+
 // change makes a change and tells those that wait for one.
 func (p *Proxy) change(make func()) {
 	p.mu.Lock()
@@ -99,24 +105,29 @@ func (p *Proxy) tell() {
 
 // End closes the connections that there are, in order, as a broker does with those
 // that are idle. It returns how many these were. New ones work.
-func (p *Proxy) End() int { return p.finish((*link).end) }
+func (p *Proxy) End() int { return p.finish((*link).end, all) }
 
 // Reset breaks the connections that there are: both sides get a reset. It returns how
 // many these were. New ones work.
-func (p *Proxy) Reset() int { return p.finish((*link).reset) }
+func (p *Proxy) Reset() int { return p.finish((*link).reset, all) }
 
-// finish does the same to all connections.
-func (p *Proxy) finish(how func(*link)) int {
+// all chooses every link.
+func all(*link) bool { return true }
+
+// finish does the same to all connections that are chosen.
+func (p *Proxy) finish(how func(*link), choose func(*link) bool) int {
 	p.mu.Lock()
-	var all []*link
+	var chosen []*link
 	for l := range p.links {
-		all = append(all, l)
+		if choose(l) {
+			chosen = append(chosen, l)
+		}
 	}
 	p.mu.Unlock()
-	for _, l := range all {
+	for _, l := range chosen {
 		how(l)
 	}
-	return len(all)
+	return len(chosen)
 }
 
 // CutAt plans a cut. It replaces one that was planned before.
@@ -147,8 +158,14 @@ func (p *Proxy) Ignore() error {
 	return d.ignore()
 }
 
-// Accept makes new connections work again, after Refuse or Ignore.
+// Accept makes new connections work again, after Refuse or Ignore. Else it is a no-op.
 func (p *Proxy) Accept() error {
+	p.mu.Lock()
+	shut := p.shut
+	p.mu.Unlock()
+	if !shut {
+		return nil
+	}
 	if err := p.take().close(); err != nil {
 		return err
 	}
@@ -162,18 +179,18 @@ func (p *Proxy) open() error {
 		return err
 	}
 	p.mu.Lock()
-	p.door = d
+	p.door, p.shut = d, false
 	p.mu.Unlock()
 	go d.run(p.enter)
 	return nil
 }
 
-// take is the door, which is the caller's then, or nil.
+// take shuts the door, which is the caller's then, or nil.
 func (p *Proxy) take() *door {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.door
-	p.door = nil
+	p.door, p.shut = nil, true
 	return d
 }
 
@@ -263,11 +280,7 @@ func (p *Proxy) call(l *link, bytes []byte) bool {
 	}
 	if c.ForGood {
 		_ = p.Refuse()
-		p.finish(func(other *link) {
-			if other != l {
-				other.reset()
-			}
-		})
+		p.finish((*link).reset, func(other *link) bool { return other != l })
 	}
 	if c.After {
 		l.last(bytes)

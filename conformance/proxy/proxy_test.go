@@ -161,7 +161,15 @@ func TestForget(t *testing.T) {
 	p.Forget()
 	say(t, c, "lost")
 	silent(t, c)
-	talk(t, dial(t, p), "other")
+	other := dial(t, p)
+	talk(t, other, "other")
+	if n := p.Lose(); n != 1 {
+		t.Errorf("%d connections lost", n)
+	}
+	if _, err := hear(c, long); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("on the one that was forgotten: %v", err)
+	}
+	talk(t, other, "still there")
 }
 
 func TestDelay(t *testing.T) {

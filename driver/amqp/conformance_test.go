@@ -140,6 +140,14 @@ func harness(address, name string) conformance.Harness {
 		URL:    address,
 		Broker: name,
 	}
+	if u, err := url.Parse(address); err == nil {
+		h.Addr = u.Host
+		h.OpenAt = func(ctx context.Context, addr string) (driver.Driver, error) {
+			other := *u
+			other.Host = addr
+			return openURL(ctx, other.String())
+		}
+	}
 	if u, err := url.Parse(address); err == nil && u.Scheme == "amqp" {
 		u.RawQuery = ""
 		h.Foreign = func(ctx context.Context, queue string, body []byte) error {

@@ -35,6 +35,10 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.Restart = server.Crash
+			h.Addr = server.Addr
+			h.OpenAt = func(ctx context.Context, addr string) (driver.Driver, error) {
+				return nats.Open(ctx, strings.Replace(h.URL, server.Addr, addr, 1))
+			}
 			h.Freeze = server.Freezer(t)
 			conformance.Run(t, h)
 		})

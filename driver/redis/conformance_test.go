@@ -62,6 +62,14 @@ func harness(t *testing.T, address, name string) conformance.Harness {
 		URL:    address,
 		Broker: name,
 	}
+	if u, err := url.Parse(address); err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") {
+		h.Addr = u.Host
+		h.OpenAt = func(ctx context.Context, addr string) (driver.Driver, error) {
+			other := *u
+			other.Host = addr
+			return redis.Open(ctx, other.String())
+		}
+	}
 	if strings.HasPrefix(address, "redis://") {
 		options, err := goredis.ParseURL(strings.SplitN(address, "?", 2)[0])
 		if err != nil {
