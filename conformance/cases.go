@@ -9,7 +9,7 @@ var parts = [][]Case{
 	deadLetterCases, bounceCases, redeliveryCases, missingCases, stopCases, depthCases, closeCases, contextCases, idempotencyCases,
 	priorityCases, delayCases, dedupCases, dedupKeyCases, groupCases, atomicCases, inspectCases, pauseCases,
 	importCases, queueListCases, purgeCases,
-	faultCases, deadlineCases,
+	faultCases, deadlineCases, connectionCases,
 }
 
 // Cases lists all cases, in the order in which they run.

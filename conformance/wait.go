@@ -34,20 +34,29 @@ func (s *stage) waitCount(n int, ops ...Op) {
 }
 
 // eventually ends the case if ok, which asks the broker, keeps returning an error.
-func (s *stage) eventually(what string, ok func() error) {
-	ctx, cancel := s.soon()
+func (s *stage) eventually(what string, ok func() error) { s.eventuallyBy(0, what, ok) }
+
+// eventuallyBy is eventually for what should become true after d.
+func (s *stage) eventuallyBy(d time.Duration, what string, ok func() error) {
+	ctx, cancel := s.by(d)
 	defer cancel()
+	s.check(until(ctx, ok), "%s", what)
+}
+
+// until returns nil when ok does, which is called again and again, and what it returned the
+// last time if ctx ends before.
+func until(ctx context.Context, ok func() error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := ok()
 		if err == nil {
-			return
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			s.failf("%s, the last time: %v: %v", what, err, context.Cause(ctx))
+			return fmt.Errorf("the last time: %w: %w", err, context.Cause(ctx))
 		}
 	}
 }

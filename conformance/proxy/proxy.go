@@ -30,6 +30,7 @@ type Proxy struct {
 	links  map[*link]struct{}
 	calls  int
 	cut    Cut
+	hit    chan struct{} // closed when the cut begins
 	closed bool
 	// changed is closed and replaced when one of the above has changed.
 	changed chan struct{}
@@ -130,11 +131,13 @@ func (p *Proxy) finish(how func(*link), choose func(*link) bool) int {
 	return len(chosen)
 }
 
-// CutAt plans a cut. It replaces one that was planned before.
-func (p *Proxy) CutAt(c Cut) {
+// CutAt plans a cut. It replaces one that was planned before. What it returns is
+// closed when the cut begins.
+func (p *Proxy) CutAt(c Cut) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = c
+	p.cut, p.hit = c, make(chan struct{})
+	return p.hit
 }
 
 // Refuse makes new connections fail at once, as when nobody listens. Those that there
@@ -274,6 +277,9 @@ func (p *Proxy) call(l *link, bytes []byte) bool {
 	p.calls++
 	c := p.cut
 	hit := p.calls == c.Call
+	if hit {
+		close(p.hit)
+	}
 	p.mu.Unlock()
 	if !hit {
 		return true

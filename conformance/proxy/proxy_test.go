@@ -246,7 +246,7 @@ func TestCutAt(t *testing.T) {
 	for _, cut := range []Cut{{Call: 2}, {Call: 2, After: true}, {Call: 2, ForGood: true}, {Call: 2, After: true, ForGood: true}} {
 		e := serve(t)
 		p := before(t, e)
-		p.CutAt(cut)
+		hit := p.CutAt(cut)
 		c := dial(t, p)
 		talk(t, c, "first")
 		<-e.lines
@@ -254,6 +254,7 @@ func TestCutAt(t *testing.T) {
 		if got, err := hear(c, long); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%+v: %q, %v", cut, got, err)
 		}
+		<-hit
 		if cut.After {
 			<-e.lines
 		}
