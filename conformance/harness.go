@@ -80,9 +80,9 @@ type Harness struct {
 	Addr   string
 	OpenAt func(ctx context.Context, addr string) (driver.Driver, error)
 
-	// FreezeOne is Freeze for one of several servers that are one broker, of which
-	// Servers is the number: the one at index, from 0. Nil if that cannot be done. Such
-	// cases run after all others, alone.
+	// FreezeOne is Freeze for one of several servers that are one broker and go on
+	// without any one of them: the one at index, from 0, of Servers. Nil if that cannot
+	// be done. Such cases run after all others, alone.
 	FreezeOne func(ctx context.Context, index int) (thaw func(), err error)
 	Servers   int
 }

@@ -224,3 +224,24 @@ func UniqueOnce(events []Event) error {
 	}
 	return v.err("keys taken twice")
 }
+
+// AllOrNone says of which groups of jobs, each enqueued at once, some ran and some did not.
+func AllOrNone(events []Event, groups [][]string) error {
+	ran := make(map[string]bool)
+	for _, e := range events {
+		ran[e.ID] = ran[e.ID] || e.Op == Started
+	}
+	var v findings
+	for _, ids := range groups {
+		n := 0
+		for _, id := range ids {
+			if ran[id] {
+				n++
+			}
+		}
+		if n > 0 && n < len(ids) {
+			v.add("%d of the %d jobs from %s on ran", n, len(ids), ids[0])
+		}
+	}
+	return v.err("jobs enqueued in part")
+}

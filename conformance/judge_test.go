@@ -98,3 +98,22 @@ func TestJudgeGroupsAndKeys(t *testing.T) {
 		})
 	}
 }
+
+func TestAllOrNone(t *testing.T) {
+	ran := func(ids ...string) []Event {
+		var events []Event
+		for _, id := range ids {
+			events = append(events, Event{Op: Started, ID: id})
+		}
+		return events
+	}
+	groups := [][]string{{"a", "b"}, {"c", "d"}}
+	for _, events := range [][]Event{nil, ran("a", "b"), ran("d", "c", "c"), ran("a", "b", "c", "d")} {
+		if err := AllOrNone(events, groups); err != nil {
+			t.Errorf("%v: %v", events, err)
+		}
+	}
+	if err := AllOrNone(ran("a", "b", "c"), groups); err == nil || !strings.Contains(err.Error(), "1 of the 2 jobs from c on ran") {
+		t.Errorf("a group in part: %v", err)
+	}
+}
