@@ -133,16 +133,20 @@ func tasks(n int) []*driver.Message {
 	return all
 }
 
-// killProducers lets producers die one after the other, each at a call of its own.
+// killProducers lets producers die, each at a call of its own.
 func (s *stage) killProducers(produce func(x *process, n int)) {
 	const deaths, calls = 12, 6
 	s.declared()
+	var all sync.WaitGroup
 	for n := range deaths {
 		x := s.process(fmt.Sprintf("producer-%d", n+1))
 		x.kill(calls)
-		produce(x, n)
-		x.bury()
+		all.Go(func() {
+			produce(x, n)
+			x.bury()
+		})
 	}
+	all.Wait()
 	s.work(s.open(), nothing, patient)
 	s.finished(s.grace(), driver.Depth{})
 }

@@ -68,13 +68,17 @@ func (x *process) mend() {
 	x.history.Add(Event{Op: Mended, Worker: x.name})
 }
 
+// burialTime is what a worker gets to stop whose process is dead: nothing that it does then
+// has any effect.
+const burialTime = 300 * time.Millisecond
+
 // bury makes the process dead: nothing that it does from now on is recorded, and what
 // runs of it here ends.
 func (x *process) bury() {
 	x.dead.Store(true)
 	x.history.Add(Event{Op: Disturbed, Worker: x.name, Note: "it is dead"})
-	ctx, cancel := context.WithCancel(x.ctx)
-	cancel()
+	ctx, cancel := context.WithTimeout(x.ctx, burialTime)
+	defer cancel()
 	if x.w != nil {
 		x.w.Stop(ctx)
 	}

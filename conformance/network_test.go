@@ -1,0 +1,77 @@
+package conformance_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+)
+
+// overNetwork is a harness for the driver on a network, with faults.
+func overNetwork(t testing.TB, f remoteFaults) conformance.Harness {
+	s := serveRemote(t)
+	return conformance.Harness{
+		Open:   func(ctx context.Context) (driver.Driver, error) { return openRemote(ctx, s.addr, f) },
+		Addr:   s.addr,
+		OpenAt: func(ctx context.Context, addr string) (driver.Driver, error) { return openRemote(ctx, addr, f) },
+		Lease:  400 * time.Millisecond, Slack: 500 * time.Millisecond, Timeout: 50 * time.Second,
+	}
+}
+
+// networkCases are those that need a network.
+func networkCases() []string {
+	var names []string
+	for _, c := range conformance.Cases() {
+		for _, need := range c.Needs {
+			if need == "Harness.OpenAt" && len(c.Needs) == 1 {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	return names
+}
+
+// A driver that is right passes all of them.
+func TestNetworkCases(t *testing.T) {
+	for _, name := range networkCases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := find(t, name).Run(t.Context(), overNetwork(t, remoteFaults{})); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// One that is not is found.
+func TestNetworkMutants(t *testing.T) {
+	for name, m := range map[string]struct {
+		faults remoteFaults
+		found  []string
+	}{
+		"dials for as long as it likes":  {remoteFaults{dial: 3 * time.Second}, []string{"deadline-unanswered"}},
+		"waits for answers":              {remoteFaults{deaf: true}, []string{"deadline-black-hole"}},
+		"closes when calls are over":     {remoteFaults{lingers: true, deaf: true}, []string{"deadline-black-hole"}},
+		"keeps dead connections":         {remoteFaults{loyal: true}, []string{"connection-forgotten"}},
+		"uses connections that ended":    {remoteFaults{stale: true}, []string{"idle-closed"}},
+		"confirms what it has sent":      {remoteFaults{hopeful: true}, []string{"deadline-black-hole", "killed-producer"}},
+		"is certain of what is in doubt": {remoteFaults{certain: true}, []string{"deadline-black-hole"}},
+		"sends again what is in doubt":   {remoteFaults{stubborn: true}, []string{"deadline-black-hole"}},
+		"removes before it stores":       {remoteFaults{early: true}, []string{"killed-worker"}},
+		"does not consume again":         {remoteFaults{final: true}, []string{"deadline-refused"}},
+	} {
+		for _, found := range m.found {
+			t.Run(name+"/"+found, func(t *testing.T) {
+				t.Parallel()
+				err := find(t, found).Run(t.Context(), overNetwork(t, m.faults))
+				var v *conformance.Violation
+				if !errors.As(err, &v) || v.Case != found {
+					t.Errorf("the case did not find it: %v", err)
+				}
+			})
+		}
+	}
+}
