@@ -64,8 +64,9 @@ func caseIdleClosed(s *stage) {
 }
 
 // noticed is how long it may take to notice that a connection is dead of which
-// nothing is heard: what the usual heartbeats need, twice.
-const noticed = 30 * time.Second
+// nothing is heard, half a minute by default: two of the usual heartbeats are not enough,
+// and three are.
+func (s *stage) noticed() time.Duration { return 30 * s.harness.Slack }
 
 func caseConnectionForgotten(s *stage) {
 	s.check(s.declared().Declare(s.ctx, s.queue), "declare")
@@ -78,7 +79,7 @@ func caseConnectionForgotten(s *stage) {
 	producer.disturb("its connections are forgotten", (*proxy.Proxy).Forget)
 	other := s.portable()
 	enqueue(s, other, 1)
-	ctx, cancel := s.by(noticed)
+	ctx, cancel := s.by(s.noticed())
 	defer cancel()
 	n := 2
 	s.check(until(ctx, func() error {
@@ -89,7 +90,7 @@ func caseConnectionForgotten(s *stage) {
 		}
 		return nil
 	}), "enqueue after the producer's connections were forgotten")
-	s.waitBy(noticed+s.grace(), "the jobs of a worker whose connections were forgotten", s.over)
+	s.waitBy(s.noticed()+s.grace(), "the jobs of a worker whose connections were forgotten", s.over)
 	worker.mend()
 	producer.mend()
 	s.finished(s.grace(), driver.Depth{})

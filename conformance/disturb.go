@@ -109,7 +109,9 @@ func caseKilledWorker(s *stage) {
 	for n := range deaths {
 		x := s.process(fmt.Sprintf("worker-%d", n+1))
 		died := x.kill(calls)
-		x.works(s.troubled, patient)
+		if err := x.tries(s.troubled, patient, func(c *batch.WorkerConfig) { c.StartTimeout = time.Second }); err != nil && !closed(died) {
+			s.failf("start a worker: %v", err)
+		}
 		// A worker that has nothing to do makes no calls, so that it does not die.
 		ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
 		select {

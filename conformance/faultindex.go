@@ -173,16 +173,6 @@ func (s *stage) redriveLetter(x *process, dead chan struct{}) {
 	})
 }
 
-// closed tells whether a channel is.
-func closed(c chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 // again makes a call that may fail because of the cut, with an error that says so, until it
 // succeeds.
 func (s *stage) again(what string, call func(context.Context) error) {

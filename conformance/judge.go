@@ -83,7 +83,8 @@ func disturbances(events []Event, grace time.Duration) []span {
 
 // RerunsCaused says which jobs ran twice in one attempt without a cause: the first run
 // was given back, its lease was lost, a fault came between the two, or the job was
-// enqueued twice.
+// enqueued twice. A fault may leave two copies of a job, each of which goes on to later
+// attempts.
 func RerunsCaused(events []Event, grace time.Duration) error {
 	type run struct {
 		id      string
@@ -91,18 +92,28 @@ func RerunsCaused(events []Event, grace time.Duration) error {
 	}
 	spans := disturbances(events, grace)
 	former := make(map[run]Event)
+	runs := make(map[run]int)
+	copies := make(map[string]int)   // how many more than one there may be
 	excused := make(map[string]bool) // jobs whose last run was given back or lost
-	enqueues := make(map[string]int)
 	var v findings
 	for _, e := range events {
 		switch e.Op {
 		case Enqueueing:
-			enqueues[e.ID]++
+			if _, ok := copies[e.ID]; ok {
+				copies[e.ID]++
+			} else {
+				copies[e.ID] = 0
+			}
 		case Returned, Lost:
 			excused[e.ID] = true
 		case Started:
 			r := run{e.ID, e.Attempt}
-			if before, ok := former[r]; ok && !excused[e.ID] && enqueues[e.ID] < 2 && !caused(spans, before, e) {
+			before := former[r]
+			switch runs[r]++; {
+			case runs[r] <= 1+copies[e.ID]:
+			case excused[e.ID] || caused(spans, before, e):
+				copies[e.ID]++
+			default:
 				v.add("%s ran again as attempt %d, by %s %s after %s began it", e.ID, e.Attempt, e.Worker, e.At-before.At, before.Worker)
 			}
 			former[r] = e

@@ -34,12 +34,22 @@ func networkCases() []string {
 	return names
 }
 
+// begin runs a case on a driver with faults. Cases mostly wait: the caller lets its
+// subtest pause when they are under way, as Run does.
+func begin(t *testing.T, name string, f remoteFaults) <-chan error {
+	c, h, ctx := find(t, name), overNetwork(t, f), t.Context()
+	result := make(chan error, 1)
+	go func() { result <- c.Run(ctx, h) }()
+	return result
+}
+
 // A driver that is right passes all of them.
 func TestNetworkCases(t *testing.T) {
 	for _, name := range networkCases() {
 		t.Run(name, func(t *testing.T) {
+			result := begin(t, name, remoteFaults{})
 			t.Parallel()
-			if err := find(t, name).Run(t.Context(), overNetwork(t, remoteFaults{})); err != nil {
+			if err := <-result; err != nil {
 				t.Error(err)
 			}
 		})
@@ -65,8 +75,9 @@ func TestNetworkMutants(t *testing.T) {
 	} {
 		for _, found := range m.found {
 			t.Run(name+"/"+found, func(t *testing.T) {
+				result := begin(t, found, m.faults)
 				t.Parallel()
-				err := find(t, found).Run(t.Context(), overNetwork(t, m.faults))
+				err := <-result
 				var v *conformance.Violation
 				if !errors.As(err, &v) || v.Case != found {
 					t.Errorf("the case did not find it: %v", err)

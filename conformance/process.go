@@ -37,11 +37,15 @@ func (s *stage) process(name string) *process {
 
 // works starts a worker in the process, as stage.work does.
 func (x *process) works(handle handler, adjust ...func(*batch.WorkerConfig)) {
+	x.check(x.tries(handle, adjust...), "start a worker")
+}
+
+// tries is works for a process that may die before its worker has started.
+func (x *process) tries(handle handler, adjust ...func(*batch.WorkerConfig)) error {
 	x.w = x.worker(x.d, append(adjust, func(c *batch.WorkerConfig) {
 		c.Hooks = []batch.Hook{&watcher{history: x.history, name: x.name, dead: &x.dead}}
 	})...)
 	x.check(batch.TryHandle(x.w, handle), "add the handler")
-	x.check(x.w.Start(x.ctx), "start a worker")
 	x.after(func(ctx context.Context) error {
 		err := mend(x.p)
 		ctx, cancel := context.WithTimeout(ctx, cleanupTime/4)
@@ -52,6 +56,7 @@ func (x *process) works(handle handler, adjust ...func(*batch.WorkerConfig)) {
 		}
 		return err
 	})
+	return x.w.Start(x.ctx)
 }
 
 // disturb begins a fault of the process.

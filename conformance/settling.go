@@ -104,7 +104,7 @@ func caseFreezeOne(s *stage) {
 	thaw = sync.OnceFunc(thaw)
 	defer thaw()
 	s.after(func(context.Context) error { thaw(); return nil })
-	ctx, cancel := s.by(noticed)
+	ctx, cancel := s.by(s.noticed())
 	defer cancel()
 	var all sync.WaitGroup
 	for i, x := range producers {
@@ -124,13 +124,13 @@ func caseFreezeOne(s *stage) {
 		})
 	}
 	all.Wait()
-	s.waitBy(noticed, "the jobs that were confirmed while a server is frozen", s.over)
+	s.waitBy(s.noticed(), "the jobs that were confirmed while a server is frozen", s.over)
 	thaw()
 	s.history.Add(Event{Op: Mended})
 	for i, x := range producers {
 		x.enqueueTold(i*round+round-1, 1)
 	}
-	s.waitBy(noticed, "the jobs that were confirmed after that", s.over)
+	s.waitBy(s.noticed(), "the jobs that were confirmed after that", s.over)
 	s.check(Judge(s.history.Events(), s.grace()), "judge the history")
 }
 

@@ -84,3 +84,13 @@ func (s *stage) patience() time.Duration { return 15 * s.harness.Slack }
 // overdue is how late after its lease a job may be handed out: brokers look for
 // ended leases from time to time, and no promise says how often.
 func (s *stage) overdue() time.Duration { return s.lease() + s.lateness() }
+
+// closed tells whether a channel is.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
