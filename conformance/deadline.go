@@ -145,12 +145,11 @@ func (t *deadlineTest) round(round int) {
 func (t *deadlineTest) within(what string, d time.Duration, call func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(t.ctx, d)
 	defer cancel()
-	pulse := t.pulse()
+	machine := newPulse(callBeat)
 	begin := time.Now()
 	err := call(ctx)
 	took := time.Since(begin)
-	// A call is several goroutines that wait for each other, each as long as a timer.
-	if most := d + late + 4*pulse.stop(); took > most {
+	if most := d + late + steps*machine.stop(); took > most {
 		t.problem("%s with a deadline of %s took %s, which is %s beyond what it may (it ended with: %v)", what, d, took, took-most, err)
 	}
 	if err != nil {

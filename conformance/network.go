@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/batch-go/batch/conformance/proxy"
 	"github.com/batch-go/batch/driver"
@@ -27,7 +26,7 @@ func (s *stage) through(p *proxy.Proxy) driver.Driver {
 	}
 	s.after(func(ctx context.Context) error {
 		err := mend(p)
-		ctx, cancel := context.WithTimeout(ctx, cleanupTime/4)
+		ctx, cancel := context.WithTimeout(ctx, s.cleanupTime()/4)
 		defer cancel()
 		_ = d.Close(ctx)
 		if ctx.Err() != nil {
@@ -45,41 +44,4 @@ func mend(p *proxy.Proxy) error {
 	p.Hold(0)
 	p.Lose()
 	return err
-}
-
-// pulse measures how late this machine is, whatever a driver does: how long a timer
-// that has come to its end keeps a goroutine waiting.
-type pulse struct {
-	late chan time.Duration
-	end  context.CancelFunc
-}
-
-// beat is how often a pulse measures.
-const beat = 5 * time.Millisecond
-
-// pulse begins to measure.
-func (s *stage) pulse() *pulse {
-	ctx, cancel := context.WithCancel(s.ctx)
-	p := &pulse{late: make(chan time.Duration, 1), end: cancel}
-	go func() {
-		var worst time.Duration
-		defer func() { p.late <- worst }()
-		for ctx.Err() == nil {
-			began := time.Now()
-			timer := time.NewTimer(beat)
-			select {
-			case <-timer.C:
-				worst = max(worst, time.Since(began)-beat)
-			case <-ctx.Done():
-				timer.Stop()
-			}
-		}
-	}()
-	return p
-}
-
-// stop ends it, and returns the worst.
-func (p *pulse) stop() time.Duration {
-	p.end()
-	return <-p.late
 }

@@ -48,7 +48,7 @@ func (x *process) tries(handle handler, adjust ...func(*batch.WorkerConfig)) err
 	x.check(batch.TryHandle(x.w, handle), "add the handler")
 	x.after(func(ctx context.Context) error {
 		err := mend(x.p)
-		ctx, cancel := context.WithTimeout(ctx, cleanupTime/4)
+		ctx, cancel := context.WithTimeout(ctx, x.cleanupTime()/4)
 		defer cancel()
 		x.w.Stop(ctx)
 		if ctx.Err() != nil {

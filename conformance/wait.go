@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -61,6 +62,13 @@ func until(ctx context.Context, ok func() error) error {
 	}
 }
 
+// unjudged is why a case could not judge what it is about, or empty.
+func (s *stage) unjudged() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tooSlow
+}
+
 // pass lets time pass during which something must not happen. It is not for
 // waiting until something has happened.
 func (s *stage) pass(d time.Duration) {
@@ -74,12 +82,24 @@ func (s *stage) pass(d time.Duration) {
 }
 
 // lateness is how late something may be that is promised at a time: the promise
-// says a second on an idle broker.
-func (s *stage) lateness() time.Duration { return time.Second + s.harness.Slack }
+// says a second on an idle broker, and the machine may be late itself.
+func (s *stage) lateness() time.Duration {
+	return time.Second + s.harness.Slack + steps*s.machine.worst()
+}
 
 // patience is how long a case waits for something that should come at once. It
 // only passes when something is wrong, so it may be long.
-func (s *stage) patience() time.Duration { return 15 * s.harness.Slack }
+func (s *stage) patience() time.Duration {
+	return 15*s.harness.Slack + manySteps*s.machine.worst()
+}
+
+// slow ends a case that cannot judge what it is about, because the machine is too slow.
+func (s *stage) slow(format string, args ...any) {
+	s.mu.Lock()
+	s.tooSlow = fmt.Sprintf(format, args...)
+	s.mu.Unlock()
+	runtime.Goexit()
+}
 
 // overdue is how late after its lease a job may be handed out: brokers look for
 // ended leases from time to time, and no promise says how often.

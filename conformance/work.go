@@ -150,7 +150,7 @@ func (s *stage) worker(d driver.Driver, adjust ...func(*batch.WorkerConfig)) *ba
 func (s *stage) start(w *batch.Worker) {
 	s.check(w.Start(s.ctx), "start a worker")
 	s.after(func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, cleanupTime/2)
+		ctx, cancel := context.WithTimeout(ctx, s.cleanupTime()/2)
 		defer cancel()
 		// Whether jobs had to be cancelled is the business of the cases on
 		// stopping.
