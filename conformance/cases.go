@@ -9,7 +9,8 @@ var parts = [][]Case{
 	deadLetterCases, bounceCases, redeliveryCases, missingCases, stopCases, depthCases, closeCases, contextCases, idempotencyCases,
 	priorityCases, delayCases, dedupCases, dedupKeyCases, groupCases, atomicCases, inspectCases, pauseCases,
 	importCases, queueListCases, purgeCases,
-	faultCases,
+	deadlineCases, connectionCases, disturbCases, indexCases,
+	faultCases, settlingCases,
 }
 
 // Cases lists all cases, in the order in which they run.

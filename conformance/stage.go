@@ -20,6 +20,9 @@ import (
 // cleanupTime bounds what is done after a case.
 const cleanupTime = 20 * time.Second
 
+// cleanupTime is that, and more on a machine that is late.
+func (s *stage) cleanupTime() time.Duration { return cleanupTime + manySteps*s.machine.worst() }
+
 // stage is what one case runs on: its queues, handles, workers and history. The
 // methods that end the case must be called from its goroutine only.
 type stage struct {
@@ -30,6 +33,7 @@ type stage struct {
 	rule    string // of the case
 	leases  bool   // the case is about leases, and uses short ones
 	history *History
+	machine *pulse // how late the machine is during the case
 	seed    uint64
 	random  *rand.Rand // the case's goroutine only
 	queue   string     // the name of the case's queue
@@ -37,6 +41,7 @@ type stage struct {
 	mu       sync.Mutex // guards following
 	problems []string
 	notes    []string
+	tooSlow  string // why the case could not judge
 	queues   []string
 	handles  []driver.Driver
 	endings  []func(context.Context) error
@@ -141,6 +146,7 @@ func (s *stage) result() (notes []string, err error) {
 	return s.notes, &Violation{
 		Case: s.name, Rule: s.rule, Problems: s.problems, Seed: s.seed,
 		Broker: strings.TrimSpace(s.info.Broker + " " + s.info.Version), History: s.history.Tail(40),
+		Late: s.machine.worst(),
 	}
 }
 
@@ -173,7 +179,7 @@ func (s *stage) after(end func(context.Context) error) {
 // cleanUp ends all that the case began. The case may have closed its handles, so
 // the queues are deleted by a new one.
 func (s *stage) cleanUp() {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cleanupTime())
 	defer cancel()
 	s.mu.Lock()
 	endings, handles, queues := s.endings, s.handles, s.queues

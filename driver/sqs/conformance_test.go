@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,8 @@ func TestConformance(t *testing.T) {
 	u := testURL(t, scheme)
 	conformance.Run(t, conformance.Harness{
 		Open:         func(ctx context.Context) (driver.Driver, error) { return Open(ctx, u) },
+		Addr:         endpoint(t, u),
+		OpenAt:       func(ctx context.Context, addr string) (driver.Driver, error) { return Open(ctx, at(u, addr)) },
 		URL:          u,
 		Broker:       "fauxqs",
 		CoarseCounts: coarseCounts,
@@ -35,6 +38,8 @@ func TestConformanceFIFO(t *testing.T) {
 	u := testURL(t, schemeFIFO)
 	conformance.Run(t, conformance.Harness{
 		Open:         func(ctx context.Context) (driver.Driver, error) { return OpenFIFO(ctx, u) },
+		Addr:         endpoint(t, u),
+		OpenAt:       func(ctx context.Context, addr string) (driver.Driver, error) { return OpenFIFO(ctx, at(u, addr)) },
 		URL:          u,
 		Broker:       "fauxqs",
 		CoarseCounts: coarseCounts,
@@ -44,6 +49,32 @@ func TestConformanceFIFO(t *testing.T) {
 		Secrets:      secrets,
 		Foreign:      foreign(t, u, fifoSuffix),
 	})
+}
+
+// endpoint is the address that a URL has as its endpoint.
+func endpoint(t *testing.T, u string) string {
+	t.Helper()
+	parsed, err := url.Parse(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := url.Parse(parsed.Query().Get("endpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Host
+}
+
+// at is a URL with another address as its endpoint.
+func at(u, addr string) string {
+	parsed, err := url.Parse(u)
+	if err != nil {
+		return u
+	}
+	query := parsed.Query()
+	query.Set("endpoint", "http://"+addr)
+	parsed.RawQuery = query.Encode()
+	return parsed.String()
 }
 
 // foreign sends what is no job.
