@@ -124,8 +124,10 @@ func (c Case) Run(ctx context.Context, h Harness) error {
 func (c Case) execute(ctx context.Context, h *Harness, info driver.Info) (notes []string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.Timeout, fmt.Errorf("the case took longer than %s", h.Timeout))
 	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	s := newStage(ctx, h, info, c.Name)
-	s.rule, s.leases = c.Rule, c.leases
+	s.rule, s.leases, s.stop = c.Rule, c.leases, stop
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -137,7 +139,7 @@ func (c Case) execute(ctx context.Context, h *Harness, info driver.Info) (notes 
 	case <-ctx.Done():
 		select {
 		case <-ended:
-		case <-time.After(grace):
+		case <-time.After(s.grace()):
 			s.problem("%v; it does not come back and was left behind:\n%s", context.Cause(ctx), stacks())
 		}
 	}
@@ -148,15 +150,11 @@ func (c Case) execute(ctx context.Context, h *Harness, info driver.Info) (notes 
 	}()
 	select {
 	case <-cleaned:
-	case <-time.After(2 * cleanupTime):
+	case <-time.After(4 * s.grace()):
 		s.problem("stopping workers, deleting queues and closing handles hangs:\n%s", stacks())
 	}
 	return s.result()
 }
-
-// grace is how long a case has to come back when its context has ended: each of
-// the calls that it makes must then, promptly.
-const grace = 10 * time.Second
 
 // stacks are the goroutines of the process, for a case that hangs.
 func stacks() string {

@@ -44,6 +44,9 @@ func nothing(context.Context, *batch.Job[task]) error { return nil }
 func capable[D driver.Driver](s *stage, d driver.Driver) D {
 	fit, ok := d.(D)
 	if !ok {
+		fit, ok = bare(d).(D)
+	}
+	if !ok {
 		s.failf("Open returned a %T, which lacks what another handle had", d)
 	}
 	return fit
