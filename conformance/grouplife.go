@@ -18,6 +18,7 @@ var groupLifeCases = []Case{
 	{Name: "group-again", Rule: "A group that was empty takes jobs again, in order, any number of times.", Needs: grouper, run: caseGroupAgain},
 	{Name: "group-priority", Rule: "Within a group the order is that of the enqueue, whatever the level; among groups, levels go first.", Needs: []string{"Grouper", "Prioritizer"}, run: caseGroupPriority},
 	{Name: "group-close", Rule: "A group goes on when the consumer that held its head was closed.", Needs: grouper, leases: true, run: caseGroupClose},
+	{Name: "depth-group", Rule: "Jobs that wait behind another of their group are counted as waiting.", Needs: grouper, run: caseDepthGroup},
 	{Name: "group-settled-together", Rule: "Heads of groups that are settled in one call, each in another way, let exactly those groups go on that may.", Needs: grouper, run: caseGroupSettledTogether},
 }
 
@@ -203,6 +204,17 @@ func caseGroupClose(s *stage) {
 	equal(s, got.ID, name(0), "the group's next job after its holder was closed")
 	s.settle(other, got, driver.OutcomeDone)
 	s.next(other, name(1), "after the first was done")
+}
+
+func caseDepthGroup(s *stage) {
+	d := s.declared()
+	s.putGroup(d, 4)
+	s.waitDepth(d, driver.Depth{Waiting: 4})
+	c := s.consume(d, 4)
+	head := s.receiveOne(c)
+	s.waitDepth(d, driver.Depth{Waiting: 3, Running: 1})
+	s.settleRetry(c, head, time.Hour)
+	s.waitDepth(d, driver.Depth{Waiting: 3, Scheduled: 1})
 }
 
 func caseGroupSettledTogether(s *stage) {

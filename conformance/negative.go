@@ -369,7 +369,7 @@ func caseSettleGivenUp(s *stage) {
 	refusing.Store(false)
 	s.waitBy(2*(s.lease()+s.overdue()), "the jobs that were given up", func() bool { return s.history.Count(Done) >= bad })
 	s.waitDepth(s.open(), driver.Depth{})
-	s.together(q, slots, &running)
+	s.together(q, slots, prefetch, &running)
 	gate.open()
 }
 
@@ -430,7 +430,7 @@ func caseRefusedReceive(s *stage) {
 		enqueue(s, q, n)
 	}
 	s.waitCount(5, Done)
-	s.together(q, 2, &running)
+	s.together(q, 2, 2, &running)
 	gate.open()
 }
 

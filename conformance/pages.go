@@ -13,6 +13,7 @@ import (
 
 var pagesCases = []Case{
 	{Name: "dead-many", Rule: "More dead letters than a page holds are listed, redriven and removed, by their IDs and all, each once, however many pages they fill.", run: caseDeadMany},
+	{Name: "dead-order", Rule: "Dead letters are listed by when they died, whatever the order of their enqueue.", run: caseDeadOrder},
 	{Name: "dead-added", Rule: "Dead letters that are added or redriven while paging hide none of the others.", run: caseDeadAdded},
 	{Name: "redrive-ends", Rule: "Redriving all dead letters ends although the jobs die again meanwhile.", run: caseRedriveEnds},
 	{Name: "redrive-none", Rule: "A redrive and a discard of nothing that is dead move nothing, and leave jobs in other states with such IDs alone.", run: caseRedriveNone},
@@ -131,6 +132,23 @@ func doneIDs(s *stage) []string {
 		}
 	}
 	return ids
+}
+
+func caseDeadOrder(s *stage) {
+	const jobs = 6
+	d := s.declared()
+	s.put(d, messages(jobs)...)
+	c := s.consume(d, jobs)
+	held := s.receiveAll(c, jobs)
+	order := []int{3, 0, 5, 1, 4, 2}
+	for _, i := range order {
+		s.settleDead(c, held[i])
+		s.pass(5 * time.Millisecond) // so that they die at different times on every clock
+	}
+	s.waitDeadLetters(d, jobs)
+	for _, size := range []int{2, jobs} {
+		s.check(deadLettersAre(s.deadLetters(d, size), order...), "pages of %d", size)
+	}
 }
 
 func caseDeadAdded(s *stage) {

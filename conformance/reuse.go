@@ -99,11 +99,19 @@ func caseSlotTimers(s *stage) {
 	s.check(AttemptCounts(s.history.Events()), "judge the history")
 }
 
-// together ends the case unless a worker runs n more jobs at the same time.
-func (s *stage) together(q *portable, n int, running *atomic.Int64) {
-	for i := range n {
+// together ends the case unless a worker runs n more jobs at the same time, and holds as
+// many more as it prefetches.
+func (s *stage) together(q *portable, n, prefetch int, running *atomic.Int64) {
+	for i := range n + prefetch {
 		enqueue(s, q, 1000+i)
 	}
+	s.eventually(fmt.Sprintf("holding %d jobs at the same time", n+prefetch), func() error {
+		depth, err := q.Driver().Depth(s.ctx, s.queue)
+		if err == nil && s.harness.CoarseCounts == "" && depth.Running != driver.UnknownCount && depth.Running < int64(n+prefetch) {
+			err = fmt.Errorf("it is %+v", depth)
+		}
+		return err
+	})
 	s.eventually(fmt.Sprintf("running %d jobs at the same time", n), func() error {
 		if got := running.Load(); got != int64(n) {
 			return fmt.Errorf("%d run", got)
@@ -160,7 +168,7 @@ func casePermitsReturn(s *stage) {
 		s.put(d, expired, garbled, strange)
 	}
 	s.waitBy(30*time.Second, "all jobs", func() bool { return s.history.Count(Done, Died) >= jobs+6*(slots+prefetch) })
-	s.together(q, slots, &running)
+	s.together(q, slots, prefetch, &running)
 	gate.open()
 }
 
@@ -209,7 +217,7 @@ func casePermitsLost(s *stage) {
 		return nil
 	})
 	s.waitDepth(s.open(), driver.Depth{})
-	s.together(q, slots, &running)
+	s.together(q, slots, prefetch, &running)
 	gate.open()
 }
 
@@ -349,7 +357,7 @@ func caseGoexit(s *stage) {
 	equal(s, s.history.Count(Failed), 2*jobs, "failures")
 	equal(s, s.history.Count(Died), 0, "deaths")
 	s.check(AttemptCounts(s.history.Events()), "judge the history")
-	s.together(q, slots, &running)
+	s.together(q, slots, 0, &running)
 	gate.open()
 }
 

@@ -122,7 +122,7 @@ func caseWindowAgain(s *stage) {
 		return stores(s, d, brief("second", "key"))
 	})
 	s.taken(d, "key", begin+shortestWindow, "which was taken a second time")
-	if left := begin + shortestWindow - s.history.Now() - 150*time.Millisecond; left > 0 {
+	if left := begin + shortestWindow - s.history.Now() - 40*time.Millisecond; left > 0 {
 		s.pass(left)
 	}
 	s.taken(d, "key", begin+shortestWindow, "which was taken a second time")

@@ -205,6 +205,14 @@ func (w *watcher) OnJobEnd(_ context.Context, e batch.JobEnd) {
 	w.event(op, e.Job, note)
 }
 
+// OnJobStuck records that a handler goes on for too long.
+func (w *watcher) OnJobStuck(_ context.Context, job *batch.JobInfo, late time.Duration) {
+	w.event(Noted, job, fmt.Sprintf("%s %s", stuckNote, late))
+}
+
+// stuckNote begins the note of a handler that counts as stuck.
+const stuckNote = "stuck for"
+
 // OnLeaseLost records the loss.
 func (w *watcher) OnLeaseLost(_ context.Context, e batch.LeaseLost) { w.event(Lost, e.Job, "") }
 
