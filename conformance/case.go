@@ -152,7 +152,9 @@ func (c Case) once(ctx context.Context, s *stage) {
 	defer s.machine.stop()
 	ctx, cancel := deadlineOf(ctx, s.harness.Timeout, s.machine, fmt.Errorf("the case took longer than %s", s.harness.Timeout))
 	defer cancel()
-	s.ctx, s.rule, s.leases = ctx, c.Rule, c.leases
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	s.ctx, s.rule, s.leases, s.stop = ctx, c.Rule, c.leases, stop
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -164,7 +166,7 @@ func (c Case) once(ctx context.Context, s *stage) {
 	case <-ctx.Done():
 		select {
 		case <-ended:
-		case <-time.After(grace):
+		case <-time.After(s.returnTime()):
 			s.problem("%v; it does not come back and was left behind:\n%s", context.Cause(ctx), stacks())
 		}
 	}
@@ -175,14 +177,10 @@ func (c Case) once(ctx context.Context, s *stage) {
 	}()
 	select {
 	case <-cleaned:
-	case <-time.After(2 * s.cleanupTime()):
+	case <-time.After(4 * s.returnTime()):
 		s.problem("stopping workers, deleting queues and closing handles hangs:\n%s", stacks())
 	}
 }
-
-// grace is how long a case has to come back when its context has ended: each of
-// the calls that it makes must then, promptly.
-const grace = 10 * time.Second
 
 // stacks are the goroutines of the process, for a case that hangs.
 func stacks() string {

@@ -8,6 +8,8 @@ var parts = [][]Case{
 	settleCases, leaseCases, retryCases, handlerCases, decideCases, isolationCases, drainCases,
 	deadLetterCases, bounceCases, redeliveryCases, missingCases, stopCases, depthCases, closeCases, contextCases, idempotencyCases,
 	priorityCases, delayCases, dedupCases, dedupKeyCases, groupCases, atomicCases, inspectCases, pauseCases,
+	partlyCases, wakesCases, pagesCases, countsCases, alikeCases, clockCases, groupLifeCases, windowCases, boundsCases, comebackCases,
+	reuseCases, precedenceCases, negativeCases, effectsCases, custodyCases,
 	importCases, queueListCases, purgeCases,
 	deadlineCases, connectionCases, disturbCases, indexCases,
 	faultCases, settlingCases,

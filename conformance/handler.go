@@ -128,6 +128,12 @@ func caseTimeout(s *stage) {
 		}
 		if e.Op == Failed {
 			failed = e.At
+			if !strings.Contains(e.Note, batch.ErrTimeout.Error()) {
+				s.failf("the error of a handler that ran past its timeout is %q, which does not say so", e.Note)
+			}
+		}
+		if strings.HasPrefix(e.Note, stuckNote) {
+			s.failf("a handler that returned as it was cancelled counts as %s", e.Note)
 		}
 	}
 	s.check(Within("the failure", enqueued, failed, timeout, failed), "measure")

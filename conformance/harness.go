@@ -57,6 +57,11 @@ type Harness struct {
 	// is not checked then. Empty if it is exact.
 	CoarseCounts string
 
+	// BehindBacklog says why this broker hands out a job that comes back, because its
+	// holder vanished or released it, behind newer ones of its level. It excuses nothing
+	// else. Empty if the job comes first.
+	BehindBacklog string
+
 	// StopCounts says why this broker may count a lost holder, once, of a job that it
 	// was about to hand to a consumer as that was stopped, and that was not handed to
 	// it any more. It excuses nothing else. Empty if the broker does not.

@@ -35,8 +35,9 @@ type stage struct {
 	history *History
 	machine *pulse // how late the machine is during the case
 	seed    uint64
-	random  *rand.Rand // the case's goroutine only
-	queue   string     // the name of the case's queue
+	random  *rand.Rand              // the case's goroutine only
+	queue   string                  // the name of the case's queue
+	stop    context.CancelCauseFunc // ends ctx
 
 	mu       sync.Mutex // guards following
 	problems []string
@@ -47,6 +48,7 @@ type stage struct {
 	endings  []func(context.Context) error
 	gates    []*gate
 	workers  int
+	hangs    bool // a call of the driver does not return
 }
 
 // newStage makes the stage of a case, with the name of a queue.
@@ -158,7 +160,7 @@ func (s *stage) open() driver.Driver {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.handles = append(s.handles, d)
-	return d
+	return &watched{d, s.watch()}
 }
 
 // declared is open with the case's queue declared.
@@ -166,6 +168,32 @@ func (s *stage) declared() driver.Driver {
 	d := s.open()
 	s.check(d.Declare(s.ctx, s.queue), "declare")
 	return d
+}
+
+// watch looks after the calls of a handle. What should come at once has twice the time
+// that the case waits for it: a case that waits in vain says more than this does.
+func (s *stage) watch() *watch {
+	return &watch{most: 30 * s.harness.Slack, hung: s.hung, odd: s.problem}
+}
+
+// hung records that a call of the driver does not return, and ends the case.
+func (s *stage) hung(format string, args ...any) {
+	s.problem(format, args...)
+	s.mu.Lock()
+	s.hangs = true
+	s.mu.Unlock()
+	s.stop(errors.New("a call of the driver hangs"))
+}
+
+// returnTime is how long a case has to come back when its context has ended: each of
+// the calls that it makes must then, promptly. If one is known to hang it has little.
+func (s *stage) returnTime() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hangs {
+		return time.Second
+	}
+	return cleanupTime / 2
 }
 
 // after calls end when the case is over, last first, before the queues are

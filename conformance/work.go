@@ -60,6 +60,9 @@ func busy(ctx context.Context, d time.Duration) error {
 func capable[D driver.Driver](s *stage, d driver.Driver) D {
 	fit, ok := d.(D)
 	if !ok {
+		fit, ok = bare(d).(D)
+	}
+	if !ok {
 		s.failf("Open returned a %T, which lacks what another handle had", d)
 	}
 	return fit
@@ -228,6 +231,14 @@ func (w *watcher) OnJobEnd(_ context.Context, e batch.JobEnd) {
 		Level: e.Job.Priority, Group: e.Job.Group, Note: note, Delay: e.Verdict.Delay,
 	})
 }
+
+// OnJobStuck records that a handler goes on for too long.
+func (w *watcher) OnJobStuck(_ context.Context, job *batch.JobInfo, late time.Duration) {
+	w.event(Noted, job, fmt.Sprintf("%s %s", stuckNote, late))
+}
+
+// stuckNote begins the note of a handler that counts as stuck.
+const stuckNote = "stuck for"
 
 // OnLeaseLost records the loss.
 func (w *watcher) OnLeaseLost(_ context.Context, e batch.LeaseLost) { w.event(Lost, e.Job, "") }
