@@ -42,6 +42,13 @@ type scripted struct {
 	mended       atomic.Bool
 	onExtend     func(call int, d []*driver.Delivery) []error
 	onStop       func(call int) error
+	// connected makes the lease the connection: there is no clock, and what is given up is
+	// available again at once.
+	connected bool
+	// hungExtends is how many calls of Extend wait for the end of their ctx.
+	hungExtends atomic.Int64
+	// consumed are the options of the last consumer.
+	consumed driver.ConsumeOptions
 	// abandoned are the IDs of the jobs that were given up, in order.
 	abandoned []string
 	// hangs makes Declare, Settle, Extend, Stop and Close of a consumer wait for the end
@@ -69,6 +76,14 @@ func (d *scripted) hang(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+func (d *scripted) Info() driver.Info {
+	info := d.Driver.Info()
+	if d.connected {
+		info.Limits.MinLease, info.Limits.MaxLease = 0, 0
+	}
+	return info
 }
 
 func (d *scripted) Declare(ctx context.Context, queue string) error {
@@ -118,6 +133,12 @@ func (d *scripted) enqueue(ctx context.Context, queue string, messages []*driver
 }
 
 func (d *scripted) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
+	d.mu.Lock()
+	d.consumed = o
+	d.mu.Unlock()
+	if d.connected {
+		o.Lease = time.Hour // it is never extended in earnest
+	}
 	c, err := d.Driver.Consume(ctx, queue, o)
 	if err != nil {
 		return nil, err
@@ -198,6 +219,10 @@ func (c *scriptedConsumer) Extend(ctx context.Context, d []*driver.Delivery) []e
 	if err := c.d.hang(ctx); err != nil {
 		return sameError(d, err)
 	}
+	if c.d.hungExtends.Add(-1) >= 0 {
+		<-ctx.Done()
+		return sameError(d, ctx.Err())
+	}
 	if c.d.onExtend != nil {
 		if errs := c.d.onExtend(n, d); errs != nil {
 			return errs
@@ -213,7 +238,22 @@ func (c *scriptedConsumer) Abandon(ctx context.Context, d []*driver.Delivery) {
 	}
 	c.d.mu.Unlock()
 	_ = c.d.hang(ctx)
-	c.Consumer.Abandon(ctx, d)
+	if !c.d.connected {
+		c.Consumer.Abandon(ctx, d)
+		return
+	}
+	settlements := make([]driver.Settlement, len(d))
+	for i, one := range d {
+		settlements[i] = driver.Settlement{Delivery: one, Outcome: driver.OutcomeRelease}
+	}
+	c.Consumer.Settle(ctx, settlements)
+}
+
+func (c *scriptedConsumer) Lease() time.Duration {
+	if c.d.connected {
+		return 0
+	}
+	return c.Consumer.Lease()
 }
 
 func (c *scriptedConsumer) Stop(ctx context.Context) error {
