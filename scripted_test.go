@@ -47,6 +47,8 @@ type scripted struct {
 	connected bool
 	// hungExtends is how many calls of Extend wait for the end of their ctx.
 	hungExtends atomic.Int64
+	// limit changes the limits.
+	limit func(*driver.Limits)
 	// consumed are the options of the last consumer.
 	consumed driver.ConsumeOptions
 	// abandoned are the IDs of the jobs that were given up, in order.
@@ -82,6 +84,9 @@ func (d *scripted) Info() driver.Info {
 	info := d.Driver.Info()
 	if d.connected {
 		info.Limits.MinLease, info.Limits.MaxLease = 0, 0
+	}
+	if d.limit != nil {
+		d.limit(&info.Limits)
 	}
 	return info
 }
