@@ -12,8 +12,8 @@ type losses struct{ n int }
 
 func (l *losses) OnLeaseLost(context.Context, LeaseLost) { l.n++ }
 
-// A lease is lost once, whoever finds out: the extension and the settlement of a job may
-// both. A handler that goes on is known until it has returned, and not for longer.
+// A lease is lost once, although the extension and the settlement of a job may both find
+// out. A handler that goes on is known until it has returned, and not for longer.
 func TestALeaseIsLostOnce(t *testing.T) {
 	var seen losses
 	h := &hooks{}
