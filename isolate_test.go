@@ -464,7 +464,15 @@ func TestSuspectsOfTwoQueues(t *testing.T) {
 		events := &events{ended: make(chan batch.JobEnd, 1000)}
 		config := suspectConfig()
 		config.Hooks = []batch.Hook{events}
-		w := batch.NewWorker(d.open(t), config)
+		slow := &scripted{Driver: d.open(t)}
+		slow.asks = 4
+		slow.onReceived = func(_ int, got []*driver.Delivery) ([]*driver.Delivery, error) {
+			if len(got) > 0 {
+				time.Sleep(100 * time.Millisecond) // so that both lanes have received
+			}
+			return got, nil
+		}
+		w := batch.NewWorker(slow, config)
 		var order []int
 		batch.Handle(w, func(ctx context.Context, job *batch.Job[task]) error {
 			sleepIn(ctx, 2*time.Minute) // four leases

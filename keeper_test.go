@@ -153,7 +153,7 @@ func TestExtensionAroundASettlement(t *testing.T) {
 		d.onExtend = func(n int, l []*driver.Delivery) []error {
 			time.Sleep(800 * time.Millisecond)
 			if n == 1 {
-				return nil
+				return make([]error, len(l))
 			}
 			return sameError(l, driver.ErrLeaseLost)
 		}

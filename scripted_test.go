@@ -29,7 +29,9 @@ type scripted struct {
 	onReceive    func(call int) error
 	// asks is how many jobs a Receive asks the broker for, whatever the worker does, and
 	// onReceived may change what it returns.
-	asks       int
+	asks int
+	// emptyFirst makes the first Receive return nothing, against the contract.
+	emptyFirst bool
 	onReceived func(call int, d []*driver.Delivery) ([]*driver.Delivery, error)
 	// onDelivery may change what Receive returns.
 	onDelivery func(*driver.Delivery)
@@ -166,8 +168,8 @@ func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Deli
 	if c.d.asks > 0 {
 		max = c.d.asks
 	}
-	if c.d.onReceived != nil && n == 1 {
-		return c.d.onReceived(n, nil)
+	if c.d.emptyFirst && n == 1 {
+		return nil, nil
 	}
 	deliveries, err := c.Consumer.Receive(ctx, max)
 	if c.d.onReceived != nil && err == nil {

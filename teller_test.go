@@ -374,3 +374,24 @@ func TestLogWhileOnlyStoringFails(t *testing.T) {
 			`t=40s .*worker draining.*`, `t=40s .*worker stopped.*`)
 	})
 }
+
+// An outage is over a second after the settlement that failed was taken.
+func TestLogOfOneFailedSettlement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, book := newScripted(), &logbook{}
+		d.onSettle = func(n int, s []driver.Settlement) ([]error, bool) {
+			if n == 1 {
+				return sameError(s, unavailable(driver.FateNotStored)), false
+			}
+			return nil, false
+		}
+		r := newRig(t, d, func(c *batch.WorkerConfig) { c.Log = book.logger(slog.LevelInfo) })
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+		r.enqueue(t, task{})
+		r.start(t)
+		time.Sleep(20 * time.Second)
+		r.stop(t)
+		matchLines(t, book.lines(), `t=0s .*worker running.*`, `t=0s .*broker lost.*op=settle.*`, `t=[1-3]s .*broker is back.*`,
+			`t=20s .*worker draining.*`, `t=20s .*worker stopped.*`)
+	})
+}
