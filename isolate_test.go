@@ -499,3 +499,43 @@ func TestSuspectsOfTwoQueues(t *testing.T) {
 		}
 	})
 }
+
+// Several suspects of a queue run one after the other, before the worker goes on with other
+// jobs: else each would wait until those have ended.
+func TestSuspectsDoNotWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeadly(t, "one", "two")
+		for n := range 20 {
+			d.enqueue(t, "one", n)
+		}
+		d.lose(t, "two", 2, 100, 101, 102)
+		w := batch.NewWorker(d.open(t), suspectConfig())
+		var mu sync.Mutex
+		var last time.Duration
+		suspects := 0
+		start := time.Now()
+		batch.Handle(w, func(ctx context.Context, job *batch.Job[task]) error {
+			if !isSuspect(job.Args.N) {
+				sleepIn(ctx, 10*time.Minute)
+				return ctx.Err()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			suspects++
+			last = time.Since(start)
+			return nil
+		})
+		if err := w.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		mu.Lock()
+		if suspects != 3 || last > 11*time.Minute {
+			t.Errorf("%d suspects ran, the last after %s, want three after the jobs of ten minutes that ran", suspects, last)
+		}
+		mu.Unlock()
+		if err := w.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
