@@ -29,6 +29,7 @@ const (
 	ReasonUnknownKind     = driver.ReasonUnknownKind
 	ReasonExpired         = driver.ReasonExpired
 	ReasonPoison          = driver.ReasonPoison
+	ReasonRemoved         = driver.ReasonRemoved
 	ReasonUnreadable      = driver.ReasonUnreadable
 )
 

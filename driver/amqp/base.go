@@ -30,6 +30,9 @@ type base struct {
 	// have none as of 4.3, and refuse the argument.
 	hasTimeout bool
 
+	// room is how many bytes the properties of a message can have.
+	room int
+
 	publishing *connector
 	consuming  *connector
 
@@ -39,6 +42,7 @@ type base struct {
 
 	publisher atomic.Pointer[publisher]
 	making    chan struct{} // holds a token while a task makes a publisher
+	sizes     sizes
 
 	calls lifecycle.Handle
 	tasks sync.WaitGroup     // what calls may have left behind
@@ -93,19 +97,6 @@ func (b *base) call(ctx context.Context, do func(ch *amqp091.Channel) error) err
 		_ = ch.Close() // the error closed it, or nothing depends on it any more
 		return err
 	})
-}
-
-// publish stores messages, and says in their err what became of each.
-func (b *base) publish(ctx context.Context, items []*publication) {
-	if len(items) == 0 {
-		return
-	}
-	p, err := b.livePublisher(ctx)
-	if err != nil {
-		failAll(items, err)
-		return
-	}
-	p.publish(ctx, items)
 }
 
 // livePublisher returns a publisher that lives, or makes one, once.

@@ -146,6 +146,7 @@ func (b *base) Redrive(ctx context.Context, queue string, which driver.Selection
 				// goes back as it came.
 				message.MessageId, message.Type = batch[i].MessageId, batch[i].Type
 			}
+			fit(&message, b.room)
 			items[i] = &publication{queue: n.main, message: message}
 		}
 		b.publish(ctx, items)

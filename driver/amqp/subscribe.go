@@ -99,12 +99,16 @@ func (s *session) deadLetter(d *amqp091.Delivery, why string) *publication {
 	if len(d.Body) == 0 {
 		return nil
 	}
-	return &publication{queue: s.names.dead, message: unreadable(d, why)}
+	p := &publication{queue: s.names.dead, message: unreadable(d, why)}
+	fit(&p.message, s.base.room)
+	return p
 }
 
 // anew is a job that is stored anew as it is, but for its history.
 func (s *source) anew(m *driver.Message, h history) *publication {
-	return &publication{queue: s.names.main, message: encode(m, h)}
+	p := &publication{queue: s.names.main, message: encode(m, h)}
+	fit(&p.message, s.base.room)
+	return p
 }
 
 // replace publishes what is to stand for a message, if anything, and then
