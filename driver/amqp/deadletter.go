@@ -53,10 +53,8 @@ func positionOf(j *job) position {
 	return position{at, j.entry}
 }
 
-// DeadLetters lists dead letters. It reads all of them, also for one page: 10 000 take
-// about half a second. A page cannot end early, because the order in the queue is that
-// in which workers with different clocks stored them, and AMQP has no other place in a
-// queue to go on from than what a message says of itself.
+// DeadLetters lists dead letters. It reads all of them, also for one page: the package
+// comment says why.
 func (b *base) DeadLetters(ctx context.Context, queue string, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
 	if err := b.calls.Begin(ctx); err != nil {
