@@ -1,5 +1,22 @@
 package amqp
 
+import (
+	"cmp"
+	"slices"
+)
+
+// hand tells the broker which deliveries are settled, and which it gets back.
+func (s *session) hand(acks, returns []*receipt) error {
+	if len(acks)+len(returns) == 0 {
+		return nil
+	}
+	byTag := func(a, b *receipt) int { return cmp.Compare(a.tag, b.tag) }
+	slices.SortFunc(returns, byTag) // the broker keeps to the order in which they come back
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.write(acks, returns)
+}
+
 // write sends the frames that settle deliveries: s.writing must be held. What was
 // written counts as settled: the channel either takes it or ends, and with it all
 // deliveries. Returns go back by basic.nack: as of 4.3 that does not count as a lost
@@ -10,11 +27,11 @@ func (s *session) write(acks, returns []*receipt) error {
 		s.mu.Unlock()
 		return s.lost()
 	}
-	for _, r := range returns {
-		r.state = receiptSettled
-	}
-	for _, r := range acks {
-		r.state = receiptSettled
+	for _, settled := range [][]*receipt{returns, acks} {
+		for _, r := range settled {
+			r.state = receiptSettled
+			s.held.remove(r)
+		}
 	}
 	s.mu.Unlock()
 	s.conn.socket.cork()
@@ -31,8 +48,11 @@ func (s *session) write(acks, returns []*receipt) error {
 // held, and one for each after that. What was settled before is not outstanding,
 // and not touched by it.
 func (s *session) acknowledge(acks []*receipt) error {
+	upTo := ^uint64(0)
 	s.mu.Lock()
-	upTo := s.trim()
+	if s.held.first != nil {
+		upTo = s.held.first.tag
+	}
 	s.mu.Unlock()
 	last := uint64(0)
 	for _, r := range acks {
@@ -53,25 +73,6 @@ func (s *session) acknowledge(acks []*receipt) error {
 		}
 	}
 	return nil
-}
-
-// trim forgets the settled receipts at the head, and returns the tag up to which
-// all are settled, exclusive. s.mu must be held.
-func (s *session) trim() uint64 {
-	for s.head < len(s.held) && s.held[s.head].state == receiptSettled {
-		s.held[s.head] = nil
-		s.head++
-	}
-	if s.head > 1024 && s.head > len(s.held)/2 {
-		n := copy(s.held, s.held[s.head:])
-		clear(s.held[n:])
-		s.held, s.head = s.held[:n], 0
-	}
-	if s.head == len(s.held) {
-		s.held, s.head = s.held[:0], 0
-		return ^uint64(0)
-	}
-	return s.held[s.head].tag
 }
 
 // barrier returns when the broker has processed all that was sent on the channel

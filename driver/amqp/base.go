@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -68,6 +69,23 @@ func (b *base) names(queue string) *names {
 	return n.(*names)
 }
 
+// within is ctx until Close cuts the calls off.
+func (b *base) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(b.life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// outlive is a ctx that ends some time after ctx does, or when Close cuts the calls off.
+func (b *base) outlive(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(b.life)
+	stop := context.AfterFunc(ctx, func() {
+		_ = lifecycle.Sleep(longer, by)
+		cancel()
+	})
+	return longer, func() { stop(); cancel() }
+}
+
 // await runs do on a goroutine, and returns before it has ended if ctx ends: the
 // library's calls have no ctx, and end with their reply or the connection.
 func (b *base) await(ctx context.Context, do func() error) error {
@@ -99,9 +117,15 @@ func (b *base) call(ctx context.Context, do func(ch *amqp091.Channel) error) err
 	})
 }
 
+// isBlocked tells whether the broker takes no messages, as far as is known.
+func (b *base) isBlocked() bool {
+	p := b.publisher.Load()
+	return p != nil && p.alive() && p.conn.isBlocked()
+}
+
 // livePublisher returns a publisher that lives, or makes one, once.
 func (b *base) livePublisher(ctx context.Context) (*publisher, error) {
-	if p := b.publisher.Load(); p != nil && p.alive() {
+	if p := b.publisher.Load(); p != nil && p.alive() && p.conn.isFit() {
 		return p, nil
 	}
 	var p *publisher
@@ -112,7 +136,7 @@ func (b *base) livePublisher(ctx context.Context) (*publisher, error) {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if p = b.publisher.Load(); p != nil && p.alive() {
+		if p = b.publisher.Load(); p != nil && p.alive() && p.conn.revive() {
 			return nil
 		}
 		conn, err := b.publishing.connection(ctx)

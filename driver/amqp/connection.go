@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 type connection struct {
 	client *amqp091.Connection
 	socket *corked
+	// quiet is after how much silence of the broker the connection may be dead.
+	quiet time.Duration
 	// ended is closed when the connection has ended, for err.
 	ended chan struct{}
 
@@ -31,8 +34,8 @@ type connection struct {
 }
 
 // newConnection takes over a connection that the library made on socket.
-func newConnection(client *amqp091.Connection, socket *corked) *connection {
-	c := &connection{client: client, socket: socket, ended: make(chan struct{}), flowing: make(chan struct{})}
+func newConnection(client *amqp091.Connection, socket *corked, quiet time.Duration) *connection {
+	c := &connection{client: client, socket: socket, quiet: quiet, ended: make(chan struct{}), flowing: make(chan struct{})}
 	close(c.flowing)
 	closes := client.NotifyClose(make(chan *amqp091.Error, 1))
 	blocks := client.NotifyBlocked(make(chan amqp091.Blocking, 1))
@@ -89,12 +92,64 @@ func (c *connection) flow() (<-chan struct{}, string) {
 	return c.flowing, c.blockedFor
 }
 
+// isBlocked tells whether the broker takes no messages.
+func (c *connection) isBlocked() bool {
+	flowing, _ := c.flow()
+	select {
+	case <-flowing:
+		return false
+	default:
+		return true
+	}
+}
+
+// maxQuiet: the broker sends something twice in a heartbeat, and by default that is
+// 10 s. What cuts idle connections off without a word, as load balancers do, takes
+// minutes.
+const maxQuiet = 10 * time.Second
+
+// isQuiet tells whether the connection may be dead without anybody knowing: the broker
+// should have sent something by now. A call that must not be sent in vain asks first
+// whether it answers. A broker that has blocked the connection would not.
+func (c *connection) isQuiet() bool { return c.socket.silence() > c.quiet && !c.isBlocked() }
+
+// hungUp tells whether the other side has closed the connection, though the library has
+// not read so far. Just after something was read it does not ask.
+func (c *connection) hungUp() bool {
+	const justNow, enough = 10 * time.Millisecond, 10 * time.Millisecond
+	if c.socket.silence() < justNow {
+		return false
+	}
+	ended, pending := peek(c.socket.Conn)
+	// What is there to be read may be the broker's farewell. The reader has it in a moment.
+	for begin := time.Now(); pending && !ended && time.Since(begin) < enough; {
+		runtime.Gosched()
+		ended, pending = peek(c.socket.Conn)
+	}
+	return ended || !c.alive()
+}
+
+// answers asks the broker for a sign. Without one in time the connection is cut.
+func (c *connection) answers() bool {
+	bound := time.AfterFunc(closeTime, c.cut)
+	defer bound.Stop()
+	ch, err := c.client.Channel()
+	if err != nil {
+		return false
+	}
+	_ = ch.Close() // if it fails, the connection ends
+	return c.alive()
+}
+
 // explain adds to the error of a call why the connection ended, if that is what
 // the call failed by.
 func (c *connection) explain(err error) error {
 	if !errors.Is(err, amqp091.ErrClosed) || c.alive() {
 		return err
 	}
+	// The library notices the end of a connection at a read, and then waits for a write
+	// that may hang on the same socket.
+	c.cut()
 	<-c.ended
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,3 +184,17 @@ const closeTime = 5 * time.Second
 
 // cut breaks the connection.
 func (c *connection) cut() { _ = c.socket.Conn.Close() }
+
+// isFit tells whether something may be published, as far as can be known without asking
+// the broker.
+func (c *connection) isFit() bool { return c.alive() && !c.isQuiet() && !c.hungUp() }
+
+// revive asks whether a connection that is not fit lives nevertheless, and ends it if it
+// does not.
+func (c *connection) revive() bool {
+	if c.hungUp() {
+		c.cut()
+		<-c.ended
+	}
+	return c.alive() && (!c.isQuiet() || c.answers())
+}

@@ -17,6 +17,10 @@ type connector struct {
 	// dialing holds a token while a call connects.
 	dialing chan struct{}
 
+	// life is the context of dials; end ends it.
+	life context.Context
+	end  context.CancelFunc
+
 	mu sync.Mutex // guards following
 	// last is the last connection, alive or not.
 	last   *connection
@@ -25,7 +29,9 @@ type connector struct {
 
 // newConnector makes a connector, and no connection yet.
 func newConnector(c *config, purpose string) *connector {
-	return &connector{config: c, purpose: purpose, dialing: make(chan struct{}, 1)}
+	k := &connector{config: c, purpose: purpose, dialing: make(chan struct{}, 1)}
+	k.life, k.end = context.WithCancel(context.Background())
+	return k
 }
 
 // live is the connection if it lives, else nil.
@@ -35,10 +41,14 @@ func (c *connector) live() (*connection, error) {
 	if c.closed {
 		return nil, driver.ErrClosed
 	}
-	if c.last != nil && c.last.alive() {
-		return c.last, nil
+	if c.last == nil {
+		return nil, nil
 	}
-	return nil, nil
+	if !c.last.alive() {
+		c.last.cut() // frees what hangs on it: see explain
+		return nil, nil
+	}
+	return c.last, nil
 }
 
 // connection returns the connection that lives, or connects.
@@ -55,12 +65,18 @@ func (c *connector) connection(ctx context.Context) (*connection, error) {
 	if conn, err := c.live(); conn != nil || err != nil {
 		return conn, err
 	}
-	conn, err := c.config.dial(ctx, c.purpose)
-	if err != nil {
-		return nil, err
-	}
+	dialing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	conn, err := c.config.dial(dialing, c.purpose)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err != nil {
+		if c.closed {
+			err = driver.ErrClosed
+		}
+		return nil, err
+	}
 	if c.closed {
 		conn.cut()
 		<-conn.ended
@@ -76,6 +92,7 @@ func (c *connector) close(ctx context.Context) error {
 	c.closed = true
 	last := c.last
 	c.mu.Unlock()
+	c.end()
 	if last == nil {
 		return nil
 	}

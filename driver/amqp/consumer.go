@@ -127,7 +127,13 @@ func (c *consumer) openOn(ctx context.Context, conn *connection) error {
 		}
 	}
 	if m == nil || !m.alive() {
-		if m, err = newMover(c.source, conn, c.loseSession); err != nil {
+		m, err = newMover(c.source, conn, c.loseSession)
+		if isGone(err) { // the hop queue, or all of the queue
+			if err = c.base.restore(ctx, c.names); err == nil {
+				m, err = newMover(c.source, conn, c.loseSession)
+			}
+		}
+		if err != nil {
 			c.keep(s, nil)
 			return err
 		}
@@ -156,8 +162,14 @@ func (c *consumer) keep(s *session, m *mover) {
 	}
 }
 
-// loseSession ends the session: its queue was deleted.
+// loseSession ends the session if its queue was deleted. The mover, which calls it,
+// knows of the hop queue alone, which somebody may have removed.
 func (c *consumer) loseSession(err error) {
+	ctx, cancel := context.WithTimeout(c.base.life, closeTime)
+	defer cancel()
+	if there, e := c.base.exist(ctx, []string{c.names.main}); there || e != nil {
+		return
+	}
 	c.mu.Lock()
 	s := c.session
 	c.mu.Unlock()

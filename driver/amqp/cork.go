@@ -3,6 +3,8 @@ package amqp
 import (
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // corkSize is how much a corked connection holds back. It is what the kernel
@@ -14,6 +16,8 @@ const corkSize = 64 << 10
 // itself; with a system call each, that is a good part of what they cost.
 type corked struct {
 	net.Conn
+	// heard is when something was last read, as a time since epoch.
+	heard atomic.Int64
 
 	mu sync.Mutex // guards following, and is held while writing
 	// corks is how many calls hold writes back.
@@ -21,6 +25,21 @@ type corked struct {
 	held  []byte
 	err   error
 }
+
+// epoch is what times are counted from that no step of the clock changes.
+var epoch = time.Now()
+
+// Read reads, and remembers when that was.
+func (c *corked) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.heard.Store(int64(time.Since(epoch)))
+	}
+	return n, err
+}
+
+// silence is for how long nothing was read.
+func (c *corked) silence() time.Duration { return time.Since(epoch) - time.Duration(c.heard.Load()) }
 
 // cork begins to hold writes back, until uncork was called as often.
 func (c *corked) cork() {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -52,8 +53,8 @@ func positionOf(j *job) position {
 	return position{at, j.entry}
 }
 
-// DeadLetters lists dead letters. It reads all of them, as AMQP cannot look at
-// part of a queue: 10 000 take about half a second.
+// DeadLetters lists dead letters. It reads all of them, also for one page: the package
+// comment says why.
 func (b *base) DeadLetters(ctx context.Context, queue string, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
 	if err := b.calls.Begin(ctx); err != nil {
@@ -149,6 +150,9 @@ func (b *base) Redrive(ctx context.Context, queue string, which driver.Selection
 			fit(&message, b.room)
 			items[i] = &publication{queue: n.main, message: message}
 		}
+		// What is on its way when ctx ends would be stored twice if it stayed here.
+		ctx, cancel := b.outlive(ctx, closeTime)
+		defer cancel()
 		b.publish(ctx, items)
 		var tags []uint64
 		var first error
@@ -197,13 +201,12 @@ func (b *base) eachSelected(ctx context.Context, op, queue string, which driver.
 	for _, id := range which.IDs {
 		ids[id] = true
 	}
-	done := make(chan int, 1) // holds the count, as the task may go on when the caller has returned
-	done <- 0
+	var done atomic.Int64 // the task may go on when the caller has returned
 	err := b.browse(ctx, b.names(queue), func(br *browser) error {
 		var batch []amqp091.Delivery
 		flush := func() error {
 			n, err := do(ctx, br, batch)
-			done <- <-done + n
+			done.Add(int64(n))
 			batch = batch[:0]
 			return err
 		}
@@ -225,5 +228,5 @@ func (b *base) eachSelected(ctx context.Context, op, queue string, which driver.
 			}
 		}
 	})
-	return <-done, fail(op, queue, err)
+	return int(done.Load()), fail(op, queue, err)
 }

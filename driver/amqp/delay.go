@@ -96,13 +96,13 @@ func holdBack(n *names, message amqp091.Publishing, due, now time.Time, ready bo
 	return &publication{queue: queue, message: message, ttl: ttl}
 }
 
-// holdBackInHop makes a publication like one of holdBack whose delay queue does not
-// exist.
-func holdBackInHop(n *names, p *publication) *publication {
+// toHop makes a publication of holdBack, whose delay queue does not exist, one for the
+// hop queue. It must not be under way.
+func (p *publication) toHop(n *names) {
 	message := p.message
 	message.Headers = maps.Clone(message.Headers) // the writer may still have the others
 	message.Headers[hLeft] = message.Headers[hLeft].(int64) + p.ttl.Milliseconds()
-	return &publication{queue: n.hop, message: message}
+	*p = publication{queue: n.hop, message: message}
 }
 
 // dueOf is when a message of the hop queue, which came now, is due.

@@ -61,26 +61,48 @@ func (b *base) schedule(ctx context.Context, n *names, message amqp091.Publishin
 	return holdBack(n, message, now.Add(delay), now, ready), nil
 }
 
-// store publishes what is for the parts of a queue. A delay queue that was there may
-// not be there any more: somebody deleted the queue and declared it again. Then the
-// job goes where it would have gone before the delay queues were made.
+// store publishes what is for the parts of a queue. A part that was there may not be
+// there any more, because somebody removed it, or deleted the queue and declared it
+// again. Then a delayed job goes where it would have gone before the delay queues were
+// made, and what is for another part goes there when that is made again.
 func (b *base) store(ctx context.Context, n *names, items []*publication) {
 	b.publish(ctx, items)
-	var index []int
+	for range 2 { // for a delay queue, and then for the hop queue in its place
+		again := b.reroute(ctx, n, items)
+		if len(again) == 0 {
+			return
+		}
+		b.publish(ctx, again)
+	}
+}
+
+// reroute returns those of items for which there was no queue, ready to be published
+// again to one that is there.
+func (b *base) reroute(ctx context.Context, n *names, items []*publication) []*publication {
 	var again []*publication
-	for i, item := range items {
-		if item.err == errReturned && item.ttl > 0 {
-			index, again = append(index, i), append(again, holdBackInHop(n, item))
+	restored, err := false, error(nil)
+	for _, item := range items {
+		if item.err != errReturned || item.queue == n.main {
+			continue
+		}
+		if item.ttl > 0 {
+			b.delays.Delete(n.queue)
+			item.toHop(n)
+			again = append(again, item)
+			continue
+		}
+		if !restored {
+			restored, err = true, b.restore(ctx, n)
+		}
+		switch {
+		case err == nil:
+			*item = publication{queue: item.queue, message: item.message}
+			again = append(again, item)
+		case !isGone(err): // else the whole queue was deleted
+			item.err = fault.NotSent{Err: err}
 		}
 	}
-	if len(again) == 0 {
-		return
-	}
-	b.delays.Delete(n.queue)
-	b.publish(ctx, again)
-	for k, i := range index {
-		items[i].err = again[k].err
-	}
+	return again
 }
 
 // delayQueues finds the delay queues of a queue, or begins to make them. Most
@@ -104,8 +126,8 @@ func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) 
 			return q, nil
 		}
 	}
-	// The last one to be made tells whether all are there.
-	there, err := b.exists(ctx, n.delay(ttls[len(ttls)-1]))
+	// All of them, as somebody may have removed any.
+	there, err := b.exist(ctx, delayNames(n))
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +189,8 @@ func declareDelayQueues(ctx context.Context, ch *amqp091.Channel, n *names) (int
 // moment no queue of that node can be used: connections that use one end with
 // INTERNAL_ERROR (rabbit_fifo_dlx_sup.erl, seen on 4.0.5).
 func (b *base) awaitMinAge(ctx context.Context, n *names) error {
+	ctx, cancel := b.within(ctx)
+	defer cancel()
 	if known, ok := b.delays.Load(n.queue); ok {
 		select {
 		case <-known.(*delayQueues).made: // minAge has passed since they were declared
@@ -175,21 +199,9 @@ func (b *base) awaitMinAge(ctx context.Context, n *names) error {
 		}
 		return nil
 	}
-	there, err := b.exists(ctx, n.delay(ttls[0]))
+	there, err := b.exist(ctx, []string{n.delay(ttls[0])})
 	if there {
 		err = lifecycle.Sleep(ctx, minAge) // when they were declared cannot be known
 	}
 	return err
-}
-
-// exists asks whether there is a queue of that name.
-func (b *base) exists(ctx context.Context, name string) (bool, error) {
-	err := b.call(ctx, func(ch *amqp091.Channel) error {
-		_, err := lookUp(ch, name)
-		return err
-	})
-	if isGone(err) {
-		return false, nil
-	}
-	return err == nil, err
 }

@@ -42,7 +42,7 @@ func (c *config) dialAddr(ctx context.Context, addr, purpose string) (*connectio
 		_ = client.CloseDeadline(time.Now())
 	}
 	if err == nil {
-		return newConnection(client, h.socket), nil
+		return newConnection(client, h.socket, min(c.heartbeat, maxQuiet)), nil
 	}
 	if h.socket != nil {
 		_ = h.socket.Conn.Close() // the library leaves it open on some errors
@@ -53,17 +53,17 @@ func (c *config) dialAddr(ctx context.Context, addr, purpose string) (*connectio
 	if dialing.Err() != nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("no answer within " + c.dialTimeout.String())}
 	}
-	if errors.Is(err, amqp091.ErrCredentials) && time.Since(begin) < silence {
+	if errors.Is(err, amqp091.ErrCredentials) && time.Since(begin) < silentClose {
 		err = errUnanswered
 	}
 	return nil, err
 }
 
-// silence is what tells a refused login from a connection that broke. The library
+// silentClose is what tells a refused login from a connection that broke. The library
 // takes both for the former, as it does not announce that it understands the
 // answer which RabbitMQ has for that; and RabbitMQ then closes the socket without
 // one, three seconds later (SILENT_CLOSE_DELAY in rabbit_reader.erl).
-const silence = 2 * time.Second
+const silentClose = 2 * time.Second
 
 // handshake is the making of a connection. The library's has no ctx: a deadline of
 // the socket and the end of ctx stop it.

@@ -53,12 +53,22 @@
 // Enqueue waiting for confirms at once; the other has a channel for each consumer,
 // and for each call that declares, counts or lists something. When RabbitMQ is
 // short of memory or disk it does not read from the publishing connection, and
-// calls wait until it does or their deadline comes.
+// calls wait until it does or their deadline comes. Acknowledgements go on, and jobs
+// that can be neither settled nor kept are given back and handed out again.
+//
+// A connection that the other side has closed is noticed before something is published
+// on it. So is one that something on the way has cut without a word, when the broker
+// has been silent for a heartbeat, or for 10 s if that is less: then the driver first
+// asks for a sign.
 //
 // Only Declare makes a queue, and the first delayed job of a queue that exists makes
 // its delay queues. A call on a queue that does not exist is driver.ErrNotFound and
 // makes nothing, also if the handle declared the queue before and somebody has
-// deleted it since.
+// deleted it since. Any other part of a queue that somebody removes, the queue of its
+// dead letters or a delay queue, is made again with the next call that needs it; what
+// was in it is lost. If the queue between the delay queues was removed while no worker
+// ran, what is in them may then be up to three minutes late: RabbitMQ looks for it that
+// often.
 //
 // A lease is the channel on which a delivery came. It needs no extending, and ends
 // with the channel: all that it held is handed out again. The consumer timeout,
@@ -83,6 +93,25 @@
 // It takes free room in the prefetch, and a job that arrives within about a
 // millisecond of the end. As of 4.3, and in classic queues, this does not happen.
 //
+// An entry that is no job goes to the dead letters. If they take nothing at the moment,
+// it is held and tried again after 1 s, and then up to a minute apart; a Receive reports
+// that each time. For every half of the prefetch that is taken up in this way the
+// subscription is made anew, so that the jobs behind are handed out.
+//
+// # Jobs that come back
+//
+// A job that comes back is handed out
+//
+//	                        Driver, 4.3 or newer    Driver, before 4.3      PriorityDriver
+//	its holder was lost     before newer ones       before newer ones       after those of its level
+//	its settlement failed   before newer ones       after newer ones        after those of its level
+//	it was never received   before newer ones       after newer ones        after those of its level
+//	it was released         after newer ones        after newer ones        after those of its level
+//
+// A release stores the job anew, since RabbitMQ would count it wrongly otherwise, and
+// what is new goes to the end. So does a job that comes back in a queue with priorities:
+// a quorum queue would hand it out before jobs of higher levels.
+//
 // Delayed jobs and retries go through 16 delay queues, each with a TTL of its own.
 // When that is over, RabbitMQ moves a job to a queue which the consumers of the
 // job's queue read. They put it on the delay queue for what is left of its delay,
@@ -92,7 +121,11 @@
 //
 // Dead letters are in a queue of their own. AMQP can look at messages only by
 // taking them, so listing, redriving and discarding each read all of them, one
-// call at a time on the whole broker. Count them with Depth, which is cheap.
+// call at a time on the whole broker, also for one page: the order in the queue is that
+// in which workers with different clocks stored them, and there is no other place to go
+// on from than what a dead letter says of itself. 20 000 take half a second. A call whose
+// ctx ends goes on in the background until it has given them back. Count them with Depth,
+// which is cheap.
 //
 // Depth asks for the number of ready messages in up to 19 queues. It does not know
 // how many jobs are running, nor how long one has been waiting. Due is zero while no

@@ -3,6 +3,7 @@ package amqp
 import (
 	"cmp"
 	"context"
+	"sync"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -72,16 +73,41 @@ func (d *PriorityDriver) PriorityLevels() int { return levelCount }
 // Close ends the connections and the consumers on them. It waits for the calls
 // under way until ctx ends, and then cuts the connections.
 func (b *base) Close(ctx context.Context) error {
-	var disconnected error
+	var errs [2]error
 	first := false // a second Close cuts nothing, and does not wait for the tasks
 	err := b.calls.Close(ctx, func() bool {
 		first = true
 		b.end()
-		disconnected = cmp.Or(b.publishing.close(ctx), b.consuming.close(ctx))
+		var closing sync.WaitGroup
+		closing.Go(func() { errs[0] = b.publishing.close(ctx) })
+		closing.Go(func() { errs[1] = b.consuming.close(ctx) })
+		closing.Wait()
 		return true
 	})
 	if first {
-		b.tasks.Wait()
+		b.awaitTasks(ctx)
 	}
-	return fail("close", "", cmp.Or(err, disconnected))
+	return fail("close", "", cmp.Or(err, errs[0], errs[1]))
 }
+
+// awaitTasks waits for what calls may have left behind. It has nothing left to wait
+// for, so that little time is enough when ctx has ended.
+func (b *base) awaitTasks(ctx context.Context) {
+	idle := make(chan struct{})
+	go func() {
+		b.tasks.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-idle:
+	case <-time.After(lastTime):
+	}
+}
+
+// lastTime is how long Close waits for the tasks after its ctx has ended.
+const lastTime = 50 * time.Millisecond

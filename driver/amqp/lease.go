@@ -32,6 +32,27 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	return errs
 }
 
+// Abandon gives deliveries back on the channel on which they came, in the order in
+// which they came. That stores nothing, and the broker takes it from a connection that
+// does not publish also while it is short of memory. Up to RabbitMQ 4.2, and in a
+// queue with priorities, it counts as a lost holder.
+func (c *consumer) Abandon(ctx context.Context, deliveries []*driver.Delivery) {
+	if begin(ctx, &c.calls) != nil {
+		return
+	}
+	defer c.calls.Exit()
+	sessions := make(map[*session][]*receipt)
+	for _, d := range deliveries {
+		if r, err := c.receiptOf(d); err == nil && r.claim() {
+			sessions[r.session] = append(sessions[r.session], r)
+		}
+	}
+	for s, returns := range sessions {
+		// The task goes on if ctx ends, and if it fails, the channel is at its end.
+		_ = c.base.await(ctx, func() error { return s.hand(nil, returns) })
+	}
+}
+
 // receiptOf is the receipt of a delivery, if it is one of this consumer's.
 func (c *consumer) receiptOf(d *driver.Delivery) (*receipt, error) {
 	if d != nil {
@@ -67,6 +88,3 @@ func (r *receipt) unclaim() {
 	defer r.session.mu.Unlock()
 	r.state = receiptHeld
 }
-
-// Abandon has yet to give deliveries back.
-func (c *consumer) Abandon(context.Context, []*driver.Delivery) {}

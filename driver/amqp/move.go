@@ -99,7 +99,7 @@ func (m *carrier) settleRest(ctx context.Context, jobs []delayedJob, items []*pu
 		case item.err == nil:
 			// Published in a later round, of which each was not told.
 			result.err = cmp.Or(result.err, m.ch.Ack(tag, false))
-		case item.err == errReturned && item.ttl > 0:
+		case item.err == errReturned && item.queue != m.names.main:
 			again = append(again, item.anew())
 		case item.err == errNacked || errors.Is(item.err, driver.ErrTooLarge):
 			job := jobs[i]

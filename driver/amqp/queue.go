@@ -93,30 +93,41 @@ func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	defer b.calls.End()
 	n := b.names(queue)
 	depth := driver.Depth{Running: driver.UnknownCount}
-	err := b.call(ctx, func(ch *amqp091.Channel) error {
-		for _, part := range []struct {
-			name  string
-			count *int64
-		}{{n.main, &depth.Waiting}, {n.dead, &depth.Dead}, {n.hop, &depth.Scheduled}} {
-			if err := count(ctx, ch, part.name, part.count); err != nil {
-				return err
+	parts := append([]string{n.main, n.dead, n.hop}, delayNames(n)...)
+	const firstDelay = 3
+	counts := []*int64{&depth.Waiting, &depth.Dead, &depth.Scheduled}
+	i := 0
+	next := func(ch *amqp091.Channel) error {
+		for ; i < len(parts); i++ {
+			if i == firstDelay && depth.Scheduled > 0 {
+				depth.Due = driver.UnknownCount
 			}
-		}
-		if depth.Scheduled > 0 {
-			depth.Due = driver.UnknownCount
-		}
-		for _, name := range delayNames(n) {
-			if err := count(ctx, ch, name, &depth.Scheduled); err != nil {
-				if isGone(err) {
-					return nil // nothing was ever delayed
-				}
+			if err := count(ctx, ch, parts[i], counts[min(i, firstDelay-1)]); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		return driver.Depth{}, fail(op, queue, err)
+	}
+	for {
+		err := b.call(ctx, next)
+		if err == nil {
+			break
+		}
+		if !isGone(err) || i == 0 {
+			return driver.Depth{}, fail(op, queue, err)
+		}
+		// Somebody removed this part; or, mostly, nothing was ever delayed, and then the
+		// last one is missing, too.
+		if i == firstDelay {
+			there, err := b.exist(ctx, parts[len(parts)-1:])
+			if err != nil {
+				return driver.Depth{}, fail(op, queue, err)
+			}
+			if !there {
+				break
+			}
+		}
+		i++
 	}
 	if depth.Waiting > 0 {
 		depth.Age = driver.UnknownAge

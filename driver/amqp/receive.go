@@ -43,6 +43,9 @@ func (c *consumer) take(ctx context.Context, s *session, max int) ([]*driver.Del
 	s.receiving(1)
 	defer s.receiving(-1)
 	for {
+		if err := s.takeTrouble(); err != nil {
+			return nil, err
+		}
 		if got := s.pop(max); got != nil {
 			return got, nil
 		}

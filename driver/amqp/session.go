@@ -47,12 +47,15 @@ type session struct {
 	unread buffer
 	// arrived is signalled when there are some.
 	arrived chan struct{}
-	// stuck are the receipts of messages that could not be replaced.
-	stuck []*receipt
-	// held are the receipts in the order of their tags, from head on; those
-	// before are settled.
-	held []*receipt
-	head int
+	// stuck are entries that are no jobs and could not be moved to the dead letters:
+	// see stuck.go. retrying tells that a task tries again, crowding is how many of
+	// them came by the current subscription, and trouble is for a Receive to report.
+	stuck    []stuckEntry
+	retrying bool
+	crowding int
+	trouble  error
+	// held are the receipts that are not settled.
+	held receipts
 	// current is the subscription, or nil; serial is how many there were.
 	current *subscription
 	serial  int
@@ -84,6 +87,8 @@ type receipt struct {
 	state receiptState
 	// deliveries counts this one in.
 	deliveries int
+	// before and after are its neighbours in the session's held.
+	before, after *receipt
 }
 
 // receiptState tells where a delivery is.
@@ -94,6 +99,47 @@ const (
 	receiptSettling                     // a call or task works on it
 	receiptSettled
 )
+
+// receipts are receipts in the order of their tags. However many jobs are done
+// while one runs for long, they are no more than what is held.
+type receipts struct {
+	first, last *receipt
+	size        int
+}
+
+// push adds a receipt, whose tag is higher than those before.
+func (l *receipts) push(r *receipt) {
+	if r.before = l.last; l.last == nil {
+		l.first = r
+	} else {
+		l.last.after = r
+	}
+	l.last = r
+	l.size++
+}
+
+// remove takes out a receipt that is in the list.
+func (l *receipts) remove(r *receipt) {
+	if r.before == nil {
+		l.first = r.after
+	} else {
+		r.before.after = r.after
+	}
+	if r.after == nil {
+		l.last = r.before
+	} else {
+		r.after.before = r.before
+	}
+	r.before, r.after = nil, nil
+	l.size--
+}
+
+// stuckEntry is a delivery that is no job, and could not be moved to the dead letters
+// as letter.
+type stuckEntry struct {
+	receipt *receipt
+	letter  *publication
+}
 
 // newSession opens a channel.
 func newSession(from *source, conn *connection) (*session, error) {
@@ -156,7 +202,7 @@ func (s *session) end(err error) {
 		return
 	}
 	s.over, s.err = true, err
-	s.unread = buffer{}
+	s.unread, s.stuck, s.held = buffer{}, nil, receipts{}
 	s.cancel()
 	close(s.ended)
 }
@@ -168,6 +214,22 @@ func (s *session) stop() {
 	s.tasks.Shut()
 	s.tasks.WaitAll()
 	s.replacements.Wait()
+}
+
+// cancelSubscription ends a subscription that is not current any more, and returns
+// when all that it brought is accepted. A quorum queue may have more on the way to the
+// channel, which does not send that any more, but returns it:
+// https://github.com/rabbitmq/rabbitmq-server/pull/3746. Before 4.3 this counts as a
+// lost holder, and nothing here can know of it: see the package comment.
+func (s *session) cancelSubscription(sub *subscription) error {
+	s.asking.Lock()
+	err := s.ch.Cancel(sub.tag, false)
+	s.asking.Unlock()
+	if err != nil {
+		return err
+	}
+	<-sub.drained
+	return nil
 }
 
 // endedFor is why the session has ended, or nil.

@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
 
-// Settle ends deliveries. Retries, releases and dead letters are published and
-// confirmed first; then everything is acknowledged, and the broker asked for a sign that it
-// has processed that. Acknowledgements as such have no answer, and what they do
-// in a quorum queue is not waited for: a broker that crashes then may hand a job
-// out again that was settled, as it may before.
+// Settle ends deliveries. What is done is acknowledged first, and depends on nothing
+// else. Retries, releases and dead letters are published, confirmed and then
+// acknowledged, apart for each of the broker's queues, so that one that is slow or
+// full holds up none of the others. After acknowledgements the broker is asked for a
+// sign that it has processed them: they have no answer as such, and what they do in a
+// quorum queue is not waited for. A broker that crashes then may hand a job out again
+// that was settled, as it may before.
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	if len(settlements) == 0 {
 		return nil
@@ -25,10 +29,13 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	}
 	defer c.calls.Exit()
 	s := settlement{c: c, items: settlements, errs: make([]error, len(settlements)), receipts: make([]*receipt, len(settlements))}
-	s.claim()
-	s.unsubscribe(ctx)
-	s.publish(ctx)
-	s.acknowledge(ctx)
+	if done := s.claim(); len(done) > 0 {
+		s.acknowledge(ctx, done)
+	}
+	if s.left > 0 {
+		s.unsubscribe(ctx)
+		s.replace(ctx)
+	}
 	var errs []error
 	for i, err := range s.errs {
 		if err != nil {
@@ -44,13 +51,22 @@ type settlement struct {
 	items    []driver.Settlement
 	errs     []error
 	receipts []*receipt // nil where there is an error
+	left     int        // of those claimed, how many are not done
 }
 
-// claim takes the receipts that are held.
-func (s *settlement) claim() {
+// claim takes the receipts that are held, and returns the indices of those that are
+// done.
+func (s *settlement) claim() (done []int) {
 	for i := range s.items {
-		s.receipts[i], s.errs[i] = s.c.claim(&s.items[i])
+		switch s.receipts[i], s.errs[i] = s.c.claim(&s.items[i]); {
+		case s.errs[i] != nil:
+		case s.items[i].Outcome == driver.OutcomeDone:
+			done = append(done, i)
+		default:
+			s.left++
+		}
 	}
+	return done
 }
 
 // claim takes the receipt of one settlement, if it is held and the settlement is
@@ -97,13 +113,33 @@ func (s *settlement) unsubscribe(ctx context.Context) {
 	}
 }
 
-// publish stores the new messages that settlements need.
-func (s *settlement) publish(ctx context.Context) {
-	var items []*publication
-	var index []int
+// replace stores the new messages that settlements need, and ends their deliveries.
+func (s *settlement) replace(ctx context.Context) {
+	parts := s.successors(ctx)
+	if len(parts) == 1 {
+		s.store(ctx, parts[0])
+		return
+	}
+	var storing sync.WaitGroup
+	for _, p := range parts {
+		storing.Go(func() { s.store(ctx, p) })
+	}
+	storing.Wait()
+}
+
+// part is the new messages for one of the broker's queues, and which settlements need
+// them.
+type part struct {
+	items []*publication
+	index []int
+}
+
+// successors makes the new messages.
+func (s *settlement) successors(ctx context.Context) []*part {
+	var parts []*part
 	now := time.Now()
 	for i, r := range s.receipts {
-		if r == nil {
+		if r == nil || s.items[i].Outcome == driver.OutcomeDone {
 			continue
 		}
 		item, err := s.c.successor(ctx, &s.items[i], r, now)
@@ -111,16 +147,29 @@ func (s *settlement) publish(ctx context.Context) {
 			s.giveUp(i, s.c.orLost(ctx, err))
 			continue
 		}
-		if item != nil {
-			items, index = append(items, item), append(index, i)
+		k := slices.IndexFunc(parts, func(p *part) bool { return p.items[0].queue == item.queue })
+		if k < 0 {
+			k, parts = len(parts), append(parts, &part{})
 		}
+		parts[k].items, parts[k].index = append(parts[k].items, item), append(parts[k].index, i)
 		now = now.Add(time.Microsecond) // dead letters of one call have an order
 	}
-	s.c.base.store(ctx, s.c.names, items)
-	for k, item := range items {
+	return parts
+}
+
+// store stores one part, and ends the deliveries of what was stored.
+func (s *settlement) store(ctx context.Context, p *part) {
+	s.c.base.store(ctx, s.c.names, p.items)
+	stored := make([]int, 0, len(p.index))
+	for k, item := range p.items {
 		if item.err != nil {
-			s.giveUp(index[k], s.c.orLost(ctx, item.err))
+			s.giveUp(p.index[k], s.c.orLost(ctx, item.err))
+		} else {
+			stored = append(stored, p.index[k])
 		}
+	}
+	if len(stored) > 0 {
+		s.acknowledge(ctx, stored)
 	}
 }
 
@@ -130,26 +179,31 @@ func (c *consumer) orLost(ctx context.Context, err error) error {
 	if err != errReturned && !isGone(err) {
 		return err
 	}
-	if there, e := c.base.exists(ctx, c.names.main); there || e != nil {
+	if there, e := c.base.exist(ctx, []string{c.names.main}); there || e != nil {
 		return err // a part of the queue is missing, or it was declared again
 	}
 	return fmt.Errorf("%w: %w", errLost, err)
 }
 
-// successor is the new message that a settlement needs, or nil.
+// successor is the new message that a settlement needs which is not done.
 func (c *consumer) successor(ctx context.Context, item *driver.Settlement, r *receipt, now time.Time) (*publication, error) {
 	m := &item.Delivery.Message
 	switch item.Outcome {
 	case driver.OutcomeRetry:
 		return c.base.schedule(ctx, c.names, encode(m, settled(item, r)), item.Delay, now)
 	case driver.OutcomeDead:
+		if item.Strip {
+			stripped := *m
+			stripped.Headers = nil // all else is a few hundred bytes
+			m = &stripped
+		}
 		return deadLetterOf(c.names, m, settled(item, r), item.Reason, now), nil
-	case driver.OutcomeRelease:
-		// Returned by the broker it would be counted wrongly: up to 4.2 a quorum queue
-		// takes it for a lost holder, and after that for a job that was not handed out.
+	default:
+		// A release. Returned by the broker it would be counted wrongly: up to 4.2 a
+		// quorum queue takes it for a lost holder, and after that for a job that was not
+		// handed out.
 		return c.anew(m, historyOf(item.Delivery, r.deliveries)), nil
 	}
-	return nil, nil
 }
 
 // settled is the history that a settlement stores.
@@ -160,35 +214,31 @@ func settled(item *driver.Settlement, r *receipt) history {
 	}
 }
 
-// acknowledge tells the broker, by session: a consumer has more than one only just
-// after it lost one.
-func (s *settlement) acknowledge(ctx context.Context) {
-	sessions := make(map[*session][]int)
-	for i, r := range s.receipts {
-		if r != nil {
-			sessions[r.session] = append(sessions[r.session], i)
+// acknowledge ends the deliveries of index, by session: a consumer has more than one
+// only just after it lost one.
+func (s *settlement) acknowledge(ctx context.Context, index []int) {
+	for len(index) > 0 {
+		session := s.receipts[index[0]].session
+		acks := make([]*receipt, 0, len(index))
+		for _, i := range index {
+			if s.receipts[i].session != session {
+				break
+			}
+			acks = append(acks, s.receipts[i])
 		}
-	}
-	for session, index := range sessions {
-		acks := make([]*receipt, len(index))
-		for k, i := range index {
-			acks[k] = s.receipts[i]
-		}
-		err := s.c.base.await(ctx, func() error { return s.c.acknowledge(session, acks) })
-		if err != nil {
-			for _, i := range index {
+		if err := s.c.base.await(ctx, func() error { return s.c.acknowledge(session, acks) }); err != nil {
+			for _, i := range index[:len(acks)] {
 				s.errs[i] = err
 			}
 		}
+		index = index[len(acks):]
 	}
 }
 
 // acknowledge tells the broker what is settled on one channel, and waits for its
 // sign.
 func (c *consumer) acknowledge(s *session, acks []*receipt) error {
-	s.writing.Lock()
-	err := s.write(acks, nil)
-	s.writing.Unlock()
+	err := s.hand(acks, nil)
 	if err == nil {
 		err = s.barrier()
 	}

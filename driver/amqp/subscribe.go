@@ -52,7 +52,7 @@ func (s *session) begin() error {
 		return err
 	}
 	s.mu.Lock()
-	s.current = sub
+	s.current, s.crowding = sub, 0
 	s.mu.Unlock()
 	s.tasks.Go(func() {
 		for d := range deliveries {
@@ -72,24 +72,28 @@ func (s *session) accept(d *amqp091.Delivery) {
 	if s.over {
 		return
 	}
-	s.held = append(s.held, r)
-	switch {
-	case j.bad != "":
+	s.held.push(r)
+	if j.bad != "" {
 		r.state = receiptSettling
-		s.replacements.Go(func() { s.replace(r, s.deadLetter(d, j.bad)) })
-		return
-	case d.Redelivered && s.base.replacesReturned:
-		// A new message, which is handed out in its turn, tells of the holder that
-		// was lost.
-		r.state = receiptSettling
-		j.losses, j.deliveries = j.redeliveries, j.deliveries-1
-		s.replacements.Go(func() { s.replace(r, s.anew(&j.Message, j.history)) })
+		letter := s.deadLetter(d, j.bad)
+		s.replacements.Go(func() { s.bury(r, letter) })
 		return
 	}
-	s.unread.push(&driver.Delivery{
+	delivery := &driver.Delivery{
 		Message: j.Message, Failures: j.failures, LastError: j.lastError, Bounces: j.bounces, BouncedSince: j.bouncedSince,
 		Deliveries: j.deliveries, Redeliveries: j.redeliveries, Receipt: r,
-	})
+	}
+	if d.Redelivered && s.base.replacesReturned {
+		r.state = receiptSettling
+		s.replacements.Go(func() { s.replace(r, delivery) })
+		return
+	}
+	s.offer(delivery)
+}
+
+// offer makes a delivery available to Receive. s.mu must be held.
+func (s *session) offer(d *driver.Delivery) {
+	s.unread.push(d)
 	s.signal()
 }
 
@@ -111,37 +115,26 @@ func (s *source) anew(m *driver.Message, h history) *publication {
 	return p
 }
 
-// replace publishes what is to stand for a message, if anything, and then
-// acknowledges that. If it fails, the message stays with this session until that
-// gives back what it holds: otherwise it would come again at once, and fail again.
-func (s *session) replace(r *receipt, by *publication) {
-	if by != nil {
-		if s.base.publish(s.replacing, []*publication{by}); by.err != nil {
-			s.mu.Lock()
-			s.stuck = append(s.stuck, r)
-			s.mu.Unlock()
+// replace publishes a job that came back anew, which is handed out in its turn and
+// tells of the holder that was lost, and then acknowledges what came. If the broker
+// does not take it, the job is handed out as it is, out of turn: better than to hold
+// it, or to have it come back at once to fail again.
+func (s *session) replace(r *receipt, d *driver.Delivery) {
+	if !s.base.isBlocked() {
+		ctx, cancel := context.WithTimeout(s.replacing, patience)
+		defer cancel()
+		by := s.anew(&d.Message, historyOf(d, d.Deliveries-1))
+		if s.base.publish(ctx, []*publication{by}); by.err == nil {
+			_ = s.hand([]*receipt{r}, nil) // if it fails, the session is at its end
 			return
 		}
 	}
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	_ = s.write([]*receipt{r}, nil) // if it fails, the session is at its end
-}
-
-// cancelSubscription ends a subscription that is not current any more, and returns
-// when all that it brought is accepted. A quorum queue may have more on the way to the
-// channel, which does not send that any more, but returns it:
-// https://github.com/rabbitmq/rabbitmq-server/pull/3746. Before 4.3 this counts as a
-// lost holder, and nothing here can know of it: see the package comment.
-func (s *session) cancelSubscription(sub *subscription) error {
-	s.asking.Lock()
-	err := s.ch.Cancel(sub.tag, false)
-	s.asking.Unlock()
-	if err != nil {
-		return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		r.state = receiptHeld
+		s.offer(d)
 	}
-	<-sub.drained
-	return nil
 }
 
 // unsubscribe ends the subscription if no Receive is under way, and gives back
@@ -196,7 +189,8 @@ func (s *session) withdraw(ctx context.Context) error {
 
 // giveBack returns what came and was not received, so that it does not count as
 // handed out: as of 4.3 by basic.nack, which keeps its place. Where a new message
-// has to take its place, it goes to the end of its level.
+// has to take its place, it goes to the end of its level; if the broker takes none, it
+// is returned as well, and counts.
 func (s *session) giveBack(ctx context.Context) {
 	s.mu.Lock()
 	back := s.unread.pop(s.unread.size)
@@ -209,15 +203,13 @@ func (s *session) giveBack(ctx context.Context) {
 	s.stuck = nil
 	s.mu.Unlock()
 	acks, nacks := []*receipt(nil), receipts
-	if s.base.replacesUnread && len(back) > 0 {
+	if s.base.replacesUnread && len(back) > 0 && !s.base.isBlocked() {
 		acks, nacks = s.republish(ctx, back, receipts)
 	}
-	if nacks = append(nacks, stuck...); len(acks)+len(nacks) == 0 {
-		return
+	for _, e := range stuck {
+		nacks = append(nacks, e.receipt)
 	}
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	_ = s.write(acks, nacks) // if it fails, the channel is at its end
+	_ = s.hand(acks, nacks) // if it fails, the channel is at its end
 }
 
 // republish publishes deliveries anew, as if they had not been handed out. It
