@@ -124,16 +124,14 @@ func TestStopGivesBackDelayedJobs(t *testing.T) {
 	settle(t, c, driver.Settlement{Delivery: held, Outcome: driver.OutcomeDone})
 }
 
-// What cannot be replaced, here since there is nowhere to keep dead letters, is
+// What cannot be replaced, here since there is no room for dead letters, is
 // given back as well.
 func TestStopGivesBackWhatCannotBeReplaced(t *testing.T) {
 	d := open(t)
 	q := queue(t, d)
 	n := newNames(q)
 	ch := raw(t, testURL(t))
-	if _, err := ch.QueueDelete(n.dead, false, false, false); err != nil {
-		t.Fatal(err)
-	}
+	full(t, testURL(t), q)
 	if err := ch.PublishWithContext(testContext(t), "", n.main, true, false, amqp091.Publishing{Body: []byte("no job")}); err != nil {
 		t.Fatal(err)
 	}
