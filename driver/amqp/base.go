@@ -123,6 +123,21 @@ func (b *base) isBlocked() bool {
 	return p != nil && p.alive() && p.conn.isBlocked()
 }
 
+// awaitFlow waits while the broker takes no messages, and tells whether it did.
+func (b *base) awaitFlow(ctx context.Context) (waited bool) {
+	if !b.isBlocked() {
+		return false
+	}
+	conn := b.publisher.Load().conn
+	flowing, _ := conn.flow()
+	select {
+	case <-flowing:
+	case <-conn.ended:
+	case <-ctx.Done():
+	}
+	return true
+}
+
 // livePublisher returns a publisher that lives, or makes one, once.
 func (b *base) livePublisher(ctx context.Context) (*publisher, error) {
 	if p := b.publisher.Load(); p != nil && p.alive() && p.conn.isFit() {

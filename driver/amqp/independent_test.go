@@ -243,11 +243,13 @@ func settleInAnAlarm(t *testing.T, server *brokers.Instance, o opener) {
 	}
 	end()
 	enqueue(t, producer, q, message("after"))
-	for {
+	for after := false; !after; {
 		got, err := c.Receive(ctx, 1)
-		if err == nil && got[0].ID == "after" {
-			break
-		} else if err == nil {
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		if err == nil { // else of the entries that are stuck
+			after = got[0].ID == "after"
 			settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.OutcomeDone})
 		}
 	}
