@@ -157,6 +157,7 @@ func alarm(t testing.TB, server *brokers.Instance, d *base, q string) (end func(
 // that cannot be settled; what is given up is handed out again; and entries that are no
 // jobs, which can be kept nowhere, take no job its place.
 func TestSettleInAnAlarm(t *testing.T) {
+	t.Parallel()
 	for _, version := range brokers.RabbitMQVersions() {
 		if version == brokers.RabbitMQ3 {
 			continue

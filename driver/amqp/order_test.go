@@ -94,6 +94,7 @@ func TestOrderOfJobsThatComeBack(t *testing.T) {
 
 // To give a job back, received or not, is not to lose it, however often that is.
 func TestGivingBackIsNotLosing(t *testing.T) {
+	t.Parallel()
 	eachShape(t, func(t *testing.T, o opener) {
 		d := o.open(t)
 		q := queue(t, d)
