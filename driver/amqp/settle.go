@@ -57,6 +57,7 @@ type settlement struct {
 // claim takes the receipts that are held, and returns the indices of those that are
 // done.
 func (s *settlement) claim() (done []int) {
+	done = make([]int, 0, len(s.items))
 	for i := range s.items {
 		switch s.receipts[i], s.errs[i] = s.c.claim(&s.items[i]); {
 		case s.errs[i] != nil:
