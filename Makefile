@@ -27,7 +27,7 @@ RECORDS := .conformance
 CHECKS := fmt tidy vet staticcheck examples bench-build allocs vuln test captable
 
 .DEFAULT_GOAL := help
-.PHONY: help check engine images sweep bench capabilities release $(CHECKS)
+.PHONY: help check engine images sweep bench soak reliability capabilities release $(CHECKS)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,19 @@ bench-build: ## build the benchmarks
 
 bench: engine images ## run the benchmarks
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem work
+
+# How long and on what: make soak BROKER=redis-8 FOR=20m SEED=7; make reliability BROKER=nats-2 FAULT=cut
+BROKER ?=
+FAULT ?=
+FOR ?= 20m
+SEED ?= 0
+SOAK := $(GO) test -C internal/soak -v -count=1 -timeout 24h . -soak.broker='$(BROKER)'
+
+soak: engine images ## a long load with random faults: make soak BROKER=redis-8 FOR=20m
+	@$(SOAK) -run '^TestSoak$$' -soak.for=$(FOR) -soak.seed=$(SEED)
+
+reliability: engine images ## each fault by itself on each broker, and write docs/reliability.md
+	@$(SOAK) -run '^TestReliability$$' -soak.table -soak.fault='$(FAULT)'
 
 engine: ## make sure that a Docker engine answers
 	@scripts/docker-engine.sh

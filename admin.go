@@ -46,7 +46,10 @@ func (a *QueueAdmin) Exists(ctx context.Context) (bool, error) { return exists(c
 func (a *QueueAdmin) Declare(ctx context.Context) error { return a.driver.Declare(ctx, a.name) }
 
 // Depth is [Queue.Depth].
-func (a *QueueAdmin) Depth(ctx context.Context) (Depth, error) { return a.driver.Depth(ctx, a.name) }
+func (a *QueueAdmin) Depth(ctx context.Context) (Depth, error) {
+	depth, err := a.driver.Depth(ctx, a.name)
+	return believeDepth(depth), err
+}
 
 // Delete removes the queue with all its jobs, as [Queue.Delete] does.
 func (a *QueueAdmin) Delete(ctx context.Context) error { return a.driver.DeleteQueue(ctx, a.name) }

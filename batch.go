@@ -55,6 +55,10 @@ func TryNewQueue[D Driver](d D, name string, options ...QueueOption) (*Queue[D],
 	if err := checkQueueName(name); err != nil {
 		return nil, err
 	}
+	info := d.Info()
+	if err := checkInfo(&info); err != nil {
+		return nil, err
+	}
 	config := producerConfig{codec: JSON{}, timeout: 30 * time.Second}
 	for _, o := range options {
 		if o.apply == nil {
@@ -99,7 +103,8 @@ func exists(ctx context.Context, d Driver, queue string) (bool, error) {
 // Depth counts the queue's jobs by state. A count that the broker cannot tell
 // is [UnknownCount]. If the queue does not exist, the error wraps [ErrNotFound].
 func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
-	return q.producer.driver.Depth(ctx, q.name)
+	depth, err := q.producer.driver.Depth(ctx, q.name)
+	return believeDepth(depth), err
 }
 
 // Delete removes the queue from the broker with all its jobs, including running

@@ -45,7 +45,7 @@ func bufferOf(t *task) *buffer {
 func (b *buffer) acquire(most int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for !b.closed && (b.permits == 0 || b.waiting > b.prefetch/2) {
+	for !b.closed && (b.permits <= 0 || b.waiting > b.prefetch/2) {
 		b.hasPermits.Wait()
 	}
 	if b.closed {

@@ -25,7 +25,7 @@ func (q *Queue[D]) DeadLetters() DeadLetters { return DeadLetters{q.producer.dri
 // Count is the number of dead letters, or [UnknownCount].
 func (l DeadLetters) Count(ctx context.Context) (int64, error) {
 	depth, err := l.driver.Depth(ctx, l.queue)
-	return depth.Dead, err
+	return believeDepth(depth).Dead, err
 }
 
 // List returns at most max (1 to 1000) dead letters, oldest first. It starts at

@@ -29,6 +29,7 @@ const (
 	ReasonUnknownKind     = driver.ReasonUnknownKind
 	ReasonExpired         = driver.ReasonExpired
 	ReasonPoison          = driver.ReasonPoison
+	ReasonTooLarge        = driver.ReasonTooLarge
 	ReasonRemoved         = driver.ReasonRemoved
 	ReasonUnreadable      = driver.ReasonUnreadable
 )

@@ -3,8 +3,11 @@ package batch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -30,6 +33,10 @@ type fetcher struct {
 	receivers sync.WaitGroup
 }
 
+// errNoJob is about a driver that returns neither a job nor an error from Receive, which would
+// be asked again and again.
+var errNoJob = fmt.Errorf("the driver returned no job and no error: %w", ErrBroker)
+
 // start begins to fetch, for a lane with this number of permits, until ctx ends.
 func (f *fetcher) start(ctx context.Context, permits int) {
 	// One receiver moves ReceiveBatch jobs in a round trip. More receivers help
@@ -43,14 +50,7 @@ func (f *fetcher) start(ctx context.Context, permits int) {
 
 // one receives one job, if one comes before ctx ends. It is for a lane that was not
 // started, and the job does not start.
-func (f *fetcher) one(ctx context.Context) {
-	f.buffer.acquire(1)
-	deliveries, err := f.consumer.Receive(ctx, 1)
-	if err != nil {
-		f.buffer.release(1)
-	}
-	f.admit(deliveries)
-}
+func (f *fetcher) one(ctx context.Context) { _ = f.receive(ctx, f.buffer.acquire(1)) }
 
 // wait returns when the fetcher has ended.
 func (f *fetcher) wait() { f.receivers.Wait() }
@@ -64,11 +64,7 @@ func (f *fetcher) run(ctx context.Context) {
 		if n == 0 {
 			return
 		}
-		deliveries, err := f.consumer.Receive(ctx, n)
-		if len(deliveries) < n {
-			f.buffer.release(n - len(deliveries))
-		}
-		f.admit(deliveries)
+		err := f.receive(ctx, n)
 		if err == nil {
 			f.hooks.answered(f.queue, OpReceive)
 			b = backoff{}
@@ -90,6 +86,20 @@ func (f *fetcher) run(ctx context.Context) {
 	}
 }
 
+// receive receives jobs for n permits, and gives back the permits that are left.
+func (f *fetcher) receive(ctx context.Context, n int) error {
+	deliveries, err := f.consumer.Receive(ctx, n)
+	deliveries = slices.DeleteFunc(deliveries, func(d *driver.Delivery) bool { return d == nil })
+	if len(deliveries) != n { // more are a fault of the driver, and take permits too
+		f.buffer.release(n - len(deliveries))
+	}
+	f.admit(deliveries)
+	if err == nil && len(deliveries) == 0 {
+		return errNoJob
+	}
+	return err
+}
+
 // admit puts received jobs into the buffer. If the lane was closed meanwhile, it
 // gives them back. None of a batch with a suspect may start, as the suspect is to run
 // alone.
@@ -99,8 +109,9 @@ func (f *fetcher) admit(deliveries []*driver.Delivery) {
 	}
 	tasks := make([]*task, len(deliveries))
 	suspected := false
+	now := time.Now()
 	for i, d := range deliveries {
-		tasks[i] = f.judge.newTask(d, f.queue)
+		tasks[i] = f.judge.newTask(d, f.queue, now)
 		suspected = suspected || f.judge.suspects(d)
 	}
 	f.keeper.add(tasks)

@@ -153,10 +153,17 @@ type Fault struct {
 	// Op is what failed: OpDeclare, OpConsume, OpReceive, OpSettle, OpExtend, OpStop or
 	// OpClose.
 	Op Op
-	// Jobs is how many jobs the call was about, zero for a receive.
+	// Jobs is how many jobs the call was about, zero for a receive. Of a settle it is how
+	// many of them failed.
 	Jobs int
 	// Err is the driver's error.
 	Err error
-	// RetryIn is the wait before the next try, zero if there is none.
+	// RetryIn is the wait before the next try, zero if there is none or if it comes at
+	// once.
 	RetryIn time.Duration
+	// Job is the job of a settle that the broker refused as too large ([ErrTooLarge]), if
+	// there is a Remedy, and nil otherwise. Remedy is how it is settled instead, at once.
+	// What OnJobEnd was told of its Verdict may not come true then.
+	Job    *JobInfo
+	Remedy Remedy
 }

@@ -102,8 +102,8 @@ func (c *importCall) try(ctx context.Context, entries []*driver.Entry, errs []er
 	resend.begin()
 	results := c.driver.Import(ctx, c.producer.queue, request)
 	hooks.onCall(ctx, OpImport, c.producer.queue, len(request), start, firstFailure(results))
-	for k, r := range results {
-		switch {
+	for k := range left {
+		switch r := resultOf(results, k, len(left)); {
 		case r.Err == nil:
 		case resend.failed(r.Err):
 			again, last = append(again, left[k]), r.Err

@@ -40,8 +40,9 @@ func bounceDelay(now, since time.Time) time.Duration {
 }
 
 // newTask makes the task for a delivery. The job's own bounds come before those of
-// the kind, and those before the worker's.
-func (j *judge) newTask(d *driver.Delivery, queue string) *task {
+// the kind, and those before the worker's. What the delivery says is bounded first.
+func (j *judge) newTask(d *driver.Delivery, queue string, now time.Time) *task {
+	believe(d, now)
 	t := &task{delivery: d, handler: j.handlers[d.Kind]}
 	t.job = JobInfo{
 		ID: d.ID, Kind: d.Kind, Queue: queue,

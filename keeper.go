@@ -3,6 +3,8 @@ package batch
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +34,9 @@ type keeper struct {
 	// longest ago first. All leases of a lane have the same length, so this is the
 	// order in which they fall due, and every operation is O(1).
 	first, last *task
+	// lostRunning are the tasks whose leases were lost while their handlers ran, and whose
+	// handlers have not returned.
+	lostRunning map[*task]struct{}
 }
 
 // checkInterval is how often the keeper asks the driver for lost deliveries if the
@@ -40,7 +45,7 @@ const checkInterval = 10 * time.Second
 
 // newKeeper makes a keeper for the deliveries of one consumer.
 func newKeeper(consumer driver.Consumer, most int, queue string, hooks *hooks, working context.Context) *keeper {
-	k := &keeper{consumer: consumer, most: most, queue: queue, hooks: hooks, working: working, ended: make(chan struct{})}
+	k := &keeper{consumer: consumer, most: most, queue: queue, hooks: hooks, working: working, ended: make(chan struct{}), lostRunning: make(map[*task]struct{})}
 	k.lease = consumer.Lease()
 	k.interval = k.lease / 3
 	if k.lease == 0 {
@@ -83,6 +88,7 @@ func (k *keeper) remove(tasks ...*task) {
 	defer k.mu.Unlock()
 	for _, t := range tasks {
 		k.unlink(t)
+		delete(k.lostRunning, t)
 	}
 }
 
@@ -95,6 +101,13 @@ func (k *keeper) held() []*task {
 		all = append(all, t)
 	}
 	return all
+}
+
+// lost returns the tasks whose leases were lost, and whose handlers still run.
+func (k *keeper) lost() []*task {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Keys(k.lostRunning))
 }
 
 // run extends leases as they fall due, until ctx ends.
@@ -150,11 +163,7 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 	var lost []*task
 	k.mu.Lock()
 	for i, t := range tasks {
-		var err error
-		if errs != nil {
-			err = errs[i]
-		}
-		switch {
+		switch err := answer(errs, i, len(tasks)); {
 		case !k.keeps(t):
 			// It was settled while the request was under way, which may be why the
 			// broker does not know it.
@@ -189,15 +198,20 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 // is cancelled takes the next from the buffer.
 func (k *keeper) lose(tasks ...*task) {
 	var lost []*task
+	k.mu.Lock()
 	for _, t := range tasks {
 		if !t.lost.Swap(true) {
 			t.state.CompareAndSwap(taskBuffered, taskDropped)
 			lost = append(lost, t)
+			if t.state.Load() == taskRunning { // else nothing will remove it
+				k.lostRunning[t] = struct{}{}
+			}
 		}
 	}
+	k.mu.Unlock()
 	for _, t := range lost {
 		if t.state.Load() == taskRunning {
-			t.cancel(ErrLeaseLost)
+			t.ctx.cancel(ErrLeaseLost)
 		}
 		started := t.state.Load() != taskDropped && !t.started.IsZero()
 		k.hooks.onLeaseLost(t.forHooks(k.working), LeaseLost{Job: &t.job, Started: started})

@@ -15,6 +15,7 @@ type lane struct {
 	phases   *phases
 	buffer   *buffer
 	keeper   *keeper
+	custody  *custody
 	settler  *settler
 	slots    *slots
 	fetcher  *fetcher
@@ -49,10 +50,10 @@ func openLane(ctx context.Context, c laneConfig, q WorkerQueue, meet func(*lane,
 	l = &lane{queue: q, consumer: consumer, phases: c.phases}
 	l.buffer = newBuffer(q.Concurrency, q.Prefetch)
 	l.keeper = newKeeper(consumer, c.limits.ExtendBatch, q.Name, c.hooks, c.phases.working)
-	l.settler = newSettler(settler{
-		consumer: consumer, queue: q.Name, keeper: l.keeper, buffer: l.buffer, hooks: c.hooks, tally: c.tally,
-		timeout: c.worker.SettleTimeout, working: c.phases.working, settling: c.phases.settling,
-	}, c.limits)
+	l.custody = &custody{consumer: consumer, keeper: l.keeper, buffer: l.buffer, tally: c.tally, closing: c.phases.closing}
+	l.settler = newSettler(teller{
+		custody: l.custody, queue: q.Name, hooks: c.hooks, timeout: c.worker.SettleTimeout, settling: c.phases.settling,
+	}, c.phases.working, c.limits)
 	l.slots = newSlots(slots{
 		buffer: l.buffer, judge: c.judge, settler: l.settler, hooks: c.hooks, working: c.phases.working,
 		stuckAfter: c.worker.StuckAfter, cancelTimeout: c.worker.CancelTimeout,
@@ -77,7 +78,8 @@ func (l *lane) start(fetching context.Context) {
 func (l *lane) drop() { l.settler.giveBack(l.buffer.close()) }
 
 // finish waits until no job runs. If the worker stops meanwhile and does not wait any
-// longer, the jobs whose handlers still run are given back without them.
+// longer, the jobs whose handlers still run are given back without them. Those whose
+// leases were lost are not its to give back, and are counted.
 func (l *lane) finish() {
 	if l.slots.left.Load() == 0 {
 		return
@@ -85,7 +87,7 @@ func (l *lane) finish() {
 	select {
 	case <-l.slots.quiet:
 	case <-l.phases.waiting.Done():
-		l.slots.detach(l.keeper.held())
+		l.slots.detach(append(l.keeper.held(), l.keeper.lost()...))
 	}
 }
 
@@ -99,9 +101,13 @@ func (l *lane) runAlone(t *task) {
 }
 
 // close ends a lane that holds no jobs any more. Only those are left that something of
-// the application does not let go: a codec, a retry policy or a hook. ctx bounds it.
+// the application does not let go: a codec, a retry policy or a hook. They are given up.
+// ctx bounds it.
 func (l *lane) close(ctx context.Context) error {
 	l.keeper.close()
-	l.settler.tally.abandoned.Add(int64(len(l.keeper.held())))
+	if left := l.keeper.held(); len(left) > 0 {
+		l.custody.tally.abandoned.Add(int64(len(left)))
+		l.custody.giveUp(ctx, left)
+	}
 	return l.consumer.Close(ctx)
 }

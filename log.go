@@ -19,9 +19,10 @@ type workerLog struct {
 	mu sync.Mutex // guards following
 	// faults has the calls that failed while the broker could be reached.
 	faults map[source]*repeated
-	// dropped counts the jobs by queue whose leases were lost before they started,
-	// until timer logs them.
+	// dropped counts the jobs by queue whose leases were lost before they started, and
+	// gaveUp those that could not be settled, with the last error, until timer logs them.
 	dropped map[string]int
+	gaveUp  map[string]Fault
 	timer   *time.Timer
 }
 
@@ -31,8 +32,8 @@ type repeated struct {
 	since int       // how often it was not, since then
 }
 
-// gatherFor is how long lost leases are counted before they are logged: those of one
-// connection are lost together.
+// gatherFor is how long lost leases and jobs that could not be settled are counted before
+// they are logged: those of one connection are lost together.
 const gatherFor = time.Second
 
 // newWorkerLog makes the log of a worker on a driver. It is nil if logger discards
@@ -46,7 +47,7 @@ func newWorkerLog(logger *slog.Logger, d driver.Driver) *workerLog {
 	}
 	return &workerLog{
 		logger: logger, outage: newOutage(d, logger),
-		faults: make(map[source]*repeated), dropped: make(map[string]int),
+		faults: make(map[source]*repeated), dropped: make(map[string]int), gaveUp: make(map[string]Fault),
 	}
 }
 
@@ -57,7 +58,7 @@ func (l *workerLog) close() {
 	timer := l.timer
 	l.mu.Unlock()
 	if timer != nil && timer.Stop() {
-		aside(l.logger, "Handle", l.logger.Handler(), l.logDropped)
+		aside(l.logger, "Handle", l.logger.Handler(), l.logGathered)
 	}
 }
 
@@ -161,29 +162,56 @@ func (l *workerLog) OnLeaseLost(ctx context.Context, e LeaseLost) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.dropped) == 0 {
-		l.timer = time.AfterFunc(gatherFor, func() { aside(l.logger, "Handle", l.logger.Handler(), l.logDropped) })
-	}
+	l.gather()
 	l.dropped[e.Job.Queue]++
 }
 
-// logDropped logs how many jobs lost their leases before they started.
-func (l *workerLog) logDropped() {
+// gather sees to it that what is counted from now on is logged. l.mu must be held.
+func (l *workerLog) gather() {
+	if len(l.dropped)+len(l.gaveUp) == 0 {
+		l.timer = time.AfterFunc(gatherFor, func() { aside(l.logger, "Handle", l.logger.Handler(), l.logGathered) })
+	}
+}
+
+// logGathered logs how many jobs lost their leases before they started, and how many
+// could not be settled.
+func (l *workerLog) logGathered() {
 	l.mu.Lock()
-	dropped := l.dropped
-	l.dropped = make(map[string]int)
+	dropped, gaveUp := l.dropped, l.gaveUp
+	l.dropped, l.gaveUp = make(map[string]int), make(map[string]Fault)
 	l.mu.Unlock()
 	for queue, n := range dropped {
 		l.logger.LogAttrs(context.Background(), slog.LevelWarn, "leases lost of jobs that had not started, another worker gets them", slog.String("queue", queue), slog.Int("jobs", n))
 	}
+	for queue, f := range gaveUp {
+		l.logger.LogAttrs(context.Background(), slog.LevelWarn, "gave up settling jobs, they may run a second time",
+			slog.String("queue", queue), slog.Int("jobs", f.Jobs), slog.String("error", f.Err.Error()))
+	}
+}
+
+// logRemedy logs what becomes of a job that is too large for the broker with its history.
+// It is at error if that is the job's end, or costs it a part.
+func (l *workerLog) logRemedy(ctx context.Context, f Fault) {
+	level := slog.LevelError
+	if f.Remedy == RemedyShorten {
+		level = slog.LevelWarn
+	}
+	l.logger.LogAttrs(ctx, level, "job is too large for the broker with its history",
+		jobAttrs(f.Job, slog.String("remedy", string(f.Remedy)), slog.String("error", f.Err.Error()))...)
 }
 
 // OnFault logs at warn. If the broker cannot be reached, that is a matter of the
 // worker and not of each call. Otherwise a kind of call is logged every 30 seconds.
 func (l *workerLog) OnFault(ctx context.Context, f Fault) {
+	if f.Remedy != "" {
+		l.logRemedy(ctx, f)
+		return
+	}
 	if f.Op == OpSettle && f.RetryIn == 0 {
-		l.logger.LogAttrs(ctx, slog.LevelWarn, "gave up settling jobs, they may run a second time",
-			slog.String("queue", f.Queue), slog.Int("jobs", f.Jobs), slog.String("error", f.Err.Error()))
+		l.mu.Lock()
+		l.gather()
+		l.gaveUp[f.Queue] = Fault{Jobs: l.gaveUp[f.Queue].Jobs + f.Jobs, Err: f.Err}
+		l.mu.Unlock()
 	}
 	if unreachable(f.Err) {
 		l.outage.failed(f)

@@ -12,6 +12,7 @@ const (
 	OpReceive     Op = "receive"
 	OpSettle      Op = "settle"
 	OpExtend      Op = "extend"
+	OpAbandon     Op = "abandon"
 	OpStop        Op = "stop"
 	OpClose       Op = "close"
 	OpDepth       Op = "depth"

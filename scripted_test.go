@@ -27,13 +27,23 @@ type scripted struct {
 	returnsEarly bool
 	onDeclare    func(call int) error
 	onReceive    func(call int) error
+	// asks is how many jobs a Receive asks the broker for, whatever the worker does, and
+	// onReceived may change what it returns.
+	asks       int
+	onReceived func(call int, d []*driver.Delivery) ([]*driver.Delivery, error)
 	// onDelivery may change what Receive returns.
 	onDelivery func(*driver.Delivery)
 	// A settlement or extension that is not carried out answers with errs; one
 	// that is carried out and whose answer is lost has carry true.
 	onSettle func(call int, s []driver.Settlement) (errs []error, carry bool)
-	onExtend func(call int, d []*driver.Delivery) []error
-	onStop   func(call int) error
+	// onSettleEach answers settlements one by one, until mended is set. Those without an
+	// error are carried out.
+	onSettleEach func(s *driver.Settlement) error
+	mended       atomic.Bool
+	onExtend     func(call int, d []*driver.Delivery) []error
+	onStop       func(call int) error
+	// abandoned are the IDs of the jobs that were given up, in order.
+	abandoned []string
 	// hangs makes Declare, Settle, Extend, Stop and Close of a consumer wait for the end
 	// of their ctx, as with a broker that does not answer.
 	hangs atomic.Bool
@@ -127,7 +137,16 @@ func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Deli
 			return nil, err
 		}
 	}
+	if c.d.asks > 0 {
+		max = c.d.asks
+	}
+	if c.d.onReceived != nil && n == 1 {
+		return c.d.onReceived(n, nil)
+	}
 	deliveries, err := c.Consumer.Receive(ctx, max)
+	if c.d.onReceived != nil && err == nil {
+		return c.d.onReceived(n, deliveries)
+	}
 	if c.d.onDelivery != nil {
 		for _, d := range deliveries {
 			c.d.onDelivery(d)
@@ -150,8 +169,27 @@ func (c *scriptedConsumer) Settle(ctx context.Context, s []driver.Settlement) []
 			return errs
 		}
 	}
-	errs := c.Consumer.Settle(ctx, s)
+	var errs []error
+	if each := c.d.onSettleEach; each != nil && !c.d.mended.Load() {
+		errs = c.settleEach(ctx, s, each)
+	} else {
+		errs = c.Consumer.Settle(ctx, s)
+	}
 	time.Sleep(c.d.slowSettle) // fake time
+	return errs
+}
+
+// settleEach settles what each has no error for.
+func (c *scriptedConsumer) settleEach(ctx context.Context, s []driver.Settlement, each func(*driver.Settlement) error) []error {
+	errs := make([]error, len(s))
+	for i := range s {
+		if errs[i] = each(&s[i]); errs[i] != nil {
+			continue
+		}
+		if one := c.Consumer.Settle(ctx, s[i:i+1]); one != nil {
+			errs[i] = one[0]
+		}
+	}
 	return errs
 }
 
@@ -166,6 +204,16 @@ func (c *scriptedConsumer) Extend(ctx context.Context, d []*driver.Delivery) []e
 		}
 	}
 	return c.Consumer.Extend(ctx, d)
+}
+
+func (c *scriptedConsumer) Abandon(ctx context.Context, d []*driver.Delivery) {
+	c.d.mu.Lock()
+	for _, one := range d {
+		c.d.abandoned = append(c.d.abandoned, one.ID)
+	}
+	c.d.mu.Unlock()
+	_ = c.d.hang(ctx)
+	c.Consumer.Abandon(ctx, d)
 }
 
 func (c *scriptedConsumer) Stop(ctx context.Context) error {

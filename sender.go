@@ -233,10 +233,7 @@ func (s *sender) send(ctx context.Context, jobs []*pending, again *resend) (left
 	again.begin()
 	results := s.driver.Enqueue(ctx, s.declaration.queue, messages)
 	for i, job := range jobs {
-		var r driver.Result
-		if results != nil {
-			r = results[i]
-		}
+		r := resultOf(results, i, len(jobs))
 		if r.Err != nil && again.failed(r.Err) {
 			job.last = r.Err
 			job.state.Store(jobQueued)

@@ -80,11 +80,15 @@ func (s *slots) end() {
 }
 
 // detach ends the slots of those tasks whose handlers still run at the end of a
-// shutdown, without waiting for the handlers. Their jobs are given back.
-func (s *slots) detach(held []*task) {
-	for _, t := range held {
+// shutdown, without waiting for the handlers. Their jobs are given back, unless their
+// leases were lost.
+func (s *slots) detach(running []*task) {
+	for _, t := range running {
 		if !t.state.CompareAndSwap(taskRunning, taskDetached) {
 			continue
+		}
+		if t.lost.Load() {
+			s.settler.tally.left.Add(1)
 		}
 		s.hooks.onJobStuck(t.forHooks(s.working), &t.job, s.cancelTimeout)
 		v, reason := decide(t.history(interrupted, ErrShutdown))
@@ -108,12 +112,10 @@ func (s *slot) run(t *task) {
 		s.refuse(t, v, reason)
 		return
 	}
-	inner, cancel := context.WithCancelCause(s.working)
-	defer cancel(nil)
 	t.started = time.Now()
-	t.ctx = jobContext{inner, t.started.Add(t.job.Timeout)}
+	t.ctx.begin(s.working, t.started.Add(t.job.Timeout))
+	defer t.ctx.end()
 	t.overdueAt = t.ctx.deadline.Add(s.stuckAfter)
-	t.cancel = cancel
 	if !t.state.CompareAndSwap(taskBuffered, taskRunning) {
 		s.settler.finish(t)
 		return

@@ -25,9 +25,8 @@ type task struct {
 	// The following fields are written before state becomes taskRunning, and
 	// other goroutines read them only after that.
 
-	// ctx is the handler's, and cancel ends it.
-	ctx    jobContext
-	cancel context.CancelCauseFunc
+	// ctx is the handler's.
+	ctx jobContext
 	// started is when the handler was called, and overdueAt is when it counts as
 	// stuck.
 	started, overdueAt time.Time
@@ -41,6 +40,10 @@ type task struct {
 	// uncertain is set after a try to settle whose fate is unknown. If the next
 	// try is told that the lease is lost, then the first was carried out.
 	uncertain bool
+	// settleBy is until when the broker is told, zero before the first try, and tries is how
+	// often it refused without a remedy.
+	settleBy time.Time
+	tries    int
 
 	// The neighbours in the keeper's list, guarded by its mutex.
 	previous, next *task
@@ -83,24 +86,4 @@ func (t *task) forHooks(working context.Context) context.Context {
 func (t *task) history(s stage, err error) facts {
 	d := t.delivery
 	return facts{stage: s, failures: d.Failures, bounces: d.Bounces, bouncedSince: d.BouncedSince, err: err}
-}
-
-// jobContext is the context of a running handler. It can be cancelled with a cause,
-// and has the job's deadline. The slot's timer cancels it at that time, which saves
-// a timer for every job.
-type jobContext struct {
-	context.Context
-	deadline time.Time
-}
-
-// Deadline is when the job's timeout passes.
-func (c *jobContext) Deadline() (time.Time, bool) { return c.deadline, true }
-
-// Err is context.DeadlineExceeded after the timeout.
-func (c *jobContext) Err() error {
-	err := c.Context.Err()
-	if err != nil && context.Cause(c.Context) == ErrTimeout {
-		return context.DeadlineExceeded
-	}
-	return err
 }

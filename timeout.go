@@ -60,7 +60,7 @@ func (o *timeout) tick() {
 	if now.Before(t.ctx.deadline) { // it fired for the previous task
 		next = t.ctx.deadline
 	} else {
-		t.cancel(ErrTimeout)
+		t.ctx.expire()
 	}
 	o.timer.Reset(next.Sub(now))
 }

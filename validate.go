@@ -44,12 +44,15 @@ const maxErrorText = 2048
 const ellipsis = "..."
 
 // shorten makes the text of an error fit to be stored.
-func shorten(text string) string {
-	if len(text) > maxErrorText {
-		text = text[:maxErrorText-len(ellipsis)]
-		text = strings.ToValidUTF8(text, "") + ellipsis // the cut may be inside a rune
+func shorten(text string) string { return shortenTo(text, maxErrorText) }
+
+// shortenTo makes a text valid UTF-8 of at most most bytes.
+func shortenTo(text string, most int) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most-len(ellipsis)], "") + ellipsis // the cut may be inside a rune
 	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return text
 }
 
 // checkDriver refuses nil interfaces, and nil pointers inside of them.
@@ -252,19 +255,27 @@ func checkLevel(level Level) error {
 	return nil
 }
 
+// maxMaxAttempts bounds the number of attempts.
+const maxMaxAttempts = 1000
+
 // checkMaxAttempts bounds the number of attempts of a job or a kind.
 func checkMaxAttempts(n int) error {
-	if n < 1 || n > 1000 {
+	if n < 1 || n > maxMaxAttempts {
 		return invalid("MaxAttempts", strconv.Itoa(n), "1 to 1000")
 	}
 	return nil
 }
 
+// minTimeout and maxTimeout bound the timeout of a job.
+const (
+	minTimeout = time.Millisecond
+	maxTimeout = 30 * 24 * time.Hour
+)
+
 // checkTimeout bounds the timeout of a job or a kind.
 func checkTimeout(d time.Duration) error {
-	const most = 30 * 24 * time.Hour
-	if d < time.Millisecond || d > most {
-		return invalid("Timeout", d.String(), "1ms to "+span(most))
+	if d < minTimeout || d > maxTimeout {
+		return invalid("Timeout", d.String(), "1ms to "+span(maxTimeout))
 	}
 	return nil
 }

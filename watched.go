@@ -110,6 +110,12 @@ func (c *watchedConsumer) Extend(ctx context.Context, deliveries []*driver.Deliv
 	return errs
 }
 
+func (c *watchedConsumer) Abandon(ctx context.Context, deliveries []*driver.Delivery) {
+	start := c.hooks.now()
+	c.Consumer.Abandon(ctx, deliveries)
+	c.hooks.onCall(ctx, OpAbandon, c.queue, len(deliveries), start, nil)
+}
+
 func (c *watchedConsumer) Stop(ctx context.Context) error {
 	start := c.hooks.now()
 	err := c.Consumer.Stop(ctx)

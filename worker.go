@@ -61,7 +61,10 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 		stopping: make(chan struct{}),
 		plan:     make(chan stopPlan, 1),
 	}
-	err := w.config.complete(&w.info)
+	err := checkInfo(&w.info)
+	if err == nil {
+		err = w.config.complete(&w.info)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +130,20 @@ func (w *Worker) Start(ctx context.Context) error {
 	if err != nil {
 		w.fail(err)
 		w.hooks.close()
+		w.endStart()
 	}
 	return err
+}
+
+// endStart notes that a worker that could not start has stopped, unless a stop is under way,
+// which will.
+func (w *Worker) endStart() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state < WorkerDraining {
+		w.state = WorkerStopped
+		close(w.stopped)
+	}
 }
 
 // begin opens the consumers and starts the crew.
@@ -217,8 +232,8 @@ func (w *Worker) judge() *judge {
 // StopTimeout does.
 //
 // Stop returns nil if every job was settled or given back, and otherwise an error that
-// says how many were not: the broker hands them out again when their leases end. If a
-// hook does not return, Stop ends a second after its time, with an error. A second Stop
+// says how many were not: the broker hands them out again when their leases end. It also
+// says how many handlers still run whose leases were lost before. If a hook does not return, Stop ends a second after its time, with an error. A second Stop
 // waits for the first. A worker that was never started is stopped at once.
 func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
@@ -277,6 +292,9 @@ func (w *Worker) drain(ctx context.Context, plan stopPlan) error {
 	if n := w.tally.abandoned.Load(); n > 0 {
 		err = errors.Join(fmt.Errorf("batch: stop: %d jobs could not be settled in time, and are handed out again when their leases end", n), err)
 	}
+	if n := w.tally.left.Load(); n > 0 {
+		err = errors.Join(fmt.Errorf("batch: stop: %d handlers still run that did not return after their leases were lost", n), err)
+	}
 	w.hooks.close()
 	w.hooks.onWorkerState(c.phases.working, w.status(WorkerStopped, w.tally.givenBack()))
 	return err
@@ -298,9 +316,9 @@ func (w *Worker) fail(err error) {
 }
 
 // Failed is closed when the worker cannot go on, because its driver was closed or
-// because it could not start. [Worker.Run] then stops the worker; after
-// [Worker.Start] you have to call [Worker.Stop].
+// because it could not start. [Worker.Run] then stops the worker. After [Worker.Start]
+// you have to call [Worker.Stop], unless it was the start that failed.
 func (w *Worker) Failed() <-chan struct{} { return w.failed }
 
-// Stopped is closed when the worker has stopped.
+// Stopped is closed when the worker has stopped, or could not start.
 func (w *Worker) Stopped() <-chan struct{} { return w.stopped }

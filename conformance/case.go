@@ -43,9 +43,12 @@ type Case struct {
 const (
 	needsURL     = "Harness.URL"
 	needsForeign = "Harness.Foreign"
+	needsSecrets = "Harness.Secrets"
 	needsRestart = "Harness.Restart"
 	needsFreeze  = "Harness.Freeze"
 	needsCut     = "Harness.Cut"
+	needsOpenAt  = "Harness.OpenAt"
+	needsOne     = "Harness.FreezeOne"
 	needsCounts  = "exact counts"
 )
 
@@ -67,7 +70,7 @@ const (
 func (c *Case) phase() phase {
 	switch {
 	case c.heavy || slices.ContainsFunc(c.Needs, func(need string) bool {
-		return need == needsRestart || need == needsFreeze || need == needsCut
+		return need == needsRestart || need == needsFreeze || need == needsCut || need == needsOne
 	}):
 		return alone
 	case c.timed || c.leases:
@@ -80,8 +83,9 @@ func (c *Case) phase() phase {
 // suits tells whether the case can run on a driver with these capabilities.
 func (c *Case) suits(h *Harness, capabilities []string) bool {
 	given := map[string]bool{
-		needsURL: h.URL != "", needsForeign: h.Foreign != nil,
+		needsURL: h.URL != "", needsForeign: h.Foreign != nil, needsSecrets: len(h.Secrets) > 0,
 		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
+		needsOpenAt: h.OpenAt != nil, needsOne: h.FreezeOne != nil,
 		needsCounts: h.CoarseCounts == "",
 	}
 	return !slices.ContainsFunc(c.Needs, func(need string) bool {
@@ -118,14 +122,39 @@ func (c Case) Run(ctx context.Context, h Harness) error {
 	return err
 }
 
-// execute runs the case on a stage of its own. A case that does not come back,
-// not even when its context ends, is left behind. The notes say what it could
-// not check.
+// repeats is how often a case runs at most when the machine is too slow to judge it.
+const repeats = 3
+
+// execute runs the case, again if the machine was too slow to judge it: then with leases
+// twice as long. The notes say what it could not check.
 func (c Case) execute(ctx context.Context, h *Harness, info driver.Info) (notes []string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, h.Timeout, fmt.Errorf("the case took longer than %s", h.Timeout))
+	for n := 1; ; n++ {
+		s := newStage(ctx, h, info, c.Name)
+		c.once(ctx, s)
+		more, err := s.result()
+		notes = append(notes, more...)
+		why := s.unjudged()
+		judged := why == "" && (err == nil || !s.strained() || !c.timed && !c.leases)
+		switch {
+		case judged || ctx.Err() != nil || n == repeats && err != nil:
+			return notes, err
+		case n == repeats:
+			return append(notes, c.Name+": the machine is too slow: "+why), nil
+		}
+		h = h.slower(info.Limits.MaxLease)
+	}
+}
+
+// once runs the case on a stage of its own. A case that does not come back, not even
+// when its context ends, is left behind.
+func (c Case) once(ctx context.Context, s *stage) {
+	s.machine = newPulse(caseBeat)
+	defer s.machine.stop()
+	ctx, cancel := deadlineOf(ctx, s.harness.Timeout, s.machine, fmt.Errorf("the case took longer than %s", s.harness.Timeout))
 	defer cancel()
-	s := newStage(ctx, h, info, c.Name)
-	s.rule, s.leases = c.Rule, c.leases
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	s.ctx, s.rule, s.leases, s.stop = ctx, c.Rule, c.leases, stop
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -137,7 +166,7 @@ func (c Case) execute(ctx context.Context, h *Harness, info driver.Info) (notes 
 	case <-ctx.Done():
 		select {
 		case <-ended:
-		case <-time.After(grace):
+		case <-time.After(s.returnTime()):
 			s.problem("%v; it does not come back and was left behind:\n%s", context.Cause(ctx), stacks())
 		}
 	}
@@ -148,15 +177,10 @@ func (c Case) execute(ctx context.Context, h *Harness, info driver.Info) (notes 
 	}()
 	select {
 	case <-cleaned:
-	case <-time.After(2 * cleanupTime):
+	case <-time.After(4 * s.returnTime()):
 		s.problem("stopping workers, deleting queues and closing handles hangs:\n%s", stacks())
 	}
-	return s.result()
 }
-
-// grace is how long a case has to come back when its context has ended: each of
-// the calls that it makes must then, promptly.
-const grace = 10 * time.Second
 
 // stacks are the goroutines of the process, for a case that hangs.
 func stacks() string {

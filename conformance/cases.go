@@ -4,12 +4,15 @@ import "slices"
 
 // parts are the tables of the files that cases are in.
 var parts = [][]Case{
-	infoCases, roundTripCases, enqueueCases, queueCases, coverCases,
+	infoCases, credentialCases, roundTripCases, enqueueCases, queueCases, coverCases,
 	settleCases, leaseCases, retryCases, handlerCases, decideCases, isolationCases, drainCases,
 	deadLetterCases, bounceCases, redeliveryCases, missingCases, stopCases, depthCases, closeCases, contextCases, idempotencyCases,
 	priorityCases, delayCases, dedupCases, dedupKeyCases, groupCases, atomicCases, inspectCases, pauseCases,
+	partlyCases, wakesCases, pagesCases, countsCases, alikeCases, clockCases, groupLifeCases, windowCases, boundsCases, comebackCases,
+	reuseCases, precedenceCases, negativeCases, effectsCases, custodyCases,
 	importCases, queueListCases, purgeCases,
-	faultCases,
+	deadlineCases, connectionCases, disturbCases, indexCases,
+	faultCases, settlingCases,
 }
 
 // Cases lists all cases, in the order in which they run.

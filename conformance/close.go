@@ -55,7 +55,7 @@ func caseClosedDriver(s *stage) {
 	for what, call := range queueCalls(s.ctx, d, s.queue) {
 		s.is(call(), driver.ErrClosed, "%s after Close", what)
 	}
-	if l, ok := d.(driver.QueueLister); ok {
+	if l, ok := bare(d).(driver.QueueLister); ok {
 		_, err := l.ListQueues(s.ctx)
 		s.is(err, driver.ErrClosed, "ListQueues after Close")
 	}

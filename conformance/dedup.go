@@ -34,10 +34,22 @@ func (s *stage) wantDuplicate(d driver.Driver, m *driver.Message, of string) {
 	r := results[0]
 	s.check(r.Err, "enqueue a duplicate")
 	if !r.Duplicate {
+		s.inWindow(d, of)
 		s.failf("%s was stored although its key %q was taken by %s", m.ID, m.DedupKey, of)
 	}
 	if r.DuplicateOf != "" {
 		equal(s, r.DuplicateOf, of, "DuplicateOf")
+	}
+}
+
+// inWindow ends the case, as one that could not judge, if the window of a key is over by
+// now: since the enqueue of the job that took it began.
+func (s *stage) inWindow(d driver.Driver, id string) {
+	window := capable[batch.Deduplicator](s, d).DedupWindow()
+	for _, e := range s.history.Of(id) {
+		if took := s.history.Now() - e.At; e.Op == Enqueueing && took >= window {
+			s.slow("the window of %s was over after %s", window, took)
+		}
 	}
 }
 
@@ -62,6 +74,7 @@ func caseDedup(s *stage) {
 		receipt, err := other.Enqueue(s.ctx, task{N: n}, batch.ID(other, name(n)), batch.Unique(other, "key"))
 		s.check(err, "enqueue a duplicate")
 		if !receipt.Duplicate {
+			s.inWindow(q.Driver(), name(0))
 			s.failf("job %d was stored although its key was taken", n)
 		}
 		if receipt.ID != "" {
@@ -164,6 +177,7 @@ func caseDedupKeys(s *stage) {
 
 func caseDedupConcurrent(s *stage) {
 	const handles, each, keys = 3, 20, 5
+	s.history.Add(Event{Op: Enqueueing, ID: "all"})
 	var mu sync.Mutex
 	stored := make(map[string]int)
 	var failed error
@@ -185,6 +199,7 @@ func caseDedupConcurrent(s *stage) {
 	}
 	all.Wait()
 	s.check(failed, "enqueue")
+	s.inWindow(s.open(), "all")
 	for n := range keys {
 		equal(s, stored[fmt.Sprintf("key-%d", n)], 1, "jobs of one key that were stored")
 	}

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -228,6 +229,11 @@ func caseNoOp(s *stage) {
 		equal(s, n, 0, "%s", what)
 	}
 	q := queueOf[driver.Driver](s, d)
+	for what, call := range map[string]func(context.Context, ...string) (int, error){"Redrive": q.DeadLetters().Redrive, "Delete": q.DeadLetters().Delete} {
+		n, err := call(s.ctx)
+		s.check(err, "%s of no dead letters", what)
+		equal(s, n, 0, "%s of no dead letters", what)
+	}
 	results, err := q.EnqueueMany(s.ctx, nil)
 	s.check(err, "EnqueueMany of nothing")
 	equal(s, len(results), 0, "the results of EnqueueMany of nothing")

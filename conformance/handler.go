@@ -95,12 +95,23 @@ func casePanic(s *stage) {
 func caseTimeout(s *stage) {
 	const timeout = 200 * time.Millisecond
 	q := s.portable()
+	enqueued := s.history.Now()
 	enqueue(s, q, 0, batch.Timeout(q, timeout))
 	s.work(s.open(), func(ctx context.Context, job *batch.Job[task]) error {
 		if job.Attempt > 1 {
 			return nil
 		}
+		// The time runs from when the worker has the job, or later: when that was, no hook
+		// can tell. So what must be left is judged by how late the machine is, and the end
+		// by the deadline.
+		deadline, ok := ctx.Deadline()
+		if left := time.Until(deadline); !ok || left > timeout || left < timeout-late-steps*s.machine.worst() {
+			s.problem("a handler with a timeout of %s began with %s left", timeout, left)
+		}
 		<-ctx.Done()
+		if early := time.Until(deadline); early > 0 {
+			s.problem("the handler was cancelled %s before its deadline", early)
+		}
 		if !errors.Is(context.Cause(ctx), batch.ErrTimeout) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			s.problem("past its timeout the context's error is %v and its cause %v", ctx.Err(), context.Cause(ctx))
 		}
@@ -117,9 +128,16 @@ func caseTimeout(s *stage) {
 		}
 		if e.Op == Failed {
 			failed = e.At
+			if !strings.Contains(e.Note, batch.ErrTimeout.Error()) {
+				s.failf("the error of a handler that ran past its timeout is %q, which does not say so", e.Note)
+			}
+		}
+		if strings.HasPrefix(e.Note, stuckNote) {
+			s.failf("a handler that returned as it was cancelled counts as %s", e.Note)
 		}
 	}
-	s.check(Within("the failure", started, failed, timeout-time.Millisecond, timeout+s.lateness()), "measure")
+	s.check(Within("the failure", enqueued, failed, timeout, failed), "measure")
+	s.check(Within("the failure", started, failed, 0, timeout+s.lateness()), "measure")
 }
 
 func caseStuck(s *stage) {

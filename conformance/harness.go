@@ -47,10 +47,20 @@ type Harness struct {
 	// driver makes of such entries is not checked then.
 	Foreign func(ctx context.Context, queue string, body []byte) error
 
+	// Secrets are the credentials that Open uses, each long enough to stand in no text by
+	// accident: passwords, tokens, keys. Nothing that the driver returns may show one. Nil
+	// if it needs none: what it prints is not checked then.
+	Secrets []string
+
 	// CoarseCounts says why this broker's count of the jobs that wait may lag behind
 	// by more than Slack, or be ahead of a delay. What such counts say of delayed jobs
 	// is not checked then. Empty if it is exact.
 	CoarseCounts string
+
+	// BehindBacklog says why this broker hands out a job that comes back, because its
+	// holder vanished or released it, behind newer ones of its level. It excuses nothing
+	// else. Empty if the job comes first.
+	BehindBacklog string
 
 	// StopCounts says why this broker may count a lost holder, once, of a job that it
 	// was about to hand to a consumer as that was stopped, and that was not handed to
@@ -70,12 +80,33 @@ type Harness struct {
 	// Cut breaks every connection to the broker, which goes on. Nil if that
 	// cannot be done. Cases that cut connections run after all others, alone.
 	Cut func(ctx context.Context) error
+
+	// Addr is where the broker listens on TCP, host:port, and OpenAt does what Open
+	// does by way of another address that leads there: the suite puts a proxy in
+	// between, one for each handle, which cuts, resets, delays, holds back and forgets
+	// connections (see package proxy). Bytes pass as they are, TLS too. These cases
+	// disturb nobody else, so most run beside others. OpenAt is nil if the broker has
+	// no such address, or if it tells its clients of others, as a cluster does.
+	Addr   string
+	OpenAt func(ctx context.Context, addr string) (driver.Driver, error)
+
+	// FreezeOne is Freeze for one of several servers that are one broker and go on
+	// without any one of them: the one at index, from 0, of Servers. Nil if that cannot
+	// be done. Such cases run after all others, alone.
+	FreezeOne func(ctx context.Context, index int) (thaw func(), err error)
+	Servers   int
 }
 
 // withDefaults fills in what was left open, for a driver with these limits.
 func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	if h.Open == nil {
 		return h, errors.New("conformance: Harness.Open is nil")
+	}
+	if h.OpenAt != nil && h.Addr == "" {
+		return h, errors.New("conformance: Harness.OpenAt needs Addr, where the broker listens")
+	}
+	if h.FreezeOne != nil && h.Servers < 2 {
+		return h, errors.New("conformance: Harness.FreezeOne needs Servers, of which there are several")
 	}
 	switch {
 	case limits.MaxLease == 0:

@@ -34,9 +34,22 @@ const (
 	Lost
 	// Noted: something else, see Event.Note.
 	Noted
+	// Refused: its enqueue ended with the word that it is certainly not stored.
+	Refused
+	// Doubtful: its enqueue ended with the word that it may be stored.
+	Doubtful
+	// Duplicate: its enqueue ended with the word that its key is taken.
+	Duplicate
+	// Disturbed: a fault begins. It is one of the Worker's, or of all if that is empty.
+	Disturbed
+	// Mended: that fault is over.
+	Mended
 )
 
-var opNames = [...]string{"?", "enqueueing", "enqueued", "started", "done", "failed", "returned", "died", "lost", "noted"}
+var opNames = [...]string{
+	"?", "enqueueing", "enqueued", "started", "done", "failed", "returned", "died", "lost", "noted",
+	"refused", "doubtful", "duplicate", "disturbed", "mended",
+}
 
 // String is the name in lower case.
 func (o Op) String() string {
@@ -59,9 +72,12 @@ type Event struct {
 	Worker string
 	// Attempt and Deliveries are the job's, when Started.
 	Attempt, Deliveries int
-	// Level and Group are the job's.
-	Level driver.Level
-	Group string
+	// Level, Group and Key are the job's.
+	Level      driver.Level
+	Group, Key string
+	// Delay is how long the job is to be held back from this event on: when
+	// Enqueueing, by its own delay, and when Failed, until its retry.
+	Delay time.Duration
 	// Note is for people.
 	Note string
 }
@@ -84,6 +100,12 @@ func (e Event) String() string {
 	}
 	if e.Group != "" {
 		fmt.Fprintf(&b, " group %s", e.Group)
+	}
+	if e.Key != "" {
+		fmt.Fprintf(&b, " key %s", e.Key)
+	}
+	if e.Delay > 0 {
+		fmt.Fprintf(&b, " for %s", e.Delay)
 	}
 	if e.Note != "" {
 		fmt.Fprintf(&b, ": %s", e.Note)

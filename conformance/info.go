@@ -62,19 +62,19 @@ func caseLimits(s *stage) {
 // capabilityLimits checks the limits that optional interfaces carry.
 func (s *stage) capabilityLimits(d driver.Driver) {
 	const year = 365 * 24 * time.Hour
-	if p, ok := d.(driver.Prioritizer); ok && p.PriorityLevels() < 5 {
+	if p, ok := bare(d).(driver.Prioritizer); ok && p.PriorityLevels() < 5 {
 		s.problem("PriorityLevels is %d; Trivial to Critical are 5", p.PriorityLevels())
 	}
-	if p, ok := d.(driver.Delayer); ok && p.MaxDelay() < year {
+	if p, ok := bare(d).(driver.Delayer); ok && p.MaxDelay() < year {
 		s.problem("MaxDelay is %s, want at least a year", p.MaxDelay())
 	}
-	if p, ok := d.(driver.Deduplicator); ok && p.DedupWindow() <= 0 {
+	if p, ok := bare(d).(driver.Deduplicator); ok && p.DedupWindow() <= 0 {
 		s.problem("DedupWindow is %s", p.DedupWindow())
 	}
-	if p, ok := d.(driver.Grouper); ok && p.MaxGroups() < 0 {
+	if p, ok := bare(d).(driver.Grouper); ok && p.MaxGroups() < 0 {
 		s.problem("MaxGroups is %d", p.MaxGroups())
 	}
-	if p, ok := d.(driver.AtomicEnqueuer); ok && p.AtomicLimit() < 1 {
+	if p, ok := bare(d).(driver.AtomicEnqueuer); ok && p.AtomicLimit() < 1 {
 		s.problem("AtomicLimit is %d", p.AtomicLimit())
 	}
 }
@@ -82,7 +82,7 @@ func (s *stage) capabilityLimits(d driver.Driver) {
 func caseOpenURL(s *stage) {
 	d, err := batch.Open[driver.Driver](s.ctx, s.harness.URL)
 	s.check(err, "open by URL")
-	if got, want := reflect.TypeOf(d), reflect.TypeOf(s.open()); got != want {
+	if got, want := reflect.TypeOf(d), reflect.TypeOf(bare(s.open())); got != want {
 		s.problem("the URL opens a %s, Harness.Open a %s", got, want)
 	}
 	s.check(d.Close(s.ctx), "close")

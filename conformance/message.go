@@ -94,13 +94,13 @@ func abridged(headers map[string]string) string {
 
 // withCapabilities sets the fields that the driver has as a capability.
 func (s *stage) withCapabilities(d driver.Driver, m *driver.Message) {
-	if _, ok := d.(driver.Prioritizer); ok {
+	if _, ok := bare(d).(driver.Prioritizer); ok {
 		m.Level = driver.Critical
 	}
-	if _, ok := d.(driver.Deduplicator); ok {
+	if _, ok := bare(d).(driver.Deduplicator); ok {
 		m.DedupKey = "key!~"
 	}
-	if _, ok := d.(driver.Grouper); ok {
+	if _, ok := bare(d).(driver.Grouper); ok {
 		m.Group = "group!~"
 	}
 }

@@ -15,22 +15,22 @@ var missingCases = []Case{
 // queueCalls are the calls about one queue that its capabilities add to a driver.
 func queueCalls(ctx context.Context, d driver.Driver, queue string) map[string]func() error {
 	calls := make(map[string]func() error)
-	if a, ok := d.(driver.AtomicEnqueuer); ok {
+	if a, ok := bare(d).(driver.AtomicEnqueuer); ok {
 		calls["EnqueueAtomic"] = func() error { return a.EnqueueAtomic(ctx, queue, messages(1)) }
 	}
-	if i, ok := d.(driver.Inspector); ok {
+	if i, ok := bare(d).(driver.Inspector); ok {
 		for _, state := range []driver.State{driver.StateWaiting, driver.StateScheduled, driver.StateDead} {
 			calls["List of "+state.String()] = func() error { _, _, err := i.List(ctx, queue, state, "", 1); return err }
 		}
 		calls["Find"] = func() error { _, err := i.Find(ctx, queue, "job"); return err }
 		calls["Delete"] = func() error { return i.Delete(ctx, queue, "job") }
 	}
-	if p, ok := d.(driver.Pauser); ok {
+	if p, ok := bare(d).(driver.Pauser); ok {
 		calls["Pause"] = func() error { return p.Pause(ctx, queue) }
 		calls["Resume"] = func() error { return p.Resume(ctx, queue) }
 		calls["Paused"] = func() error { _, err := p.Paused(ctx, queue); return err }
 	}
-	if i, ok := d.(driver.Importer); ok {
+	if i, ok := bare(d).(driver.Importer); ok {
 		calls["Import"] = func() error {
 			for _, r := range i.Import(ctx, queue, []*driver.Entry{entry("job", driver.StateWaiting)}) {
 				return r.Err
@@ -38,7 +38,7 @@ func queueCalls(ctx context.Context, d driver.Driver, queue string) map[string]f
 			return nil
 		}
 	}
-	if p, ok := d.(driver.Purger); ok {
+	if p, ok := bare(d).(driver.Purger); ok {
 		calls["Purge"] = func() error { _, err := p.Purge(ctx, queue); return err }
 	}
 	return calls

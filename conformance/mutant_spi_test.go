@@ -207,7 +207,7 @@ func otherMutants() mutantTable {
 		"imports early": {importing(func(e *driver.Entry) { e.Delay /= 20 }), []string{"import-scheduled", "import-list"}, []string{"import-waiting"}},
 		"imports late": {importing(func(e *driver.Entry) {
 			if e.Delay > 0 {
-				e.Delay += 2 * time.Second
+				e.Delay += 4 * time.Second
 			}
 		}), []string{"import-scheduled"}, []string{"import-waiting", "import-list"}},
 		"imports no time of death": {importing(func(e *driver.Entry) { e.DeadAt = time.Time{} }), []string{"import-dead", "import-list", "import-moves"}, []string{"import-batch"}},

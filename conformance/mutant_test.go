@@ -123,12 +123,12 @@ func coreMutants() mutantTable {
 			[]string{"delay", "delay-mixed", "delay-many"}, []string{"retry-delay", "delay-longest"}},
 		"delivers late": {&faults{store: changed(func(m *driver.Message) {
 			if m.Delay > 0 {
-				m.Delay += 2 * time.Second
+				m.Delay += 4 * time.Second
 			}
 		})}, []string{"delay"}, []string{"retry-delay"}},
 		"retries early": {&faults{settle: func(s *driver.Settlement) { s.Delay /= 20 }},
 			[]string{"retry-delay", "retry-mixed", "retry-backoff", "snooze", "retry-after"}, []string{"delay", "retry-at-once"}},
-		"retries late": {&faults{settle: func(s *driver.Settlement) { s.Delay += 2 * time.Second }},
+		"retries late": {&faults{settle: func(s *driver.Settlement) { s.Delay += 4 * time.Second }},
 			[]string{"retry-delay", "retry-backoff"}, []string{"delay", "release"}},
 		"settles a retry as done": {&faults{settle: func(s *driver.Settlement) {
 			if s.Outcome == driver.OutcomeRetry {

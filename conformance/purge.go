@@ -45,7 +45,7 @@ func casePurgeMany(s *stage) {
 	const jobs = 2500 // more than a driver moves at once
 	d := s.declared()
 	all := messages(jobs)
-	if _, ok := d.(driver.Prioritizer); ok {
+	if _, ok := bare(d).(driver.Prioritizer); ok {
 		for _, m := range all {
 			m.Level = levels[s.random.IntN(len(levels))]
 		}

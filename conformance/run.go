@@ -167,7 +167,7 @@ func (r *run) summarize(t *testing.T) {
 			fmt.Fprintf(&b, "  %-18s not declared: must not compile\n", c.name)
 		}
 	}
-	for _, need := range []string{needsURL, needsForeign, needsRestart, needsFreeze, needsCut, needsCounts} {
+	for _, need := range []string{needsURL, needsForeign, needsSecrets, needsRestart, needsFreeze, needsCut, needsOpenAt, needsOne, needsCounts} {
 		if n := r.ran[need]; n > 0 {
 			fmt.Fprintf(&b, "  %-18s %d cases\n", need, n)
 		} else {

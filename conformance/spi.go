@@ -223,16 +223,19 @@ func (s *stage) fill(d driver.Driver) (driver.Consumer, *driver.Delivery) {
 }
 
 // waitDepth waits until the counts are as wanted, where they are known.
-func (s *stage) waitDepth(d driver.Driver, want driver.Depth) {
-	s.eventually(fmt.Sprintf("counting jobs, want %+v", want), func() error {
+func (s *stage) waitDepth(d driver.Driver, want driver.Depth) { s.waitDepthBy(0, d, want) }
+
+// waitDepthBy is waitDepth for what should become true after a time.
+func (s *stage) waitDepthBy(after time.Duration, d driver.Driver, want driver.Depth) {
+	s.eventuallyBy(after, fmt.Sprintf("counting jobs, want %+v", want), func() error {
 		got, err := d.Depth(s.ctx, s.queue)
 		if err != nil {
 			return err
 		}
-		for _, n := range []struct{ got, want *int64 }{
-			{&got.Waiting, &want.Waiting}, {&got.Scheduled, &want.Scheduled}, {&got.Running, &want.Running}, {&got.Dead, &want.Dead},
+		for _, n := range [][2]int64{
+			{got.Waiting, want.Waiting}, {got.Scheduled, want.Scheduled}, {got.Running, want.Running}, {got.Dead, want.Dead},
 		} {
-			if *n.got != driver.UnknownCount && *n.got != *n.want {
+			if n[0] != driver.UnknownCount && n[0] != n[1] {
 				return fmt.Errorf("got %+v", got)
 			}
 		}

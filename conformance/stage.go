@@ -20,6 +20,9 @@ import (
 // cleanupTime bounds what is done after a case.
 const cleanupTime = 20 * time.Second
 
+// cleanupTime is that, and more on a machine that is late.
+func (s *stage) cleanupTime() time.Duration { return cleanupTime + manySteps*s.machine.worst() }
+
 // stage is what one case runs on: its queues, handles, workers and history. The
 // methods that end the case must be called from its goroutine only.
 type stage struct {
@@ -30,18 +33,22 @@ type stage struct {
 	rule    string // of the case
 	leases  bool   // the case is about leases, and uses short ones
 	history *History
+	machine *pulse // how late the machine is during the case
 	seed    uint64
-	random  *rand.Rand // the case's goroutine only
-	queue   string     // the name of the case's queue
+	random  *rand.Rand              // the case's goroutine only
+	queue   string                  // the name of the case's queue
+	stop    context.CancelCauseFunc // ends ctx
 
 	mu       sync.Mutex // guards following
 	problems []string
 	notes    []string
+	tooSlow  string // why the case could not judge
 	queues   []string
 	handles  []driver.Driver
 	endings  []func(context.Context) error
 	gates    []*gate
 	workers  int
+	hangs    bool // a call of the driver does not return
 }
 
 // newStage makes the stage of a case, with the name of a queue.
@@ -141,6 +148,7 @@ func (s *stage) result() (notes []string, err error) {
 	return s.notes, &Violation{
 		Case: s.name, Rule: s.rule, Problems: s.problems, Seed: s.seed,
 		Broker: strings.TrimSpace(s.info.Broker + " " + s.info.Version), History: s.history.Tail(40),
+		Late: s.machine.worst(),
 	}
 }
 
@@ -152,7 +160,7 @@ func (s *stage) open() driver.Driver {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.handles = append(s.handles, d)
-	return d
+	return &watched{d, s.watch()}
 }
 
 // declared is open with the case's queue declared.
@@ -160,6 +168,32 @@ func (s *stage) declared() driver.Driver {
 	d := s.open()
 	s.check(d.Declare(s.ctx, s.queue), "declare")
 	return d
+}
+
+// watch looks after the calls of a handle. What should come at once has twice the time
+// that the case waits for it: a case that waits in vain says more than this does.
+func (s *stage) watch() *watch {
+	return &watch{most: 30 * s.harness.Slack, hung: s.hung, odd: s.problem}
+}
+
+// hung records that a call of the driver does not return, and ends the case.
+func (s *stage) hung(format string, args ...any) {
+	s.problem(format, args...)
+	s.mu.Lock()
+	s.hangs = true
+	s.mu.Unlock()
+	s.stop(errors.New("a call of the driver hangs"))
+}
+
+// returnTime is how long a case has to come back when its context has ended: each of
+// the calls that it makes must then, promptly. If one is known to hang it has little.
+func (s *stage) returnTime() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hangs {
+		return time.Second
+	}
+	return cleanupTime / 2
 }
 
 // after calls end when the case is over, last first, before the queues are
@@ -173,7 +207,7 @@ func (s *stage) after(end func(context.Context) error) {
 // cleanUp ends all that the case began. The case may have closed its handles, so
 // the queues are deleted by a new one.
 func (s *stage) cleanUp() {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cleanupTime())
 	defer cancel()
 	s.mu.Lock()
 	endings, handles, queues := s.endings, s.handles, s.queues

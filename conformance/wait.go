@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -34,22 +35,38 @@ func (s *stage) waitCount(n int, ops ...Op) {
 }
 
 // eventually ends the case if ok, which asks the broker, keeps returning an error.
-func (s *stage) eventually(what string, ok func() error) {
-	ctx, cancel := s.soon()
+func (s *stage) eventually(what string, ok func() error) { s.eventuallyBy(0, what, ok) }
+
+// eventuallyBy is eventually for what should become true after d.
+func (s *stage) eventuallyBy(d time.Duration, what string, ok func() error) {
+	ctx, cancel := s.by(d)
 	defer cancel()
+	s.check(until(ctx, ok), "%s", what)
+}
+
+// until returns nil when ok does, which is called again and again, and what it returned the
+// last time if ctx ends before.
+func until(ctx context.Context, ok func() error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := ok()
 		if err == nil {
-			return
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			s.failf("%s, the last time: %v: %v", what, err, context.Cause(ctx))
+			return fmt.Errorf("the last time: %w: %w", err, context.Cause(ctx))
 		}
 	}
+}
+
+// unjudged is why a case could not judge what it is about, or empty.
+func (s *stage) unjudged() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tooSlow
 }
 
 // pass lets time pass during which something must not happen. It is not for
@@ -65,13 +82,35 @@ func (s *stage) pass(d time.Duration) {
 }
 
 // lateness is how late something may be that is promised at a time: the promise
-// says a second on an idle broker.
-func (s *stage) lateness() time.Duration { return time.Second + s.harness.Slack }
+// says a second on an idle broker, and the machine may be late itself.
+func (s *stage) lateness() time.Duration {
+	return time.Second + s.harness.Slack + steps*s.machine.worst()
+}
 
 // patience is how long a case waits for something that should come at once. It
 // only passes when something is wrong, so it may be long.
-func (s *stage) patience() time.Duration { return 15 * s.harness.Slack }
+func (s *stage) patience() time.Duration {
+	return 15*s.harness.Slack + manySteps*s.machine.worst()
+}
+
+// slow ends a case that cannot judge what it is about, because the machine is too slow.
+func (s *stage) slow(format string, args ...any) {
+	s.mu.Lock()
+	s.tooSlow = fmt.Sprintf(format, args...)
+	s.mu.Unlock()
+	runtime.Goexit()
+}
 
 // overdue is how late after its lease a job may be handed out: brokers look for
 // ended leases from time to time, and no promise says how often.
 func (s *stage) overdue() time.Duration { return s.lease() + s.lateness() }
+
+// closed tells whether a channel is.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -37,12 +38,30 @@ type portable = batch.Queue[driver.Driver]
 // handler is a handler of tasks.
 type handler func(context.Context, *batch.Job[task]) error
 
+// job is what a handler of tasks gets.
+type job = batch.Job[task]
+
 // nothing is a handler that succeeds.
 func nothing(context.Context, *batch.Job[task]) error { return nil }
+
+// busy passes a handler's time.
+func busy(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // capable narrows a handle to a capability that its type has.
 func capable[D driver.Driver](s *stage, d driver.Driver) D {
 	fit, ok := d.(D)
+	if !ok {
+		fit, ok = bare(d).(D)
+	}
 	if !ok {
 		s.failf("Open returned a %T, which lacks what another handle had", d)
 	}
@@ -134,7 +153,7 @@ func (s *stage) worker(d driver.Driver, adjust ...func(*batch.WorkerConfig)) *ba
 func (s *stage) start(w *batch.Worker) {
 	s.check(w.Start(s.ctx), "start a worker")
 	s.after(func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, cleanupTime/2)
+		ctx, cancel := context.WithTimeout(ctx, s.cleanupTime()/2)
 		defer cancel()
 		// Whether jobs had to be cancelled is the business of the cases on
 		// stopping.
@@ -162,13 +181,21 @@ func retryAfter(d time.Duration) func(*batch.WorkerConfig) {
 type watcher struct {
 	history *History
 	name    string
+	dead    *atomic.Bool // set when its process is to be taken for dead; may be nil
 }
 
 func (w *watcher) event(op Op, job *batch.JobInfo, note string) {
-	w.history.Add(Event{
+	w.add(Event{
 		Op: op, ID: job.ID, Worker: w.name, Attempt: job.Attempt, Deliveries: job.Deliveries,
 		Level: job.Priority, Group: job.Group, Note: note,
 	})
+}
+
+// add records an event, unless the worker's process is dead.
+func (w *watcher) add(e Event) {
+	if w.dead == nil || !w.dead.Load() {
+		w.history.Add(e)
+	}
 }
 
 // OnJobStart records the start.
@@ -199,13 +226,24 @@ func (w *watcher) OnJobEnd(_ context.Context, e batch.JobEnd) {
 	default:
 		note = fmt.Sprintf("%s without being run: %s", e.Verdict.Outcome, note)
 	}
-	w.event(op, e.Job, note)
+	w.add(Event{
+		Op: op, ID: e.Job.ID, Worker: w.name, Attempt: e.Job.Attempt, Deliveries: e.Job.Deliveries,
+		Level: e.Job.Priority, Group: e.Job.Group, Note: note, Delay: e.Verdict.Delay,
+	})
 }
+
+// OnJobStuck records that a handler goes on for too long.
+func (w *watcher) OnJobStuck(_ context.Context, job *batch.JobInfo, late time.Duration) {
+	w.event(Noted, job, fmt.Sprintf("%s %s", stuckNote, late))
+}
+
+// stuckNote begins the note of a handler that counts as stuck.
+const stuckNote = "stuck for"
 
 // OnLeaseLost records the loss.
 func (w *watcher) OnLeaseLost(_ context.Context, e batch.LeaseLost) { w.event(Lost, e.Job, "") }
 
 // OnFault records the fault.
 func (w *watcher) OnFault(_ context.Context, f batch.Fault) {
-	w.history.Add(Event{Op: Noted, Worker: w.name, Note: fmt.Sprintf("%s: %v", f.Op, f.Err)})
+	w.add(Event{Op: Noted, Worker: w.name, Note: fmt.Sprintf("%s: %v", f.Op, f.Err)})
 }

@@ -27,19 +27,21 @@ func TestConformance(t *testing.T) {
 			continue // refused: TestOpenRefusesOldBrokers
 		}
 		t.Run(string(version), func(t *testing.T) {
-			server := brokers.NewRabbitMQ(t, version)
+			server := brokers.OwnOrRabbitMQ(t, version)
 			h := harness(server.URL(), server.String())
 			h.StopCounts = stopCounts(t, server.URL())
-			h.Restart = func(ctx context.Context) error {
-				if err := registered(ctx, server); err != nil {
+			if server.Ours() {
+				h.Restart = func(ctx context.Context) error {
+					if err := registered(ctx, server); err != nil {
+						return err
+					}
+					return server.Crash(ctx)
+				}
+				h.Freeze = server.Freezer(t)
+				h.Cut = func(ctx context.Context) error {
+					_, err := server.Exec(ctx, "rabbitmqctl", "close_all_connections", "cut")
 					return err
 				}
-				return server.Crash(ctx)
-			}
-			h.Freeze = server.Freezer(t)
-			h.Cut = func(ctx context.Context) error {
-				_, err := server.Exec(ctx, "rabbitmqctl", "close_all_connections", "cut")
-				return err
 			}
 			conformance.Run(t, h)
 		})
@@ -88,6 +90,7 @@ func TestConformancePriority(t *testing.T) {
 
 // TestConformanceTLS runs it over TLS with a client certificate.
 func TestConformanceTLS(t *testing.T) {
+	brokers.SkipGiven(t, "rabbitmq")
 	server := brokers.RabbitMQTLS(t, brokers.RabbitMQ4)
 	conformance.Run(t, harness(tlsURL(t, server), server.String()))
 }
@@ -139,6 +142,14 @@ func harness(address, name string) conformance.Harness {
 		Open:   func(ctx context.Context) (driver.Driver, error) { return openURL(ctx, address) },
 		URL:    address,
 		Broker: name,
+	}
+	if u, err := url.Parse(address); err == nil {
+		h.Addr = u.Host
+		h.OpenAt = func(ctx context.Context, addr string) (driver.Driver, error) {
+			other := *u
+			other.Host = addr
+			return openURL(ctx, other.String())
+		}
 	}
 	if u, err := url.Parse(address); err == nil && u.Scheme == "amqp" {
 		u.RawQuery = ""

@@ -70,7 +70,7 @@ func (d *Driver) sendBatch(r *requests, entries []entry) error {
 		case i == last:
 			err = r.send(len(r.answers)-1, e.subject, e.header, e.data)
 		default:
-			err = d.conn.nc.PublishMsg(&natsgo.Msg{Subject: e.subject, Header: e.header, Data: e.data})
+			err = r.link.publish(&natsgo.Msg{Subject: e.subject, Header: e.header, Data: e.data})
 		}
 		if err != nil {
 			return err

@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 			continue // refused: TestOldServer
 		}
 		t.Run(string(version), func(t *testing.T) {
-			server := brokers.NewNATS(t, version)
+			server := brokers.OwnOrNATS(t, version)
 			h := harness(server.URL(), server.String())
 			// A lease that a busy machine, with the race detector, does not miss.
 			h.Lease, h.Slack = 2*time.Second, 2*time.Second
@@ -34,19 +34,30 @@ func TestConformance(t *testing.T) {
 			if err := d.Declare(testContext(t), "anchor"); err != nil {
 				t.Fatal(err)
 			}
-			h.Restart = server.Crash
-			h.Freeze = server.Freezer(t)
+			h.Addr = server.Addr
+			h.OpenAt = func(ctx context.Context, addr string) (driver.Driver, error) {
+				return nats.Open(ctx, strings.Replace(h.URL, server.Addr, addr, 1))
+			}
+			if server.Ours() {
+				h.Restart = server.Crash
+				h.Freeze = server.Freezer(t)
+			}
 			conformance.Run(t, h)
 		})
 	}
 }
 
 // TestConformanceCluster runs it on three servers, with three replicas of each
-// queue.
+// queue. One of them is frozen in the end.
 func TestConformanceCluster(t *testing.T) {
-	cluster := brokers.NATSCluster(t, brokers.NATS2)
+	brokers.SkipGiven(t, "nats")
+	cluster := brokers.NewNATSCluster(t, brokers.NATS2)
 	h := harness(cluster.URL(), cluster.String())
 	h.Lease, h.Slack = 3*time.Second, 3*time.Second
+	h.Servers = len(cluster.Nodes)
+	h.FreezeOne = func(ctx context.Context, index int) (func(), error) {
+		return cluster.Nodes[index].Freezer(t)(ctx)
+	}
 	conformance.Run(t, h)
 }
 

@@ -1,81 +1,198 @@
 package nats
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 )
 
 // connection is the connection to the server, with one inbox for the answers to
-// all requests of the driver.
+// all requests of the driver. One that the driver made is made anew when it is lost,
+// in the background: no call waits for that.
 type connection struct {
-	nc    *natsgo.Conn
-	owned bool   // it is the driver's to close
-	inbox string // ends with a dot
-	sub   *natsgo.Subscription
+	dialer  *dialer // nil if the connection was passed in, and connects again by itself
+	current atomic.Pointer[link]
+	// up says that the connection stands, as far as is known. It is not asked of the
+	// client library, which may hold its lock while it dials.
+	up atomic.Bool
 	// losses counts how often the connection was lost. What was handed out
 	// before a loss may have been forgotten by a server that crashed.
 	losses atomic.Uint64
 
-	statuses chan natsgo.Status
-	watched  chan struct{} // closed when watch has ended
+	quit    context.CancelFunc
+	ended   <-chan struct{} // closed by quit
+	watched chan struct{}   // closed when watch has ended
 
 	mu        sync.Mutex // guards following
 	pending   map[uint64]*requests
 	listeners map[listener]struct{}
 	next      uint64 // number of the next requests
 	cut       error  // not nil once nothing is sent any more
+	refused   error  // not nil if the server refused the inbox of this link
+}
+
+// link is one connection of the client library.
+type link struct {
+	nc     *natsgo.Conn
+	socket *socket       // nil if it was passed in
+	gone   chan struct{} // closed when the library has closed it; nil if it was passed in
+	inbox  string        // ends with a dot
+	sub    *natsgo.Subscription
 }
 
 // listener is what waits for something else than answers, and is told when the
-// connection was lost or closed.
-type listener interface{ lost(why error) }
+// connection was lost or closed, and when the server refused it a subject.
+type listener interface {
+	lost(why error)
+	forbidden(subject string, why error)
+}
 
-// newConnection prepares a connection for the driver.
-func newConnection(nc *natsgo.Conn, owned bool) (*connection, error) {
-	c := &connection{nc: nc, owned: owned, inbox: nc.NewInbox() + ".", pending: make(map[uint64]*requests), listeners: make(map[listener]struct{}), watched: make(chan struct{})}
+// newConnection prepares a connection for the driver. dialer makes l anew, and is nil
+// if l was passed in.
+func newConnection(l *link, dialer *dialer) (*connection, error) {
+	ctx, quit := context.WithCancel(context.Background())
+	c := &connection{dialer: dialer, quit: quit, ended: ctx.Done(), pending: make(map[uint64]*requests), listeners: make(map[listener]struct{}), watched: make(chan struct{})}
 	// Registered before the first request, so that no loss goes unseen.
-	c.statuses = nc.StatusChanged(natsgo.DISCONNECTED, natsgo.RECONNECTING, natsgo.CLOSED)
-	if owned {
-		nc.SetErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { c.onError(err) })
+	var statuses chan natsgo.Status
+	if dialer == nil {
+		statuses = l.nc.StatusChanged(natsgo.CONNECTED, natsgo.DISCONNECTED, natsgo.RECONNECTING, natsgo.CLOSED)
 	}
-	sub, err := nc.Subscribe(c.inbox+">", c.dispatch)
-	if err != nil {
-		nc.RemoveStatusListener(c.statuses)
+	if err := c.use(l); err != nil {
+		if statuses != nil {
+			l.nc.RemoveStatusListener(statuses)
+		}
+		quit()
 		return nil, err
 	}
-	// As many answers come as there are requests, so that they are bounded.
-	_ = sub.SetPendingLimits(-1, -1)
-	c.sub = sub
-	go c.watch()
+	if dialer == nil {
+		go c.watchForeign(ctx, l.nc, statuses)
+	} else {
+		go c.watch(ctx, l)
+	}
 	return c, nil
 }
 
-// watch ends what waits when the connection is lost.
-func (c *connection) watch() {
+// use sends everything by way of l from now on.
+func (c *connection) use(l *link) error {
+	l.inbox = l.nc.NewInbox() + "."
+	if c.dialer != nil {
+		l.nc.SetErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { c.onError(err) })
+	}
+	sub, err := l.nc.Subscribe(l.inbox+">", func(m *natsgo.Msg) { c.dispatch(l, m) })
+	if err != nil {
+		return err
+	}
+	// As many answers come as there are requests, so that they are bounded.
+	_ = sub.SetPendingLimits(-1, -1)
+	l.sub = sub
+	c.mu.Lock()
+	c.refused = nil
+	c.mu.Unlock()
+	c.current.Store(l)
+	c.up.Store(true)
+	return nil
+}
+
+// watch makes the connection anew when it is lost, until ctx ends.
+func (c *connection) watch(ctx context.Context, l *link) {
 	defer close(c.watched)
-	for range c.statuses {
-		c.losses.Add(1)
-		c.breakAll(errLost)
+	for l != nil {
+		select {
+		case <-l.gone:
+		case <-ctx.Done():
+			return
+		}
+		c.down()
+		if l = c.dialer.redial(ctx); l != nil && c.use(l) != nil {
+			l.nc.Close() // it is lost again already, and gone says so
+		}
 	}
 }
+
+// watchForeign follows a connection that connects again by itself.
+func (c *connection) watchForeign(ctx context.Context, nc *natsgo.Conn, statuses chan natsgo.Status) {
+	defer close(c.watched)
+	// The client library drops what it has to tell while nobody takes it.
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	defer nc.RemoveStatusListener(statuses)
+	for {
+		select {
+		case status, ok := <-statuses:
+			if !ok {
+				return
+			}
+			if status == natsgo.CONNECTED {
+				c.up.Store(true)
+			} else {
+				c.down()
+			}
+		case <-look.C:
+			if !c.up.Load() && nc.IsConnected() {
+				c.up.Store(true)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// down ends what waits, as the connection is lost.
+func (c *connection) down() {
+	c.up.Store(false)
+	c.losses.Add(1)
+	c.breakAll(errLost)
+}
+
+// written is how many bytes the system took of what was sent.
+func (l *link) written() uint64 {
+	if l.socket == nil {
+		return 0
+	}
+	return l.socket.written.Load()
+}
+
+// publish publishes. It does not wait for the server, and an error says that nothing
+// was sent.
+func (l *link) publish(m *natsgo.Msg) error {
+	err := l.nc.PublishMsg(m)
+	if l.socket != nil && isClosedConn(err) {
+		return errDown // it is being made anew
+	}
+	return err
+}
+
+// sleep waits, and returns an error if ctx ends or the driver is closed first.
+func (c *connection) sleep(ctx context.Context, d time.Duration) error {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	select {
+	case <-end.C:
+		return nil
+	case <-c.ended:
+		return errCut
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// nc is the connection that is in use, or was the last.
+func (c *connection) nc() *natsgo.Conn { return c.current.Load().nc }
 
 // breakAll ends all requests and pulls under way.
 func (c *connection) breakAll(why error) {
 	c.mu.Lock()
-	pending := make([]*requests, 0, len(c.pending))
-	for _, r := range c.pending {
-		pending = append(pending, r)
-	}
-	listeners := make([]listener, 0, len(c.listeners))
-	for l := range c.listeners {
-		listeners = append(listeners, l)
-	}
+	pending := slices.Collect(maps.Values(c.pending))
+	listeners := slices.Collect(maps.Keys(c.listeners))
 	c.mu.Unlock()
 	for _, r := range pending {
 		r.fail(why)
@@ -86,27 +203,36 @@ func (c *connection) breakAll(why error) {
 }
 
 // onError takes what the server reports beside its answers: that it refused a
-// permission. It ends the requests that were sent to that subject.
+// permission. It ends what was sent to that subject, or all if it is the inbox.
 func (c *connection) onError(err error) {
 	if !errors.Is(err, natsgo.ErrPermissionViolation) {
 		return
 	}
 	// nats: Permissions Violation for Publish to "subject"
-	_, rest, ok := strings.Cut(err.Error(), `"`)
+	text, rest, ok := strings.Cut(err.Error(), `"`)
 	if !ok {
 		return
 	}
 	subject, _, _ := strings.Cut(rest, `"`)
+	why := fmt.Errorf("%w: %w", errForbidden, err)
+	all := strings.Contains(text, "Subscription")
 	c.mu.Lock()
+	if all && subject == c.current.Load().inbox+">" {
+		c.refused = why
+	}
 	var hit []*requests
 	for _, r := range c.pending {
-		if strings.HasPrefix(subject, r.scope) {
+		if all || strings.HasPrefix(subject, r.scope) {
 			hit = append(hit, r)
 		}
 	}
+	listeners := slices.Collect(maps.Keys(c.listeners))
 	c.mu.Unlock()
 	for _, r := range hit {
-		r.fail(fmt.Errorf("%w: %w", errForbidden, err))
+		r.fail(why)
+	}
+	for _, l := range listeners {
+		l.forbidden(subject, why)
 	}
 }
 
@@ -116,11 +242,13 @@ func (c *connection) close() {
 	c.cut = errCut
 	c.mu.Unlock()
 	c.breakAll(errCut)
-	_ = c.sub.Unsubscribe() // it fails if the connection is closed, which ends the subscription
-	c.nc.RemoveStatusListener(c.statuses)
+	c.quit()
 	<-c.watched
-	if c.owned {
-		c.nc.Close()
+	l := c.current.Load()
+	_ = l.sub.Unsubscribe() // it fails if the connection is closed, which ends the subscription
+	if c.dialer != nil {
+		l.nc.Close()
+		<-l.gone
 	}
 }
 
@@ -140,11 +268,8 @@ func (c *connection) unlisten(l listener) {
 
 // ready is nil, or why nothing can be sent now.
 func (c *connection) ready() error {
-	switch {
-	case c.nc.IsConnected():
+	if c.up.Load() {
 		return nil
-	case c.nc.IsClosed():
-		return natsgo.ErrConnectionClosed
 	}
 	return errDown
 }
@@ -152,20 +277,22 @@ func (c *connection) ready() error {
 // requests prepares n requests to subjects that begin with scope. The caller
 // sends or skips each, and then waits.
 func (c *connection) requests(n int, scope string) (*requests, error) {
-	down := c.ready() // not with c.mu held: it waits for what is being written
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.cut != nil:
 		return nil, c.cut
-	case down != nil:
-		return nil, down
+	case !c.up.Load():
+		return nil, errDown
+	case c.refused != nil:
+		return nil, c.refused
 	}
 	c.next++
 	id := c.next
+	l := c.current.Load()
 	r := &requests{
-		nc: c.nc, scope: scope, reply: c.inbox + strconv.FormatUint(id, 36) + ".", forget: func() { c.forget(id) },
-		done: make(chan struct{}), answers: make([]*natsgo.Msg, n), left: n,
+		link: l, scope: scope, reply: l.inbox + strconv.FormatUint(id, 36) + ".", forget: func() { c.forget(id) },
+		done: make(chan struct{}), answers: make([]*natsgo.Msg, n), left: n, written: l.written(),
 	}
 	c.pending[id] = r
 	return r, nil
@@ -179,8 +306,8 @@ func (c *connection) forget(id uint64) {
 }
 
 // dispatch takes an answer to the requests that await it.
-func (c *connection) dispatch(m *natsgo.Msg) {
-	id, number, ok := strings.Cut(m.Subject[min(len(c.inbox), len(m.Subject)):], ".")
+func (c *connection) dispatch(l *link, m *natsgo.Msg) {
+	id, number, ok := strings.Cut(m.Subject[min(len(l.inbox), len(m.Subject)):], ".")
 	if !ok {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,9 +28,12 @@ type consumer struct {
 	// deletions counts how often the queue was found to be deleted.
 	deletions atomic.Uint64
 
+	mu    sync.Mutex         // guards following
+	ready []*driver.Delivery // taken over, for the next Receive
+
 	calls      lifecycle.Gate // Receive, Settle and Extend
 	receives   lifecycle.Gate // Receive
-	background lifecycle.Gate // what requeueLater does; shut when the receives have ended
+	background lifecycle.Gate // what requeueLater and takeOver do; shut when the receives have ended
 	closing    lifecycle.Closing
 }
 
@@ -51,7 +55,7 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 		return nil, fail(op, queue, err)
 	}
 	c := &consumer{d: d, n: n, lease: options.Lease, alone: info.Cluster == nil, halting: make(chan struct{}, 1)}
-	hasJetStream, _ := d.conn.nc.ConnectedServerJetStream()
+	hasJetStream, _ := d.conn.nc().ConnectedServerJetStream()
 	c.puller = &puller{
 		conn: d.conn, subject: d.pullSubject(n), expires: pullTime(options.Lease, c.alone),
 		near:     c.alone && hasJetStream && d.options.Domain == "",
@@ -161,6 +165,7 @@ func (c *consumer) halt(ctx context.Context) error {
 	if err := c.background.Wait(ctx); err != nil {
 		return err
 	}
+	c.release(ctx, c.takeReady(batchSize))
 	rest, err := c.puller.drain(ctx)
 	if len(rest) > 0 {
 		err = errors.Join(err, c.requeue(ctx, rest))

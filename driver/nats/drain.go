@@ -3,6 +3,7 @@ package nats
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -12,10 +13,17 @@ import (
 
 // cut ends the inboxes at once.
 func (p *puller) cut() {
+	all := p.all()
 	p.lost(errCut)
-	for _, in := range p.all() {
+	for _, in := range all {
 		_ = in.sub.Unsubscribe() // it fails if the connection is closed
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, end := range p.strays {
+		end.Stop()
+	}
+	clear(p.strays)
 }
 
 // drain ends the inboxes when no fetch is under way, and returns what came to them.
@@ -38,11 +46,11 @@ func (p *puller) drain(ctx context.Context) (rest []*natsgo.Msg, err error) {
 	return rest, err
 }
 
-// all are the inboxes that there are.
+// all are the inboxes that there are, those included whose pulls were taken for lost.
 func (p *puller) all() []*inbox {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.inboxes)
+	return slices.AppendSeq(slices.Clone(p.inboxes), maps.Keys(p.strays))
 }
 
 // drainTime is how long a pull at a near server is given to end by itself: the longer,

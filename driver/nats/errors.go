@@ -15,6 +15,8 @@ var (
 	// errLost ends requests and pulls when the connection breaks: what they sent
 	// may have arrived.
 	errLost = errors.New("the connection was lost before the answer came")
+	// errUnsent is errLost where nothing of what was asked had left the process.
+	errUnsent = errors.New("the connection was lost before anything was sent")
 	// errDown refuses requests while there is no connection.
 	errDown = errors.New("not connected")
 	// errCut ends requests and pulls when the driver is closed.
@@ -61,6 +63,9 @@ func isNoQueue(err error) bool {
 	return errors.Is(err, errNoQueue) || isCode(err, codeStreamNotFound, codeConsumerNotFound)
 }
 
+// isFull tells the server's refusal to store for want of room.
+func isFull(err error) bool { return err != nil && faults.Verdict(err).Kind == driver.ErrFull }
+
 // faults makes the driver's errors.
 var faults = fault.Maker{Driver: Name, Classify: classify}
 
@@ -89,7 +94,7 @@ func classify(err error) fault.Verdict {
 	case errors.Is(err, natsgo.ErrConnectionClosed) || errors.Is(err, natsgo.ErrConnectionDraining):
 		// Publishing is refused before anything is written.
 		return fault.NotStored(driver.ErrClosed, "the connection was closed")
-	case errors.Is(err, errDown) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
+	case errors.Is(err, errDown) || errors.Is(err, errUnsent) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
 		return fault.NotStored(driver.ErrUnavailable, "the connection is lost and is being made again")
 	case errors.Is(err, errLost) || errors.Is(err, errSilent):

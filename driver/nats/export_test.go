@@ -11,7 +11,7 @@ import (
 func Twin(d *driver.Delivery) *driver.Delivery {
 	old := d.Receipt.(*receipt)
 	until := time.Now().Add(ackWait)
-	r := &receipt{n: old.n, seq: old.seq, reply: old.reply, deliveries: old.deliveries, lost: old.lost, hold: old.hold, epoch: old.epoch}
+	r := &receipt{n: old.n, seq: old.seq, reply: old.reply, deliveries: old.deliveries, lost: old.lost, hold: old.hold, delivered: old.delivered, epoch: old.epoch}
 	r.until.Store(&until)
 	twin := *d
 	twin.Receipt = r

@@ -3,8 +3,6 @@ package nats
 import (
 	"context"
 	"time"
-
-	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // streamInfo is what the driver reads of a stream.
@@ -175,7 +173,7 @@ func (d *Driver) whyUnanswered(ctx context.Context, n *names, err error) error {
 		}
 		// The servers of a cluster learn of a deletion one after the other: the one
 		// that answers may not know yet what the one that had the queue does.
-		if lifecycle.Sleep(ctx, 20*time.Millisecond<<look) != nil {
+		if d.conn.sleep(ctx, 20*time.Millisecond<<look) != nil {
 			break
 		}
 	}

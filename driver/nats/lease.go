@@ -71,9 +71,9 @@ func (c *consumer) explain(ctx context.Context, errs []error) {
 	}
 }
 
-// verify looks whether the entries are still there whose leases are not certain to
-// be held: a lease is held as long as nobody took the entry over, and errTaken
-// says that somebody did. Receipts that are nil are left out. It returns nil if no
+// verify looks whether the entries are still there, and not taken over, whose leases
+// are not certain to be held: a lease is held as long as nobody took the entry over, and
+// errTaken says that somebody did. Receipts that are nil are left out. It returns nil if no
 // entry had to be looked for.
 func (c *consumer) verify(ctx context.Context, receipts []*receipt, now time.Time) []error {
 	var doubtful []int
@@ -87,11 +87,16 @@ func (c *consumer) verify(ctx context.Context, receipts []*receipt, now time.Tim
 	if len(doubtful) == 0 {
 		return nil
 	}
+	for _, i := range doubtful {
+		requests = append(requests, getRequest{Last: c.n.held(receipts[i].seq)})
+	}
 	messages, err := c.d.getAll(ctx, c.n, requests)
 	errs := make([]error, len(receipts))
 	for k, i := range doubtful {
 		switch {
 		case isCode(err, codeStreamNotFound) || err == nil && messages[k] == nil:
+			errs[i] = errTaken
+		case err == nil && messages[len(doubtful)+k] != nil && markedBy(messages[len(doubtful)+k]) > receipts[i].delivered:
 			errs[i] = errTaken
 		case err != nil:
 			errs[i] = err

@@ -78,6 +78,12 @@ func (n *names) deadOf(id string) string { return n.root + "dead." + token(id) +
 // key is the subject of a remembered dedup key, which is its only message.
 func (n *names) key(key string) string { return n.root + "key." + token(key) }
 
+// held is the subject of the mark of an entry that was taken over.
+func (n *names) held(seq uint64) string { return n.root + "held." + strconv.FormatUint(seq, 10) }
+
+// allHeld is the filter of all marks.
+func (n *names) allHeld() string { return n.root + "held.*" }
+
 // allKeys is the filter of all remembered dedup keys.
 func (n *names) allKeys() string { return n.root + "key.*" }
 

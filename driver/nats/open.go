@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -47,58 +46,17 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fail("open", "", fault.NotSent{Err: err})
 	}
-	nc, err := dial(ctx, c.client())
+	dialer := &dialer{config: c}
+	l, err := dialer.dial(ctx)
 	if err != nil {
-		return nil, err
+		return nil, dialFailed(err)
 	}
-	d, err := connect(ctx, nc, true, c.options)
+	d, err := connect(ctx, l, dialer, c.options)
 	if err != nil {
-		nc.Close()
+		l.nc.Close()
 		return nil, err
 	}
 	return d, nil
-}
-
-// dial connects. The client library has no dial with a ctx: if ctx ends first, the
-// library's dial goes on until its own timeout.
-func dial(ctx context.Context, o *natsgo.Options) (*natsgo.Conn, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		o.Timeout = min(o.Timeout, max(time.Until(deadline), time.Millisecond))
-	}
-	type outcome struct {
-		nc  *natsgo.Conn
-		err error
-	}
-	done := make(chan outcome, 1)
-	given := make(chan struct{})
-	go func() {
-		nc, err := o.Connect()
-		select {
-		case <-given:
-			if nc != nil {
-				nc.Close()
-			}
-		case done <- outcome{nc, err}:
-		}
-	}()
-	select {
-	case r := <-done:
-		// Whatever an error was, it stored nothing.
-		if r.err != nil {
-			return nil, fail("open", "", fault.NotSent{Err: r.err})
-		}
-		return r.nc, nil
-	case <-ctx.Done():
-		close(given)
-		select {
-		case r := <-done: // it was there already, and is not wanted any more
-			if r.nc != nil {
-				r.nc.Close()
-			}
-		default:
-		}
-		return nil, faults.Refuse("open", "", driver.ErrUnavailable, ctx.Err(), hintSilent)
-	}
 }
 
 // New makes a driver that uses the caller's connection, and checks the server as
@@ -113,16 +71,16 @@ func New(ctx context.Context, nc *natsgo.Conn, options Options) (*Driver, error)
 	if err := options.complete(); err != nil {
 		return nil, err
 	}
-	return connect(ctx, nc, false, options)
+	return connect(ctx, &link{nc: nc}, nil, options)
 }
 
-// connect makes the driver and checks the server. owned says that the connection
-// is the driver's to close.
-func connect(ctx context.Context, nc *natsgo.Conn, owned bool, options Options) (*Driver, error) {
+// connect makes the driver and checks the server. dialer makes the connection anew,
+// and is nil if it was passed in.
+func connect(ctx context.Context, l *link, dialer *dialer, options Options) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fail("open", "", fault.NotSent{Err: err})
 	}
-	conn, err := newConnection(nc, owned)
+	conn, err := newConnection(l, dialer)
 	if err != nil {
 		return nil, fail("open", "", err)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"time"
-
-	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // pauseFor is how long a pause lasts that is not resumed: the server wants a time.
@@ -42,7 +40,7 @@ func (d *Driver) pause(ctx context.Context, n *names, until time.Time, paused bo
 		if err != nil || info.Paused == paused {
 			return err
 		}
-		if err := lifecycle.Sleep(ctx, clusterPoll); err != nil {
+		if err := d.conn.sleep(ctx, clusterPoll); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type puller struct {
 	mu      sync.Mutex // guards following, and what it says below
 	closed  bool
 	inboxes []*inbox
+	strays  map[*inbox]*time.Timer // what ends those whose pulls were taken for lost
 }
 
 // inbox is where the jobs of one pull at a time come to. They come under the
@@ -36,6 +38,7 @@ type puller struct {
 // nobody could tell which job is whose.
 type inbox struct {
 	puller  *puller
+	link    *link
 	subject string
 	sub     *natsgo.Subscription
 
@@ -45,7 +48,8 @@ type inbox struct {
 	pull *pull
 	rest []*natsgo.Msg // what came after the consumer was closed
 	// stray is when a pull has ended at the latest that was taken for lost: the server
-	// may still have it, and the connection may be back.
+	// may still have it. Nothing else is pulled to this inbox: when a job was handed out
+	// could not be told then.
 	stray time.Time
 }
 
@@ -88,8 +92,9 @@ func (p *puller) fetch(ctx context.Context, max int, inTurn bool) ([]*natsgo.Msg
 		p.putInbox(in)
 		return nil, time.Time{}, err
 	}
-	// The server ends the pull in time; this is for the answer that got lost.
-	late := time.NewTimer(p.expires + lateTime)
+	// The server ends the pull in time; this is for a request or an end that got lost:
+	// the server's machine is frozen, or the network is cut. It is asked anew then.
+	late := time.NewTimer(time.Until(pull.sent.Add(p.expires + lateTime)))
 	defer late.Stop()
 	var why error
 	select {
@@ -104,6 +109,9 @@ func (p *puller) fetch(ctx context.Context, max int, inTurn bool) ([]*natsgo.Msg
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	in.busy = false
+	if !pull.over && why == errEmpty {
+		p.retire(in, errEmpty)
+	}
 	if !pull.over {
 		// The pull goes on; the next fetch takes it over.
 		p.giveBack(pull.got)
@@ -137,8 +145,15 @@ func (p *puller) takeInbox() (*inbox, error) {
 		}
 	}
 	if free == nil {
-		free = &inbox{puller: p, subject: p.conn.nc.NewInbox()}
-		sub, err := p.conn.nc.Subscribe(free.subject, free.arrive)
+		if err := p.conn.ready(); err != nil {
+			return nil, err
+		}
+		l := p.conn.current.Load()
+		free = &inbox{puller: p, link: l, subject: l.nc.NewInbox()}
+		sub, err := l.nc.Subscribe(free.subject, free.arrive)
+		if l.socket != nil && isClosedConn(err) {
+			return nil, errDown
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -178,7 +193,7 @@ func (in *inbox) request(max int, inTurn bool) (*pull, error) {
 		return nil, err
 	}
 	sent := time.Now()
-	if err := p.conn.nc.PublishRequest(p.subject, in.subject, data); err != nil {
+	if err := in.link.publish(&natsgo.Msg{Subject: p.subject, Reply: in.subject, Data: data}); err != nil {
 		return nil, err
 	}
 	in.pull = &pull{batch: request.Batch, sent: sent, done: make(chan struct{})}
@@ -266,12 +281,50 @@ func pullEnd(m *natsgo.Msg) error {
 func (p *puller) lost(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, in := range p.inboxes {
-		if in.pull != nil {
-			in.stray = in.pull.sent.Add(p.expires + lateTime)
-		}
-		in.finish(why)
+	p.endAll(why)
+}
+
+// endAll ends all pulls. p.mu must be held.
+func (p *puller) endAll(why error) {
+	for _, in := range slices.Clone(p.inboxes) {
+		p.retire(in, why)
 	}
+}
+
+// forbidden ends all pulls if the server refuses them, or their inboxes.
+func (p *puller) forbidden(subject string, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if subject == p.subject || slices.ContainsFunc(p.inboxes, func(in *inbox) bool { return in.subject == subject }) {
+		p.endAll(why)
+	}
+}
+
+// retire takes an inbox out of use whose pull may be lost, and ends that. What comes
+// to it yet is given back. p.mu must be held.
+func (p *puller) retire(in *inbox, why error) {
+	i := slices.Index(p.inboxes, in)
+	if i < 0 {
+		return
+	}
+	p.inboxes = slices.Delete(p.inboxes, i, i+1)
+	in.finish(why)
+	if why == errCut || why != errEmpty && in.link.socket != nil {
+		// Nothing comes any more, or is wanted.
+		_ = in.sub.Unsubscribe() // it fails if the connection is closed
+		return
+	}
+	longest := p.expires + lateTime
+	in.stray = time.Now().Add(longest)
+	if p.strays == nil {
+		p.strays = make(map[*inbox]*time.Timer)
+	}
+	p.strays[in] = time.AfterFunc(longest, func() {
+		_ = in.sub.Unsubscribe() // as above
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.strays, in)
+	})
 }
 
 // shut ends the fetches under way. What comes later is for drain. A second one is

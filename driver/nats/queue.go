@@ -9,7 +9,6 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
-	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // Declare makes the queue's stream and its three consumers. What exists is
@@ -59,7 +58,7 @@ func (d *Driver) createStream(ctx context.Context, n *names) (*streamInfo, error
 	replicas := d.options.Replicas
 	if replicas == 0 {
 		replicas = 1
-		if d.conn.nc.ConnectedClusterName() != "" {
+		if d.conn.nc().ConnectedClusterName() != "" {
 			replicas = 3
 		}
 	}
@@ -83,7 +82,7 @@ func (d *Driver) awaitStream(ctx context.Context, n *names) (*streamInfo, error)
 		if !isCode(err, codeStreamNotFound) && !isUnanswered(err) {
 			return info, err
 		}
-		if err := lifecycle.Sleep(ctx, clusterPoll); err != nil {
+		if err := d.conn.sleep(ctx, clusterPoll); err != nil {
 			return nil, err
 		}
 	}
@@ -129,7 +128,7 @@ func (d *Driver) awaitInterest(ctx context.Context, n *names) error {
 		case m == unsent || status(m) != "503":
 			return nil
 		}
-		if err := lifecycle.Sleep(ctx, clusterPoll); err != nil {
+		if err := d.conn.sleep(ctx, clusterPoll); err != nil {
 			return err
 		}
 	}
@@ -147,7 +146,7 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 	if err == nil {
 		err = d.conn.callAPI(ctx, d.apiRoot+"STREAM.DELETE."+n.stream, nil, nil)
 	}
-	for err == nil && d.conn.nc.ConnectedClusterName() != "" {
+	for err == nil && d.conn.nc().ConnectedClusterName() != "" {
 		// In a cluster it goes some time after that was agreed on, and somebody may
 		// have made it again by then.
 		var now *streamInfo
@@ -155,7 +154,7 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 			if !now.Created.Equal(before.Created) {
 				return nil
 			}
-			err = lifecycle.Sleep(ctx, clusterPoll)
+			err = d.conn.sleep(ctx, clusterPoll)
 		}
 	}
 	if isCode(err, codeStreamNotFound) {

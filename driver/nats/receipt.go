@@ -17,6 +17,10 @@ type receipt struct {
 	seq   uint64
 	reply string // where acknowledgements go
 	hold  string // of the job's dedup key; see job
+	// delivered is how often the server has handed out the entry, this time included, and
+	// mark the sequence of the mark by which it was taken over, or 0.
+	delivered int64
+	mark      uint64
 	// deliveries is how often the job was handed out, this time included, and
 	// lost how often since the last settlement but a release a holder vanished with it.
 	deliveries, lost int
@@ -101,7 +105,7 @@ func ackReply(subject string) (delivered int64, seq uint64, ok bool) {
 	second, _, _ := strings.Cut(rest, ".")
 	delivered, err1 := strconv.ParseInt(first, 10, 64)
 	seq, err2 := strconv.ParseUint(second, 10, 63)
-	if err1 != nil || err2 != nil || delivered < 1 || seq < 1 {
+	if err1 != nil || err2 != nil || delivered < 1 || delivered > maxCount || seq < 1 {
 		return 0, 0, false
 	}
 	return delivered, seq, true

@@ -9,7 +9,6 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
-	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // Receive pulls what there is, or waits for the first.
@@ -45,6 +44,9 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 		return nil, driver.ErrClosed
 	}
 	defer c.receives.Exit()
+	if ready := c.takeReady(max); len(ready) > 0 {
+		return ready, nil
+	}
 	messages, sent, err := c.puller.fetch(ctx, max, inTurn)
 	if len(messages) > 0 {
 		return c.deliver(ctx, messages, sent), nil
@@ -56,12 +58,12 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 	return nil, err
 }
 
-// deliver makes deliveries of what arrived. What is no job, or was handed out
-// before, is requeued.
+// deliver makes deliveries of what arrived. What is no job is dead-lettered, and what
+// was handed out before is taken over.
 func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since time.Time) []*driver.Delivery {
 	deliveries := make([]*driver.Delivery, 0, len(messages))
 	var requeue []*natsgo.Msg
-	var predecessors []getRequest
+	var again []*driver.Delivery
 	until := since.Add(min(c.lease, ackWait))
 	current := c.epoch()
 	type held struct {
@@ -73,51 +75,31 @@ func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since ti
 	for i, m := range messages {
 		delivered, seq, ok := ackReply(m.Reply)
 		var j job
-		if !ok || delivered > 1 || !j.read(m.Header, m.Data) {
+		if !ok || !j.read(m.Header, m.Data) {
 			requeue = append(requeue, m)
 			continue
 		}
-		if j.instead != 0 {
-			predecessors = append(predecessors, getRequest{Seq: j.instead})
-		}
+		lost := int(delivered) - 1
 		h := &slab[i]
-		h.receipt.n, h.receipt.seq, h.receipt.reply = c.n, seq, m.Reply
-		h.receipt.deliveries, h.receipt.lost, h.receipt.hold = j.deliveries+1, j.lost, j.hold
+		h.receipt.n, h.receipt.seq, h.receipt.reply, h.receipt.delivered = c.n, seq, m.Reply, delivered
+		h.receipt.deliveries, h.receipt.lost, h.receipt.hold = addCounts(j.deliveries, lost+1), addCounts(j.lost, lost), j.hold
 		h.receipt.epoch = current
 		h.receipt.until.Store(&until)
 		h.delivery = driver.Delivery{
 			Message: j.Message, Failures: j.failures, LastError: j.lastError, Bounces: j.bounces, BouncedSince: j.bouncedSince,
-			Deliveries: j.deliveries + 1, Redeliveries: j.lost, Receipt: &h.receipt,
+			Deliveries: h.receipt.deliveries, Redeliveries: h.receipt.lost, Receipt: &h.receipt,
 		}
-		deliveries = append(deliveries, &h.delivery)
+		if lost > 0 {
+			again = append(again, &h.delivery)
+		} else {
+			deliveries = append(deliveries, &h.delivery)
+		}
 	}
 	c.requeueLater(requeue)
-	if len(predecessors) > 0 {
-		c.awaitRemoval(ctx, predecessors)
+	if again = c.takeOver(ctx, again); len(again) > 0 {
+		deliveries = append(again, deliveries...)
 	}
 	return c.adjustLeases(ctx, deliveries)
-}
-
-// removalTime bounds awaitRemoval: a removal takes as long as storing did.
-const removalTime = 500 * time.Millisecond
-
-// awaitRemoval waits until the entries are gone that the entries just received
-// replace: the process that requeued them stores first and removes next, and until
-// then the former holder may take itself for one that is merely late. If that
-// process died in between, the old entry comes again, and is not waited for.
-func (c *consumer) awaitRemoval(ctx context.Context, predecessors []getRequest) {
-	ctx, cancel := context.WithTimeout(ctx, removalTime)
-	defer cancel()
-	for pause := time.Millisecond; ; pause *= 2 {
-		there := false
-		messages, err := c.d.getAll(ctx, c.n, predecessors)
-		for _, m := range messages {
-			there = there || m != nil
-		}
-		if err != nil || !there || lifecycle.Sleep(ctx, pause) != nil {
-			return
-		}
-	}
 }
 
 // adjustLeases gives deliveries the consumer's lease. The server gave them the

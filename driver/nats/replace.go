@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -56,14 +55,8 @@ func (d *Driver) replace(ctx context.Context, n *names, entries []entry, old []u
 	return errs
 }
 
-// An entry that the server hands out a second time is not handed on: its first
-// holder may still be there, and the server takes an acknowledgement from
-// anybody for anything (processAckMsg in server/consumer.go looks at the sequence
-// only). Instead it is requeued; then the sequence of an entry is as good as a
-// fencing token: the first holder to remove it settles the job, and nobody else
-// can. That moves a job whose holder vanished to the end of the queue.
-
-// requeue stores entries anew and removes the old ones. All deliveries before
+// requeue gives back what no Receive returned: it stores entries anew, at the end of
+// the queue, and removes the old ones. All deliveries before
 // the one to this process had a holder that vanished. What is no job becomes a
 // dead letter if it has a body. The server hands out again what fails; the error is
 // that of one of these.
@@ -79,9 +72,9 @@ func (d *Driver) requeue(ctx context.Context, n *names, messages []*natsgo.Msg) 
 		}
 		var j job
 		if j.read(m.Header, m.Data) {
-			j.deliveries += int(delivered) - 1
-			j.lost += int(delivered) - 1
-			entries = append(entries, n.entry(&j, time.Time{}, headerInstead, strconv.FormatUint(seq, 10)))
+			j.deliveries = addCounts(j.deliveries, int(delivered)-1)
+			j.lost = addCounts(j.lost, int(delivered)-1)
+			entries = append(entries, n.entry(&j, time.Time{}))
 			old = append(old, seq)
 			continue
 		}

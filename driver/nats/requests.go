@@ -13,11 +13,13 @@ import (
 // together. The client library's own requests are not used: they know only one
 // answer for one request and take a timer each.
 type requests struct {
-	nc     *natsgo.Conn
+	link   *link
 	scope  string        // what the subjects of all requests begin with
 	reply  string        // the subject of the answers, without the number
 	forget func()        // called when the answers are not awaited any more
 	done   chan struct{} // closed when nothing more is awaited
+	// written is how many bytes the system had taken before the first of the requests.
+	written uint64
 
 	mu      sync.Mutex // guards following
 	answers []*natsgo.Msg
@@ -38,7 +40,7 @@ var unsent = &natsgo.Msg{}
 // send sends request i. An error says that it was not sent.
 func (r *requests) send(i int, subject string, header natsgo.Header, data []byte) error {
 	m := natsgo.Msg{Subject: subject, Reply: r.reply + strconv.Itoa(i), Header: header, Data: data}
-	err := r.nc.PublishMsg(&m)
+	err := r.link.publish(&m)
 	if err != nil {
 		r.skip(i)
 	}
@@ -51,7 +53,7 @@ func (r *requests) sendForMany(subject string, data []byte) error {
 	r.mu.Lock()
 	r.many = true
 	r.mu.Unlock()
-	return r.nc.PublishRequest(subject, r.reply+"0", data)
+	return r.link.publish(&natsgo.Msg{Subject: subject, Reply: r.reply + "0", Data: data})
 }
 
 // skip gives up the answer to request i, which was not sent.
@@ -98,10 +100,14 @@ func (r *requests) count() {
 func (r *requests) fail(why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.over {
-		r.over, r.broken = true, why
-		close(r.done)
+	if r.over {
+		return
 	}
+	if why == errLost && r.link.socket != nil && r.link.written() == r.written {
+		why = errUnsent
+	}
+	r.over, r.broken = true, why
+	close(r.done)
 }
 
 // wait waits for all answers. It returns nil if all came, else why it gave up;

@@ -17,15 +17,17 @@ import (
 // comes in between, both wait for ever, and soon the whole server does.
 var oldest = [3]int{2, 12, 3}
 
-// hintSilent is the hint of an open that ends with its ctx.
-const hintSilent = "the server did not answer in time"
+// silent is the error of an open that ends with its ctx.
+func silent(err error) error {
+	return faults.Refuse("open", "", driver.ErrUnavailable, err, "the server did not answer in time")
+}
 
 // check refuses a server on which the driver cannot keep its promises.
 func (d *Driver) check(ctx context.Context) error {
 	refuse := func(kind error, hint, format string, args ...any) error {
 		return faults.Refuse("open", "", kind, fmt.Errorf(format, args...), hint)
 	}
-	nc := d.conn.nc
+	nc := d.conn.nc()
 	version := nc.ConnectedServerVersion()
 	if version != "" && !atLeast(version, oldest) {
 		return refuse(driver.ErrUnsupported, "upgrade the server: delays, retries and atomic enqueues need scheduled messages and atomic batches",
@@ -42,7 +44,7 @@ func (d *Driver) check(ctx context.Context) error {
 	case isUnanswered(err) && !hasJetStream:
 		return refuse(driver.ErrUnsupported, "start the server with -js, or switch JetStream on for the account", "JetStream is off on nats-server %s", version)
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return faults.Refuse("open", "", driver.ErrUnavailable, err, hintSilent)
+		return silent(err)
 	case err != nil:
 		return fail("open", "", err)
 	case account.API.Level < apiLevel:

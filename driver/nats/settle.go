@@ -7,20 +7,26 @@ import (
 	"fmt"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
+
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
 
 // Settle ends deliveries.
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
-	const op = "settle"
 	if len(settlements) == 0 {
 		return nil
 	}
 	if err := c.begin(ctx); err != nil {
-		return fault.All(len(settlements), fail(op, c.n.queue, err))
+		return fault.All(len(settlements), fail("settle", c.n.queue, err))
 	}
 	defer c.end()
+	return c.settle(ctx, settlements)
+}
+
+// settle is Settle within a call.
+func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) []error {
 	s := settleCall{c: c, ctx: ctx, settlements: settlements, now: time.Now(), busy: make([]*receipt, 0, len(settlements))}
 	for i := range settlements {
 		s.plan(i)
@@ -34,14 +40,39 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	if len(s.replacements) > 0 {
 		s.replace()
 	}
+	s.unmark()
 	for _, r := range s.busy {
 		r.busy.Store(false)
 	}
 	c.explain(ctx, s.errs)
 	for i, err := range s.errs {
-		s.errs[i] = fail(op, c.n.queue, err)
+		s.errs[i] = fail("settle", c.n.queue, err)
 	}
 	return s.errs
+}
+
+// unmark removes the marks of what was settled.
+func (s *settleCall) unmark() {
+	var over []*receipt
+	for _, r := range s.busy {
+		if r.mark != 0 && r.settled.Load() {
+			over = append(over, r)
+		}
+	}
+	s.c.unmark(s.ctx, over)
+}
+
+// release gives deliveries back that no Receive returned. What fails comes back when its
+// lease ends.
+func (c *consumer) release(ctx context.Context, deliveries []*driver.Delivery) {
+	if len(deliveries) == 0 {
+		return
+	}
+	settlements := make([]driver.Settlement, len(deliveries))
+	for i, d := range deliveries {
+		settlements[i] = driver.Settlement{Delivery: d, Outcome: driver.OutcomeRelease}
+	}
+	_ = c.settle(ctx, settlements) // as above
 }
 
 // settleCall is one call of Settle.
@@ -116,7 +147,7 @@ func (s *settleCall) ack() {
 		case k == len(s.acks)-1:
 			err = reqs.send(0, reply, nil, nil)
 		default:
-			err = c.d.conn.nc.Publish(reply, nil)
+			err = reqs.link.publish(&natsgo.Msg{Subject: reply})
 		}
 		if err != nil {
 			reqs.fail(err)
@@ -149,6 +180,7 @@ func (s *settleCall) ack() {
 // remove ends what is done where somebody else may have it: the holder that
 // removes the entry has settled the job.
 func (s *settleCall) remove() {
+	s.removals = s.present(s.removals)
 	seqs := make([]uint64, len(s.removals))
 	for k, i := range s.removals {
 		seqs[k] = s.receipt(i).seq
@@ -203,7 +235,7 @@ func (s *settleCall) replace() {
 	}
 }
 
-// present leaves out what is not there any more. Storing the new entry before
+// present leaves out what is not there any more, or not this holder's. Storing the new entry before
 // the removal fails would show it for a moment, so what is not certain to be held
 // is looked for first.
 func (s *settleCall) present(index []int) []int {

@@ -88,7 +88,7 @@ func (n *names) consumers() []consumerConfig {
 
 // subjects are the subjects of the stream, sorted.
 func (n *names) subjects() []string {
-	all := []string{n.job, n.allLater(), n.allDead(), n.allKeys()}
+	all := []string{n.job, n.allLater(), n.allDead(), n.allKeys(), n.allHeld()}
 	slices.Sort(all)
 	return all
 }

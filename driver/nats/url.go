@@ -104,7 +104,6 @@ func (c *config) readCredentials(u *url.URL, p *driver.Params) {
 // client is the configuration in the client library's terms.
 func (c *config) client() *natsgo.Options {
 	o := natsgo.GetDefaultOptions()
-	o.Servers = c.servers
 	o.Name = c.name
 	o.User, o.Password, o.Token = c.user, c.password, c.token
 	o.Timeout = c.dial
@@ -117,15 +116,11 @@ func (c *config) client() *natsgo.Options {
 	if c.nkey != nil {
 		_ = c.nkey(&o) // it only sets fields
 	}
-	// The connection is made anew in the background for as long as the driver is
-	// open; no call waits for that. The first connect is tried once.
-	o.AllowReconnect, o.MaxReconnect, o.RetryOnFailedConnect = true, -1, false
-	o.CustomReconnectDelayCB = reconnectDelay
-	// A publish while the connection is down fails, and is not sent some time
-	// later behind the caller's back.
-	o.ReconnectBufSize = -1
-	// A server whose credentials were refused may get others: keep trying.
-	o.IgnoreAuthErrorAbort = true
+	// It is made anew by the driver; see dialer. Resolving names is left to the
+	// dialling, which ends with its ctx.
+	o.AllowReconnect, o.SkipHostLookup = false, true
+	// A socket bounds its writes itself.
+	o.FlusherTimeout = -1
 	// A connection that a firewall forgot is noticed within 20 s.
 	o.PingInterval, o.MaxPingsOut = 10*time.Second, 2
 	// The client library prints these if nobody takes them.

@@ -31,7 +31,7 @@ const (
 	headerBounced    = "Batch-Bounced"    // since when, Unix ms
 	headerDeliveries = "Batch-Deliveries" // before this message
 	headerLost       = "Batch-Lost"       // of these, since the last settlement
-	headerInstead    = "Batch-Instead"    // the entry whose place this one took
+	headerHolder     = "Batch-Holder"     // of a mark: which delivery of its entry
 	headerReason     = "Batch-Reason"     // of a dead letter
 	headerDied       = "Batch-Died"       // Unix ms
 	headerGone       = "Batch-Gone"       // a dead letter that was redriven
@@ -67,7 +67,6 @@ type job struct {
 	lastError, reason, hold             string
 	bouncedSince, diedAt                time.Time
 	gone                                bool
-	instead                             uint64
 }
 
 // header makes the headers of a job. All values share one array, as each would
@@ -231,9 +230,6 @@ func (j *job) readHeader(name, v string) (ok bool) {
 		j.deliveries, ok = readCount(v)
 	case headerLost:
 		j.lost, ok = readCount(v)
-	case headerInstead:
-		// If it is no number, there is nothing to wait for.
-		j.instead, _ = strconv.ParseUint(v, 10, 64)
 	case headerReason:
 		j.reason = v
 	case headerDied:
@@ -262,9 +258,16 @@ func readNumber(v string, low, high int64) (int64, bool) {
 	return n, true
 }
 
+// maxCount bounds every number of times: what was read beyond it is damaged, and what
+// is counted stays below.
+const maxCount = 1<<31 - 1
+
+// addCounts adds numbers of times.
+func addCounts(a, b int) int { return min(a+b, maxCount) }
+
 // readCount reads a number of times.
 func readCount(v string) (int, bool) {
-	n, ok := readNumber(v, 0, 1<<31-1)
+	n, ok := readNumber(v, 0, maxCount)
 	return int(n), ok
 }
 

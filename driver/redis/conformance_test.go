@@ -22,14 +22,16 @@ import (
 func TestConformance(t *testing.T) {
 	for _, version := range brokers.RedisVersions() {
 		t.Run(string(version), func(t *testing.T) {
-			server := brokers.NewRedis(t, version)
+			server := brokers.OwnOrRedis(t, version)
 			h := harness(t, server.URL(), server.String())
-			h.Restart = server.Crash
-			h.Freeze = server.Freezer(t)
-			h.Cut = func(ctx context.Context) error {
-				raw := goredis.NewClient(&goredis.Options{Addr: server.Addr})
-				defer raw.Close()
-				return raw.ClientKillByFilter(ctx, "TYPE", "normal", "SKIPME", "yes").Err()
+			if server.Ours() {
+				h.Restart = server.Crash
+				h.Freeze = server.Freezer(t)
+				h.Cut = func(ctx context.Context) error {
+					raw := goredis.NewClient(&goredis.Options{Addr: server.Addr})
+					defer raw.Close()
+					return raw.ClientKillByFilter(ctx, "TYPE", "normal", "SKIPME", "yes").Err()
+				}
 			}
 			conformance.Run(t, h)
 		})
@@ -39,6 +41,7 @@ func TestConformance(t *testing.T) {
 // TestConformanceTopologies runs the suite over TLS with a password, on a cluster
 // of three, and on a primary that a sentinel names.
 func TestConformanceTopologies(t *testing.T) {
+	brokers.SkipGiven(t, "redis")
 	t.Run("tls", func(t *testing.T) {
 		server := brokers.RedisTLS(t, brokers.Redis8)
 		conformance.Run(t, harness(t, tlsURL(t, server), server.String()))
@@ -61,6 +64,14 @@ func harness(t *testing.T, address, name string) conformance.Harness {
 		Open:   func(ctx context.Context) (driver.Driver, error) { return redis.Open(ctx, address) },
 		URL:    address,
 		Broker: name,
+	}
+	if u, err := url.Parse(address); err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") {
+		h.Addr = u.Host
+		h.OpenAt = func(ctx context.Context, addr string) (driver.Driver, error) {
+			other := *u
+			other.Host = addr
+			return redis.Open(ctx, other.String())
+		}
 	}
 	if strings.HasPrefix(address, "redis://") {
 		options, err := goredis.ParseURL(strings.SplitN(address, "?", 2)[0])

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -44,14 +45,27 @@ func (d *Driver) moveDead(ctx context.Context, op, queue string, which driver.Se
 	if !which.All && len(which.IDs) == 0 {
 		return 0, nil
 	}
-	n := d.names(queue)
-	every, ids := "0", which.IDs
 	if which.All {
-		every, ids = "1", nil
+		return d.moveOnce(ctx, op, queue, "1", nil)
 	}
+	moved := 0
+	// Each step is told the IDs, so that there are as many as in any other full batch.
+	for ids := range slices.Chunk(which.IDs, batchSize) {
+		n, err := d.moveOnce(ctx, op, queue, "0", ids)
+		moved += n
+		if err != nil {
+			return moved, err
+		}
+	}
+	return moved, nil
+}
+
+// moveOnce is moveDead for all, if every is "1", or for at most batchSize IDs.
+func (d *Driver) moveOnce(ctx context.Context, op, queue, every string, ids []string) (int, error) {
+	n := d.names(queue)
 	moved, cursor, last := 0, "0-0", ""
-	for step := firstStep; ; {
-		args := append(deadLettersScript.args(n, 5+len(ids)), op, cursor, last, step, every)
+	for {
+		args := append(deadLettersScript.args(n, 5+len(ids)), op, cursor, last, maxStep, every)
 		for i := range ids {
 			args = append(args, ids[i])
 		}
@@ -60,12 +74,11 @@ func (d *Driver) moveDead(ctx context.Context, op, queue string, which driver.Se
 			return moved, fail(op, queue, err)
 		}
 		r := reader{buf: raw}
-		if r.array() != 4 {
+		if r.array() != 3 {
 			return moved, fail(op, queue, errReply)
 		}
 		moved += int(r.int())
 		cursor = r.string()
-		bytes := r.int()
 		last = r.string()
 		if r.err != nil {
 			return moved, fail(op, queue, r.err)
@@ -73,6 +86,5 @@ func (d *Driver) moveDead(ctx context.Context, op, queue string, which driver.Se
 		if cursor == "" {
 			return moved, nil
 		}
-		step = nextStep(step, int(bytes))
 	}
 }

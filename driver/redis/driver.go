@@ -75,7 +75,7 @@ type Driver struct {
 func (d *Driver) Info() driver.Info { return d.info }
 
 // PriorityLevels is five: each level has its own stream.
-func (d *Driver) PriorityLevels() int { return streamCount }
+func (d *Driver) PriorityLevels() int { return levelCount }
 
 // MaxDelay is ten years.
 func (d *Driver) MaxDelay() time.Duration { return maxDelay }

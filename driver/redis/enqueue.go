@@ -44,20 +44,39 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	return nil
 }
 
-// enqueueAny is Enqueue for messages of any sort.
+// enqueueAny is Enqueue for messages of any sort, a page a script.
 func (d *Driver) enqueueAny(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
-	duplicates, err := d.runEnqueueAny(ctx, queue, messages, "0")
-	if err != nil {
-		return fault.Results(len(messages), fail("enqueue", queue, err))
-	}
-	if len(duplicates) == 0 {
-		return nil
-	}
-	results := make([]driver.Result, len(messages))
-	for i, first := range duplicates {
-		results[i] = driver.Result{Duplicate: true, DuplicateOf: first}
+	var results []driver.Result
+	for at := 0; at < len(messages); {
+		page := messages[at:min(at+pageJobs, len(messages))]
+		duplicates, err := d.runEnqueueAny(ctx, queue, page, "0")
+		if (err != nil || len(duplicates) > 0) && results == nil {
+			results = make([]driver.Result, len(messages))
+		}
+		if err != nil {
+			failPages(results, at, len(page), fail("enqueue", queue, err))
+			return results
+		}
+		for i, first := range duplicates {
+			results[at+i] = driver.Result{Duplicate: true, DuplicateOf: first}
+		}
+		at += len(page)
 	}
 	return results
+}
+
+// failPages gives an error to the results of a page of n that begins at at, and to those
+// of the pages behind it, which were not sent.
+func failPages(results []driver.Result, at, n int, err error) {
+	for i := range n {
+		results[at+i].Err = err
+	}
+	if rest := results[at+n:]; len(rest) > 0 {
+		err = notSent(err)
+		for i := range rest {
+			rest[i].Err = err
+		}
+	}
 }
 
 // EnqueueAtomic stores all messages or none, in one script that looks at

@@ -38,6 +38,16 @@ func isMissing(err error) bool {
 	return ok && strings.HasPrefix(string(reply), noQueue)
 }
 
+// notSent is the error of what was to follow something that failed as a whole, and was not
+// sent for that.
+func notSent(cause error) error {
+	var de *driver.Error
+	if !errors.As(cause, &de) {
+		return fault.NotSent{Err: cause}
+	}
+	return faults.Refuse(de.Op, de.Queue, de.Kind, de.Err, de.Hint)
+}
+
 // closed is the error of an operation after Close.
 func closed(op, queue string) error { return faults.Closed(op, queue) }
 

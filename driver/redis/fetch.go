@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 
@@ -149,7 +150,7 @@ func (f *fetcher) readStreams(r *reader, got *fetched) {
 // readEntries reads the entries of one stream.
 func (got *fetched) readEntries(r *reader, stream int) {
 	n := r.array()
-	if n > batchSize || stream < 1 || stream > streamCount {
+	if _, ok := slotOf(stream); n > batchSize || !ok {
 		r.malformed()
 		return
 	}
@@ -171,7 +172,7 @@ func (got *fetched) readEntries(r *reader, stream int) {
 		receipts[i] = receipt{stream, id}
 		d := &deliveries[i]
 		d.Message = j.Message
-		d.Level = driver.Level(normalStream - stream)
+		d.Level = levelOf(stream)
 		d.Failures, d.LastError = j.failures, j.lastError
 		d.Bounces, d.BouncedSince = j.bounces, j.bouncedSince
 		d.Deliveries, d.Redeliveries = j.deliveries+1, j.redeliveries
@@ -196,17 +197,19 @@ func settleUnreadable(d *driver.Delivery, hasBody bool) driver.Settlement {
 	return s
 }
 
-// accept notes what the next fetch is to expect, and settles what is unreadable.
-// If that fails, the jobs are given back.
+// accept notes what the next fetch is to expect, and settles what is unreadable. If that
+// fails, the jobs beside it are handed out anyway: it comes back when its lease ends,
+// and is reported when it comes alone.
 func (f *fetcher) accept(max int, got fetched) error {
 	f.noteBulk(max, got.jobs)
 	if len(got.unreadable) == 0 {
 		return nil
 	}
-	// A lease that was lost is no error: another consumer met the entry again.
-	if _, err := f.settle(context.Background(), got.unreadable, ""); err != nil {
-		f.giveBack(got.jobs)
-		return err
+	for _, err := range f.settle(context.Background(), got.unreadable, "") {
+		// A lease that was lost is no error: another consumer met the entry again.
+		if err != nil && !errors.Is(err, driver.ErrLeaseLost) && len(got.jobs) == 0 {
+			return err
+		}
 	}
 	return nil
 }
@@ -222,7 +225,7 @@ func (f *fetcher) giveBack(jobs []*driver.Delivery) {
 		back[i] = driver.Settlement{Delivery: d, Outcome: driver.OutcomeRelease}
 	}
 	// If it fails, they come back when the lease ends.
-	_, _ = f.settle(context.Background(), back, outcomeReturn)
+	_ = f.settle(context.Background(), back, outcomeReturn)
 }
 
 // noteBulk notes whether the next fetch is likely to be large and of one stream.

@@ -9,7 +9,7 @@ import (
 	"github.com/batch-go/batch/internal/wire"
 )
 
-// Import stores jobs with one script, as Enqueue does. A scheduled job of a group that
+// Import stores jobs as Enqueue does, a page a script. A scheduled job of a group that
 // has others stands behind them, and is held back when its turn comes before its time.
 func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Entry) []driver.Result {
 	if len(entries) == 0 {
@@ -20,6 +20,19 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 			return fault.Results(len(entries), err)
 		}
 	}
+	for at := 0; at < len(entries); at += pageJobs {
+		page := entries[at:min(at+pageJobs, len(entries))]
+		if err := d.importPage(ctx, queue, page); err != nil {
+			results := make([]driver.Result, len(entries))
+			failPages(results, at, len(page), fail("import", queue, err))
+			return results
+		}
+	}
+	return nil
+}
+
+// importPage stores jobs with one script.
+func (d *Driver) importPage(ctx context.Context, queue string, entries []*driver.Entry) error {
 	s := argStrings{strings: make([]string, 0, 4*len(entries)+8)}
 	args := importScript.args(d.names(queue), 12*len(entries))
 	for _, e := range entries {
@@ -31,10 +44,8 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 		args = appendHistory(args, &s, e)
 		args[at] = messageCode(&e.Message, len(args)-optional)
 	}
-	if _, err := d.conn.eval(ctx, importScript, args); err != nil {
-		return fault.Results(len(entries), fail("import", queue, err))
-	}
-	return nil
+	_, err := d.conn.eval(ctx, importScript, args)
+	return err
 }
 
 // checkEntry checks what would be stored as another job than was meant, or as one that

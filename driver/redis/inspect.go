@@ -11,33 +11,20 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// The places of a queue where jobs are, as inspect.lua numbers them; 1 to 5 are
-// the streams.
+// The places of a queue where jobs are, as inspect.lua numbers them; 1 to 5 and 16 to 20
+// are the streams.
 const (
 	placeBehind = 6
 	placeDue    = 7
 	placeDead   = 8
 )
 
-// A step of a walk over a queue is one script. The first is small, because the
-// size of the bodies is not known. Steps double up to where one takes the server
-// about 2 ms.
-const (
-	firstStep  = 16
-	maxStep    = 500
-	stepBudget = 1 << 20 // bytes
-)
+// maxStep is how many jobs one step of a walk over a queue looks at, which is one script
+// and takes the server some 2 ms. It ends early if they are large.
+const maxStep = 500
 
 // pageBudget is the number of bytes after which a page ends early.
 const pageBudget = 8 << 20
-
-// nextStep is the size of the step after one that read so many bytes.
-func nextStep(step, bytes int) int {
-	if bytes > stepBudget {
-		return max(step/2, 1)
-	}
-	return min(step*2, maxStep)
-}
 
 // listedJob is a job as inspect.lua lists it.
 type listedJob struct {
@@ -60,7 +47,7 @@ func (e *listedJob) in(state driver.State) driver.Entry {
 func placesOf(state driver.State) []int {
 	switch state {
 	case driver.StateWaiting:
-		return []int{1, 2, 3, 4, 5, placeBehind}
+		return []int{16, 1, 17, 2, 18, 3, 19, 4, 20, 5, placeBehind}
 	case driver.StateScheduled:
 		return []int{placeDue}
 	case driver.StateDead:
@@ -131,13 +118,16 @@ func (d *Driver) Delete(ctx context.Context, queue, id string) error {
 	return err
 }
 
+// searchOrder are the places in the order in which search goes through them.
+var searchOrder = [...]int{1, 2, 3, 4, 5, placeBehind, placeDue, placeDead, 16, 17, 18, 19, 20}
+
 // search goes through all places until it finds the job, and deletes it there if
 // op is delete.
 func (d *Driver) search(ctx context.Context, op, queue, id string) (driver.Entry, error) {
-	for place := 1; place <= placeDead; place++ {
+	for _, place := range searchOrder {
 		cursor := ""
-		for step := firstStep; ; step = min(2*step, maxStep) {
-			found, next, _, err := d.step(ctx, queue, place, cursor, step, op, id)
+		for {
+			found, next, _, err := d.step(ctx, queue, place, cursor, maxStep, op, id)
 			if err != nil {
 				return driver.Entry{}, fail(op, queue, err)
 			}
@@ -159,9 +149,9 @@ func (d *Driver) page(ctx context.Context, op, queue string, place int, cursor s
 	if cursor != "" && !isCursor(place, cursor) {
 		return nil, "", badCursor(op, queue)
 	}
-	next, size, total := cursor, firstStep, 0
+	next, total := cursor, 0
 	for {
-		found, after, bytes, err := d.step(ctx, queue, place, next, min(size, max-len(list)), "list", "")
+		found, after, bytes, err := d.step(ctx, queue, place, next, min(maxStep, max-len(list)), "list", "")
 		if err != nil {
 			return nil, "", fail(op, queue, err)
 		}
@@ -171,7 +161,6 @@ func (d *Driver) page(ctx context.Context, op, queue string, place int, cursor s
 		if next == "" || len(list) >= max || total > pageBudget {
 			return list, next, nil
 		}
-		size = nextStep(size, bytes)
 	}
 }
 

@@ -39,7 +39,7 @@ func (h *holder) Extend(ctx context.Context, deliveries []*driver.Delivery) []er
 	if err != nil {
 		return fault.All(n, fail("extend", h.queue, err))
 	}
-	errs, err = h.addLost(errs, n, "extend", raw, order)
+	errs, err = h.addRefused(errs, n, "extend", raw, order)
 	if err != nil {
 		return fault.All(n, err)
 	}

@@ -7,26 +7,53 @@ import (
 )
 
 const (
-	// streamCount is how many streams a queue has: one for each level. The
-	// scripts count them from 1.
-	streamCount = 5
+	// levelCount is how many levels there are. Each has a stream, and a second one for
+	// jobs that came back, which are handed out first.
+	levelCount = 5
+	// streamCount is how many streams a queue has.
+	streamCount = 2 * levelCount
 	// normalStream is the index of the stream of the level Normal.
 	normalStream = 3
+	// backOffset is added to the index of a level's stream to name that of the jobs that
+	// came back, as in lib.lua.
+	backOffset = 15
 	// sharedCount is how many keys every script gets, as lib.lua lists them.
-	sharedCount = 15
+	sharedCount = 20
 	// groupName is the consumer group of each stream, as in lib.lua.
 	groupName = "batch"
 )
 
 // keyNames are the ends of the keys that every script gets, in lib.lua's order.
-// The first streamCount are the streams, from Critical to Trivial.
+// The first levelCount are the streams, from Critical to Trivial, and the last those of
+// the jobs that came back.
 var keyNames = [sharedCount]string{
 	"critical", "high", "normal", "low", "trivial",
 	"due", "bodies", "groups", "behind", "dead", "wake", "paused", "timer", "deleted", metaName,
+	"critical-back", "high-back", "normal-back", "low-back", "trivial-back",
 }
 
 // streamOf returns the index of a level's stream.
 func streamOf(l driver.Level) int { return normalStream - int(l) }
+
+// slotOf is the place of a stream among all, from 0, as STREAMS of lib.lua lists them. False
+// says that there is no such stream.
+func slotOf(stream int) (slot int, ok bool) {
+	switch {
+	case stream >= 1 && stream <= levelCount:
+		return stream - 1, true
+	case stream > backOffset && stream <= backOffset+levelCount:
+		return stream - backOffset - 1 + levelCount, true
+	}
+	return 0, false
+}
+
+// levelOf is the level of the jobs in a stream.
+func levelOf(stream int) driver.Level {
+	if stream > backOffset {
+		stream -= backOffset
+	}
+	return driver.Level(normalStream - stream)
+}
 
 // names are the keys of a queue. They share the hash tag {queue}, so that in a
 // cluster they lie on one node and a script may touch them together. So a queue
@@ -36,7 +63,7 @@ type names struct {
 	// shared are the keys that every script gets, boxed once.
 	shared [sharedCount]any
 	// enqueue are those of the enqueue script, which goes without lib.lua.
-	enqueue [streamCount + 2]any
+	enqueue [levelCount + 2]any
 
 	wake, lock, reading string
 }
@@ -75,8 +102,8 @@ func newNames(queue string) *names {
 	for i, name := range keyNames {
 		n.shared[i] = n.prefix + name
 	}
-	copy(n.enqueue[:], n.shared[:streamCount])
-	n.enqueue[streamCount], n.enqueue[streamCount+1] = n.wake, n.prefix+metaName
+	copy(n.enqueue[:], n.shared[:levelCount])
+	n.enqueue[levelCount], n.enqueue[levelCount+1] = n.wake, n.prefix+metaName
 	return n
 }
 

@@ -1,6 +1,9 @@
 package redis
 
 import (
+	"errors"
+
+	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
 
@@ -14,14 +17,15 @@ type receipt struct {
 // over it.
 type receiptAt func(i int) *receipt
 
-// perStream is how many of a call's deliveries are in each stream, from the first.
+// perStream is how many of a call's deliveries are in each stream, by its slot.
 type perStream [streamCount]int
 
 // countByStream counts the receipts of n deliveries by stream, and in all.
 func countByStream(n int, of receiptAt) (counts perStream, total int) {
 	for i := range n {
 		if r := of(i); r != nil {
-			counts[r.stream-1]++
+			slot, _ := slotOf(r.stream)
+			counts[slot]++
 			total++
 		}
 	}
@@ -39,7 +43,11 @@ func (p perStream) appendTo(args []any, order []int, n int, of receiptAt) ([]any
 			continue
 		}
 		for at := range n {
-			if r := of(at); r != nil && r.stream == i+1 {
+			r := of(at)
+			if r == nil {
+				continue
+			}
+			if slot, _ := slotOf(r.stream); slot == i {
 				args = append(args, &r.id)
 				order = append(order, at)
 			}
@@ -48,17 +56,32 @@ func (p perStream) appendTo(args []any, order []int, n int, of receiptAt) ([]any
 	return args, order
 }
 
-// addLost reads the reply of a script, which lists the deliveries that are not held
-// by their places in order, from 1. It puts an error for each into errs, which are
-// those of a call of n deliveries.
-func (h *holder) addLost(errs []error, n int, op string, reply []byte, order []int) ([]error, error) {
+// addRefused reads the reply of a script, which lists the deliveries that are not held by
+// their places in order, from 1, and those that failed by a negative place with the text of
+// the error behind it. It puts an error for each into errs, which are those of a call of n
+// deliveries.
+func (h *holder) addRefused(errs []error, n int, op string, reply []byte, order []int) ([]error, error) {
 	r := reader{buf: reply}
-	for range r.array() {
-		at := int(r.int()) - 1
-		if at < 0 || at >= len(order) {
-			return nil, fail(op, h.queue, errReply)
+	for left := r.array(); left > 0; left-- {
+		at := int(r.int())
+		why := faults.LeaseLost(op, h.queue)
+		if at < 0 {
+			at, left = -at, left-1
+			why = stillHeld(fail(op, h.queue, serverError(r.string())))
 		}
-		errs = fault.Set(errs, n, order[at], faults.LeaseLost(op, h.queue))
+		if at < 1 || at > len(order) || r.err != nil {
+			return errs, fail(op, h.queue, errReply)
+		}
+		errs = fault.Set(errs, n, order[at-1], why)
 	}
 	return errs, fail(op, h.queue, r.err)
+}
+
+// stillHeld is the error of a delivery of which the script said that it was undone.
+func stillHeld(err error) error {
+	var de *driver.Error
+	if errors.As(err, &de) {
+		de.Fate = driver.FateNotStored
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package sqs
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"strconv"
 	"sync"
 
@@ -10,6 +11,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
 
@@ -45,30 +47,53 @@ func (b *batch[T]) report(errs []error, failed func(i int, err error)) {
 // as few requests as possible. The errors, one for each, are nil if all were
 // stored.
 func (c client) send(ctx context.Context, q *knownQueue, entries []*entry) []error {
-	return inParts(len(entries), splitBySize(entries), func(part []int) []error {
-		url := q.urls[entries[part[0]].to]
-		in := &awssqs.SendMessageBatchInput{QueueUrl: &url, Entries: make([]types.SendMessageBatchRequestEntry, len(part))}
-		for k, i := range part {
-			e := entries[i]
-			in.Entries[k] = types.SendMessageBatchRequestEntry{
-				Id: entryIDs[k], MessageBody: &e.body, DelaySeconds: e.delaySeconds,
-				MessageAttributes: map[string]types.MessageAttributeValue{attributeName: {DataType: dataType, StringValue: &e.attribute}},
-			}
-			if isFIFO(url) {
-				token := e.token
-				if token == "" {
-					token = rand.Text()
-				}
-				// A group of its own for each message, so that none waits for another.
-				in.Entries[k].MessageGroupId, in.Entries[k].MessageDeduplicationId = &token, &token
-			}
+	return inParts(len(entries), splitBySize(entries, q.maxRequest), func(part []int) []error {
+		errs := c.sendPart(ctx, q, entries, part)
+		if len(part) == 1 || errs == nil || !errors.Is(classify(errs[0]).Kind, driver.ErrTooLarge) {
+			return errs
 		}
-		out, err := c.SendMessageBatch(ctx, in)
-		if err != nil {
-			return fault.All(len(part), err)
-		}
-		return entryErrors(len(part), out.Failed, out.Successful, func(e *types.SendMessageBatchResultEntry) *string { return e.Id })
+		// The server refused all of them because of one: it takes less than it did when it
+		// was asked. It stored none.
+		return inParts(len(part), singly(len(part)), func(one []int) []error {
+			return c.sendPart(ctx, q, entries, part[one[0]:one[0]+1])
+		})
 	})
+}
+
+// sendPart stores a part of entries, a list of their indices, by one request.
+func (c client) sendPart(ctx context.Context, q *knownQueue, entries []*entry, part []int) []error {
+	url := q.urls[entries[part[0]].to]
+	in := &awssqs.SendMessageBatchInput{QueueUrl: &url, Entries: make([]types.SendMessageBatchRequestEntry, len(part))}
+	for k, i := range part {
+		e := entries[i]
+		in.Entries[k] = types.SendMessageBatchRequestEntry{Id: entryIDs[k], MessageBody: &e.body, DelaySeconds: e.delaySeconds}
+		if e.attribute != "" {
+			in.Entries[k].MessageAttributes = map[string]types.MessageAttributeValue{attributeName: {DataType: dataType, StringValue: &e.attribute}}
+		}
+		if isFIFO(url) {
+			token := e.token
+			if token == "" {
+				token = rand.Text()
+			}
+			// A group of its own for each message, so that none waits for another.
+			in.Entries[k].MessageGroupId, in.Entries[k].MessageDeduplicationId = &token, &token
+		}
+	}
+	out, err := c.SendMessageBatch(ctx, in)
+	if err != nil {
+		return fault.All(len(part), err)
+	}
+	errs := entryErrors(len(part), out.Failed, out.Successful, func(e *types.SendMessageBatchResultEntry) *string { return e.Id })
+	for i := range out.Successful {
+		k := entryIndex(out.Successful[i].Id, len(part))
+		if k < 0 || errs != nil && errs[k] != nil {
+			continue
+		}
+		if err := checkSent(entries[part[k]], &out.Successful[i]); err != nil {
+			errs = fault.Set(errs, len(part), k, err)
+		}
+	}
+	return errs
 }
 
 // delete deletes messages. The errors, one for each, are nil if all were deleted.
@@ -164,19 +189,28 @@ func inParallel(n int, do func(i int)) {
 }
 
 // splitBySize parts entries into what one request takes each, which is for one SQS
-// queue.
-func splitBySize(entries []*entry) [][]int {
+// queue and has at most so many bytes.
+func splitBySize(entries []*entry, most int) [][]int {
 	var parts [][]int
 	var parted, bytes [destinations]int // how many parts there were after the last one for each, and its bytes
 	for i, e := range entries {
 		last := parted[e.to] - 1
-		if last < 0 || len(parts[last]) == maxEntries || bytes[e.to]+e.size() > maxRequestBytes {
+		if last < 0 || len(parts[last]) == maxEntries || bytes[e.to]+e.size() > most {
 			last = len(parts)
 			parts = append(parts, nil)
 			parted[e.to], bytes[e.to] = len(parts), 0
 		}
 		parts[last] = append(parts[last], i)
 		bytes[e.to] += e.size()
+	}
+	return parts
+}
+
+// singly parts n items into as many parts.
+func singly(n int) [][]int {
+	parts := make([][]int, n)
+	for i := range parts {
+		parts[i] = []int{i}
 	}
 	return parts
 }
@@ -198,9 +232,6 @@ func splitByURL(receipts []*receipt) [][]int {
 	return parts
 }
 
-// dataType is that of the attribute.
-var dataType = aws.String("String")
-
 // entryIDs are the names of a request's entries.
 var entryIDs = func() (ids [maxEntries]*string) {
 	for i := range ids {
@@ -212,21 +243,30 @@ var entryIDs = func() (ids [maxEntries]*string) {
 // entryIndex is that of the entry that an answer to n entries speaks of; -1 if it
 // is none of them.
 func entryIndex(id *string, n int) int {
-	if id == nil || len(*id) != 1 || int((*id)[0]-'0') >= n {
+	if id == nil || len(*id) != 1 || (*id)[0] < '0' || int((*id)[0]-'0') >= n {
 		return -1
 	}
 	return int((*id)[0] - '0')
 }
 
-// entryErrors makes one error for each entry of an answer; nil if there is none.
+// entryErrors makes one error for each entry of an answer; nil if there is none. An
+// answer counts by the IDs that it has and not by how many.
 func entryErrors[E any](n int, failed []types.BatchResultErrorEntry, done []E, id func(*E) *string) []error {
-	if len(failed) == 0 && len(done) == n {
+	var mentioned [maxEntries]bool
+	count := 0
+	for i := range done {
+		if at := entryIndex(id(&done[i]), n); at >= 0 && !mentioned[at] {
+			mentioned[at] = true
+			count++
+		}
+	}
+	if len(failed) == 0 && count == n {
 		return nil
 	}
-	errs := fault.All(n, errNotMentioned)
-	for i := range done {
-		if at := entryIndex(id(&done[i]), n); at >= 0 {
-			errs[at] = nil
+	errs := make([]error, n)
+	for i := range errs {
+		if !mentioned[i] {
+			errs[i] = errNotMentioned
 		}
 	}
 	for i := range failed {

@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +11,8 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/batch-go/batch/driver"
 )
 
 // client makes the driver's requests.
@@ -21,7 +24,24 @@ func (c client) find(ctx context.Context, name string) (url string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return *found.QueueUrl, nil
+	return urlIn(found.QueueUrl)
+}
+
+// create makes an SQS queue.
+func (c client) create(ctx context.Context, name string, attributes map[string]string) (url string, err error) {
+	made, err := c.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	if err != nil {
+		return "", err
+	}
+	return urlIn(made.QueueUrl)
+}
+
+// urlIn is the URL of an answer.
+func urlIn(answer *string) (string, error) {
+	if answer == nil || *answer == "" {
+		return "", errNoURL
+	}
+	return *answer, nil
 }
 
 // exists asks whether there is an SQS queue at url; the error says why not.
@@ -46,8 +66,12 @@ func (c client) list(ctx context.Context, prefix string) (urls map[string]string
 		for _, url := range out.QueueUrls {
 			urls[url[strings.LastIndexByte(url, '/')+1:]] = url
 		}
+		before := in.NextToken
 		if in.NextToken = out.NextToken; in.NextToken == nil || *in.NextToken == "" {
 			return urls, nil
+		}
+		if before != nil && *before == *in.NextToken {
+			return nil, errNotPaged
 		}
 	}
 }
@@ -61,11 +85,12 @@ func (c client) attributes(ctx context.Context, url string, wanted ...types.Queu
 	return out.Attributes, nil
 }
 
-// counts are how many messages an SQS queue has, by their state.
+// counts are how many messages an SQS queue has, by their state;
+// driver.UnknownCount where the server does not tell.
 type counts struct{ visible, invisible, delayed int64 }
 
 // sum is how many there are in all.
-func (c counts) sum() int64 { return c.visible + c.invisible + c.delayed }
+func (c counts) sum() int64 { return add(add(c.visible, c.invisible), c.delayed) }
 
 // count asks an SQS queue for its counts.
 func (c client) count(ctx context.Context, url string) (counts, error) {
@@ -78,10 +103,10 @@ func (c client) count(ctx context.Context, url string) (counts, error) {
 	}
 	read := func(name types.QueueAttributeName) int64 {
 		n, err := strconv.ParseInt(attributes[string(name)], 10, 64)
-		if err != nil {
-			return 0
+		if err != nil || n < 0 {
+			return driver.UnknownCount
 		}
-		return n
+		return int64(bounded(n))
 	}
 	return counts{
 		visible:   read(types.QueueAttributeNameApproximateNumberOfMessages),
@@ -102,7 +127,9 @@ var (
 )
 
 // receive waits for messages and takes up to most of them, for as long as
-// visibility is, in seconds.
+// visibility is, in seconds. There may be some beside an error, which then is about
+// others of the answer; they come again when their visibility timeouts end. A server
+// that leaves out what all messages must have gets them all back.
 func (c client) receive(ctx context.Context, url string, most int, visibility int32, wait time.Duration) ([]*receipt, error) {
 	out, err := c.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
 		QueueUrl: &url, MaxNumberOfMessages: int32(most),
@@ -113,11 +140,23 @@ func (c client) receive(ctx context.Context, url string, most int, visibility in
 		return nil, err
 	}
 	answered, _ := awsmiddleware.GetServerTime(out.ResultMetadata) // zero if the answer has none
-	receipts := make([]*receipt, len(out.Messages))
+	receipts := make([]*receipt, 0, len(out.Messages))
 	for i := range out.Messages {
-		receipts[i] = newReceipt(url, &out.Messages[i], answered)
+		r, wrong := newReceipt(url, &out.Messages[i], answered)
+		if errors.As(wrong, new(lacking)) {
+			if r.handle != "" {
+				receipts = append(receipts, r)
+			}
+			c.changeVisibility(ctx, receipts, 0)
+			return nil, wrong
+		}
+		if wrong != nil {
+			err = wrong
+			continue
+		}
+		receipts = append(receipts, r)
 	}
-	return receipts, nil
+	return receipts, err
 }
 
 // seconds are those of d, rounded up.

@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -17,12 +18,15 @@ func TestConformance(t *testing.T) {
 	u := testURL(t, scheme)
 	conformance.Run(t, conformance.Harness{
 		Open:         func(ctx context.Context) (driver.Driver, error) { return Open(ctx, u) },
+		Addr:         endpoint(t, u),
+		OpenAt:       func(ctx context.Context, addr string) (driver.Driver, error) { return Open(ctx, at(u, addr)) },
 		URL:          u,
 		Broker:       "fauxqs",
 		CoarseCounts: coarseCounts,
 		Parallel:     8,                       // the server is one thread
 		Lease:        2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
 		Slack:        2 * time.Second,         // one thread serves all cases at once
+		Secrets:      secrets,
 		Foreign:      foreign(t, u, ""),
 	})
 }
@@ -34,14 +38,43 @@ func TestConformanceFIFO(t *testing.T) {
 	u := testURL(t, schemeFIFO)
 	conformance.Run(t, conformance.Harness{
 		Open:         func(ctx context.Context) (driver.Driver, error) { return OpenFIFO(ctx, u) },
+		Addr:         endpoint(t, u),
+		OpenAt:       func(ctx context.Context, addr string) (driver.Driver, error) { return OpenFIFO(ctx, at(u, addr)) },
 		URL:          u,
 		Broker:       "fauxqs",
 		CoarseCounts: coarseCounts,
 		Parallel:     8,                       // the server is one thread
 		Lease:        2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
 		Slack:        2 * time.Second,         // one thread serves all cases at once
+		Secrets:      secrets,
 		Foreign:      foreign(t, u, fifoSuffix),
 	})
+}
+
+// endpoint is the address that a URL has as its endpoint.
+func endpoint(t *testing.T, u string) string {
+	t.Helper()
+	parsed, err := url.Parse(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := url.Parse(parsed.Query().Get("endpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Host
+}
+
+// at is a URL with another address as its endpoint.
+func at(u, addr string) string {
+	parsed, err := url.Parse(u)
+	if err != nil {
+		return u
+	}
+	query := parsed.Query()
+	query.Set("endpoint", "http://"+addr)
+	parsed.RawQuery = query.Encode()
+	return parsed.String()
 }
 
 // foreign sends what is no job.

@@ -41,7 +41,7 @@ func TestStop(t *testing.T) {
 		if err := <-receiving; !errors.Is(err, driver.ErrClosed) {
 			t.Errorf("Receive under way: %v", err)
 		}
-		put(t, d, job("late", 0), job("almost due", 2500*time.Millisecond))
+		put(t, d, job("late", 0), job("almost-due", 2500*time.Millisecond))
 		if err := <-done; err != nil {
 			t.Errorf("Stop: %v", err)
 		}

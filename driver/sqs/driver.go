@@ -2,6 +2,8 @@ package sqs
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -105,6 +107,10 @@ func (b *base) Info() driver.Info { return b.info }
 // MaxDelay is ten years, while a worker serves the queue; without one, SQS
 // drops any job, delayed or not, after the queue's retention.
 func (b *base) MaxDelay() time.Duration { return maxDelay }
+
+// Format prints the driver's name, by every verb: what else it has is for itself, and
+// may be in use.
+func (b *base) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Name+" driver") }
 
 // begin begins a call of the driver: it counts as under way until end is called,
 // and its context ends when Close gives up waiting.

@@ -2,7 +2,6 @@ package sqs
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -48,9 +47,7 @@ func (b *base) store(ctx context.Context, op, queue string, n int, entryOf func(
 		case err != nil:
 			failed(i, err)
 		case e.size() > q.maxMessage:
-			failed(i, faults.Refuse(op, queue, driver.ErrTooLarge,
-				fmt.Errorf("the message takes %d bytes and the queue %d", e.size(), q.maxMessage),
-				"raise the queue's MaximumMessageSize, up to 1048576"))
+			failed(i, tooLarge(op, queue, e, q.maxMessage))
 		default:
 			stored.add(i, e)
 		}

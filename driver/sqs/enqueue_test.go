@@ -19,8 +19,9 @@ func TestEnqueuePartly(t *testing.T) {
 			return 0, nil, false
 		}
 		return http.StatusOK, map[string]any{
-			"Successful": []any{map[string]string{"Id": "2", "MessageId": "m", "MD5OfMessageBody": sum(in.Entries[2].MessageBody)}},
-			"Failed":     []any{refuseEntry("0", "InvalidMessageContents"), refuseEntry("1", "InternalError")},
+			"Successful": []any{map[string]string{"Id": "2", "MessageId": "m", "MD5OfMessageBody": sum(in.Entries[2].MessageBody),
+				"MD5OfMessageAttributes": sumAttributes(in.Entries[2].MessageAttributes)}},
+			"Failed": []any{refuseEntry("0", "InvalidMessageContents"), refuseEntry("1", "InternalError")},
 		}, true
 	}
 	got := d.Enqueue(t.Context(), "q", []*driver.Message{job("a", 0), job("b", 0), job("c", 0), job("d", 0)})

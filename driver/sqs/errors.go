@@ -75,8 +75,13 @@ func classify(err error) fault.Verdict {
 	if errors.As(err, &entry) {
 		return classifyCode(entry.code, entry.message)
 	}
-	if errors.Is(err, errNotMentioned) {
-		return fault.Unknown(driver.ErrBroker, "")
+	if errors.As(err, new(lacking)) {
+		return fault.Unknown(driver.ErrUnsupported, "use another server: this one is not compatible enough with SQS")
+	}
+	for _, odd := range []error{errNotMentioned, errDamaged, errNoURL, errNotPaged} {
+		if errors.Is(err, odd) {
+			return fault.Unknown(driver.ErrBroker, "")
+		}
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {

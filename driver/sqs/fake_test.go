@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -31,6 +32,11 @@ import (
 type fakeSQS struct {
 	// intercept answers a request itself if it returns true.
 	intercept func(action string, in *fakeRequest) (status int, out any, ok bool)
+
+	// without is a system attribute that the fake does not tell, damage the ID of a
+	// message that it hands out damaged, and odd are attributes of queues as they are not.
+	without, damage string
+	odd             map[string]string
 
 	mu      sync.Mutex // guards following
 	queues  map[string]*fakeQueue
@@ -240,13 +246,60 @@ func (f *fakeSQS) act(ctx context.Context, action string, in *fakeRequest) (any,
 			}
 		}
 		all["ApproximateNumberOfMessages"], all["ApproximateNumberOfMessagesNotVisible"], all["ApproximateNumberOfMessagesDelayed"] = strconv.Itoa(visible), strconv.Itoa(hidden), strconv.Itoa(delayed)
+		maps.Copy(all, f.odd)
 		return map[string]any{"Attributes": all}, nil, nil
 	case "DeleteQueue":
 		delete(f.queues, in.QueueName)
 		f.deleted[in.QueueName] = time.Now()
 		return map[string]any{}, nil, nil
 	}
+	if action == "SendMessageBatch" {
+		total, most := 0, q.maxMessage()
+		for _, e := range in.Entries {
+			total += e.size()
+			if e.size() > most {
+				return nil, &fakeError{400, "InvalidParameterValue", fmt.Sprintf("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", most)}, nil
+			}
+		}
+		if total > 1<<20 {
+			return nil, &fakeError{400, "BatchRequestTooLong", "Batch requests cannot be longer than 1048576 bytes."}, nil
+		}
+	}
 	return f.batch(action, q, in), nil, nil
+}
+
+// maxMessage is how many bytes a message may have.
+func (q *fakeQueue) maxMessage() int {
+	if n, err := strconv.Atoi(q.attributes["MaximumMessageSize"]); err == nil {
+		return n
+	}
+	return 1 << 20
+}
+
+// size is what SQS counts of a message.
+func (e *fakeEntry) size() int {
+	n := len(e.MessageBody)
+	for name, a := range e.MessageAttributes {
+		n += len(name) + len(a.DataType) + len(a.StringValue)
+	}
+	return n
+}
+
+// put stores a message as another producer would.
+func (f *fakeSQS) put(t testing.TB, queue, body string, attributes map[string]string) {
+	t.Helper()
+	e := fakeEntry{MessageBody: body, MessageAttributes: make(map[string]fakeAttribute)}
+	for name, value := range attributes {
+		e.MessageAttributes[name] = fakeAttribute{"String", value}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e.size() > 1<<20 || len(attributes) > 10 {
+		t.Fatalf("a message of %d bytes and %d attributes", e.size(), len(attributes))
+	}
+	if _, refused := f.store(f.queues[queue], e); refused != nil {
+		t.Fatal(refused.message)
+	}
 }
 
 // list answers ListQueues, by pages of two at most.
@@ -285,6 +338,9 @@ func (f *fakeSQS) batch(action string, q *fakeQueue, in *fakeRequest) any {
 			var m *fakeMessage
 			if m, refused = f.store(q, e); refused == nil {
 				row["MessageId"], row["MD5OfMessageBody"] = m.id, sum(m.body)
+				if len(m.attributes) > 0 {
+					row["MD5OfMessageAttributes"] = sumAttributes(m.attributes)
+				}
 			}
 		case "DeleteMessageBatch":
 			if i, r := q.held(e.ReceiptHandle); r != nil {
@@ -308,7 +364,11 @@ func (f *fakeSQS) store(q *fakeQueue, e fakeEntry) (*fakeMessage, *fakeError) {
 	if e.DelaySeconds > 900 || e.DelaySeconds < 0 {
 		return nil, &fakeError{400, "InvalidParameterValue", "Value for parameter DelaySeconds is invalid."}
 	}
-	for _, text := range []string{e.MessageBody, e.MessageAttributes[attributeName].StringValue} {
+	texts := []string{e.MessageBody}
+	for _, a := range e.MessageAttributes {
+		texts = append(texts, a.StringValue)
+	}
+	for _, text := range texts {
 		for _, r := range text {
 			if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
 				return nil, &fakeError{400, "InvalidMessageContents", "Invalid characters"}
@@ -381,6 +441,12 @@ func (f *fakeSQS) receive(ctx context.Context, in *fakeRequest) (any, *fakeError
 			return nil, &fakeError{400, "QueueDoesNotExist", "The specified queue does not exist."}, nil
 		}
 		rows, next := q.take(in)
+		for _, row := range rows {
+			delete(row["Attributes"].(map[string]string), f.without)
+			if row["MessageId"] == f.damage {
+				row["Body"] = "damaged"
+			}
+		}
 		changed := f.changed
 		f.mu.Unlock()
 		if len(rows) > 0 {
@@ -402,7 +468,7 @@ func (f *fakeSQS) receive(ctx context.Context, in *fakeRequest) (any, *fakeError
 }
 
 // take hands out what is visible, or says when something will be.
-func (q *fakeQueue) take(in *fakeRequest) (rows []any, next time.Duration) {
+func (q *fakeQueue) take(in *fakeRequest) (rows []map[string]any, next time.Duration) {
 	now := time.Now()
 	next = time.Hour
 	kept := q.messages[:0]
@@ -425,10 +491,17 @@ func (q *fakeQueue) take(in *fakeRequest) (rows []any, next time.Duration) {
 		if m.first.IsZero() {
 			m.first = now
 		}
+		attributes := make(map[string]fakeAttribute)
+		for name, a := range m.attributes {
+			if slices.Contains(in.MessageAttributeNames, name) {
+				attributes[name] = a
+			}
+		}
 		m.taken, m.handle = now, fmt.Sprintf("h-%s-%d", m.id, m.received)
 		m.visible = now.Add(time.Duration(in.VisibilityTimeout) * time.Second)
 		rows = append(rows, map[string]any{
-			"MessageId": m.id, "ReceiptHandle": m.handle, "Body": m.body, "MD5OfBody": sum(m.body), "MessageAttributes": m.attributes,
+			"MessageId": m.id, "ReceiptHandle": m.handle, "Body": m.body, "MD5OfBody": sum(m.body), "MessageAttributes": attributes,
+			"MD5OfMessageAttributes": sumAttributes(attributes),
 			"Attributes": map[string]string{
 				"SentTimestamp":                    strconv.FormatInt(m.sent.UnixMilli(), 10),
 				"ApproximateReceiveCount":          strconv.Itoa(m.received),
@@ -442,6 +515,23 @@ func (q *fakeQueue) take(in *fakeRequest) (rows []any, next time.Duration) {
 func sum(s string) string {
 	h := md5.Sum([]byte(s))
 	return hex.EncodeToString(h[:])
+}
+
+// sumAttributes is the checksum of attributes as AWS documents it, by a hash that is
+// written to piece by piece.
+func sumAttributes(attributes map[string]fakeAttribute) string {
+	h := md5.New()
+	piece := func(s string) {
+		_ = binary.Write(h, binary.BigEndian, int32(len(s)))
+		_, _ = io.WriteString(h, s)
+	}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		piece(name)
+		piece(attributes[name].DataType)
+		_, _ = h.Write([]byte{1})
+		piece(attributes[name].StringValue)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // refuseEntry is an answer to an entry that the fake refuses.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -21,9 +22,10 @@ type deadLetter struct {
 	position position
 }
 
-// newDeadLetter reads a message of the dead-letter queue. One that is no dead
-// letter, because somebody else put it there, is shown as unreadable.
-func newDeadLetter(r *receipt) deadLetter {
+// newDeadLetter reads a message of the dead-letter queue, which takes messages of most
+// bytes. One that is no dead letter, because somebody else put it there, is shown as
+// unreadable.
+func newDeadLetter(r *receipt, most int) deadLetter {
 	body, err := decodeBody(r.body, r.meta.Encoding)
 	if err != nil {
 		body = []byte(r.body)
@@ -37,7 +39,12 @@ func newDeadLetter(r *receipt) deadLetter {
 	if r.meta.Died != 0 {
 		d.DeadAt = timeOf(r.meta.Died)
 	}
-	if r.err != nil && !errors.Is(r.err, errNoKind) || d.Reason == "" {
+	switch {
+	case r.err != nil && !errors.Is(r.err, errNoKind):
+		d.Reason = driver.ReasonUnreadable
+	case d.Reason == "" && r.hidesReason(most):
+		d.Reason = driver.ReasonTooLarge
+	case d.Reason == "":
 		d.Reason = driver.ReasonUnreadable
 	}
 	return deadLetter{DeadLetter: d, position: position{at: d.DeadAt.UnixMilli(), id: r.id}}
@@ -54,50 +61,103 @@ func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.at, q.at), strings.Compare(p.id, q.id))
 }
 
-// cursor is where a page ended: the position of its last dead letter, and the ID
-// of the listing that it is of.
+// cursor is where a page ended: the position of its last dead letter, and the
+// listing and the chunk that it is of.
 type cursor struct {
 	listing string
+	// chunk is 0 if the listing is of one chunk: then a listing that has gone can be
+	// read anew.
+	chunk int
 	position
 }
 
 // String is the cursor as callers have it.
-func (c cursor) String() string { return fmt.Sprintf("%s/%d/%s", c.listing, c.at, c.id) }
+func (c cursor) String() string { return fmt.Sprintf("%s/%d/%d/%s", c.listing, c.chunk, c.at, c.id) }
 
-var errCursor = errors.New("the cursor is not one of this driver")
+var (
+	errCursor  = errors.New("the cursor is not one of this driver")
+	errExpired = errors.New("what the cursor continues is not kept any more")
+)
 
 // parseCursor is the inverse of String. The cursor of the first page is empty.
 func parseCursor(s string) (cursor, error) {
 	if s == "" {
 		return cursor{}, nil
 	}
-	parts := strings.SplitN(s, "/", 3)
-	if len(parts) != 3 {
+	parts := strings.SplitN(s, "/", 4)
+	if len(parts) != 4 {
 		return cursor{}, errCursor
 	}
-	at, err := strconv.ParseInt(parts[1], 10, 64)
+	chunk, err := strconv.Atoi(parts[1])
+	if err != nil || chunk < 0 {
+		return cursor{}, errCursor
+	}
+	at, err := strconv.ParseInt(parts[2], 10, 64)
 	if err != nil {
 		return cursor{}, errCursor
 	}
-	return cursor{listing: parts[0], position: position{at: at, id: parts[2]}}, nil
+	return cursor{listing: parts[0], chunk: chunk, position: position{at: at, id: parts[3]}}, nil
 }
 
-// listing is what was read of a queue's dead letters for a first page, so that
-// the next pages need not read them all again.
+// How much of a queue's dead letters a page reads: those that it shows are the oldest
+// of these, and the others wait for the next pages. What is behind a chunk can be
+// read only past all that was read before, so that each chunk is twice as large as the
+// one before it, up to the largest that a process should hold.
+const (
+	chunkLetters  = 1000
+	chunkBytes    = 4 << 20
+	chunkDoubling = 3 // how often
+)
+
+// listing is what was read of a queue's dead letters for a page, so that the next
+// pages need not read them all again.
 type listing struct {
-	id          string
-	deadLetters []deadLetter // in order
-	expiry      *time.Timer
+	id string
+	// chunk counts those read, from 1. whole is set once there are no more.
+	chunk       int
+	whole       bool
+	deadLetters []deadLetter // of the chunk, in order
+	// before is where the chunk before this one ended, and seen are SQS's IDs of all
+	// that are in a chunk.
+	before position
+	seen   map[string]bool
+	expiry *time.Timer
 }
 
-// newListing orders dead letters.
-func newListing(deadLetters []deadLetter) *listing {
-	slices.SortFunc(deadLetters, func(a, b deadLetter) int { return a.position.compare(b.position) })
-	return &listing{id: rand.Text(), deadLetters: deadLetters}
+// newListing is one that has no chunk yet.
+func newListing() *listing { return &listing{id: rand.Text()} }
+
+// full tells whether so many dead letters of so many bytes are enough for the next
+// chunk.
+func (l *listing) full(letters, bytes int) bool {
+	doubled := min(l.chunk, chunkDoubling)
+	return letters >= chunkLetters<<doubled || bytes >= chunkBytes<<doubled
+}
+
+// next is the listing after the next chunk was read. whole says that it is the last.
+// seen has SQS's IDs of the chunk.
+func (l *listing) next(chunk []deadLetter, seen map[string]bool, whole bool) *listing {
+	slices.SortFunc(chunk, func(a, b deadLetter) int { return a.position.compare(b.position) })
+	maps.Copy(seen, l.seen)
+	return &listing{id: l.id, chunk: l.chunk + 1, whole: whole, deadLetters: chunk, before: l.last(), seen: seen}
+}
+
+// last is where the chunk ends.
+func (l *listing) last() position {
+	if len(l.deadLetters) == 0 {
+		return position{}
+	}
+	return l.deadLetters[len(l.deadLetters)-1].position
 }
 
 // cursor is where a page ended whose last dead letter is d.
-func (l *listing) cursor(d deadLetter) string { return cursor{l.id, d.position}.String() }
+func (l *listing) cursor(d deadLetter) string {
+	chunk := l.chunk
+	if chunk == 1 && l.whole {
+		chunk = 0
+	}
+	return cursor{l.id, chunk, d.position}.String()
+}
 
 // after are the dead letters behind a position.
 func (l *listing) after(p position) []deadLetter {
@@ -105,9 +165,10 @@ func (l *listing) after(p position) []deadLetter {
 	return l.deadLetters[from:]
 }
 
-// listingExpiry is how long a listing waits for its next page. One that has gone
-// is read anew, and the page begins after the position that the cursor names.
-const listingExpiry = time.Minute
+// listingExpiry is how long a listing waits for its next page. One of a single chunk
+// that has gone is read anew, and the page begins after the position that the cursor
+// names.
+const listingExpiry = 5 * time.Minute
 
 // listings are those that wait for their next page, one for each queue.
 type listings struct {

@@ -118,8 +118,9 @@ type knownQueue struct {
 	// urls are those of its SQS queues. Delayed messages go to that of the jobs
 	// itself, but for FIFO.
 	urls [destinations]string
-	// maxMessage is the largest message that all of them take.
-	maxMessage int
+	// maxMessage is the largest message that all of them take, and maxRequest how many
+	// bytes a request may have.
+	maxMessage, maxRequest int
 }
 
 // sources are the URLs that jobs are received from.

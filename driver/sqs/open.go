@@ -114,7 +114,7 @@ func (b *base) open(ctx context.Context, c config) error {
 		return err
 	}
 	b.closeIdle = closeIdle
-	err = b.connect(ctx, client, c)
+	err = b.connect(ctx, client, c.withoutSecrets())
 	if err != nil {
 		closeIdle()
 	}

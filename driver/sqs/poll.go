@@ -129,8 +129,8 @@ func (p *poller) fetch(i, most int) (got arrivals, err error) {
 	wait := p.base.config.wait
 	ctx, cancel := context.WithTimeoutCause(p.ctx, wait+pollGrace, errPollHangs)
 	defer cancel()
-	receipts, err := p.base.client.receive(ctx, q.sources()[i], most, p.visibility, wait)
-	if err != nil {
+	receipts, damaged := p.base.client.receive(ctx, q.sources()[i], most, p.visibility, wait)
+	if err := damaged; err != nil && len(receipts) == 0 {
 		if errors.Is(context.Cause(ctx), errPollHangs) {
 			err = errPollHangs
 		}
@@ -145,14 +145,14 @@ func (p *poller) fetch(i, most int) (got arrivals, err error) {
 	until := sinceEpoch() + p.lease
 	for _, r := range receipts {
 		r.until.Store(int64(until))
-		got.sort(r)
+		got.sort(r, q.maxMessage)
 	}
 	for _, err := range p.base.client.replace(ctx, q, got.moved) {
 		if err != nil {
 			return got, p.pollError(err)
 		}
 	}
-	return got, nil
+	return got, p.pollError(damaged)
 }
 
 // bring offers a job that was almost due, or gives it back after stop.
@@ -194,23 +194,22 @@ type almostDue struct {
 	left     time.Duration
 }
 
-// sort takes in a message whose lease has begun.
-func (a *arrivals) sort(r *receipt) {
+// sort takes in a message whose lease has begun. The SQS queues take messages of most
+// bytes.
+func (a *arrivals) sort(r *receipt, most int) {
 	if r.err != nil {
-		a.moved = append(a.moved, replacement{old: r, entry: r.unreadable(r.err)})
+		a.moved = append(a.moved, replacement{old: r, entry: r.unreadableEntry(r.err, most)})
 		return
 	}
 	left := r.untilDue()
 	if left > maxLocalDelay || r.miscounted() {
 		// Of the times that it was received before none was a holder's.
-		e := r.notHandedOut(0, toRetry)
-		e.delaySeconds = delaySecondsOf(max(left, 0))
-		a.moved = append(a.moved, replacement{old: r, entry: e})
+		a.moved = append(a.moved, replacement{old: r, entry: r.again(0, toRetry, most)})
 		return
 	}
 	delivery, err := r.delivery()
 	if err != nil {
-		a.moved = append(a.moved, replacement{old: r, entry: r.unreadable(err)})
+		a.moved = append(a.moved, replacement{old: r, entry: r.unreadableEntry(err, most)})
 		return
 	}
 	if left > 0 {
@@ -225,6 +224,9 @@ func (a *arrivals) sort(r *receipt) {
 // pollError is the error of a poll. The call that ended is the poll's own, so that
 // no error is that of a context of the caller.
 func (p *poller) pollError(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, context.Canceled) {
 		return closed("receive", p.queue)
 	}
@@ -277,7 +279,7 @@ func (p *poller) giveBack(deliveries []*driver.Delivery) {
 		if r.url != q.urls[toWork] {
 			to = toRetry
 		}
-		again = append(again, replacement{old: r, entry: r.notHandedOut(r.received-1, to)})
+		again = append(again, replacement{old: r, entry: r.again(r.received-1, to, q.maxMessage)})
 	}
 	for _, err := range p.base.client.replace(ctx, q, again) {
 		p.noteFailed(err)

@@ -61,11 +61,8 @@ func (b *base) ensure(ctx context.Context, queue, name string, fifo bool) (sqsQu
 		attributes[string(types.QueueAttributeNameDeduplicationScope)] = "messageGroup"
 		attributes[string(types.QueueAttributeNameFifoThroughputLimit)] = "perMessageGroupId"
 	}
-	made, err := b.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
-	if err != nil {
-		return sqsQueue{}, err
-	}
-	return sqsQueue{*made.QueueUrl, b.config.maxMessage}, nil
+	url, err = b.client.create(ctx, name, attributes)
+	return sqsQueue{url, b.config.maxMessage}, err
 }
 
 // check refuses an SQS queue on which jobs would be lost behind the driver's back.
@@ -149,11 +146,11 @@ func (b *base) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	last := len(urls) - 1
 	depth := driver.Depth{Dead: found[last].sum()}
 	for _, n := range found[:last] {
-		depth.Waiting += n.visible
-		depth.Scheduled += n.delayed
-		depth.Running += n.invisible
+		depth.Waiting = add(depth.Waiting, n.visible)
+		depth.Scheduled = add(depth.Scheduled, n.delayed)
+		depth.Running = add(depth.Running, n.invisible)
 	}
-	if depth.Waiting > 0 {
+	if depth.Waiting != 0 {
 		depth.Age = driver.UnknownAge
 	}
 	return depth, nil

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // maxLocalDelay is the longest that a job is kept in the process until it is due:
@@ -18,8 +19,10 @@ const maxLocalDelay = time.Second
 type receipt struct {
 	url, handle string
 	id, body    string
-	meta        meta
-	err         error // why it is no job
+	// attribute is what meta was read from; empty if the message has none.
+	attribute string
+	meta      meta
+	err       error // why it is no job
 	// received is how often SQS handed out the message, this time included.
 	received int
 	// By SQS's clocks: when the message was sent, when it was first handed out,
@@ -40,10 +43,11 @@ type receipt struct {
 	stored atomic.Bool
 }
 
-// newReceipt reads a message as SQS handed it out. What cannot be read is noted
-// in its err.
-func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
-	r := &receipt{url: url, received: 1, answered: answered, taken: sinceEpoch()}
+// newReceipt reads a message as SQS handed it out. What cannot be read as a job is
+// noted in its err; the error is of an answer that is none of SQS's.
+func newReceipt(url string, m *types.Message, answered time.Time) (*receipt, error) {
+	system, err := readSystemAttributes(m)
+	r := &receipt{url: url, received: system.received, sent: system.sent, first: system.first, answered: answered, taken: sinceEpoch()}
 	if m.Body != nil {
 		r.body = *m.Body
 	}
@@ -53,30 +57,27 @@ func newReceipt(url string, m *types.Message, answered time.Time) *receipt {
 	if m.ReceiptHandle != nil {
 		r.handle = *m.ReceiptHandle
 	}
-	r.sent = timestamp(m, types.MessageSystemAttributeNameSentTimestamp)
-	r.first = timestamp(m, types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)
-	if n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]); err == nil && n > 0 {
-		r.received = n
-	}
 	if a, ok := m.MessageAttributes[attributeName]; ok && a.StringValue != nil {
-		r.meta, r.err = readMeta(*a.StringValue)
+		r.attribute = *a.StringValue
+		r.meta, r.err = readMeta(r.attribute)
 	} else {
 		r.err = errNoMeta
 	}
 	if r.meta.ID == "" {
 		r.meta.ID = r.id
 	}
-	return r
+	switch {
+	case err != nil:
+	case !wire.IsToken(r.id) || r.handle == "":
+		err = lacking{"the MessageId or the ReceiptHandle of a message"}
+	default:
+		err = checkReceived(m)
+	}
+	return r, err
 }
 
-// timestamp reads a time that SQS gives in ms since 1970; zero if it does not.
-func timestamp(m *types.Message, name types.MessageSystemAttributeName) time.Time {
-	ms, err := strconv.ParseInt(m.Attributes[string(name)], 10, 64)
-	if err != nil {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}
+// size is what SQS counts of the message, but for attributes of others.
+func (r *receipt) size() int { return messageSize(r.body, r.attribute) }
 
 // epoch is what leases are counted from, by the monotonic clock.
 var epoch = time.Now()
@@ -165,8 +166,24 @@ func (r *receipt) notHandedOut(lost int, to destination) *entry {
 	if due := r.due(); !due.IsZero() {
 		d.Delay, d.Due = 0, due.UnixMilli()
 	}
-	return &entry{body: r.body, attribute: d.text(), to: to}
+	e := &entry{body: r.body, attribute: d.text(), to: to}
+	if to == toRetry {
+		e.delaySeconds = delaySecondsOf(max(r.untilDue(), 0))
+	}
+	return e
 }
+
+// released is the message that takes the place of this one when its job is given back.
+func (r *receipt) released() *entry {
+	d := r.meta
+	d.Delay, d.Due = 0, 0
+	d.Deliveries, d.Lost = r.deliveries(), r.lost()
+	return &entry{body: r.body, attribute: d.text(), to: toWork, token: r.token()}
+}
+
+// token names the message that takes the place of this one in a FIFO queue, so that a
+// try after one of unknown fate stores nothing twice.
+func (r *receipt) token() string { return r.id + "." + strconv.Itoa(r.received) }
 
 // unreadable is the dead letter of a message that is no job.
 func (r *receipt) unreadable(err error) *entry {

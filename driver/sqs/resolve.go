@@ -85,7 +85,7 @@ func (b *base) maxMessageIn(attributes map[string]string) int {
 // remember makes a queue of the SQS queues of its names.
 func (b *base) remember(queue string, n names, found map[string]sqsQueue) *knownQueue {
 	work := found[n.work].url
-	q := &knownQueue{urls: [destinations]string{toWork: work, toRetry: work, toDead: found[n.dead].url}, maxMessage: b.config.maxMessage}
+	q := &knownQueue{urls: [destinations]string{toWork: work, toRetry: work, toDead: found[n.dead].url}, maxMessage: b.config.maxMessage, maxRequest: b.config.maxMessage}
 	if n.retry != "" {
 		q.urls[toRetry] = found[n.retry].url
 	}

@@ -20,66 +20,146 @@ const (
 	// maxScanWaits is how often a scan waits for another one, which hides dead
 	// letters from it, to give them back.
 	maxScanWaits = 5
+	// maxNewPages is how many answers in a row that have only dead letters of after
+	// the scan's begin end it. A standard queue has no order, so that one such answer
+	// may have older ones behind it. Each takes up to ten new ones out of the way.
+	maxNewPages = 10
 	// restoreTimeout bounds giving dead letters back, which goes on when the
 	// caller's ctx has ended.
 	restoreTimeout = 10 * time.Second
 )
 
-// scan receives every dead letter and calls visit with up to ten at a time. Those
-// that visit returns are gone; the others are given back at the end.
+// scan receives the dead letters that were there when it began and calls visit with
+// up to ten at a time, each once. Those that visit returns are gone; the others are
+// given back at the end.
 func (b *base) scan(ctx context.Context, q *knownQueue, visit func([]*receipt) (gone []*receipt, err error)) (err error) {
 	held := make(map[string]*receipt)
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
-		defer cancel()
 		if failed := b.restore(ctx, held); err == nil {
 			err = failed
 		}
 	}()
-	seen := make(map[string]bool)
-	for waited := 0; ; {
+	s := scanned{messages: make(map[string]bool), jobs: make(map[string]bool)}
+	for waited, newPages := 0, 0; newPages < maxNewPages; {
 		page, err := b.client.receive(ctx, q.urls[toDead], maxEntries, seconds(scanVisibility), scanWait)
 		if err != nil {
 			return err
 		}
-		var fresh []*receipt
 		for _, r := range page {
-			held[r.id] = r // of two handles the later one counts
-			if !seen[r.id] {
-				seen[r.id] = true
-				fresh = append(fresh, r)
-			}
+			// Of two handles the later one counts. The rest of the message is not kept.
+			held[r.id] = &receipt{url: r.url, handle: r.handle}
 		}
-		if len(fresh) > 0 {
-			gone, err := visit(fresh)
+		shown, known := s.sift(page)
+		switch {
+		case len(shown) > 0:
+			gone, err := visit(shown)
 			for _, r := range gone {
 				delete(held, r.id)
 			}
 			if err != nil {
 				return err
 			}
-			continue
-		}
-		if len(page) > 0 {
+			newPages = 0
+		case len(page) == 0:
+			n, err := b.client.count(ctx, q.urls[toDead])
+			if err != nil {
+				return err
+			}
+			if n.invisible <= int64(len(held)) || waited == maxScanWaits {
+				return nil
+			}
+			waited++ // somebody else is looking at some
+		case known == len(page):
 			return nil // the first ones come again: all were seen
+		default:
+			newPages++
 		}
-		n, err := b.client.count(ctx, q.urls[toDead])
-		if err != nil {
-			return err
-		}
-		if n.invisible <= int64(len(held)) || waited == maxScanWaits {
-			return nil
-		}
-		waited++ // somebody else is looking at some
 	}
+	return nil
 }
 
-// restore gives dead letters back. One that it cannot comes back by itself.
+// scanned is what a scan has seen.
+type scanned struct {
+	// messages and jobs are the IDs of both.
+	messages, jobs map[string]bool
+	// What was sent after ceiling, by SQS's clock, was not there when the scan began,
+	// and what was sent before floor was. They are zero before the first answer, and
+	// differ if it does not tell the time exactly.
+	floor, ceiling time.Time
+}
+
+// sift returns the messages of an answer that the scan is to show, and how many it
+// had seen before. A dead letter may be that of a job which died anew because this
+// very scan redrove it: the scan would not end. So it shows none of after its begin.
+func (s *scanned) sift(page []*receipt) (shown []*receipt, known int) {
+	s.begin(page)
+	for _, r := range page {
+		if s.messages[r.id] {
+			known++
+			continue
+		}
+		s.messages[r.id] = true
+		if r.sent.After(s.ceiling) || s.jobs[r.meta.ID] && !r.sent.Before(s.floor) {
+			continue
+		}
+		s.jobs[r.meta.ID] = true
+		shown = append(shown, r)
+	}
+	return shown, known
+}
+
+// begin takes the first answer's time for that of the scan's begin: exactly if a
+// message was handed out for the first time, else by the whole second in which it was
+// answered.
+func (s *scanned) begin(page []*receipt) {
+	if !s.ceiling.IsZero() || len(page) == 0 {
+		return
+	}
+	for _, r := range page {
+		if r.received == 1 && r.first.After(s.ceiling) {
+			s.floor, s.ceiling = r.first, r.first
+		}
+	}
+	if !s.ceiling.IsZero() {
+		return
+	}
+	s.floor = page[0].answered
+	if s.floor.IsZero() {
+		s.floor = time.Now() // a server that tells no time at all
+	}
+	s.ceiling = s.floor.Add(time.Second)
+}
+
+// restore gives dead letters back. One that it cannot comes back by itself. When ctx
+// ends, it goes on without the caller, until Close cuts it off.
 func (b *base) restore(ctx context.Context, held map[string]*receipt) error {
+	if len(held) == 0 {
+		return nil
+	}
 	receipts := make([]*receipt, 0, len(held))
 	for _, r := range held {
 		receipts = append(receipts, r)
 	}
+	counted := b.handle.Begin(b.alive) == nil // not while Close waits for this very call
+	restored := make(chan error, 1)
+	go func() {
+		own, cancel := context.WithTimeout(b.alive, restoreTimeout)
+		defer cancel()
+		restored <- b.showAll(own, receipts)
+		if counted {
+			b.handle.End()
+		}
+	}()
+	select {
+	case err := <-restored:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// showAll ends the visibility timeouts of messages.
+func (b *base) showAll(ctx context.Context, receipts []*receipt) error {
 	var first error
 	for len(receipts) > 0 {
 		n := min(len(receipts), settleBatch)

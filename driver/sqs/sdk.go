@@ -90,21 +90,30 @@ func newClient(c *awssqs.Client) client {
 	return client{awssqs.New(c.Options(), func(o *awssqs.Options) {
 		// The driver never tries again: the caller knows the deadline.
 		o.Retryer = aws.NopRetryer{}
-		o.Logger = logging.Nop{} // the errors say it
+		o.Logger = logging.Nop{}                  // the errors say it
+		o.DisableMessageChecksumValidation = true // answer.go has it
 		o.HTTPClient = bodyCopier{o.HTTPClient}
 		if o.Credentials != nil {
-			o.Credentials = credentialsProvider{o.Credentials}
+			o.Credentials = newCredentialsProvider(o.Credentials)
 		}
 	})}
 }
 
 // credentialsProvider marks the errors of the SDK's credential chain, which have
-// no type.
-type credentialsProvider struct{ aws.CredentialsProvider }
+// no type. It holds the chain by a function, which no print of it follows to the
+// credentials.
+type credentialsProvider struct {
+	retrieve func(context.Context) (aws.Credentials, error)
+}
+
+// newCredentialsProvider puts the marks on what a chain returns.
+func newCredentialsProvider(chain aws.CredentialsProvider) credentialsProvider {
+	return credentialsProvider{chain.Retrieve}
+}
 
 // Retrieve is that of the chain.
 func (p credentialsProvider) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	found, err := p.CredentialsProvider.Retrieve(ctx)
+	found, err := p.retrieve(ctx)
 	if err != nil && ctx.Err() == nil {
 		err = noCredentials{err}
 	}

@@ -3,7 +3,6 @@ package sqs
 import (
 	"context"
 	"errors"
-	"strconv"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -28,7 +27,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	failed := func(i int, err error) { errs = fault.Set(errs, len(settlements), i, err) }
 
 	goneAt := c.base.goneAt(c.queue)
-	var replaced batch[replacement]
+	var replaced batch[*driver.Settlement]
 	var ended batch[*receipt]
 	for i := range settlements {
 		s := &settlements[i]
@@ -37,73 +36,114 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		case r == nil:
 			failed(i, faults.LeaseLost(opSettle, c.queue))
 		case s.Outcome != driver.OutcomeDone && !r.stored.Load():
-			replaced.add(i, replacement{old: r, entry: c.settledEntry(s, r)})
+			replaced.add(i, s)
 		default:
 			ended.add(i, r)
 		}
 	}
-	c.store(ctx, &replaced, &ended, failed)
-	ended.report(c.base.client.delete(ctx, ended.items), func(i int, err error) { failed(i, c.deliveryError(opSettle, err)) })
-	for k, r := range ended.items {
-		if errs == nil || errs[ended.index[k]] == nil {
+	// What is done waits for nothing that is to be stored.
+	var notDeleted, notStored []error
+	inParallel(2, func(part int) {
+		if part == 0 {
+			notDeleted = c.end(ctx, ended.items)
+		} else {
+			notStored = c.replace(ctx, replaced.items)
+		}
+	})
+	ended.report(notDeleted, failed)
+	replaced.report(notStored, failed)
+	return errs
+}
+
+// end deletes messages, whose deliveries are settled by that.
+func (c *consumer) end(ctx context.Context, receipts []*receipt) []error {
+	errs := c.base.client.delete(ctx, receipts)
+	for i, r := range receipts {
+		if errs == nil || errs[i] == nil {
 			r.settled.Store(true)
+		} else {
+			errs[i] = c.deliveryError(opSettle, errs[i])
 		}
 	}
 	return errs
 }
 
-// settledEntry is the message that takes the delivery's place.
-func (c *consumer) settledEntry(s *driver.Settlement, r *receipt) *entry {
+// replace stores the messages that take the places of deliveries, and then deletes
+// those of the deliveries.
+func (c *consumer) replace(ctx context.Context, settlements []*driver.Settlement) []error {
+	if len(settlements) == 0 {
+		return nil
+	}
+	q, err := c.base.resolve(ctx, c.queue)
+	if err != nil {
+		err = fault.NotSent{Err: err}
+	}
+	var errs []error
+	failed := func(i int, err error) { errs = fault.Set(errs, len(settlements), i, err) }
+	exists := make(map[string]bool) // what the errors ask of each SQS queue
+	var sent batch[*entry]
+	for i, s := range settlements {
+		if err != nil {
+			failed(i, c.storeError(ctx, receiptOf(s), err, exists))
+		} else if e := c.settledEntry(s, receiptOf(s), q.maxMessage); e.size() > q.maxMessage {
+			failed(i, tooLarge(opSettle, c.queue, e, q.maxMessage))
+		} else {
+			sent.add(i, e)
+		}
+	}
+	if err != nil {
+		return errs
+	}
+	var ended batch[*receipt]
+	notStored := c.base.client.send(ctx, q, sent.items)
+	for k, i := range sent.index {
+		r := receiptOf(settlements[i])
+		if notStored != nil && notStored[k] != nil {
+			failed(i, c.storeError(ctx, r, notStored[k], exists))
+			continue
+		}
+		r.stored.Store(true)
+		ended.add(i, r)
+	}
+	ended.report(c.end(ctx, ended.items), failed)
+	return errs
+}
+
+// receiptOf is the receipt of a settlement that heldReceipt has looked at.
+func receiptOf(s *driver.Settlement) *receipt { return s.Delivery.Receipt.(*receipt) }
+
+// settledEntry is the message that takes the delivery's place. It may be larger than
+// most bytes only where the core has something else to try.
+func (c *consumer) settledEntry(s *driver.Settlement, r *receipt, most int) *entry {
+	if s.Outcome == driver.OutcomeRelease {
+		e := r.released()
+		if e.size() > most {
+			e.attribute = r.attribute // fits as r did, and forgets how often the job was handed out
+		}
+		return e
+	}
 	d := r.meta
-	d.Delay, d.Due = 0, 0
-	e := &entry{body: r.body, to: toDead}
+	d.history = history{
+		Failures: s.Failures, Error: s.Error,
+		Bounces: s.Bounces, Bounced: millisOf(s.BouncedSince), Deliveries: r.deliveries(),
+	}
+	e := &entry{body: r.body, to: toDead, delaySeconds: d.setDelay(0)}
 	switch s.Outcome {
-	case driver.OutcomeRelease:
-		e.to = toWork
-		d.Deliveries, d.Lost = r.deliveries(), r.lost()
+	case driver.OutcomeDead:
+		d.Reason = s.Reason
+		if s.Strip {
+			e.strip(d, r, most)
+			return e
+		}
 	default:
-		d.history = history{
-			Failures: s.Failures, Error: s.Error,
-			Bounces: s.Bounces, Bounced: millisOf(s.BouncedSince), Deliveries: r.deliveries(),
-		}
-		if s.Outcome == driver.OutcomeDead {
-			d.Reason = s.Reason
-			break
-		}
 		e.to = c.base.destination(s.Delay)
 		e.delaySeconds = d.setDelay(s.Delay)
-	}
-	if e.to == toWork {
-		// A try after one of unknown fate stores nothing twice on a FIFO queue.
-		e.token = r.id + "." + strconv.Itoa(r.received)
+		if e.to == toWork {
+			e.token = r.token()
+		}
 	}
 	e.attribute = d.text()
 	return e
-}
-
-// store stores new messages, and adds the old one of each that was stored to those
-// that are ended.
-func (c *consumer) store(ctx context.Context, replaced *batch[replacement], ended *batch[*receipt], failed func(i int, err error)) {
-	if len(replaced.items) == 0 {
-		return
-	}
-	q, err := c.base.resolve(ctx, c.queue)
-	var errs []error
-	if err != nil {
-		errs = fault.All(len(replaced.items), fault.NotSent{Err: err})
-	} else {
-		errs = c.base.client.send(ctx, q, entriesOf(replaced.items))
-	}
-	exists := make(map[string]bool) // what the errors ask of each SQS queue
-	for k, r := range replaced.items {
-		i := replaced.index[k]
-		if errs != nil && errs[k] != nil {
-			failed(i, c.storeError(ctx, r.old, errs[k], exists))
-			continue
-		}
-		r.old.stored.Store(true)
-		ended.add(i, r.old)
-	}
 }
 
 // storeError is deliveryError for a message that was not stored. If the queue that

@@ -15,9 +15,12 @@ func TestMain(m *testing.M) { brokers.Main(m) }
 // testURL is a URL of the test server, with the shortest poll.
 func testURL(t testing.TB, scheme string) string {
 	t.Helper()
-	query := url.Values{"endpoint": {brokers.SQS(t).URL()}, "wait": {"1s"}}
-	return scheme + "://test:test@us-east-1/?" + query.Encode()
+	query := url.Values{"endpoint": {brokers.SQS(t).URL()}, "wait": {"1s"}, "session_token": {secrets[1]}}
+	return scheme + "://test:" + secrets[0] + "@us-east-1/?" + query.Encode()
 }
+
+// secrets are the credentials of testURL.
+var secrets = []string{"Hq7secretZk2", "Wm4tokenRx9"}
 
 // job is a message as the core would make it.
 func job(id string, delay time.Duration) *driver.Message {

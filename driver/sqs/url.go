@@ -69,6 +69,12 @@ func (c config) withDefaults() config {
 	return c
 }
 
+// withoutSecrets is c for those who do not sign requests.
+func (c config) withoutSecrets() config {
+	c.key, c.secret, c.token, c.externalID = "", "", "", ""
+	return c
+}
+
 // parseURL reads a URL as doc.go documents it. No error repeats a credential.
 func parseURL(u *url.URL) (config, error) {
 	p := driver.NewParams(Name, u)

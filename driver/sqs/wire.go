@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/wire"
 )
@@ -17,13 +19,21 @@ import (
 // of SQS's ten suffices, leaves nine to others, and is cheaper than many.
 const attributeName = "batch"
 
+// dataType is that of the attribute.
+var dataType = aws.String("String")
+
+// defaultContentType is that of a job whose attribute says none.
+const defaultContentType = "application/json"
+
 // formatVersion is the version of what docs/wire-sqs.md describes.
 const formatVersion = 1
 
 // entry is a message to be stored, as an entry of a batch request has it.
 type entry struct {
-	body, attribute string
-	to              destination
+	body string
+	// attribute is empty for a message without one, which is no job.
+	attribute string
+	to        destination
 	// delaySeconds is how long SQS holds it back.
 	delaySeconds int32
 	// token names the message for a FIFO queue, which stores a second one of the
@@ -32,8 +42,14 @@ type entry struct {
 }
 
 // size is what SQS counts of the message.
-func (e *entry) size() int {
-	return len(e.body) + len(e.attribute) + len(attributeName) + len("String")
+func (e *entry) size() int { return messageSize(e.body, e.attribute) }
+
+// messageSize is what SQS counts of a message with this attribute, if it is not empty.
+func messageSize(body, attribute string) int {
+	if attribute == "" {
+		return len(body)
+	}
+	return len(body) + len(attribute) + len(attributeName) + len(*dataType)
 }
 
 // meta is everything of a job but its body, which the attribute holds as JSON.
@@ -143,19 +159,23 @@ func (d *meta) message(body []byte, sent time.Time) driver.Message {
 	return m
 }
 
-// readMeta reads the attribute's text.
+// readMeta reads the attribute's text. With an error it returns nothing of it, unless
+// that is errNoKind, as what is no job is written as a dead letter.
 func readMeta(text string) (meta, error) {
 	var d meta
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
-		return d, fmt.Errorf("the attribute %s is not readable: %w", attributeName, err)
+		return meta{}, fmt.Errorf("the attribute %s is not readable: %w", attributeName, err)
 	}
 	if d.ContentType == "" {
-		d.ContentType = "application/json"
+		d.ContentType = defaultContentType
 	}
-	switch {
-	case d.Version != formatVersion:
-		return d, fmt.Errorf("%w: version %d", errVersion, d.Version)
-	case d.Kind == "":
+	if d.Version != formatVersion {
+		return meta{}, fmt.Errorf("%w: version %d", errVersion, d.Version)
+	}
+	if err := d.check(); err != nil {
+		return meta{}, err
+	}
+	if d.Kind == "" {
 		return d, errNoKind
 	}
 	return d, nil

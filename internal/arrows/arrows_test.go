@@ -49,17 +49,17 @@ var rules = []rule{
 	},
 	{
 		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency"}, // batch/idempotency/storetest is for tests
-		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/leak"},
+		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/leak", "batch/internal/secret"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
 	},
 	{
 		from:   []string{"batch/conformance", "batch/conformance/..."},
-		may:    []string{"std", "own", "batch", "batch/driver", "batch/conformance", "batch/idempotency"},
+		may:    []string{"std", "own", "batch", "batch/driver", "batch/conformance", "batch/conformance/...", "batch/idempotency", "batch/internal/secret"},
 		reason: "the suite judges drivers that it has never heard of, and their authors get no further modules with it",
 	},
 	{
-		from:   []string{"batch/internal/brokers", "batch/internal/brokers/launch", "batch/internal/leak"},
+		from:   []string{"batch/internal/brokers", "batch/internal/brokers/launch", "batch/internal/leak", "batch/internal/secret"},
 		may:    []string{"std", "batch/internal/..."},
 		reason: "the tests of every driver import it, and its users would resolve what it requires",
 	},

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"testing"
 	"time"
 
 	"github.com/batch-go/batch/internal/brokers/launch"
@@ -43,6 +44,29 @@ func given(family, port string, p launch.Protocol) (*Instance, error) {
 		return nil, fmt.Errorf("%s: %w", variable, err)
 	}
 	return i, nil
+}
+
+// orGiven returns the broker that BATCH_TEST_<FAMILY>_URL names, or the test's own.
+func orGiven(t testing.TB, family, port string, p launch.Protocol, own func() *Instance) *Instance {
+	t.Helper()
+	i, err := given(family, port, p)
+	switch {
+	case err != nil:
+		refuse(t, err)
+	case i != nil:
+		announce(t, i.String())
+		return i
+	}
+	return own()
+}
+
+// SkipGiven skips a test of what a single plain broker is not, such as a cluster, if
+// BATCH_TEST_<FAMILY>_URL names the broker to test with.
+func SkipGiven(t testing.TB, family string) {
+	t.Helper()
+	if variable := (row{family: family}).override("URL"); os.Getenv(variable) != "" {
+		t.Skipf("%s names the one broker to test with", variable)
+	}
 }
 
 // identify asks a server that runs already for its name and version.

@@ -13,11 +13,15 @@ func TestGivenBrokerIsUsed(t *testing.T) {
 		family   string
 		protocol launch.Protocol
 		start    func(testing.TB) *Instance
+		own      func(testing.TB) *Instance // may be nil
 	}{
-		{"redis", launch.Redis, func(t testing.TB) *Instance { return Redis(t, Redis8) }},
-		{"rabbitmq", launch.RabbitMQ, func(t testing.TB) *Instance { return RabbitMQ(t, RabbitMQ4) }},
-		{"nats", launch.NATS, func(t testing.TB) *Instance { return NATS(t, NATS2) }},
-		{"sqs", launch.SQS, func(t testing.TB) *Instance { return SQS(t) }},
+		{"redis", launch.Redis, func(t testing.TB) *Instance { return Redis(t, Redis8) },
+			func(t testing.TB) *Instance { return OwnOrRedis(t, Redis8) }},
+		{"rabbitmq", launch.RabbitMQ, func(t testing.TB) *Instance { return RabbitMQ(t, RabbitMQ4) },
+			func(t testing.TB) *Instance { return OwnOrRabbitMQ(t, RabbitMQ4) }},
+		{"nats", launch.NATS, func(t testing.TB) *Instance { return NATS(t, NATS2) },
+			func(t testing.TB) *Instance { return OwnOrNATS(t, NATS2) }},
+		{"sqs", launch.SQS, func(t testing.TB) *Instance { return SQS(t) }, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.family, func(t *testing.T) {
@@ -33,6 +37,11 @@ func TestGivenBrokerIsUsed(t *testing.T) {
 			}
 			if _, err := got.Exec(t.Context(), "true"); !errors.Is(err, ErrNotOurs) {
 				t.Errorf("Exec = %v, want ErrNotOurs", err)
+			}
+			if test.own != nil {
+				if own := test.own(t); own.URL() != i.URL() || own.Ours() {
+					t.Errorf("a test that would start its own got %s at %s, ours: %t", own, own.URL(), own.Ours())
+				}
 			}
 			t.Setenv(variable, "ftp://user:secret@localhost")
 			_, err = given(test.family, "1", test.protocol)

@@ -35,6 +35,9 @@ func newInstance(l *launcher, s launch.Server) (*Instance, error) {
 	return &Instance{Server: s, TLS: config, launcher: l}, nil
 }
 
+// Ours tells whether the broker was started here, so that it can be stopped and frozen.
+func (i *Instance) Ours() bool { return i.ID != "" }
+
 // String says what the instance is, in the form of the report that ends every run.
 func (i *Instance) String() string {
 	origin := "image " + i.Image
@@ -47,7 +50,7 @@ func (i *Instance) String() string {
 // Exec runs a command inside the broker's container, as the broker's user, and returns what it printed:
 // rabbitmqctl, for one, can do to a server what no client can. A command that fails is an error.
 func (i *Instance) Exec(ctx context.Context, command ...string) (output string, err error) {
-	if i.ID == "" {
+	if !i.Ours() {
 		return "", ErrNotOurs
 	}
 	args := &launch.Command{Target: launch.Target{ID: i.ID}, Args: command}
@@ -115,7 +118,7 @@ func (i *Instance) Freezer(t testing.TB) func(context.Context) (thaw func(), err
 
 // call calls a method of the launcher that is about this server.
 func (i *Instance) call(ctx context.Context, method string) error {
-	if i.ID == "" {
+	if !i.Ours() {
 		return ErrNotOurs
 	}
 	return i.launcher.call(ctx, method, &launch.Target{ID: i.ID}, &launch.Nothing{})

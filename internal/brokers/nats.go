@@ -26,6 +26,13 @@ func NewNATS(t testing.TB, v Version, args ...string) *Instance {
 	})
 }
 
+// OwnOrNATS is NewNATS, or the broker that BATCH_TEST_NATS_URL names: one that is
+// not [Instance.Ours], which the test must not disturb.
+func OwnOrNATS(t testing.TB, v Version) *Instance {
+	t.Helper()
+	return orGiven(t, "nats", "4222", launch.NATS, func() *Instance { return NewNATS(t, v) })
+}
+
 // NewNATSConfig starts a server as NewNATS does, with config as the text of its configuration file: its
 // accounts, users and limits. The instance names no user, since the launcher knows of none.
 func NewNATSConfig(t testing.TB, v Version, config string) *Instance {

@@ -26,6 +26,13 @@ func NewRabbitMQ(t testing.TB, v Version, settings ...string) *Instance {
 	})
 }
 
+// OwnOrRabbitMQ is NewRabbitMQ, or the broker that BATCH_TEST_RABBITMQ_URL names: one that is
+// not [Instance.Ours], which the test must not disturb.
+func OwnOrRabbitMQ(t testing.TB, v Version) *Instance {
+	t.Helper()
+	return orGiven(t, "rabbitmq", "5672", launch.RabbitMQ, func() *Instance { return NewRabbitMQ(t, v) })
+}
+
 // RabbitMQTLS returns a shared server of version v that speaks nothing but TLS, and only to clients that
 // show a certificate: the one in TLS, which is in Certificate and Key as well.
 func RabbitMQTLS(t testing.TB, v Version) *Instance {

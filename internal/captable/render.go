@@ -58,6 +58,7 @@ var faults = []struct{ need, title string }{
 	{"Harness.Freeze", "the broker freezes"},
 	{"Harness.Cut", "connections break"},
 	{"Harness.Foreign", "a foreign message in the queue"},
+	{"Harness.Secrets", "credentials in the URL"},
 	{"Harness.URL", "opened by URL"},
 }
 

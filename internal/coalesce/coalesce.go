@@ -8,6 +8,7 @@ package coalesce
 import (
 	"runtime"
 	"sync"
+	"time"
 )
 
 // Limits bound a batch. All must be at least 1.
@@ -20,6 +21,11 @@ type Limits struct {
 	// full, that one included. Beyond it a few items wait for the next flight that
 	// lands, which saves requests if batches are small. Defaults to Flights.
 	Partial int
+	// Patience is how long a batch may be under way before it does not count any more,
+	// and the items behind it go without it. So a batch that gets no answer holds up
+	// nothing but itself. It needs Flights of 1. Zero means that all count until they
+	// end.
+	Patience time.Duration
 }
 
 // Coalescer gathers items and passes them to flush in batches. Make one with
@@ -36,6 +42,15 @@ type Coalescer[T any] struct {
 	// idle is closed and set to nil when the last flight ends and no items wait. It
 	// is nil if no caller waits for that.
 	idle chan struct{}
+
+	// With Patience: number is that of the batch that counts, departed is when it began,
+	// zero if it has ended, and late is how many are under way that count no more. patience
+	// fires when the batch has had its time. It is reused, so it may fire for an earlier
+	// one.
+	number   uint64
+	departed time.Time
+	late     int
+	patience *time.Timer
 }
 
 // sized is an item with its size in bytes.
@@ -98,7 +113,13 @@ func (c *Coalescer[T]) Land() {
 // land ends a flight. c.mu must be held.
 func (c *Coalescer[T]) land() {
 	c.flights--
-	if c.flights == 0 && c.idle != nil {
+	c.rest()
+}
+
+// rest tells those who wait for it that nothing is under way, if that is so. c.mu must
+// be held.
+func (c *Coalescer[T]) rest() {
+	if c.flights+c.late == 0 && c.idle != nil {
 		close(c.idle)
 		c.idle = nil
 	}
@@ -109,7 +130,7 @@ func (c *Coalescer[T]) land() {
 func (c *Coalescer[T]) Idle() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flights == 0 {
+	if c.flights+c.late == 0 {
 		done := make(chan struct{})
 		close(done)
 		return done
@@ -132,8 +153,56 @@ func (c *Coalescer[T]) fly() {
 		if len(batch) == 0 {
 			return
 		}
-		c.flush(batch)
+		if c.limits.Patience == 0 {
+			c.flush(batch)
+		} else if !c.flushPatiently(batch) {
+			return
+		}
 		clear(batch)
+	}
+}
+
+// flushPatiently flushes a batch. It returns false if the flight has ended with it,
+// because the batch took so long that it did not count any more.
+func (c *Coalescer[T]) flushPatiently(batch []T) bool {
+	c.mu.Lock()
+	c.number++
+	number := c.number
+	c.departed = time.Now()
+	if c.patience == nil {
+		c.patience = time.AfterFunc(c.limits.Patience, c.overtake)
+	} else {
+		c.patience.Reset(c.limits.Patience)
+	}
+	c.mu.Unlock()
+
+	c.flush(batch)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if number == c.number && !c.departed.IsZero() {
+		c.departed = time.Time{}
+		c.patience.Stop()
+		return true
+	}
+	c.late--
+	c.rest()
+	return false
+}
+
+// overtake lets the batch that is under way not count any more, if its time is over.
+func (c *Coalescer[T]) overtake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.departed.IsZero() || time.Since(c.departed) < c.limits.Patience {
+		return // it fired for an earlier one
+	}
+	c.departed = time.Time{}
+	c.flights--
+	c.late++
+	if c.head < len(c.queue) {
+		c.flights++
+		go c.fly()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // Every item is flushed exactly once, within the limits, and those of one caller
@@ -144,4 +145,75 @@ func BenchmarkAdd(b *testing.B) {
 		c.Add(i, 8)
 	}
 	<-c.Idle()
+}
+
+// A batch that takes longer than the patience with it holds up only itself, and nothing is
+// idle before it has ended.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		under, most, flushed := 0, 0, 0
+		hang := make(chan struct{})
+		c := New(Limits{Items: 10, Bytes: 100, Flights: 1, Patience: time.Second}, func(batch []int) {
+			mu.Lock()
+			under++
+			most = max(most, under)
+			mu.Unlock()
+			if batch[0] < 0 {
+				<-hang
+			} else {
+				time.Sleep(time.Duration(batch[0]) * time.Millisecond)
+			}
+			mu.Lock()
+			under--
+			flushed += len(batch)
+			mu.Unlock()
+		})
+		expect := func(step string, wantUnder, wantFlushed int) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if under != wantUnder || flushed != wantFlushed {
+				t.Fatalf("%s: %d under way and %d flushed, want %d and %d", step, under, flushed, wantUnder, wantFlushed)
+			}
+		}
+		// Batches within the patience never overlap, however many there are.
+		for range 20 {
+			c.Add(400, 1)
+			time.Sleep(150 * time.Millisecond)
+		}
+		<-c.Idle()
+		expect("one after the other", 0, 20)
+		if most != 1 {
+			t.Fatalf("%d batches under way at once, want 1", most)
+		}
+		c.Add(-1, 1)
+		time.Sleep(500 * time.Millisecond)
+		c.Add(1, 1)
+		time.Sleep(499 * time.Millisecond)
+		expect("before its time is over", 1, 20)
+		time.Sleep(2 * time.Millisecond)
+		expect("behind one that hangs", 1, 21)
+		c.Add(-1, 1)
+		expect("a second one that hangs", 2, 21)
+		time.Sleep(time.Second)
+		c.Add(0, 1)
+		expect("after both", 2, 22)
+		c.Add(900, 1)
+		hang <- struct{}{} // one of them returns while another batch counts
+		expect("one has returned", 2, 23)
+		c.Add(0, 1)
+		expect("and is no flight of its own", 2, 23)
+		time.Sleep(900 * time.Millisecond)
+		expect("the rest", 1, 25)
+		idle := c.Idle()
+		select {
+		case <-idle:
+			t.Fatal("idle with a batch under way")
+		default:
+		}
+		hang <- struct{}{}
+		<-idle
+	})
 }

@@ -39,7 +39,8 @@ func (d *Driver) Info() driver.Info {
 }
 
 // Close ends the handle, and the server with the last handle on it. It waits
-// until the server has written everything and released the directory.
+// until the server has written everything and released the directory, or ctx ends:
+// then that goes on, and who opens the directory next in this process waits for it.
 func (d *Driver) Close(ctx context.Context) error {
 	if !d.closing.Begin(ctx) {
 		return nil
@@ -47,6 +48,8 @@ func (d *Driver) Close(ctx context.Context) error {
 	defer d.closing.Finish()
 	err := d.Driver.Close(ctx)
 	d.nc.Close()
-	d.server.release()
+	if late := d.server.release(ctx); err == nil && late != nil {
+		err = refuseClose(late)
+	}
 	return err
 }

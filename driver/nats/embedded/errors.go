@@ -17,3 +17,6 @@ func invalid(err error) error { return faults.Invalid(err) }
 
 // refuse is the error of a directory or server that cannot be used.
 func refuse(kind, err error, hint string) error { return faults.Refuse("open", "", kind, err, hint) }
+
+// refuseClose is the error of a Close whose ctx ended before the server had.
+func refuseClose(err error) error { return faults.Refuse("close", "", err, nil, "") }

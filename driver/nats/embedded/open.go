@@ -58,13 +58,13 @@ func New(ctx context.Context, directory string, options Options) (*Driver, error
 	nc, err := natsgo.Connect("", natsgo.InProcessServer(i.server), natsgo.Name("batch"), natsgo.ReconnectBufSize(-1), natsgo.NoReconnect(),
 		natsgo.ErrorHandler(func(*natsgo.Conn, *natsgo.Subscription, error) {}))
 	if err != nil {
-		i.release()
+		_ = i.release(ctx) // the error is why
 		return nil, refuse(driver.ErrUnavailable, err, "")
 	}
 	d, err := nats.New(ctx, nc, nats.Options{Prefix: options.Prefix, DedupWindow: options.DedupWindow, Replicas: 1, GroupCommit: options.SyncAlways})
 	if err != nil {
 		nc.Close()
-		i.release()
+		_ = i.release(ctx) // as above
 		return nil, err
 	}
 	return &Driver{Driver: d, nc: nc, server: i}, nil

@@ -6,7 +6,7 @@
 --
 -- The queue exists from now on, and the other scripts look at that. The streams and
 -- their groups are made when the first job comes.
-local types = { 'stream', 'stream', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'zset', 'stream', 'list', 'string', 'string', 'string', 'hash' }
+local types = { 'stream', 'stream', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'zset', 'stream', 'list', 'string', 'string', 'string', 'hash', 'stream', 'stream', 'stream', 'stream', 'stream' }
 for i = 1, #types do
   local is = call('TYPE', KEYS[i]).ok
   if is ~= 'none' and is ~= types[i] then

@@ -8,6 +8,7 @@
 -- makes the older ones worthless, and stays until the last of them has ended.
 local there = call('UNLINK', META, PAUSED)
 for i = 1, 10 do there = there + call('UNLINK', KEYS[i]) end
+for i = 16, 20 do there = there + call('UNLINK', KEYS[i]) end
 call('UNLINK', WAKE, TIMER)
 if there == 0 then return 0 end
 local _, us = now()

@@ -1,7 +1,7 @@
 -- depth: counts the jobs of a queue.
 -- reply  waiting, scheduled, running, dead; how many of the scheduled are due; the
 --        age of the oldest that waits in ms, 0 if none does, or -1 if it is not known
--- cost   O(log jobs), and O(size) of the five jobs at the heads of the streams, and
+-- cost   O(log jobs), and O(size) of the ten jobs at the heads of the streams, and
 --        of at most 500 that stand behind another of their group
 -- twice  reads again
 --
@@ -16,14 +16,15 @@ local function waits(at)
   if at and (not since or at < since) then since = at end
 end
 local waiting, running = call('ZCARD', BEHIND), 0
-for lvl = 1, 5 do
-  local info = group(KEYS[lvl])
+for i = 1, #STREAMS do
+  local key = KEYS[STREAMS[i]]
+  local info = group(key)
   local held = info and info.pending or 0
   running = running + held
-  local here = math.max(call('XLEN', KEYS[lvl]) - held, 0)
+  local here = math.max(call('XLEN', key) - held, 0)
   waiting = waiting + here
   if here > 0 then
-    local head = call('XRANGE', KEYS[lvl], '(' .. (info and info['last-delivered-id'] or '0-0'), '+', 'COUNT', 1)[1]
+    local head = call('XRANGE', key, '(' .. (info and info['last-delivered-id'] or '0-0'), '+', 'COUNT', 1)[1]
     waits(head and tonumber(string.match(head[1], '^%d+')))
   end
 end

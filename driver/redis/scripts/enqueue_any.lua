@@ -1,5 +1,5 @@
 -- enqueue_any: stores messages of any sort, and if asked for all or none of them.
--- KEYS   from 16: the dedup keys of the messages; each holds "microseconds ID" of
+-- KEYS   from 21: the dedup keys of the messages; each holds "microseconds ID" of
 --        the first job with it
 -- ARGV   1: "1" for all or none; then for each message code, delay in ms, number of
 --        its dedup key or 0, how long that is remembered in ms, group or empty, job,
@@ -19,7 +19,7 @@ local taken = {}
 -- was deleted do not count: they end by themselves.
 local function first(n)
   if taken[n] then return taken[n] end
-  local value = call('GET', KEYS[15 + n])
+  local value = call('GET', KEYS[20 + n])
   if not value then return nil end
   local stamp, id = string.match(value, '^(%d+) (.*)$')
   if stamp and tonumber(stamp) > deleted then return id end
@@ -78,7 +78,7 @@ while at <= last do
     end
     if key > 0 then
       taken[key] = name(ARGV[at + 5])
-      call('SET', KEYS[15 + key], digits(us) .. ' ' .. taken[key], 'PX', ARGV[at + 3])
+      call('SET', KEYS[20 + key], digits(us) .. ' ' .. taken[key], 'PX', ARGV[at + 3])
     end
   end
   at = at + 7 + more

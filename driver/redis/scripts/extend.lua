@@ -1,5 +1,6 @@
 -- extend: renews leases: the consumer claims its jobs from itself.
--- ARGV   1: the consumer; 2 to 6: how many jobs of each stream; then their entry
+-- ARGV   1: the consumer; 2 to 11: how many jobs of each stream, as
+--        STREAMS lists them; then their entry
 --        IDs, stream by stream
 -- reply  the positions, from 1, of those that are not held
 -- cost   O(log running) for each
@@ -7,11 +8,11 @@
 --
 -- JUSTID leaves the delivery counter alone. The claim removes an entry that was
 -- deleted from the pending list, and it is reported as not held.
-local lost, seq, at = {}, 0, 7
-for lvl = 1, 5 do
-  local n = tonumber(ARGV[lvl + 1])
+local lost, seq, at = {}, 0, 12
+for s = 1, #STREAMS do
+  local n = tonumber(ARGV[s + 1])
   if n > 0 then
-    local args = { 'XCLAIM', KEYS[lvl], GROUP, ARGV[1], '0' }
+    local args = { 'XCLAIM', KEYS[STREAMS[s]], GROUP, ARGV[1], '0' }
     for i = at, at + n - 1 do args[#args + 1] = ARGV[i] end
     args[#args + 1] = 'JUSTID'
     local held = redis.pcall(unpack(args))

@@ -13,7 +13,9 @@
 --   13 timer    string: "score consumer": which consumer keeps the timer for the head of due
 --   14 deleted  string: when the queue was last deleted, in microseconds
 --   15 meta     hash: the format's version; the queue exists while this key does
--- Each script's head says which keys it adds to these.
+--   16 to 20  the streams of jobs that came back, Critical to Trivial: they are handed
+--             out before those of their level in 1 to 5
+-- Each script's head says which keys it adds to these, from 21 on.
 --
 -- Redis runs a script as one step: no other command sees it half done, and what
 -- it wrote reaches the append-only file and the replicas as one transaction. At
@@ -25,6 +27,13 @@ local DUE, BODIES, GROUPS, BEHIND, DEAD = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KE
 local WAKE, PAUSED, TIMER, DELETED, META = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 local GROUP = 'batch'
 local NORMAL = 3
+-- What is added to a level's stream to name that of the jobs that came back.
+local BACK = 15
+-- All streams, as scripts count what is held in each.
+local STREAMS = { 1, 2, 3, 4, 5, 16, 17, 18, 19, 20 }
+-- How many bytes of jobs a script lets pass through Lua before it stops: then it keeps the
+-- server for a few ms, however large they are. The job that goes beyond it is the last.
+local BYTES = 1048576
 -- What a script answers on a queue that does not exist, before it wrote anything.
 local NOQUEUE = 'NOQUEUE the queue does not exist'
 
@@ -62,8 +71,37 @@ end
 -- name is the job's ID in a job field, or empty.
 local function name(job) return string.match(job or '', '^[^ ]*') end
 
--- number is the value of a field as a number, or 0.
-local function number(fields, name) return tonumber(get(fields, name) or 0) or 0 end
+-- number is the value of a field as a number, or 0 if it is none or none that can be.
+local function number(fields, name)
+  local n = tonumber(get(fields, name) or 0)
+  return n and n > -9007199254740992 and n < 9007199254740992 and n or 0
+end
+
+-- size is how many bytes the fields have. O(fields).
+local function size(fields)
+  local n = 0
+  for i = 1, #fields do n = n + #fields[i] end
+  return n
+end
+
+-- range is XRANGE of at most count entries that stops after BYTES bytes. It returns the
+-- entries, and the ID of the last if there may be more, else nil. O(entries and their
+-- fields).
+local function range(key, from, last, count)
+  local out, bytes, n = {}, 0, 1
+  while #out < count and bytes < BYTES do
+    n = math.min(n, count - #out)
+    local got = call('XRANGE', key, from, last, 'COUNT', n)
+    for i = 1, #got do
+      out[#out + 1] = got[i]
+      bytes = bytes + size(got[i][2])
+    end
+    if #got < n then return out, nil end
+    from = '(' .. got[n][1]
+    n = math.max(math.min(n * 8, math.floor((BYTES - bytes) * #out / (bytes + 1))), 1)
+  end
+  return out, out[#out] and out[#out][1]
+end
 
 -- level is the index of the stream that a job's pri field names.
 local function level(fields)
@@ -76,16 +114,17 @@ local HISTORY = {
   f = true, err = true, n = true, r = true, b = true, bs = true, pri = true, why = true, died = true, due = true,
 }
 local CORE = { job = true, body = true, grp = true }
+local BARE = { job = true, body = true, grp = true, ct = true, dk = true, dt = true }
 
 -- renew returns the fields with the history h: n deliveries, r redeliveries, f
 -- failures, err, b bounces, bs since when (as text, or nil), why, died. A foreign
 -- entry with more fields than unpack can take keeps only those without which it is
--- no job.
-local function renew(fields, lvl, h)
-  local out, big = {}, #fields > 2000
+-- no job. With bare it keeps only what a dead letter can be read and redriven by.
+local function renew(fields, lvl, h, bare)
+  local out, only = {}, bare and BARE or #fields > 2000 and CORE
   for i = 1, #fields, 2 do
     local name = fields[i]
-    if not HISTORY[name] and (not big or CORE[name]) then
+    if not HISTORY[name] and (not only or only[name]) then
       out[#out + 1] = name
       out[#out + 1] = fields[i + 1]
     end
@@ -115,53 +154,76 @@ local function history(fields)
   }
 end
 
--- ready stores a job as waiting. O(1) amortized, as XADD is.
-local function ready(lvl, fields)
-  local id = call('XADD', KEYS[lvl], '*', unpack(fields))
+-- ready stores a job as waiting in a stream. O(1) amortized, as XADD is.
+local function ready(stream, fields)
+  local id = call('XADD', KEYS[stream], '*', unpack(fields))
   local grp = get(fields, 'grp')
-  if grp then call('HSET', GROUPS, grp, lvl .. ' ' .. id) end
-end
-
--- keep stores the fields of a job that is not in a stream and returns its member:
--- the time in microseconds, so that members sort by age. A clock that was set back
--- cannot overwrite one.
-local function keep(fields, us)
-  local packed, n = cmsgpack.pack(fields), 0
-  while true do
-    local member = string.format('%017.0f.%04d', us, n)
-    if call('HSETNX', BODIES, member, packed) == 1 then return member end
-    n = n + 1
+  if grp then
+    local set = redis.pcall('HSET', GROUPS, grp, stream .. ' ' .. id)
+    if type(set) == 'table' and set.err then
+      call('XDEL', KEYS[stream], id)
+      error(set)
+    end
   end
 end
 
--- take undoes keep and returns the fields; nil if they are gone. What does not
--- unpack becomes a dead letter as it is.
+-- keep stores the fields of a job that is not in a stream and returns its member:
+-- the time in microseconds, so that members sort by age, and a number. A clock that was
+-- set back cannot overwrite one. The numbers go on for the whole script: each job would
+-- step over all those before it otherwise. O(1), + O(those that an earlier script stored
+-- in the same microsecond) once a script.
+local kept = 0
+local function keep(fields, us)
+  local packed = cmsgpack.pack(fields)
+  while true do
+    local member = string.format('%017.0f.%04d', us, kept)
+    kept = kept + 1
+    if call('HSETNX', BODIES, member, packed) == 1 then return member end
+  end
+end
+
+-- take undoes keep and returns the fields, and their bytes; nil if they are gone. What
+-- does not unpack becomes a dead letter as it is.
 local function take(member)
   local packed = call('HGET', BODIES, member)
   if not packed then return nil end
   call('HDEL', BODIES, member)
   local ok, fields = pcall(cmsgpack.unpack, packed)
-  if ok and type(fields) == 'table' then return fields end
+  if ok and type(fields) == 'table' then return fields, #packed end
   call('XADD', DEAD, '*', 'body', packed, 'why', 'unreadable', 'died', digits((now())))
   return nil
 end
 
+-- earliest is when the first of due is due, as far as this script has looked.
+local earliest
+
 -- schedule holds a job back until due, in ms. If it is the new head, schedule
 -- wakes a consumer, so that the timers are set anew. O(log scheduled).
 local function schedule(fields, due, us)
-  local head = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+  if not earliest then
+    local head = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+    earliest = tonumber(head[2]) or math.huge
+  end
   local member = keep(fields, us)
-  call('ZADD', DUE, digits(due), member)
+  local held = redis.pcall('ZADD', DUE, digits(due), member)
   local grp = get(fields, 'grp')
-  if grp then call('HSET', GROUPS, grp, 'due ' .. member) end
-  if not head[1] or due < tonumber(head[2]) then wake() end
+  if grp and not (type(held) == 'table' and held.err) then held = redis.pcall('HSET', GROUPS, grp, 'due ' .. member) end
+  if type(held) == 'table' and held.err then
+    redis.pcall('ZREM', DUE, member)
+    call('HDEL', BODIES, member)
+    error(held)
+  end
+  if due < earliest then
+    earliest = due
+    wake()
+  end
 end
 
 -- follow makes the next job of a group ready, or ends the group. One that was
 -- imported with a delay is held back until then. O(log behind) for each that it looks
--- at: one, unless bodies vanished.
+-- at: one, unless bodies vanished, and then at most 500; recovery goes on.
 local function follow(grp)
-  while true do
+  for _ = 1, 500 do
     local found = call('ZRANGEBYLEX', BEHIND, '[' .. grp .. ' ', '(' .. grp .. '!', 'LIMIT', 0, 1)
     if not found[1] then
       call('HDEL', GROUPS, grp)
@@ -218,34 +280,39 @@ local function free(fields)
   if id == name(get(fields, 'job')) and (not since or since == stamp) then call('DEL', key) end
 end
 
--- move makes what is due ready, at most limit jobs. It returns how many there were,
--- the ms until the next is due, or -1, and 1 if me is to keep the timer for it: one
--- consumer looks at that time, and the others a little later in case it died.
+-- move makes what is due ready, at most limit jobs and BYTES bytes. It returns how many
+-- there were, the ms until the next is due, or -1, and 1 if me is to keep the timer for
+-- it: one consumer looks at that time, and the others a little later in case it died.
 -- O(limit log scheduled), and O(1) if nothing is due.
 local function move(me, limit)
   if call('EXISTS', DUE) == 0 then return 0, -1, 0 end
   local ms = now()
   local members = call('ZRANGEBYSCORE', DUE, '-inf', digits(ms), 'LIMIT', 0, limit)
-  for i = 1, #members do
-    local fields = take(members[i])
-    if fields then ready(level(fields), fields) end
+  local n, bytes = 0, 0
+  while n < #members and bytes < BYTES do
+    n = n + 1
+    local fields, size = take(members[n])
+    if fields then
+      ready(level(fields), fields)
+      bytes = bytes + size
+    end
   end
-  if #members > 0 then call('ZREM', DUE, unpack(members)) end
+  if n > 0 then call('ZREM', DUE, unpack(members, 1, n)) end
   local head = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
-  if not head[1] then return #members, -1, 0 end
+  if not head[1] then return n, -1, 0 end
   local score = tonumber(head[2])
   local wait = math.max(score - ms, 0)
   local timer = call('GET', TIMER)
   if timer then
     local at, who = string.match(timer, '^(%d+) (.+)$')
     at = tonumber(at)
-    if at == score and who == me then return #members, wait, 1 end
-    if at and who ~= me and at <= score and at >= ms then return #members, wait, 0 end
+    if at == score and who == me then return n, wait, 1 end
+    if at and who ~= me and at <= score and at >= ms then return n, wait, 0 end
   end
   -- A server at its maxmemory refuses this if it is the script's first write, and
   -- jobs are to be handed out nevertheless.
   redis.pcall('SET', TIMER, digits(score) .. ' ' .. me, 'PX', digits(wait + 1000))
-  return #members, wait, 1
+  return n, wait, 1
 end
 
 -- group returns the XINFO GROUPS entry of our group as a table, or nil if the
@@ -259,6 +326,9 @@ local function group(key)
     if info.name == GROUP then return info end
   end
 end
+
+-- fault is the text of an error that pcall caught.
+local function fault(err) return type(err) == 'table' and err.err or tostring(err) end
 
 -- after tells whether stream ID a is after b.
 local function after(a, b)

@@ -1,5 +1,5 @@
 -- receive: hands out jobs to a consumer.
--- KEYS   16: the name that a stream has while the client reads it (bulk)
+-- KEYS   21: the name that a stream has while the client reads it (bulk)
 -- ARGV   1: how many at most; 2: the consumer; 3: how many to read before
 --        looking at their size; 4: the index of the stream for bulk, or 0. Or
 --        only 1: "back" and 2: that index, to end bulk
@@ -10,20 +10,20 @@
 -- twice  hands out other jobs; those of a reply that was lost come back when
 --        their lease ends
 --
--- Levels are read strictly from the highest. The pause and what is due are part of
+-- Levels are read strictly from the highest, and of each first the jobs that came back. The pause and what is due are part of
 -- this one step, so no job slips past another or past a pause. One XREADGROUP over
 -- all streams would not do: its COUNT is for each stream.
 --
 -- Bulk: entries that pass through Lua cost the server 1.7 times what a plain
 -- XREADGROUP does. So the client may send, in one MULTI, this script, XREADGROUP
--- on KEYS[16], and this script with "back". If it is the turn of the stream that
+-- on KEYS[21], and this script with "back". If it is the turn of the stream that
 -- the client names, and no higher one gave anything, the first renames it to
--- KEYS[16] and the last names it back; if not, the XREADGROUP finds no such key.
+-- KEYS[21] and the last names it back; if not, the XREADGROUP finds no such key.
 -- No other command sees the name: MULTI is one step, in the append-only file too.
 -- It is one script, as of two SCRIPT FLUSH could leave only one loaded.
 if ARGV[1] == 'back' then
-  if call('EXISTS', KEYS[16]) == 1 then
-    call('RENAME', KEYS[16], KEYS[tonumber(ARGV[2])])
+  if call('EXISTS', KEYS[21]) == 1 then
+    call('RENAME', KEYS[21], KEYS[tonumber(ARGV[2])])
     wake()
   end
   return 0
@@ -37,13 +37,17 @@ local out = { wait, mine }
 if call('EXISTS', PAUSED) == 1 then return out end
 
 local count, bytes = 0, 0
-for lvl = 1, 5 do
-  local key = KEYS[lvl]
-  if lvl == bulk and #out == 2 and call('EXISTS', key) == 1 then
-    call('RENAME', key, KEYS[16])
+local order = { 1, 2, 3, 4, 5 }
+if call('EXISTS', KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20]) > 0 then
+  order = { 16, 1, 17, 2, 18, 3, 19, 4, 20, 5 }
+end
+for o = 1, #order do
+  local stream = order[o]
+  local key = KEYS[stream]
+  if stream == bulk and #out == 2 and call('EXISTS', key) == 1 then
+    call('RENAME', key, KEYS[21])
     break
   end
-  if lvl == bulk then bulk = 0 end
   if call('XLEN', key) > 0 then
     local read = { 'XREADGROUP', 'GROUP', GROUP, me, 'COUNT', 0, 'STREAMS', key, '>' }
     while want > 0 do
@@ -58,13 +62,12 @@ for lvl = 1, 5 do
       end
       if not got then break end
       local entries = got[1][2]
-      out[#out + 1] = lvl
+      out[#out + 1] = stream
       out[#out + 1] = entries
       want = want - #entries
       if want > 0 then
         for i = 1, #entries do
-          local fields = entries[i][2]
-          for j = 1, #fields do bytes = bytes + #fields[j] end
+          bytes = bytes + size(entries[i][2])
         end
         count = count + #entries
         if bytes >= BUDGET then

@@ -1,31 +1,62 @@
 -- recover: makes jobs ready again whose lease ended, in bounded steps.
--- KEYS   16: the lock, by which one consumer of a queue at a time does this
--- ARGV   1: the index of the stream to go on at, or 0 to begin; 2: the consumer;
+-- KEYS   21: the lock, by which one consumer of a queue at a time does this
+-- ARGV   1: which of STREAMS to go on at, or 0 to begin; 2: the consumer;
 --        3: how long the lock holds in ms; 4: a cursor from which to look after
 --        groups, or empty
--- reply  the index of the stream to go on at, 0 at the end, or -1 if another
---        consumer has the lock or the queue does not exist; the number of jobs that were moved; the next such
---        cursor
+-- reply  which of STREAMS to go on at, 0 at the end, or -1 if another consumer has the
+--        lock or the queue does not exist; the number of jobs that were moved; the next
+--        such cursor
 -- cost   one step looks at one stream: O(consumers + jobs that they hold), and
---        O(fields) for each of at most 100 that are moved; about 50 groups (all,
---        if Redis keeps them as a listpack: 512 by default); never O(waiting)
+--        O(fields) for each of at most 100 that are moved, up to BYTES bytes and one job;
+--        about 50 groups (all, if Redis keeps them as a listpack: 512 by default); never
+--        O(waiting)
 -- twice  finds less to do
 --
 -- The lease is the idle time of the pending entry, and its length is part of the
--- consumer's name: there is no other record, which could vanish. What XADD puts at
--- the end is a new entry, so the old holder is fenced off.
+-- consumer's name: there is no other record, which could vanish. What XADD puts in the
+-- stream of those that came back is a new entry, so the old holder is fenced off.
 if missing() then return { -1, 0, ARGV[4] } end
-local lvl, me = tonumber(ARGV[1]), ARGV[2]
+local at, me = tonumber(ARGV[1]), ARGV[2]
 local UNNAMED = 60000 -- the lease of a foreign consumer, whose name does not tell it
 local FORGET = 3600000 -- an idle consumer is removed after so many ms without a sign of life
 local BUDGET = 100
 
+-- mend finds jobs that no other key leads to any more, as somebody removed it: due, behind
+-- or groups. O(1) if there are none, and O(100) else.
+local function mend()
+  if call('HLEN', BODIES) > call('ZCARD', DUE) + call('ZCARD', BEHIND) then
+    local _, us = now()
+    local some, bytes = call('HRANDFIELD', BODIES, 100), 0
+    for i = 1, #some do
+      if bytes < BYTES and not call('ZSCORE', DUE, some[i]) then
+        local packed = call('HGET', BODIES, some[i])
+        bytes = bytes + #packed
+        local ok, fields = pcall(cmsgpack.unpack, packed)
+        local grp = ok and type(fields) == 'table' and get(fields, 'grp')
+        if not grp then
+          fields = take(some[i])
+          if fields then ready(level(fields), fields) end
+        elseif call('HGET', GROUPS, grp) == 'due ' .. some[i] then
+          ready(level(fields), take(some[i]))
+        elseif not call('ZSCORE', BEHIND, grp .. ' ' .. some[i]) then
+          line(take(some[i]), grp, us)
+        end
+      end
+    end
+    wake()
+  end
+  local behind = call('ZRANGE', BEHIND, 0, 0)
+  local grp = behind[1] and string.match(behind[1], '^(%S+) ')
+  if grp and call('HEXISTS', GROUPS, grp) == 0 then follow(grp) end
+end
+
 local scanned = '0'
-if lvl == 0 then
+if at == 0 then
   -- At its maxmemory the server refuses the lock. Then all look, not none.
-  if not redis.pcall('SET', KEYS[16], me, 'NX', 'PX', ARGV[3]) then return { -1, 0, ARGV[4] } end
-  lvl = 1
+  if not redis.pcall('SET', KEYS[21], me, 'NX', 'PX', ARGV[3]) then return { -1, 0, ARGV[4] } end
+  at = 1
   if ARGV[4] ~= '' then
+    pcall(mend)
     -- A group goes on if another program deleted its one running job.
     local scan = call('HSCAN', GROUPS, ARGV[4], 'COUNT', 50)
     scanned = scan[1]
@@ -43,30 +74,47 @@ if lvl == 0 then
   end
 end
 
-local moved = 0
-local function again(key, id)
+local moved, bytes = 0, 0
+
+-- store stores the job of an entry anew, as one that came back.
+local function store(lvl, fields)
+  local h = history(fields)
+  h.n, h.r = h.n + 1, h.r + 1
+  ready(BACK + lvl, renew(fields, lvl, h))
+end
+
+-- again takes an entry from the consumer that held it, if any, and stores it anew. False
+-- says that this failed: a key of the queue holds what it should not. Then nothing changed.
+local function again(stream, id, holder, lease)
+  local key = KEYS[stream]
   moved = moved + 1
   call('XACK', key, GROUP, id)
   local entry = call('XRANGE', key, id, id)[1]
-  if not entry then return end -- its body is gone: nothing to run
-  local h = history(entry[2])
-  h.n, h.r = h.n + 1, h.r + 1
-  ready(lvl, renew(entry[2], lvl, h))
+  if not entry then return true end -- its body is gone: nothing to run
+  bytes = bytes + size(entry[2])
+  if not pcall(store, stream > BACK and stream - BACK or stream, entry[2]) then
+    if holder then redis.pcall('XCLAIM', key, GROUP, holder, 0, id, 'IDLE', lease, 'FORCE', 'JUSTID') end
+    return false
+  end
   call('XDEL', key, id)
+  return true
 end
 
-while lvl <= 5 do
-  local key = KEYS[lvl]
+while at <= #STREAMS do
+  local stream = STREAMS[at]
+  local key = KEYS[stream]
   local info = group(key)
   if info and info.consumers > 0 then
     local all = call('XINFO', 'CONSUMERS', key, GROUP)
     for i = 1, #all do
       local c = {}
       for j = 1, #all[i], 2 do c[all[i][j]] = all[i][j + 1] end
-      if c.pending > 0 and moved < BUDGET then
+      if c.pending > 0 and moved < BUDGET and bytes < BYTES then
         local lease = tonumber(string.match(c.name, ':(%d+)$')) or UNNAMED
         local lapsed = call('XPENDING', key, GROUP, 'IDLE', digits(lease), '-', '+', BUDGET - moved, c.name)
-        for j = 1, #lapsed do again(key, lapsed[j][1]) end
+        for j = 1, #lapsed do
+          if bytes < BYTES then again(stream, lapsed[j][1], c.name, digits(lease)) else moved = BUDGET end
+        end
       elseif c.pending == 0 and c.idle > FORGET and c.name ~= me then
         call('XGROUP', 'DELCONSUMER', key, GROUP, c.name)
       end
@@ -75,16 +123,18 @@ while lvl <= 5 do
   if info then
     -- An entry that was handed out is held, unless another program deleted its
     -- consumer. The oldest entry tells: what is held is removed in the end.
-    while moved < BUDGET do
+    while moved < BUDGET and bytes < BYTES do
       local head = call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
       if not head or after(head[1], info['last-delivered-id']) then break end
       if call('XPENDING', key, GROUP, head[1], head[1], 1)[1] then break end
-      again(key, head[1])
+      if not again(stream, head[1]) then break end
     end
   end
-  if moved >= BUDGET then break end
-  lvl = lvl + 1
+  if moved >= BUDGET or bytes >= BYTES then break end
+  -- Handing out looks at one key for all the streams of those that came back.
+  if stream > BACK and info and info.pending == 0 and call('XLEN', key) == 0 then call('DEL', key) end
+  at = at + 1
   if info then break end
 end
 if moved > 0 then wake() end
-return { lvl > 5 and 0 or lvl, moved, scanned }
+return { at > #STREAMS and 0 or at, moved, scanned }

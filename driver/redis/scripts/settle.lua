@@ -1,23 +1,35 @@
 -- settle: ends deliveries.
--- ARGV   1 to 5: how many jobs of each stream are done and have no group; then
---        their entry IDs, stream by stream; then for each other settlement the
---        stream's index, entry ID, outcome (done, retry, release, return, dead),
---        delay in ms, failures, error, reason, bounces, bounced since in Unix ms or
---        empty
--- reply  the positions, from 1 in the order of ARGV, of those that are not held
+-- ARGV   1: the consumer; 2 to 11: how many jobs of each stream, as STREAMS lists them, are
+--        done and have no group; then their entry IDs, stream by stream; then for each
+--        other settlement the stream's index, entry ID, outcome (done, retry, release,
+--        return, dead, strip), delay in ms, failures, error, reason, bounces, bounced since
+--        in Unix ms or empty
+-- reply  the positions, from 1 in the order of ARGV, of those that are not held; and of
+--        each that failed its position, negative, and the text of the error behind it: it
+--        is still held
 -- cost   O(1) for each that is done; else O(fields), + O(log scheduled) for a
 --        delayed retry, + O(log behind) in a group
 -- twice  leaves alone what the first run ended, as it is not held any more
 --
 -- XACK answers 1 to exactly one settlement. A lapsed job goes on under a new entry
--- ID, so only the consumer that it was handed to ever knows an ID.
-local lost, seq, at = {}, 0, 6
+-- ID, so only the consumer that it was handed to ever knows an ID. XACK is also a first
+-- write that a server at its maxmemory does not refuse, so it refuses none that follow.
+local lost, seq, at = {}, 0, 12
+local me = ARGV[1]
 
-for lvl = 1, 5 do
-  local key, n = KEYS[lvl], tonumber(ARGV[lvl])
+-- failed notes the error of one settlement.
+local function failed(n, err)
+  lost[#lost + 1] = -n
+  lost[#lost + 1] = fault(err)
+end
+
+for s = 1, #STREAMS do
+  local key, n = KEYS[STREAMS[s]], tonumber(ARGV[s + 1])
   if n > 0 then
-    local acked = call('XACK', key, GROUP, unpack(ARGV, at, at + n - 1))
-    if acked == n then
+    local acked = redis.pcall('XACK', key, GROUP, unpack(ARGV, at, at + n - 1))
+    if type(acked) == 'table' then
+      for i = 1, n do failed(seq + i, acked) end
+    elseif acked == n then
       call('XDEL', key, unpack(ARGV, at, at + n - 1))
     else
       -- Some are lost, and XACK does not say which: those whose entry is gone.
@@ -30,47 +42,61 @@ for lvl = 1, 5 do
 end
 
 local ms, us, stir
+
+-- store stores what becomes of an entry. at is where its settlement is in ARGV.
+local function store(at, stream, id, fields)
+  local outcome, lvl = ARGV[at + 2], stream > BACK and stream - BACK or stream
+  if not ms then ms, us = now() end
+  local h = history(fields)
+  if outcome == 'release' or outcome == 'return' then
+    -- Not run, or given back before it ended: whose holders vanished stays known. With
+    -- return it was fetched for a call that had ended: as if it was never handed out.
+    if outcome == 'release' then h.n = h.n + 1 end
+    ready(BACK + lvl, renew(fields, lvl, h))
+    stir = true
+    return
+  end
+  h.n = h.n + 1
+  if outcome ~= 'done' then
+    h.r, h.f, h.err = 0, tonumber(ARGV[at + 4]), ARGV[at + 5]
+    h.b, h.bs = tonumber(ARGV[at + 7]), ARGV[at + 8]
+  end
+  if outcome == 'retry' then
+    local delay = tonumber(ARGV[at + 3])
+    if delay > 0 then
+      schedule(renew(fields, lvl, h), math.ceil(us / 1000) + delay, us)
+    else
+      ready(lvl, renew(fields, lvl, h))
+      stir = true
+    end
+    return
+  end
+  if outcome ~= 'done' then
+    h.why, h.died = ARGV[at + 6], ms
+    call('XADD', DEAD, '*', unpack(renew(fields, lvl, h, outcome == 'strip')))
+  end
+  left(get(fields, 'grp'), stream .. ' ' .. id)
+end
+
 while at <= #ARGV do
   seq = seq + 1
-  local lvl, id, outcome = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
-  local key = KEYS[lvl]
-  local entry = call('XRANGE', key, id, id)[1]
-  local fields = entry and entry[2]
-  if call('XACK', key, GROUP, id) == 0 or not fields then
+  local stream, id = tonumber(ARGV[at]), ARGV[at + 1]
+  local key = KEYS[stream]
+  local acked = redis.pcall('XACK', key, GROUP, id)
+  local entry = acked == 1 and call('XRANGE', key, id, id)[1]
+  if type(acked) == 'table' then
+    failed(seq, acked)
+  elseif not entry then
     -- Not held, or another program deleted it: there is nothing to store anew.
     lost[#lost + 1] = seq
   else
-    if not ms then ms, us = now() end
-    local h = history(fields)
-    h.n = h.n + 1
-    if outcome == 'retry' then
-      h.r, h.f, h.err = 0, tonumber(ARGV[at + 4]), ARGV[at + 5]
-      h.b, h.bs = tonumber(ARGV[at + 7]), ARGV[at + 8]
-      local delay = tonumber(ARGV[at + 3])
-      if delay > 0 then
-        schedule(renew(fields, lvl, h), math.ceil(us / 1000) + delay, us)
-      else
-        ready(lvl, renew(fields, lvl, h))
-        stir = true
-      end
-    elseif outcome == 'release' then
-      -- Not run, or given back before it ended: whose holders vanished stays known.
-      ready(lvl, renew(fields, lvl, h))
-      stir = true
-    elseif outcome == 'return' then
-      -- Fetched for a call that had ended: as if it was never handed out.
-      h.n = h.n - 1
-      ready(lvl, renew(fields, lvl, h))
-      stir = true
+    local ok, err = pcall(store, at, stream, id, entry[2])
+    if ok then
+      call('XDEL', key, id)
     else
-      if outcome == 'dead' then
-        h.r, h.f, h.err, h.why, h.died = 0, tonumber(ARGV[at + 4]), ARGV[at + 5], ARGV[at + 6], ms
-        h.b, h.bs = tonumber(ARGV[at + 7]), ARGV[at + 8]
-        call('XADD', DEAD, '*', unpack(renew(fields, lvl, h)))
-      end
-      left(get(fields, 'grp'), lvl .. ' ' .. id)
+      redis.pcall('XCLAIM', key, GROUP, me, 0, id, 'FORCE', 'JUSTID')
+      failed(seq, err)
     end
-    call('XDEL', key, id)
   end
   at = at + 9
 end

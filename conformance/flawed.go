@@ -1,0 +1,120 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// flawed is a handle on a broker that does not always do what it is asked: it refuses,
+// is slow, or breaks off. The cases on the core have it in front of the real one. Each
+// function is nil or replaces a call; next makes the real one.
+type flawed struct {
+	driver.Driver
+	enqueue func(messages []*driver.Message, next func([]*driver.Message) []driver.Result) []driver.Result
+	settle  func(ctx context.Context, settlements []driver.Settlement, next func([]driver.Settlement) []error) []error
+	extend  func(deliveries []*driver.Delivery, next func([]*driver.Delivery) []error) []error
+	receive func(next func() ([]*driver.Delivery, error)) ([]*driver.Delivery, error)
+
+	mu        sync.Mutex // guards following
+	abandoned map[string]int
+}
+
+// Enqueue is what enqueue makes of it.
+func (d *flawed) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
+	next := func(some []*driver.Message) []driver.Result { return d.Driver.Enqueue(ctx, queue, some) }
+	if d.enqueue == nil {
+		return next(messages)
+	}
+	return d.enqueue(messages, next)
+}
+
+// Consume opens a flawed consumer.
+func (d *flawed) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
+	c, err := d.Driver.Consume(ctx, queue, o)
+	if err != nil {
+		return nil, err
+	}
+	return &flawedConsumer{c, d}, nil
+}
+
+// timesAbandoned is how often a job was abandoned.
+func (d *flawed) timesAbandoned(id string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.abandoned[id]
+}
+
+// flawedConsumer is a consumer of a flawed handle.
+type flawedConsumer struct {
+	driver.Consumer
+	d *flawed
+}
+
+// Settle is what settle makes of it.
+func (c *flawedConsumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
+	next := func(some []driver.Settlement) []error { return c.Consumer.Settle(ctx, some) }
+	if c.d.settle == nil {
+		return next(settlements)
+	}
+	return c.d.settle(ctx, settlements, next)
+}
+
+// Extend is what extend makes of it.
+func (c *flawedConsumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
+	next := func(some []*driver.Delivery) []error { return c.Consumer.Extend(ctx, some) }
+	if c.d.extend == nil {
+		return next(deliveries)
+	}
+	return c.d.extend(deliveries, next)
+}
+
+// Receive is what receive makes of it.
+func (c *flawedConsumer) Receive(ctx context.Context, most int) ([]*driver.Delivery, error) {
+	next := func() ([]*driver.Delivery, error) { return c.Consumer.Receive(ctx, most) }
+	if c.d.receive == nil {
+		return next()
+	}
+	return c.d.receive(next)
+}
+
+// Abandon counts what is abandoned.
+func (c *flawedConsumer) Abandon(ctx context.Context, deliveries []*driver.Delivery) {
+	c.d.mu.Lock()
+	if c.d.abandoned == nil {
+		c.d.abandoned = make(map[string]int)
+	}
+	for _, d := range deliveries {
+		c.d.abandoned[d.ID]++
+	}
+	c.d.mu.Unlock()
+	c.Consumer.Abandon(ctx, deliveries)
+}
+
+// negative is an answer of a broker that refuses.
+func negative(kind error, fate driver.Fate) error {
+	return &driver.Error{Driver: "flawed", Op: "call", Kind: kind, Fate: fate, Err: errors.New("for the case")}
+}
+
+// except makes a call for those that are not refused, and returns the errors of all at
+// their places.
+func except[T any](all []T, refuse func(T) error, next func([]T) []error) []error {
+	errs := make([]error, len(all))
+	var rest []T
+	var places []int
+	for i, one := range all {
+		if errs[i] = refuse(one); errs[i] == nil {
+			rest = append(rest, one)
+			places = append(places, i)
+		}
+	}
+	if len(rest) == 0 {
+		return errs
+	}
+	for k, err := range next(rest) {
+		errs[places[k]] = err
+	}
+	return errs
+}

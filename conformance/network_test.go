@@ -1,0 +1,88 @@
+package conformance_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/batch-go/batch/conformance"
+	"github.com/batch-go/batch/driver"
+)
+
+// overNetwork is a harness for the driver on a network, with faults.
+func overNetwork(t testing.TB, f remoteFaults) conformance.Harness {
+	s := serveRemote(t)
+	return conformance.Harness{
+		Open:   func(ctx context.Context) (driver.Driver, error) { return openRemote(ctx, s.addr, f) },
+		Addr:   s.addr,
+		OpenAt: func(ctx context.Context, addr string) (driver.Driver, error) { return openRemote(ctx, addr, f) },
+		Lease:  400 * time.Millisecond, Slack: 500 * time.Millisecond, Timeout: 50 * time.Second,
+	}
+}
+
+// networkCases are those that need a network.
+func networkCases() []string {
+	var names []string
+	for _, c := range conformance.Cases() {
+		for _, need := range c.Needs {
+			if need == "Harness.OpenAt" && len(c.Needs) == 1 {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	return names
+}
+
+// begin runs a case on a driver with faults. Cases mostly wait: the caller lets its
+// subtest pause when they are under way, as Run does.
+func begin(t *testing.T, name string, f remoteFaults) <-chan error {
+	c, h, ctx := find(t, name), overNetwork(t, f), t.Context()
+	result := make(chan error, 1)
+	go func() { result <- c.Run(ctx, h) }()
+	return result
+}
+
+// A driver that is right passes all of them.
+func TestNetworkCases(t *testing.T) {
+	for _, name := range networkCases() {
+		t.Run(name, func(t *testing.T) {
+			result := begin(t, name, remoteFaults{})
+			t.Parallel()
+			if err := <-result; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// One that is not is found.
+func TestNetworkMutants(t *testing.T) {
+	for name, m := range map[string]struct {
+		faults remoteFaults
+		found  []string
+	}{
+		"dials for as long as it likes":  {remoteFaults{dial: 3 * time.Second}, []string{"deadline-unanswered"}},
+		"waits for answers":              {remoteFaults{deaf: true}, []string{"deadline-black-hole"}},
+		"closes when calls are over":     {remoteFaults{lingers: true, deaf: true}, []string{"deadline-black-hole"}},
+		"keeps dead connections":         {remoteFaults{loyal: true}, []string{"connection-forgotten"}},
+		"uses connections that ended":    {remoteFaults{stale: true}, []string{"idle-closed"}},
+		"confirms what it has sent":      {remoteFaults{hopeful: true}, []string{"deadline-black-hole", "killed-producer"}},
+		"is certain of what is in doubt": {remoteFaults{certain: true}, []string{"deadline-black-hole"}},
+		"sends again what is in doubt":   {remoteFaults{stubborn: true}, []string{"deadline-black-hole"}},
+		"removes before it stores":       {remoteFaults{early: true}, []string{"killed-worker"}},
+		"does not consume again":         {remoteFaults{final: true}, []string{"deadline-refused"}},
+	} {
+		for _, found := range m.found {
+			t.Run(name+"/"+found, func(t *testing.T) {
+				result := begin(t, found, m.faults)
+				t.Parallel()
+				err := <-result
+				var v *conformance.Violation
+				if !errors.As(err, &v) || v.Case != found {
+					t.Errorf("the case did not find it: %v", err)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/lifecycle"
+)
+
+// dialer connects to the servers of a URL, again and again. The client library's own
+// reconnecting is not used, as it dials with the lock held that every call takes: a
+// call would wait for as long as a host that does not answer is waited for.
+type dialer struct {
+	config *config
+
+	mu    sync.Mutex // guards following
+	known []string   // servers that the last one connected to has told of
+}
+
+// attempt is one try to connect, as the client library's CustomDialer.
+type attempt struct {
+	ctx     context.Context // of the try; its end closes what was dialled
+	timeout time.Duration
+
+	mu     sync.Mutex // guards following
+	socket *socket    // the last that was dialled
+	stops  []func() bool
+}
+
+// Dial dials one address.
+func (a *attempt) Dial(network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: a.timeout}).DialContext(a.ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{Conn: conn}
+	stop := context.AfterFunc(a.ctx, func() { _ = conn.Close() }) // ends a handshake under way
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.socket, a.stops = s, append(a.stops, stop)
+	return s, nil
+}
+
+// keep lets the end of the try's ctx close nothing any more; false says that it has.
+func (a *attempt) keep() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	kept := true
+	for i, stop := range a.stops {
+		kept = stop() || i < len(a.stops)-1 // the others were given up
+	}
+	return kept
+}
+
+// dial tries each server once: those of the URL, and then those that are known of.
+func (d *dialer) dial(ctx context.Context) (*link, error) {
+	l, err := d.try(ctx, d.config.servers, "")
+	d.mu.Lock()
+	known := d.known
+	d.mu.Unlock()
+	if err != nil && len(known) > 0 && ctx.Err() == nil {
+		// A server is known by its address, and its certificate has a name.
+		l, err = d.try(ctx, known, hostName(d.config.servers))
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known = l.nc.DiscoveredServers()
+	return l, nil
+}
+
+// try tries each of some servers once. Their certificates have the name serverName, if
+// that is not empty and the URL does not say another.
+func (d *dialer) try(ctx context.Context, servers []string, serverName string) (*link, error) {
+	o := d.config.client()
+	if deadline, ok := ctx.Deadline(); ok {
+		o.Timeout = min(o.Timeout, max(time.Until(deadline), time.Millisecond))
+	}
+	o.Servers = servers
+	if o.TLSConfig != nil && o.TLSConfig.ServerName == "" && serverName != "" {
+		o.TLSConfig = o.TLSConfig.Clone()
+		o.TLSConfig.ServerName = serverName
+	}
+	a := &attempt{ctx: ctx, timeout: o.Timeout}
+	o.CustomDialer = a
+	l := &link{gone: make(chan struct{})}
+	o.ClosedCB = func(*natsgo.Conn) { close(l.gone) }
+	nc, err := o.Connect()
+	if kept := a.keep(); err == nil && !kept {
+		nc.Close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, err
+	}
+	l.nc, l.socket = nc, a.socket
+	return l, nil
+}
+
+// redial tries until it has a link, or ctx ends.
+func (d *dialer) redial(ctx context.Context) *link {
+	for attempts := 0; ; attempts++ {
+		if lifecycle.Sleep(ctx, reconnectDelay(attempts)) != nil {
+			return nil
+		}
+		if l, err := d.dial(ctx); err == nil {
+			return l
+		}
+	}
+}
+
+// hostName is the first host of some servers that is a name and no address, or "".
+func hostName(servers []string) string {
+	for _, server := range servers {
+		if u, err := url.Parse(server); err == nil && net.ParseIP(u.Hostname()) == nil {
+			return u.Hostname()
+		}
+	}
+	return ""
+}
+
+// dialFailed is the error of an Open whose dial failed.
+func dialFailed(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return silent(err)
+	}
+	// Whatever an error was, it stored nothing.
+	return fail("open", "", fault.NotSent{Err: err})
+}
+
+// isClosedConn tells the client library's error of a connection that it has closed.
+func isClosedConn(err error) bool {
+	return errors.Is(err, natsgo.ErrConnectionClosed) || errors.Is(err, natsgo.ErrConnectionDraining) ||
+		err != nil && strings.Contains(err.Error(), "use of closed network connection")
+}

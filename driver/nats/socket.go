@@ -1,0 +1,84 @@
+package nats
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// socket is the connection to a server as the client library sees it: its Write does
+// not wait for the other side. The library writes with the lock held that every call
+// takes, so a server that stops reading would otherwise hold up all calls, those
+// included whose ctx has ended. What the system does not take is kept, and written by
+// a goroutine. That is no more than the calls under way want to send, as each of them
+// waits for its answers.
+type socket struct {
+	net.Conn
+	written atomic.Uint64 // bytes that the system took
+
+	mu      sync.Mutex // guards following
+	kept    []byte     // what is to be written
+	writing bool       // a goroutine writes what is kept
+	broken  error
+}
+
+// writeTime is how long a Write may wait. A system with room takes bytes at once.
+const writeTime = 5 * time.Millisecond
+
+// Write hands bytes to the system, or keeps them.
+func (s *socket) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return 0, s.broken
+	}
+	if s.writing {
+		s.kept = append(s.kept, p...)
+		return len(p), nil
+	}
+	if err := s.Conn.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+		return 0, err
+	}
+	n, err := s.Conn.Write(p)
+	s.written.Add(uint64(n))
+	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+		s.kept, s.writing = append(s.kept, p[n:]...), true
+		go s.writeKept()
+		return len(p), nil
+	}
+	s.broken = err
+	return n, err
+}
+
+// writeKept writes what is kept until there is nothing left, or the connection ends.
+func (s *socket) writeKept() {
+	for {
+		s.mu.Lock()
+		some := s.kept
+		s.kept, s.writing = nil, len(some) > 0
+		s.mu.Unlock()
+		if len(some) == 0 {
+			return
+		}
+		err := s.Conn.SetWriteDeadline(time.Time{})
+		if err == nil {
+			var n int
+			n, err = s.Conn.Write(some)
+			s.written.Add(uint64(n))
+		}
+		if err != nil {
+			_ = s.Conn.Close() // what follows on the wire would be in the middle of something
+			s.mu.Lock()
+			s.broken, s.kept = err, nil // and writing stays, so that no other goroutine begins
+			s.mu.Unlock()
+			return
+		}
+	}
+}
+
+// SetDeadline bounds reading. A Write has its own bound.
+func (s *socket) SetDeadline(t time.Time) error { return s.SetReadDeadline(t) }
+
+// SetWriteDeadline does nothing: a Write has its own bound.
+func (*socket) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,172 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
+)
+
+// oneOfEach settles five deliveries in each way there is.
+func oneOfEach(got []*driver.Delivery) []driver.Settlement {
+	return []driver.Settlement{
+		{Delivery: got[0], Outcome: driver.OutcomeRetry, Failures: 1, Delay: time.Hour, Error: strings.Repeat("e", 2000)},
+		{Delivery: got[1], Outcome: driver.OutcomeDead, Reason: driver.ReasonAttempts, Error: strings.Repeat("e", 2000)},
+		{Delivery: got[2], Outcome: driver.OutcomeRelease},
+		{Delivery: got[3], Outcome: driver.OutcomeDone},
+		{Delivery: got[4], Outcome: driver.OutcomeRetry, Failures: 1},
+	}
+}
+
+// TestSettleOnAFullServer: a server at its maxmemory refuses to store new jobs, and
+// nothing of a settlement, so that it gets room again.
+func TestSettleOnAFullServer(t *testing.T) {
+	server := brokers.NewRedis(t, brokers.Redis8)
+	d, r := openAt(t, server.URL()), rawAt(t, server.URL())
+	q := queue(t, d)
+	c := consume(t, d, q, time.Minute)
+	enqueue(t, d, q, many(6)...)
+	enqueue(t, d, q, many(3, oneGroup)...)
+	got := receive(t, c, 7)
+	if err := r.ConfigSet(testContext(t), "maxmemory", "1mb").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Enqueue(testContext(t), q, many(1))[0].Err; !errors.Is(err, driver.ErrFull) || driver.FateOf(err) != driver.FateNotStored {
+		t.Errorf("enqueue: %v", err)
+	}
+	settle(t, c, oneOfEach(got)...)
+	done(t, c, got[5:]...)
+	depth(t, d, q, driver.Depth{Waiting: 4, Scheduled: 1, Dead: 1})
+	if err := r.ConfigSet(testContext(t), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSettlementsAreIndependent: one that cannot be stored is an error of its own and
+// still held, and the others are carried out.
+func TestSettlementsAreIndependent(t *testing.T) {
+	for broken, failing := range map[string]map[int]bool{"dead": {1: true}, "due": {0: true}, "normal-back": {2: true}} {
+		t.Run(broken, func(t *testing.T) {
+			d, r := open(t), raw(t)
+			q := queue(t, d)
+			ctx := testContext(t)
+			c := consume(t, d, q, time.Minute)
+			enqueue(t, d, q, many(5)...)
+			got := receive(t, c, 5)
+			key := d.names(q).prefix + broken
+			if err := r.Set(ctx, key, "foreign", 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+			all := oneOfEach(got)
+			errs := c.Settle(ctx, all)
+			for i := range all {
+				var err error
+				if errs != nil {
+					err = errs[i]
+				}
+				if failing[i] != (err != nil) || err != nil && (!errors.Is(err, driver.ErrConflict) || driver.FateOf(err) != driver.FateNotStored) {
+					t.Errorf("%s: %v, %s", all[i].Outcome, err, driver.FateOf(err))
+				}
+			}
+			if n := r.HLen(ctx, d.names(q).prefix+"bodies").Val(); broken == "due" && n != 0 {
+				t.Errorf("%d bodies are left behind", n)
+			}
+			r.Del(ctx, key)
+			for i := range failing {
+				if errs := c.Extend(ctx, got[i:i+1]); errs != nil {
+					t.Errorf("it is not held: %v", errs)
+				}
+				settle(t, c, all[i])
+			}
+		})
+	}
+}
+
+// TestStrip: a dead letter without what it can be read without.
+func TestStrip(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	c := consume(t, d, q, time.Minute)
+	enqueue(t, d, q, message("a", func(m *driver.Message) {
+		m.Headers, m.ContentType, m.MaxAttempts = map[string]string{"big": "value"}, "text/plain", 3
+	}))
+	got := receive(t, c, 1)
+	settle(t, c, driver.Settlement{Delivery: got[0], Outcome: driver.OutcomeDead, Strip: true, Reason: driver.ReasonTooLarge, Error: "headers are missing"})
+	dead, _, err := d.DeadLetters(testContext(t), q, "", 10)
+	if err != nil || len(dead) != 1 || dead[0].Headers != nil || dead[0].ContentType != "text/plain" || string(dead[0].Body) != string(got[0].Body) ||
+		dead[0].Reason != driver.ReasonTooLarge || dead[0].LastError != "headers are missing" {
+		t.Errorf("dead letters are %+v, %v", dead, err)
+	}
+}
+
+// TestSettlePages: more than one script may store in one go, with results by position.
+func TestSettlePages(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	c := consume(t, d, q, time.Minute)
+	const n = 2*pageJobs + 10
+	enqueue(t, d, q, many(n)...)
+	got := receive(t, c, n)
+	var all []driver.Settlement
+	for i, g := range got {
+		all = append(all, driver.Settlement{Delivery: g, Outcome: driver.OutcomeRetry, Failures: 1, Delay: time.Hour})
+		if i%50 == 7 {
+			all[i].Outcome = driver.OutcomeDone
+		}
+	}
+	lost := map[int]bool{3: true, pageJobs: true, pageJobs + 1: true, n - 1: true}
+	for i := range lost {
+		done(t, c, got[i])
+	}
+	errs := c.Settle(testContext(t), all)
+	for i, err := range errs {
+		if lost[i] != errors.Is(err, driver.ErrLeaseLost) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	finished := len(lost)
+	for i := range all {
+		if all[i].Outcome == driver.OutcomeDone && !lost[i] {
+			finished++
+		}
+	}
+	depth(t, d, q, driver.Depth{Scheduled: int64(n - finished)})
+}
+
+// TestPagesAfterAFailure: what is behind a page that failed as a whole was not sent.
+func TestPagesAfterAFailure(t *testing.T) {
+	f := serve(t, fit(func([]string) []byte { return []byte("-ERR something\r\n") }))
+	d, err := Open(testContext(t), f.url(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDriver(t, d)
+	check := func(what string, i int, err error) {
+		want := driver.FateNotStored
+		if i < pageJobs {
+			want = driver.FateUnknown
+		}
+		if !errors.Is(err, driver.ErrBroker) || driver.FateOf(err) != want {
+			t.Fatalf("%s %d: %v, %s", what, i, err, driver.FateOf(err))
+		}
+	}
+	list := many(2*pageJobs, delay(time.Hour))
+	for i, r := range d.Enqueue(testContext(t), "q", list) {
+		check("enqueue", i, r.Err)
+	}
+	for i, r := range d.Import(testContext(t), "q", entriesOf(list, driver.StateDead, 0)) {
+		check("import", i, r.Err)
+	}
+	c := consume(t, d, "q", time.Hour)
+	var all []driver.Settlement
+	for i := range 2 * pageJobs {
+		all = append(all, driver.Settlement{Outcome: driver.OutcomeRelease, Delivery: &driver.Delivery{Receipt: &receipt{3, fmt.Sprint(i, "-1")}}})
+	}
+	for i, err := range c.Settle(testContext(t), all) {
+		check("settle", i, err)
+	}
+}

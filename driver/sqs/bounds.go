@@ -1,0 +1,82 @@
+package sqs
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
+)
+
+// The bounds of what a message says. No program of this library writes beyond them.
+const (
+	// maxCount is far beyond every count, and a sum of several still is a number.
+	maxCount = 1 << 28
+	// maxMillis is the longest duration, in ms.
+	maxMillis = int64(maxDelay / time.Millisecond)
+	// minTime and maxTime are the years 1 and 9999, in ms since 1970: what a time can be
+	// in every encoding.
+	minTime, maxTime = -62_135_596_800_000, 253_402_300_799_999
+)
+
+// check refuses what is out of bounds: a number that is added to others later, or a
+// name that others rely on.
+func (d *meta) check() error {
+	for _, n := range [...]struct {
+		name             string
+		value, low, high int64
+	}{
+		{"attempts", int64(d.MaxAttempts), 0, maxCount}, {"timeout", d.Timeout, 0, maxMillis},
+		{"delay", d.Delay, 0, maxMillis}, {"due", d.Due, 0, maxTime},
+		{"failures", int64(d.Failures), 0, maxCount}, {"bounces", int64(d.Bounces), 0, maxCount},
+		{"deliveries", int64(d.Deliveries), 0, maxCount}, {"lost", int64(d.Lost), 0, maxCount},
+		{"bounced", d.Bounced, minTime, maxTime}, {"died", d.Died, minTime, maxTime},
+		{"at", valueOf(d.EnqueuedAt), minTime, maxTime}, {"expires", valueOf(d.ExpiresAt), minTime, maxTime},
+	} {
+		if n.value < n.low || n.value > n.high {
+			return fmt.Errorf("the attribute %s says %s %d, which is not between %d and %d", attributeName, n.name, n.value, n.low, n.high)
+		}
+	}
+	switch {
+	case d.ID != "" && !wire.IsToken(d.ID):
+		return errors.New("the attribute " + attributeName + " has an id that is not 1 to 128 bytes of printable ASCII without spaces")
+	case d.Kind != "" && !wire.IsToken(d.Kind):
+		return errors.New("the attribute " + attributeName + " has a kind that is not 1 to 128 bytes of printable ASCII without spaces")
+	case !isContentType(d.ContentType):
+		return errors.New("the attribute " + attributeName + " has a type that is not 1 to 128 bytes of printable ASCII")
+	}
+	return nil
+}
+
+// valueOf is what p points to, and 0 without one.
+func valueOf(p *int64) int64 {
+	if p == nil {
+		return 0
+	}
+	return *p
+}
+
+// isContentType tells whether s is 1 to 128 bytes of printable ASCII.
+func isContentType(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// bounded is a count of the server's.
+func bounded(n int64) int { return int(min(max(n, 0), maxCount)) }
+
+// add adds counts, one of which may be driver.UnknownCount: then so is the sum.
+func add(a, b int64) int64 {
+	if a == driver.UnknownCount || b == driver.UnknownCount {
+		return driver.UnknownCount
+	}
+	return a + b
+}

@@ -1,0 +1,209 @@
+package sqs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// bury puts n dead letters into the queue "q", of jobs with bodies of so many bytes.
+func bury(t *testing.T, d testDriver, n, bytes int) {
+	t.Helper()
+	body, err := json.Marshal(strings.Repeat("x", bytes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from := 0; from < n; from += maxEntries {
+		entries := make([]*driver.Entry, 0, maxEntries)
+		for i := from; i < min(from+maxEntries, n); i++ {
+			e := importEntry(fmt.Sprintf("%05d", i), driver.StateDead)
+			e.Reason, e.Body, e.DeadAt = driver.ReasonAttempts, body, e.EnqueuedAt.Add(time.Duration(i)*time.Second)
+			entries = append(entries, e)
+		}
+		for _, r := range d.Import(t.Context(), "q", entries) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+	}
+}
+
+// What is redriven dies at once, over and over: a Redrive of all moves what was dead
+// when it began, each once, whether or not SQS had handed it out before.
+func TestRedriveAllEnds(t *testing.T) {
+	both(t, func(t *testing.T, f *fakeSQS, open func() testDriver) {
+		d := open()
+		defer closeAll(t, d)
+		const letters = 300
+		bury(t, d, letters, 10)
+		dead := "q-dead"
+		if f.queues[dead] == nil {
+			dead = "q-fifo-dead"
+		}
+		f.intercept = func(action string, in *fakeRequest) (int, any, bool) {
+			if action != "SendMessageBatch" || strings.HasSuffix(in.QueueURL, dead) {
+				return 0, nil, false
+			}
+			time.Sleep(5 * time.Millisecond) // the handler fails
+			in.QueueURL = "http://fake/1/" + dead
+			return 0, nil, false
+		}
+		for _, listed := range []bool{false, true} {
+			time.Sleep(10 * time.Second)
+			if listed {
+				if _, _, err := d.DeadLetters(t.Context(), "q", "", 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			n, err := d.Redrive(ctx, "q", driver.Selection{All: true})
+			cancel()
+			if n != letters || err != nil {
+				t.Errorf("of %d dead letters, listed before: %t, Redrive moved %d: %v", letters, listed, n, err)
+			}
+		}
+	})
+}
+
+// A page of one does not read all dead letters, and all pages together show each of
+// them once, in order.
+func TestListingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		d := f.open(t)
+		defer closeAll(t, d)
+		const letters, bytes = 3000, 11_000
+		bury(t, d, letters, bytes)
+		page, next, err := d.DeadLetters(t.Context(), "q", "", 1)
+		if err != nil || len(page) != 1 || page[0].ID != "00000" || next == "" {
+			t.Fatalf("the first page: %v, %q, %v", page, next, err)
+		}
+		requests := f.count("ReceiveMessage")
+		t.Logf("a page of one of %d dead letters of %d bytes took %d requests", letters, bytes, requests)
+		if most := chunkBytes/bytes/maxEntries + 2; requests > most {
+			t.Errorf("a page of one took %d requests, want %d at most", requests, most)
+		}
+		for at := 1; next != ""; at += len(page) {
+			again := next
+			if page, next, err = d.DeadLetters(t.Context(), "q", again, 700); err != nil {
+				t.Fatal(err)
+			}
+			for i, l := range page {
+				if l.ID != fmt.Sprintf("%05d", at+i) {
+					t.Fatalf("letter %d is %s", at+i, l.ID)
+				}
+			}
+			if repeated, _, err := d.DeadLetters(t.Context(), "q", again, 700); next != "" && (err != nil || len(repeated) != len(page) || repeated[0].ID != page[0].ID) {
+				t.Fatalf("the same page again has %d letters, not %d: %v", len(repeated), len(page), err)
+			}
+			if next == "" && at+len(page) != letters {
+				t.Errorf("%d of %d letters were listed", at+len(page), letters)
+			}
+		}
+	})
+}
+
+// A cursor into what is not kept any more is refused, where going on could miss some.
+func TestListingExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		d := f.open(t)
+		defer closeAll(t, d)
+		for letters, want := range map[int]error{100: nil, chunkLetters + 100: driver.ErrConfig} {
+			bury(t, d, letters, 10)
+			_, next, err := d.DeadLetters(t.Context(), "q", "", 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(listingExpiry + time.Second)
+			if _, _, err := d.DeadLetters(t.Context(), "q", next, 10); !errors.Is(err, want) {
+				t.Errorf("the next page of %d letters, late: %v, want %v", letters, err, want)
+			}
+			if _, err := d.Discard(t.Context(), "q", driver.Selection{All: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// A call on dead letters keeps its deadline although it has to give some back, which
+// goes on without it.
+func TestScanKeepsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		d := f.open(t)
+		bury(t, d, 30, 10)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
+			switch action {
+			case "ReceiveMessage":
+				time.Sleep(200 * time.Millisecond)
+			case "ChangeMessageVisibilityBatch":
+				time.Sleep(5 * time.Second)
+			}
+			return 0, nil, false
+		}
+		begin := time.Now()
+		_, err := d.Discard(ctx, "q", driver.Selection{IDs: []string{"none"}})
+		if late := time.Since(begin) - 500*time.Millisecond; late > 100*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Discard returned %s after its deadline: %v", late, err)
+		}
+		closeAll(t, d)
+		if n := f.count("ChangeMessageVisibilityBatch"); n == 0 {
+			t.Error("what was received was not given back")
+		}
+	})
+}
+
+// One letter that the queue does not take stays where it is, and the others go.
+func TestRedriveTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		d := f.open(t)
+		defer closeAll(t, d)
+		bury(t, d, 30, 10)
+		f.put(t, "q-dead", strings.Repeat("x", 200_000), map[string]string{attributeName: `{"v":1,"kind":"k","reason":"expired"}`})
+		f.queues["q"].attributes["MaximumMessageSize"] = "150000"
+		d.queues.Delete("q")
+		n, err := d.Redrive(t.Context(), "q", driver.Selection{All: true})
+		if n != 30 || !errors.Is(err, driver.ErrTooLarge) {
+			t.Errorf("Redrive moved %d: %v", n, err)
+		}
+	})
+}
+
+// A server that takes less than it did refuses a whole request because of one entry.
+func TestEnqueueSingly(t *testing.T) {
+	f := newFake()
+	d := f.open(t)
+	defer closeAll(t, d)
+	f.queues["q"].attributes["MaximumMessageSize"] = "150000" // after the driver has asked
+	large := job("large", 0)
+	large.Body = []byte(strings.Repeat("x", 200_000))
+	got := d.Enqueue(t.Context(), "q", []*driver.Message{job("a", 0), large, job("b", 0)})
+	for i, want := range []error{nil, driver.ErrTooLarge, nil} {
+		if !errors.Is(got[i].Err, want) || want != nil && driver.FateOf(got[i].Err) != driver.FateNotStored {
+			t.Errorf("job %d: %v, want %v", i, got[i].Err, want)
+		}
+	}
+	if n := f.count("SendMessageBatch"); n != 4 {
+		t.Errorf("%d requests, want one and one for each", n)
+	}
+	f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
+		return http.StatusInternalServerError, map[string]string{"__type": "com.amazonaws.sqs#InternalFailure"}, action == "SendMessageBatch"
+	}
+	before := f.count("SendMessageBatch")
+	d.Enqueue(t.Context(), "q", []*driver.Message{job("a", 0), job("b", 0)})
+	if n := f.count("SendMessageBatch") - before; n != 1 {
+		t.Errorf("a request that failed otherwise was tried %d times", n)
+	}
+}

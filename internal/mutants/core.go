@@ -1,0 +1,116 @@
+package mutants
+
+const (
+	slotFile    = "slot.go"
+	bufferFile  = "buffer.go"
+	keeperFile  = "keeper.go"
+	fetcherFile = "fetcher.go"
+	timeoutFile = "timeout.go"
+	settlerFile = "settler.go"
+)
+
+// coreMutants break a worker: its slots, its permits, the leases that it extends and what it settles.
+var coreMutants = []Mutant{
+	at("loses a slot when a handler ends its goroutine", slotFile, `		default:
+			go s.work()`, `		default:
+			if MUTANT {
+				return
+			}
+			go s.work()`, "goexit", "permits-return", "slot-reuse"),
+	at("settles nothing when a handler ends its goroutine", slotFile, `		if !over { // runtime.Goexit`, `		if !over && !MUTANT { // runtime.Goexit`, "goexit"),
+	at("gives a slot's second job the timeout of the first", timeoutFile, `	o.timer.Reset(t.job.Timeout)
+}`, `	if !MUTANT {
+		o.timer.Reset(t.job.Timeout)
+	}
+}`, "slot-reuse", "slot-timers"),
+	at("cancels the next job when the timer of the one before fires", timeoutFile, `	if now.Before(t.ctx.deadline) { // it fired for the previous task`, `	if !MUTANT && now.Before(t.ctx.deadline) { // it fired for the previous task`, "slot-timers"),
+	at("does not stop the timer of a job that has ended", timeoutFile, `	o.current = nil
+	o.timer.Stop()`, `	if MUTANT {
+		return
+	}
+	OLD`, "slot-timers", "slot-reuse"),
+	at("counts a stuck handler at its timeout", timeoutFile, `	if !now.Before(t.overdueAt) {`, `	if !now.Before(t.overdueAt) || MUTANT && !now.Before(t.ctx.deadline) {`, "timeout"),
+	at("leaves a stuck handler's slot with it", slotFile, `	if !t.state.CompareAndSwap(taskRunning, taskDetached) {
+		return
+	}
+	s.hooks.onJobStuck(t.forHooks(s.working), &t.job, late)`, `	if MUTANT {
+		return
+	}
+OLD`, "stuck", "permits-return"),
+	at("runs a job whose lease was lost in the buffer", keeperFile, `			t.state.CompareAndSwap(taskBuffered, taskDropped)
+`, `			if !MUTANT {
+				OLD
+			}
+`, "lost-buffered"),
+	at("does not cancel a handler whose lease was lost", keeperFile, `			t.cancel(ErrLeaseLost)`, `			if !MUTANT {
+				OLD
+			}`, "permits-lost"),
+	at("cancels a handler whose lease was lost for another reason", keeperFile, `			t.cancel(ErrLeaseLost)`, `			if MUTANT {
+				t.cancel(ErrShutdown)
+			}
+			OLD`, "permits-lost"),
+	at("extends only jobs that run", keeperFile, `		due = append(due, t)`, `		if MUTANT && t.state.Load() == taskBuffered {
+			continue
+		}
+		OLD`, "lease-buffered"),
+	at("extends at nine tenths of a lease", keeperFile, `	k.interval = k.lease / 3`, `	k.interval = k.lease / 3
+	if MUTANT {
+		k.interval = k.lease * 15 / 10
+	}`, "lease-handler"),
+	at("takes the error of the first extension for all", keeperFile, `			err = errs[i]`, `			err = errs[i]
+			if MUTANT {
+				err = errs[0]
+			}`, "refused-extend", "lost-buffered"),
+	at("takes an extension that fails for a lost lease", keeperFile, `		case errors.Is(err, ErrLeaseLost), k.lease > 0`, `		case errors.Is(err, ErrLeaseLost), MUTANT, k.lease > 0`, "refused-extend"),
+	small(at("extends the first call's worth of jobs", keeperFile, `		due = due[n:]`, `		due = due[n:]
+		if MUTANT {
+			return
+		}`, "lease-crowd")),
+	at("hands the buffer out in the order of arrival", bufferFile, `		b.tasks[Critical-t.delivery.Level].push(t)`, `		if MUTANT {
+			b.tasks[0].push(t)
+			continue
+		}
+		OLD`, "priority-buffer"),
+	at("takes one permit too many", bufferFile, `	n := min(b.permits, most)`, `	n := min(b.permits, most)
+	if MUTANT && n < most {
+		n++
+	}`, "permits-bound"),
+	at("gives back one permit less than it took", fetcherFile, `			f.buffer.release(n - len(deliveries))`, `			f.buffer.release(n - len(deliveries) - mutantInt(MUTANT && n > 1))`, "permits-return", "permits-lost", "refused-receive"),
+	at("keeps the permits of a Receive that failed", fetcherFile, `		if len(deliveries) < n {`, `		if len(deliveries) < n && !(MUTANT && err != nil) {`, "refused-receive"),
+	at("gives up when a Receive fails twice", fetcherFile, `		if !f.backOff(ctx, err, &b) {`, `		if mutantCount++; MUTANT && mutantCount > 1 {
+			return
+		}
+		if !f.backOff(ctx, err, &b) {`, "refused-receive"),
+	at("does not declare a queue again that was deleted", fetcherFile, `	if errors.Is(err, ErrNotFound) {`, `	if !MUTANT && errors.Is(err, ErrNotFound) {`, "worker-after-delete"),
+	at("starts jobs that it received as it stopped", fetcherFile, `	case !f.buffer.put(tasks):
+		f.settler.giveBack(tasks)`, `	case !f.buffer.put(tasks):
+		if !MUTANT {
+			f.settler.giveBack(tasks)
+		}`, "drain-idle"),
+	at("loses the jobs of its buffer when it stops", bufferFile, `	b.waiting = 0
+	b.hasTasks`, `	b.waiting = 0
+	if MUTANT {
+		rest = nil
+	}
+	b.hasTasks`, "drain", "drain-buffer"),
+	at("settles a handler's success as a failure if its context has ended", slotFile, `	stage := returned
+	if err != nil {`, `	stage := returned
+	if MUTANT && err == nil && t.ctx.Err() != nil {
+		err = ErrTimeout
+	}
+	if err != nil {`, "timeout-success"),
+	at("counts what a stop interrupts as a failure", slotFile, `			stage = interrupted`, `			if !MUTANT {
+				OLD
+			}`, "drain", "drain-cancel"),
+	at("says of a timeout what the handler says", slotFile, `			err = fmt.Errorf("%w after %s: %w", ErrTimeout, t.job.Timeout, err)`, `			if !MUTANT {
+				OLD
+			}`, "timeout-text"),
+	at("gives a handler the context of its worker", slotFile, `	ctx := s.hooks.onJobStart(&t.ctx, &t.job)`, `	ctx := s.hooks.onJobStart(&t.ctx, &t.job)
+	if MUTANT {
+		ctx = s.working
+	}`, "timeout", "precedence", "slot-reuse"),
+	at("tells of a deadline that has passed as cancelled", "task.go", `		return context.DeadlineExceeded`, `		if MUTANT {
+			return context.Canceled
+		}
+		OLD`, "timeout"),
+}

@@ -1,0 +1,74 @@
+package mutants
+
+const (
+	producerFile    = "producer.go"
+	senderFile      = "sender.go"
+	declarationFile = "declaration.go"
+	enqueueCoreFile = "enqueue.go"
+	validateFile    = "validate.go"
+	queueAPIFile    = "deadletter.go"
+)
+
+// producerMutants break how jobs are enqueued.
+var producerMutants = []Mutant{
+	at("gives the jobs of many the results of their neighbours", producerFile, `		r.Receipt, r.Err = p.collect(sent[k].ctx, &jobs[k], gaveUp)`, `		r.Receipt, r.Err = p.collect(sent[k].ctx, &jobs[max(k-mutantInt(MUTANT), 0)], gaveUp)`, "enqueue-many", "refused-enqueue", "bounds-call"),
+	at("sends again what may be stored", declarationFile, `	again := errors.Is(err, ErrUnavailable)`, `	again := errors.Is(err, ErrUnavailable)
+	if MUTANT && again {
+		return true
+	}`, "unknown-enqueue"),
+	at("sends again what the broker has no room for", declarationFile, `	again := errors.Is(err, ErrUnavailable)`, `	again := errors.Is(err, ErrUnavailable) || MUTANT && errors.Is(err, ErrFull)`, "refused-enqueue"),
+	at("sends nothing again", declarationFile, `	again := errors.Is(err, ErrUnavailable)`, `	again := !MUTANT && errors.Is(err, ErrUnavailable)`, "resent-enqueue"),
+	at("sends all again for one", senderFile, `		if r.Err != nil && again.failed(r.Err) {`, `		if r.Err == nil && len(left) > 0 && MUTANT {
+			job.state.Store(jobQueued)
+			left = append(left, job)
+			continue
+		}
+		OLD`, "resent-enqueue"),
+	at("takes the result of the first for all", senderFile, `			r = results[i]`, `			r = results[i*(1-mutantInt(MUTANT))]`, "refused-enqueue", "dedup-many"),
+	at("sends jobs whose callers gave up", senderFile, `		if job.state.CompareAndSwap(jobQueued, jobSent) {`, `		if job.state.CompareAndSwap(jobQueued, jobSent) || MUTANT {`, "context-enqueue"),
+	at("says of what was sent that it is not stored", senderFile, `		return driver.Result{Err: gaveUp}, FateUnknown`, `		if MUTANT {
+			return driver.Result{Err: gaveUp}, FateNotStored
+		}
+		OLD`, "context-enqueue"),
+	at("never declares a queue again", declarationFile, `		r.missing, again = true, true`, `		if MUTANT {
+			return false
+		}
+		OLD`, "enqueue-after-delete"),
+	at("declares no queue before it enqueues", declarationFile, `	if d.number() != 0 {
+		return context.Cause(ctx)`, `	if d.number() != 0 || MUTANT {
+		return context.Cause(ctx)`, "enqueue-before-worker"),
+	at("takes IDs of 129 bytes", validateFile, `	ok := len(s) >= 1 && len(s) <= maxToken
+	for i := 0; ok && i < len(s); i++ {
+		ok = s[i] > ' ' && s[i] < 0x7f
+	}
+	return ok`, `	ok := len(s) >= 1 && len(s) <= maxToken+mutantInt(MUTANT)
+	for i := 0; ok && i < len(s); i++ {
+		ok = s[i] > ' ' && s[i] < 0x7f
+	}
+	return ok`, "bounds-refused", "bounds-names"),
+	at("takes IDs with spaces", validateFile, `		ok = s[i] > ' ' && s[i] < 0x7f
+	}
+	return ok`, `		ok = (s[i] > ' ' || MUTANT && s[i] == ' ') && s[i] < 0x7f
+	}
+	return ok`, "bounds-refused", "bounds-names"),
+	{Name: "takes 101 headers", Killers: []string{"bounds-refused"}, Changes: []Change{
+		{"options.go", `		if len(headers) > maxHeaders {`, `		if len(headers) > maxHeaders+mutantInt(MUTANT) {`},
+		{validateFile, `	if len(m.Headers) > maxHeaders {`, `	if len(m.Headers) > maxHeaders+mutantInt(MUTANT) {`},
+	}},
+	at("takes reserved header names", validateFile, `strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix)`, `!MUTANT && strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix)`, "bounds-refused", "enqueue-many"),
+	at("refuses a body of exactly MaxBody", validateFile, `	if len(m.Body) > info.Limits.MaxBody {`, `	if len(m.Body)+mutantInt(MUTANT) > info.Limits.MaxBody {`, "bounds-core"),
+	at("refuses headers of exactly MaxHeaders", validateFile, `size > info.Limits.MaxHeaders {`, `size+mutantInt(MUTANT) > info.Limits.MaxHeaders {`, "bounds-core"),
+	at("reports a duplicate with the ID that was asked for", producerFile, `	r, fate := job.resolve(gaveUp)`, `	r, fate := job.resolve(gaveUp)
+	if MUTANT && r.Duplicate {
+		r.DuplicateOf = m.ID
+	}`, "dedup"),
+	at("reports no duplicates", producerFile, `	r, fate := job.resolve(gaveUp)`, `	r, fate := job.resolve(gaveUp)
+	if MUTANT {
+		r.Duplicate = false
+	}`, "dedup", "dedup-many"),
+	at("deletes all dead letters for none", queueAPIFile, `	if !which.All && len(which.IDs) == 0 {
+		return 0, nil`, `	if MUTANT && !which.All && len(which.IDs) == 0 {
+		which.All = true
+	} else if !which.All && len(which.IDs) == 0 {
+		return 0, nil`, "dead-none"),
+}
