@@ -145,5 +145,5 @@ func (c *config) auth() []amqp091.Authentication {
 	if c.external {
 		return []amqp091.Authentication{&amqp091.ExternalAuth{}}
 	}
-	return []amqp091.Authentication{&amqp091.PlainAuth{Username: c.user, Password: c.password}}
+	return []amqp091.Authentication{&amqp091.PlainAuth{Username: c.user, Password: c.password()}}
 }
