@@ -55,8 +55,8 @@ type base struct {
 func newBase(c *config) *base {
 	b := &base{config: c, making: make(chan struct{}, 1)}
 	b.life, b.end = context.WithCancel(context.Background())
-	b.publishing = newConnector(c, "publishing")
-	b.consuming = newConnector(c, "consuming")
+	b.publishing = newConnector(c, purposePublishing)
+	b.consuming = newConnector(c, purposeConsuming)
 	return b
 }
 

@@ -82,6 +82,7 @@ func TestOperator(t *testing.T) {
 			continue // refused: TestOpenRefusesOldBrokers
 		}
 		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
 			server := brokers.NewRabbitMQ(t, version, "consumer_timeout = 2000", fmt.Sprint("max_message_size = ", refuses))
 			if out, err := server.Exec(testContext(t), "rabbitmqctl", "-q", "eval", settings()); err != nil || strings.Contains(out, "error") {
 				t.Fatalf("%v: %s", err, out)

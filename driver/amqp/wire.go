@@ -171,7 +171,8 @@ func decode(d *amqp091.Delivery) job {
 		r.bad = "the property message-id is missing or no ID"
 	case !wire.IsToken(d.Type):
 		r.bad = "the property type is missing or no kind"
-	case !isMediaType(j.ContentType):
+	}
+	if !isMediaType(j.ContentType) {
 		r.bad, j.ContentType = "the property content-type is no media type", noMediaType
 	}
 	j.EnqueuedAt = r.time(hAt, time.Millisecond)
