@@ -24,9 +24,9 @@ type base struct {
 	// is replaced by a new one: classic queues do not count how often it was handed
 	// out, and quorum queues hand out first what came back, whatever its priority.
 	replacesReturned bool
-	// replacesUnread tells the same of what was pushed and never received: before
-	// 4.3 quorum queues count what is returned as a lost holder.
-	replacesUnread bool
+	// replacesGivenBack tells the same of what is released, or was pushed and never
+	// received: before 4.3 quorum queues count what is returned as a lost holder.
+	replacesGivenBack bool
 	// hasTimeout tells that the waiting queue has a consumer timeout: classic ones
 	// have none as of 4.3, and refuse the argument.
 	hasTimeout bool

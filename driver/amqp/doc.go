@@ -77,12 +77,14 @@
 // the next call that needs it, once; receipts of the old one are not valid on it.
 //
 // RabbitMQ counts how often a job's holder was lost, and the driver reports that as
-// Redeliveries. It also counts what is returned to it, so that a released job is
-// published anew with its counts, confirmed, and then acknowledged: it goes to the
-// end of its level. A consumer that is stopped or closed gives back in the same way
-// what RabbitMQ had pushed to it and no Receive had returned; as of 4.3 queues without
-// priorities do not count that, and there such a job keeps its place. RabbitMQ can
-// drop a message after a number of deliveries; the driver's queues switch that off.
+// Redeliveries. In queues without priorities, as of 4.3, a job that is released goes back
+// by basic.nack: it keeps its place, and counts as handed out, not as lost. Elsewhere
+// RabbitMQ takes what is returned to it for lost, so that such a job is published anew
+// with its counts, confirmed, and then acknowledged: it goes to the end of its level. A
+// consumer that is stopped or closed gives back in the same way what RabbitMQ had pushed
+// to it and no Receive had returned; where that is by basic.nack, Deliveries counts it.
+// RabbitMQ can drop a message after a number of deliveries; the driver's queues switch
+// that off.
 //
 // Before 4.3 one count can be too high. When a consumer of a quorum queue ends its
 // subscription, which it does to stop, to close, and to release a job while no Receive
@@ -106,11 +108,11 @@
 //	its holder was lost     before newer ones       before newer ones       after those of its level
 //	its settlement failed   before newer ones       after newer ones        after those of its level
 //	it was never received   before newer ones       after newer ones        after those of its level
-//	it was released         after newer ones        after newer ones        after those of its level
+//	it was released         before newer ones       after newer ones        after those of its level
 //
-// A release stores the job anew, since RabbitMQ would count it wrongly otherwise, and
-// what is new goes to the end. So does a job that comes back in a queue with priorities:
-// a quorum queue would hand it out before jobs of higher levels.
+// Where it is stored anew it goes to the end: before 4.3, since RabbitMQ would take it for
+// one whose holder was lost, and in a queue with priorities, since a quorum queue would
+// hand it out before jobs of higher levels.
 //
 // Delayed jobs and retries go through 16 delay queues, each with a TTL of its own.
 // When that is over, RabbitMQ moves a job to a queue which the consumers of the

@@ -177,19 +177,22 @@ func isMediaType(s string) bool {
 // from overflowing.
 const maxCount = 1 << 29
 
-// returns is how often the message was handed out and came back since it was
-// stored. As of 4.3 x-delivery-count has the holders that were lost and what was
-// returned by basic.reject, and not what was returned by basic.nack; before, it
-// has all of them. Classic queues know only whether it was handed out:
+// returns is how often the message was handed out and came back since it was stored,
+// and how often of these its holder was lost. As of 4.3 x-acquired-count has the former,
+// and x-delivery-count the holders that were lost and what was returned by basic.reject,
+// and not what was returned by basic.nack; before, x-delivery-count has all of them.
+// Classic queues know only whether it was handed out:
 // https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
-func (r *reader) returns(redelivered bool) int {
-	if _, ok := r.headers["x-delivery-count"]; ok {
-		return int(r.number("x-delivery-count", 0, maxCount))
+func (r *reader) returns(redelivered bool) (handedOut, lost int) {
+	_, counted := r.headers["x-delivery-count"]
+	lost = int(r.number("x-delivery-count", 0, maxCount))
+	if _, ok := r.headers["x-acquired-count"]; ok {
+		return max(int(r.number("x-acquired-count", 0, maxCount)), lost), lost
 	}
-	if _, quorum := r.headers["x-acquired-count"]; redelivered && !quorum {
-		return 1
+	if !counted && redelivered {
+		lost = 1
 	}
-	return 0
+	return lost, lost
 }
 
 // application is the application's headers.

@@ -97,7 +97,7 @@ func (c *config) open(ctx context.Context) (*base, error) {
 	if err == nil {
 		v, _ := parseVersion(b.info.Version)
 		b.replacesReturned = c.shape != shapePlain
-		b.replacesUnread = b.replacesReturned || v.before(oldestPriority)
+		b.replacesGivenBack = b.replacesReturned || v.before(oldestPriority)
 		b.hasTimeout = c.shape != shapeClassic || v.before(oldestPriority)
 		err = b.measure(ctx)
 	}

@@ -188,9 +188,9 @@ func (s *session) withdraw(ctx context.Context) error {
 }
 
 // giveBack returns what came and was not received, so that it does not count as
-// handed out: as of 4.3 by basic.nack, which keeps its place. Where a new message
-// has to take its place, it goes to the end of its level; if the broker takes none, it
-// is returned as well, and counts.
+// lost: as of 4.3 by basic.nack, which keeps its place, and counts it as handed out. Where
+// a new message has to take its place, it goes to the end of its level; if the broker
+// takes none, it is returned as well, and counts as lost.
 func (s *session) giveBack(ctx context.Context) {
 	s.mu.Lock()
 	back := s.unread.pop(s.unread.size)
@@ -203,7 +203,7 @@ func (s *session) giveBack(ctx context.Context) {
 	s.stuck = nil
 	s.mu.Unlock()
 	acks, nacks := []*receipt(nil), receipts
-	if s.base.replacesUnread && len(back) > 0 && !s.base.isBlocked() {
+	if s.base.replacesGivenBack && len(back) > 0 && !s.base.isBlocked() {
 		acks, nacks = s.republish(ctx, back, receipts)
 	}
 	for _, e := range stuck {

@@ -196,9 +196,9 @@ func decode(d *amqp091.Delivery) job {
 		j.Level = driver.Level(r.number(hLevel, int64(driver.Trivial), int64(driver.Critical)))
 	}
 	j.before = int(r.number(hDeliveries, 0, maxCount))
-	returns := r.returns(d.Redelivered)
-	j.deliveries = j.before + returns + 1
-	j.redeliveries = j.losses + returns
+	handedOut, lost := r.returns(d.Redelivered)
+	j.deliveries = j.before + handedOut + 1
+	j.redeliveries = j.losses + lost
 	j.Headers = r.application()
 	j.bad = r.bad
 	if j.reason == "" {
