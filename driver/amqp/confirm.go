@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -53,22 +54,26 @@ func (p *publisher) publish(ctx context.Context, items []*publication, each func
 	p.spare(items)
 }
 
-// awaitEach waits for the confirms in the order of items, and passes on what is
-// confirmed by then each time.
+// awaitEach waits for the confirms, and passes on what is confirmed by then each time:
+// one of the broker's queues may be much later than another.
 func (p *publisher) awaitEach(ctx context.Context, items []*publication, each func([]*publication)) {
-	all := items
-	for len(items) > 0 {
-		n := 1
-		p.awaitConfirm(ctx, items[0])
-		for n < len(items) && items[n].isAnswered() {
-			p.awaitConfirm(ctx, items[n])
-			n++
+	for left := slices.Clone(items); len(left) > 0; {
+		p.awaitConfirm(ctx, left[0])
+		answered := []*publication{left[0]}
+		waiting := left[:0]
+		for _, item := range left[1:] {
+			if item.isAnswered() {
+				p.awaitConfirm(ctx, item)
+				answered = append(answered, item)
+			} else {
+				waiting = append(waiting, item)
+			}
 		}
-		p.markReturned(items[:n])
-		each(items[:n])
-		items = items[n:]
+		p.markReturned(answered)
+		each(answered)
+		left = waiting
 	}
-	p.spare(all)
+	p.spare(items)
 }
 
 // isAnswered tells whether nothing more is to come about a written item.

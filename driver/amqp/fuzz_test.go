@@ -192,8 +192,8 @@ func FuzzDelayed(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := messageOf(data)
-		now := time.Now()
-		due := dueOf(d.Headers, now)
+		now, clock := time.Now(), sinceStart()
+		due := dueOf(d.Headers, now, clock)
 		if latest := now.Add(maxDelay + ttls[len(ttls)-1]); due.After(latest) {
 			t.Errorf("due at %s", due)
 		}
@@ -202,7 +202,7 @@ func FuzzDelayed(f *testing.F) {
 			t.Error("a moved job has more headers than before")
 		}
 		p := holdBack(newNames("q"), m, due, now, true)
-		if left := dueOf(p.message.Headers, now); due.Sub(now) > 0 && left.Before(due) {
+		if left := dueOf(p.message.Headers, now, clock); due.Sub(now) > 0 && left.Before(due) {
 			t.Errorf("due at %s, and then at %s", due, left)
 		}
 		_ = returned(&d)

@@ -199,10 +199,12 @@ func (m *mover) accept(ctx context.Context, d *amqp091.Delivery) (err error) {
 		m.backlog--
 	}
 	job := delayedJob{tag: d.DeliveryTag}
+	clock := sinceStart() // before now, so that no job is early
+	now := time.Now()
 	if gone, ok := removalOf(d.Headers); ok && gone.queue == m.names.dead {
-		job.dead, job.due, job.message = true, time.Now().Add(moverPause), returned(d)
+		job.dead, job.due, job.message = true, now.Add(moverPause), returned(d)
 	} else {
-		job.due, job.message = dueOf(d.Headers, time.Now()), withoutDelay(d)
+		job.due, job.message = dueOf(d.Headers, now, clock), withoutDelay(d)
 	}
 	job.wake = job.due
 	fit(&job.message, m.base.room-delayRoom)
