@@ -129,6 +129,8 @@
 // one whose holder was lost, and in a queue with priorities, since a quorum queue would
 // hand it out before jobs of higher levels.
 //
+// # Delayed jobs, dead letters and counts
+//
 // Delayed jobs and retries go through 16 delay queues, each with a TTL of its own.
 // When that is over, RabbitMQ moves a job to a queue which the consumers of the
 // job's queue read. They put it on the delay queue for what is left of its delay,
