@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -308,5 +309,35 @@ func TestStuckEntries(t *testing.T) {
 	s.replacements.Wait()
 	if s.held != (receipts{}) || len(s.stuck) > 0 {
 		t.Errorf("kept is %+v, and stuck are %d", s.held, len(s.stuck))
+	}
+}
+
+// A job that fits only without a history, as of a producer that is not batch, stays held
+// when that does not fit, and can be kept without its headers.
+func TestHistoryThatDoesNotFit(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	large := amqp091.Publishing{MessageId: "large", Type: "test", Headers: amqp091.Table{"large": ""}}
+	large.Headers["large"] = strings.Repeat("x", d.room-propertiesSize(&large)-100)
+	if err := raw(t, testURL(t)).PublishWithContext(testContext(t), "", newNames(q).main, true, false, large); err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, d, q, message("small"))
+	c := consume(t, d, q, 2)
+	settlements := make([]driver.Settlement, 2)
+	for _, got := range take(t, c, 2) {
+		i := 0
+		if got.ID == "small" {
+			i = 1
+		}
+		settlements[i] = driver.Settlement{Delivery: got, Outcome: driver.OutcomeRetry, Failures: 1, Error: strings.Repeat("e", 2048)}
+	}
+	errs := c.Settle(testContext(t), settlements)
+	if errs == nil || !errors.Is(errs[0], driver.ErrTooLarge) || driver.FateOf(errs[0]) != driver.FateNotStored || errs[1] != nil {
+		t.Fatalf("a history that does not fit, and one that does: %v", errs)
+	}
+	settle(t, c, driver.Settlement{Delivery: settlements[0].Delivery, Outcome: driver.OutcomeDead, Reason: driver.ReasonTooLarge, Failures: 1, Error: "without", Strip: true})
+	if page, _, err := d.DeadLetters(testContext(t), q, "", 10); err != nil || len(page) != 1 || page[0].ID != "large" {
+		t.Errorf("the dead letters: %+v, %v", page, err)
 	}
 }
