@@ -30,6 +30,7 @@ const (
 	ReasonExpired         = driver.ReasonExpired
 	ReasonPoison          = driver.ReasonPoison
 	ReasonTooLarge        = driver.ReasonTooLarge
+	ReasonRemoved         = driver.ReasonRemoved
 	ReasonUnreadable      = driver.ReasonUnreadable
 )
 

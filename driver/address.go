@@ -48,5 +48,9 @@ func address(host, port string) (string, error) {
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 		return "", errors.New("a port is not between 1 and 65535")
 	}
-	return net.JoinHostPort(u.Hostname(), port), nil
+	addr := net.JoinHostPort(u.Hostname(), port)
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return "", errors.New("an address is not of the form host:port") // such as a single bracket
+	}
+	return addr, nil
 }

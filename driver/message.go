@@ -193,6 +193,9 @@ const (
 	// ReasonTooLarge: the job did not fit the broker any more with the history of its
 	// failures.
 	ReasonTooLarge = "too-large"
+	// ReasonRemoved: the broker took the job out of its queue by itself, as an operator's
+	// policy told it to: the driver only sees to it that the job is kept.
+	ReasonRemoved = "removed"
 	// ReasonUnreadable: the driver could not read the broker's entry as a job.
 	ReasonUnreadable = "unreadable"
 )

@@ -40,11 +40,14 @@ func NewParams(driver string, u *url.URL) *Params {
 	p := &Params{driver: driver, known: make(map[string]bool)}
 	values, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		p.Refuse("the query cannot be parsed: %w", err)
+		p.Refuse("the query cannot be parsed") // the cause repeats a part of it
 	}
 	p.values = values
 	return p
 }
+
+// Format prints the driver's name alone, by any verb: the values may be credentials.
+func (p Params) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "parameters for %s", p.driver) }
 
 // Has tells whether the parameter is given. It counts as reading it.
 func (p *Params) Has(name string) bool {

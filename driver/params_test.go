@@ -2,6 +2,7 @@ package driver_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"slices"
@@ -21,17 +22,45 @@ func params(t *testing.T, raw string) (*driver.Params, *url.URL) {
 	return driver.NewParams("acme", u), u
 }
 
+// secrets are passwords with a word that no error may have, in all forms that are not
+// escaped as they should be. The word is one that could be a host, a parameter or a
+// path.
+var secrets = []string{
+	"hushhush", "hush/hush", "hush?hush", "hush#hush", "12/hush", "12?hush", "12#hush", "12?hush&hush", "12?hush=1&a=hush", "12/hush?hush#hush",
+	"hush%zz", "hush%", "hush\x00", "hush:1:2", "hush@", "@hush", "hu@hush/x", "[hush", "hush]", "hush hush", "12?a=%hu", "12/%hu", "hush\n", "//hush", "12//hush@x/",
+}
+
+// TestParseURLRepeatsNoPassword opens URLs in which a password is not escaped.
 func TestParseURLRepeatsNoPassword(t *testing.T) {
-	for _, raw := range []string{
-		"acme://u:secret@h:port", "acme://u:sec/ret@h", "acme://u:sec?ret@h:1", "acme://u:%zzsecret@h", "acme://u:secret@h:1:2", "://secret",
-		"acme://u:secret\x00@h", "acme://u:secret@[h",
-	} {
-		_, err := driver.ParseURL("acme", raw)
-		if err == nil {
-			continue // what it parsed as is refused by the driver
+	for _, secret := range secrets {
+		for _, form := range []string{"acme://u:%s@h", "acme://u:%s@h:1/path?a=1", "acme://%s@h", "acme:u:%s@h", "u:%s@h", "%s@h", "://u:%s@h", "acme://u:%s@h:port", "acme://h/%s@x", "acme://h?a=u:%s@x"} {
+			raw := strings.Replace(form, "%s", secret, 1)
+			u, err := driver.ParseURL("acme", raw)
+			if err == nil {
+				p := driver.NewParams("acme", u)
+				p.Addrs("99", u.Host)
+				p.Int("a", 0, 0, 1)
+				err = p.Err()
+				for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+					if text := fmt.Sprintf(verb, p) + fmt.Sprintf(verb, *p); strings.Contains(text, "hush") || strings.Contains(text, "68757368") {
+						t.Errorf("%q: %s prints %s", raw, verb, text)
+					}
+				}
+			}
+			if err != nil && (!errors.Is(err, driver.ErrConfig) || strings.Contains(err.Error(), "hu")) {
+				t.Errorf("%q: %v", raw, err)
+			}
 		}
-		if !errors.Is(err, driver.ErrConfig) || strings.Contains(err.Error(), "sec") || strings.Contains(err.Error(), "ret") {
-			t.Errorf("%q: %v", raw, err)
+	}
+}
+
+// An @ that is meant is escaped.
+func TestParseURLWithAt(t *testing.T) {
+	for raw, fit := range map[string]bool{
+		"acme://u:p@h/a%40b?c=d%40e": true, "acme://u%40x:p%40q@h": true, "acme://h/a@b": false, "acme://h?a=b@c": false, "acme://h#@": false, "acme:a@b": false,
+	} {
+		if _, err := driver.ParseURL("acme", raw); (err == nil) != fit {
+			t.Errorf("%s: %v", raw, err)
 		}
 	}
 }
@@ -50,7 +79,7 @@ func TestAddrs(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", raw, got, err, want)
 		}
 	}
-	for _, raw := range []string{"acme://h:70000", "acme://h?addr=", "acme://h?addr=u@i", "acme://h?addr=i/j", "acme://h?addr=i:x"} {
+	for _, raw := range []string{"acme://h:70000", "acme://h?addr=", "acme://h?addr=u%40i", "acme://h?addr=i/j", "acme://h?addr=i:x"} {
 		p, u := params(t, raw)
 		p.Addrs("99", u.Host)
 		if err := p.Err(); !errors.Is(err, driver.ErrConfig) {

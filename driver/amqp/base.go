@@ -24,12 +24,15 @@ type base struct {
 	// is replaced by a new one: classic queues do not count how often it was handed
 	// out, and quorum queues hand out first what came back, whatever its priority.
 	replacesReturned bool
-	// replacesUnread tells the same of what was pushed and never received: before
-	// 4.3 quorum queues count what is returned as a lost holder.
-	replacesUnread bool
+	// replacesGivenBack tells the same of what is released, or was pushed and never
+	// received: before 4.3 quorum queues count what is returned as a lost holder.
+	replacesGivenBack bool
 	// hasTimeout tells that the waiting queue has a consumer timeout: classic ones
 	// have none as of 4.3, and refuse the argument.
 	hasTimeout bool
+
+	// room is how many bytes the properties of a message can have.
+	room int
 
 	publishing *connector
 	consuming  *connector
@@ -40,6 +43,7 @@ type base struct {
 
 	publisher atomic.Pointer[publisher]
 	making    chan struct{} // holds a token while a task makes a publisher
+	sizes     sizes
 
 	calls lifecycle.Handle
 	tasks sync.WaitGroup     // what calls may have left behind
@@ -51,8 +55,8 @@ type base struct {
 func newBase(c *config) *base {
 	b := &base{config: c, making: make(chan struct{}, 1)}
 	b.life, b.end = context.WithCancel(context.Background())
-	b.publishing = newConnector(c, "publishing")
-	b.consuming = newConnector(c, "consuming")
+	b.publishing = newConnector(c, purposePublishing)
+	b.consuming = newConnector(c, purposeConsuming)
 	return b
 }
 
@@ -113,23 +117,25 @@ func (b *base) call(ctx context.Context, do func(ch *amqp091.Channel) error) err
 	})
 }
 
-// publish stores messages, and says in their err what became of each.
-func (b *base) publish(ctx context.Context, items []*publication) {
-	if len(items) == 0 {
-		return
-	}
-	p, err := b.livePublisher(ctx)
-	if err != nil {
-		failAll(items, err)
-		return
-	}
-	p.publish(ctx, items)
-}
-
 // isBlocked tells whether the broker takes no messages, as far as is known.
 func (b *base) isBlocked() bool {
 	p := b.publisher.Load()
 	return p != nil && p.alive() && p.conn.isBlocked()
+}
+
+// awaitFlow waits while the broker takes no messages, and tells whether it did.
+func (b *base) awaitFlow(ctx context.Context) (waited bool) {
+	if !b.isBlocked() {
+		return false
+	}
+	conn := b.publisher.Load().conn
+	flowing, _ := conn.flow()
+	select {
+	case <-flowing:
+	case <-conn.ended:
+	case <-ctx.Done():
+	}
+	return true
 }
 
 // livePublisher returns a publisher that lives, or makes one, once.

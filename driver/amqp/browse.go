@@ -128,7 +128,8 @@ func (br *browser) lock(ctx context.Context) error {
 func (br *browser) mark(ctx context.Context) error {
 	br.marker = rand.Text()
 	item := &publication{queue: br.names.dead, message: amqp091.Publishing{
-		MessageId: br.marker, DeliveryMode: amqp091.Persistent, Headers: amqp091.Table{hMarker: true},
+		// The lowest priority: what a policy brought here has that of its job.
+		MessageId: br.marker, DeliveryMode: amqp091.Persistent, Priority: basePriority, Headers: amqp091.Table{hMarker: true},
 	}}
 	br.base.store(ctx, br.names, []*publication{item})
 	if item.err != nil && (ctx.Err() == nil || faults.Verdict(item.err).Fate == driver.FateNotStored) {

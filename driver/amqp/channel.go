@@ -30,12 +30,6 @@ func deleteAll(ctx context.Context, ch *amqp091.Channel, names []string) error {
 	return nil
 }
 
-// ackTimeout is how long the broker lets a delivery be held, in ms: 40 days, more
-// than any job runs. By default it takes a job back after 30 minutes, and nothing
-// that a consumer can do extends that. The argument of a consumer is above all
-// other settings: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
-const ackTimeout = int64(40 * 24 * 3600 * 1000)
-
 // consumeFrom subscribes to a queue with manual acknowledgement. Prefetch 0 is no
 // limit. With timeout the consumer sets ackTimeout, which not every queue accepts.
 func consumeFrom(ch *amqp091.Channel, queue, tag string, prefetch int, timeout bool) (<-chan amqp091.Delivery, error) {

@@ -29,7 +29,9 @@ func TestConformance(t *testing.T) {
 		t.Run(string(version), func(t *testing.T) {
 			server := brokers.OwnOrRabbitMQ(t, version)
 			h := harness(server.URL(), server.String())
-			h.StopCounts = stopCounts(t, server.URL())
+			if h.StopCounts = stopCounts(t, server.URL()); h.StopCounts != "" {
+				h.BehindBacklog = "RabbitMQ before 4.3 takes what is returned for lost, so that a release is a new message"
+			}
 			if server.Ours() {
 				h.Restart = func(ctx context.Context) error {
 					if err := registered(ctx, server); err != nil {
@@ -76,15 +78,23 @@ func registered(ctx context.Context, server *brokers.Instance) error {
 	return err
 }
 
+// behindBacklog is why the suite does not check the place of a job that comes back to a
+// queue with priorities.
+const behindBacklog = "quorum queues hand out first what came back, whatever its priority, and classic queues do not count it, so that it is stored anew"
+
 // TestConformancePriority runs it on both kinds of queues with priorities.
 func TestConformancePriority(t *testing.T) {
 	t.Run("quorum", func(t *testing.T) {
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ4)
-		conformance.Run(t, harness(with(t, server.URL(), "priority", "quorum"), server.String()))
+		h := harness(with(t, server.URL(), "priority", "quorum"), server.String())
+		h.BehindBacklog = behindBacklog
+		conformance.Run(t, h)
 	})
 	t.Run("classic", func(t *testing.T) {
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ40)
-		conformance.Run(t, harness(with(t, server.URL(), "priority", "classic"), server.String()))
+		h := harness(with(t, server.URL(), "priority", "classic"), server.String())
+		h.BehindBacklog = behindBacklog
+		conformance.Run(t, h)
 	})
 }
 

@@ -44,7 +44,7 @@ func (c *connector) live() (*connection, error) {
 	if c.last == nil {
 		return nil, nil
 	}
-	if !c.last.alive() {
+	if !c.last.alive() || c.last.hungUp() {
 		c.last.cut() // frees what hangs on it: see explain
 		return nil, nil
 	}

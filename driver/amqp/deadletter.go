@@ -53,10 +53,8 @@ func positionOf(j *job) position {
 	return position{at, j.entry}
 }
 
-// DeadLetters lists dead letters. It reads all of them, also for one page: 10 000 take
-// about half a second. A page cannot end early, because the order in the queue is that
-// in which workers with different clocks stored them, and AMQP has no other place in a
-// queue to go on from than what a message says of itself.
+// DeadLetters lists dead letters. It reads all of them, also for one page: the package
+// comment says why.
 func (b *base) DeadLetters(ctx context.Context, queue string, cursor string, max int) ([]driver.DeadLetter, string, error) {
 	const op = "dead letters"
 	if err := b.calls.Begin(ctx); err != nil {
@@ -149,6 +147,7 @@ func (b *base) Redrive(ctx context.Context, queue string, which driver.Selection
 				// goes back as it came.
 				message.MessageId, message.Type = batch[i].MessageId, batch[i].Type
 			}
+			fit(&message, b.room)
 			items[i] = &publication{queue: n.main, message: message}
 		}
 		// What is on its way when ctx ends would be stored twice if it stayed here.

@@ -33,6 +33,7 @@ func bury(t testing.TB, d *base, q string, n int) {
 // A call on the dead letters whose ctx ends in the middle loses and doubles nothing, and
 // leaves the others, here and in other processes, and Close as they were.
 func TestDeadLetterCallsThatEndInTheMiddle(t *testing.T) {
+	t.Parallel()
 	const letters = 2*deadPrefetch + 500 // more than a broker hands out by itself
 	d, other := open(t).base, open(t).base
 	for _, what := range []string{"redrive", "discard", "list"} {

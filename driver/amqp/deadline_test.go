@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
 )
 
 const (
@@ -111,34 +115,62 @@ func everyCall(d *base, c driver.Consumer, q string, held []*driver.Delivery) ma
 // Every call returns with its deadline while the broker, or what is before it, does not
 // answer, also those that end things.
 func TestDeadlinesOfAHungBroker(t *testing.T) {
-	prepare := open(t)
-	for _, again := range []bool{false, true} {
-		p := newProxy(t, testURL(t))
-		d, err := Open(testContext(t), p.address)
-		if err != nil {
+	for when, address := range map[string]string{hangs: testURL(t), noneLeft: testURL(t), hangsTLS: secureURL(t)} {
+		t.Run(when, func(t *testing.T) { deadlinesOfAHungBroker(t, when, address) })
+	}
+}
+
+// What is the matter with the connections.
+const (
+	hangs    = "they hang"
+	hangsTLS = "they hang, with TLS"
+	noneLeft = "there are none, and none to be had"
+)
+
+func deadlinesOfAHungBroker(t *testing.T, when, address string) {
+	prepare, err := Open(testContext(t), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeDriver(t, prepare) })
+	p := newProxy(t, address)
+	d, err := Open(testContext(t), p.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := queue(t, prepare)
+	for i := range 5 {
+		enqueue(t, prepare, q, message(fmt.Sprint(i)))
+	}
+	c := consume(t, d, q, 5)
+	held := take(t, c, 5)
+	second := consume(t, d, q, 5)
+	p.freeze()
+	if when == noneLeft {
+		p.cut()
+		for _, way := range []*connector{d.publishing, d.consuming} {
+			<-way.last.ended
+		}
+	}
+	onTime(t, when, everyCall(d.base, c, q, held))
+	ends := map[string]func(ctx context.Context) error{"stop": c.Stop, "close of a consumer": second.Close}
+	onTime(t, when, ends)
+	onTime(t, when, map[string]func(ctx context.Context) error{"close": d.Close})
+}
+
+// secureURL is a broker that speaks TLS.
+func secureURL(t testing.TB) string {
+	t.Helper()
+	server := brokers.RabbitMQTLS(t, brokers.RabbitMQ4)
+	parameters := url.Values{}
+	for name, pem := range map[string][]byte{"tls_ca": server.CA, "tls_cert": server.Certificate, "tls_key": server.Key} {
+		file := filepath.Join(t.TempDir(), name+".pem")
+		if err := os.WriteFile(file, pem, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		q := queue(t, prepare)
-		for i := range 5 {
-			enqueue(t, prepare, q, message(fmt.Sprint(i)))
-		}
-		c := consume(t, d, q, 5)
-		held := take(t, c, 5)
-		second := consume(t, d, q, 5)
-		when := "on connections that hang"
-		p.freeze()
-		if again { // connections that end, and cannot be made
-			when = "with no connection, and none to be had"
-			p.cut()
-			for _, way := range []*connector{d.publishing, d.consuming} {
-				<-way.last.ended
-			}
-		}
-		onTime(t, when, everyCall(d.base, c, q, held))
-		ends := map[string]func(ctx context.Context) error{"stop": c.Stop, "close of a consumer": second.Close}
-		onTime(t, when, ends)
-		onTime(t, when, map[string]func(ctx context.Context) error{"close": d.Close})
+		parameters.Set(name, file)
 	}
+	return server.URL() + "?" + parameters.Encode()
 }
 
 // Close ends what connects.

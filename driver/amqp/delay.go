@@ -1,10 +1,7 @@
 package amqp
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"maps"
-	"os"
 	"strings"
 	"time"
 
@@ -80,24 +77,6 @@ func delayNames(n *names) []string {
 	return all
 }
 
-// clockID names the clock of this machine. Jobs carry the time when they are due
-// by the clock of the process that stored them last, and it is taken for that only
-// on the same clock. Elsewhere clocks may differ by hours, and the duration that is
-// left after the delay queue is what counts, though it does not know how long the
-// job lay in the hop queue.
-var clockID = func() string {
-	// Every process since the machine was started, containers included, shares
-	// one clock.
-	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
-		if text := strings.TrimSpace(string(id)); wire.IsToken(text) {
-			return text
-		}
-	}
-	random := make([]byte, 16)
-	_, _ = rand.Read(random) // cannot fail
-	return hex.EncodeToString(random)
-}()
-
 // holdBack makes a publication that holds message back until due: in the next
 // delay queue if those are ready, else in the hop queue, where the mover keeps it.
 //
@@ -111,7 +90,7 @@ func holdBack(n *names, message amqp091.Publishing, due, now time.Time, ready bo
 		queue = n.delay(ttl)
 	}
 	priorityToHeader(&message)
-	message.Headers[hDue] = ceilUnixMilli(due)
+	message.Headers[hDue] = wire.Millis(sinceStart() + max(left, 0))
 	message.Headers[hLeft] = wire.Millis(max(left-ttl, 0))
 	message.Headers[hClock] = clockID
 	return &publication{queue: queue, message: message, ttl: ttl}
@@ -126,22 +105,36 @@ func (p *publication) toHop(n *names) {
 	*p = publication{queue: n.hop, message: message}
 }
 
-// ceilUnixMilli is t in Unix ms, rounded up.
-func ceilUnixMilli(t time.Time) int64 {
-	return t.Add(time.Millisecond - 1).UnixMilli()
-}
-
-// dueOf is when a message of the hop queue, which came now, is due.
-func dueOf(headers amqp091.Table, now time.Time) time.Time {
+// dueOf is when a message of the hop queue, which came now, is due. clock is what the
+// clock of clockID said just before that.
+func dueOf(headers amqp091.Table, now time.Time, clock time.Duration) time.Time {
 	r := reader{headers: headers}
 	if r.text(hClock) == clockID {
-		if due := r.time(hDue, time.UnixMilli); !due.IsZero() {
-			return due
+		const century = 100 * 365 * 24 * 3600 * 1000 // ms, of a clock that started with the machine
+		if due := r.number(hDue, 1, century); due != 0 {
+			return now.Add(min(time.Duration(due)*time.Millisecond-clock, maxDelay))
 		}
 	}
 	// Nothing is left of a delay that cannot be read.
-	return now.Add(time.Duration(r.number(hLeft, 0, maxDelay.Milliseconds())) * time.Millisecond)
+	left := time.Duration(r.number(hLeft, 0, maxDelay.Milliseconds())) * time.Millisecond
+	if gone, ok := removalOf(headers); ok && gone.reason != "expired" {
+		left += ttlOf(gone.queue) // it did not stay there for its time
+	}
+	return now.Add(left)
 }
+
+// ttlOf is the TTL of a delay queue by its name, or zero of another queue.
+func ttlOf(queue string) time.Duration {
+	for _, ttl := range ttls {
+		if strings.HasSuffix(queue, delaySuffix(ttl)) {
+			return ttl
+		}
+	}
+	return 0
+}
+
+// delayHeaders are those that a job has only while it is delayed.
+var delayHeaders = [...]string{hDue, hLeft, hClock}
 
 // withoutDelay is the message of a job as it was before holdBack, but for its
 // priority.

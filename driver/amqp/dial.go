@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"time"
@@ -9,6 +10,12 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/internal/fault"
+)
+
+// What the two connections are for.
+const (
+	purposePublishing = "publishing"
+	purposeConsuming  = "consuming"
 )
 
 // dial connects to the first of the addresses that answers.
@@ -33,9 +40,9 @@ func (c *config) dial(ctx context.Context, purpose string) (*connection, error) 
 func (c *config) dialAddr(ctx context.Context, addr, purpose string) (*connection, error) {
 	dialing, cancel := context.WithTimeout(ctx, c.dialTimeout)
 	defer cancel()
-	h := handshake{ctx: dialing, addr: addr}
+	h := handshake{config: c, ctx: dialing, addr: addr, receives: purpose == purposeConsuming}
 	begin := time.Now()
-	client, err := amqp091.DialConfig(c.scheme()+"://"+addr, c.clientConfig(purpose, h.dial))
+	client, err := amqp091.DialConfig(Name+"://"+addr, c.clientConfig(purpose, h.dial))
 	if h.socket != nil && !h.stop() && err == nil {
 		// ctx ended when the handshake was through, and the socket is closed.
 		err = dialing.Err()
@@ -68,10 +75,13 @@ const silentClose = 2 * time.Second
 // handshake is the making of a connection. The library's has no ctx: a deadline of
 // the socket and the end of ctx stop it.
 type handshake struct {
+	config *config
 	ctx    context.Context
 	addr   string
-	socket *corked     // nil before dial has succeeded
-	stop   func() bool // ends the watch over ctx; false if ctx has closed the socket
+	// receives tells that messages are to be received.
+	receives bool
+	socket   *corked     // nil before dial has succeeded
+	stop     func() bool // ends the watch over ctx; false if ctx has closed the socket
 }
 
 // dial makes the socket. The library's own address is not used.
@@ -87,28 +97,45 @@ func (h *handshake) dial(network, _ string) (net.Conn, error) {
 	}
 	h.socket = &corked{Conn: raw}
 	h.stop = context.AfterFunc(h.ctx, func() { _ = raw.Close() })
-	return h.socket, nil
+	var conn net.Conn = h.socket
+	if h.config.tls != nil {
+		if conn, err = h.secure(conn); err != nil {
+			return nil, err
+		}
+	}
+	if h.receives {
+		conn = &receiving{Conn: conn}
+	}
+	return conn, nil
 }
 
-// scheme is that of the library's URL, by which it decides on TLS.
-func (c *config) scheme() string {
-	if c.tls != nil {
-		return schemeTLS
+// secure makes TLS on a connection. The library would do so above what the driver
+// reads of the frames.
+func (h *handshake) secure(conn net.Conn) (net.Conn, error) {
+	config := h.config.tls.Clone()
+	if config.ServerName == "" {
+		config.ServerName, _, _ = net.SplitHostPort(h.addr)
 	}
-	return Name
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(h.ctx); err != nil {
+		return nil, err
+	}
+	return secure, nil
 }
 
 // clientConfig is what the library is told about a connection.
 func (c *config) clientConfig(purpose string, dial func(network, addr string) (net.Conn, error)) amqp091.Config {
 	config := amqp091.Config{
-		Vhost:           c.vhost,
-		Heartbeat:       c.heartbeat,
-		TLSClientConfig: c.tls.Clone(),
-		Properties:      amqp091.NewConnectionProperties(),
-		SASL:            c.auth(),
-		Dial:            dial,
+		Vhost:      c.vhost,
+		Heartbeat:  c.heartbeat,
+		Properties: amqp091.NewConnectionProperties(),
+		SASL:       c.auth(),
+		Dial:       dial,
 	}
 	config.Properties.SetClientConnectionName("batch " + purpose)
+	if purpose == purposeConsuming {
+		config.FrameSize = amqp091.FrameSizeUnlimited // the broker's: see receiving
+	}
 	return config
 }
 
@@ -118,5 +145,5 @@ func (c *config) auth() []amqp091.Authentication {
 	if c.external {
 		return []amqp091.Authentication{&amqp091.ExternalAuth{}}
 	}
-	return []amqp091.Authentication{&amqp091.PlainAuth{Username: c.user, Password: c.password}}
+	return []amqp091.Authentication{&amqp091.PlainAuth{Username: c.user, Password: c.password()}}
 }

@@ -22,8 +22,18 @@
 //	                    certificate, the client's certificate and key
 //	tls_server_name     with amqps only: the name in the server's certificate
 //
-// The user needs the permissions configure, write and read on ^batch\., and write
-// on the default exchange.
+// # Permissions
+//
+// The user needs these, and nothing more:
+//
+//	rabbitmqctl set_permissions -p VHOST USER '^batch\.' '^(batch\.|amq\.default$)' '^batch\.'
+//
+// To configure, for the queues; to write, for the queues and for the default exchange,
+// through which they are reached, and to which what leaves a delay queue goes; to read,
+// for the queues. A program that only enqueues on queues that others have declared can
+// do without the first, if it never is the first to delay a job. For the queues of one
+// name they are ^batch\.NAME(\.|$) in place of ^batch\. throughout. A right that is
+// missing is driver.ErrUnauthorized, at once, in RabbitMQ's words, which name the right.
 //
 // # Two driver types
 //
@@ -39,7 +49,10 @@
 // A job is confirmed when a majority of the queue's members has it on disk, and
 // routed: publishing to a queue that was deleted is driver.ErrNotFound. A retry, a
 // release and a dead letter are confirmed before the old message is acknowledged.
-// There is no way to do both in one step, so a crash in between may double a job.
+// There is no way to do both in one step, so a crash in between may double a job. Of
+// delayed jobs that fall due, each is acknowledged as its confirm comes, and at most
+// 256 are under way, which is what a crash can double: those that RabbitMQ has stored
+// and whose confirm has not come, a few milliseconds' worth.
 //
 // One gap is RabbitMQ's own: a node records which quorum queues it has up to a
 // second after they were declared. If it is killed in that second, a queue without
@@ -53,26 +66,40 @@
 // Enqueue waiting for confirms at once; the other has a channel for each consumer,
 // and for each call that declares, counts or lists something. When RabbitMQ is
 // short of memory or disk it does not read from the publishing connection, and
-// calls wait until it does or their deadline comes.
+// calls wait until it does or their deadline comes. Acknowledgements go on, and jobs
+// that can be neither settled nor kept are given back and handed out again.
+//
+// A connection that the other side has closed is noticed before something is published
+// on it. So is one that something on the way has cut without a word, when the broker
+// has been silent for a heartbeat, or for 10 s if that is less: then the driver first
+// asks for a sign.
 //
 // Only Declare makes a queue, and the first delayed job of a queue that exists makes
 // its delay queues. A call on a queue that does not exist is driver.ErrNotFound and
 // makes nothing, also if the handle declared the queue before and somebody has
-// deleted it since.
+// deleted it since. Any other part of a queue that somebody removes, the queue of its
+// dead letters or a delay queue, is made again with the next call that needs it; what
+// was in it is lost. If the queue between the delay queues was removed while no worker
+// ran, what is in them may then be up to three minutes late: RabbitMQ looks for it that
+// often.
 //
 // A lease is the channel on which a delivery came. It needs no extending, and ends
 // with the channel: all that it held is handed out again. The consumer timeout,
-// by which RabbitMQ ends channels that hold a delivery for half an hour, is set to
-// 40 days by an argument of the consumer. A connection that ends is made anew by
+// by which RabbitMQ takes back a delivery that is held for half an hour, is set to 40
+// days, up to 4.2 by an argument of the queue and as of 4.3 by one of the consumer.
+// Before 4.3 a policy with a smaller consumer-timeout is above that, and jobs that take
+// longer then run twice. A connection that ends is made anew by
 // the next call that needs it, once; receipts of the old one are not valid on it.
 //
 // RabbitMQ counts how often a job's holder was lost, and the driver reports that as
-// Redeliveries. It also counts what is returned to it, so that a released job is
-// published anew with its counts, confirmed, and then acknowledged: it goes to the
-// end of its level. A consumer that is stopped or closed gives back in the same way
-// what RabbitMQ had pushed to it and no Receive had returned; as of 4.3 queues without
-// priorities do not count that, and there such a job keeps its place. RabbitMQ can
-// drop a message after a number of deliveries; the driver's queues switch that off.
+// Redeliveries. In queues without priorities, as of 4.3, a job that is released goes back
+// by basic.nack: it keeps its place, and counts as handed out, not as lost. Elsewhere
+// RabbitMQ takes what is returned to it for lost, so that such a job is published anew
+// with its counts, confirmed, and then acknowledged: it goes to the end of its level. A
+// consumer that is stopped or closed gives back in the same way what RabbitMQ had pushed
+// to it and no Receive had returned; where that is by basic.nack, Deliveries counts it.
+// RabbitMQ can drop a message after a number of deliveries; the driver's queues switch
+// that off.
 //
 // Before 4.3 one count can be too high. When a consumer of a quorum queue ends its
 // subscription, which it does to stop, to close, and to release a job while no Receive
@@ -83,6 +110,27 @@
 // It takes free room in the prefetch, and a job that arrives within about a
 // millisecond of the end. As of 4.3, and in classic queues, this does not happen.
 //
+// An entry that is no job goes to the dead letters. If they take nothing at the moment,
+// it is held and tried again after 1 s, and then up to a minute apart; a Receive reports
+// that each time. For every half of the prefetch that is taken up in this way the
+// subscription is made anew, so that the jobs behind are handed out.
+//
+// # Jobs that come back
+//
+// A job that comes back is handed out
+//
+//	                        Driver, 4.3 or newer    Driver, before 4.3      PriorityDriver
+//	its holder was lost     before newer ones       before newer ones       after those of its level
+//	its settlement failed   before newer ones       after newer ones        after those of its level
+//	it was never received   before newer ones       after newer ones        after those of its level
+//	it was released         before newer ones       after newer ones        after those of its level
+//
+// Where it is stored anew it goes to the end: before 4.3, since RabbitMQ would take it for
+// one whose holder was lost, and in a queue with priorities, since a quorum queue would
+// hand it out before jobs of higher levels.
+//
+// # Delayed jobs, dead letters and counts
+//
 // Delayed jobs and retries go through 16 delay queues, each with a TTL of its own.
 // When that is over, RabbitMQ moves a job to a queue which the consumers of the
 // job's queue read. They put it on the delay queue for what is left of its delay,
@@ -90,9 +138,20 @@
 // delayed jobs wait, and are late. The delay queues are made with the first job
 // that is delayed by 64 ms or more.
 //
+// How long a job is held back is measured by the broker and, for processes on one
+// machine, by a clock that counts from its start, so that their time of day may be set
+// at will. RabbitMQ however goes by its own time of day. If that is set back, a job
+// that is in a delay queue at this moment is late by as much; if it is set forward, the
+// job leaves the delay queue early, which a worker on the machine that delayed it makes
+// good, and others cannot see. A clock that is slewed, as NTP does, has no effect.
+//
 // Dead letters are in a queue of their own. AMQP can look at messages only by
 // taking them, so listing, redriving and discarding each read all of them, one
-// call at a time on the whole broker. Count them with Depth, which is cheap.
+// call at a time on the whole broker, also for one page: the order in the queue is that
+// in which workers with different clocks stored them, and there is no other place to go
+// on from than what a dead letter says of itself. 20 000 take half a second. A call whose
+// ctx ends goes on in the background until it has given them back. Count them with Depth,
+// which is cheap.
 //
 // Depth asks for the number of ready messages in up to 19 queues. It does not know
 // how many jobs are running, nor how long one has been waiting. Due is zero while no
@@ -109,6 +168,47 @@
 // with an address and permissions of its own, so that no type of this package is a
 // driver.QueueLister. Nor is one a driver.Inspector or a driver.Pauser: AMQP can look
 // at a job, or keep it from consumers, only by holding it.
+//
+// # Sizes
+//
+// RabbitMQ ends the channel of a message that is larger than its max_message_size, and
+// does not tell what that is before. So the driver tries a body that is larger than all
+// before it on a channel of its own, where nothing else is harmed, and refuses larger
+// ones from then on. If the limit is lowered while a program runs, what was under way
+// on the channel is published again, but for what RabbitMQ had read before and not
+// confirmed, which may be stored. The properties and headers of a message have to fit
+// into one frame; what does not is driver.ErrTooLarge and not sent. A message of another
+// program that has no room for what the driver has to note is moved without its largest
+// headers, and its error says so.
+//
+// # Policies
+//
+// An operator can make policies for queues, which AMQP can neither read nor refuse, and
+// a pattern like .* is for the driver's queues too. These are declared with arguments
+// that RabbitMQ puts above a policy, or that decide what becomes of a job that a policy
+// takes out of its queue:
+//
+//	max-length, max-length-bytes     Enqueue is driver.ErrFull; delayed jobs and retries
+//	                                 wait until there is room
+//	overflow: drop-head              on quorum queues, where RabbitMQ puts it above the
+//	                                 argument, the oldest jobs become dead letters
+//	overflow: reject-publish-dlx     on quorum queues the new job becomes a dead letter
+//	message-ttl                      the job becomes a dead letter
+//	delivery-limit                   the job becomes a dead letter
+//	dead-letter-exchange and so on   no effect
+//
+// Such a dead letter has the reason [driver.ReasonRemoved], and its error names the queue
+// and RabbitMQ's word for it. A dead letter that a policy takes out of the dead letters is
+// put back by any open consumer of the queue. What the driver cannot make good:
+//
+//   - expires deletes queues with what is in them, when nobody consumes from them. The
+//     dead letters and delay queues have no consumer in the ordinary case.
+//   - message-ttl on the delay queues, if it is less than theirs: a delay is then early
+//     where the worker runs on another machine than the program that delayed the job.
+//   - message-ttl, delivery-limit or drop-head on the dead letters while no consumer is
+//     open: what leaves them twice is lost.
+//
+// rabbitmqctl list_queues name effective_policy_definition shows what applies.
 //
 // # Logging
 //

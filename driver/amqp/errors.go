@@ -25,6 +25,9 @@ var (
 	errCancelled = errors.New("the broker cancelled the consumer: its queue was deleted, moved or has no leader")
 	// errUnconfirmed: a connection or channel ended before the confirm came.
 	errUnconfirmed = errors.New("the connection ended before the broker confirmed")
+	// errForbidden: the broker ended a channel because the user may not publish, and
+	// which of the messages under way came before that is not known.
+	errForbidden = errors.New("the broker refuses the user's messages")
 	// errUnanswered: a connection ended during the login, too soon to be refused.
 	errUnanswered = errors.New("the connection ended during the login")
 	// errDown: a connection or channel that is needed is gone, and nothing was
@@ -32,8 +35,23 @@ var (
 	errDown = errors.New("the connection is gone")
 )
 
+// sizeError is a message that is larger than the broker takes.
+type sizeError struct {
+	err  error
+	hint string
+}
+
+// Error is the text of the sizes.
+func (e *sizeError) Error() string { return e.err.Error() }
+
+// Is makes it a driver.ErrTooLarge.
+func (e *sizeError) Is(target error) bool { return target == driver.ErrTooLarge }
+
 // missing says of an operation that it found no queue.
 const missing = "the queue does not exist"
+
+// rights says what a user needs.
+const rights = `see the user, the password and the permissions: the driver needs configure "^batch\.", write "^(batch\.|amq\.default$)", read "^batch\."`
 
 // faults makes the driver's errors.
 var faults = fault.Maker{Driver: Name, Classify: classify}
@@ -61,6 +79,8 @@ func classify(err error) fault.Verdict {
 		return fault.NotStored(driver.ErrNotFound, missing)
 	case errors.Is(err, errNacked):
 		return fault.NotStored(driver.ErrFull, "see the policies that apply to the queue")
+	case errors.Is(err, errForbidden):
+		return fault.Unknown(driver.ErrUnauthorized, rights)
 	case errors.Is(err, errCancelled), errors.Is(err, errUnconfirmed), errors.Is(err, errUnanswered):
 		return fault.Unknown(driver.ErrUnavailable, "")
 	case errors.Is(err, errDown):
@@ -73,6 +93,10 @@ func classify(err error) fault.Verdict {
 		return fault.NotStored(driver.ErrUnauthorized, "see the user and the password; RabbitMQ lets the user guest connect only from its own host")
 	case errors.Is(err, amqp091.ErrSASL):
 		return fault.NotStored(driver.ErrUnauthorized, "the broker offers none of the mechanisms: see auth")
+	}
+	var size *sizeError
+	if errors.As(err, &size) {
+		return fault.NotStored(driver.ErrTooLarge, size.hint)
 	}
 	var reply *amqp091.Error
 	if errors.As(err, &reply) {
@@ -112,7 +136,7 @@ func classifyReply(e *amqp091.Error) fault.Verdict {
 		if has("exclusive") {
 			return fault.NotStored(driver.ErrConflict, "another consumer has the queue for itself")
 		}
-		return fault.NotStored(driver.ErrUnauthorized, "see the user, the password and its permissions; the driver needs configure, write and read on ^batch\\., and write on the default exchange")
+		return fault.NotStored(driver.ErrUnauthorized, rights)
 	case amqp091.NotFound:
 		if has("home node") || has("down") || has("unavailable") {
 			// "home node of durable queue is down or inaccessible", and quorum
@@ -148,6 +172,12 @@ func classifyReply(e *amqp091.Error) fault.Verdict {
 		return fault.Unknown(driver.ErrUnavailable, "the queue may have no leader")
 	}
 	return fault.Unknown(driver.ErrBroker, "")
+}
+
+// isRefused tells whether err says that the user has not the right to do something.
+func isRefused(err error) bool {
+	var reply *amqp091.Error
+	return errors.As(err, &reply) && reply.Server && reply.Code == amqp091.AccessRefused
 }
 
 // isGone tells whether err says that a queue does not exist.

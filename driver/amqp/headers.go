@@ -5,8 +5,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // The headers of a message, as docs/wire-amqp.md documents them. What AMQP has a
@@ -25,7 +28,7 @@ const (
 	hDeliveries = "batch-deliveries"    // before this message was stored
 	hLosses     = "batch-losses"        // holders lost before this message was stored
 	hLevel      = "batch-level"         // -2 to 2, while the message has no priority
-	hDue        = "batch-due"           // of a delayed job, Unix ms by the clock of hClock
+	hDue        = "batch-due"           // of a delayed job, ms by the clock of hClock
 	hLeft       = "batch-left"          // of a delayed job, ms after its delay queue
 	hClock      = "batch-clock"         // whose clock it is
 	hReason     = "batch-reason"        // of a dead letter
@@ -101,45 +104,102 @@ func wholeNumber(value any) (int64, bool) {
 	return 0, false
 }
 
-// time reads a time; beyond its bounds none can be told from a damaged one.
-func (r *reader) time(name string, of func(int64) time.Time) time.Time {
+// The bounds of times, in Unix seconds: the years 1 to 9999, which are those that can
+// be written as text everywhere. A time beyond them is a damaged one.
+const (
+	firstSecond = -62135596800
+	lastSecond  = 253402300799
+)
+
+// time reads a time in units since 1970.
+func (r *reader) time(name string, unit time.Duration) time.Time {
 	if _, ok := r.headers[name]; !ok {
 		return time.Time{}
 	}
-	return of(r.number(name, -1<<53, 1<<53)).UTC()
+	perSecond := int64(time.Second / unit)
+	n := r.number(name, firstSecond*perSecond, lastSecond*perSecond)
+	if unit == time.Microsecond {
+		return time.UnixMicro(n).UTC()
+	}
+	return time.UnixMilli(n).UTC()
 }
 
-// text reads a string, which is empty if it is missing.
+// bounded is a time of another sender, or zero if it is beyond the bounds.
+func bounded(t time.Time) time.Time {
+	if s := t.Unix(); s < firstSecond || s > lastSecond {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// text reads a string, which is empty if it is missing, and bounded as errors are.
 func (r *reader) text(name string) string {
 	switch v := r.headers[name].(type) {
 	case string:
-		return v
+		return clip(v)
 	case []byte:
-		return string(v)
+		return clip(string(v))
 	}
 	return ""
 }
 
-// returns is how often the message was handed out and came back since it was
-// stored. As of 4.3 x-delivery-count has the holders that were lost and what was
-// returned by basic.reject, and not what was returned by basic.nack; before, it
-// has all of them. Classic queues know only whether it was handed out:
+// maxText is the longest text of an error that a job carries, in bytes.
+const maxText = 2048
+
+// clip is text within maxText, and UTF-8.
+func clip(text string) string {
+	if len(text) <= maxText && utf8.ValidString(text) {
+		return text
+	}
+	return strings.ToValidUTF8(text[:min(len(text), maxText)], "")
+}
+
+// token reads a word that is a token, or empty.
+func (r *reader) token(name string) string {
+	if word := r.text(name); wire.IsToken(word) {
+		return word
+	}
+	return ""
+}
+
+// isMediaType tells whether s can be a content type: 1 to 128 bytes of printable
+// ASCII.
+func isMediaType(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= 128
+}
+
+// maxCount bounds what is counted: failures, bounces, deliveries. Sums of two are far
+// from overflowing.
+const maxCount = 1 << 29
+
+// returns is how often the message was handed out and came back since it was stored,
+// and how often of these its holder was lost. As of 4.3 x-acquired-count has the former,
+// and x-delivery-count the holders that were lost and what was returned by basic.reject,
+// and not what was returned by basic.nack; before, x-delivery-count has all of them.
+// Classic queues know only whether it was handed out:
 // https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
-func (r *reader) returns(redelivered bool) int {
-	if _, ok := r.headers["x-delivery-count"]; ok {
-		return int(r.number("x-delivery-count", 0, 1<<31-1))
+func (r *reader) returns(redelivered bool) (handedOut, lost int) {
+	_, counted := r.headers["x-delivery-count"]
+	lost = int(r.number("x-delivery-count", 0, maxCount))
+	if _, ok := r.headers["x-acquired-count"]; ok {
+		return max(int(r.number("x-acquired-count", 0, maxCount)), lost), lost
 	}
-	if _, quorum := r.headers["x-acquired-count"]; redelivered && !quorum {
-		return 1
+	if !counted && redelivered {
+		lost = 1
 	}
-	return 0
+	return lost, lost
 }
 
 // application is the application's headers.
 func (r *reader) application() map[string]string {
 	var all map[string]string
 	for name, value := range r.headers {
-		if escaped, ok := strings.CutPrefix(name, hEscape); ok {
+		if escaped, ok := strings.CutPrefix(name, hEscape); ok && isBrokers(escaped) {
 			name = escaped
 		} else if strings.HasPrefix(name, hPrefix) || isBrokers(name) {
 			continue

@@ -25,9 +25,7 @@ const (
 // where they are handed out. Every consumer has one, on a channel of its own, so
 // that they are moved where there is a worker to run them.
 type mover struct {
-	*source
-	ch   *amqp091.Channel
-	conn *connection
+	*carrier
 	// gone is called when the broker says that the hop queue was deleted.
 	gone func(error)
 	// ended is closed when it has ended, for err.
@@ -48,7 +46,7 @@ type mover struct {
 	cleared chan struct{}
 	inHand  timetable    // not due yet
 	ready   []delayedJob // to be published
-	moved   chan error   // one for each group that has ended
+	moved   chan moved   // one for each group that has ended
 	moving  int          // groups that have not
 	// awaited is closed when the delay queues that jobs in hand need are there;
 	// nil if nothing needs them, or they are.
@@ -74,9 +72,9 @@ func newMover(from *source, conn *connection, gone func(error)) (*mover, error) 
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &mover{
-		source: from, ch: ch, conn: conn, gone: gone, cancel: cancel,
+		carrier: &carrier{source: from, ch: ch, conn: conn}, gone: gone, cancel: cancel,
 		ended: make(chan struct{}), sync: make(chan struct{}), halt: make(chan struct{}), done: make(chan struct{}),
-		backlog: overdue.Messages, cleared: make(chan struct{}), moved: make(chan error, moverBatches),
+		backlog: overdue.Messages, cleared: make(chan struct{}), moved: make(chan moved, moverBatches),
 	}
 	go m.run(ctx, deliveries, cancels, closes)
 	return m, nil
@@ -141,7 +139,7 @@ func (m *mover) work(ctx context.Context, deliveries <-chan amqp091.Delivery, ca
 	for {
 		m.moveReady(ctx)
 		if len(m.inHand) > 0 {
-			timer.Reset(time.Until(m.inHand[0].due))
+			timer.Reset(time.Until(m.inHand[0].wake))
 		}
 		var err error
 		select {
@@ -159,8 +157,12 @@ func (m *mover) work(ctx context.Context, deliveries <-chan amqp091.Delivery, ca
 			return errCancelled
 		case <-m.sync:
 		case <-timer.C:
-		case err = <-m.moved:
+		case group := <-m.moved:
 			m.moving--
+			err = group.err
+			for _, job := range group.refused {
+				heap.Push(&m.inHand, job)
+			}
 		case <-m.halt:
 			return driver.ErrClosed
 		}
@@ -173,12 +175,15 @@ func (m *mover) work(ctx context.Context, deliveries <-chan amqp091.Delivery, ca
 // moveReady begins to move what is due by now and what was ready before.
 func (m *mover) moveReady(ctx context.Context) {
 	now := time.Now()
-	for len(m.inHand) > 0 && !m.inHand[0].due.After(now) {
+	for len(m.inHand) > 0 && !m.inHand[0].wake.After(now) {
 		m.ready = append(m.ready, heap.Pop(&m.inHand).(delayedJob))
 	}
-	if len(m.ready) > 0 && m.moving < moverBatches {
-		jobs := m.ready
-		m.ready = nil
+	for len(m.ready) > 0 && m.moving < moverBatches {
+		n := min(len(m.ready), moverStep)
+		jobs := m.ready[:n:n]
+		if m.ready = m.ready[n:]; len(m.ready) == 0 {
+			m.ready = nil
+		}
 		m.moving++
 		go func() { m.moved <- m.move(ctx, jobs) }()
 	}
@@ -193,8 +198,21 @@ func (m *mover) accept(ctx context.Context, d *amqp091.Delivery) (err error) {
 	if m.backlog > 0 {
 		m.backlog--
 	}
-	job := delayedJob{tag: d.DeliveryTag, due: dueOf(d.Headers, time.Now()), message: withoutDelay(d)}
+	job := delayedJob{tag: d.DeliveryTag}
+	clock := sinceStart() // before now, so that no job is early
+	now := time.Now()
+	if gone, ok := removalOf(d.Headers); ok && gone.queue == m.names.dead {
+		job.dead, job.due, job.message = true, now.Add(moverPause), returned(d)
+	} else {
+		job.due, job.message = dueOf(d.Headers, now, clock), withoutDelay(d)
+	}
+	job.wake = job.due
+	fit(&job.message, m.base.room-delayRoom)
 	left := time.Until(job.due)
+	if job.dead {
+		heap.Push(&m.inHand, job)
+		return nil
+	}
 	if left >= minTTL && m.awaited == nil {
 		m.awaited, err = m.awaitDelayQueues(ctx)
 	}
@@ -234,34 +252,6 @@ func (m *mover) awaitDelayQueues(ctx context.Context) (<-chan struct{}, error) {
 	return q.made, nil
 }
 
-// move publishes jobs to where they go next and then acknowledges them.
-func (m *mover) move(ctx context.Context, jobs []delayedJob) error {
-	now := time.Now()
-	items := make([]*publication, len(jobs))
-	for i, job := range jobs {
-		if job.due.After(now) {
-			items[i] = holdBack(m.names, job.message, job.due, now, true)
-			continue
-		}
-		priorityFromHeader(&job.message)
-		items[i] = &publication{queue: m.names.main, message: job.message}
-	}
-	m.base.store(ctx, m.names, items)
-	m.conn.socket.cork()
-	defer m.conn.socket.uncork()
-	var first error
-	for i, item := range items {
-		err := item.err
-		if err == nil {
-			err = m.ch.Ack(jobs[i].tag, false)
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
 // awaitBacklog waits until the jobs that fell due while no consumer lived are
 // moved, so that they are handed out with the others, and by their priority. If
 // they are very many it does not wait for all of them.
@@ -293,35 +283,4 @@ func (m *mover) stop(ctx context.Context) {
 	stop := context.AfterFunc(ctx, m.cancel)
 	defer stop()
 	<-m.done
-}
-
-// delayedJob is a job in the hands of a mover, until it is due.
-type delayedJob struct {
-	tag     uint64
-	due     time.Time
-	message amqp091.Publishing
-}
-
-// timetable is a heap of jobs by when they are due.
-type timetable []delayedJob
-
-// Len is how many there are.
-func (t timetable) Len() int { return len(t) }
-
-// Less is by time.
-func (t timetable) Less(i, j int) bool { return t[i].due.Before(t[j].due) }
-
-// Swap swaps two.
-func (t timetable) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-
-// Push appends one.
-func (t *timetable) Push(x any) { *t = append(*t, x.(delayedJob)) }
-
-// Pop removes the last.
-func (t *timetable) Pop() any {
-	old := *t
-	last := old[len(old)-1]
-	old[len(old)-1] = delayedJob{}
-	*t = old[:len(old)-1]
-	return last
 }

@@ -97,13 +97,24 @@ func (c *config) open(ctx context.Context) (*base, error) {
 	if err == nil {
 		v, _ := parseVersion(b.info.Version)
 		b.replacesReturned = c.shape != shapePlain
-		b.replacesUnread = b.replacesReturned || v.before(oldestPriority)
+		b.replacesGivenBack = b.replacesReturned || v.before(oldestPriority)
 		b.hasTimeout = c.shape != shapeClassic || v.before(oldestPriority)
-		_, err = b.livePublisher(ctx)
+		err = b.measure(ctx)
 	}
 	if err != nil {
 		_ = b.Close(ctx)
 		return nil, fail("open", "", err)
 	}
 	return b, nil
+}
+
+// measure opens the way to publish, and learns how large a frame may be there.
+func (b *base) measure(ctx context.Context) error {
+	p, err := b.livePublisher(ctx)
+	if err != nil {
+		return err
+	}
+	frame := p.conn.client.Config.FrameSize
+	b.room, b.info.Limits = roomFor(frame), limitsFor(frame)
+	return nil
 }

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
-
-	"github.com/batch-go/batch/internal/fault"
 )
 
 // publication is one message on its way to a queue.
@@ -53,6 +50,8 @@ type publisher struct {
 	batches chan *pubBatch
 	// questions are put to the goroutine that receives returned messages.
 	questions chan func(returned map[returnKey]int)
+	// confirmed tells that the broker has stored a message from this channel.
+	confirmed atomic.Bool
 	// ended is closed when the channel has ended, for err.
 	ended chan struct{}
 	err   error
@@ -151,109 +150,6 @@ func (p *publisher) writeBatch(batch *pubBatch) {
 	}
 }
 
-// publish publishes items and waits until the broker has confirmed or refused
-// each, or the channel or ctx has ended. What became of them is in their err.
-func (p *publisher) publish(ctx context.Context, items []*publication) {
-	batch := &pubBatch{items: items, written: make(chan struct{})}
-	select {
-	case p.batches <- batch:
-	case <-p.ended:
-		failAll(items, fault.NotSent{Err: p.endedFor()})
-		return
-	case <-ctx.Done():
-		failAll(items, fault.NotSent{Err: p.ctxErr(ctx)})
-		return
-	}
-	select {
-	case <-batch.written:
-	case <-ctx.Done():
-		// The writer is stuck, or has not come so far. It skips what it has not
-		// begun.
-		for _, item := range items {
-			if item.state.CompareAndSwap(pubQueued, pubWithdrawn) {
-				item.err = fault.NotSent{Err: p.ctxErr(ctx)}
-			} else {
-				item.err = p.ctxErr(ctx)
-			}
-		}
-		return
-	}
-	// The last one first: the broker confirms about in their order, so that this
-	// waits once and not for each.
-	for i := len(items) - 1; i >= 0; i-- {
-		p.awaitConfirm(ctx, items[i])
-	}
-	p.markReturned(items)
-}
-
-// failAll gives all items the same error.
-func failAll(items []*publication, err error) {
-	for _, item := range items {
-		item.err = err
-	}
-}
-
-// awaitConfirm waits for the confirm of one written item.
-func (p *publisher) awaitConfirm(ctx context.Context, item *publication) {
-	if item.confirm == nil {
-		// The library checks the channel's state, then writes: an error says that
-		// it had ended, or that the socket broke.
-		item.err = p.unwritten(item.refused)
-		return
-	}
-	select {
-	case <-item.confirm.Done():
-	default:
-		select {
-		case <-item.confirm.Done():
-		case <-p.ended:
-			// All confirms that came before are known by now, but the library
-			// completes the others at about this time, in no order.
-			if !item.confirm.Acked() {
-				item.err = p.lost(item)
-				return
-			}
-		case <-ctx.Done():
-			item.err = p.ctxErr(ctx)
-			return
-		}
-	}
-	if item.confirm.Acked() {
-		return
-	}
-	if p.ch.IsClosed() {
-		item.err = p.lost(item)
-		return
-	}
-	item.err = errNacked
-}
-
-// unwritten is the error of an item for which publishing failed at once.
-func (p *publisher) unwritten(err error) error {
-	if errors.Is(err, amqp091.ErrClosed) {
-		return fault.NotSent{Err: p.endedFor()}
-	}
-	return fmt.Errorf("%w: %w", errUnconfirmed, err)
-}
-
-// lost is the error of an item that was written to a channel that then ended. If
-// the broker ended it because of the item, then that is not stored.
-func (p *publisher) lost(item *publication) error {
-	<-p.ended
-	var reply *amqp091.Error
-	if errors.As(p.err, &reply) && reply.Server {
-		_, sizes, _ := strings.Cut(reply.Reason, "message size ")
-		var size, most int
-		if n, _ := fmt.Sscanf(sizes, "%d is larger than configured max size %d", &size, &most); n == 2 && size == len(item.message.Body) {
-			return reply
-		}
-	}
-	if p.err == nil {
-		return errUnconfirmed
-	}
-	return fmt.Errorf("%w: %w", errUnconfirmed, p.err)
-}
-
 // endedFor is why nothing can be sent any more.
 func (p *publisher) endedFor() error {
 	<-p.ended
@@ -271,47 +167,5 @@ func (p *publisher) ctxErr(ctx context.Context) error {
 		return ctx.Err()
 	default:
 		return fmt.Errorf("%w: the broker has blocked publishers: %s", ctx.Err(), reason)
-	}
-}
-
-// markReturned finds the items that the broker returned: it does so before it
-// confirms them, https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed.
-// The library passes frames on in their order, and the channel of returned
-// messages is not buffered; so when a confirm was seen, collect has received the
-// returned message that came before it, and answers questions after that.
-func (p *publisher) markReturned(items []*publication) {
-	done := make(chan struct{})
-	question := func(returned map[returnKey]int) {
-		defer close(done)
-		if len(returned) == 0 {
-			return
-		}
-		for _, item := range items {
-			key := returnKey{item.queue, item.message.MessageId}
-			n := returned[key]
-			if n == 0 || item.confirm == nil {
-				continue
-			}
-			if n == 1 {
-				delete(returned, key)
-			} else {
-				returned[key] = n - 1
-			}
-			if item.err == nil {
-				item.err = errReturned
-			}
-		}
-	}
-	select {
-	case p.questions <- question:
-		<-done
-	case <-p.ended:
-		// Nobody answers any more. A message that was confirmed may have been
-		// returned before.
-		for _, item := range items {
-			if item.err == nil {
-				item.err = errUnconfirmed
-			}
-		}
 	}
 }

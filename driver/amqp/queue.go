@@ -2,6 +2,8 @@ package amqp
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -17,25 +19,39 @@ func (b *base) Declare(ctx context.Context, queue string) error {
 	}
 	defer b.calls.End()
 	n := b.names(queue)
-	err := b.call(ctx, func(ch *amqp091.Channel) error { return b.declareQueue(ctx, ch, n) })
+	err := b.call(ctx, func(ch *amqp091.Channel) error { return b.declareQueue(ctx, ch, n, false) })
+	if b.config.shape == shapeClassic && !b.hasTimeout && isTimeout(err) {
+		err = b.call(ctx, func(ch *amqp091.Channel) error { return b.declareQueue(ctx, ch, n, true) })
+	}
 	if err == nil {
 		b.delays.Delete(queue) // they may have been deleted with the queue
 	}
 	return fail(op, queue, err)
 }
 
-// declareQueue makes the queues of n exist, but for the delay queues.
-func (b *base) declareQueue(ctx context.Context, ch *amqp091.Channel, n *names) error {
-	main := quorumArgs
+// isTimeout tells whether err says that a queue was declared with another consumer
+// timeout, which alone is different about a classic queue from before 4.3.
+func isTimeout(err error) bool {
+	var reply *amqp091.Error
+	return errors.As(err, &reply) && reply.Code == amqp091.PreconditionFailed && strings.Contains(reply.Reason, "inequivalent arg 'x-consumer-timeout'")
+}
+
+// declareQueue makes the queues of n exist, but for the delay queues, and but for the
+// waiting queue if that is there.
+func (b *base) declareQueue(ctx context.Context, ch *amqp091.Channel, n *names, there bool) error {
+	main := quorumArgs(n.dead)
 	if b.config.shape == shapeClassic {
-		main = classicArgs
+		main = classicArgs(n.dead, b.hasTimeout)
 	}
-	for _, q := range []struct {
+	for i, q := range []struct {
 		name string
 		args amqp091.Table
-	}{{n.main, main}, {n.hop, quorumArgs}, {n.dead, quorumArgs}} {
+	}{{n.main, main}, {n.hop, quorumArgs(n.dead)}, {n.dead, quorumArgs(n.hop)}} {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if i == 0 && there {
+			continue
 		}
 		if err := declare(ch, q.name, q.args); err != nil {
 			return err

@@ -13,13 +13,13 @@ import (
 // restore makes the parts of a queue exist that are neither its waiting queue nor delay
 // queues. If the queue itself does not exist, the error says so, and nothing is made.
 func (b *base) restore(ctx context.Context, n *names) error {
-	parts := []string{n.hop, n.dead}
+	parts, args := []string{n.hop, n.dead}, []amqp091.Table{quorumArgs(n.dead), quorumArgs(n.hop)}
 	declared := false
 	err := b.call(ctx, func(ch *amqp091.Channel) error {
 		_, err := lookUp(ch, n.main)
-		for _, name := range parts {
+		for i, name := range parts {
 			if err == nil {
-				err = declare(ch, name, quorumArgs)
+				err = declare(ch, name, args[i])
 			}
 		}
 		if err == nil {

@@ -23,6 +23,7 @@ func eachVersion(t *testing.T, run func(t *testing.T, o opener)) {
 // Whatever part of a queue somebody removes while producers and workers have it open, in
 // any of their processes, comes back with the next call that needs it.
 func TestRemovedPartsComeBack(t *testing.T) {
+	t.Parallel()
 	eachVersion(t, func(t *testing.T, o opener) {
 		names := newNames("")
 		parts := map[string][]string{

@@ -10,11 +10,11 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// infoOf is what the broker says of itself.
+// infoOf is what the broker says of itself, without limits.
 func infoOf(client *amqp091.Connection) driver.Info {
 	product, _ := client.Properties["product"].(string)
 	version, _ := client.Properties["version"].(string)
-	return driver.Info{Driver: Name, Broker: product, Version: version, Limits: limitsFor(client.Config.FrameSize)}
+	return driver.Info{Driver: Name, Broker: product, Version: version}
 }
 
 // The oldest versions that have what the driver needs: quorum queues with a

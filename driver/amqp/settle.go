@@ -13,7 +13,7 @@ import (
 )
 
 // Settle ends deliveries. What is done is acknowledged first, and depends on nothing
-// else. Retries, releases and dead letters are published, confirmed and then
+// else. Retries, dead letters, and releases that cannot be returned, are published, confirmed and then
 // acknowledged, apart for each of the broker's queues, so that one that is slow or
 // full holds up none of the others. After acknowledgements the broker is asked for a
 // sign that it has processed them: they have no answer as such, and what they do in a
@@ -30,10 +30,11 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	defer c.calls.Exit()
 	s := settlement{c: c, items: settlements, errs: make([]error, len(settlements)), receipts: make([]*receipt, len(settlements))}
 	if done := s.claim(); len(done) > 0 {
-		s.acknowledge(ctx, done)
+		s.tell(ctx, done)
 	}
 	if s.left > 0 {
 		s.unsubscribe(ctx)
+		s.tell(ctx, s.returns())
 		s.replace(ctx)
 	}
 	var errs []error
@@ -57,6 +58,7 @@ type settlement struct {
 // claim takes the receipts that are held, and returns the indices of those that are
 // done.
 func (s *settlement) claim() (done []int) {
+	done = make([]int, 0, len(s.items))
 	for i := range s.items {
 		switch s.receipts[i], s.errs[i] = s.c.claim(&s.items[i]); {
 		case s.errs[i] != nil:
@@ -113,6 +115,23 @@ func (s *settlement) unsubscribe(ctx context.Context) {
 	}
 }
 
+// returns is the releases that the broker can take back as they are: as of 4.3 basic.nack
+// counts them as handed out and not as lost, and keeps their place.
+func (s *settlement) returns() []int {
+	var index []int
+	for i, r := range s.receipts {
+		if r != nil && s.isReturn(i) {
+			index = append(index, i)
+		}
+	}
+	return index
+}
+
+// isReturn tells whether a settlement is a release that needs no new message.
+func (s *settlement) isReturn(i int) bool {
+	return s.items[i].Outcome == driver.OutcomeRelease && !s.c.base.replacesGivenBack
+}
+
 // replace stores the new messages that settlements need, and ends their deliveries.
 func (s *settlement) replace(ctx context.Context) {
 	parts := s.successors(ctx)
@@ -139,7 +158,7 @@ func (s *settlement) successors(ctx context.Context) []*part {
 	var parts []*part
 	now := time.Now()
 	for i, r := range s.receipts {
-		if r == nil || s.items[i].Outcome == driver.OutcomeDone {
+		if r == nil || s.items[i].Outcome == driver.OutcomeDone || s.isReturn(i) {
 			continue
 		}
 		item, err := s.c.successor(ctx, &s.items[i], r, now)
@@ -168,9 +187,7 @@ func (s *settlement) store(ctx context.Context, p *part) {
 			stored = append(stored, p.index[k])
 		}
 	}
-	if len(stored) > 0 {
-		s.acknowledge(ctx, stored)
-	}
+	s.tell(ctx, stored)
 }
 
 // orLost is the error of a publication for a settlement. If it failed because the
@@ -199,9 +216,7 @@ func (c *consumer) successor(ctx context.Context, item *driver.Settlement, r *re
 		}
 		return deadLetterOf(c.names, m, settled(item, r), item.Reason, now), nil
 	default:
-		// A release. Returned by the broker it would be counted wrongly: up to 4.2 a
-		// quorum queue takes it for a lost holder, and after that for a job that was not
-		// handed out.
+		// A release where the broker would take what is returned for a lost holder.
 		return c.anew(m, historyOf(item.Delivery, r.deliveries)), nil
 	}
 }
@@ -214,31 +229,34 @@ func settled(item *driver.Settlement, r *receipt) history {
 	}
 }
 
-// acknowledge ends the deliveries of index, by session: a consumer has more than one
-// only just after it lost one.
-func (s *settlement) acknowledge(ctx context.Context, index []int) {
+// tell ends the deliveries of index, by session: a consumer has more than one only just
+// after it lost one.
+func (s *settlement) tell(ctx context.Context, index []int) {
 	for len(index) > 0 {
 		session := s.receipts[index[0]].session
-		acks := make([]*receipt, 0, len(index))
+		ended := make([]*receipt, 0, len(index))
 		for _, i := range index {
 			if s.receipts[i].session != session {
 				break
 			}
-			acks = append(acks, s.receipts[i])
+			ended = append(ended, s.receipts[i])
 		}
-		if err := s.c.base.await(ctx, func() error { return s.c.acknowledge(session, acks) }); err != nil {
-			for _, i := range index[:len(acks)] {
+		acks, returns := ended, []*receipt(nil)
+		if s.isReturn(index[0]) { // then all are
+			acks, returns = nil, ended
+		}
+		if err := s.c.base.await(ctx, func() error { return s.c.tell(session, acks, returns) }); err != nil {
+			for _, i := range index[:len(ended)] {
 				s.errs[i] = err
 			}
 		}
-		index = index[len(acks):]
+		index = index[len(ended):]
 	}
 }
 
-// acknowledge tells the broker what is settled on one channel, and waits for its
-// sign.
-func (c *consumer) acknowledge(s *session, acks []*receipt) error {
-	err := s.hand(acks, nil)
+// tell tells the broker what is settled on one channel, and waits for its sign.
+func (c *consumer) tell(s *session, acks, returns []*receipt) error {
+	err := s.hand(acks, returns)
 	if err == nil {
 		err = s.barrier()
 	}

@@ -13,8 +13,9 @@ import (
 
 // opener opens another handle of one kind on one broker, which the test closes.
 type opener struct {
-	url  string
-	open func(t testing.TB) *base // what both types are
+	url   string
+	shape shape
+	open  func(t testing.TB) *base // what both types are
 }
 
 // eachShape runs a test on every kind of queue that each version of the broker has.
@@ -36,7 +37,7 @@ func eachShape(t *testing.T, run func(t *testing.T, o opener)) {
 
 // openerOf opens handles for one kind of queue.
 func openerOf(url string, s shape) opener {
-	return opener{url: url, open: func(t testing.TB) *base {
+	return opener{url: url, shape: s, open: func(t testing.TB) *base {
 		t.Helper()
 		var opened *base
 		if s == shapePlain {

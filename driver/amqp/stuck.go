@@ -16,7 +16,7 @@ import (
 
 const (
 	// firstPause and lastPause are between the tries, each twice as long as the one
-	// before.
+	// before. While the broker is short of memory there is none.
 	firstPause = time.Second
 	lastPause  = time.Minute
 	// patience is how long one try waits for the broker.
@@ -103,7 +103,13 @@ func (s *session) takeTrouble() error {
 func (s *session) retryStuck() {
 	ctx, cancel := s.within(s.replacing)
 	defer cancel()
-	for pause := firstPause; lifecycle.Sleep(ctx, pause) == nil; pause = min(2*pause, lastPause) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		if s.base.awaitFlow(ctx) {
+			pause = firstPause
+		}
+		if lifecycle.Sleep(ctx, pause) != nil {
+			return
+		}
 		s.mu.Lock()
 		entries := s.stuck
 		s.stuck = nil

@@ -103,12 +103,16 @@ func (s *session) deadLetter(d *amqp091.Delivery, why string) *publication {
 	if len(d.Body) == 0 {
 		return nil
 	}
-	return &publication{queue: s.names.dead, message: unreadable(d, why)}
+	p := &publication{queue: s.names.dead, message: unreadable(d, why)}
+	fit(&p.message, s.base.room)
+	return p
 }
 
 // anew is a job that is stored anew as it is, but for its history.
 func (s *source) anew(m *driver.Message, h history) *publication {
-	return &publication{queue: s.names.main, message: encode(m, h)}
+	p := &publication{queue: s.names.main, message: encode(m, h)}
+	fit(&p.message, s.base.room)
+	return p
 }
 
 // replace publishes a job that came back anew, which is handed out in its turn and
@@ -184,9 +188,9 @@ func (s *session) withdraw(ctx context.Context) error {
 }
 
 // giveBack returns what came and was not received, so that it does not count as
-// handed out: as of 4.3 by basic.nack, which keeps its place. Where a new message
-// has to take its place, it goes to the end of its level; if the broker takes none, it
-// is returned as well, and counts.
+// lost: as of 4.3 by basic.nack, which keeps its place, and counts it as handed out. Where
+// a new message has to take its place, it goes to the end of its level; if the broker
+// takes none, it is returned as well, and counts as lost.
 func (s *session) giveBack(ctx context.Context) {
 	s.mu.Lock()
 	back := s.unread.pop(s.unread.size)
@@ -199,7 +203,7 @@ func (s *session) giveBack(ctx context.Context) {
 	s.stuck = nil
 	s.mu.Unlock()
 	acks, nacks := []*receipt(nil), receipts
-	if s.base.replacesUnread && len(back) > 0 && !s.base.isBlocked() {
+	if s.base.replacesGivenBack && len(back) > 0 && !s.base.isBlocked() {
 		acks, nacks = s.republish(ctx, back, receipts)
 	}
 	for _, e := range stuck {

@@ -26,17 +26,25 @@ const (
 	shapeClassic shape = "classic"
 )
 
+// secret returns a password. As a function it is printed by no verb, at whatever depth:
+// package fmt follows pointers when a verb does not fit.
+type secret func() string
+
+// secretOf keeps a password.
+func secretOf(password string) secret { return func() string { return password } }
+
 // config is a URL as parsed.
 type config struct {
-	addrs          []string
-	user, password string
-	external       bool // the client's certificate tells the user
-	vhost          string
-	tls            *tls.Config // nil without TLS
-	dialTimeout    time.Duration
-	heartbeat      time.Duration
-	shape          shape
-	shapeGiven     bool
+	addrs       []string
+	user        string
+	password    secret
+	external    bool // the client's certificate tells the user
+	vhost       string
+	tls         *tls.Config // nil without TLS
+	dialTimeout time.Duration
+	heartbeat   time.Duration
+	shape       shape
+	shapeGiven  bool
 }
 
 // parseURL reads a URL as doc.go documents it. No error repeats a credential.
@@ -48,10 +56,10 @@ func parseURL(u *url.URL) (*config, error) {
 	if u.Opaque != "" || u.Fragment != "" {
 		p.Refuse("the URL does not have the form %s://user:password@host:port/vhost", u.Scheme)
 	}
-	c := &config{user: "guest", password: "guest", vhost: vhostOf(u, p)}
+	c := &config{user: "guest", password: secretOf("guest"), vhost: vhostOf(u, p)}
 	if u.User != nil {
-		c.user = u.User.Username()
-		c.password, _ = u.User.Password()
+		password, _ := u.User.Password()
+		c.user, c.password = u.User.Username(), secretOf(password)
 	}
 	secure, port := u.Scheme == schemeTLS, "5672"
 	if secure {

@@ -3,7 +3,7 @@ package amqp
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"strings"
+	"fmt"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -127,7 +127,7 @@ func unreadable(d *amqp091.Delivery, why string) amqp091.Publishing {
 	j := decode(d)
 	headers := make(amqp091.Table, len(j.Headers)+8)
 	putApplication(headers, j.Headers)
-	headers[hError] = strings.ToValidUTF8(why, "")
+	headers[hError] = clip(why)
 	headers[hDeliveries] = int64(j.deliveries)
 	m := amqp091.Publishing{
 		MessageId: j.ID, Type: j.Kind, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding,
@@ -153,6 +153,9 @@ type job struct {
 	bad string
 }
 
+// noMediaType is the content type of a body whose producer did not say.
+const noMediaType = "application/octet-stream"
+
 // decode reads a message. It never stops at what it cannot understand: bad tells
 // that it is no job, and the other fields are what there was.
 func decode(d *amqp091.Delivery) job {
@@ -161,7 +164,7 @@ func decode(d *amqp091.Delivery) job {
 		ID: d.MessageId, Kind: d.Type, Body: d.Body, ContentType: d.ContentType,
 	}}
 	if j.ContentType == "" {
-		j.ContentType = "application/octet-stream"
+		j.ContentType = noMediaType
 	}
 	switch {
 	case !wire.IsToken(d.MessageId):
@@ -169,31 +172,49 @@ func decode(d *amqp091.Delivery) job {
 	case !wire.IsToken(d.Type):
 		r.bad = "the property type is missing or no kind"
 	}
-	j.EnqueuedAt = r.time(hAt, time.UnixMilli)
-	if j.EnqueuedAt.IsZero() {
-		j.EnqueuedAt = d.Timestamp.UTC() // of a producer in another language
+	if !isMediaType(j.ContentType) {
+		r.bad, j.ContentType = "the property content-type is no media type", noMediaType
 	}
-	j.ExpiresAt = r.time(hExpires, time.UnixMilli)
+	j.EnqueuedAt = r.time(hAt, time.Millisecond)
+	if j.EnqueuedAt.IsZero() {
+		j.EnqueuedAt = bounded(d.Timestamp) // of a producer in another language
+	}
+	j.ExpiresAt = r.time(hExpires, time.Millisecond)
 	j.MaxAttempts = int(r.number(hMax, 0, 1<<31-1))
 	j.Timeout = time.Duration(r.number(hTimeout, 0, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond
-	j.failures = int(r.number(hFailures, 0, 1<<31-1))
+	j.failures = int(r.number(hFailures, 0, maxCount))
 	j.lastError = r.text(hError)
-	j.bounces = int(r.number(hBounces, 0, 1<<31-1))
-	j.bouncedSince = r.time(hSince, time.UnixMilli)
-	j.losses = int(r.number(hLosses, 0, 1<<31-1))
-	j.reason, j.entry = r.text(hReason), r.text(hEntry)
-	j.diedAt = r.time(hDied, time.UnixMicro)
+	j.bounces = int(r.number(hBounces, 0, maxCount))
+	j.bouncedSince = r.time(hSince, time.Millisecond)
+	j.losses = int(r.number(hLosses, 0, maxCount))
+	j.reason, j.entry = r.token(hReason), r.token(hEntry)
+	j.diedAt = r.time(hDied, time.Microsecond)
 	if p := int(d.Priority); p >= basePriority {
 		j.Level = driver.Level(min(p-basePriority, levelCount-1)) + driver.Trivial
 	}
 	if _, ok := d.Headers[hLevel]; ok {
 		j.Level = driver.Level(r.number(hLevel, int64(driver.Trivial), int64(driver.Critical)))
 	}
-	j.before = int(r.number(hDeliveries, 0, 1<<31-1))
-	returns := r.returns(d.Redelivered)
-	j.deliveries = j.before + returns + 1
-	j.redeliveries = j.losses + returns
+	j.before = int(r.number(hDeliveries, 0, maxCount))
+	handedOut, lost := r.returns(d.Redelivered)
+	j.deliveries = j.before + handedOut + 1
+	j.redeliveries = j.losses + lost
 	j.Headers = r.application()
 	j.bad = r.bad
+	if j.reason == "" {
+		if gone, ok := removalOf(d.Headers); ok {
+			j.keep(gone)
+		}
+	}
 	return j
+}
+
+// keep makes a dead letter of a job that RabbitMQ removed from its queue.
+func (j *job) keep(r removal) {
+	const policies = "%s (RabbitMQ removed it from %q: see the policies that apply to that queue)"
+	text := fmt.Sprintf(policies, r.reason, r.queue)
+	if j.lastError != "" {
+		text += "; the last failure was: " + j.lastError
+	}
+	j.reason, j.lastError, j.diedAt, j.entry = driver.ReasonRemoved, clip(text), r.at, j.ID
 }

@@ -18,6 +18,12 @@ func (e NotSent) Error() string { return e.Err.Error() }
 // Unwrap makes that error reachable.
 func (e NotSent) Unwrap() error { return e.Err }
 
+// IsNotSent tells whether an error is marked so.
+func IsNotSent(err error) bool {
+	var before NotSent
+	return errors.As(err, &before)
+}
+
 // Verdict is what an error means.
 type Verdict struct {
 	// Kind, Fate and Hint are those of driver.Error.

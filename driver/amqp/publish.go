@@ -1,0 +1,135 @@
+package amqp
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/batch-go/batch/internal/fault"
+)
+
+// publish stores messages, and says in their err what became of each.
+func (b *base) publish(ctx context.Context, items []*publication) { b.publishEach(ctx, items, nil) }
+
+// publishEach is publish which also calls each, unless that is nil, with items as the
+// broker answers them. Those of them without an error are stored. What became of the
+// others is known when it returns.
+func (b *base) publishEach(ctx context.Context, items []*publication, each func([]*publication)) {
+	// What comes after a message that turns out to be too large is not stored, through
+	// no fault of its own, and is published again. Each round excludes such messages.
+	const rounds = 5
+	for range rounds {
+		items = b.admitted(ctx, items)
+		if len(items) == 0 {
+			return
+		}
+		p, err := b.livePublisher(ctx)
+		if err != nil {
+			failAll(items, err)
+			return
+		}
+		p.publish(ctx, items, each)
+		if ctx.Err() != nil {
+			return // the writer may still be at some of them
+		}
+		if items = b.spared(p, items); len(items) == 0 {
+			return
+		}
+	}
+}
+
+// spared is the items that are to be published again, after the broker ended the
+// channel because of another.
+func (b *base) spared(p *publisher, items []*publication) []*publication {
+	if !b.sizes.bound(p) {
+		return nil
+	}
+	var again []*publication
+	for _, item := range items {
+		if fault.IsNotSent(item.err) {
+			again = append(again, item.anew())
+		}
+	}
+	return again
+}
+
+// anew makes a publication ready to be published once more.
+func (item *publication) anew() *publication {
+	item.state.Store(pubQueued)
+	item.err, item.confirm, item.refused = nil, nil, nil
+	return item
+}
+
+// admitted is the items that do no harm to others: it refuses what does not fit, and
+// tries the largest on a channel of its own if that is larger than all before.
+func (b *base) admitted(ctx context.Context, items []*publication) []*publication {
+	var largest *publication
+	refused := false
+	for _, item := range items {
+		if item.err = b.checkSize(item); item.err != nil {
+			refused = true
+		} else if largest == nil || len(item.message.Body) > len(largest.message.Body) {
+			largest = item
+		}
+	}
+	if largest != nil && !b.sizes.isKnown(len(largest.message.Body)) {
+		return b.try(ctx, items, largest)
+	}
+	if !refused {
+		return items
+	}
+	return without(items, nil)
+}
+
+// without is the items that have no error, but for one.
+func without(items []*publication, done *publication) []*publication {
+	left := make([]*publication, 0, len(items))
+	for _, item := range items {
+		if item != done && item.err == nil {
+			left = append(left, item)
+		}
+	}
+	return left
+}
+
+// try publishes the largest item on a channel of its own, and returns the others that
+// are admitted.
+func (b *base) try(ctx context.Context, items []*publication, largest *publication) []*publication {
+	var p *publisher
+	err := b.await(ctx, func() error {
+		conn, err := b.publishing.connection(ctx)
+		if err != nil {
+			return err
+		}
+		fresh, err := newPublisher(conn)
+		if err != nil {
+			return conn.explain(err)
+		}
+		p = fresh
+		return nil
+	})
+	if err != nil {
+		failAll(without(items, nil), fault.NotSent{Err: err})
+		return nil
+	}
+	p.publish(ctx, []*publication{largest}, nil)
+	known := b.sizes.learn(p, largest)
+	b.tasks.Go(func() { _ = p.ch.Close() })
+	items = without(items, largest)
+	if !known {
+		failAll(items, fault.NotSent{Err: largest.err})
+		return nil
+	}
+	return b.admitted(ctx, items)
+}
+
+// checkSize refuses a message that the broker would end a channel or the connection
+// for.
+func (b *base) checkSize(item *publication) error {
+	if n := propertiesSize(&item.message); n > b.room {
+		return &sizeError{fmt.Errorf("the headers have %d bytes as sent, and %d is the limit", n, b.room), "see frame_max of the broker"}
+	}
+	if most := b.sizes.most.Load(); most > 0 && int64(len(item.message.Body)) > most {
+		return &sizeError{fmt.Errorf("the body has %d bytes, and %d is the broker's limit", len(item.message.Body), most), "see max_message_size of the broker"}
+	}
+	return nil
+}
