@@ -92,6 +92,7 @@ type base struct {
 	closeIdle func()
 
 	queues   sync.Map // queue name to *knownQueue
+	seen     sync.Map // the names of queues that existed when they were last looked for
 	gone     sync.Map // queue name to when it was last seen not to exist, a time.Duration since epoch
 	listings listings
 

@@ -34,6 +34,12 @@ func (b *base) Declare(ctx context.Context, queue string) error {
 	if found[n.work], err = b.ensure(ctx, queue, n.work, b.config.fifo); err != nil {
 		return fail(op, queue, err)
 	}
+	for _, name := range n.companions() {
+		if least, has := found[n.work].maxMessage, found[name].maxMessage; has < least {
+			err := fmt.Errorf("the SQS queue %s has a MaximumMessageSize of %d bytes, and %s one of %d", name, has, n.work, least)
+			return faults.Refuse(op, queue, driver.ErrConflict, err, "raise the former, or jobs could not be moved to it")
+		}
+	}
 	b.remember(queue, n, found)
 	return nil
 }
@@ -83,6 +89,10 @@ func (b *base) check(ctx context.Context, queue, name, url string) (maxMessage i
 	if want := int(b.config.retention.Seconds()); err == nil && kept < want {
 		return conflict("raise it, or say retention= in the URL",
 			"has a MessageRetentionPeriod of %d seconds, and %d are wanted", kept, want)
+	}
+	if delay := attributes[string(types.QueueAttributeNameDelaySeconds)]; delay != "" && delay != "0" {
+		return conflict("set it to 0: jobs have delays of their own, and SQS would hold back those without",
+			"has a DelaySeconds of %s", delay)
 	}
 	maxMessage = b.maxMessageIn(attributes)
 	if maxMessage < minMessage {
