@@ -5,19 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/batch-go/batch/driver"
 )
-
-// sqsQueue is one of the SQS queues that a queue is made of.
-type sqsQueue struct {
-	url        string
-	maxMessage int
-}
 
 // resolve finds a queue by its name and remembers it. A queue that does not exist, or
 // never had its companions, is an error that classify knows as driver.ErrNotFound, and
@@ -76,28 +67,6 @@ func askAll(sqsNames []string, ask func(name string) (sqsQueue, error)) (map[str
 		found[sqsNames[i]] = answers[i]
 	}
 	return found, nil
-}
-
-// find asks for the URL of one SQS queue, and how large its messages may be.
-func (b *base) find(ctx context.Context, name string) (sqsQueue, error) {
-	url, err := b.client.find(ctx, name)
-	if err != nil {
-		return sqsQueue{}, err
-	}
-	attributes, err := b.client.attributes(ctx, url, types.QueueAttributeNameMaximumMessageSize)
-	if err != nil {
-		return sqsQueue{}, err
-	}
-	return sqsQueue{url, b.maxMessageIn(attributes)}, nil
-}
-
-// maxMessageIn reads MaximumMessageSize, which every server should report.
-func (b *base) maxMessageIn(attributes map[string]string) int {
-	n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMaximumMessageSize)])
-	if err != nil || n <= 0 {
-		return b.config.maxMessage
-	}
-	return n
 }
 
 // remember makes a queue of the SQS queues of its names.
