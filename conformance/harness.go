@@ -47,7 +47,7 @@ type Harness struct {
 	// driver makes of such entries is not checked then.
 	Foreign func(ctx context.Context, queue string, body []byte) error
 
-	// Secrets are the credentials that Open uses, each long enough to stand in no text by
+	// Secrets are the credentials that Open uses, each so long that no text has it by
 	// accident: passwords, tokens, keys. Nothing that the driver returns may show one. Nil
 	// if it needs none: what it prints is not checked then.
 	Secrets []string
