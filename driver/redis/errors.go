@@ -81,6 +81,8 @@ func classify(err error) fault.Verdict {
 // classifyNetwork says what an error means that is no reply.
 func classifyNetwork(err error) fault.Verdict {
 	switch text := err.Error(); {
+	case fault.IsDial(err) && isAlert(err):
+		return fault.NotStored(driver.ErrUnavailable, tlsRefused)
 	case fault.IsDial(err):
 		// There was never a connection.
 		return fault.NotStored(driver.ErrUnavailable, "is the server running, and the address right?")
@@ -97,18 +99,30 @@ func classifyNetwork(err error) fault.Verdict {
 	// EOF, a reset, a timeout, or what nobody thought of: there was a connection,
 	// and how far the command came cannot be known.
 	v := fault.Unknown(driver.ErrUnavailable, "")
-	var op *net.OpError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		v.Hint = "the server did not answer in time"
-	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		// A TLS alert. With TLS 1.3 the server may refuse the client's certificate
-		// only when the first command is on its way.
-		v.Hint = "TLS was refused: see tls_cert and tls_ca"
+	case isAlert(err):
+		// With TLS 1.3 the server may refuse the client's certificate only when the
+		// first command is on its way.
+		v.Hint = tlsRefused
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		v.Hint = "the server closed the connection"
 	}
 	return v
+}
+
+// tlsRefused is what to do about an alert.
+const tlsRefused = "TLS was refused: see tls_cert and tls_ca"
+
+// isAlert tells whether an error is, or wraps, an alert of TLS.
+func isAlert(err error) bool {
+	for op := (*net.OpError)(nil); errors.As(err, &op); err = op.Err {
+		if op.Op == "remote error" || op.Op == "local error" {
+			return true
+		}
+	}
+	return false
 }
 
 // replies are the error codes of Redis that say more than that it failed. The

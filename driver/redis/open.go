@@ -40,14 +40,16 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := c.client()
+	dialer := newDialer(c.dialTimeout, c.tls)
+	client := c.client(dialer)
 	d, err := connect(ctx, client, c.options)
 	if err != nil {
-		// If ctx ended first, its connections may still be dialling.
+		// If ctx ended first, it may still be dialling.
+		dialer.close()
 		_ = client.Close()
 		return nil, err
 	}
-	d.conn.owned = true
+	d.conn.dialer, d.conn.ctx = dialer, hush(dialer.cut)
 	return d, nil
 }
 
@@ -82,7 +84,7 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 		}
 	}
 	return &Driver{
-		conn:        &connection{client: client},
+		conn:        &connection{client: client, ctx: quiet},
 		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limits},
 		dedupWindow: options.DedupWindow,
 		block:       blockOn(client),

@@ -229,7 +229,7 @@ func rawAt(t testing.TB, address string) goredis.UniversalClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := config.client()
+	c := config.client(newDialer(config.dialTimeout, config.tls))
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -120,20 +120,22 @@ func (c *config) readTLS(p *driver.Params) {
 	c.tls = p.TLS(name)
 }
 
-// client makes the client that the configuration describes.
-func (c *config) client() goredis.UniversalClient {
+// client makes the client that the configuration describes, with connections of dialer.
+func (c *config) client(dialer *dialer) goredis.UniversalClient {
 	u := &goredis.UniversalOptions{
 		Addrs: c.addrs, MasterName: c.master, DB: c.db,
 		Username: c.user, Password: c.password,
 		SentinelUsername: c.sentinelUser, SentinelPassword: c.sentinelPassword,
 		TLSConfig: c.tls,
-		Dialer:    quietly(goredis.NewDialer(&goredis.Options{DialTimeout: c.dialTimeout, TLSConfig: c.tls})),
+		Dialer:    quietly(dialer.dial),
 		// What the driver parses is RESP2; both servers have it for good.
 		Protocol: 2,
 		// The driver never tries again: the caller knows the deadline. The dialer
 		// has a setting of its own, where 1 is one try.
 		MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: c.dialTimeout, ReadTimeout: c.timeout, WriteTimeout: c.timeout, PoolTimeout: c.timeout,
+		// The wait for a token has a shorter timeout than other commands.
+		ContextTimeoutEnabled: true,
+		DialTimeout:           c.dialTimeout, ReadTimeout: c.timeout, WriteTimeout: c.timeout, PoolTimeout: c.timeout,
 		PoolSize:      c.poolSize,
 		IsClusterMode: c.shape == shapeCluster,
 	}
