@@ -67,6 +67,8 @@ type Driver struct {
 	dedupWindow time.Duration
 	// block is how long one BLPOP waits.
 	block time.Duration
+	// eviction tells whether the server has begun to evict keys.
+	eviction *eviction
 
 	queues sync.Map // queue name to *names
 }

@@ -79,7 +79,7 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 	}
 	_, isCluster := client.(*goredis.ClusterClient)
 	for _, s := range servers {
-		if err := s.check(isCluster, options.AllowEviction); err != nil {
+		if err := s.check(isCluster, options); err != nil {
 			return nil, err
 		}
 	}
@@ -88,6 +88,7 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limits},
 		dedupWindow: options.DedupWindow,
 		block:       blockOn(client),
+		eviction:    newEviction(options.AllowEviction),
 	}, nil
 }
 

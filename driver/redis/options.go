@@ -11,8 +11,9 @@ type Options struct {
 	// DedupWindow is how long a dedup key is remembered, between a second and
 	// 30 days. Defaults to 24 hours.
 	DedupWindow time.Duration
-	// AllowEviction accepts a server whose maxmemory-policy may evict keys
-	// without a time to live, which is what jobs are. Defaults to false.
+	// AllowEviction accepts a server whose maxmemory-policy may evict keys: jobs, or
+	// with volatile-* the unique keys of jobs, which are then stored twice. Defaults to
+	// false.
 	AllowEviction bool
 }
 

@@ -73,7 +73,7 @@ func describe(info string) server {
 }
 
 // check refuses a server on which the driver cannot keep its promises.
-func (s server) check(isCluster, allowEviction bool) error {
+func (s server) check(isCluster bool, options Options) error {
 	refuse := func(kind error, hint, format string, args ...any) error {
 		return faults.Refuse("open", "", kind, fmt.Errorf(format, args...), hint)
 	}
@@ -89,9 +89,8 @@ func (s server) check(isCluster, allowEviction bool) error {
 	if s.product == "Redis" && !atLeast(s.version, oldest) {
 		return refuse(driver.ErrUnsupported, "upgrade the server", "Redis %s was found and %d.%d is needed", s.version, oldest[0], oldest[1])
 	}
-	if s.maxMemory && strings.HasPrefix(s.eviction, "allkeys-") && !allowEviction {
-		return refuse(driver.ErrUnsupported, "set maxmemory-policy noeviction, or pass eviction=allow",
-			"the server has maxmemory-policy %s, which drops jobs when memory runs out", s.eviction)
+	if err := s.evicts(); err != nil && !options.AllowEviction {
+		return faults.Refuse("open", "", driver.ErrUnsupported, err, evictionHint)
 	}
 	return nil
 }
