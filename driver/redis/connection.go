@@ -18,6 +18,8 @@ type connection struct {
 	// ctx is that of the commands. It ends when the connections of a client of ours are
 	// cut, as the client library sleeps before it asks a cluster once more.
 	ctx context.Context
+	// durability is what jobs that are stored must have reached.
+	durability durability
 
 	life lifecycle.Handle
 }
@@ -40,12 +42,17 @@ func (c *connection) close(ctx context.Context) error {
 // client library. It returns when the reply is there or ctx ends; then the
 // command goes on until its own timeout.
 func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, error) {
+	return c.evalUntil(ctx, s, args, (*connection).evalNow)
+}
+
+// evalUntil runs a script by run, and returns when that does or ctx ends.
+func (c *connection) evalUntil(ctx context.Context, s *script, args []any, run func(*connection, *script, []any) ([]byte, error)) ([]byte, error) {
 	if err := c.life.Begin(ctx); err != nil {
 		return nil, err
 	}
 	if ctx.Done() == nil {
 		defer c.life.End()
-		return c.evalNow(s, args)
+		return run(c, s, args)
 	}
 	// The client library looks at ctx only between its steps: a server that
 	// does not answer holds it up until its read timeout.
@@ -56,7 +63,7 @@ func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, e
 	done := make(chan outcome, 1)
 	go func() {
 		defer c.life.End()
-		raw, err := c.evalNow(s, args)
+		raw, err := run(c, s, args)
 		done <- outcome{raw, err}
 	}()
 	select {

@@ -71,6 +71,9 @@ func classify(err error) fault.Verdict {
 	case errors.Is(err, errReply):
 		return fault.Unknown(driver.ErrBroker, "")
 	}
+	if v, ok := isNotDurable(err); ok {
+		return v
+	}
 	var server goredis.Error
 	if errors.As(err, &server) {
 		return classifyReply(server.Error())

@@ -47,7 +47,7 @@ func (d *Driver) importPage(ctx context.Context, queue string, entries []*driver
 		args = appendHistory(args, &s, e)
 		args[at] = messageCode(&e.Message, len(args)-optional)
 	}
-	_, err := d.conn.eval(ctx, importScript, args)
+	_, err := d.conn.evalStore(ctx, importScript, args)
 	return err
 }
 

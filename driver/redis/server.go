@@ -19,10 +19,14 @@ import (
 // a script.
 var oldest = [2]int{7, 0}
 
+// oldestWaitAOF is the oldest version that waits for its append-only file.
+var oldestWaitAOF = [2]int{7, 2}
+
 // server is what a server tells of itself.
 type server struct {
 	product, version, mode, eviction string
 	maxMemory                        bool // it has a maxmemory
+	appendOnly                       bool // it has an append-only file
 }
 
 // ask asks the server, or each primary of a cluster.
@@ -62,7 +66,8 @@ func describe(info string) server {
 		}
 	}
 	s := server{product: "Redis", version: fields["redis_version"], mode: fields["redis_mode"],
-		eviction: fields["maxmemory_policy"], maxMemory: fields["maxmemory"] != "0"}
+		eviction: fields["maxmemory_policy"], maxMemory: fields["maxmemory"] != "0",
+		appendOnly: fields["aof_enabled"] == "1"}
 	if fields["server_name"] == "valkey" || fields["valkey_version"] != "" {
 		s.product, s.version = "Valkey", fields["valkey_version"]
 	}
@@ -88,6 +93,12 @@ func (s server) check(isCluster bool, options Options) error {
 	}
 	if s.product == "Redis" && !atLeast(s.version, oldest) {
 		return refuse(driver.ErrUnsupported, "upgrade the server", "Redis %s was found and %d.%d is needed", s.version, oldest[0], oldest[1])
+	}
+	if options.WaitAOF && s.product == "Redis" && !atLeast(s.version, oldestWaitAOF) {
+		return refuse(driver.ErrUnsupported, "upgrade the server, or leave out wait_aof", "Redis %s has no WAITAOF, and %d.%d does", s.version, oldestWaitAOF[0], oldestWaitAOF[1])
+	}
+	if options.WaitAOF && !s.appendOnly {
+		return refuse(driver.ErrConfig, "set appendonly yes, or leave out wait_aof", "the server has no append-only file")
 	}
 	if err := s.evicts(); err != nil && !options.AllowEviction {
 		return faults.Refuse("open", "", driver.ErrUnsupported, err, evictionHint)

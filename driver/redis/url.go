@@ -65,11 +65,22 @@ func parseURL(u *url.URL) (*config, error) {
 	// error, above what a large process uses.
 	c.poolSize = p.Int("pool_size", 512, 2, 100000)
 	c.options.DedupWindow = p.Duration("dedup_window", defaultDedupWindow, minDedupWindow, maxDedupWindow)
+	c.readDurability(p)
 	c.options.AllowEviction = p.Choice("eviction", "refuse", "allow", "refuse") == "allow"
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// readDurability reads what a job must have reached before it counts as stored.
+func (c *config) readDurability(p *driver.Params) {
+	c.options.WaitReplicas = p.Int("wait_replicas", 0, 0, maxReplicas)
+	c.options.WaitAOF = p.Bool("wait_aof", false)
+	c.options.WaitTimeout = p.Duration("wait_timeout", defaultWaitTimeout, minWaitTimeout, maxWaitTimeout)
+	if c.options.durability().wanted() && c.options.WaitTimeout >= c.timeout {
+		p.Refuse("parameter wait_timeout=%s is not shorter than the timeout of %s", c.options.WaitTimeout, c.timeout)
+	}
 }
 
 // readAddrs reads the addresses of the server, of nodes or of sentinels.
