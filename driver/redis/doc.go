@@ -37,6 +37,23 @@
 //	sentinel_user, sentinel_password
 //	                    the credentials of Sentinel itself
 //
+// # Rights
+//
+// A user with an access control list needs these rights, and no others. An error for want
+// of one names it.
+//
+//	ACL SETUSER batch on >password ~batch:*
+//		+hello +auth +ping +select +info +client|setinfo
+//		+eval +evalsha +blpop +xreadgroup +scan
+//		+del +exists +get +pexpire +rename +rpush +set +time +type +unlink
+//		+hdel +hexists +hget +hlen +hrandfield +hscan +hset +hsetnx
+//		+xack +xadd +xclaim +xdel +xgroup|create +xgroup|delconsumer
+//		+xinfo|consumers +xinfo|groups +xlen +xpending +xrange +xrevrange
+//		+zadd +zcard +zcount +zrange +zrangebylex +zrangebyscore +zrank +zrem +zscore
+//
+// and where they are used +cluster|slots for a cluster, +wait and +xtrim for wait_replicas,
+// +waitaof and +xtrim for wait_aof.
+//
 // # What is promised
 //
 // An accepted job is as safe as the server's persistence makes it. appendonly with

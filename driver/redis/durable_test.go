@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +20,7 @@ func sentinelURL(s *brokers.Sentinel) string {
 }
 
 // failOver kills the primary and waits until another takes writes.
-func failOver(t *testing.T, s *brokers.Sentinel, before func()) *Driver {
+func failOver(t testing.TB, s *brokers.Sentinel, before func()) *Driver {
 	t.Helper()
 	ctx := testContext(t)
 	if err := s.Master.Kill(ctx); err != nil {
@@ -29,7 +28,7 @@ func failOver(t *testing.T, s *brokers.Sentinel, before func()) *Driver {
 	}
 	before()
 	var d *Driver
-	eventually(t, "a failover", func() bool {
+	eventuallyIn(t, 3*bound, "a failover", func() bool {
 		addr, err := s.MasterAddr(ctx)
 		if err != nil || addr == s.Master.Addr {
 			return false
@@ -49,7 +48,7 @@ func failOver(t *testing.T, s *brokers.Sentinel, before func()) *Driver {
 }
 
 // stored are the IDs of the jobs that wait in a queue.
-func stored(t *testing.T, d *Driver, q string) map[string]bool {
+func stored(t testing.TB, d *Driver, q string) map[string]bool {
 	t.Helper()
 	found := make(map[string]bool)
 	for cursor := ""; ; {
@@ -93,6 +92,11 @@ func TestFailoverLosesNothingReplicated(t *testing.T) {
 	if err := s.Replica.Pause(ctx); err != nil {
 		t.Fatal(err)
 	}
+	// What is in the socket of the replica would still reach it.
+	primary := rawAt(t, "redis://"+s.Master.Addr)
+	if err := primary.(*goredis.Client).ClientKillByFilter(ctx, "TYPE", "replica").Err(); err != nil {
+		t.Fatal(err)
+	}
 	confirmed = append(confirmed, store(safe, 20, 2, "safe")...)
 	// Stored on the primary, where the second try finds it: it is no less in doubt.
 	confirmed = append(confirmed, store(safe, 20, 2, "safe")...)
@@ -117,52 +121,8 @@ func TestFailoverLosesNothingReplicated(t *testing.T) {
 			lost++
 		}
 	}
-	t.Logf("without wait_replicas %d of %d confirmed jobs are lost", lost, len(risky))
-}
-
-// TestFailoverUnderLoad counts what is lost of a primary that is killed under load, with
-// wait_replicas and without.
-func TestFailoverUnderLoad(t *testing.T) {
-	s := brokers.NewRedisSentinel(t, brokers.Redis8)
-	ctx := testContext(t)
-	base := openAt(t, sentinelURL(s))
-	queues := map[string]string{"": queue(t, base), "&wait_replicas=1": queue(t, base)}
-	confirmed := make(map[string][]string)
-	var mu sync.Mutex // guards confirmed
-	var load sync.WaitGroup
-	for params, q := range queues {
-		d := openAt(t, sentinelURL(s)+"&timeout=3s"+params)
-		for p := range 8 {
-			load.Go(func() {
-				for i := 0; ; i++ {
-					m := message(fmt.Sprintf("%d-%d", p, i))
-					if firstError(d.Enqueue(ctx, q, []*driver.Message{m})) != nil {
-						return
-					}
-					mu.Lock()
-					confirmed[params] = append(confirmed[params], m.ID)
-					mu.Unlock()
-				}
-			})
-		}
-	}
-	eventually(t, "some load", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(confirmed[""]) > 3000 && len(confirmed["&wait_replicas=1"]) > 500
-	})
-	now := failOver(t, s, load.Wait)
-	for params, q := range queues {
-		found, lost := stored(t, now, q), 0
-		for _, id := range confirmed[params] {
-			if !found[id] {
-				lost++
-			}
-		}
-		t.Logf("with %q %d of %d confirmed jobs are lost", params, lost, len(confirmed[params]))
-		if lost > 0 && params != "" {
-			t.Errorf("with %q %d of %d confirmed jobs are lost", params, lost, len(confirmed[params]))
-		}
+	if lost == 0 {
+		t.Error("without wait_replicas nothing is lost: the test shows nothing")
 	}
 }
 

@@ -158,10 +158,14 @@ var replies = []struct {
 	{"ERR AUTH", driver.ErrUnauthorized, driver.FateNotStored, "the server has no password set, or needs a user"},
 	// A script may have a permission for its first commands and lack that for a
 	// later one.
-	{"NOPERM", driver.ErrUnauthorized, driver.FateUnknown, "the user needs +@all or +@stream +@sortedset +@hash +@list +@string +@keyspace +@scripting +time on ~batch:*"},
+	{"NOPERM", driver.ErrUnauthorized, driver.FateUnknown, missingRight},
+	{"ERR ACL failure in script", driver.ErrUnauthorized, driver.FateUnknown, missingRight},
 	// A script may meet a foreign key in the place of one of ours half-way.
 	{"WRONGTYPE", driver.ErrConflict, driver.FateUnknown, "a key of the queue was made by something else"},
 }
+
+// missingRight is what to do about it. The server's text names the command.
+const missingRight = "give the user what the documentation of driver/redis lists under Rights, on ~batch:*"
 
 // classifyReply says what an error reply means.
 func classifyReply(text string) fault.Verdict {
