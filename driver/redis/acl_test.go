@@ -14,6 +14,9 @@ import (
 	"github.com/batch-go/batch/internal/brokers"
 )
 
+// LeastRights is leastRights for the tests of the package from outside.
+var LeastRights = leastRights
+
 // leastRights reads the rights that the package documentation asks for.
 func leastRights(t testing.TB) []string {
 	t.Helper()
