@@ -43,7 +43,7 @@ const (
 	maxLease = 24 * time.Hour
 )
 
-// limits are the same on every server.
+// limits are those on a server that takes strings of maxBody.
 var limits = driver.Limits{
 	MaxBody:      maxBody,
 	MaxHeaders:   maxHeaders,

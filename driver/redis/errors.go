@@ -149,6 +149,9 @@ var replies = []struct {
 	{"MISCONF", driver.ErrUnavailable, driver.FateNotStored, "the server cannot save to its disk"},
 	{"BUSY", driver.ErrUnavailable, driver.FateNotStored, "the server is busy with a script"},
 	{"ERR max number of clients reached", driver.ErrUnavailable, driver.FateNotStored, "raise maxclients of the server"},
+	// The server reads no further, so it ran nothing of it.
+	{"ERR Protocol error: invalid bulk length", driver.ErrTooLarge, driver.FateNotStored, "a string of the job is longer than the server's proto-max-bulk-len"},
+	{"ERR Elements are too large", driver.ErrTooLarge, driver.FateNotStored, "the entry is larger than a stream takes"},
 	// A script that began below the limit may finish, so this comes before its
 	// first write or not at all.
 	{"OOM", driver.ErrFull, driver.FateNotStored, "the server reached its maxmemory"},

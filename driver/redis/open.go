@@ -85,7 +85,7 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 	}
 	return &Driver{
 		conn:        &connection{client: client, ctx: quiet, durability: options.durability()},
-		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limits},
+		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limitsOf(servers)},
 		dedupWindow: options.DedupWindow,
 		block:       blockOn(client),
 		eviction:    newEviction(options.AllowEviction),

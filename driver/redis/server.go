@@ -27,6 +27,7 @@ type server struct {
 	product, version, mode, eviction string
 	maxMemory                        bool // it has a maxmemory
 	appendOnly                       bool // it has an append-only file
+	maxBulk                          int  // the longest string of a command, 0 if it does not tell
 }
 
 // ask asks the server, or each primary of a cluster.
@@ -35,15 +36,46 @@ func ask(ctx context.Context, client goredis.UniversalClient) ([]server, error) 
 	var servers []server
 	err := eachPrimary(ctx, client, func(ctx context.Context, c goredis.UniversalClient) error {
 		text, err := c.Info(ctx).Result()
+		s := describe(text)
+		if err == nil {
+			s.maxBulk = askMaxBulk(ctx, c)
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		servers = append(servers, describe(text))
+		servers = append(servers, s)
 		return err
 	})
 	if err == nil && len(servers) == 0 {
 		err = errors.New("redis: cluster has no nodes")
 	}
 	return servers, err
+}
+
+// askMaxBulk is the longest string that a server takes, or 0 if it does not tell: managed
+// servers have no CONFIG, and users may lack the right to it.
+func askMaxBulk(ctx context.Context, c goredis.UniversalClient) int {
+	const name = "proto-max-bulk-len"
+	values, err := c.ConfigGet(ctx, name).Result()
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(values[name])
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// limitsOf are the limits that all servers keep.
+func limitsOf(servers []server) driver.Limits {
+	l := limits
+	for _, s := range servers {
+		if s.maxBulk > 0 && s.maxBulk < l.MaxBody {
+			l.MaxBody = s.maxBulk
+			l.EnqueueBytes = l.MaxBody + l.MaxHeaders
+		}
+	}
+	return l
 }
 
 // eachPrimary calls f for the server, or for each primary of a cluster, several at
