@@ -60,6 +60,18 @@ var limits = driver.Limits{
 	MaxRetryDelay: maxDelay,
 }
 
+// limitsOf are the limits that all servers keep.
+func limitsOf(servers []server) driver.Limits {
+	l := limits
+	for _, s := range servers {
+		if s.maxBulk > 0 && s.maxBulk < l.MaxBody {
+			l.MaxBody = s.maxBulk
+			l.EnqueueBytes = l.MaxBody + l.MaxHeaders
+		}
+	}
+	return l
+}
+
 // Driver is a connection to Redis or Valkey. It is made by [Open] or [New].
 type Driver struct {
 	conn        *connection

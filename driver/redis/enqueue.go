@@ -162,7 +162,7 @@ func allPlain(messages []*driver.Message) bool {
 // validate checks what the core is to keep to, where ignoring it would store
 // another job than was meant.
 func (d *Driver) validate(op, queue string, messages []*driver.Message) error {
-	if err := d.refuseEviction(op, queue); err != nil {
+	if err := d.eviction.refuse(op, queue); err != nil {
 		return err
 	}
 	for _, m := range messages {

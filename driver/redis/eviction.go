@@ -3,8 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +20,7 @@ const (
 // server runs. It costs one INFO beside the calls that store jobs, now and then, and
 // delays none.
 type eviction struct {
+	conn    *connection
 	allowed bool
 	every   time.Duration
 
@@ -35,37 +34,21 @@ type eviction struct {
 type evicting struct{ error }
 
 // newEviction makes one that has just looked and found nothing.
-func newEviction(allowed bool) *eviction {
-	e := &eviction{allowed: allowed, every: evictionEvery, start: time.Now()}
+func newEviction(conn *connection, allowed bool) *eviction {
+	e := &eviction{conn: conn, allowed: allowed, every: evictionEvery, start: time.Now()}
 	e.next.Store(int64(e.every))
 	return e
 }
 
-// evicts is an error if the server may evict what the driver keeps in it.
-func (s server) evicts() error {
-	switch {
-	case !s.maxMemory || s.eviction == "noeviction" || s.eviction == "":
-		return nil
-	case strings.HasPrefix(s.eviction, "volatile-"):
-		return fmt.Errorf("the server has maxmemory-policy %s, which forgets unique keys when memory runs out, so that their jobs are stored twice", s.eviction)
-	default:
-		return fmt.Errorf("the server has maxmemory-policy %s, which drops jobs when memory runs out", s.eviction)
-	}
-}
-
-// evictionHint is what to do about that.
-const evictionHint = "set maxmemory-policy noeviction, or pass eviction=allow"
-
-// refuseEviction is an error if the server has begun to evict keys since the driver was
-// opened. It asks in the background if it is time to.
-func (d *Driver) refuseEviction(op, queue string) error {
-	e := d.eviction
+// refuse is an error if the server has begun to evict keys since the driver was opened. It
+// asks in the background if it is time to.
+func (e *eviction) refuse(op, queue string) error {
 	if e.allowed {
 		return nil
 	}
 	now := int64(time.Since(e.start))
 	if next := e.next.Load(); now >= next && e.next.CompareAndSwap(next, now+int64(e.every)) {
-		d.lookForEviction()
+		e.look()
 	}
 	if found, _ := e.found.Load().(evicting); found.error != nil {
 		return faults.Refuse(op, queue, driver.ErrUnsupported, found.error, evictionHint)
@@ -73,15 +56,15 @@ func (d *Driver) refuseEviction(op, queue string) error {
 	return nil
 }
 
-// lookForEviction asks every primary on a goroutine, for which Close waits. A server that
+// look asks every primary on a goroutine, for which Close waits. A server that
 // does not answer is not known to have changed.
-func (d *Driver) lookForEviction() {
-	if d.conn.life.Begin(context.Background()) != nil {
+func (e *eviction) look() {
+	if e.conn.life.Begin(context.Background()) != nil {
 		return
 	}
 	go func() {
-		defer d.conn.life.End()
-		servers, err := ask(d.conn.ctx, d.conn.client)
+		defer e.conn.life.End()
+		servers, err := ask(e.conn.ctx, e.conn.client)
 		if err != nil {
 			return
 		}
@@ -91,9 +74,9 @@ func (d *Driver) lookForEviction() {
 		}
 		found := evicting{errors.Join(all...)}
 		if found.error != nil {
-			d.eviction.next.Store(int64(time.Since(d.eviction.start) + min(evictionSoon, d.eviction.every)))
+			e.next.Store(int64(time.Since(e.start) + min(evictionSoon, e.every)))
 		}
-		d.eviction.found.Store(found)
-		d.eviction.looks.Add(1)
+		e.found.Store(found)
+		e.looks.Add(1)
 	}()
 }

@@ -30,7 +30,7 @@ func TestEvictionIsRefused(t *testing.T) {
 		t.Helper()
 		seen := d.eviction.looks.Load()
 		eventually(t, "two looks", func() bool {
-			_ = d.refuseEviction("enqueue", q)
+			_ = d.eviction.refuse("enqueue", q)
 			return d.eviction.looks.Load() >= seen+2
 		})
 	}

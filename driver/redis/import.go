@@ -15,7 +15,7 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 	if len(entries) == 0 {
 		return nil
 	}
-	if err := d.refuseEviction("import", queue); err != nil {
+	if err := d.eviction.refuse("import", queue); err != nil {
 		return fault.Results(len(entries), err)
 	}
 	for _, e := range entries {

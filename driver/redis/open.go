@@ -83,12 +83,13 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 			return nil, err
 		}
 	}
+	conn := &connection{client: client, ctx: quiet, durability: options.durability()}
 	return &Driver{
-		conn:        &connection{client: client, ctx: quiet, durability: options.durability()},
+		conn:        conn,
 		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limitsOf(servers)},
 		dedupWindow: options.DedupWindow,
 		block:       blockOn(client),
-		eviction:    newEviction(options.AllowEviction),
+		eviction:    newEviction(conn, options.AllowEviction),
 	}, nil
 }
 

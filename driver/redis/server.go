@@ -66,18 +66,6 @@ func askMaxBulk(ctx context.Context, c goredis.UniversalClient) int {
 	return n
 }
 
-// limitsOf are the limits that all servers keep.
-func limitsOf(servers []server) driver.Limits {
-	l := limits
-	for _, s := range servers {
-		if s.maxBulk > 0 && s.maxBulk < l.MaxBody {
-			l.MaxBody = s.maxBulk
-			l.EnqueueBytes = l.MaxBody + l.MaxHeaders
-		}
-	}
-	return l
-}
-
 // eachPrimary calls f for the server, or for each primary of a cluster, several at
 // once, and returns an error of one of them.
 func eachPrimary(ctx context.Context, client goredis.UniversalClient, f func(context.Context, goredis.UniversalClient) error) error {
@@ -137,6 +125,21 @@ func (s server) check(isCluster bool, options Options) error {
 	}
 	return nil
 }
+
+// evicts is an error if the server may evict what the driver keeps in it.
+func (s server) evicts() error {
+	switch {
+	case !s.maxMemory || s.eviction == "noeviction" || s.eviction == "":
+		return nil
+	case strings.HasPrefix(s.eviction, "volatile-"):
+		return fmt.Errorf("the server has maxmemory-policy %s, which forgets unique keys when memory runs out, so that their jobs are stored twice", s.eviction)
+	default:
+		return fmt.Errorf("the server has maxmemory-policy %s, which drops jobs when memory runs out", s.eviction)
+	}
+}
+
+// evictionHint is what to do about that.
+const evictionHint = "set maxmemory-policy noeviction, or pass eviction=allow"
 
 // atLeast compares the first two numbers of a version.
 func atLeast(version string, want [2]int) bool {
