@@ -246,3 +246,33 @@ func everyCall(d *Driver, c *consumer) map[string]func(ctx context.Context) erro
 		},
 	}
 }
+
+// TestBlockedPopIsAskedAgain: a wait for a token that is never answered, as the server or
+// the network between is frozen, costs seconds, however long the timeout of other commands
+// is: it begins anew on another connection.
+func TestBlockedPopIsAskedAgain(t *testing.T) {
+	var asked atomic.Int64
+	f := serve(t, fit(func(words []string) []byte {
+		switch strings.ToLower(words[0]) {
+		case "blpop":
+			asked.Add(1)
+			return nil
+		case "evalsha":
+			return []byte("*2\r\n:-1\r\n:0\r\n") // there is no job
+		}
+		return []byte("-ERR unexpected\r\n")
+	}))
+	d, err := Open(testContext(t), f.url("")+"?timeout=10m&dial_timeout=1m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := consume(t, d, "q", time.Minute)
+	c.waker.block, c.waker.patience = 20*time.Millisecond, 50*time.Millisecond
+	_, err = c.Receive(testContext(t), 1)
+	if !errors.Is(err, driver.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || asked.Load() != 2 {
+		t.Errorf("after %d pops: %v", asked.Load(), err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	_ = d.Close(ctx)
+}

@@ -54,7 +54,8 @@ func blockOn(client goredis.UniversalClient) time.Duration {
 // priorities, what is due.
 type waker struct {
 	*fetcher
-	block time.Duration // how long one BLPOP waits
+	block    time.Duration // how long one BLPOP waits
+	patience time.Duration // how much longer its answer may take
 
 	mu      sync.Mutex // guards following
 	waiting []*waiter  // longest first
@@ -167,7 +168,7 @@ func (w *waker) wait(max int) (f served, woken bool) {
 		return served{err: errUnblocked}, false
 	}
 	unblock := w.names.unblock(w.name)
-	replies, err := w.conn.pipeline(w.block+patience,
+	replies, err := w.conn.pipeline(w.block+w.patience,
 		[]any{"blpop", w.names.wake, unblock, strconv.FormatFloat(w.block.Seconds(), 'f', 3, 64)},
 		w.receiveArgs(max, w.chunk()),
 	)
