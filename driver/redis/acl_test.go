@@ -42,6 +42,7 @@ func leastRights(t testing.TB) []string {
 // TestMissingRightIsNamed: without one of the rights a call is refused at once, by an error
 // that names it, and every right is needed.
 func TestMissingRightIsNamed(t *testing.T) {
+	t.Parallel()
 	server := brokers.NewRedis(t, brokers.Redis8)
 	admin := rawAt(t, server.URL()).(*goredis.Client)
 	address := strings.Replace(server.URL(), "redis://", "redis://batch:password@", 1)
@@ -144,6 +145,7 @@ func touchEverything(t *testing.T, d *Driver) (failed error) {
 // TestMissingRightToRecover: a user who may receive and lacks a right to look after leases
 // hears of it from Receive.
 func TestMissingRightToRecover(t *testing.T) {
+	t.Parallel()
 	server := brokers.NewRedis(t, brokers.Redis8)
 	admin := rawAt(t, server.URL()).(*goredis.Client)
 	if err := admin.Do(testContext(t), "acl", "setuser", "batch", "on", ">password", "~batch:*", "+@all", "-xinfo").Err(); err != nil {

@@ -33,6 +33,7 @@ func shown(v any) string {
 // TestNothingShowsCredentials: no value and no error has a user's password, whatever the
 // form of the URL, and whether the server takes it or not.
 func TestNothingShowsCredentials(t *testing.T) {
+	t.Parallel()
 	server := brokers.NewRedis(t, brokers.Redis8)
 	const secret = "s3cr3t"
 	admin := rawAt(t, server.URL()).(*goredis.Client)

@@ -68,6 +68,7 @@ func stored(t testing.TB, d *Driver, q string) map[string]bool {
 // TestFailoverLosesNothingReplicated: with wait_replicas a failover loses no confirmed job,
 // though the replica did not follow for a while. Without, it loses those of that time.
 func TestFailoverLosesNothingReplicated(t *testing.T) {
+	t.Parallel()
 	s := brokers.NewRedisSentinel(t, brokers.Redis8)
 	ctx := testContext(t)
 	safe := openAt(t, sentinelURL(s)+"&wait_replicas=1&wait_timeout=300ms")
@@ -128,6 +129,7 @@ func TestFailoverLosesNothingReplicated(t *testing.T) {
 
 // TestWaitAOF: with wait_aof a job is in the file, and a server without one is refused.
 func TestWaitAOF(t *testing.T) {
+	t.Parallel()
 	server := brokers.NewRedis(t, brokers.Redis8)
 	r := rawAt(t, server.URL()).(*goredis.Client)
 	d := openAt(t, withParam(t, server.URL(), "wait_aof", "true"))

@@ -13,6 +13,7 @@ import (
 // TestEvictionIsRefused: a server that may evict jobs or unique keys is not opened, and
 // one that begins to while the driver runs takes no more jobs.
 func TestEvictionIsRefused(t *testing.T) {
+	t.Parallel()
 	server := brokers.NewRedis(t, brokers.Redis8)
 	d, r := openAt(t, server.URL()), rawAt(t, server.URL())
 	d.eviction.every = time.Nanosecond

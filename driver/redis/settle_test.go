@@ -25,6 +25,7 @@ func oneOfEach(got []*driver.Delivery) []driver.Settlement {
 // TestSettleOnAFullServer: a server at its maxmemory refuses to store new jobs, and
 // nothing of a settlement, so that it gets room again.
 func TestSettleOnAFullServer(t *testing.T) {
+	t.Parallel()
 	server := brokers.NewRedis(t, brokers.Redis8)
 	d, r := openAt(t, server.URL()), rawAt(t, server.URL())
 	q := queue(t, d)
@@ -174,6 +175,7 @@ func TestPagesAfterAFailure(t *testing.T) {
 // TestShortStrings: a server that takes only short strings bounds the body, so that a longer
 // one is refused before it is sent.
 func TestShortStrings(t *testing.T) {
+	t.Parallel()
 	server := brokers.NewRedis(t, brokers.Redis8, "--proto-max-bulk-len", "1mb")
 	d := openAt(t, server.URL())
 	q := queue(t, d)
