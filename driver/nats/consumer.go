@@ -27,13 +27,17 @@ type consumer struct {
 	halted  atomic.Bool
 	// deletions counts how often the queue was found to be deleted.
 	deletions atomic.Uint64
+	// nextLook is when overdue jobs are looked for again, and trouble what was found
+	// wrong then, for a Receive to tell.
+	nextLook atomic.Pointer[time.Time]
+	trouble  atomic.Pointer[error]
 
 	mu    sync.Mutex         // guards following
 	ready []*driver.Delivery // taken over, for the next Receive
 
 	calls      lifecycle.Gate // Receive, Settle and Extend
 	receives   lifecycle.Gate // Receive
-	background lifecycle.Gate // what requeueLater and takeOver do; shut when the receives have ended
+	background lifecycle.Gate // what requeueLater, takeOver and look do; shut when the receives have ended
 	closing    lifecycle.Closing
 }
 

@@ -58,6 +58,7 @@ type consumerInfo struct {
 	} `json:"delivered"`
 	NumAckPending int64     `json:"num_ack_pending"`
 	NumPending    int64     `json:"num_pending"`
+	NumWaiting    int       `json:"num_waiting"`
 	Paused        bool      `json:"paused"`
 	Time          time.Time `json:"ts"`
 }

@@ -164,7 +164,8 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 }
 
 // Depth counts the queue's jobs by what the server knows of the three
-// consumers. Scheduled jobs become ready by themselves, so none is ever due.
+// consumers. Scheduled jobs become ready by themselves, so that none is due but on a
+// server that had no room; see countDue.
 func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	const op = "depth"
 	if err := d.life.Begin(ctx); err != nil {
@@ -185,7 +186,11 @@ func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 	if err != nil {
 		return driver.Depth{}, fail(op, queue, err)
 	}
-	return driver.Depth{Waiting: jobs.NumPending, Running: jobs.NumAckPending, Scheduled: all[1].NumPending, Dead: all[2].NumPending, Age: age}, nil
+	due, err := d.countDue(ctx, n, all[1])
+	if err != nil {
+		return driver.Depth{}, fail(op, queue, err)
+	}
+	return driver.Depth{Waiting: jobs.NumPending, Running: jobs.NumAckPending, Scheduled: all[1].NumPending, Dead: all[2].NumPending, Due: due, Age: age}, nil
 }
 
 // age is how long the first of the jobs that wait has been waiting. Whatever becomes

@@ -28,6 +28,9 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 			inTurn = true
 		case err == nil || errors.Is(err, errEmpty):
 			inTurn = false
+			if trouble := c.trouble.Swap(nil); trouble != nil {
+				return nil, fail(op, c.n.queue, *trouble)
+			}
 		default:
 			return nil, fail(op, c.n.queue, err)
 		}
@@ -44,6 +47,7 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 		return nil, driver.ErrClosed
 	}
 	defer c.receives.Exit()
+	c.look()
 	if ready := c.takeReady(max); len(ready) > 0 {
 		return ready, nil
 	}

@@ -55,6 +55,8 @@ const (
 
 const (
 	defaultType = "application/json"
+	// maxType is the longest content type in bytes.
+	maxType = 128
 	// encoded marks a value in base64: one that would not survive in a header
 	// line as it is.
 	encoded = "=?"
@@ -206,6 +208,7 @@ func (j *job) readHeader(name, v string) (ok bool) {
 		j.EnqueuedAt, ok = readTime(v)
 	case headerType:
 		j.ContentType, ok = decode(v)
+		ok = ok && len(j.ContentType) <= maxType
 	case headerExpires:
 		j.ExpiresAt, ok = readTime(v)
 	case headerAttempts:
@@ -215,9 +218,9 @@ func (j *job) readHeader(name, v string) (ok bool) {
 		ms, ok = readNumber(v, 0, int64(1<<63-1)/int64(time.Millisecond))
 		j.Timeout = time.Duration(ms) * time.Millisecond
 	case headerKey:
-		j.DedupKey = v
+		j.DedupKey, ok = v, wire.IsToken(v)
 	case headerHold:
-		j.hold = v
+		j.hold, ok = v, wire.IsToken(v)
 	case headerFailures:
 		j.failures, ok = readCount(v)
 	case headerError:
@@ -271,10 +274,14 @@ func readCount(v string) (int, bool) {
 	return int(n), ok
 }
 
+// firstTime and lastTime bound times in Unix ms, as encoders of times do: the years 1
+// to 9999.
+const firstTime, lastTime = -62135596800000, 253402300799999
+
 // readTime reads a time in Unix ms. Beyond its bounds no time can be told from a
 // damaged one.
 func readTime(v string) (time.Time, bool) {
-	ms, ok := readNumber(v, -1<<53, 1<<53)
+	ms, ok := readNumber(v, firstTime, lastTime)
 	return time.UnixMilli(ms).UTC(), ok
 }
 
