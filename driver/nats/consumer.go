@@ -25,7 +25,8 @@ type consumer struct {
 	// that it has ended.
 	halting chan struct{}
 	halted  atomic.Bool
-	// deletions counts how often the queue was found to be deleted.
+	// deletions counts how often the queue, or its consumer on the server, may have been
+	// found to be deleted.
 	deletions atomic.Uint64
 	// nextLook is when overdue jobs are looked for again, and trouble what was found
 	// wrong then, for a Receive to tell.

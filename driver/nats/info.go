@@ -26,6 +26,12 @@ type streamInfo struct {
 		AllowTTL        bool          `json:"allow_msg_ttl"`
 		AllowAtomic     bool          `json:"allow_atomic"`
 		AllowSchedules  bool          `json:"allow_msg_schedules"`
+		Discard         string        `json:"discard"`
+		Duplicates      time.Duration `json:"duplicate_window"`
+		MarkerTTL       time.Duration `json:"subject_delete_marker_ttl"`
+		PersistMode     string        `json:"persist_mode"`
+		AllowCounter    bool          `json:"allow_msg_counter"`
+		Transform       any           `json:"subject_transform"`
 		Mirror, Sources any
 	} `json:"config"`
 	State struct {
@@ -50,6 +56,10 @@ type consumerInfo struct {
 		DeliverTo     string        `json:"deliver_subject"`
 		HeadersOnly   bool          `json:"headers_only"`
 		BackOff       []int64       `json:"backoff"`
+		FilterMany    []string      `json:"filter_subjects"`
+		Replay        string        `json:"replay_policy"`
+		Inactive      time.Duration `json:"inactive_threshold"`
+		MemoryStorage bool          `json:"mem_storage"`
 	} `json:"config"`
 	// Cluster is what the server tells if it is part of one.
 	Cluster   *struct{} `json:"cluster"`
@@ -136,10 +146,15 @@ func (d *Driver) streamNames(ctx context.Context, filter string) ([]string, erro
 	}
 }
 
-// consumerInfo asks for a consumer of a queue.
+// consumerInfo asks for a consumer of a queue. One that somebody removed is made again,
+// if the queue is there.
 func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*consumerInfo, error) {
 	var info consumerInfo
-	if err := d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info); err != nil {
+	err := d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info)
+	if isCode(err, codeConsumerNotFound) {
+		return d.createConsumer(ctx, n, n.consumer(name))
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &info, nil

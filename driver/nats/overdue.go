@@ -2,12 +2,15 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/driver"
 )
 
 // A server that has no room when a scheduled message falls due takes note that it is
@@ -58,6 +61,9 @@ func (c *consumer) look() {
 // no room, a Receive that has nothing else to return says so.
 func (c *consumer) freeOverdue(ctx context.Context) time.Duration {
 	d, n := c.d, c.n
+	if err := d.compare(ctx, n); errors.Is(err, driver.ErrConflict) {
+		c.trouble.Store(&err)
+	}
 	scheduled, err := d.consumerInfo(ctx, n, consumerScheduled)
 	if err != nil || scheduled.NumPending == 0 {
 		return spread(lookTime)

@@ -32,14 +32,32 @@ func (d *Driver) declare(ctx context.Context, n *names) error {
 	if err != nil {
 		return err
 	}
+	if err := d.compareAll(ctx, n, info); err != nil {
+		return err
+	}
+	if info.Cluster == nil {
+		return nil
+	}
+	return d.awaitInterest(ctx, n)
+}
+
+// compare finds what somebody has changed in a queue that is there.
+func (d *Driver) compare(ctx context.Context, n *names) error {
+	info, err := d.streamInfo(ctx, n)
+	if err != nil {
+		return err
+	}
+	return d.compareAll(ctx, n, info)
+}
+
+// compareAll compares the stream and its consumers with what would be made, and makes
+// the consumers that are missing.
+func (d *Driver) compareAll(ctx context.Context, n *names, info *streamInfo) error {
 	if err := n.compareStream(info, d.options.Replicas); err != nil {
 		return err
 	}
 	for _, want := range n.consumers() {
-		got, err := d.consumerInfo(ctx, n, want.Durable)
-		if isCode(err, codeConsumerNotFound) {
-			got, err = d.createConsumer(ctx, n, want)
-		}
+		got, err := d.consumerInfo(ctx, n, want.Durable) // which makes it
 		if err != nil {
 			return err
 		}
@@ -47,10 +65,7 @@ func (d *Driver) declare(ctx context.Context, n *names) error {
 			return err
 		}
 	}
-	if info.Cluster == nil {
-		return nil
-	}
-	return d.awaitInterest(ctx, n)
+	return nil
 }
 
 // createStream makes the stream, or takes what somebody else made meanwhile.
@@ -98,7 +113,7 @@ func (d *Driver) createConsumer(ctx context.Context, n *names, config consumerCo
 	var info consumerInfo
 	err := d.conn.callAPI(ctx, d.apiRoot+"CONSUMER.CREATE."+n.stream+"."+config.Durable+"."+config.FilterSubject, request, &info)
 	if isCode(err, codeConsumerExists) {
-		return d.consumerInfo(ctx, n, config.Durable)
+		err = d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+config.Durable, &info)
 	}
 	if err != nil {
 		return nil, err

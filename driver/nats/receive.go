@@ -20,6 +20,9 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 	}
 	inTurn := false
 	for {
+		if trouble := c.trouble.Swap(nil); trouble != nil {
+			return nil, fail(op, c.n.queue, *trouble)
+		}
 		deliveries, err := c.receive(ctx, max, inTurn)
 		switch {
 		case len(deliveries) > 0:
@@ -28,9 +31,6 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 			inTurn = true
 		case err == nil || errors.Is(err, errEmpty):
 			inTurn = false
-			if trouble := c.trouble.Swap(nil); trouble != nil {
-				return nil, fail(op, c.n.queue, *trouble)
-			}
 		default:
 			return nil, fail(op, c.n.queue, err)
 		}
@@ -55,10 +55,10 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 	if len(messages) > 0 {
 		return c.deliver(ctx, messages, sent), nil
 	}
-	err = c.d.whyUnanswered(ctx, c.n, err)
-	if errors.Is(err, errNoQueue) {
-		c.deletions.Add(1)
+	if isUnanswered(err) || errors.Is(err, errNoQueue) {
+		c.deletions.Add(1) // of the queue, or of its consumer, which is made again
 	}
+	err = c.d.whyUnanswered(ctx, c.n, err)
 	return nil, err
 }
 
