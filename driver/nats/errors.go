@@ -87,6 +87,8 @@ func classify(err error) fault.Verdict {
 	var api *apiError
 	var nobody *noResponders
 	switch {
+	case errors.Is(err, errKeyKept) && errors.Is(err, errForbidden):
+		return fault.Unknown(driver.ErrUnauthorized, "the job was removed, and its key is free when its time is over")
 	case errors.Is(err, errKeyKept):
 		return fault.Unknown(driver.ErrUnavailable, "the job was removed, and its key is free when its time is over")
 	case err == context.Canceled || err == context.DeadlineExceeded:
