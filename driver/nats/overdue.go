@@ -19,17 +19,12 @@ import (
 // stores them once more, in place of themselves, which the server takes for new ones.
 
 const (
-	// overdueAfter is how late a scheduled message is that the server has forgotten: one
-	// under load may be some seconds late.
-	overdueAfter = 5 * time.Second
 	// lookTime is how often a consumer looks, and lookCost what it waits more for each
 	// scheduled message, as the server lists all of them.
 	lookTime = 15 * time.Second
 	lookCost = time.Millisecond
 	// fullTime is how often it looks while there is no room.
 	fullTime = 5 * time.Second
-	// listedDue is up to how many scheduled jobs Depth lists them to find the overdue.
-	listedDue = 1000
 	// freeSize is how many messages are read and stored at once: they may be large.
 	freeSize = 16
 )
@@ -95,17 +90,6 @@ func (c *consumer) freeOverdue(ctx context.Context) time.Duration {
 // started together do not look together.
 func spread(pause time.Duration) time.Duration { return pause + rand.N(pause) }
 
-// overdue returns those of some subjects of scheduled messages, in the order of their
-// times, that should have been handed out by now.
-func (n *names) overdue(subjects []string, now time.Time) []string {
-	for i, s := range subjects {
-		if due, _, ok := n.dueOf(s); ok && now.Sub(due) < overdueAfter {
-			return subjects[:i]
-		}
-	}
-	return subjects
-}
-
 // storeAgain stores the messages of some subjects in place of themselves. One that was
 // handed out meanwhile is left alone. The error is that of one of the others.
 func (d *Driver) storeAgain(ctx context.Context, n *names, subjects []string) error {
@@ -140,17 +124,4 @@ func (d *Driver) storeAgain(ctx context.Context, n *names, subjects []string) er
 		}
 	}
 	return nil
-}
-
-// countDue counts the overdue jobs of a queue. Of many scheduled jobs it is the number
-// that a consumer of this driver has seen last.
-func (d *Driver) countDue(ctx context.Context, n *names, scheduled *consumerInfo) (int64, error) {
-	switch {
-	case scheduled.NumPending == 0:
-		return 0, nil
-	case scheduled.NumPending > listedDue:
-		return min(n.due.Load(), scheduled.NumPending), nil
-	}
-	subjects, err := d.subjects(ctx, n, n.allLater())
-	return int64(len(n.overdue(subjects, scheduled.Time))), err
 }

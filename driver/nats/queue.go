@@ -103,24 +103,6 @@ func (d *Driver) awaitStream(ctx context.Context, n *names) (*streamInfo, error)
 	}
 }
 
-// createConsumer makes a consumer, or takes what somebody else made meanwhile.
-func (d *Driver) createConsumer(ctx context.Context, n *names, config consumerConfig) (*consumerInfo, error) {
-	request := struct {
-		Stream string         `json:"stream_name"`
-		Config consumerConfig `json:"config"`
-		Action string         `json:"action"`
-	}{n.stream, config, "create"}
-	var info consumerInfo
-	err := d.conn.callAPI(ctx, d.apiRoot+"CONSUMER.CREATE."+n.stream+"."+config.Durable+"."+config.FilterSubject, request, &info)
-	if isCode(err, codeConsumerExists) {
-		err = d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+config.Durable, &info)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &info, nil
-}
-
 // awaitInterest waits until the server that this process is connected to knows
 // where the queue's messages go: in a cluster it hears of a new stream some time
 // after the servers that made it. The message that asks names another stream, so
