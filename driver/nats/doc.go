@@ -184,6 +184,18 @@
 // what it was about to deliver in that moment: such a job, which is rare, counts a lost
 // holder that there was not.
 //
+// # Clocks
+//
+// The clocks of producers and workers may be wrong, and may be set while they run: delays
+// are counted by the server's clock, and a holder whose own clock was set is not certain
+// of its leases and asks. The server itself goes by its wall clock, for scheduled jobs,
+// leases and dedup keys. If that is set ahead by an hour, jobs that are due within the
+// hour are handed out early, and leases end: what was running is handed out again, and
+// its former holders cannot settle it. If it is set back, jobs that are scheduled come
+// late by the step, and so do those whose holder vanished. A delayed job that is stored
+// in the ten seconds after a step may be off by it. Clocks that are slewed, as by an NTP
+// client that runs all the time, do no harm.
+//
 // # Logging
 //
 // The driver, the client library and the server of package embedded print and log
