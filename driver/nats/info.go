@@ -75,5 +75,8 @@ type consumerInfo struct {
 // serverTime is when the server answered, by its clock.
 func (i *streamInfo) serverTime() time.Time { return i.Time }
 
+// pending is how many messages were not handed out: a count below zero is none.
+func (i *consumerInfo) pending() int64 { return max(i.NumPending, 0) }
+
 // serverTime is when the server answered, by its clock.
 func (i *consumerInfo) serverTime() time.Time { return i.Time }

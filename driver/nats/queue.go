@@ -187,7 +187,7 @@ func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 	if err != nil {
 		return driver.Depth{}, fail(op, queue, err)
 	}
-	return driver.Depth{Waiting: jobs.NumPending, Running: jobs.NumAckPending, Scheduled: all[1].NumPending, Dead: all[2].NumPending, Due: due, Age: age}, nil
+	return driver.Depth{Waiting: jobs.pending(), Running: max(jobs.NumAckPending, 0), Scheduled: all[1].pending(), Dead: all[2].pending(), Due: due, Age: age}, nil
 }
 
 // age is how long the first of the jobs that wait has been waiting. Whatever becomes
