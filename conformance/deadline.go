@@ -15,6 +15,7 @@ var networked = []string{needsOpenAt}
 
 var deadlineCases = []Case{
 	{Name: "deadline-black-hole", Rule: "When nothing passes any more, every call returns within 100 ms of its context's end, and hinders no later call and no Close; then the handle goes on.", Needs: networked, leases: true, timed: true, run: caseDeadlineBlackHole},
+	{Name: "deadline-unheard", Rule: "When no answer passes any more, every call returns within 100 ms of its context's end, says nothing that is not true, and hinders no later call and no Close; then the handle goes on.", Needs: networked, leases: true, timed: true, run: caseDeadlineUnheard},
 	{Name: "deadline-refused", Rule: "When connections break and new ones are refused, every call returns within 100 ms of its context's end, and hinders no later call and no Close; then the handle goes on.", Needs: networked, leases: true, timed: true, run: caseDeadlineRefused},
 	{Name: "deadline-unanswered", Rule: "When connections break and new ones are not answered, every call returns within 100 ms of its context's end, and hinders no later call and no Close; then the handle goes on.", Needs: networked, leases: true, timed: true, run: caseDeadlineUnanswered},
 	{Name: "deadline-frozen", Rule: "When the broker does not answer, every call returns within 100 ms of its context's end, and hinders no later call and no Close; then the handle goes on.", Needs: freezing, leases: true, timed: true, run: caseDeadlineFrozen},
@@ -29,6 +30,10 @@ const (
 
 func caseDeadlineBlackHole(s *stage) {
 	s.deadlines(func(p *proxy.Proxy) error { p.Hold(proxy.Both); return nil })
+}
+
+func caseDeadlineUnheard(s *stage) {
+	s.deadlines(func(p *proxy.Proxy) error { p.Hold(proxy.Down); return nil })
 }
 
 func caseDeadlineRefused(s *stage) {

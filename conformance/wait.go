@@ -114,3 +114,10 @@ func closed(c <-chan struct{}) bool {
 		return false
 	}
 }
+
+// strained tells whether the machine was so late that a worker cannot be expected to
+// keep a lease, or a case to do something within a second.
+func (s *stage) strained() bool {
+	worst := s.machine.worst()
+	return worst > s.harness.Slack/2 || s.leases && s.harness.Lease > 0 && worst > s.harness.Lease/4
+}
