@@ -26,6 +26,9 @@ const (
 	deadline = 500 * time.Millisecond
 	// late is by how much a call may outlive it.
 	late = 100 * time.Millisecond
+	// busyMachine is how late a machine is on which a call that computes something takes
+	// longer than can be told. Such a case is repeated.
+	busyMachine = 25 * time.Millisecond
 )
 
 func caseDeadlineBlackHole(s *stage) {
@@ -154,7 +157,12 @@ func (t *deadlineTest) within(what string, d time.Duration, call func(context.Co
 	begin := time.Now()
 	err := call(ctx)
 	took := time.Since(begin)
-	if most := d + late + steps*machine.stop(); took > most {
+	worst := machine.stop()
+	switch most := d + late + steps*worst; {
+	case took <= most:
+	case worst > busyMachine && took < most+time.Second:
+		t.doubt("%s with a deadline of %s took %s", what, d, took)
+	default:
 		t.problem("%s with a deadline of %s took %s, which is %s beyond what it may (it ended with: %v)", what, d, took, took-most, err)
 	}
 	if err != nil {

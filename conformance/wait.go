@@ -95,10 +95,16 @@ func (s *stage) patience() time.Duration {
 
 // slow ends a case that cannot judge what it is about, because the machine is too slow.
 func (s *stage) slow(format string, args ...any) {
-	s.mu.Lock()
-	s.tooSlow = fmt.Sprintf(format, args...)
-	s.mu.Unlock()
+	s.doubt(format, args...)
 	runtime.Goexit()
+}
+
+// doubt records that the machine is too slow to judge something, and goes on. It may be
+// called from anywhere.
+func (s *stage) doubt(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tooSlow = fmt.Sprintf(format, args...)
 }
 
 // overdue is how late after its lease a job may be handed out: brokers look for
