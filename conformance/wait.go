@@ -127,3 +127,8 @@ func (s *stage) strained() bool {
 	worst := s.machine.worst()
 	return worst > s.harness.Slack/2 || s.leases && s.harness.Lease > 0 && worst > s.harness.Lease/4
 }
+
+// noticed is how long it may take to notice that a connection is dead of which
+// nothing is heard, half a minute by default: two of the usual heartbeats are not enough,
+// and three are.
+func (s *stage) noticed() time.Duration { return 30 * min(s.harness.Slack, time.Second) }
