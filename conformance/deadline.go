@@ -160,7 +160,7 @@ func (t *deadlineTest) within(what string, d time.Duration, call func(context.Co
 	worst := machine.stop()
 	switch most := d + late + steps*worst; {
 	case took <= most:
-	case worst > busyMachine && took < most+time.Second:
+	case worst > busyMachine && took < most+deadline:
 		t.doubt("%s with a deadline of %s took %s", what, d, took)
 	default:
 		t.problem("%s with a deadline of %s took %s, which is %s beyond what it may (it ended with: %v)", what, d, took, took-most, err)

@@ -155,6 +155,7 @@ func (r *remote) exchange(ctx context.Context, client *rpc.Client, c *RemoteCall
 	ended := ctx.Done()
 	if r.f.deaf {
 		ended = nil
+		patience.Reset(6 * answerTime)
 	}
 	select {
 	case <-sent.Done:

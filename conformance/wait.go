@@ -125,7 +125,7 @@ func closed(c <-chan struct{}) bool {
 // keep a lease, or a case to do something within a second.
 func (s *stage) strained() bool {
 	worst := s.machine.worst()
-	return worst > s.harness.Slack/2 || s.leases && s.harness.Lease > 0 && worst > s.harness.Lease/4
+	return worst > max(s.harness.Slack/2, 250*time.Millisecond) || s.leases && s.harness.Lease > 0 && worst > s.harness.Lease/4
 }
 
 // noticed is how long it may take to notice that a connection is dead of which
