@@ -11,7 +11,7 @@ var parts = [][]Case{
 	partlyCases, wakesCases, pagesCases, countsCases, alikeCases, clockCases, groupLifeCases, windowCases, boundsCases, comebackCases,
 	reuseCases, precedenceCases, negativeCases, effectsCases, custodyCases,
 	importCases, queueListCases, purgeCases,
-	deadlineCases, connectionCases, disturbCases, indexCases,
+	deadlineCases, connectionCases, disturbCases, disturbKeyCases, indexCases,
 	faultCases, settlingCases,
 }
 
