@@ -17,6 +17,7 @@ var (
 	mutantDelay time.Duration
 	mutantIdle  instant
 	mutantSeen  int
+	mutantFirst = make(map[*queueState]*subscription)
 )
 
 func mutantInt(alive bool) int {
