@@ -8,10 +8,18 @@ const memoryHelpers = `package memory
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/batch-go/batch/driver"
 )
+
+var mutantMessages sync.Map
+
+func mutantEvery(n int) bool {
+	mutantSeen++
+	return mutantSeen%n == 0
+}
 
 var (
 	mutantDelay time.Duration
