@@ -37,8 +37,8 @@ type slowBroker struct {
 	sent  map[string]int
 }
 
-// slow makes a slow broker.
-func (s *stage) slow() *slowBroker {
+// slowly makes a slow broker.
+func (s *stage) slowly() *slowBroker {
 	b := &slowBroker{flawed: flawed{Driver: s.declared()}, first: s.gate(), later: s.gate(), begun: make(chan struct{}, 100), sent: make(map[string]int)}
 	b.enqueue = func(all []*driver.Message, next func([]*driver.Message) []driver.Result) []driver.Result {
 		b.mu.Lock()
@@ -92,7 +92,7 @@ func (s *stage) gaveUp(err error, want batch.Fate, when string) {
 }
 
 func caseGivenUpEnqueue(s *stage) {
-	b := s.slow()
+	b := s.slowly()
 	q := queueOf[driver.Driver](s, b)
 	first := background(s.ctx, q, "first")
 	<-b.begun
