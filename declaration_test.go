@@ -264,3 +264,21 @@ func TestWorkerDeclaresADeletedQueueAgain(t *testing.T) {
 		r.stop(t)
 	})
 }
+
+// After this handle has deleted the queue, the next enqueue declares it first, and does not
+// have to find out.
+func TestEnqueueAfterDelete(t *testing.T) {
+	d := newScripted()
+	q := batch.NewQueue(d, "tasks")
+	for range 2 {
+		if _, err := q.Enqueue(t.Context(), task{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d.declares != 2 || d.enqueues != 2 {
+		t.Errorf("%d declarations and %d requests for two jobs, want two each", d.declares, d.enqueues)
+	}
+}
