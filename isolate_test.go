@@ -509,7 +509,9 @@ func TestSuspectsDoNotWaitForEachOther(t *testing.T) {
 			d.enqueue(t, "one", n)
 		}
 		d.lose(t, "two", 2, 100, 101, 102)
-		w := batch.NewWorker(d.open(t), suspectConfig())
+		slow := &scripted{Driver: d.open(t)}
+		slow.onDeclare = func(int) error { time.Sleep(time.Second); return nil } // so that the first lane has work before the second is open
+		w := batch.NewWorker(slow, suspectConfig())
 		var mu sync.Mutex
 		var last time.Duration
 		suspects := 0

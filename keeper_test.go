@@ -235,3 +235,96 @@ func TestExtensionThatHangs(t *testing.T) {
 		r.stop(t)
 	})
 }
+
+// A lease counts from before the request that extended it, as the broker may have begun it at
+// any time since then.
+func TestLeaseCountsFromBeforeItsRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.onExtend = func(n int, l []*driver.Delivery) []error {
+			if n > 1 {
+				return sameError(l, unavailable(driver.FateUnknown))
+			}
+			time.Sleep(900 * time.Millisecond)
+			return make([]error, len(l))
+		}
+		r := newRig(t, d, shortLease)
+		start := time.Now()
+		var took time.Duration
+		batch.Handle(r.worker, func(ctx context.Context, job *batch.Job[task]) error {
+			if job.Deliveries == 1 {
+				<-ctx.Done()
+				took = time.Since(start)
+			}
+			return ctx.Err()
+		})
+		r.enqueue(t, task{})
+		r.start(t)
+		<-r.events.ended
+		// Extended after a second, for three.
+		if took < 4*time.Second || took > 4500*time.Millisecond {
+			t.Errorf("the lease was lost after %s, want 4s", took)
+		}
+		time.Sleep(time.Minute)
+		r.stop(t)
+	})
+}
+
+// Of several leases those are lost that the broker says so of, and no others.
+func TestExtensionsAreAnsweredByPosition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.onExtend = func(_ int, l []*driver.Delivery) []error {
+			errs := make([]error, len(l))
+			for i, one := range l {
+				if string(one.Body) == `{"N":1}` {
+					errs[i] = driver.ErrLeaseLost
+				}
+			}
+			return errs
+		}
+		r := newRig(t, d, func(c *batch.WorkerConfig) { c.Queues[0].Concurrency = 3; c.Queues[0].Lease = time.Hour })
+		batch.Handle(r.worker, func(ctx context.Context, job *batch.Job[task]) error {
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Minute):
+			}
+			if lost := context.Cause(ctx) == batch.ErrLeaseLost; lost != (job.Args.N == 1) && job.Deliveries == 1 {
+				t.Errorf("the lease of job %d is lost: %v", job.Args.N, lost)
+			}
+			return nil
+		})
+		for n := range 3 {
+			r.enqueue(t, task{n})
+		}
+		r.start(t)
+		for range 3 {
+			<-r.events.ended
+		}
+		if n := r.events.leasesLost(); n != 1 {
+			t.Errorf("%d leases lost, want one", n)
+		}
+		r.stop(t)
+	})
+}
+
+// A lane that holds more than one Receive returns has several under way, as many as the
+// driver has use for; a small one has one.
+func TestReceivesUnderWay(t *testing.T) {
+	for permits, want := range map[int]int{5: 1, 20: 4, 100: 4} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newScripted()
+			d.limit = func(l *driver.Limits) { l.ReceiveBatch, l.Receivers = 5, 4 }
+			r := newRig(t, d, func(c *batch.WorkerConfig) { c.Queues[0].Concurrency, c.Queues[0].Prefetch = permits, batch.NoPrefetch })
+			batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+			r.start(t)
+			synctest.Wait()
+			d.mu.Lock()
+			if d.receives != want {
+				t.Errorf("%d receives for %d permits, want %d", d.receives, permits, want)
+			}
+			d.mu.Unlock()
+			r.stop(t)
+		})
+	}
+}

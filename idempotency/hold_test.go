@@ -17,7 +17,10 @@ type slowStore struct {
 	*idempotency.Memory
 	hangs struct{ extend, complete, abandon atomic.Bool }
 	// state, if it is set, is the answer of Begin.
-	state                 *idempotency.State
+	state *idempotency.State
+	// onExtend answers Extend, if it is set.
+	onExtend              func(n int64) error
+	extends               atomic.Int64
 	extending, completing atomic.Int64
 }
 
@@ -31,6 +34,9 @@ func (s *slowStore) Begin(ctx context.Context, key string, ttl time.Duration) (i
 func (s *slowStore) Extend(ctx context.Context, claim idempotency.Claim, ttl time.Duration) error {
 	s.extending.Add(1)
 	defer s.extending.Add(-1)
+	if n := s.extends.Add(1); s.onExtend != nil {
+		return s.onExtend(n)
+	}
 	if s.hangs.extend.Load() {
 		<-ctx.Done()
 		time.Sleep(time.Second) // and a little longer
@@ -160,5 +166,28 @@ func TestStoreThatHangsAtTheEnd(t *testing.T) {
 		if took := time.Since(start); !errors.Is(err, failure) || took != 10*time.Second {
 			t.Errorf("%v after %s, want the failure after 10s", err, took)
 		}
+	})
+}
+
+// A renewed claim counts from before its request: the store may have begun it at any time
+// since then.
+func TestClaimCountsFromBeforeItsRequest(t *testing.T) {
+	with(t, func(t *testing.T, s *slowStore, m batch.Middleware, ctx context.Context, _ context.CancelFunc) {
+		s.onExtend = func(n int64) error {
+			if n > 1 {
+				return errors.New("not now")
+			}
+			time.Sleep(3 * time.Second)
+			return nil
+		}
+		start := time.Now()
+		_ = m(func(ctx context.Context, _ *batch.JobInfo) error {
+			<-ctx.Done()
+			// Renewed after a third of ten seconds.
+			if took := time.Since(start); took < 13*time.Second || took > 14*time.Second {
+				t.Errorf("the claim was lost after %s, want 13.3s", took)
+			}
+			return ctx.Err()
+		})(ctx, &batch.JobInfo{ID: "a"})
 	})
 }

@@ -29,6 +29,7 @@
 package idempotency
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,26 +193,32 @@ func (c *config) renew(ctx context.Context, claim Claim, lost context.CancelCaus
 	tick := time.NewTicker(c.ttl / 3)
 	defer tick.Stop()
 	until := time.Now().Add(c.ttl)
+	end := time.NewTimer(c.ttl)
+	defer end.Stop()
+	var err error // of the last try
 	for {
 		select {
 		case <-tick.C:
+		case <-end.C:
 		case <-ctx.Done():
 			return
 		}
 		start := time.Now()
+		if !start.Before(until) { // also after the process was frozen
+			lost(fmt.Errorf("%w: %q could not be renewed: %w", ErrLost, claim.Key, cmp.Or(err, context.DeadlineExceeded)))
+			return
+		}
 		calling, cancel := context.WithDeadline(ctx, until)
-		err := c.store.Extend(calling, claim, c.ttl)
+		err = c.store.Extend(calling, claim, c.ttl)
 		cancel()
 		switch {
 		case err == nil:
 			until = start.Add(c.ttl)
+			end.Reset(time.Until(until))
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, ErrLost):
 			lost(fmt.Errorf("%w: %q", ErrLost, claim.Key))
-			return
-		case !time.Now().Before(until):
-			lost(fmt.Errorf("%w: %q could not be renewed: %w", ErrLost, claim.Key, err))
 			return
 		}
 	}

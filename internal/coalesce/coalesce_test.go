@@ -201,6 +201,7 @@ func TestPatience(t *testing.T) {
 		c.Add(0, 1)
 		expect("after both", 2, 22)
 		c.Add(900, 1)
+		expect("a batch that counts", 3, 22)
 		hang <- struct{}{} // one of them returns while another batch counts
 		expect("one has returned", 2, 23)
 		c.Add(0, 1)
