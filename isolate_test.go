@@ -510,7 +510,7 @@ func TestSuspectsDoNotWaitForEachOther(t *testing.T) {
 		}
 		d.lose(t, "two", 2, 100, 101, 102)
 		slow := &scripted{Driver: d.open(t)}
-		slow.onDeclare = func(int) error { time.Sleep(time.Second); return nil } // so that the first lane has work before the second is open
+		slow.onDeclare = func(int) error { time.Sleep(100 * time.Millisecond); return nil } // so that the first lane has work before the second is open
 		w := batch.NewWorker(slow, suspectConfig())
 		var mu sync.Mutex
 		var last time.Duration

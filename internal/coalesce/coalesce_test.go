@@ -223,11 +223,11 @@ func TestPatience(t *testing.T) {
 // end the patience with the next.
 func TestPatienceOfAnEarlierBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		under := 0
+		var under atomic.Int64
 		c := New(Limits{Items: 10, Bytes: 100, Flights: 1, Patience: time.Second}, func([]int) {
-			under++
+			under.Add(1)
 			time.Sleep(500 * time.Millisecond)
-			under--
+			under.Add(-1)
 		})
 		c.overtake() // nothing is under way
 		c.Add(0, 1)
@@ -235,8 +235,8 @@ func TestPatienceOfAnEarlierBatch(t *testing.T) {
 		c.overtake()
 		c.Add(0, 1)
 		synctest.Wait()
-		if under != 1 {
-			t.Errorf("%d batches under way, want one", under)
+		if n := under.Load(); n != 1 {
+			t.Errorf("%d batches under way, want one", n)
 		}
 		<-c.Idle()
 		c.overtake()
