@@ -194,8 +194,8 @@ func TestRequestsWhileNothingIsTaken(t *testing.T) {
 		for _, f := range r.events.faults {
 			jobs = max(jobs, f.Jobs)
 		}
-		if jobs < 100 {
-			t.Errorf("the largest fault is about %d jobs, want most of 200", jobs)
+		if jobs < 20 {
+			t.Errorf("the largest fault is about %d jobs of 200, want those that wait together", jobs)
 		}
 		r.events.mu.Unlock()
 		d.mended.Store(true)
@@ -318,10 +318,12 @@ func TestNothingIsTriedAgainAfterTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newScripted()
 		r := newRig(t, d, nil)
-		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error {
+			d.hangs.Store(true) // the settlement gets no answer before the stop gives up
+			return nil
+		})
 		r.enqueue(t, task{})
 		r.start(t)
-		d.hangs.Store(true) // the settlement gets no answer before the stop gives up
 		<-r.events.ended
 		if err := r.worker.Stop(t.Context()); err == nil {
 			t.Error("Stop = nil, want an error that counts the job")

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,8 +13,8 @@ import (
 // after it nor one that has returned.
 func TestTimerOfAnEarlierJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stuck := 0
-		o := &timeout{stuck: func(*task, time.Duration) { stuck++ }}
+		var stuck atomic.Int64
+		o := &timeout{stuck: func(*task, time.Duration) { stuck.Add(1) }}
 		begin := func() *task {
 			one := &task{delivery: &driver.Delivery{}, job: JobInfo{Timeout: time.Minute}}
 			one.ctx.begin(t.Context(), time.Now().Add(time.Minute))
@@ -33,13 +34,13 @@ func TestTimerOfAnEarlierJob(t *testing.T) {
 		o.stop()
 		time.Sleep(time.Hour)
 		o.tick()
-		if stuck != 0 {
+		if stuck.Load() != 0 {
 			t.Error("a handler that has returned was taken for stuck")
 		}
 		second := begin()
 		time.Sleep(2*time.Minute + time.Second)
-		if stuck != 1 || second.ctx.Err() == nil {
-			t.Errorf("%d were taken for stuck, want the second", stuck)
+		if stuck.Load() != 1 || second.ctx.Err() == nil {
+			t.Errorf("%d were taken for stuck, want the second", stuck.Load())
 		}
 		o.stop()
 	})
