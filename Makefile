@@ -24,7 +24,7 @@ BENCH ?= .
 RECORDS := .conformance
 
 # The steps of `make check`, in order of how soon they fail.
-CHECKS := fmt tidy vet staticcheck examples bench-build allocs vuln test captable
+CHECKS := fmt tidy vet staticcheck examples bench-build allocs vuln fuzz test captable
 
 .DEFAULT_GOAL := help
 .PHONY: help check engine images sweep bench soak reliability capabilities release $(CHECKS)
@@ -68,6 +68,10 @@ examples: ## build every example, and run the quickstart
 
 allocs: ## the allocation budgets, which the race detector would upset
 	@$(GO) test -run '^TestAllocations' .
+
+# The short form, of 150 s in all. Ten minutes for each target: make fuzz FUZZTIME=10m
+fuzz: ## fuzz what reads bytes that others wrote; FUZZTIME is for each target, FUZZ names some
+	@scripts/fuzz.sh $(FUZZ)
 
 bench-build: ## build the benchmarks
 	@$(GO) test -run '^$$' ./bench/...

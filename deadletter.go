@@ -13,7 +13,8 @@ type DeadLetter = driver.DeadLetter
 
 // DeadLetters are a queue's dead letters. They are kept until they are redriven
 // or deleted. If the queue does not exist, the methods return an error that wraps
-// [ErrNotFound].
+// [ErrNotFound]. Only ctx bounds a call; one that moves or removes many letters goes on
+// until all are, or returns with the number so far when ctx ends.
 type DeadLetters struct {
 	driver driver.Driver
 	queue  string

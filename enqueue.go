@@ -78,7 +78,8 @@ func (p *producer) enqueueEach(ctx context.Context, n int, draft func(int) outgo
 // is stored, one with FateUnknown that either all or none are, unless a middleware of
 // the queue has divided the call. If a job is a duplicate by [Unique], the error wraps
 // [ErrDuplicate]. The driver's AtomicLimit bounds the number of jobs, and its limits
-// bound the sum of their sizes.
+// bound the sum of their sizes. As with [Queue.Enqueue], it tries again while the broker
+// cannot be reached and no job is stored, until ctx ends or the enqueue timeout passes.
 func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests []Request[D]) ([]Receipt, error) {
 	if limit := q.driver.AtomicLimit(); len(requests) > limit {
 		return nil, invalid("number of jobs", fmt.Sprint(len(requests)), fmt.Sprintf("at most %d in one atomic enqueue on %s", limit, q.producer.info.Driver))

@@ -47,7 +47,7 @@ func TestEnqueueTriesAgainOnlyWhatIsNotStored(t *testing.T) {
 	})
 }
 
-func sameResult(m []*driver.Message, err error) []driver.Result {
+func sameResult[M any](m []M, err error) []driver.Result {
 	results := make([]driver.Result, len(m))
 	for i := range results {
 		results[i].Err = err

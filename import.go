@@ -17,6 +17,8 @@ import (
 // that the broker has no capability for has to be cleared first. A Unique key is kept
 // with the job, and neither checked nor taken: an import is never a duplicate, and
 // importing a job again stores it twice. The queue is declared first, as for an enqueue.
+// ctx bounds the call, and the queue's enqueue timeout each of its requests: when one has
+// got no answer in that time, no other is made.
 //
 // It returns a result for each entry, in their order, and a [*ManyError] if any of
 // them failed. Every entry is checked before the first is sent. One that is out of

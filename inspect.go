@@ -24,7 +24,7 @@ type Entry = driver.Entry
 // ListJobs returns at most max (1 to 1000) of a queue's jobs in a state. It starts at
 // cursor, which is empty for the first page and next of the page before for all
 // others. An empty next means that there are no more. If the queue does not exist, the
-// error wraps [ErrNotFound].
+// error wraps [ErrNotFound]. Only ctx bounds it.
 func ListJobs[D Inspector](ctx context.Context, q *Queue[D], state State, cursor string, max int) (page []Entry, next string, err error) {
 	hooks := &q.producer.hooks
 	start := hooks.now()
@@ -46,7 +46,7 @@ func listJobs(ctx context.Context, d driver.Inspector, queue string, state State
 
 // FindJob returns the job with this ID if it is waiting, scheduled or dead. If there
 // is no such job, or no such queue, the error wraps [ErrNotFound]. It may read the
-// whole queue.
+// whole queue, and only ctx bounds it.
 func FindJob[D Inspector](ctx context.Context, q *Queue[D], id string) (found Entry, err error) {
 	err = q.tell(ctx, OpFind, func() error {
 		found, err = q.driver.Find(ctx, q.name, id)
@@ -57,7 +57,7 @@ func FindJob[D Inspector](ctx context.Context, q *Queue[D], id string) (found En
 
 // DeleteJob removes the job with this ID if it is waiting, scheduled or dead. If
 // there is no such job, or no such queue, the error wraps [ErrNotFound]. It may read
-// the whole queue.
+// the whole queue, and only ctx bounds it.
 func DeleteJob[D Inspector](ctx context.Context, q *Queue[D], id string) error {
 	return q.tell(ctx, OpDelete, func() error { return q.driver.Delete(ctx, q.name, id) })
 }

@@ -452,3 +452,90 @@ func TestHookThatEndsItsGoroutineEndsNoIsolation(t *testing.T) {
 		r.stop(t, 0, 0, 0)
 	})
 }
+
+// Suspects of two queues that are met at the same time run one after the other, each alone:
+// the one that waits is given back, and is not lost once more. Its lease is extended while it
+// runs.
+func TestSuspectsOfTwoQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeadly(t, "one", "two")
+		d.lose(t, "one", 2, 100, 101)
+		d.lose(t, "two", 2, 102, 103)
+		events := &events{ended: make(chan batch.JobEnd, 1000)}
+		config := suspectConfig()
+		config.Hooks = []batch.Hook{events}
+		slow := &scripted{Driver: d.open(t)}
+		slow.asks = 4
+		slow.onReceived = func(_ int, got []*driver.Delivery) ([]*driver.Delivery, error) {
+			if len(got) > 0 {
+				time.Sleep(100 * time.Millisecond) // so that both lanes have received
+			}
+			return got, nil
+		}
+		w := batch.NewWorker(slow, config)
+		var order []int
+		batch.Handle(w, func(ctx context.Context, job *batch.Job[task]) error {
+			sleepIn(ctx, 2*time.Minute) // four leases
+			order = append(order, job.Args.N)
+			return ctx.Err()
+		})
+		start := time.Now()
+		if err := w.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for d.left(t) > 0 {
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(start); len(order) != 4 || took > 8*time.Minute+30*time.Second {
+			t.Errorf("%v ran in %s, want four in two minutes each", order, took)
+		}
+		if err := w.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		events.mu.Lock()
+		defer events.mu.Unlock()
+		if !slices.Equal(events.suspects, []int{2, 2, 2, 2}) || events.lost != 0 {
+			t.Errorf("suspects with redeliveries %v and %d leases lost, want four with 2 each and none", events.suspects, events.lost)
+		}
+	})
+}
+
+// Several suspects of a queue run one after the other, before the worker goes on with other
+// jobs: else each would wait until those have ended.
+func TestSuspectsDoNotWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeadly(t, "one", "two")
+		for n := range 20 {
+			d.enqueue(t, "one", n)
+		}
+		d.lose(t, "two", 2, 100, 101, 102)
+		w := batch.NewWorker(d.open(t), suspectConfig())
+		var mu sync.Mutex
+		var last time.Duration
+		suspects := 0
+		start := time.Now()
+		batch.Handle(w, func(ctx context.Context, job *batch.Job[task]) error {
+			if !isSuspect(job.Args.N) {
+				sleepIn(ctx, 10*time.Minute)
+				return ctx.Err()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			suspects++
+			last = time.Since(start)
+			return nil
+		})
+		if err := w.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		mu.Lock()
+		if suspects != 3 || last > 11*time.Minute {
+			t.Errorf("%d suspects ran, the last after %s, want three after the jobs of ten minutes that ran", suspects, last)
+		}
+		mu.Unlock()
+		if err := w.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -144,3 +144,94 @@ func TestExtensionBehindASettlementIsNoLoss(t *testing.T) {
 		}
 	})
 }
+
+// An extension whose answer is slow says nothing of a job that was settled meanwhile: the
+// lease is neither lost nor extended again.
+func TestExtensionAroundASettlement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.onExtend = func(n int, l []*driver.Delivery) []error {
+			time.Sleep(800 * time.Millisecond)
+			if n == 1 {
+				return make([]error, len(l))
+			}
+			return sameError(l, driver.ErrLeaseLost)
+		}
+		r := newRig(t, d, shortLease)
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { time.Sleep(1200 * time.Millisecond); return nil })
+		r.enqueue(t, task{})
+		r.start(t)
+		<-r.events.ended
+		time.Sleep(time.Minute)
+		r.stop(t)
+		if n := count(&d.mu, &d.extends); n != 2 || r.events.leasesLost() != 0 {
+			t.Errorf("%d extensions and %d leases lost, want one and none", n-1, r.events.leasesLost())
+		}
+	})
+}
+
+// A lease that is the connection has no clock: it lives through a broker that does not answer.
+func TestLeaseThatIsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.connected = true
+		d.onExtend = func(_ int, l []*driver.Delivery) []error { return sameError(l, unavailable(driver.FateUnknown)) }
+		r := newRig(t, d, func(c *batch.WorkerConfig) { c.Queues[0].Concurrency, c.Queues[0].Prefetch = 3, 4 })
+		batch.Handle(r.worker, func(ctx context.Context, _ *batch.Job[task]) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(10 * time.Minute):
+				return nil
+			}
+		})
+		r.enqueue(t, task{})
+		r.start(t)
+		if end := <-r.events.ended; end.Verdict.Outcome != batch.OutcomeDone {
+			t.Errorf("ended as %+v, %v; want done", end.Verdict, end.Err)
+		}
+		r.stop(t)
+		if n := count(&d.mu, &d.extends); n < 50 || d.consumed.Prefetch != 7 || d.consumed.Lease != 0 {
+			t.Errorf("%d extensions in ten minutes, of a consumer with %+v; want one each 10 s, and 7 prefetched without a lease", n-1, d.consumed)
+		}
+	})
+}
+
+// What is given up where the lease is the connection is handed out again at once.
+func TestGivenUpOnAConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.connected = true
+		d.refuse(full, func(s *driver.Settlement) bool { return s.Delivery.Deliveries == 1 })
+		r := newRig(t, d, func(c *batch.WorkerConfig) {
+			c.Queues[0].Concurrency, c.Queues[0].Prefetch = 1, batch.NoPrefetch
+			c.SettleTimeout = 10 * time.Second
+		})
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+		r.enqueue(t, task{})
+		start := time.Now()
+		r.start(t)
+		<-r.events.ended
+		again := <-r.events.ended
+		if took := time.Since(start); took > 10*time.Second || again.Job.Deliveries != 2 {
+			t.Errorf("delivery %d after %s, want the second within the settle timeout of 10s", again.Job.Deliveries, took)
+		}
+		r.stop(t)
+	})
+}
+
+// An extension that hangs does not use up the lease: the next one saves it.
+func TestExtensionThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.hungExtends.Store(1)
+		r := newRig(t, d, shortLease)
+		batch.Handle(r.worker, func(ctx context.Context, _ *batch.Job[task]) error { time.Sleep(20 * time.Second); return ctx.Err() })
+		r.enqueue(t, task{})
+		r.start(t)
+		if end := <-r.events.ended; end.Verdict.Outcome != batch.OutcomeDone || end.Job.Deliveries != 1 {
+			t.Errorf("delivery %d ended as %+v, %v; want the first, done", end.Job.Deliveries, end.Verdict, end.Err)
+		}
+		r.stop(t)
+	})
+}

@@ -61,7 +61,7 @@ const (
 	outageTick = time.Second
 	// outageQuiet is the same if only a question about the depth was answered. It is
 	// longer than the longest backoff, so that the call itself was tried again.
-	outageQuiet = 6 * time.Second
+	outageQuiet = 7 * time.Second
 	// outageProbe bounds such a question.
 	outageProbe = 5 * time.Second
 )

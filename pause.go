@@ -5,7 +5,7 @@ import "context"
 // Pause stops the broker from handing out the queue's jobs to any worker, until
 // [Resume]. Jobs that workers already hold, including prefetched ones, still run.
 // You can go on enqueueing. If the queue does not exist, the error wraps
-// [ErrNotFound].
+// [ErrNotFound]. Only ctx bounds this and the two below.
 func Pause[D Pauser](ctx context.Context, q *Queue[D]) error {
 	return q.tell(ctx, OpPause, func() error { return q.driver.Pause(ctx, q.name) })
 }

@@ -21,6 +21,9 @@ const redriveHold = 5 * time.Second
 // fails, or the process ends in between, both are there. The error then says so; it
 // wraps [ErrNotFound] if the dead letter was gone already. A Unique key is free
 // afterwards, as after [DeadLetters.Delete].
+//
+// ctx bounds the call, and storing has the queue's enqueue timeout. If storing takes four
+// seconds or longer, the dead letter is not discarded, since the job could be one by then.
 func RedriveWithBody[D Importer](ctx context.Context, q *Queue[D], dead DeadLetter, body []byte) error {
 	e := Entry{Message: dead.Message, State: StateScheduled}
 	e.Body, e.Delay = body, redriveHold

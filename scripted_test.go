@@ -29,7 +29,9 @@ type scripted struct {
 	onReceive    func(call int) error
 	// asks is how many jobs a Receive asks the broker for, whatever the worker does, and
 	// onReceived may change what it returns.
-	asks       int
+	asks int
+	// emptyFirst makes the first Receive return nothing, against the contract.
+	emptyFirst bool
 	onReceived func(call int, d []*driver.Delivery) ([]*driver.Delivery, error)
 	// onDelivery may change what Receive returns.
 	onDelivery func(*driver.Delivery)
@@ -42,6 +44,15 @@ type scripted struct {
 	mended       atomic.Bool
 	onExtend     func(call int, d []*driver.Delivery) []error
 	onStop       func(call int) error
+	// connected makes the lease the connection: there is no clock, and what is given up is
+	// available again at once.
+	connected bool
+	// hungExtends is how many calls of Extend wait for the end of their ctx.
+	hungExtends atomic.Int64
+	// limit changes the limits.
+	limit func(*driver.Limits)
+	// consumed are the options of the last consumer.
+	consumed driver.ConsumeOptions
 	// abandoned are the IDs of the jobs that were given up, in order.
 	abandoned []string
 	// hangs makes Declare, Settle, Extend, Stop and Close of a consumer wait for the end
@@ -69,6 +80,17 @@ func (d *scripted) hang(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+func (d *scripted) Info() driver.Info {
+	info := d.Driver.Info()
+	if d.connected {
+		info.Limits.MinLease, info.Limits.MaxLease = 0, 0
+	}
+	if d.limit != nil {
+		d.limit(&info.Limits)
+	}
+	return info
 }
 
 func (d *scripted) Declare(ctx context.Context, queue string) error {
@@ -118,6 +140,12 @@ func (d *scripted) enqueue(ctx context.Context, queue string, messages []*driver
 }
 
 func (d *scripted) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
+	d.mu.Lock()
+	d.consumed = o
+	d.mu.Unlock()
+	if d.connected {
+		o.Lease = time.Hour // it is never extended in earnest
+	}
 	c, err := d.Driver.Consume(ctx, queue, o)
 	if err != nil {
 		return nil, err
@@ -140,8 +168,8 @@ func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Deli
 	if c.d.asks > 0 {
 		max = c.d.asks
 	}
-	if c.d.onReceived != nil && n == 1 {
-		return c.d.onReceived(n, nil)
+	if c.d.emptyFirst && n == 1 {
+		return nil, nil
 	}
 	deliveries, err := c.Consumer.Receive(ctx, max)
 	if c.d.onReceived != nil && err == nil {
@@ -198,6 +226,10 @@ func (c *scriptedConsumer) Extend(ctx context.Context, d []*driver.Delivery) []e
 	if err := c.d.hang(ctx); err != nil {
 		return sameError(d, err)
 	}
+	if c.d.hungExtends.Add(-1) >= 0 {
+		<-ctx.Done()
+		return sameError(d, ctx.Err())
+	}
 	if c.d.onExtend != nil {
 		if errs := c.d.onExtend(n, d); errs != nil {
 			return errs
@@ -213,7 +245,22 @@ func (c *scriptedConsumer) Abandon(ctx context.Context, d []*driver.Delivery) {
 	}
 	c.d.mu.Unlock()
 	_ = c.d.hang(ctx)
-	c.Consumer.Abandon(ctx, d)
+	if !c.d.connected {
+		c.Consumer.Abandon(ctx, d)
+		return
+	}
+	settlements := make([]driver.Settlement, len(d))
+	for i, one := range d {
+		settlements[i] = driver.Settlement{Delivery: one, Outcome: driver.OutcomeRelease}
+	}
+	c.Consumer.Settle(ctx, settlements)
+}
+
+func (c *scriptedConsumer) Lease() time.Duration {
+	if c.d.connected {
+		return 0
+	}
+	return c.Consumer.Lease()
 }
 
 func (c *scriptedConsumer) Stop(ctx context.Context) error {

@@ -229,3 +229,24 @@ func TestStartGivesUp(t *testing.T) {
 		})
 	}
 }
+
+// A stop whose ctx is cancelled ends when handlers have had CancelTimeout, and not when its
+// whole time is over.
+func TestCancelledStopDoesNotWaitForItsTotal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, memory.New(), func(c *batch.WorkerConfig) { c.StopTimeout = 10 * time.Minute })
+		end := make(chan struct{})
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { <-end; return nil })
+		r.enqueue(t, task{})
+		r.start(t)
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		start := time.Now()
+		if err := r.worker.Stop(ctx); err != nil || time.Since(start) > 6*time.Second {
+			t.Errorf("Stop = %v after %s, want 5s", err, time.Since(start))
+		}
+		close(end)
+		synctest.Wait()
+	})
+}

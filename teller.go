@@ -60,9 +60,7 @@ func (l *teller) flush(batch []*task) {
 	errs := l.consumer.Settle(ctx, settlements)
 	if errs == nil {
 		l.told(batch)
-		if !l.backlog.waits() {
-			l.hooks.answered(l.queue, OpSettle)
-		}
+		l.answered()
 		return
 	}
 	var told, failed []*task
@@ -87,7 +85,18 @@ func (l *teller) flush(batch []*task) {
 		}
 	}
 	l.told(told)
+	if len(failed) == 0 {
+		l.answered()
+	}
 	l.again(failed, failure)
+}
+
+// answered tells the log that the broker has answered a settle, unless it did not take
+// others.
+func (l *teller) answered() {
+	if !l.backlog.waits() {
+		l.hooks.answered(l.queue, OpSettle)
+	}
 }
 
 // deadline is when a request for these tasks has to end: with the time of the one that has

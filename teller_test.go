@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -188,6 +189,15 @@ func TestRequestsWhileNothingIsTaken(t *testing.T) {
 		if n := settlesOf(d) - before; n > 2*20 {
 			t.Errorf("%d requests in 20 s for 200 jobs, want at most two a second", n)
 		}
+		r.events.mu.Lock()
+		jobs := 0
+		for _, f := range r.events.faults {
+			jobs = max(jobs, f.Jobs)
+		}
+		if jobs < 100 {
+			t.Errorf("the largest fault is about %d jobs, want most of 200", jobs)
+		}
+		r.events.mu.Unlock()
 		d.mended.Store(true)
 		r.stop(t)
 	})
@@ -300,5 +310,88 @@ func TestTooFewAnswers(t *testing.T) {
 		if left := depth(t, r.queue); settlesOf(d) != 2 || left != (batch.Depth{}) {
 			t.Errorf("%d settles and %+v, want a second one that leaves nothing", settlesOf(d), left)
 		}
+	})
+}
+
+// A stop that ends the settling says of no job that it will be settled later.
+func TestNothingIsTriedAgainAfterTheStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		r := newRig(t, d, nil)
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+		r.enqueue(t, task{})
+		r.start(t)
+		d.hangs.Store(true) // the settlement gets no answer before the stop gives up
+		<-r.events.ended
+		if err := r.worker.Stop(t.Context()); err == nil {
+			t.Error("Stop = nil, want an error that counts the job")
+		}
+		r.events.mu.Lock()
+		defer r.events.mu.Unlock()
+		given := 0
+		for _, f := range r.events.faults {
+			if f.Op == batch.OpSettle && f.RetryIn != 0 {
+				t.Errorf("a settlement is tried again in %s", f.RetryIn)
+			}
+			if f.Op == batch.OpSettle {
+				given++
+			}
+		}
+		if given != 1 {
+			t.Errorf("given up %d times, want once", given)
+		}
+	})
+}
+
+// The log of a worker whose broker takes no retries for a while, and goes on taking what is
+// done, has one line for the beginning of that and one for its end.
+func TestLogWhileOnlyStoringFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, book := newScripted(), &logbook{}
+		d.refuse(unavailable(driver.FateNotStored), func(s *driver.Settlement) bool { return s.Outcome != driver.OutcomeDone })
+		r := newRig(t, d, func(c *batch.WorkerConfig) {
+			c.Log, c.SettleTimeout = book.logger(slog.LevelInfo), time.Hour
+		})
+		batch.Handle(r.worker, func(_ context.Context, job *batch.Job[task]) error {
+			if job.Args.N == 0 {
+				return batch.Snooze(time.Hour)
+			}
+			return nil
+		})
+		r.enqueue(t, task{0})
+		r.start(t)
+		for range 100 {
+			r.enqueue(t, task{1})
+			time.Sleep(250 * time.Millisecond)
+		}
+		d.mended.Store(true)
+		for range 60 {
+			r.enqueue(t, task{1})
+			time.Sleep(250 * time.Millisecond)
+		}
+		r.stop(t)
+		matchLines(t, book.lines(), `t=0s .*worker running.*`, `t=0s .*broker lost.*op=settle.*`, `t=(2[5-9]|3[0-2])s .*broker is back.*`,
+			`t=40s .*worker draining.*`, `t=40s .*worker stopped.*`)
+	})
+}
+
+// An outage is over a second after the settlement that failed was taken.
+func TestLogOfOneFailedSettlement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, book := newScripted(), &logbook{}
+		d.onSettle = func(n int, s []driver.Settlement) ([]error, bool) {
+			if n == 1 {
+				return sameError(s, unavailable(driver.FateNotStored)), false
+			}
+			return nil, false
+		}
+		r := newRig(t, d, func(c *batch.WorkerConfig) { c.Log = book.logger(slog.LevelInfo) })
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+		r.enqueue(t, task{})
+		r.start(t)
+		time.Sleep(20 * time.Second)
+		r.stop(t)
+		matchLines(t, book.lines(), `t=0s .*worker running.*`, `t=0s .*broker lost.*op=settle.*`, `t=[1-3]s .*broker is back.*`,
+			`t=20s .*worker draining.*`, `t=20s .*worker stopped.*`)
 	})
 }

@@ -409,3 +409,29 @@ func TestConcurrencyPerQueue(t *testing.T) {
 		r.stop(t)
 	})
 }
+
+// What is received while the worker stops is given back.
+func TestJobsThatArriveDuringTheStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.onReceived = func(n int, got []*driver.Delivery) ([]*driver.Delivery, error) {
+			if len(got) > 0 {
+				time.Sleep(time.Second) // they are on their way
+			}
+			return got, nil
+		}
+		d.asks = 10
+		r := newRig(t, d, nil)
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { t.Error("a job was started"); return nil })
+		r.start(t)
+		<-time.After(time.Minute)
+		for n := range 3 {
+			r.enqueue(t, task{n})
+		}
+		time.Sleep(100 * time.Millisecond)
+		r.stop(t)
+		if left := depth(t, r.queue); left.Waiting != 3 || left.Running != 0 {
+			t.Errorf("left = %+v, want all jobs waiting", left)
+		}
+	})
+}

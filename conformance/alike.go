@@ -74,24 +74,20 @@ func (s *stage) alikeDead() (driver.Driver, []string) {
 
 func caseAlikeDead(s *stage) {
 	d, ids := s.alikeDead()
-	left := ids
-	for len(left) > 3 {
-		some, rest := left[:len(left)/3], left[len(left)/3:]
-		move, what := d.Discard, "discard"
-		if len(left)%2 == 0 {
-			move, what = d.Redrive, "redrive"
-		}
-		n, err := move(s.ctx, s.queue, driver.Selection{IDs: some})
-		s.check(err, "%s %d of %d", what, len(some), len(left))
-		equal(s, n, len(some), "dead letters moved by a %s", what)
-		s.waitDeadLetters(d, len(rest))
-		s.each("dead letters that are left", s.deadIDs(d, 1000), rest)
-		if what == "redrive" {
-			s.finish(d, len(some))
-			s.waitDepth(d, driver.Depth{Dead: int64(len(rest))})
-		}
-		left = rest
-	}
+	some, rest := ids[:len(ids)/3], ids[len(ids)/3:]
+	n, err := d.Discard(s.ctx, s.queue, driver.Selection{IDs: some})
+	s.check(err, "discard %d of %d", len(some), len(ids))
+	equal(s, n, len(some), "dead letters discarded")
+	s.waitDeadLetters(d, len(rest))
+	s.each("dead letters that are left", s.deadIDs(d, 1000), rest)
+	some, rest = rest[len(rest)/2:], rest[:len(rest)/2]
+	n, err = d.Redrive(s.ctx, s.queue, driver.Selection{IDs: some})
+	s.check(err, "redrive %d by their IDs", len(some))
+	equal(s, n, len(some), "dead letters redriven")
+	s.each("dead letters that are left", s.deadIDs(d, 1000), rest)
+	s.finish(d, len(some))
+	s.each("jobs that were redriven", doneIDs(s), some)
+	s.waitDepth(d, driver.Depth{Dead: int64(len(rest))})
 }
 
 func caseAlikeFind(s *stage) {

@@ -63,11 +63,6 @@ func caseIdleClosed(s *stage) {
 	})
 }
 
-// noticed is how long it may take to notice that a connection is dead of which
-// nothing is heard, half a minute by default: two of the usual heartbeats are not enough,
-// and three are.
-func (s *stage) noticed() time.Duration { return 30 * s.harness.Slack }
-
 func caseConnectionForgotten(s *stage) {
 	s.check(s.declared().Declare(s.ctx, s.queue), "declare")
 	worker, producer := s.process("worker"), s.process("producer")

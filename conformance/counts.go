@@ -202,14 +202,13 @@ func caseDeleteRunning(s *stage) {
 	c := s.consume(d, len(outcomes))
 	held := s.receiveAll(c, len(outcomes))
 	s.check(s.open().DeleteQueue(s.ctx, s.queue), "delete the queue")
-	s.check(s.open().Declare(s.ctx, s.queue), "declare again")
 	for i, outcome := range outcomes {
 		s.is(only(c.Extend(s.ctx, held[i:i+1])), driver.ErrLeaseLost, "extend what ran on a queue that was deleted")
 		s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: held[i], Outcome: outcome, Failures: 1, Reason: driver.ReasonPermanent}})),
 			driver.ErrLeaseLost, "settle as %s what ran on a queue that was deleted", outcome)
 	}
-	s.receiveNone(s.consume(s.open(), 1), max(s.lease()+s.lease()/2, 300*time.Millisecond), "its queue was deleted")
-	other := s.open()
+	other := s.declared()
+	s.receiveNone(s.consume(other, 1), max(s.lease()+s.lease()/2, 300*time.Millisecond), "its queue was deleted")
 	s.waitDepth(other, driver.Depth{})
 	equal(s, len(s.deadLetters(other, 10)), 0, "dead letters of the new queue")
 }

@@ -25,82 +25,97 @@ var custodyCases = []Case{
 	{Name: "bounce-row", Rule: "A run ends a row of bounces: the time of the next row counts from its own first.", run: caseBounceRow},
 }
 
-func caseGivenUpEnqueue(s *stage) {
-	first, second := s.gate(), s.gate()
-	begun := make(chan int, 100)
-	var mu sync.Mutex
-	sent := make(map[string]int)
-	calls := 0
-	d := &flawed{Driver: s.declared(), enqueue: func(all []*driver.Message, next func([]*driver.Message) []driver.Result) []driver.Result {
-		mu.Lock()
-		calls++
-		n := calls
+// slowBroker is a handle whose Enqueue waits: the first call for one gate, the later ones for
+// another.
+type slowBroker struct {
+	flawed
+	first, later *gate
+	begun        chan struct{} // a call has begun
+
+	mu    sync.Mutex // guards following
+	calls int
+	sent  map[string]int
+}
+
+// slowly makes a slow broker.
+func (s *stage) slowly() *slowBroker {
+	b := &slowBroker{flawed: flawed{Driver: s.declared()}, first: s.gate(), later: s.gate(), begun: make(chan struct{}, 100), sent: make(map[string]int)}
+	b.enqueue = func(all []*driver.Message, next func([]*driver.Message) []driver.Result) []driver.Result {
+		b.mu.Lock()
+		b.calls++
+		gate := b.later
+		if b.calls == 1 {
+			gate = b.first
+		}
 		for _, m := range all {
-			sent[m.ID]++
+			b.sent[m.ID]++
 		}
-		mu.Unlock()
-		begun <- n
-		gate := first
-		if n > 1 {
-			gate = second
-		}
-		<-gate.done // whatever its context says: the broker is slow
+		b.mu.Unlock()
+		b.begun <- struct{}{}
+		<-gate.done // whatever its context says
 		return next(all)
-	}}
-	one := &driver.Info{}
-	*one = d.Info()
-	one.Limits.Publishers = 1
-	q := queueOf[driver.Driver](s, &informed{d, one})
-	results := make(map[string]chan error)
-	put := func(ctx context.Context, id string) {
-		results[id] = make(chan error, 1)
-		go func(ended chan<- error) {
-			_, err := q.Enqueue(ctx, task{}, batch.ID(q, id))
-			ended <- err
-		}(results[id])
 	}
-	fate := func(id string, want batch.Fate, what string) {
-		err := <-results[id]
-		var e *batch.EnqueueError
-		if !errors.As(err, &e) || !errors.Is(err, context.Canceled) {
-			s.failf("the error of an enqueue whose caller gave up %s is %v", what, err)
-		}
-		equal(s, e.Fate, want, "the fate of an enqueue whose caller gave up %s", what)
+	return b
+}
+
+// Info has one publisher, so that jobs wait behind each other.
+func (b *slowBroker) Info() driver.Info {
+	info := b.Driver.Info()
+	info.Limits.Publishers = 1
+	return info
+}
+
+// times is how often a job was sent.
+func (b *slowBroker) times(id string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sent[id]
+}
+
+// background enqueues a job, and returns where the error will be.
+func background(ctx context.Context, q *portable, id string) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		_, err := q.Enqueue(ctx, task{}, batch.ID(q, id))
+		ended <- err
+	}()
+	return ended
+}
+
+// gaveUp ends the case unless an enqueue ended because its caller gave up, with a fate.
+func (s *stage) gaveUp(err error, want batch.Fate, when string) {
+	var e *batch.EnqueueError
+	if !errors.As(err, &e) || !errors.Is(err, context.Canceled) {
+		s.failf("the error of an enqueue whose caller gave up %s is %v", when, err)
 	}
-	put(s.ctx, "first")
-	<-begun
+	equal(s, e.Fate, want, "the fate of an enqueue whose caller gave up %s", when)
+}
+
+func caseGivenUpEnqueue(s *stage) {
+	b := s.slowly()
+	q := queueOf[driver.Driver](s, b)
+	first := background(s.ctx, q, "first")
+	<-b.begun
 	ctx, cancel := context.WithCancel(s.ctx)
-	put(ctx, "unsent") // waits behind the first
+	unsent := background(ctx, q, "unsent") // waits behind the first
 	s.pass(settled)
 	cancel()
-	fate("unsent", batch.FateNotStored, "before it was sent")
+	s.gaveUp(<-unsent, batch.FateNotStored, "before it was sent")
 	ctx, cancel = context.WithCancel(s.ctx)
-	put(ctx, "sent")
-	put(s.ctx, "beside")
+	sent, beside := background(ctx, q, "sent"), background(s.ctx, q, "beside")
 	s.pass(settled)
-	first.open()
-	<-begun
+	b.first.open()
+	<-b.begun
 	s.pass(settled)
 	cancel()
-	fate("sent", batch.FateUnknown, "after it was sent")
-	second.open()
-	s.check(<-results["first"], "the first enqueue")
-	s.check(<-results["beside"], "an enqueue beside one whose caller gave up")
+	s.gaveUp(<-sent, batch.FateUnknown, "after it was sent")
+	b.later.open()
+	s.check(<-first, "the first enqueue")
+	s.check(<-beside, "an enqueue beside one whose caller gave up")
 	s.finish(s.open(), 3)
-	mu.Lock()
-	defer mu.Unlock()
-	equal(s, sent["unsent"], 0, "times that a job was sent whose caller had given up before")
-	equal(s, sent["sent"], 1, "times that the job was sent whose caller gave up later")
+	equal(s, b.times("unsent"), 0, "times that a job was sent whose caller had given up before")
+	equal(s, b.times("sent"), 1, "times that the job was sent whose caller gave up later")
 }
-
-// informed is a handle with another Info.
-type informed struct {
-	driver.Driver
-	info *driver.Info
-}
-
-// Info is the other one.
-func (d *informed) Info() driver.Info { return *d.info }
 
 func caseLostExtendBatch(s *stage) {
 	const jobs = 6

@@ -15,6 +15,7 @@ var networked = []string{needsOpenAt}
 
 var deadlineCases = []Case{
 	{Name: "deadline-black-hole", Rule: "When nothing passes any more, every call returns within 100 ms of its context's end, and hinders no later call and no Close; then the handle goes on.", Needs: networked, leases: true, timed: true, run: caseDeadlineBlackHole},
+	{Name: "deadline-unheard", Rule: "When no answer passes any more, every call returns within 100 ms of its context's end, says nothing that is not true, and hinders no later call and no Close; then the handle goes on.", Needs: networked, leases: true, timed: true, run: caseDeadlineUnheard},
 	{Name: "deadline-refused", Rule: "When connections break and new ones are refused, every call returns within 100 ms of its context's end, and hinders no later call and no Close; then the handle goes on.", Needs: networked, leases: true, timed: true, run: caseDeadlineRefused},
 	{Name: "deadline-unanswered", Rule: "When connections break and new ones are not answered, every call returns within 100 ms of its context's end, and hinders no later call and no Close; then the handle goes on.", Needs: networked, leases: true, timed: true, run: caseDeadlineUnanswered},
 	{Name: "deadline-frozen", Rule: "When the broker does not answer, every call returns within 100 ms of its context's end, and hinders no later call and no Close; then the handle goes on.", Needs: freezing, leases: true, timed: true, run: caseDeadlineFrozen},
@@ -25,10 +26,17 @@ const (
 	deadline = 500 * time.Millisecond
 	// late is by how much a call may outlive it.
 	late = 100 * time.Millisecond
+	// busyMachine is how late a machine is on which a call that computes something takes
+	// longer than can be told. Such a case is repeated.
+	busyMachine = 25 * time.Millisecond
 )
 
 func caseDeadlineBlackHole(s *stage) {
 	s.deadlines(func(p *proxy.Proxy) error { p.Hold(proxy.Both); return nil })
+}
+
+func caseDeadlineUnheard(s *stage) {
+	s.deadlines(func(p *proxy.Proxy) error { p.Hold(proxy.Down); return nil })
 }
 
 func caseDeadlineRefused(s *stage) {
@@ -149,7 +157,12 @@ func (t *deadlineTest) within(what string, d time.Duration, call func(context.Co
 	begin := time.Now()
 	err := call(ctx)
 	took := time.Since(begin)
-	if most := d + late + steps*machine.stop(); took > most {
+	worst := machine.stop()
+	switch most := d + late + steps*worst; {
+	case took <= most:
+	case worst > busyMachine && took < most+deadline:
+		t.doubt("%s with a deadline of %s took %s", what, d, took)
+	default:
 		t.problem("%s with a deadline of %s took %s, which is %s beyond what it may (it ended with: %v)", what, d, took, took-most, err)
 	}
 	if err != nil {

@@ -58,8 +58,9 @@ func patient(c *batch.WorkerConfig) {
 	c.Queues[0].Concurrency, c.Queues[0].Prefetch = 3, 3
 }
 
-func caseDisturbed(s *stage) {
-	const rounds = 16
+// disturbAll runs two workers and two producers, each of which calls produce until it is
+// over, and disturbs them at random meanwhile.
+func (s *stage) disturbAll(rounds int, produce func(x *process, ended context.Context, which int)) {
 	s.declared()
 	var all []*process
 	for n := range 2 {
@@ -74,13 +75,7 @@ func caseDisturbed(s *stage) {
 	for n := range 2 {
 		x := s.process(fmt.Sprintf("producer-%d", n+1))
 		all = append(all, x)
-		producers.Go(func() {
-			for from := n * 1_000_000; ended.Err() == nil; from += 3 {
-				x.enqueueTold(from, 1)
-				x.enqueueTold(from+1, 2)
-				_ = busy(ended, 20*time.Millisecond)
-			}
-		})
+		producers.Go(func() { produce(x, ended, n) })
 	}
 	for range rounds {
 		x := all[s.random.IntN(len(all))]
@@ -93,6 +88,19 @@ func caseDisturbed(s *stage) {
 	producers.Wait()
 	s.finished(2*s.grace(), driver.Depth{})
 }
+
+func caseDisturbed(s *stage) {
+	s.disturbAll(16, func(x *process, ended context.Context, which int) {
+		for from := which * far; ended.Err() == nil; from += 3 {
+			x.enqueueTold(from, 1)
+			x.enqueueTold(from+1, 2)
+			_ = busy(ended, 20*time.Millisecond)
+		}
+	})
+}
+
+// far is how far the numbers of one producer's jobs are from another's.
+const far = 1_000_000
 
 // kill plans the death of a process at one of its next calls, chosen at random, and
 // returns what is closed when it dies.

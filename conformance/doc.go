@@ -24,6 +24,34 @@
 // deletes again. All run in one process: where a case needs two processes, it uses
 // two drivers from Harness.Open.
 //
+// # Faults
+//
+// What a driver does when something fails is checked as far as the harness can make
+// it fail. With two more fields the suite puts a proxy of its own before each handle, on
+// which it cuts, holds back, delays and forgets connections, at every call if need be:
+//
+//	Addr: "localhost:6379",
+//	OpenAt: func(ctx context.Context, addr string) (driver.Driver, error) {
+//		return redis.Open(ctx, "redis://"+addr)
+//	},
+//
+// Restart, Freeze, FreezeOne and Cut are for what a proxy cannot do. A handle with a
+// network of its own stands for a process: one that is killed ends its connections after
+// some call and makes no more, and one that is stopped is silent until it goes on. This
+// can be done at every call in turn, and repeated by a seed, and needs nothing from
+// the author; a signal to a real process could do neither. What is left to the
+// tests of a driver that keeps something in its process or on its disk is what such a
+// process leaves behind.
+//
+// What happens is recorded in a [History], which [Judge] and other pure functions judge: nothing
+// that was confirmed is lost, nothing runs that is certainly not stored, each job that runs
+// twice has a cause, attempts are counted, nothing is early, groups keep their order and
+// keys are taken once.
+//
+// In the case fault-index a sample of all network calls of a scenario fails, one in each
+// run of it, before or after the broker has it. With BATCH_CONFORMANCE_SOAK=1 in
+// the environment all of them do, which takes minutes: give go test a -timeout.
+//
 // # Capabilities
 //
 // The cases of a capability run if the driver's type has it; they cannot be left
@@ -44,7 +72,10 @@
 // in a [History], and pure functions such as [ExactCover] and [NoOverlap] judge
 // that. What must not be early is checked to the nanosecond, from before the
 // call that began it. What must not be late may take Harness.Slack longer than
-// promised, because the machine may be busy with something else. It must not be
+// promised, because the machine may be busy with something else, and longer still by
+// what the case itself measures: how late a timer of its own is. A case about time
+// or leases that fails on a machine too slow to keep a lease is run again with longer
+// leases, three times at most; a failure says how late the machine was. It must not be
 // busy with the suite itself: the cases that judge time begin when those that do
 // not are over, and those that keep a broker busy, or disturb it, run one by one
 // at the end.

@@ -66,6 +66,7 @@ func hurried(ctx context.Context) context.Context {
 // returnedTo runs what a worker gave back when it was stopped: at once, and as
 // attempt 1.
 func (s *stage) returnedTo(q *portable, jobs int) {
+	equal(s, s.history.Count(Done), 0, "jobs done by the worker that gave all back")
 	given := s.history.Now()
 	s.work(s.open(), nothing, concurrency(jobs, batch.NoPrefetch))
 	s.waitCount(jobs, Done)

@@ -91,25 +91,25 @@ func caseIdempotencyEnds(s *stage) {
 }
 
 func caseIdempotencyRenew(s *stage) {
-	const ttl = 150 * time.Millisecond
+	const ttl = 500 * time.Millisecond
 	q := s.portable()
 	store := idempotency.NewMemory(0)
 	var effects atomic.Int32
 	for range 2 {
 		s.work(s.open(), func(ctx context.Context, _ *batch.Job[task]) error {
 			select {
-			case <-time.After(6 * ttl):
+			case <-time.After(4 * ttl):
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 			effects.Add(1)
 			return nil
-		}, idempotentWith(store, idempotency.TTL(ttl)))
+		}, idempotentWith(store, idempotency.TTL(ttl), idempotency.Wait(100*time.Millisecond)))
 	}
 	enqueue(s, q, 0)
 	enqueue(s, q, 0)
-	s.waitBy(6*ttl, "both jobs", func() bool { return s.history.Count(Done) >= 2 })
-	equal(s, effects.Load(), 1, "effects of a job that was enqueued twice and runs for six TTLs")
+	s.waitBy(4*ttl, "both jobs", func() bool { return s.history.Count(Done) >= 2 })
+	equal(s, effects.Load(), 1, "effects of a job that was enqueued twice and runs for four TTLs")
 }
 
 func caseIdempotencyDead(s *stage) {

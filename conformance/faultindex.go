@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -17,12 +16,6 @@ import (
 var indexCases = []Case{
 	{Name: "fault-index", Rule: "Whichever network call of enqueue, receive, retry, dead-letter, done and redrive is the last on its connection, before or after the broker has it: all ends well, and what is reported is true.", Needs: networked, leases: true, timed: true, run: caseFaultIndex},
 }
-
-// soakVariable makes cases run in full that else take a sample, if it is set.
-const soakVariable = "BATCH_CONFORMANCE_SOAK"
-
-// soak tells whether they do.
-func soak() bool { return os.Getenv(soakVariable) != "" }
 
 const (
 	// indexSample is how many calls are failed when it is a sample.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -117,4 +118,30 @@ func except[T any](all []T, refuse func(T) error, next func([]T) []error) []erro
 		errs[places[k]] = err
 	}
 	return errs
+}
+
+// forgetful is a handle whose consumers extend nothing for a while, and then find out.
+type forgetful struct {
+	driver.Driver
+	forget atomic.Bool
+}
+
+// Consume opens such a consumer.
+func (d *forgetful) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
+	c, err := d.Driver.Consume(ctx, queue, o)
+	return &forgetfulConsumer{c, d}, err
+}
+
+// forgetfulConsumer is a consumer of such a handle.
+type forgetfulConsumer struct {
+	driver.Consumer
+	of *forgetful
+}
+
+// Extend says that all is well while it forgets.
+func (c *forgetfulConsumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
+	if c.of.forget.Load() {
+		return nil
+	}
+	return c.Consumer.Extend(ctx, deliveries)
 }

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -47,7 +48,7 @@ type Harness struct {
 	// driver makes of such entries is not checked then.
 	Foreign func(ctx context.Context, queue string, body []byte) error
 
-	// Secrets are the credentials that Open uses, each long enough to stand in no text by
+	// Secrets are the credentials that Open uses, each so long that no text has it by
 	// accident: passwords, tokens, keys. Nothing that the driver returns may show one. Nil
 	// if it needs none: what it prints is not checked then.
 	Secrets []string
@@ -119,9 +120,18 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	}
 	if h.Timeout == 0 {
 		h.Timeout = time.Minute + 10*h.Lease
+		if soak() {
+			h.Timeout += time.Hour
+		}
 	}
 	if h.Parallel == 0 {
 		h.Parallel = 16
 	}
 	return h, nil
 }
+
+// soakVariable makes cases run in full that else take a sample, if it is set.
+const soakVariable = "BATCH_CONFORMANCE_SOAK"
+
+// soak tells whether they do.
+func soak() bool { return os.Getenv(soakVariable) != "" }

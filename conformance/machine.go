@@ -59,15 +59,8 @@ const (
 	// steps is of how many steps, each as late as the machine, something consists that
 	// is promised at a time; manySteps of how many what has no bound does, and allSteps a
 	// whole case.
-	steps, manySteps, allSteps = 4, 100, 300
+	steps, manySteps, allSteps = 4, 40, 150
 )
-
-// strained tells whether the machine was so late that a worker cannot be expected to
-// keep a lease, or a case to do something within a second.
-func (s *stage) strained() bool {
-	worst := s.machine.worst()
-	return worst > s.harness.Slack/2 || s.leases && s.harness.Lease > 0 && worst > s.harness.Lease/4
-}
 
 // slower is the harness for a machine that was found to be slow: with longer leases. What
 // is promised at a time is not promised for later than before.

@@ -17,7 +17,7 @@ func overNetwork(t testing.TB, f remoteFaults) conformance.Harness {
 		Open:   func(ctx context.Context) (driver.Driver, error) { return openRemote(ctx, s.addr, f) },
 		Addr:   s.addr,
 		OpenAt: func(ctx context.Context, addr string) (driver.Driver, error) { return openRemote(ctx, addr, f) },
-		Lease:  400 * time.Millisecond, Slack: 500 * time.Millisecond, Timeout: 50 * time.Second,
+		Lease:  time.Second, Timeout: 50 * time.Second,
 	}
 }
 
@@ -35,9 +35,11 @@ func networkCases() []string {
 }
 
 // begin runs a case on a driver with faults. Cases mostly wait: the caller lets its
-// subtest pause when they are under way, as Run does.
-func begin(t *testing.T, name string, f remoteFaults) <-chan error {
+// subtest pause when they are under way, as Run does. A case that fails waits for what does
+// not come, so it gets little slack.
+func begin(t *testing.T, name string, f remoteFaults, slack time.Duration) <-chan error {
 	c, h, ctx := find(t, name), overNetwork(t, f), t.Context()
+	h.Slack = slack
 	result := make(chan error, 1)
 	go func() { result <- c.Run(ctx, h) }()
 	return result
@@ -47,7 +49,7 @@ func begin(t *testing.T, name string, f remoteFaults) <-chan error {
 func TestNetworkCases(t *testing.T) {
 	for _, name := range networkCases() {
 		t.Run(name, func(t *testing.T) {
-			result := begin(t, name, remoteFaults{})
+			result := begin(t, name, remoteFaults{}, time.Second)
 			t.Parallel()
 			if err := <-result; err != nil {
 				t.Error(err)
@@ -75,7 +77,7 @@ func TestNetworkMutants(t *testing.T) {
 	} {
 		for _, found := range m.found {
 			t.Run(name+"/"+found, func(t *testing.T) {
-				result := begin(t, found, m.faults)
+				result := begin(t, found, m.faults, 200*time.Millisecond)
 				t.Parallel()
 				err := <-result
 				var v *conformance.Violation

@@ -142,9 +142,12 @@ func (x *process) told(id string, duplicate bool, err error) {
 func (s *stage) over() bool { return Kept(s.history.Events()) == nil }
 
 // finished waits until every job that was confirmed is over and none is left, and
-// judges the history.
+// judges the history. It must not take longer than a time, and what it takes to notice that
+// a connection is dead on which the broker has just sent a job.
 func (s *stage) finished(after time.Duration, want driver.Depth) {
-	s.waitBy(after, "the confirmed jobs to be over", s.over)
+	begin := s.history.Now()
+	s.waitBy(after+s.noticed(), "the confirmed jobs to be over", s.over)
+	s.check(Within("the last of the confirmed jobs", begin, s.history.Now(), 0, after+s.noticed()+s.lateness()), "measure")
 	s.waitDepthBy(after, s.open(), want) // what may be stored, too
 	s.check(Judge(s.history.Events(), s.grace()), "judge the history")
 }

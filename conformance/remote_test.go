@@ -38,7 +38,6 @@ type remote struct {
 	dialing chan struct{} // held by the call that connects
 	mu      sync.Mutex    // guards following
 	client  *rpc.Client
-	spoiled bool // a fault: the connection ended, and the next call is to use it
 }
 
 // openRemote connects.
@@ -156,6 +155,7 @@ func (r *remote) exchange(ctx context.Context, client *rpc.Client, c *RemoteCall
 	ended := ctx.Done()
 	if r.f.deaf {
 		ended = nil
+		patience.Reset(6 * answerTime)
 	}
 	select {
 	case <-sent.Done:

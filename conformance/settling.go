@@ -18,7 +18,11 @@ var settlingCases = []Case{
 }
 
 func caseRestartSettling(s *stage) {
-	const jobs, crashes = 200, 2
+	const jobs = 200
+	crashes := 1
+	if soak() {
+		crashes = 5
+	}
 	d := s.declared()
 	s.put(d, tasks(jobs)...)
 	dies := func(n int) bool { return n%4 == 0 }
@@ -35,7 +39,7 @@ func caseRestartSettling(s *stage) {
 		s.work(s.open(), handle, patient)
 	}
 	for crash := range crashes {
-		s.waitCount((crash+1)*jobs/4, Done, Died, Failed)
+		s.waitCount((crash+1)*jobs/(crashes+2), Done, Died, Failed)
 		s.history.Add(Event{Op: Disturbed, Note: "the broker crashes"})
 		s.check(s.harness.Restart(s.ctx), "restart the broker")
 		s.history.Add(Event{Op: Mended})

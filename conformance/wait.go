@@ -95,10 +95,16 @@ func (s *stage) patience() time.Duration {
 
 // slow ends a case that cannot judge what it is about, because the machine is too slow.
 func (s *stage) slow(format string, args ...any) {
-	s.mu.Lock()
-	s.tooSlow = fmt.Sprintf(format, args...)
-	s.mu.Unlock()
+	s.doubt(format, args...)
 	runtime.Goexit()
+}
+
+// doubt records that the machine is too slow to judge something, and goes on. It may be
+// called from anywhere.
+func (s *stage) doubt(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tooSlow = fmt.Sprintf(format, args...)
 }
 
 // overdue is how late after its lease a job may be handed out: brokers look for
@@ -114,3 +120,15 @@ func closed(c <-chan struct{}) bool {
 		return false
 	}
 }
+
+// strained tells whether the machine was so late that a worker cannot be expected to
+// keep a lease, or a case to do something within a second.
+func (s *stage) strained() bool {
+	worst := s.machine.worst()
+	return worst > max(s.harness.Slack/2, 250*time.Millisecond) || s.leases && s.harness.Lease > 0 && worst > s.harness.Lease/4
+}
+
+// noticed is how long it may take to notice that a connection is dead of which
+// nothing is heard, half a minute by default: two of the usual heartbeats are not enough,
+// and three are.
+func (s *stage) noticed() time.Duration { return 30 * min(s.harness.Slack, time.Second) }

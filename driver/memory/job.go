@@ -21,9 +21,10 @@ const levels = 5
 
 // job is a stored job. While it is in a sorted list neither at nor seq changes.
 type job struct {
-	// msg is what was enqueued, with Delay and DedupWithin zero. It never changes.
+	// msg is what was enqueued, with Delay and DedupWithin zero. Only strip changes it, with
+	// the queue's mu held.
 	msg driver.Message
-	// size is what the job counts towards Options.MaxBytes. It never changes.
+	// size is what the job counts towards Options.MaxBytes. Only strip changes it.
 	size int64
 
 	// The queue's mu guards following.
@@ -65,6 +66,14 @@ func (j *job) record(s *driver.Settlement) {
 	j.failures, j.lastError = s.Failures, s.Error
 	j.setBounces(s.Bounces, s.BouncedSince)
 	j.redeliveries = 0
+}
+
+// strip removes the headers, and returns how many bytes that frees.
+func (j *job) strip() int64 {
+	freed := int64(j.msg.HeaderSize() + headerOverhead*len(j.msg.Headers))
+	j.msg.Headers = nil
+	j.size -= freed
+	return freed
 }
 
 // recordEntry is the history that the job had elsewhere.

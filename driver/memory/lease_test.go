@@ -223,3 +223,30 @@ func TestSettleOnAnotherQueue(t *testing.T) {
 	}
 	r.depth(0, 0, 0, 0)
 }
+
+// A dead letter that is stripped has no headers, and the room that they took is free.
+func TestStrippedDeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		before, _ := r.d.broker.capacity.used()
+		for _, id := range []string{"whole", "stripped"} {
+			r.add(id, func(m *driver.Message) { m.Headers = map[string]string{"name": "value"} })
+		}
+		g := r.get(2, "whole", "stripped")
+		r.ok(r.settle(g[0], driver.Settlement{Outcome: driver.OutcomeDead, Reason: driver.ReasonAttempts}))
+		r.ok(r.settle(g[1], driver.Settlement{Outcome: driver.OutcomeDead, Reason: driver.ReasonTooLarge, Strip: true, Error: "headers are missing"}))
+		dead, _, err := r.d.DeadLetters(t.Context(), "q", "", 10)
+		r.ok(err)
+		if len(dead) != 2 || len(dead[0].Headers) != 1 || dead[1].Headers != nil || string(dead[1].Body) != "stripped" || dead[1].LastError != "headers are missing" {
+			t.Fatalf("dead letters %+v", dead)
+		}
+		if g[1].Headers["name"] != "value" {
+			t.Fatal("the caller's delivery lost its headers")
+		}
+		_, err = r.d.Discard(t.Context(), "q", driver.Selection{All: true})
+		r.ok(err)
+		if after, jobs := r.d.broker.capacity.used(); after != before || jobs != 0 {
+			t.Fatalf("%d bytes and %d jobs are left of none", after-before, jobs)
+		}
+	})
+}

@@ -63,6 +63,9 @@ func (q *queueState) settle(s *driver.Settlement, now instant) (*job, error) {
 	case driver.OutcomeDead:
 		j := q.running.remove(l)
 		j.record(s)
+		if s.Strip {
+			q.capacity.free(j.strip(), 0)
+		}
 		q.dropFromGroup(j)
 		q.addDead(j, s.Reason, now)
 	default:

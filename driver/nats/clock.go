@@ -18,9 +18,9 @@ type clock struct {
 	asked, server time.Time
 }
 
-// clockAge is how long an observation serves. Crystals differ by some 1e-5, that
-// is 0.6 ms in a minute.
-const clockAge = time.Minute
+// clockAge is how long an observation serves: as long as it takes to see that somebody
+// has set the server's clock. Crystals differ by some 1e-5, which is nothing in that time.
+const clockAge = 10 * time.Second
 
 // observe takes an answer's time into account.
 func (c *clock) observe(asked, server time.Time) {

@@ -40,15 +40,6 @@ type connection struct {
 	refused   error  // not nil if the server refused the inbox of this link
 }
 
-// link is one connection of the client library.
-type link struct {
-	nc     *natsgo.Conn
-	socket *socket       // nil if it was passed in
-	gone   chan struct{} // closed when the library has closed it; nil if it was passed in
-	inbox  string        // ends with a dot
-	sub    *natsgo.Subscription
-}
-
 // listener is what waits for something else than answers, and is told when the
 // connection was lost or closed, and when the server refused it a subject.
 type listener interface {
@@ -151,24 +142,6 @@ func (c *connection) down() {
 	c.up.Store(false)
 	c.losses.Add(1)
 	c.breakAll(errLost)
-}
-
-// written is how many bytes the system took of what was sent.
-func (l *link) written() uint64 {
-	if l.socket == nil {
-		return 0
-	}
-	return l.socket.written.Load()
-}
-
-// publish publishes. It does not wait for the server, and an error says that nothing
-// was sent.
-func (l *link) publish(m *natsgo.Msg) error {
-	err := l.nc.PublishMsg(m)
-	if l.socket != nil && isClosedConn(err) {
-		return errDown // it is being made anew
-	}
-	return err
 }
 
 // sleep waits, and returns an error if ctx ends or the driver is closed first.

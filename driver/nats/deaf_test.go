@@ -71,6 +71,7 @@ func TestLostPull(t *testing.T) {
 // client is connected to another one: another server takes over, and the consumer that
 // waits gets what comes then.
 func TestFrozenNode(t *testing.T) {
+	t.Parallel()
 	cluster := brokers.NewNATSCluster(t, brokers.NATS2)
 	ctx := testContext(t)
 	d := openURL(t, harness(cluster.URL(), "").URL)

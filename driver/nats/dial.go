@@ -2,16 +2,13 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"github.com/batch-go/batch/internal/fault"
 	"github.com/batch-go/batch/internal/lifecycle"
 )
 
@@ -130,19 +127,4 @@ func hostName(servers []string) string {
 		}
 	}
 	return ""
-}
-
-// dialFailed is the error of an Open whose dial failed.
-func dialFailed(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return silent(err)
-	}
-	// Whatever an error was, it stored nothing.
-	return fail("open", "", fault.NotSent{Err: err})
-}
-
-// isClosedConn tells the client library's error of a connection that it has closed.
-func isClosedConn(err error) bool {
-	return errors.Is(err, natsgo.ErrConnectionClosed) || errors.Is(err, natsgo.ErrConnectionDraining) ||
-		err != nil && strings.Contains(err.Error(), "use of closed network connection")
 }

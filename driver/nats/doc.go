@@ -48,12 +48,27 @@
 // what a producer or worker in another language does.
 //
 // A Receive is one pull that takes what there is or waits for the first; nothing
-// polls. Jobs are handed out in the order in which they became ready.
+// polls. Jobs are handed out in the order in which they became ready. A job whose holder
+// vanished keeps its place: it comes before all that were not handed out yet. One that
+// is released goes to the end of the queue, as JetStream counts what it hands out again
+// as a lost holder: it runs when the jobs are done that waited at its release, and no
+// later.
+//
+// A pull that the server does not answer is asked anew after its time and two seconds
+// more: seven seconds, and four in a cluster. So what is lost on the way, or in a server
+// that froze, delays a job by that, and by the time in which a cluster finds a new leader.
 //
 // Depth is what the server counts anyway, and its cost does not grow. The age is that
-// of the first message that waits. No job is ever due without being ready, since the
-// server brings scheduled jobs forth by itself. A job whose holder vanished counts as
-// running until a worker receives it, also after its lease has ended.
+// of the first message that waits. The server brings scheduled jobs forth by itself, so
+// that none is due but on a server that was full; see below. Of more than 1000 scheduled
+// jobs Due is what a consumer of this driver has found last. A job whose holder vanished
+// counts as running until a worker receives it, also after its lease has ended.
+//
+// No call waits longer than its ctx, whatever the network does: the driver connects
+// anew in the background, and a server that does not read holds nobody up. A connection
+// that was passed to [New] connects by itself, and the client library locks it while it
+// dials: there a call that meets the loss in its very moment may wait for that, up to
+// twice the Timeout of the connection.
 //
 // ListQueues lists the queues of the prefix. It asks the server about each.
 //
@@ -62,6 +77,57 @@
 // about as long as receiving and settling them. On a stream with replicas it reads one
 // by one, as List does. A job that is handed out in the moment of its removal is
 // removed too, and its holder cannot settle it; the same is true of Delete.
+//
+// # A full server
+//
+// A server whose storage is full, or whose account's is, refuses to store, and what is
+// done is removed anyway, which makes room. Retries and dead letters fail with
+// driver.ErrFull until there is some. Scheduled jobs that fall due in that time are
+// forgotten by the server: a consumer looks for such jobs every 15 to 30 seconds, less
+// often where there are many scheduled jobs or many workers, and stores them anew when
+// there is room. Until then Receive fails with driver.ErrFull now and then, with the
+// number of those jobs, and Depth has them as Due. A job whose holder vanished is handed
+// out without the mark that tells its former holder so, for which there is no room. If
+// that one still lives and settles it late, it succeeds, and the new holder is told that
+// it lost the job: it may run twice then, and is not lost.
+//
+// # What operators may change
+//
+// A stream that somebody gave limits (max_msgs, max_bytes, max_age and so on) drops its
+// oldest jobs: JetStream has no other way for a stream with schedules. Declare refuses
+// such a stream, and every other setting by which jobs could be lost, with a
+// driver.ErrConflict that names the setting, and consumers look for such a change every
+// 15 to 30 seconds and fail a Receive with that error. Limits of an account are
+// driver.ErrFull. An account that demands max_bytes of its streams is
+// driver.ErrUnsupported.
+//
+// The consumers on the server that somebody removed are made again. Without them the
+// server does not know what is running: those jobs are handed out again at once, as if
+// for the first time. A pause ends with them.
+//
+// # Rights
+//
+// A user needs to subscribe to _INBOX.> and to publish to
+//
+//	batch.*.>                       to store jobs; batch is the prefix
+//	$JS.API.INFO                    to open
+//	$JS.API.STREAM.CREATE.*         to declare a queue
+//	$JS.API.STREAM.INFO.*           for everything
+//	$JS.API.STREAM.DELETE.*         to delete a queue
+//	$JS.API.STREAM.NAMES            to list queues
+//	$JS.API.STREAM.PURGE.*          to redrive
+//	$JS.API.STREAM.MSG.GET.*        for everything but plain jobs
+//	$JS.API.STREAM.MSG.DELETE.*     to settle, to delete and to purge
+//	$JS.API.CONSUMER.CREATE.*.>     to declare a queue
+//	$JS.API.CONSUMER.INFO.*.*       for everything
+//	$JS.API.CONSUMER.PAUSE.*.*      to pause and resume
+//	$JS.API.CONSUMER.MSG.NEXT.*.*   to receive
+//	$JS.API.DIRECT.GET.*            to list
+//	$JS.ACK.>                       to settle
+//
+// A call that lacks one is driver.ErrUnauthorized at once, and the error names the
+// subject. On a connection that was passed to [New] that shows only as a call that is
+// not answered, since such errors go to the error handler of the connection.
 //
 // # Dedup keys
 //
@@ -83,9 +149,10 @@
 // The driver makes sure of it:
 //
 //   - An entry that the server hands out a second time, because a lease ended, is
-//     not handed on. It is requeued: stored anew at the end of the queue, with its
-//     lost holder counted, and then removed. So an entry, by its sequence in the
-//     stream, never has more than one holder.
+//     taken over: the new holder stores a mark, a message of its own subject, on the
+//     condition that nobody else has. A holder that is not certain of its entry looks
+//     for its mark before it settles or extends, and has lost it if there is one of a
+//     later delivery.
 //   - Retry, release and dead letter store the new message and then delete the
 //     entry by its sequence, which succeeds for one holder only. If it fails, the
 //     new message is withdrawn and the settlement fails with ErrLeaseLost. A release
@@ -94,6 +161,12 @@
 //     from before the pull was sent until after the answer came, by two clocks and
 //     without a loss of the connection in between. If it is not certain, Done is a
 //     deletion as above.
+//
+// A worker that dies between the two steps of a retry, a release or a dead letter leaves
+// the job twice, and it runs twice: at most what was in that one call of Settle. Taking
+// over doubles nothing, however often a worker dies in it. A former holder that settles
+// late, within the milliseconds in which another one takes the job over, may be told
+// that it succeeded; the new one then lost it.
 //
 // One gap remains. A server that is killed forgets the deliveries of its last tenth
 // of a second, and may hand those jobs out again as if for the first time. Two
@@ -110,6 +183,18 @@
 // ends those that have not ended after a tenth of a second, and the server takes back
 // what it was about to deliver in that moment: such a job, which is rare, counts a lost
 // holder that there was not.
+//
+// # Clocks
+//
+// The clocks of producers and workers may be wrong, and may be set while they run: delays
+// are counted by the server's clock, and a holder whose own clock was set is not certain
+// of its leases and asks. The server itself goes by its wall clock, for scheduled jobs,
+// leases and dedup keys. If that is set ahead by an hour, jobs that are due within the
+// hour are handed out early, and leases end: what was running is handed out again, and
+// its former holders cannot settle it. If it is set back, jobs that are scheduled come
+// late by the step, and so do those whose holder vanished. A delayed job that is stored
+// in the ten seconds after a step may be off by it. Clocks that are slewed, as by an NTP
+// client that runs all the time, do no harm.
 //
 // # Logging
 //

@@ -80,6 +80,7 @@ type Driver struct {
 	apiRoot string // "$JS.API." or that of a domain
 	options Options
 	info    driver.Info
+	payload int // how many bytes the server takes in one message, with its headers
 	clock   clock
 	life    lifecycle.Handle
 	queues  sync.Map      // queue name to *names

@@ -33,6 +33,9 @@ var (
 
 	// errNoQueue is the error of a queue whose stream or consumer is missing.
 	errNoQueue = errors.New("the queue does not exist")
+	// errRemoved ends pulls when the queue's consumer on the server was removed, with the
+	// queue or alone.
+	errRemoved = errors.New("the queue's consumer on the server was removed")
 	// errNoJob is the error of a job that is not waiting, scheduled or dead.
 	errNoJob = errors.New("no job with this ID is waiting, scheduled or dead")
 	// errChanging is the error of a keyed enqueue that met another one of the
@@ -55,7 +58,7 @@ var (
 // isUnanswered tells that no server listens for what was asked, or none answers.
 func isUnanswered(err error) bool {
 	var nobody *noResponders
-	return errors.As(err, &nobody) || errors.Is(err, errSilent)
+	return errors.As(err, &nobody) || errors.Is(err, errSilent) || errors.Is(err, errRemoved)
 }
 
 // isNoQueue tells that the queue's stream or consumer is missing.
@@ -84,6 +87,8 @@ func classify(err error) fault.Verdict {
 	var api *apiError
 	var nobody *noResponders
 	switch {
+	case errors.Is(err, errKeyKept) && errors.Is(err, errForbidden):
+		return fault.Unknown(driver.ErrUnauthorized, "the job was removed, and its key is free when its time is over")
 	case errors.Is(err, errKeyKept):
 		return fault.Unknown(driver.ErrUnavailable, "the job was removed, and its key is free when its time is over")
 	case err == context.Canceled || err == context.DeadlineExceeded:
@@ -107,6 +112,9 @@ func classify(err error) fault.Verdict {
 		return fault.NotStored(driver.ErrNotFound, "")
 	case errors.Is(err, errNoQueue):
 		return fault.NotStored(driver.ErrNotFound, "")
+	case errors.Is(err, errRemoved):
+		// The question why has made it again.
+		return fault.NotStored(driver.ErrUnavailable, "it was made again")
 	case errors.Is(err, errChanging):
 		return fault.NotStored(driver.ErrUnavailable, "")
 	case errors.Is(err, errForbidden):
@@ -153,6 +161,9 @@ func classifyAPI(e *apiError) fault.Verdict {
 		// Resources of account, server, memory, storage; consumers, streams; the
 		// store refused: max_bytes of the stream, or a full disk.
 		return fault.NotStored(driver.ErrFull, "the server, the account or the stream is at its limit")
+	case 10113, 10122:
+		// The account demands max_bytes, or bounds it.
+		return fault.NotStored(driver.ErrUnsupported, "the account demands max_bytes of its streams, and such a stream drops its oldest jobs when it is full: lift max_bytes_required and the limits for one stream")
 	case codeNoPeers, codeReplicasNeedMore:
 		return fault.NotStored(driver.ErrUnsupported, "there are not enough servers for the replicas: see the parameter replicas")
 	case 10049:

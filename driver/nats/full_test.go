@@ -92,11 +92,11 @@ func TestDueWhileFull(t *testing.T) {
 	enqueue(t, d, q, late...)
 	fill(t, d, other, 10<<10)
 	fill(t, d, other, 1)
-	end := time.NewTimer(4 * time.Second)
+	end := time.NewTimer(9 * time.Second) // they are overdue then
 	<-end.C
 	c := consume(t, d, q, 30*time.Second)
 	defer c.Close(testContext(t))
-	ctx, cancel := context.WithTimeout(testContext(t), 30*time.Second)
+	ctx, cancel := context.WithTimeout(testContext(t), time.Minute)
 	defer cancel()
 	_, err := c.Receive(ctx, 10)
 	refused(t, "a Receive while jobs are due that have no room", err, driver.ErrFull, "due")

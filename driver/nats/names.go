@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nuid"
@@ -19,6 +20,8 @@ type names struct {
 	stream string
 	root   string // prefix.queue.
 	job    string // waiting and running jobs, all on this one subject
+	// due is how many scheduled jobs were overdue when a consumer looked last.
+	due atomic.Int64
 }
 
 // The consumers of a stream. Only that of the jobs is ever pulled from; the
@@ -59,11 +62,8 @@ func (n *names) dueOf(subject string) (due time.Time, place string, ok bool) {
 		return time.Time{}, "", false
 	}
 	ms, _, _ := strings.Cut(place, ".")
-	at, err := strconv.ParseInt(ms, 10, 64)
-	if err != nil {
-		return time.Time{}, "", false
-	}
-	return time.UnixMilli(at).UTC(), place, true
+	due, ok = readTime(ms)
+	return due, place, ok
 }
 
 // dead is the subject of a dead letter, which is its only message.

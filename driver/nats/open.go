@@ -59,6 +59,15 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	return d, nil
 }
 
+// dialFailed is the error of an Open whose dial failed.
+func dialFailed(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return silent(err)
+	}
+	// Whatever an error was, it stored nothing.
+	return fail("open", "", fault.NotSent{Err: err})
+}
+
 // New makes a driver that uses the caller's connection, and checks the server as
 // [Open] does. Close leaves the connection open. Make the connection with
 // ReconnectBufSize(-1): otherwise the client library buffers what is published

@@ -32,7 +32,14 @@ func (d *Driver) pause(ctx context.Context, n *names, until time.Time, paused bo
 	request := struct {
 		Until time.Time `json:"pause_until"`
 	}{until.UTC()}
-	if err := d.conn.callAPI(ctx, d.apiRoot+"CONSUMER.PAUSE."+n.stream+"."+consumerJobs, request, nil); err != nil {
+	subject := d.apiRoot + "CONSUMER.PAUSE." + n.stream + "." + consumerJobs
+	err := d.conn.callAPI(ctx, subject, request, nil)
+	if isCode(err, codeConsumerNotFound) {
+		if _, err = d.consumerInfo(ctx, n, consumerJobs); err == nil { // which makes it
+			err = d.conn.callAPI(ctx, subject, request, nil)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	for {

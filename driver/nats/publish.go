@@ -66,7 +66,7 @@ func readAck(n *names, m *natsgo.Msg) (puback, error) {
 		if rest, ok = bytes.CutPrefix(rest, []byte(n.stream)); ok {
 			if rest, ok = bytes.CutPrefix(rest, []byte(`","seq":`)); ok {
 				if rest, ok = bytes.CutSuffix(rest, []byte("}")); ok {
-					if seq, err := strconv.ParseUint(string(rest), 10, 64); err == nil {
+					if seq, err := strconv.ParseUint(string(rest), 10, 64); err == nil && seq > 0 {
 						return puback{Seq: seq}, nil
 					}
 				}

@@ -268,7 +268,7 @@ func pullEnd(m *natsgo.Msg) error {
 	case code == "503":
 		return &noResponders{m.Subject}
 	case code == "409" && text == "Consumer Deleted":
-		return errNoQueue
+		return errRemoved
 	case code == "409" && (text == "Leadership Change" || text == "Server Shutdown"):
 		return fmt.Errorf("%w: %s", errLost, text)
 	case code == "100" || code == "":

@@ -17,7 +17,7 @@ func TestPullEnds(t *testing.T) {
 		{"404", "No Messages", errEmpty},
 		{"408", "Request Timeout", errEmpty},
 		{"408", "Requests Pending", errCrowded},
-		{"409", "Consumer Deleted", errNoQueue},
+		{"409", "Consumer Deleted", errRemoved},
 		{"409", "Leadership Change", errLost},
 		{"409", "Server Shutdown", errLost},
 		{"100", "Idle Heartbeat", nil},

@@ -32,14 +32,32 @@ func (d *Driver) declare(ctx context.Context, n *names) error {
 	if err != nil {
 		return err
 	}
+	if err := d.compareAll(ctx, n, info); err != nil {
+		return err
+	}
+	if info.Cluster == nil {
+		return nil
+	}
+	return d.awaitInterest(ctx, n)
+}
+
+// compare finds what somebody has changed in a queue that is there.
+func (d *Driver) compare(ctx context.Context, n *names) error {
+	info, err := d.streamInfo(ctx, n)
+	if err != nil {
+		return err
+	}
+	return d.compareAll(ctx, n, info)
+}
+
+// compareAll compares the stream and its consumers with what would be made, and makes
+// the consumers that are missing.
+func (d *Driver) compareAll(ctx context.Context, n *names, info *streamInfo) error {
 	if err := n.compareStream(info, d.options.Replicas); err != nil {
 		return err
 	}
 	for _, want := range n.consumers() {
-		got, err := d.consumerInfo(ctx, n, want.Durable)
-		if isCode(err, codeConsumerNotFound) {
-			got, err = d.createConsumer(ctx, n, want)
-		}
+		got, err := d.consumerInfo(ctx, n, want.Durable) // which makes it
 		if err != nil {
 			return err
 		}
@@ -47,10 +65,7 @@ func (d *Driver) declare(ctx context.Context, n *names) error {
 			return err
 		}
 	}
-	if info.Cluster == nil {
-		return nil
-	}
-	return d.awaitInterest(ctx, n)
+	return nil
 }
 
 // createStream makes the stream, or takes what somebody else made meanwhile.
@@ -86,24 +101,6 @@ func (d *Driver) awaitStream(ctx context.Context, n *names) (*streamInfo, error)
 			return nil, err
 		}
 	}
-}
-
-// createConsumer makes a consumer, or takes what somebody else made meanwhile.
-func (d *Driver) createConsumer(ctx context.Context, n *names, config consumerConfig) (*consumerInfo, error) {
-	request := struct {
-		Stream string         `json:"stream_name"`
-		Config consumerConfig `json:"config"`
-		Action string         `json:"action"`
-	}{n.stream, config, "create"}
-	var info consumerInfo
-	err := d.conn.callAPI(ctx, d.apiRoot+"CONSUMER.CREATE."+n.stream+"."+config.Durable+"."+config.FilterSubject, request, &info)
-	if isCode(err, codeConsumerExists) {
-		return d.consumerInfo(ctx, n, config.Durable)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &info, nil
 }
 
 // awaitInterest waits until the server that this process is connected to knows
@@ -164,7 +161,8 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 }
 
 // Depth counts the queue's jobs by what the server knows of the three
-// consumers. Scheduled jobs become ready by themselves, so none is ever due.
+// consumers. Scheduled jobs become ready by themselves, so that none is due but on a
+// server that had no room; see countDue.
 func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) {
 	const op = "depth"
 	if err := d.life.Begin(ctx); err != nil {
@@ -185,7 +183,11 @@ func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 	if err != nil {
 		return driver.Depth{}, fail(op, queue, err)
 	}
-	return driver.Depth{Waiting: jobs.NumPending, Running: jobs.NumAckPending, Scheduled: all[1].NumPending, Dead: all[2].NumPending, Age: age}, nil
+	due, err := d.countDue(ctx, n, all[1])
+	if err != nil {
+		return driver.Depth{}, fail(op, queue, err)
+	}
+	return driver.Depth{Waiting: jobs.pending(), Running: max(jobs.NumAckPending, 0), Scheduled: all[1].pending(), Dead: all[2].pending(), Due: due, Age: age}, nil
 }
 
 // age is how long the first of the jobs that wait has been waiting. Whatever becomes

@@ -54,7 +54,7 @@ func TestListQueues(t *testing.T) {
 		want = append(want, q)
 		root := "batch." + q + "."
 		foreign = append(foreign, jetstream.StreamConfig{
-			Name: "batch-" + q, Storage: jetstream.MemoryStorage, Subjects: []string{root + "job", root + "later.>", root + "dead.>", root + "key.*"},
+			Name: "batch-" + q, Storage: jetstream.MemoryStorage, Subjects: []string{root + "job", root + "later.>", root + "dead.>", root + "key.*", root + "held.*"},
 		})
 	}
 	for _, config := range foreign {

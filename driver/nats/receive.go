@@ -20,6 +20,9 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 	}
 	inTurn := false
 	for {
+		if trouble := c.trouble.Swap(nil); trouble != nil {
+			return nil, fail(op, c.n.queue, *trouble)
+		}
 		deliveries, err := c.receive(ctx, max, inTurn)
 		switch {
 		case len(deliveries) > 0:
@@ -44,6 +47,7 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 		return nil, driver.ErrClosed
 	}
 	defer c.receives.Exit()
+	c.look()
 	if ready := c.takeReady(max); len(ready) > 0 {
 		return ready, nil
 	}
@@ -51,10 +55,10 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 	if len(messages) > 0 {
 		return c.deliver(ctx, messages, sent), nil
 	}
-	err = c.d.whyUnanswered(ctx, c.n, err)
-	if errors.Is(err, errNoQueue) {
-		c.deletions.Add(1)
+	if isUnanswered(err) || errors.Is(err, errNoQueue) {
+		c.deletions.Add(1) // of the queue, or of its consumer, which is made again
 	}
+	err = c.d.whyUnanswered(ctx, c.n, err)
 	return nil, err
 }
 

@@ -122,5 +122,5 @@ func (d *Driver) unreadable(ctx context.Context, n *names, j *job, seq uint64) (
 		letter.EnqueuedAt = now
 	}
 	letter.reason, letter.diedAt, letter.deliveries = driver.ReasonUnreadable, now, 1
-	return n.deadEntry(&letter), nil
+	return d.stripped(n, &letter), nil
 }

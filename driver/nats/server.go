@@ -56,6 +56,7 @@ func (d *Driver) check(ctx context.Context) error {
 	if payload < 2*headerSpace {
 		return refuse(driver.ErrUnsupported, "raise max_payload of the server", "the server takes messages of %d bytes and %d are needed", payload, 2*headerSpace)
 	}
+	d.payload = int(payload)
 	d.info = driver.Info{Driver: Name, Broker: "NATS", Version: version, Limits: limitsFor(payload)}
 	if d.options.GroupCommit {
 		// The larger the batch, the fewer the syncs.

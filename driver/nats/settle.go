@@ -214,13 +214,21 @@ func (s *settleCall) replace() {
 		}
 		return
 	}
-	entries := make([]entry, len(index))
-	old := make([]uint64, len(index))
-	receipts := make([]*receipt, len(index))
-	for k, i := range index {
-		entries[k] = s.replacement(&s.settlements[i], now)
-		receipts[k] = s.receipt(i)
-		old[k] = receipts[k].seq
+	entries := make([]entry, 0, len(index))
+	old := make([]uint64, 0, len(index))
+	receipts := make([]*receipt, 0, len(index))
+	fitting := index[:0]
+	for _, i := range index {
+		e := s.replacement(&s.settlements[i], now)
+		if err := c.d.fits(&e); err != nil {
+			s.note(i, err) // it is still held
+			continue
+		}
+		r := s.receipt(i)
+		entries, old, receipts, fitting = append(entries, e), append(old, r.seq), append(receipts, r), append(fitting, i)
+	}
+	if index = fitting; len(index) == 0 {
+		return
 	}
 	for k, err := range c.d.replace(s.ctx, c.n, entries, old, receipts) {
 		r := receipts[k]
@@ -278,6 +286,9 @@ func (s *settleCall) replacement(t *driver.Settlement, now time.Time) entry {
 	default:
 		j.failures, j.lastError, j.bounces, j.bouncedSince = t.Failures, t.Error, t.Bounces, t.BouncedSince
 		j.reason, j.diedAt = t.Reason, now
+		if t.Strip {
+			return s.c.d.stripped(n, &j, natsMsgID, "dead-"+r.messageID())
+		}
 		return n.deadEntry(&j, natsMsgID, "dead-"+r.messageID())
 	}
 }

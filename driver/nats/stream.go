@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -86,6 +87,12 @@ func (n *names) consumers() []consumerConfig {
 	return []consumerConfig{jobs, scheduled, dead}
 }
 
+// consumer is the consumer of a name.
+func (n *names) consumer(name string) consumerConfig {
+	all := n.consumers()
+	return all[slices.IndexFunc(all, func(c consumerConfig) bool { return c.Durable == name })]
+}
+
 // subjects are the subjects of the stream, sorted.
 func (n *names) subjects() []string {
 	all := []string{n.job, n.allLater(), n.allDead(), n.allKeys(), n.allHeld()}
@@ -131,6 +138,17 @@ func (n *names) compareStream(info *streamInfo, replicas int) error {
 		{what, "max_age", got.MaxAge, time.Duration(0)},
 		{what, "max_msgs_per_subject", max(got.MaxPerSubject, -1), -1},
 		{what, "max_msg_size", got.MaxMsgSize, -1},
+		{what, "discard", got.Discard, "old"},
+		// Retries of a settlement are stored once within this time.
+		{what, "duplicate_window", got.Duplicates, max(got.Duplicates, settleWindow)},
+		// What marks an expired message would be taken for a dedup key.
+		{what, "subject_delete_marker_ttl", got.MarkerTTL, time.Duration(0)},
+		// Asynchronous: the server would confirm what it has not written.
+		{what, "persist_mode", cmp.Or(got.PersistMode, "default"), "default"},
+		{what, "allow_msg_counter", got.AllowCounter, false},
+		{what, "subject_transform", got.Transform, nil},
+		{what, "mirror", got.Mirror, nil},
+		{what, "sources", got.Sources, nil},
 		{what, "sealed", got.Sealed, false},
 		{what, "deny_delete", got.DenyDelete, false},
 		{what, "deny_purge", got.DenyPurge, false},
@@ -159,5 +177,11 @@ func (n *names) compareConsumer(want consumerConfig, info *consumerInfo) error {
 		{what, "max_deliver", got.MaxDeliver, want.MaxDeliver},
 		{what, "headers_only", got.HeadersOnly, false},
 		{what, "backoff", got.BackOff, []int64(nil)},
+		{what, "filter_subjects", got.FilterMany, []string(nil)},
+		{what, "replay_policy", got.Replay, want.ReplayPolicy},
+		// The server would remove it, and forget what was handed out, when nobody asks for
+		// so long.
+		{what, "inactive_threshold", got.Inactive, time.Duration(0)},
+		{what, "mem_storage", got.MemoryStorage, false},
 	})
 }

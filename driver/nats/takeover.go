@@ -69,7 +69,7 @@ func (c *consumer) takeReady(max int) (got []*driver.Delivery) {
 }
 
 // claim stores the marks of deliveries and returns those that are this consumer's now.
-// A server that is full takes no marks. There the jobs are handed on all the same, as
+// A server that is full takes no marks. There the jobs are handed on anyway, as
 // nothing else would ever make room: a former holder that is merely late may settle
 // such a job under the hands of the new one, which is told that it lost it.
 func (c *consumer) claim(ctx context.Context, again []*driver.Delivery) []*driver.Delivery {

@@ -1,7 +1,10 @@
 package nats_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/nats"
 )
 
 // TestLostJobsComeFirst: a job whose holder vanished is handed out before those that
@@ -65,4 +69,77 @@ func messagesOf(t testing.TB, url, q string) uint64 {
 		t.Fatal(err)
 	}
 	return stream.CachedInfo().State.Msgs
+}
+
+// TestKilledWhileTakingOver: a worker that dies while it takes over what another one
+// lost, at the worst of moments, leaves each job there once.
+func TestKilledWhileTakingOver(t *testing.T) {
+	t.Parallel() // it waits for the server's own lease
+	ts := startServer(t)
+	d := openURL(t, ts.url())
+	q := declare(t, d)
+	const count = 30
+	var jobs []*driver.Message
+	for i := range count {
+		jobs = append(jobs, message(fmt.Sprint("job-", i)))
+	}
+	enqueue(t, d, q, jobs...)
+	receive(t, consume(t, d, q, time.Second), count) // and it is never heard of again
+	end := time.NewTimer(1200 * time.Millisecond)
+	<-end.C
+
+	r := startRelay(t, ts.url())
+	dying, err := nats.Open(testContext(t), r.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := consume(t, dying, q, 30*time.Second)
+	// What it stores first arrives, and nothing after that.
+	var stored atomic.Bool
+	r.filter(func(up bool, b []byte) bool {
+		if up && !stored.Load() && (bytes.Contains(b, []byte("HPUB batch."+q+".job")) || bytes.Contains(b, []byte("HPUB batch."+q+".held"))) {
+			stored.Store(true)
+			return false
+		}
+		return stored.Load()
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if got, err := c.Receive(ctx, count); err == nil {
+		t.Fatalf("received %d jobs from a server that does not answer", len(got))
+	}
+	r.reset()
+	_ = dying.Close(ctx) // it cannot give back anything
+	if !stored.Load() {
+		t.Fatal("nothing was stored")
+	}
+
+	runs := make(map[string]int)
+	last := consume(t, d, q, 30*time.Second)
+	over, stop := context.WithTimeout(context.Background(), 45*time.Second)
+	defer stop()
+	for ran := 0; over.Err() == nil; {
+		once, cancel := context.WithTimeout(over, 3*time.Second)
+		got, err := last.Receive(once, 100)
+		cancel()
+		if err != nil && ran >= count {
+			break
+		}
+		for _, g := range got {
+			ran++
+			runs[g.ID]++
+			if err := settle(t, last, driver.Settlement{Delivery: g, Outcome: driver.OutcomeDone}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	twice := 0
+	for _, n := range runs {
+		if n > 1 {
+			twice++
+		}
+	}
+	if len(runs) != count || twice > 0 {
+		t.Errorf("%d of %d jobs ran, %d of them twice", len(runs), count, twice)
+	}
 }

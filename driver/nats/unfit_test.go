@@ -143,11 +143,14 @@ func TestForeignStream(t *testing.T) {
 		t.Error("a queue whose subjects are another stream's was declared")
 	}
 	for field, change := range map[string]func(*jetstream.StreamConfig){
-		"max_age":              func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
-		"max_msgs":             func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 },
-		"max_bytes":            func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 },
-		"max_msgs_per_subject": func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 10 },
-		"allow_atomic":         func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false },
+		"max_age":                   func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
+		"max_msgs":                  func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 },
+		"max_bytes":                 func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 },
+		"max_msgs_per_subject":      func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 10 },
+		"allow_atomic":              func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false },
+		"duplicate_window":          func(c *jetstream.StreamConfig) { c.Duplicates = time.Second },
+		"max_msg_size":              func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 },
+		"subject_delete_marker_ttl": func(c *jetstream.StreamConfig) { c.SubjectDeleteMarkerTTL = time.Minute },
 	} {
 		queue := strings.ReplaceAll(field, "_", "-")
 		if err := d.Declare(ctx, queue); err != nil {

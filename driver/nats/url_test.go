@@ -65,8 +65,8 @@ func TestParse(t *testing.T) {
 		if !check(c) {
 			t.Errorf("%s was read as %+v", raw, c)
 		}
-		if o := c.client(); o.ReconnectBufSize != -1 || o.MaxReconnect != -1 || o.RetryOnFailedConnect {
-			t.Errorf("%s: the connection would hold messages back, or give up: %+v", raw, o)
+		if o := c.client(); o.AllowReconnect || o.RetryOnFailedConnect {
+			t.Errorf("%s: the client library would dial with its lock held, or hold messages back", raw)
 		}
 	}
 	const secret = "topsecret"

@@ -55,6 +55,8 @@ const (
 
 const (
 	defaultType = "application/json"
+	// maxType is the longest content type, and the longest dedup key, in bytes.
+	maxType = 128
 	// encoded marks a value in base64: one that would not survive in a header
 	// line as it is.
 	encoded = "=?"
@@ -206,6 +208,7 @@ func (j *job) readHeader(name, v string) (ok bool) {
 		j.EnqueuedAt, ok = readTime(v)
 	case headerType:
 		j.ContentType, ok = decode(v)
+		ok = ok && len(j.ContentType) <= maxType
 	case headerExpires:
 		j.ExpiresAt, ok = readTime(v)
 	case headerAttempts:
@@ -215,9 +218,9 @@ func (j *job) readHeader(name, v string) (ok bool) {
 		ms, ok = readNumber(v, 0, int64(1<<63-1)/int64(time.Millisecond))
 		j.Timeout = time.Duration(ms) * time.Millisecond
 	case headerKey:
-		j.DedupKey = v
+		j.DedupKey, ok = v, len(v) <= maxType
 	case headerHold:
-		j.hold = v
+		j.hold, ok = v, len(v) <= maxType
 	case headerFailures:
 		j.failures, ok = readCount(v)
 	case headerError:
@@ -247,35 +250,6 @@ func (j *job) readHeader(name, v string) (ok bool) {
 		j.Headers[own], ok = decode(v)
 	}
 	return ok
-}
-
-// readNumber reads a whole number between bounds; it is 0 if it is none.
-func readNumber(v string, low, high int64) (int64, bool) {
-	n, err := strconv.ParseInt(v, 10, 64)
-	if err != nil || n < low || n > high {
-		return 0, false
-	}
-	return n, true
-}
-
-// maxCount bounds every number of times: what was read beyond it is damaged, and what
-// is counted stays below.
-const maxCount = 1<<31 - 1
-
-// addCounts adds numbers of times.
-func addCounts(a, b int) int { return min(a+b, maxCount) }
-
-// readCount reads a number of times.
-func readCount(v string) (int, bool) {
-	n, ok := readNumber(v, 0, maxCount)
-	return int(n), ok
-}
-
-// readTime reads a time in Unix ms. Beyond its bounds no time can be told from a
-// damaged one.
-func readTime(v string) (time.Time, bool) {
-	ms, ok := readNumber(v, -1<<53, 1<<53)
-	return time.UnixMilli(ms).UTC(), ok
 }
 
 // encode makes any bytes the value of a header: as they are if they are

@@ -22,8 +22,17 @@ import (
 func TestConformance(t *testing.T) {
 	for _, version := range brokers.RedisVersions() {
 		t.Run(string(version), func(t *testing.T) {
-			server := brokers.OwnOrRedis(t, version)
-			h := harness(t, server.URL(), server.String())
+			// The newest runs with the rights that the package documentation lists, and no others.
+			var user []string
+			if version == brokers.Redis8 {
+				user = append([]string{"--user", "batch", "on", ">password"}, redis.LeastRights(t)...)
+			}
+			server := brokers.OwnOrRedis(t, version, user...)
+			address := server.URL()
+			if user != nil && server.Ours() {
+				address = strings.Replace(address, "redis://", "redis://batch:password@", 1)
+			}
+			h := harness(t, address, server.String())
 			if server.Ours() {
 				h.Restart = server.Crash
 				h.Freeze = server.Freezer(t)

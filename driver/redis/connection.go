@@ -2,7 +2,9 @@ package redis
 
 import (
 	"context"
+	"net"
 	"strings"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -12,7 +14,12 @@ import (
 // connection is the live link to the server, or to the nodes of a cluster.
 type connection struct {
 	client goredis.UniversalClient
-	owned  bool // the client is ours to close
+	dialer *dialer // nil if the client is not ours to close
+	// ctx is that of the commands. It ends when the connections of a client of ours are
+	// cut, as the client library sleeps before it asks a cluster once more.
+	ctx context.Context
+	// durability is what jobs that are stored must have reached.
+	durability durability
 
 	life lifecycle.Handle
 }
@@ -20,11 +27,14 @@ type connection struct {
 // close ends the consumers and the calls, as Driver.Close documents.
 func (c *connection) close(ctx context.Context) error {
 	return c.life.Close(ctx, func() bool {
-		if c.owned {
-			// This closes connections in use as well, so that their calls end.
-			_ = c.client.Close()
+		if c.dialer == nil {
+			return false
 		}
-		return c.owned
+		// This closes connections in use as well, so that their calls end. The client
+		// could wait for one.
+		c.dialer.close()
+		_ = c.client.Close()
+		return true
 	})
 }
 
@@ -32,12 +42,17 @@ func (c *connection) close(ctx context.Context) error {
 // client library. It returns when the reply is there or ctx ends; then the
 // command goes on until its own timeout.
 func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, error) {
+	return c.evalUntil(ctx, s, args, (*connection).evalNow)
+}
+
+// evalUntil runs a script by run, and returns when that does or ctx ends.
+func (c *connection) evalUntil(ctx context.Context, s *script, args []any, run func(*connection, *script, []any) ([]byte, error)) ([]byte, error) {
 	if err := c.life.Begin(ctx); err != nil {
 		return nil, err
 	}
 	if ctx.Done() == nil {
 		defer c.life.End()
-		return c.evalNow(s, args)
+		return run(c, s, args)
 	}
 	// The client library looks at ctx only between its steps: a server that
 	// does not answer holds it up until its read timeout.
@@ -48,7 +63,7 @@ func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, e
 	done := make(chan outcome, 1)
 	go func() {
 		defer c.life.End()
-		raw, err := c.evalNow(s, args)
+		raw, err := run(c, s, args)
 		done <- outcome{raw, err}
 	}()
 	select {
@@ -103,38 +118,50 @@ func (c *connection) evalNow(s *script, args []any) ([]byte, error) {
 
 // process sends one command, once.
 func (c *connection) process(args []any) ([]byte, error) {
-	raw, err := rawReply(quiet, c.client, args...)
+	raw, err := rawReply(c.ctx, c.client, args...)
 	if se, ok := err.(serverError); !ok || !misdirected(se) {
-		return raw, err
+		return raw, c.unlessCut(err)
 	}
 	// The command went to a server that did not run it. The client library
 	// follows redirections, and drops connections to a former primary, only if
 	// it reads the error itself. In raw replies it does not.
-	parsed := onceParsed{goredis.NewCmd(quiet, args...)}
-	if err := c.client.Process(quiet, parsed); err != nil && err != goredis.Nil {
+	parsed := onceParsed{goredis.NewCmd(c.ctx, args...)}
+	if err := c.client.Process(c.ctx, parsed); err != nil && err != goredis.Nil {
 		if re, ok := err.(goredis.Error); ok {
 			return nil, serverError(re.Error())
 		}
-		return nil, err
+		return nil, c.unlessCut(err)
 	}
 	return encodeReply(nil, parsed.Val()), nil
+}
+
+// unlessCut is an error of a command, or that of a connection that was cut in place of
+// the end of the context by which it was.
+func (c *connection) unlessCut(err error) error {
+	if err != nil && c.ctx.Err() != nil {
+		return net.ErrClosed
+	}
+	return err
 }
 
 // transact sends commands as one MULTI, once, and returns the reply of each, the
 // errors of single ones among them. A redis.Error says that none ran.
 func (c *connection) transact(commands ...[]any) ([][]byte, error) {
-	return c.execute(c.client.TxPipeline(), commands)
+	return c.execute(c.ctx, c.client.TxPipeline(), commands)
 }
 
 // pipeline sends commands one after the other on one connection, once, and
-// returns the reply of each, the errors of single ones among them.
-func (c *connection) pipeline(commands ...[]any) ([][]byte, error) {
-	return c.execute(c.client.Pipeline(), commands)
+// returns the reply of each, the errors of single ones among them. The replies are to
+// come within patience, if the client library looks at that: those of a client passed to
+// New may not, and then have its read timeout.
+func (c *connection) pipeline(patience time.Duration, commands ...[]any) ([][]byte, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	return c.execute(ctx, c.client.Pipeline(), commands)
 }
 
 // execute sends commands by a pipeline.
-func (c *connection) execute(pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
-	ctx := quiet
+func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
 	if err := c.life.Begin(ctx); err != nil {
 		return nil, err
 	}
@@ -145,7 +172,7 @@ func (c *connection) execute(pipe goredis.Pipeliner, commands [][]any) ([][]byte
 		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
+		return nil, c.unlessCut(err)
 	}
 	replies := make([][]byte, len(sent))
 	for i := range sent {

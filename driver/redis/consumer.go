@@ -35,7 +35,8 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 	lease := time.Duration(wire.Millis(options.Lease)) * time.Millisecond
 	h := newHolder(d.conn, queue, d.names(queue), lease)
 	f := &fetcher{holder: h, alarm: newAlarm()}
-	c := &consumer{holder: h, fetcher: f, waker: &waker{fetcher: f, block: d.block}}
+	c := &consumer{holder: h, fetcher: f, waker: &waker{fetcher: f, block: d.block, patience: patience}}
+	h.report = c.waker.wakeAll
 	if !d.conn.life.Attach(c) {
 		return nil, closed("consume", queue)
 	}

@@ -148,11 +148,12 @@ var costs = map[string]func(c *costed, q string, n int) func(){
 	"recover": func(c *costed, q string, n int) func() {
 		enqueue(c.t, c.d, q, many(n)...)
 		con := consume(c.t, c.d, q, time.Hour)
-		for at := 0; at < n; {
-			at += len(receive(c.t, con, n-at))
+		receive(c.t, con, n)
+		if err := con.Close(testContext(c.t)); err != nil {
+			c.t.Fatal(err)
 		}
-		// As if the hour had passed: the name tells the lease.
-		con.name = con.name[:strings.LastIndex(con.name, ":")] + ":100"
+		// As if the hour had passed. The holder does not look by itself.
+		h := newHolder(c.d.conn, q, c.d.names(q), time.Hour)
 		ids, err := c.r.XRange(testContext(c.t), streamKey(c.d, q, driver.Normal), "-", "+").Result()
 		if err != nil {
 			c.t.Fatal(err)
@@ -165,7 +166,7 @@ var costs = map[string]func(c *costed, q string, n int) func(){
 			c.t.Fatal(err)
 		}
 		return func() {
-			if _, first := con.recoverLapsed(time.Second, ""); !first {
+			if _, first := h.recoverLapsed(time.Second, ""); !first {
 				c.t.Error("another consumer recovers")
 			}
 			depth(c.t, c.d, q, driver.Depth{Waiting: int64(n)})
@@ -223,6 +224,7 @@ func moved(t testing.TB, want int) func(int, error) {
 // TestScriptsAreLinear: four times the jobs take four times the commands, and no single
 // script runs more than a bounded number.
 func TestScriptsAreLinear(t *testing.T) {
+	t.Parallel()
 	c := newCosted(t)
 	for name, prepare := range costs {
 		t.Run(name, func(t *testing.T) {
@@ -248,6 +250,7 @@ func TestScriptsAreLinear(t *testing.T) {
 // TestScriptsStopAtBytes: large jobs are moved in as many scripts as it takes to keep
 // each short.
 func TestScriptsStopAtBytes(t *testing.T) {
+	t.Parallel()
 	c := newCosted(t)
 	large := func(m *driver.Message) { m.Body = make([]byte, 256<<10) }
 	for _, name := range []string{"settle retry", "settle dead", "settle back", "promote", "recover", "redrive", "discard", "purge", "purge a group", "list scheduled"} {
@@ -299,10 +302,10 @@ func largeJobs(c *costed, q, name string, list []*driver.Message) func() {
 		if err := gone.Close(testContext(c.t)); err != nil {
 			c.t.Fatal(err)
 		}
-		con := consume(c.t, c.d, q, time.Hour)
+		h := newHolder(c.d.conn, q, c.d.names(q), time.Hour)
 		return func() {
 			eventually(c.t, "the jobs to come back", func() bool {
-				con.recoverLapsed(time.Millisecond, "")
+				h.recoverLapsed(time.Millisecond, "")
 				got, err := c.d.Depth(testContext(c.t), q)
 				return err == nil && got.Waiting == int64(len(list))
 			})

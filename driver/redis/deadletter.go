@@ -62,10 +62,10 @@ func (d *Driver) moveDead(ctx context.Context, op, queue string, which driver.Se
 
 // moveOnce is moveDead for all, if every is "1", or for at most batchSize IDs.
 func (d *Driver) moveOnce(ctx context.Context, op, queue, every string, ids []string) (int, error) {
-	n := d.names(queue)
+	names := d.names(queue)
 	moved, cursor, last := 0, "0-0", ""
 	for {
-		args := append(deadLettersScript.args(n, 5+len(ids)), op, cursor, last, maxStep, every)
+		args := append(deadLettersScript.args(names, 5+len(ids)), op, cursor, last, maxStep, every)
 		for i := range ids {
 			args = append(args, ids[i])
 		}
@@ -77,12 +77,17 @@ func (d *Driver) moveOnce(ctx context.Context, op, queue, every string, ids []st
 		if r.array() != 3 {
 			return moved, fail(op, queue, errReply)
 		}
-		moved += int(r.int())
+		n := r.count(maxStep)
+		before := cursor
 		cursor = r.string()
 		last = r.string()
+		if cursor == before {
+			r.malformed() // it would go on for ever
+		}
 		if r.err != nil {
 			return moved, fail(op, queue, r.err)
 		}
+		moved += int(n)
 		if cursor == "" {
 			return moved, nil
 		}

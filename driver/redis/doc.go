@@ -17,7 +17,13 @@
 //	pool_size           the largest number of connections to each node (512); a
 //	                    consumer that waits for jobs holds one
 //	eviction            "allow" to use a server whose maxmemory-policy may evict
-//	                    jobs; such a server is refused otherwise
+//	                    jobs, or with volatile-* the unique keys of jobs; such a
+//	                    server is refused otherwise
+//	wait_replicas       how many replicas must have a job before an enqueue of it
+//	                    succeeds (0)
+//	wait_aof            "true" to wait as well until the append-only file of the
+//	                    primary, and of those replicas, is synced (false)
+//	wait_timeout        for both; shorter than timeout (2s)
 //
 // Only with rediss, rediss+cluster and rediss+sentinel:
 //
@@ -37,14 +43,52 @@
 //	sentinel_user, sentinel_password
 //	                    the credentials of Sentinel itself
 //
+// # Rights
+//
+// A user with an access control list needs these rights, and no others. An error for want
+// of one names it.
+//
+//	ACL SETUSER batch on >password ~batch:*
+//		+hello +auth +ping +select +info +client|setinfo
+//		+eval +evalsha +blpop +xreadgroup +scan
+//		+del +exists +get +pexpire +rename +rpush +set +time +type +unlink
+//		+hdel +hexists +hget +hlen +hrandfield +hscan +hset +hsetnx
+//		+xack +xadd +xclaim +xdel +xgroup|create +xgroup|delconsumer
+//		+xinfo|consumers +xinfo|groups +xlen +xpending +xrange +xrevrange
+//		+zadd +zcard +zcount +zrange +zrangebylex +zrangebyscore +zrank +zrem +zscore
+//
+// and where they are used +cluster|slots for a cluster, +wait and +xtrim for wait_replicas,
+// +waitaof and +xtrim for wait_aof, and +config|get, so that a proto-max-bulk-len below
+// 16 MiB bounds the bodies.
+//
 // # What is promised
 //
 // An accepted job is as safe as the server's persistence makes it. appendonly with
 // appendfsync always loses nothing. everysec loses about a second if the machine
 // dies, and up to two if only the process dies while the disk is slow: as long as
 // a sync takes longer, the server keeps what it has confirmed in its memory
-// (flushAppendOnlyFile in aof.c; measured). A failover loses what the replica had
-// not received yet.
+// (flushAppendOnlyFile in aof.c; measured).
+//
+// A failover loses what the replica had not received yet. Of a primary that was killed
+// under load beside its replica nothing was lost, of 17 000 jobs in five runs; of one
+// whose replica had lost its connection, all that was confirmed since (20 of 20). With
+// wait_replicas=1 none was lost in either case: an enqueue that no replica has in time is
+// an error that says so, and whose job may be stored. A second try of it is in doubt for
+// as long, and finds the unique key of the first. Waiting for a replica doubles the time of
+// an enqueue (0.3 to 0.6 ms; calls of 500 jobs halve to 43 000 jobs/s). wait_aof costs
+// little with appendfsync always, and up to a second a call with everysec. Retries, dead
+// letters and redrives do not wait: a failover that loses one leaves the job as it was
+// before.
+//
+// The driver stays with what a server said when it was opened, but for maxmemory-policy,
+// for which it asks every half minute beside the calls that store jobs: a server that has
+// begun to evict takes no more jobs from it.
+//
+// Leases and delays are measured by the server's clock. When it is set ahead, delayed jobs
+// come early by the step, and leases that are under way end: their jobs run again. When
+// it is set back, delayed jobs come late by the step; a lease that is extended goes on, and
+// one whose holder is gone ends late by the step. Redis has no other clock for either, so
+// let its host's be slewed and not set.
 //
 // All keys of a queue have the form batch:{queue}:name. docs/wire-redis.md
 // describes them, and what a producer or worker in another language does.
@@ -54,6 +98,18 @@
 // step, so a job is never stored on a queue that was just deleted. A server that was
 // flushed has no queues. A Receive that waits notices within five seconds. ListQueues
 // goes through all keys of the database, on every primary of a cluster.
+//
+// A job that comes back, because its holder vanished or released it, is handed out before
+// the newer ones of its level: it has a stream of its own. A retry goes behind them, as a
+// delayed job does when it is due.
+//
+// Every move of a job, from state to state or between keys, is one script. So nothing that
+// dies, once or twice, doubles a job in between: only what was running runs again.
+//
+// What somebody removes while the driver runs comes back where that can be: scripts,
+// consumer groups, consumers, the token, and the keys due, behind and groups, from the
+// bodies of their jobs. Without its meta key a queue does not exist, until it is declared.
+// The jobs of a stream, of bodies and of dead are gone with it.
 //
 // A job that comes back is stored under a new entry, with its counts. So a release
 // changes no count of lost holders, nor does what a consumer gives back that stops.
@@ -71,10 +127,12 @@
 //
 // # How it works
 //
-// A queue is five streams, one for each level, with one consumer group each.
+// A queue is five streams, one for each level, with one consumer group each, and five more
+// for jobs that came back.
 // What must happen together is one Lua script. Each script states its cost, which
-// does not grow with the queue. The longest that one keeps the server busy is some
-// 5 ms, for a full batch of 1000 jobs.
+// does not grow with the queue, and is linear in the jobs that it moves. Of those that
+// need more than one command each, at most 250 to 500 are moved by one script, and 1 MiB:
+// it keeps the server busy for some 5 ms. EnqueueAtomic is one script, of up to 1000 jobs.
 //
 // A consumer without jobs waits in BLPOP for a token that tells of something to
 // do, and then runs the script that decides what it gets. So pausing, strict
@@ -86,6 +144,13 @@
 // the consumer's name. Each second one consumer of each queue looks for lapsed
 // leases and stores those jobs anew, under a new entry ID: the former holder can
 // neither settle nor extend them any more.
+//
+// # A client of your own
+//
+// With a client that is passed to [New], some of this is the client's: it does not notice
+// that an idle connection over TLS was closed by the server, and an enqueue on it may be
+// stored for all the caller knows. Set its ConnMaxIdleTime below the server's timeout.
+// Calls end by their context, and what they began by the client's timeouts.
 //
 // # What go-redis logs
 //

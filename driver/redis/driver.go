@@ -43,7 +43,7 @@ const (
 	maxLease = 24 * time.Hour
 )
 
-// limits are the same on every server.
+// limits are those on a server that takes strings of maxBody.
 var limits = driver.Limits{
 	MaxBody:      maxBody,
 	MaxHeaders:   maxHeaders,
@@ -60,6 +60,18 @@ var limits = driver.Limits{
 	MaxRetryDelay: maxDelay,
 }
 
+// limitsOf are the limits that all servers keep.
+func limitsOf(servers []server) driver.Limits {
+	l := limits
+	for _, s := range servers {
+		if s.maxBulk > 0 && s.maxBulk < l.MaxBody {
+			l.MaxBody = s.maxBulk
+			l.EnqueueBytes = l.MaxBody + l.MaxHeaders
+		}
+	}
+	return l
+}
+
 // Driver is a connection to Redis or Valkey. It is made by [Open] or [New].
 type Driver struct {
 	conn        *connection
@@ -67,6 +79,8 @@ type Driver struct {
 	dedupWindow time.Duration
 	// block is how long one BLPOP waits.
 	block time.Duration
+	// eviction tells whether the server has begun to evict keys.
+	eviction *eviction
 
 	queues sync.Map // queue name to *names
 }

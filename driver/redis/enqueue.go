@@ -38,7 +38,7 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 		args = appendOptional(args, &s, m)
 		args[at] = messageCode(m, len(args)-optional)
 	}
-	if _, err := d.conn.eval(ctx, enqueueScript, args); err != nil {
+	if _, err := d.conn.evalStore(ctx, enqueueScript, args); err != nil {
 		return fault.Results(len(messages), fail("enqueue", queue, err))
 	}
 	return nil
@@ -124,7 +124,7 @@ func (d *Driver) runEnqueueAny(ctx context.Context, queue string, messages []*dr
 		args = appendOptional(args, &s, m)
 		args[at] = messageCode(m, len(args)-optional)
 	}
-	raw, err := d.conn.eval(ctx, enqueueAnyScript, args)
+	raw, err := d.conn.evalStore(ctx, enqueueAnyScript, args)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +162,9 @@ func allPlain(messages []*driver.Message) bool {
 // validate checks what the core is to keep to, where ignoring it would store
 // another job than was meant.
 func (d *Driver) validate(op, queue string, messages []*driver.Message) error {
+	if err := d.eviction.refuse(op, queue); err != nil {
+		return err
+	}
 	for _, m := range messages {
 		if err := checkLevel(op, queue, m); err != nil {
 			return err

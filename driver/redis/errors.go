@@ -71,6 +71,9 @@ func classify(err error) fault.Verdict {
 	case errors.Is(err, errReply):
 		return fault.Unknown(driver.ErrBroker, "")
 	}
+	if v, ok := isNotDurable(err); ok {
+		return v
+	}
 	var server goredis.Error
 	if errors.As(err, &server) {
 		return classifyReply(server.Error())
@@ -81,6 +84,8 @@ func classify(err error) fault.Verdict {
 // classifyNetwork says what an error means that is no reply.
 func classifyNetwork(err error) fault.Verdict {
 	switch text := err.Error(); {
+	case fault.IsDial(err) && isAlert(err):
+		return fault.NotStored(driver.ErrUnavailable, tlsRefused)
 	case fault.IsDial(err):
 		// There was never a connection.
 		return fault.NotStored(driver.ErrUnavailable, "is the server running, and the address right?")
@@ -97,18 +102,30 @@ func classifyNetwork(err error) fault.Verdict {
 	// EOF, a reset, a timeout, or what nobody thought of: there was a connection,
 	// and how far the command came cannot be known.
 	v := fault.Unknown(driver.ErrUnavailable, "")
-	var op *net.OpError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		v.Hint = "the server did not answer in time"
-	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		// A TLS alert. With TLS 1.3 the server may refuse the client's certificate
-		// only when the first command is on its way.
-		v.Hint = "TLS was refused: see tls_cert and tls_ca"
+	case isAlert(err):
+		// With TLS 1.3 the server may refuse the client's certificate only when the
+		// first command is on its way.
+		v.Hint = tlsRefused
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		v.Hint = "the server closed the connection"
 	}
 	return v
+}
+
+// tlsRefused is what to do about an alert.
+const tlsRefused = "TLS was refused: see tls_cert and tls_ca"
+
+// isAlert tells whether an error is, or wraps, an alert of TLS.
+func isAlert(err error) bool {
+	for op := (*net.OpError)(nil); errors.As(err, &op); err = op.Err {
+		if op.Op == "remote error" || op.Op == "local error" {
+			return true
+		}
+	}
+	return false
 }
 
 // replies are the error codes of Redis that say more than that it failed. The
@@ -132,6 +149,9 @@ var replies = []struct {
 	{"MISCONF", driver.ErrUnavailable, driver.FateNotStored, "the server cannot save to its disk"},
 	{"BUSY", driver.ErrUnavailable, driver.FateNotStored, "the server is busy with a script"},
 	{"ERR max number of clients reached", driver.ErrUnavailable, driver.FateNotStored, "raise maxclients of the server"},
+	// The server reads no further, so it ran nothing of it.
+	{"ERR Protocol error: invalid bulk length", driver.ErrTooLarge, driver.FateNotStored, "a string of the job is longer than the server's proto-max-bulk-len"},
+	{"ERR Elements are too large", driver.ErrTooLarge, driver.FateNotStored, "the entry is larger than a stream takes"},
 	// A script that began below the limit may finish, so this comes before its
 	// first write or not at all.
 	{"OOM", driver.ErrFull, driver.FateNotStored, "the server reached its maxmemory"},
@@ -141,10 +161,14 @@ var replies = []struct {
 	{"ERR AUTH", driver.ErrUnauthorized, driver.FateNotStored, "the server has no password set, or needs a user"},
 	// A script may have a permission for its first commands and lack that for a
 	// later one.
-	{"NOPERM", driver.ErrUnauthorized, driver.FateUnknown, "the user needs +@all or +@stream +@sortedset +@hash +@list +@string +@keyspace +@scripting +time on ~batch:*"},
+	{"NOPERM", driver.ErrUnauthorized, driver.FateUnknown, missingRight},
+	{"ERR ACL failure in script", driver.ErrUnauthorized, driver.FateUnknown, missingRight},
 	// A script may meet a foreign key in the place of one of ours half-way.
 	{"WRONGTYPE", driver.ErrConflict, driver.FateUnknown, "a key of the queue was made by something else"},
 }
+
+// missingRight is what to do about it. The server's text names the command.
+const missingRight = "give the user what the documentation of driver/redis lists under Rights, on ~batch:*"
 
 // classifyReply says what an error reply means.
 func classifyReply(text string) fault.Verdict {

@@ -3,12 +3,14 @@ package redis
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/lifecycle"
 )
 
@@ -27,6 +29,18 @@ type holder struct {
 	stopping        chan struct{} // closed when Stop or Close begins
 	stopOnce        sync.Once
 	closing         chan struct{} // closed when Close begins
+
+	// report ends the waiting of Receive calls with an error. It is nil where none waits.
+	report func(error)
+}
+
+// tell has Receive report what the goroutines behind it met, if nothing else would: a
+// user may have the rights to receive, and lack one to look after due jobs and leases.
+// Receive takes one such error for the end of a connection, and returns the next.
+func (h *holder) tell(err error) {
+	if h.report != nil && errors.Is(fail("receive", h.queue, err), driver.ErrUnauthorized) {
+		h.report(err)
+	}
 }
 
 // newHolder makes a holder with a name of its own.

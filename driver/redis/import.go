@@ -15,6 +15,9 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 	if len(entries) == 0 {
 		return nil
 	}
+	if err := d.eviction.refuse("import", queue); err != nil {
+		return fault.Results(len(entries), err)
+	}
 	for _, e := range entries {
 		if err := checkEntry(queue, e); err != nil {
 			return fault.Results(len(entries), err)
@@ -44,7 +47,7 @@ func (d *Driver) importPage(ctx context.Context, queue string, entries []*driver
 		args = appendHistory(args, &s, e)
 		args[at] = messageCode(&e.Message, len(args)-optional)
 	}
-	_, err := d.conn.eval(ctx, importScript, args)
+	_, err := d.conn.evalStore(ctx, importScript, args)
 	return err
 }
 

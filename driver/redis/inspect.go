@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // The places of a queue where jobs are, as inspect.lua numbers them; 1 to 5 and 16 to 20
@@ -128,6 +129,9 @@ func (d *Driver) search(ctx context.Context, op, queue, id string) (driver.Entry
 		cursor := ""
 		for {
 			found, next, _, err := d.step(ctx, queue, place, cursor, maxStep, op, id)
+			if err == nil && next != "" && next == cursor {
+				err = errReply // it would go on for ever
+			}
 			if err != nil {
 				return driver.Entry{}, fail(op, queue, err)
 			}
@@ -172,6 +176,12 @@ func (d *Driver) step(ctx context.Context, queue string, place int, cursor strin
 	if err != nil {
 		return nil, "", 0, err
 	}
+	found, next, err = readStep(raw, place)
+	return found, next, len(raw), err
+}
+
+// readStep reads the reply of inspect.lua on a place.
+func readStep(raw []byte, place int) (found []listedJob, next string, err error) {
 	r := reader{buf: raw}
 	n := r.array()
 	next = r.string()
@@ -181,14 +191,14 @@ func (d *Driver) step(ctx context.Context, queue string, place int, cursor strin
 		at := r.string()
 		e.read(&r, true)
 		if parts == 3 {
-			e.due = time.UnixMilli(r.int()).UTC()
+			e.due = e.time(r.string())
 		}
-		if place == placeDead && e.ID == "" {
-			e.ID = at // by which it can be redriven and discarded
+		if !wire.IsToken(e.ID) {
+			e.ID = at // by which it can be redriven and discarded, if it is dead
 		}
 		found = append(found, e)
 	}
-	return found, next, len(raw), r.err
+	return found, next, r.err
 }
 
 // isCursor tells whether a cursor may be one of ours. A wrong one in a command

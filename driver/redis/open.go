@@ -40,14 +40,16 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := c.client()
+	dialer := newDialer(c.dialTimeout, c.tls)
+	client := c.client(dialer)
 	d, err := connect(ctx, client, c.options)
 	if err != nil {
-		// If ctx ended first, its connections may still be dialling.
+		// If ctx ended first, it may still be dialling.
+		dialer.close()
 		_ = client.Close()
 		return nil, err
 	}
-	d.conn.owned = true
+	d.conn.dialer, d.conn.ctx = dialer, hush(dialer.cut)
 	return d, nil
 }
 
@@ -77,15 +79,17 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 	}
 	_, isCluster := client.(*goredis.ClusterClient)
 	for _, s := range servers {
-		if err := s.check(isCluster, options.AllowEviction); err != nil {
+		if err := s.check(isCluster, options); err != nil {
 			return nil, err
 		}
 	}
+	conn := &connection{client: client, ctx: quiet, durability: options.durability()}
 	return &Driver{
-		conn:        &connection{client: client},
-		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limits},
+		conn:        conn,
+		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limitsOf(servers)},
 		dedupWindow: options.DedupWindow,
 		block:       blockOn(client),
+		eviction:    newEviction(conn, options.AllowEviction),
 	}, nil
 }
 

@@ -21,11 +21,12 @@ func (d *Driver) Purge(ctx context.Context, queue string) (int, error) {
 			if r.array() != 2 {
 				return removed, fail("purge", queue, errReply)
 			}
-			removed += int(r.int())
+			n := r.count(maxStep)
 			bound = r.string()
 			if r.err != nil {
 				return removed, fail("purge", queue, r.err)
 			}
+			removed += int(n)
 			if bound == "" {
 				break
 			}

@@ -24,6 +24,9 @@ const formatField = "format"
 // the server for less than 1 ms.
 const scanCount = 1000
 
+// maxAge is the longest age that is believed: longer than there has been Redis.
+const maxAge = 100 * 365 * 24 * time.Hour
+
 // Declare checks that nothing else uses the queue's keys, and stores the version
 // of the format, by which the queue exists. Streams and groups are made with the
 // first job that needs them.
@@ -59,12 +62,16 @@ func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 	if r.array() != 6 {
 		return driver.Depth{}, fail("depth", queue, errReply)
 	}
-	depth := driver.Depth{Waiting: r.int(), Scheduled: r.int(), Running: r.int(), Dead: r.int(), Due: r.int()}
-	depth.Age = time.Duration(r.int()) * time.Millisecond
-	if depth.Age < 0 {
-		depth.Age = driver.UnknownAge
+	const most = 1 << 53 // as far as Lua counts
+	depth := driver.Depth{Waiting: r.count(most), Scheduled: r.count(most), Running: r.count(most), Dead: r.count(most), Due: r.count(most)}
+	depth.Age = driver.UnknownAge
+	if age := r.int(); age >= 0 && age <= maxAge.Milliseconds() {
+		depth.Age = time.Duration(age) * time.Millisecond
 	}
-	return depth, fail("depth", queue, r.err)
+	if r.err != nil {
+		return driver.Depth{}, fail("depth", queue, r.err)
+	}
+	return depth, nil
 }
 
 // ListQueues looks for the key that each queue has, on every primary of a cluster. It

@@ -58,6 +58,7 @@ func (h *holder) recoverLapsed(period time.Duration, groups string) (cursor stri
 		args := append(recoverScript.args(h.names, 4, h.names.lock), at, h.name, hold, groups)
 		raw, err := h.conn.eval(context.Background(), recoverScript, args)
 		if err != nil {
+			h.tell(err)
 			return cursor, first
 		}
 		r := reader{buf: raw}

@@ -207,10 +207,16 @@ func depth(t testing.TB, d *Driver, q string, want driver.Depth) {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(bound)
+	eventuallyIn(t, bound, what, ok)
+}
+
+// eventuallyIn waits for a condition for so long.
+func eventuallyIn(t testing.TB, most time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(most)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %s for %s", bound, what)
+			t.Fatalf("waited %s for %s", most, what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -229,7 +235,7 @@ func rawAt(t testing.TB, address string) goredis.UniversalClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := config.client()
+	c := config.client(newDialer(config.dialTimeout, config.tls))
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -56,13 +56,14 @@ func (r *reader) number(line []byte) int64 {
 	return n
 }
 
-// array reads the head of an array and returns its length; nil counts as empty.
+// array reads the head of an array and returns its length; nil counts as empty. The
+// length is one that the rest of the reply can hold.
 func (r *reader) array() int {
 	switch kind, line := r.head(); kind {
 	case '*', '~', '>':
-		return max(int(r.number(line)), 0)
+		return r.length(line, 1)
 	case '%':
-		return 2 * max(int(r.number(line)), 0)
+		return r.length(line, 2)
 	case '_', '$': // nil, in RESP3 and RESP2
 		return 0
 	case '-', '!':
@@ -71,6 +72,21 @@ func (r *reader) array() int {
 		r.malformed()
 	}
 	return 0
+}
+
+// shortest is how many bytes the shortest element of an array has.
+const shortest = len("_\r\n")
+
+// length parses the number of an array's elements, each of which is several.
+func (r *reader) length(line []byte, several int) int {
+	n := r.number(line)
+	if n > int64((len(r.buf)-r.pos)/(several*shortest)) {
+		r.malformed()
+	}
+	if n < 0 || r.err != nil {
+		return 0
+	}
+	return int(n) * several
 }
 
 // oneStream reads the reply of XREADGROUP on one stream up to its entries;
@@ -101,14 +117,15 @@ func (r *reader) oneStream() bool {
 func (r *reader) bytes() []byte {
 	switch kind, line := r.head(); kind {
 	case '$', '=':
-		n := int(r.number(line))
-		if n < 0 || r.err != nil {
+		size := r.number(line)
+		if size < 0 || r.err != nil {
 			return nil
 		}
-		if r.pos+n+2 > len(r.buf) {
+		if size > int64(len(r.buf)-r.pos-2) {
 			r.malformed()
 			return nil
 		}
+		n := int(size)
 		s := r.buf[r.pos : r.pos+n : r.pos+n]
 		r.pos += n + 2
 		return s
@@ -125,6 +142,16 @@ func (r *reader) bytes() []byte {
 
 // int reads a number.
 func (r *reader) int() int64 { return r.number(r.bytes()) }
+
+// count reads a number of things, of which there are at most so many.
+func (r *reader) count(most int64) int64 {
+	n := r.int()
+	if n < 0 || n > most {
+		r.malformed()
+		return 0
+	}
+	return n
+}
 
 // string reads a string, which does not share the buffer's memory.
 func (r *reader) string() string { return string(r.bytes()) }

@@ -89,6 +89,7 @@ func (h *holder) watchDue(a *alarm) {
 func (h *holder) moveDue(a *alarm) {
 	raw, err := h.conn.eval(context.Background(), moveScript, append(moveScript.args(h.names, 1), h.name))
 	if err != nil {
+		h.tell(err)
 		a.plan(unreachable.Milliseconds(), true)
 		return
 	}

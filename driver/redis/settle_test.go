@@ -25,6 +25,7 @@ func oneOfEach(got []*driver.Delivery) []driver.Settlement {
 // TestSettleOnAFullServer: a server at its maxmemory refuses to store new jobs, and
 // nothing of a settlement, so that it gets room again.
 func TestSettleOnAFullServer(t *testing.T) {
+	t.Parallel()
 	server := brokers.NewRedis(t, brokers.Redis8)
 	d, r := openAt(t, server.URL()), rawAt(t, server.URL())
 	q := queue(t, d)
@@ -169,4 +170,22 @@ func TestPagesAfterAFailure(t *testing.T) {
 	for i, err := range c.Settle(testContext(t), all) {
 		check("settle", i, err)
 	}
+}
+
+// TestShortStrings: a server that takes only short strings bounds the body, so that a longer
+// one is refused before it is sent.
+func TestShortStrings(t *testing.T) {
+	t.Parallel()
+	server := brokers.NewRedis(t, brokers.Redis8, "--proto-max-bulk-len", "1mb")
+	d := openAt(t, server.URL())
+	q := queue(t, d)
+	l := d.Info().Limits
+	if l.MaxBody != 1<<20 || l.EnqueueBytes != l.MaxBody+l.MaxHeaders {
+		t.Errorf("the limits are %+v", l)
+	}
+	enqueue(t, d, q, message("a", func(m *driver.Message) { m.Body = make([]byte, l.MaxBody) }))
+	c := consume(t, d, q, time.Minute)
+	settle(t, c, driver.Settlement{Delivery: receive(t, c, 1)[0], Outcome: driver.OutcomeRetry, Failures: 1, Error: strings.Repeat("e", 2000), Delay: time.Millisecond})
+	settle(t, c, driver.Settlement{Delivery: receive(t, c, 1)[0], Outcome: driver.OutcomeDead, Failures: 2, Error: strings.Repeat("e", 2000)})
+	depth(t, d, q, driver.Depth{Dead: 1})
 }

@@ -65,11 +65,22 @@ func parseURL(u *url.URL) (*config, error) {
 	// error, above what a large process uses.
 	c.poolSize = p.Int("pool_size", 512, 2, 100000)
 	c.options.DedupWindow = p.Duration("dedup_window", defaultDedupWindow, minDedupWindow, maxDedupWindow)
+	c.readDurability(p)
 	c.options.AllowEviction = p.Choice("eviction", "refuse", "allow", "refuse") == "allow"
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// readDurability reads what a job must have reached before it counts as stored.
+func (c *config) readDurability(p *driver.Params) {
+	c.options.WaitReplicas = p.Int("wait_replicas", 0, 0, maxReplicas)
+	c.options.WaitAOF = p.Bool("wait_aof", false)
+	c.options.WaitTimeout = p.Duration("wait_timeout", defaultWaitTimeout, minWaitTimeout, maxWaitTimeout)
+	if c.options.durability().wanted() && c.options.WaitTimeout >= c.timeout {
+		p.Refuse("parameter wait_timeout=%s is not shorter than the timeout of %s", c.options.WaitTimeout, c.timeout)
+	}
 }
 
 // readAddrs reads the addresses of the server, of nodes or of sentinels.
@@ -120,20 +131,22 @@ func (c *config) readTLS(p *driver.Params) {
 	c.tls = p.TLS(name)
 }
 
-// client makes the client that the configuration describes.
-func (c *config) client() goredis.UniversalClient {
+// client makes the client that the configuration describes, with connections of dialer.
+func (c *config) client(dialer *dialer) goredis.UniversalClient {
 	u := &goredis.UniversalOptions{
 		Addrs: c.addrs, MasterName: c.master, DB: c.db,
 		Username: c.user, Password: c.password,
 		SentinelUsername: c.sentinelUser, SentinelPassword: c.sentinelPassword,
 		TLSConfig: c.tls,
-		Dialer:    quietly(goredis.NewDialer(&goredis.Options{DialTimeout: c.dialTimeout, TLSConfig: c.tls})),
+		Dialer:    quietly(dialer.dial),
 		// What the driver parses is RESP2; both servers have it for good.
 		Protocol: 2,
 		// The driver never tries again: the caller knows the deadline. The dialer
 		// has a setting of its own, where 1 is one try.
 		MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: c.dialTimeout, ReadTimeout: c.timeout, WriteTimeout: c.timeout, PoolTimeout: c.timeout,
+		// The wait for a token has a shorter timeout than other commands.
+		ContextTimeoutEnabled: true,
+		DialTimeout:           c.dialTimeout, ReadTimeout: c.timeout, WriteTimeout: c.timeout, PoolTimeout: c.timeout,
 		PoolSize:      c.poolSize,
 		IsClusterMode: c.shape == shapeCluster,
 	}

@@ -23,8 +23,9 @@ var validURLs = []struct {
 	{"redis://u:p%40@h:1/3", func(c *config) { c.addrs, c.user, c.password, c.db = []string{"h:1"}, "u", "p@", 3 }},
 	{"redis://:p@h", func(c *config) { c.addrs, c.password = []string{"h:6379"}, "p" }},
 	{"redis://[::1]:7/", func(c *config) { c.addrs = []string{"[::1]:7"} }},
-	{"redis://h?dial_timeout=1s&timeout=2s&pool_size=9&dedup_window=1h&eviction=allow", func(c *config) {
-		c.addrs, c.dialTimeout, c.timeout, c.poolSize, c.options = []string{"h:6379"}, time.Second, 2*time.Second, 9, Options{time.Hour, true}
+	{"redis://h?dial_timeout=1s&timeout=2s&pool_size=9&dedup_window=1h&eviction=allow&wait_replicas=2&wait_aof=true&wait_timeout=1s", func(c *config) {
+		c.addrs, c.dialTimeout, c.timeout, c.poolSize, c.options = []string{"h:6379"}, time.Second, 2*time.Second, 9,
+			Options{DedupWindow: time.Hour, AllowEviction: true, WaitReplicas: 2, WaitAOF: true, WaitTimeout: time.Second}
 	}},
 	{"rediss://h", func(c *config) {
 		c.addrs, c.tls = []string{"h:6379"}, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "h"}
@@ -58,6 +59,9 @@ var invalidURLs = []struct{ url, says string }{
 	{"redis://h?pool_size=8&pool_size=9", "2 times"},
 	{"redis://h?timeout=fast", "timeout"},
 	{"redis://h?eviction=yes", "eviction"},
+	{"redis://h?wait_replicas=-1", "wait_replicas"},
+	{"redis://h?wait_aof=always", "wait_aof"},
+	{"redis://h?wait_aof=true&wait_timeout=20s", "wait_timeout"},
 	{"redis://h:0", "port"},
 	{"redis://h:99999", "port"},
 	{"redis+cluster://h?addr=", "host:port"},
@@ -75,7 +79,7 @@ var invalidURLs = []struct{ url, says string }{
 
 func TestURL(t *testing.T) {
 	for _, tt := range validURLs {
-		want := &config{addrs: []string{"localhost:6379"}, dialTimeout: 5 * time.Second, timeout: 10 * time.Second, poolSize: 512, options: Options{DedupWindow: 24 * time.Hour}}
+		want := &config{addrs: []string{"localhost:6379"}, dialTimeout: 5 * time.Second, timeout: 10 * time.Second, poolSize: 512, options: Options{DedupWindow: 24 * time.Hour, WaitTimeout: 2 * time.Second}}
 		if tt.edit != nil {
 			tt.edit(want)
 		}

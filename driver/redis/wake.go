@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -17,6 +18,11 @@ import (
 // it goes unnoticed that the network dropped a connection silently. A look every
 // few seconds for each process costs the server next to nothing.
 const blockFor = 5 * time.Second
+
+// patience is how much longer than it was asked to block a server may take to answer.
+// After that the network or the server is taken for gone, whatever the timeout of other
+// commands is, and the wait begins anew on another connection.
+const patience = 5 * time.Second
 
 // blockOn is how long a BLPOP may wait on a client that gives up reading a reply
 // after a time of its own.
@@ -48,7 +54,8 @@ func blockOn(client goredis.UniversalClient) time.Duration {
 // priorities, what is due.
 type waker struct {
 	*fetcher
-	block time.Duration // how long one BLPOP waits
+	block    time.Duration // how long one BLPOP waits
+	patience time.Duration // how much longer its answer may take
 
 	mu      sync.Mutex // guards following
 	waiting []*waiter  // longest first
@@ -161,10 +168,13 @@ func (w *waker) wait(max int) (f served, woken bool) {
 		return served{err: errUnblocked}, false
 	}
 	unblock := w.names.unblock(w.name)
-	replies, err := w.conn.pipeline(
+	replies, err := w.conn.pipeline(w.block+w.patience,
 		[]any{"blpop", w.names.wake, unblock, strconv.FormatFloat(w.block.Seconds(), 'f', 3, 64)},
 		w.receiveArgs(max, w.chunk()),
 	)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = os.ErrDeadlineExceeded // of the patience with the server, not of a caller
+	}
 	if err != nil {
 		return served{err: err}, false
 	}

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -36,8 +37,19 @@ const (
 	headerPrefix      = "h:"   // and the header's name
 )
 
-// maxCount is the largest count that is believed.
-const maxCount = 1<<31 - 1
+// The largest values that are believed of what is stored.
+const (
+	maxCount   = 1<<31 - 1
+	maxTimeout = maxDelay
+	maxError   = 2048 // bytes
+	maxReason  = 128  // bytes
+	// maxContentType is that of driver.Message.
+	maxContentType = 128
+
+	// The years 1 to 9999, in Unix ms: no other has a form in JSON.
+	firstTime = -62135596800000
+	lastTime  = 253402300799999
+)
 
 // defaultContentType is the content type of an entry that names none.
 const defaultContentType = "application/json"
@@ -89,23 +101,23 @@ func (j *job) set(name string, value []byte, copied bool) {
 		}
 		j.Body = value
 	case fieldContentType:
-		j.ContentType = toString(value, copied)
+		j.ContentType = j.text(value, copied)
 	case fieldExpiresAt:
 		j.ExpiresAt = j.time(digits)
 	case fieldMaxAttempts:
 		j.MaxAttempts = int(j.number(digits, 0, maxCount))
 	case fieldTimeout:
-		j.Timeout = time.Duration(j.number(digits, 0, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond
+		j.Timeout = time.Duration(j.number(digits, 0, maxTimeout.Milliseconds())) * time.Millisecond
 	case fieldLevel:
 		j.Level = driver.Level(j.number(digits, -2, 2))
 	case fieldGroup:
-		j.Group = toString(value, copied)
+		j.Group = j.token(value, copied)
 	case fieldDedupKey:
-		j.DedupKey = toString(value, copied)
+		j.DedupKey = j.token(value, copied)
 	case fieldFailures:
 		j.failures = int(j.number(digits, 0, maxCount))
 	case fieldLastError:
-		j.lastError = toString(value, copied)
+		j.lastError = toString(value[:min(len(value), maxError)], copied)
 	case fieldDeliveries:
 		j.deliveries = int(j.number(digits, 0, maxCount))
 	case fieldRedeliveries:
@@ -115,7 +127,7 @@ func (j *job) set(name string, value []byte, copied bool) {
 	case fieldBouncedSince:
 		j.bouncedSince = j.time(digits)
 	case fieldReason:
-		j.reason = toString(value, copied)
+		j.reason = toString(value[:min(len(value), maxReason)], copied)
 	case fieldDiedAt:
 		j.diedAt = j.time(digits)
 	default:
@@ -148,7 +160,25 @@ func (j *job) number(digits string, low, high int64) int64 {
 
 // time parses Unix ms. Beyond its bounds no time can be told from a damaged one.
 func (j *job) time(digits string) time.Time {
-	return time.UnixMilli(j.number(digits, -1<<53, 1<<53)).UTC()
+	return time.UnixMilli(j.number(digits, firstTime, lastTime)).UTC()
+}
+
+// token takes in a name, which has no spaces or line ends.
+func (j *job) token(value []byte, copied bool) string {
+	if s := toString(value, copied); wire.IsToken(s) {
+		return s
+	}
+	j.unreadable = true
+	return ""
+}
+
+// text takes in a content type.
+func (j *job) text(value []byte, copied bool) string {
+	if len(value) > maxContentType || bytes.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+		j.unreadable = true
+		return ""
+	}
+	return toString(value, copied)
 }
 
 // toString returns b as a string, which shares b's memory unless copied is true.

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +12,9 @@ import (
 
 // The bounds of what a message says. No program of this library writes beyond them.
 const (
+	// maxDelay is carried by copies, so nothing in SQS bounds it: ten years are
+	// enough to tell a bug from a plan.
+	maxDelay = 10 * 365 * 24 * time.Hour
 	// maxCount is far beyond every count, and a sum of several still is a number.
 	maxCount = 1 << 28
 	// maxMillis is the longest duration, in ms.
@@ -19,6 +23,28 @@ const (
 	// in every encoding.
 	minTime, maxTime = -62_135_596_800_000, 253_402_300_799_999
 )
+
+// readMeta reads the attribute's text. With an error it returns nothing of it, unless
+// that is errNoKind, as what is no job is written as a dead letter.
+func readMeta(text string) (meta, error) {
+	var d meta
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		return meta{}, fmt.Errorf("the attribute %s is not readable: %w", attributeName, err)
+	}
+	if d.ContentType == "" {
+		d.ContentType = defaultContentType
+	}
+	if d.Version != formatVersion {
+		return meta{}, fmt.Errorf("%w: version %d", errVersion, d.Version)
+	}
+	if err := d.check(); err != nil {
+		return meta{}, err
+	}
+	if d.Kind == "" {
+		return d, errNoKind
+	}
+	return d, nil
+}
 
 // check refuses what is out of bounds: a number that is added to others later, or a
 // name that others rely on.

@@ -16,6 +16,10 @@
 //	session_token    the third part of temporary credentials in the URL
 //	endpoint         the URL of the server, if it is not the region's own: a VPC
 //	                 endpoint or an SQS-compatible server
+//	tls_ca           a file with the certificates, in PEM, that sign the server's; by
+//	                 default those of AWS_CA_BUNDLE, and without it the system's
+//	tls_cert, tls_key, tls_server_name
+//	                 the client's own certificate, and the name in the server's
 //	wait             how long a poll waits for jobs (4s; 1s to 20s). A consumer that
 //	                 stops waits for its polls. One that is not given that long cuts
 //	                 them off, and a job that SQS hands out just then is hidden for a
@@ -34,7 +38,32 @@
 // as a worker is there, delays and retries may be longer, see below.
 //
 // A standard queue delivers at least once and may, rarely, deliver a job twice
-// or out of order.
+// or out of order. In which order jobs are handed out is not in the driver's hands, on
+// queues of either type: SQS keeps roughly that of the sends, and a job that comes back,
+// because its holder vanished or gave it back, may come before newer ones or after all
+// of them.
+//
+// What was made by the driver beside a queue's jobs and was removed by somebody, the
+// queue for dead letters or that for retries, is made again when it is next needed. SQS
+// refuses that for a minute after the removal; settlements that need it wait as long.
+//
+// A queue whose settings would drop, move or hold back jobs is refused by Declare, which
+// a worker calls when it starts, with the setting's name: a RedrivePolicy, a
+// MessageRetentionPeriod below the URL's retention, a DelaySeconds, a MaximumMessageSize
+// that is too small, or smaller for dead letters than for jobs. Other settings are the
+// operator's.
+//
+// What a message or an answer of the server says is checked before it is believed. A
+// message of another producer whose numbers are out of bounds, or whose ID is none,
+// becomes a dead letter that says so. A server whose answers lack what the driver relies
+// on (SentTimestamp, ApproximateReceiveCount, ApproximateFirstReceiveTimestamp and
+// MD5OfMessageAttributes, and results by ID) is refused with the first of them, by
+// [driver.ErrUnsupported].
+//
+// A job of another producer may be as large as SQS takes, so that there is no room for
+// its history: a retry of it fails with [driver.ErrTooLarge], and the worker makes it a
+// dead letter, without its headers and, if need be, without all else that is not needed
+// to read it.
 //
 // A queue that does not exist is [driver.ErrNotFound], and only Declare makes
 // anything. On AWS a queue that was deleted takes jobs for up to a minute more and
@@ -47,6 +76,32 @@
 // each quarter of an hour until a consumer sends it on. Due is zero, as SQS brings jobs forth by
 // itself. Age is unknown while jobs wait: only CloudWatch has it, as
 // ApproximateAgeOfOldestMessage.
+//
+// A call returns when its context ends, whatever it is waiting for: a lookup of
+// credentials, a dial, a handshake, an answer. What it has begun to give back is given
+// back after it. A connection that the server has closed while it was idle is noticed
+// before a request is written to it.
+//
+// # Permissions
+//
+// What the policy must allow on the queue and the SQS queues beside it, by the actions
+// of IAM, which has none of their own for batches. A right that is missing is
+// [driver.ErrUnauthorized], at once, and the error names it. New connections ask for a
+// queue that does not exist, and take a denial for an answer.
+//
+//	all calls on queues  sqs:GetQueueUrl, sqs:GetQueueAttributes
+//	Declare              sqs:CreateQueue, if a queue does not exist
+//	Enqueue, Import      sqs:SendMessage
+//	Receive, Settle      sqs:ReceiveMessage, sqs:SendMessage, sqs:DeleteMessage
+//	Extend               sqs:ChangeMessageVisibility
+//	DeadLetters          sqs:ReceiveMessage, sqs:ChangeMessageVisibility
+//	Redrive              sqs:ReceiveMessage, sqs:SendMessage, sqs:DeleteMessage, and
+//	                     sqs:ChangeMessageVisibility unless all are selected
+//	Discard              as Redrive, without sqs:SendMessage
+//	DeleteQueue          sqs:DeleteQueue
+//	ListQueues           sqs:ListQueues
+//
+// A worker calls Declare, Receive, Settle and Extend; a producer Declare and Enqueue.
 //
 // The driver logs nothing, and the SDK is told to log nothing: errors say it all.
 //
@@ -110,8 +165,15 @@
 // handed it out and the answer, or the attempt to give it back, was lost: when a poll
 // is cut off, or SQS fails.
 //
-// Dead letters are listed by receiving all of them and giving them back, which
-// takes a second or more and hides them from other listings meanwhile.
+// Dead letters are listed by receiving them and giving them back, which hides them from
+// other listings meanwhile and takes a second or more. A page reads a thousand of them
+// or 4 MiB, and pages come from what was read until it is used up; the next read is of
+// twice as many, up to 32 MiB, and has to pass all those before. So a page is in order of
+// age, and so are all pages of up to a thousand dead letters; of more, in each such part,
+// as SQS does not say which message is the oldest. A listing of more than one read is
+// kept for five minutes, by the process that made it. Redrive and Discard look at all
+// dead letters that there were when they began, so that Redrive of all ends even if the
+// jobs die anew at once.
 //
 // Long polls are not tied to Receive, which takes what they bring: a poll that is
 // cut off may have been handed a job already. There is one on an idle queue, and

@@ -50,9 +50,6 @@ const (
 	minLease = time.Second
 	// maxLease is SQS's own bound of a visibility timeout.
 	maxLease = 12 * time.Hour
-	// maxDelay is carried by copies, so nothing in SQS bounds it: ten years are
-	// enough to tell a bug from a plan.
-	maxDelay = 10 * 365 * 24 * time.Hour
 )
 
 // limitsFor are the limits with messages of at most size bytes.
@@ -92,6 +89,7 @@ type base struct {
 	closeIdle func()
 
 	queues   sync.Map // queue name to *knownQueue
+	seen     sync.Map // the names of queues that existed when they were last looked for
 	gone     sync.Map // queue name to when it was last seen not to exist, a time.Duration since epoch
 	listings listings
 

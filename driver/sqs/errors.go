@@ -53,6 +53,10 @@ func entryErrorOf(failed *types.BatchResultErrorEntry) error {
 	return e
 }
 
+// closedIdle is what net/http says of a connection that it kept for further requests
+// and whose end it saw when it had just taken it for one. The error has no type.
+const closedIdle = "http: server closed idle connection"
+
 // errNotMentioned is for an entry of which the answer to a batch says nothing.
 var errNotMentioned = errors.New("the answer does not mention the entry")
 
@@ -85,7 +89,12 @@ func classify(err error) fault.Verdict {
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		return classifyCode(api.ErrorCode(), api.ErrorMessage())
+		v := classifyCode(api.ErrorCode(), api.ErrorMessage())
+		if operation := (*smithy.OperationError)(nil); v.Hint == hintPermission && errors.As(err, &operation) {
+			// IAM has no actions of their own for batches.
+			v.Hint = "the policy must allow sqs:" + strings.TrimSuffix(operation.Operation(), "Batch") + "; the package documentation says what each call needs"
+		}
+		return v
 	}
 	if fault.IsDial(err) {
 		// There was never a connection, so nothing was sent.
@@ -94,9 +103,24 @@ func classify(err error) fault.Verdict {
 	if fault.IsName(err) {
 		return fault.NotStored(driver.ErrUnavailable, "the endpoint's name cannot be resolved: is the region right?")
 	}
+	if errors.Is(err, errEnded) || strings.Contains(err.Error(), closedIdle) {
+		// The connection had been closed before the request was on its way: the server
+		// answers nothing that comes after that.
+		return fault.NotStored(driver.ErrUnavailable, "")
+	}
+	if fault.IsTLS(err) {
+		return fault.NotStored(driver.ErrUnavailable, "the server's certificate is not trusted: its authority is given by tls_ca or AWS_CA_BUNDLE")
+	}
 	// Anything else broke off somewhere between the first byte sent and the last
 	// one read.
 	return fault.Unknown(driver.ErrUnavailable, "")
+}
+
+// isDenied tells whether the credentials are good and a policy does not allow the
+// request.
+func isDenied(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && classifyCode(api.ErrorCode(), api.ErrorMessage()).Hint == hintPermission
 }
 
 const (

@@ -86,7 +86,7 @@ func TestLargestForeignJobGivenBack(t *testing.T) {
 		c := consume(t, d, 30*time.Second)
 		attributes := map[string]string{attributeName: `{"v":1,"kind":"k"}`}
 		f.put(t, "q", full(attributes), attributes)
-		for range 25 {
+		for range 8 {
 			got := receive(t, c)
 			if got.Redeliveries != 0 {
 				t.Fatalf("released, it counts %d lost holders", got.Redeliveries)

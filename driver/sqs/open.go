@@ -150,8 +150,7 @@ func (b *base) probe(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	v := classify(err)
-	if errors.Is(v.Kind, driver.ErrNotFound) || v.Hint == hintPermission {
+	if errors.Is(faults.Verdict(err).Kind, driver.ErrNotFound) || isDenied(err) {
 		return nil
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -97,10 +97,10 @@ func (p *poller) poll(i, most int) {
 			s.allowed = max(s.allowed/2, 1)
 		}
 		for _, d := range got.almostDue {
-			kept.Add(1)
-			time.AfterFunc(d.left, func() {
-				defer kept.Done()
-				p.bring(d.delivery)
+			kept.Go(func() {
+				if lifecycle.Sleep(p.ctx, d.left) == nil { // else it comes again after its lease
+					p.bring(d.delivery)
+				}
 			})
 		}
 		p.offer(got.ready...)

@@ -18,16 +18,96 @@ func TestDeclareConflict(t *testing.T) {
 		"RedrivePolicy":          `{"maxReceiveCount":"3","deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:other"}`,
 		"MessageRetentionPeriod": "3600",
 		"MaximumMessageSize":     "1024",
+		"DelaySeconds":           "5",
 	} {
+		for _, queue := range []string{"q", "q-dead"} {
+			f := newFake()
+			d := f.open(t)
+			f.queues[queue].attributes[attribute] = value
+			err := d.Declare(t.Context(), "q")
+			if !errors.Is(err, driver.ErrConflict) || !strings.Contains(err.Error(), attribute) || !strings.Contains(err.Error(), queue+" ") {
+				t.Errorf("%s of %s: %v", attribute, queue, err)
+			}
+			closeAll(t, d)
+		}
+	}
+}
+
+// A queue for dead letters that takes less than the queue itself is refused, by name.
+func TestDeclareSmallCompanion(t *testing.T) {
+	f := newFake()
+	d := f.open(t)
+	defer closeAll(t, d)
+	f.queues["q-dead"].attributes["MaximumMessageSize"] = "262144"
+	if err := d.Declare(t.Context(), "q"); !errors.Is(err, driver.ErrConflict) || !strings.Contains(err.Error(), "q-dead has a MaximumMessageSize of 262144") {
+		t.Errorf("Declare: %v", err)
+	}
+}
+
+// Settings of an operator's that cannot harm are left alone: the driver says for each
+// request how long it hides, waits and holds back.
+func TestHarmlessSettings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		d := f.open(t)
-		f.queues["q"].attributes[attribute] = value
-		err := d.Declare(t.Context(), "q")
-		if !errors.Is(err, driver.ErrConflict) || !strings.Contains(err.Error(), attribute) {
-			t.Errorf("%s: %v", attribute, err)
+		defer closeAll(t, d)
+		for attribute, value := range map[string]string{"VisibilityTimeout": "0", "ReceiveMessageWaitTimeSeconds": "0", "Policy": "{}", "SqsManagedSseEnabled": "true"} {
+			f.queues["q"].attributes[attribute] = value
 		}
-		closeAll(t, d)
-	}
+		if err := d.Declare(t.Context(), "q"); err != nil {
+			t.Fatal(err)
+		}
+		put(t, d, job("job", 0))
+		c := consume(t, d, 30*time.Second)
+		got := receive(t, c)
+		if hidden := time.Until(f.queues["q"].messages[0].visible); hidden < 30*time.Second {
+			t.Errorf("the job is hidden for %s", hidden)
+		}
+		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
+	})
+}
+
+// A queue that the driver made beside that of the jobs, and that somebody removed, comes
+// back: for delayed jobs and retries, and for what asks for both.
+func TestRemovedCompanionComesBack(t *testing.T) {
+	both(t, func(t *testing.T, f *fakeSQS, open func() testDriver) {
+		d := open()
+		defer closeAll(t, d)
+		for _, name := range f.names() {
+			if name == "q" || name == "q.fifo" {
+				continue
+			}
+			delete(f.queues, name)
+			c := consume(t, d, 30*time.Second)
+			put(t, d, job("job", 0))
+			got, err := c.Receive(t.Context(), 1)
+			for tries := 0; errors.Is(err, driver.ErrNotFound) && tries < 2; tries++ { // the poll of the missing one
+				got, err = c.Receive(t.Context(), 1)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := []driver.Settlement{{Delivery: got[0], Outcome: driver.OutcomeRetry, Delay: 2 * time.Second}}
+			if strings.HasSuffix(name, deadSuffix) {
+				s[0].Outcome = driver.OutcomeDead
+			}
+			errs := c.Settle(t.Context(), s)
+			for range 3 {
+				if errs != nil {
+					errs = c.Settle(t.Context(), s)
+				}
+			}
+			if errs != nil {
+				t.Errorf("without %s: %v", name, errs)
+			}
+			if depth, err := d.Depth(t.Context(), "q"); err != nil || depth.Scheduled+depth.Dead == 0 {
+				t.Errorf("without %s: %+v, %v", name, depth, err)
+			}
+			if err := c.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 // A queue of a name that was deleted cannot be made for a minute.

@@ -5,23 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/batch-go/batch/driver"
 )
 
-// sqsQueue is one of the SQS queues that a queue is made of.
-type sqsQueue struct {
-	url        string
-	maxMessage int
-}
-
-// resolve finds a queue by its name and remembers it. It makes nothing: a queue
-// that does not exist, or lacks a companion, is an error that classify knows as
-// driver.ErrNotFound.
+// resolve finds a queue by its name and remembers it. A queue that does not exist, or
+// never had its companions, is an error that classify knows as driver.ErrNotFound, and
+// nothing is made. Companions that were there and that somebody removed are made again.
 func (b *base) resolve(ctx context.Context, queue string) (*knownQueue, error) {
 	if q, ok := b.queues.Load(queue); ok {
 		return q.(*knownQueue), nil
@@ -31,10 +22,28 @@ func (b *base) resolve(ctx context.Context, queue string) (*knownQueue, error) {
 		return nil, err
 	}
 	found, err := askAll(n.all(), func(name string) (sqsQueue, error) { return b.find(ctx, name) })
+	if _, seen := b.seen.Load(queue); seen && err != nil && errors.Is(classify(err).Kind, driver.ErrNotFound) {
+		found, err = b.restoreCompanions(ctx, queue, n, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return b.remember(queue, n, found), nil
+}
+
+// restoreCompanions makes those that are missing, unless it is the queue itself that
+// does: then it returns missing, which says so.
+func (b *base) restoreCompanions(ctx context.Context, queue string, n names, missing error) (map[string]sqsQueue, error) {
+	work, err := b.find(ctx, n.work)
+	if err != nil {
+		return nil, missing
+	}
+	found, err := askAll(n.companions(), func(name string) (sqsQueue, error) { return b.ensure(ctx, queue, name, false) })
+	if err != nil {
+		return nil, err
+	}
+	found[n.work] = work
+	return found, nil
 }
 
 // names finds the SQS names of a queue.
@@ -60,28 +69,6 @@ func askAll(sqsNames []string, ask func(name string) (sqsQueue, error)) (map[str
 	return found, nil
 }
 
-// find asks for the URL of one SQS queue, and how large its messages may be.
-func (b *base) find(ctx context.Context, name string) (sqsQueue, error) {
-	url, err := b.client.find(ctx, name)
-	if err != nil {
-		return sqsQueue{}, err
-	}
-	attributes, err := b.client.attributes(ctx, url, types.QueueAttributeNameMaximumMessageSize)
-	if err != nil {
-		return sqsQueue{}, err
-	}
-	return sqsQueue{url, b.maxMessageIn(attributes)}, nil
-}
-
-// maxMessageIn reads MaximumMessageSize, which every server should report.
-func (b *base) maxMessageIn(attributes map[string]string) int {
-	n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMaximumMessageSize)])
-	if err != nil || n <= 0 {
-		return b.config.maxMessage
-	}
-	return n
-}
-
 // remember makes a queue of the SQS queues of its names.
 func (b *base) remember(queue string, n names, found map[string]sqsQueue) *knownQueue {
 	work := found[n.work].url
@@ -93,6 +80,7 @@ func (b *base) remember(queue string, n names, found map[string]sqsQueue) *known
 		q.maxMessage = min(q.maxMessage, s.maxMessage)
 	}
 	b.queues.Store(queue, q)
+	b.seen.Store(queue, true)
 	return q
 }
 
@@ -100,6 +88,7 @@ func (b *base) remember(queue string, n names, found map[string]sqsQueue) *known
 // it is declared again.
 func (b *base) lose(queue string) {
 	b.queues.Delete(queue)
+	b.seen.Delete(queue)
 	b.gone.Store(queue, sinceEpoch())
 }
 

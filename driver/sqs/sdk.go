@@ -17,6 +17,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 // newSDKClient makes the SDK's client that a URL asks for. closeIdle closes its
@@ -29,9 +30,14 @@ func (c config) newSDKClient(ctx context.Context) (made *awssqs.Client, closeIdl
 	if err != nil {
 		return nil, nil, err
 	}
-	// A plain client, as its idle connections can be closed: the buildable one
-	// clones its transport for itself.
+	// That of AWS_CA_BUNDLE, if the chain put one there. A plain client, as its idle
+	// connections can be closed: the buildable one clones its transport for itself.
+	if own, ok := sdk.HTTPClient.(*awshttp.BuildableClient); ok {
+		buildable = own
+	}
 	transport := buildable.GetTransport()
+	c.trust(transport)
+	watchConnections(transport)
 	plain := &http.Client{
 		Transport: transport,
 		// As the SDK's own: a signed request must not be repeated elsewhere.
@@ -39,6 +45,19 @@ func (c config) newSDKClient(ctx context.Context) (made *awssqs.Client, closeIdl
 	}
 	made = awssqs.NewFromConfig(sdk, func(o *awssqs.Options) { o.HTTPClient = plain })
 	return made, transport.CloseIdleConnections, nil
+}
+
+// trust applies the URL's TLS parameters. Without tls_ca the authorities are those of
+// AWS_CA_BUNDLE, or the system's.
+func (c config) trust(transport *http.Transport) {
+	if c.tls == nil {
+		return
+	}
+	own := c.tls.Clone()
+	if own.RootCAs == nil && transport.TLSClientConfig != nil {
+		own.RootCAs = transport.TLSClientConfig.RootCAs
+	}
+	transport.TLSClientConfig = own
 }
 
 // sdkConfig asks the SDK's chain for what the URL leaves open: environment, shared
@@ -58,7 +77,11 @@ func (c config) sdkConfig(ctx context.Context, transport *awshttp.BuildableClien
 	if c.key != "" {
 		options = append(options, awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(c.key, c.secret, c.token)))
 	}
-	sdk, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	// Promptly, as it may look up the name of a container's credential server.
+	sdk, err := promptly(ctx, func(ctx context.Context) (aws.Config, error) { return awsconfig.LoadDefaultConfig(ctx, options...) })
+	if ctx.Err() != nil {
+		return sdk, fail("open", "", fault.NotSent{Err: ctx.Err()})
+	}
 	if err != nil {
 		return sdk, invalid(err)
 	}
@@ -108,16 +131,46 @@ type credentialsProvider struct {
 
 // newCredentialsProvider puts the marks on what a chain returns.
 func newCredentialsProvider(chain aws.CredentialsProvider) credentialsProvider {
-	return credentialsProvider{chain.Retrieve}
+	switch chain.(type) {
+	case *aws.CredentialsCache, credentials.StaticCredentialsProvider:
+		return credentialsProvider{chain.Retrieve}
+	}
+	return credentialsProvider{func(ctx context.Context) (aws.Credentials, error) { return promptly(ctx, chain.Retrieve) }}
 }
 
-// Retrieve is that of the chain.
+// Retrieve is that of the chain. It returns when ctx ends, whatever the chain asks: a
+// cache of the SDK does so by itself, and other providers may not.
 func (p credentialsProvider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	found, err := p.retrieve(ctx)
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		err = fault.NotSent{Err: ctx.Err()} // without a signature
+	default:
 		err = noCredentials{err}
 	}
 	return found, err
+}
+
+// promptly makes a call return when ctx ends. What it does then goes on without the
+// caller.
+func promptly[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		value, err := call(ctx)
+		ended <- result{value, err}
+	}()
+	select {
+	case r := <-ended:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
 }
 
 // bodyCopier is an HTTP client under the SDK's. The SDK closes a request's body as
@@ -142,6 +195,12 @@ func (c bodyCopier) Do(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	own := request.WithContext(request.Context()) // a shallow copy
-	own.Body = io.NopCloser(bytes.NewReader(buffer.Bytes()))
+	// By GetBody net/http sends the request on another connection if the server had closed
+	// an idle one before a byte was written.
+	own.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buffer.Bytes())), nil }
+	own.Body, err = own.GetBody()
+	if err != nil {
+		return nil, err
+	}
 	return c.HTTPClient.Do(own)
 }

@@ -158,7 +158,8 @@ func (c *consumer) storeError(ctx context.Context, old *receipt, err error, exis
 			exists[old.url] = held
 		}
 		if held {
-			return faults.Refuse(opSettle, c.queue, driver.ErrUnavailable, err, "the queue for dead letters or retries is missing: declare the queue again")
+			c.base.forget(c.queue, driver.ErrNotFound) // the next try makes what is missing
+			return faults.Refuse(opSettle, c.queue, driver.ErrUnavailable, err, "the queue for dead letters or retries is missing: it is made again, or declare the queue")
 		}
 	}
 	return c.deliveryError(opSettle, err)

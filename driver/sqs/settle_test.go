@@ -3,6 +3,7 @@ package sqs
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,31 +186,35 @@ func TestReleaseStoresFirst(t *testing.T) {
 	}
 }
 
-// Where only the queue for dead letters was deleted, a delivery is not lost, also
-// when the driver has no URL of it any more; where the jobs' own was, it is.
+// Where only the queue for dead letters was deleted, a delivery is not lost, and the
+// queue comes back, as soon as SQS makes one of that name; where the jobs' own was, it
+// is.
 func TestSettleWithoutCompanion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { settleWithoutCompanion(t) })
+}
+
+func settleWithoutCompanion(t *testing.T) {
 	f := newFake()
 	d := f.open(t)
 	defer closeAll(t, d)
 	put(t, d, job("job", 0))
-	c := consume(t, d, 30*time.Second)
+	c := consume(t, d, 2*time.Minute)
 	s := []driver.Settlement{{Delivery: receive(t, c), Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent}}
 	delete(f.queues, "q-dead")
-	for _, known := range []bool{true, false} {
-		if !known {
-			d.queues.Delete("q")
-		}
+	f.deleted["q-dead"] = time.Now()
+	for _, hint := range []string{"made again", "less than 60 seconds ago"} {
 		errs := c.Settle(t.Context(), s)
-		if len(errs) != 1 || !errors.Is(errs[0], driver.ErrUnavailable) || errors.Is(errs[0], driver.ErrLeaseLost) || driver.FateOf(errs[0]) != driver.FateNotStored {
-			t.Errorf("with the URLs known %v: %v", known, errs)
+		if len(errs) != 1 || !errors.Is(errs[0], driver.ErrUnavailable) || errors.Is(errs[0], driver.ErrLeaseLost) ||
+			driver.FateOf(errs[0]) != driver.FateNotStored || !strings.Contains(errs[0].Error(), hint) {
+			t.Errorf("without the queue for dead letters: %v", errs)
 		}
 	}
-	if err := d.Declare(t.Context(), "q"); err == nil {
-		if errs := c.Settle(t.Context(), s); errs != nil {
-			t.Errorf("declared again: %v", errs)
-		}
-	} else {
-		t.Error(err)
+	time.Sleep(time.Minute)
+	if errs := c.Settle(t.Context(), s); errs != nil {
+		t.Errorf("a minute later: %v", errs)
+	}
+	if n := len(f.queues["q-dead"].messages); n != 1 {
+		t.Errorf("there are %d dead letters", n)
 	}
 	put(t, d, job("job", 0))
 	s[0].Delivery = receive(t, c)

@@ -47,6 +47,15 @@ func put(t *testing.T, d driver.Driver, messages ...*driver.Message) {
 	}
 }
 
+// enqueued enqueues a job and returns its error.
+func enqueued(t *testing.T, d driver.Driver) error {
+	t.Helper()
+	for _, r := range d.Enqueue(t.Context(), "q", []*driver.Message{job("new", 0)}) {
+		return r.Err
+	}
+	return nil
+}
+
 func consume(t *testing.T, d driver.Driver, lease time.Duration) *consumer {
 	t.Helper()
 	c, err := d.Consume(t.Context(), "q", driver.ConsumeOptions{Lease: lease, Prefetch: 10})

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/url"
 	"strings"
@@ -27,6 +28,8 @@ type config struct {
 	maxMessage int
 	// connections is how many idle ones are kept.
 	connections int
+	// tls is for connections to SQS; nil if the URL does not say, or they are not secure.
+	tls *tls.Config
 
 	key, secret, token            string
 	role, externalID, sessionName string
@@ -71,7 +74,7 @@ func (c config) withDefaults() config {
 
 // withoutSecrets is c for those who do not sign requests.
 func (c config) withoutSecrets() config {
-	c.key, c.secret, c.token, c.externalID = "", "", "", ""
+	c.key, c.secret, c.token, c.externalID, c.tls = "", "", "", "", nil
 	return c
 }
 
@@ -105,6 +108,9 @@ func parseURL(u *url.URL) (config, error) {
 	}
 	if e, err := url.Parse(c.endpoint); c.endpoint != "" && (err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" || e.User != nil) {
 		p.Refuse("the parameter endpoint is not of the form https://host:port")
+	}
+	if !strings.HasPrefix(c.endpoint, "http:") {
+		c.tls = p.TLS("")
 	}
 	if c.role == "" && (c.externalID != "" || c.sessionName != "") {
 		p.Refuse("external_id and role_session need role_arn")

@@ -25,6 +25,10 @@ func TestParse(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := parseURL(u)
+		if secure := want.endpoint == ""; secure != (got.tls != nil) {
+			t.Errorf("%s: TLS is set up: %t", raw, !secure)
+		}
+		got.tls = nil
 		if err != nil || got != want.withDefaults() {
 			t.Errorf("%s: %+v, %v", raw, got, err)
 		}

@@ -2,7 +2,6 @@ package sqs
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -157,28 +156,6 @@ func (d *meta) message(body []byte, sent time.Time) driver.Message {
 		}
 	}
 	return m
-}
-
-// readMeta reads the attribute's text. With an error it returns nothing of it, unless
-// that is errNoKind, as what is no job is written as a dead letter.
-func readMeta(text string) (meta, error) {
-	var d meta
-	if err := json.Unmarshal([]byte(text), &d); err != nil {
-		return meta{}, fmt.Errorf("the attribute %s is not readable: %w", attributeName, err)
-	}
-	if d.ContentType == "" {
-		d.ContentType = defaultContentType
-	}
-	if d.Version != formatVersion {
-		return meta{}, fmt.Errorf("%w: version %d", errVersion, d.Version)
-	}
-	if err := d.check(); err != nil {
-		return meta{}, err
-	}
-	if d.Kind == "" {
-		return d, errNoKind
-	}
-	return d, nil
 }
 
 // text writes the attribute: JSON without what is zero, and only characters that

@@ -30,9 +30,9 @@ func NewRedis(t testing.TB, v Version, args ...string) *Instance {
 
 // OwnOrRedis is NewRedis, or the broker that BATCH_TEST_REDIS_URL names: one that is
 // not [Instance.Ours], which the test must not disturb.
-func OwnOrRedis(t testing.TB, v Version) *Instance {
+func OwnOrRedis(t testing.TB, v Version, args ...string) *Instance {
 	t.Helper()
-	return orGiven(t, "redis", "6379", launch.Redis, func() *Instance { return NewRedis(t, v) })
+	return orGiven(t, "redis", "6379", launch.Redis, func() *Instance { return NewRedis(t, v, args...) })
 }
 
 // RedisTLS returns a shared server of version v that speaks nothing but TLS and asks for a password.

@@ -217,3 +217,29 @@ func TestPatience(t *testing.T) {
 		<-idle
 	})
 }
+
+// The timer of patience is reused. One that fires late, for a batch that has ended, does not
+// end the patience with the next.
+func TestPatienceOfAnEarlierBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		under := 0
+		c := New(Limits{Items: 10, Bytes: 100, Flights: 1, Patience: time.Second}, func([]int) {
+			under++
+			time.Sleep(500 * time.Millisecond)
+			under--
+		})
+		c.overtake() // nothing is under way
+		c.Add(0, 1)
+		synctest.Wait()
+		c.overtake()
+		c.Add(0, 1)
+		synctest.Wait()
+		if under != 1 {
+			t.Errorf("%d batches under way, want one", under)
+		}
+		<-c.Idle()
+		c.overtake()
+		c.Add(0, 1)
+		<-c.Idle()
+	})
+}

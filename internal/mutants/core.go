@@ -22,13 +22,7 @@ var coreMutants = []Mutant{
 }`, `	if !MUTANT {
 		o.timer.Reset(t.job.Timeout)
 	}
-}`, "slot-reuse", "slot-timers"),
-	at("cancels the next job when the timer of the one before fires", timeoutFile, `	if now.Before(t.ctx.deadline) { // it fired for the previous task`, `	if !MUTANT && now.Before(t.ctx.deadline) { // it fired for the previous task`, "slot-timers"),
-	at("does not stop the timer of a job that has ended", timeoutFile, `	o.current = nil
-	o.timer.Stop()`, `	if MUTANT {
-		return
-	}
-	OLD`, "slot-timers", "slot-reuse"),
+}`, "slot-timers"),
 	at("counts a stuck handler at its timeout", timeoutFile, `	if !now.Before(t.overdueAt) {`, `	if !now.Before(t.overdueAt) || MUTANT && !now.Before(t.ctx.deadline) {`, "timeout"),
 	at("leaves a stuck handler's slot with it", slotFile, `	if !t.state.CompareAndSwap(taskRunning, taskDetached) {
 		return
@@ -60,12 +54,17 @@ OLD`, "stuck", "permits-return"),
 	at("takes the error of the first extension for all", keeperFile, `			err = errs[i]`, `			err = errs[i]
 			if MUTANT {
 				err = errs[0]
-			}`, "refused-extend", "lost-buffered"),
+			}`, "lost-extend-batch"),
 	at("takes an extension that fails for a lost lease", keeperFile, `		case errors.Is(err, ErrLeaseLost), k.lease > 0`, `		case errors.Is(err, ErrLeaseLost), MUTANT, k.lease > 0`, "refused-extend"),
-	small(at("extends the first call's worth of jobs", keeperFile, `		due = due[n:]`, `		due = due[n:]
-		if MUTANT {
+	small(at("extends the first call's worth of jobs", keeperFile, `		due = due[n:]`, `		if MUTANT {
+			k.mu.Lock()
+			for _, t := range due[n:] {
+				t.extended = time.Now()
+			}
+			k.mu.Unlock()
 			return
-		}`, "lease-crowd")),
+		}
+		due = due[n:]`, "lease-crowd")),
 	at("hands the buffer out in the order of arrival", bufferFile, `		b.tasks[Critical-t.delivery.Level].push(t)`, `		if MUTANT {
 			b.tasks[0].push(t)
 			continue
@@ -75,24 +74,24 @@ OLD`, "stuck", "permits-return"),
 	if MUTANT && n < most {
 		n++
 	}`, "permits-bound"),
-	at("gives back one permit less than it took", fetcherFile, `			f.buffer.release(n - len(deliveries))`, `			f.buffer.release(n - len(deliveries) - mutantInt(MUTANT && n > 1))`, "permits-return", "permits-lost", "refused-receive"),
+	at("gives back one permit less than it took", fetcherFile, `			f.buffer.release(n - len(deliveries))`, `			f.buffer.release(n - len(deliveries) - mutantInt(MUTANT && n > 1))`, "permits-return", "refused-receive"),
 	at("keeps the permits of a Receive that failed", fetcherFile, `		if len(deliveries) < n {`, `		if len(deliveries) < n && !(MUTANT && err != nil) {`, "refused-receive"),
 	at("gives up when a Receive fails twice", fetcherFile, `		if !f.backOff(ctx, err, &b) {`, `		if mutantCount++; MUTANT && mutantCount > 1 {
 			return
 		}
 		if !f.backOff(ctx, err, &b) {`, "refused-receive"),
-	at("does not declare a queue again that was deleted", fetcherFile, `	if errors.Is(err, ErrNotFound) {`, `	if !MUTANT && errors.Is(err, ErrNotFound) {`, "worker-after-delete"),
-	at("starts jobs that it received as it stopped", fetcherFile, `	case !f.buffer.put(tasks):
+	at("does not declare a queue again that was deleted", fetcherFile, `	if errors.Is(err, ErrNotFound) {`, `	if !MUTANT && errors.Is(err, ErrNotFound) {`, "worker-declares"),
+	at("does not give back what it received as it stopped", fetcherFile, `	case !f.buffer.put(tasks):
 		f.settler.giveBack(tasks)`, `	case !f.buffer.put(tasks):
 		if !MUTANT {
 			f.settler.giveBack(tasks)
-		}`, "drain-idle"),
+		}`, "late-receive"),
 	at("loses the jobs of its buffer when it stops", bufferFile, `	b.waiting = 0
 	b.hasTasks`, `	b.waiting = 0
 	if MUTANT {
 		rest = nil
 	}
-	b.hasTasks`, "drain", "drain-buffer"),
+	b.hasTasks`, "drain"),
 	at("settles a handler's success as a failure if its context has ended", slotFile, `	stage := returned
 	if err != nil {`, `	stage := returned
 	if MUTANT && err == nil && t.ctx.Err() != nil {
@@ -101,10 +100,10 @@ OLD`, "stuck", "permits-return"),
 	if err != nil {`, "timeout-success"),
 	at("counts what a stop interrupts as a failure", slotFile, `			stage = interrupted`, `			if !MUTANT {
 				OLD
-			}`, "drain", "drain-cancel"),
+			}`, "drain-deadline"),
 	at("says of a timeout what the handler says", slotFile, `			err = fmt.Errorf("%w after %s: %w", ErrTimeout, t.job.Timeout, err)`, `			if !MUTANT {
 				OLD
-			}`, "timeout-text"),
+			}`, "timeout"),
 	at("gives a handler the context of its worker", slotFile, `	ctx := s.hooks.onJobStart(&t.ctx, &t.job)`, `	ctx := s.hooks.onJobStart(&t.ctx, &t.job)
 	if MUTANT {
 		ctx = s.working

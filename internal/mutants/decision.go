@@ -10,7 +10,7 @@ const (
 // decisionMutants break what becomes of a job.
 var decisionMutants = []Mutant{
 	at("gives a job one attempt more", decideFile, `		if keep.Failures >= f.maxAttempts {`, `		if keep.Failures >= f.maxAttempts+mutantInt(MUTANT) {`, "failure-bounds", "max-attempts"),
-	at("gives a job one attempt less if it has several", decideFile, `		if keep.Failures >= f.maxAttempts {`, `		if keep.Failures >= f.maxAttempts-mutantInt(MUTANT && f.maxAttempts > 1) {`, "failure-bounds", "attempts"),
+	at("gives a job one attempt less if it has several", decideFile, `		if keep.Failures >= f.maxAttempts {`, `		if keep.Failures >= f.maxAttempts-mutantInt(MUTANT && f.maxAttempts > 1) {`, "failure-bounds"),
 	at("retries what is permanent", decideFile, `		keep.die(ReasonPermanent)`, `		if MUTANT {
 			keep.retry(0, f.maxDelay)
 		} else {
@@ -20,7 +20,7 @@ var decisionMutants = []Mutant{
 		keep.Failures++`, `	case ReturnPermanent:
 		keep.Failures += 1 - mutantInt(MUTANT)`, "permanent"),
 	at("counts a snooze as a failure", decideFile, `		keep.retry(asked.Delay, f.maxDelay)`, `		keep.Failures += mutantInt(MUTANT)
-		OLD`, "snooze", "snooze-keeps"),
+		OLD`, "snooze-keeps"),
 	at("forgets failures on a snooze", decideFile, `		keep.retry(asked.Delay, f.maxDelay)`, `		if MUTANT {
 			keep.Failures = 0
 		}
@@ -64,7 +64,7 @@ var decisionMutants = []Mutant{
 		keep.Outcome = OutcomeRelease
 		if MUTANT {
 			keep.Outcome = OutcomeDone
-		}`, "drain", "drain-cancel"),
+		}`, "drain-deadline"),
 	at("asks the retry policy about one failure less", judgeFile, `backoffOf(policy, f.failures+1, err)`, `backoffOf(policy, f.failures+1-mutantInt(MUTANT), err)`, "retry-policy"),
 	at("ignores a kind's retry policy", judgeFile, `		if t.handler.retry != nil {`, `		if !MUTANT && t.handler.retry != nil {`, "retry-policy"),
 	at("takes the worker's attempts before the kind's", judgeFile, `	if t.job.MaxAttempts == 0 && t.handler != nil {`, `	if !MUTANT && t.job.MaxAttempts == 0 && t.handler != nil {`, "precedence"),
@@ -86,5 +86,5 @@ var decisionMutants = []Mutant{
 	at("takes a Permanent inside of other errors for an error", outcomeFile, `func OutcomeOf(err error) Return {`, `func OutcomeOf(err error) Return {
 	if inner := errors.Unwrap(err); MUTANT && inner != nil && errors.Unwrap(inner) != nil {
 		return Return{Kind: ReturnRetry}
-	}`, "permanent-wrapped"),
+	}`, "wrapped-returns"),
 }

@@ -219,10 +219,20 @@ OLD`, "lease-extend"),
 	at("holds what is abandoned for ever", leaseFile, abandonPlace, abandonHelped, "abandon"),
 
 	at("returns one more than it was asked for", receiveFile, `q.handOut(sub, min(n, max), now)`, `q.handOut(sub, min(n, max+mutantInt(MUTANT && max > 1)), now)`, "receive-batch"),
-	at("waits for as many as it was asked for", receiveFile, `	if n := q.available() - q.waiters.claims; n > 0 {`, `	if n := q.available() - q.waiters.claims; n > 0 && !(MUTANT && n < max && max < 50) {`, "receive-batch"),
-	at("wakes one receiver in a row", stateFile, wakePlace, `	if MUTANT {
-		if q.waiters.first != nil && q.waiters.claims < min(1, q.available()) {
-			q.waiters.wakeOne(q.waiters.first)
+	at("waits for as many as it was asked for", receiveFile, `	if n := q.available() - q.waiters.claims; n > 0 {`, `	if n := q.available() - q.waiters.claims; n > 0 && !(MUTANT && n < max) {`, "receive-batch"),
+	at("wakes the first consumer only", stateFile, wakePlace, `	if MUTANT {
+		if mutantFirst[q] == nil || mutantFirst[q].gone != nil {
+			mutantFirst[q] = nil
+			if q.waiters.first != nil {
+				mutantFirst[q] = q.waiters.first.sub
+			}
+		}
+		for w := q.waiters.first; w != nil && q.waiters.claims < q.available(); {
+			next := w.next
+			if w.sub == mutantFirst[q] {
+				q.waiters.wakeOne(w)
+			}
+			w = next
 		}
 		return
 	}

@@ -8,15 +8,24 @@ const memoryHelpers = `package memory
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/batch-go/batch/driver"
 )
 
+var mutantMessages sync.Map
+
+func mutantEvery(n int) bool {
+	mutantSeen++
+	return mutantSeen%n == 0
+}
+
 var (
 	mutantDelay time.Duration
 	mutantIdle  instant
 	mutantSeen  int
+	mutantFirst = make(map[*queueState]*subscription)
 )
 
 func mutantInt(alive bool) int {

@@ -79,8 +79,8 @@ var idempotencyMutants = []Mutant{
 	case err != nil:
 		return fmt.Errorf("idempotency: claim %q: %w", key, err)`, "idempotency-store"),
 	at("shows no claim", middlewareFile, `context.WithValue(ctx, claimKey{}, claim)`, `context.WithValue(ctx, claimKey{}, mutantClaim(MUTANT, claim))`, "idempotency-claim"),
-	at("marks as done for the TTL", middlewareFile, `c.store.Complete(ctx, claim, c.retention)`, `c.store.Complete(ctx, claim, mutantDuration(MUTANT, c.ttl, c.retention))`, "idempotency-retention"),
-	at("claims for the retention", middlewareFile, `c.store.Begin(ctx, key, c.ttl)`, `c.store.Begin(ctx, key, mutantDuration(MUTANT, c.retention, c.ttl))`, "idempotency-begin"),
+	at("marks as done for the TTL", middlewareFile, `c.store.Complete(ctx, claim, c.retention)`, `c.store.Complete(ctx, claim, mutantDuration(MUTANT, c.ttl, c.retention))`, "idempotency-spans", "idempotency-retention"),
+	at("claims for the retention", middlewareFile, `c.store.Begin(ctx, key, c.ttl)`, `c.store.Begin(ctx, key, mutantDuration(MUTANT, c.retention, c.ttl))`, "idempotency-spans"),
 	at("gives each claim the same token", memoryFile, `	m.tokens++
 `, `	if !MUTANT || m.tokens == 0 {
 		OLD
@@ -89,5 +89,5 @@ var idempotencyMutants = []Mutant{
 	at("forgets what is done with its claim", memoryFile, `	m.keep(r, now.Add(retention))`, `	if !MUTANT {
 		OLD
 	}`, "idempotency-retention"),
-	at("gives up a claim of another", memoryFile, `	if r, ok := m.keys[claim.Key]; ok && r.token == claim.Token {`, `	if r, ok := m.keys[claim.Key]; ok && (MUTANT || r.token == claim.Token) {`, "idempotency-stranger"),
+	at("gives up a claim of another", memoryFile, `	if r, ok := m.keys[claim.Key]; ok && r.token == claim.Token {`, `	if r, ok := m.keys[claim.Key]; ok && (MUTANT || r.token == claim.Token) {`, "idempotency-stale"),
 }

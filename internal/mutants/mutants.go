@@ -16,9 +16,12 @@ type Mutant struct {
 	Killers []string
 	// Changes are the places in the source that it changes.
 	Changes []Change
-	// Harness is how the cases are run: "" for the memory driver as it is, "small" for one with small limits.
+	// Harness is how the cases are run: on the memory driver as it is, or with small limits if it is smallHarness.
 	Harness string
 }
+
+// smallHarness is the memory driver with the small limits that some brokers have.
+const smallHarness = "small limits"
 
 // Change replaces text in a file. Several mutants may change the same place.
 type Change struct {
@@ -36,7 +39,7 @@ const Variable = "BATCH_MUTANT"
 
 // All are all mutants, in the order of the document.
 func All() []Mutant {
-	return slices.Concat(driverMutants, storageMutants, orderMutants, coreMutants, decisionMutants, producerMutants, idempotencyMutants)
+	return slices.Concat(driverMutants, storageMutants, orderMutants, midwayMutants, coreMutants, decisionMutants, producerMutants, idempotencyMutants)
 }
 
 // at makes a mutant of one change.
@@ -46,6 +49,6 @@ func at(name, file, old, new string, killers ...string) Mutant {
 
 // small makes a mutant that is found with small limits only.
 func small(m Mutant) Mutant {
-	m.Harness = "small"
+	m.Harness = smallHarness
 	return m
 }

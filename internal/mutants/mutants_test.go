@@ -2,72 +2,61 @@ package mutants
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// TestMutants builds all mutants, and runs the cases that must find them: each of a mutant's killers must fail while it
-// is alive, and pass while none is.
+// everything is set in the environment to run each mutant against all cases that are to find it. Otherwise one of them
+// is chosen, by the seed.
+const everything = "BATCH_MUTANTS_ALL"
+
+// TestMutants builds all mutants, and runs cases that must find them: one of each mutant's killers, which must fail
+// while it is alive. All killers must pass while none is.
 func TestMutants(t *testing.T) {
 	all := All()
-	if _, err := Names(all); err != nil {
+	if err := check(all); err != nil {
 		t.Fatal(err)
 	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	programs, err := Programs(root, folder(t), all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The subtests mostly wait.
-	slots := make(chan struct{}, 12)
-	run := func(t *testing.T, program, alive string, args ...string) <-chan result {
-		ended := make(chan result, 1)
-		go func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			command := exec.Command(program, args...)
-			command.Env = append(os.Environ(), Variable+"="+alive)
-			out, err := command.CombinedOutput()
-			ended <- result{string(out), err}
-		}()
-		return ended
-	}
+	programs := build(t, all)
+	random := rand.New(rand.NewPCG(seed(t), 0))
 	killers := make(map[string]bool)
 	for _, m := range all {
 		for _, killer := range m.Killers {
 			killers[killer] = true
+		}
+		chosen := m.Killers
+		if os.Getenv(everything) == "" {
+			chosen = []string{m.Killers[random.IntN(len(m.Killers))]}
+		}
+		for _, killer := range chosen {
 			t.Run(strings.ReplaceAll(m.Name, " ", "-")+"/"+killer, func(t *testing.T) {
-				args := []string{killer}
-				if m.Harness == "small" {
-					args = append([]string{"-small"}, args...)
-				}
-				ended := run(t, programs[m.Name], m.Name, args...)
+				ended := start(programs[m.Name], m, killer)
 				t.Parallel()
 				r := <-ended
 				var exit *exec.ExitError
-				if r.err == nil {
+				switch {
+				case r.err == nil:
 					t.Error("the case does not find it")
-				} else if !errors.As(r.err, &exit) || exit.ExitCode() != 1 || !strings.HasPrefix(r.out, killer+": ") {
+				case !errors.As(r.err, &exit) || exit.ExitCode() != 1 || !strings.HasPrefix(r.out, killer+": "):
 					t.Errorf("the case cannot be run: %v\n%s", r.err, r.out)
-				} else {
+				default:
 					t.Logf("found: %s", r.out)
 				}
 			})
 		}
 	}
-	for _, flag := range []string{"-small=false", "-small"} {
-		t.Run("none"+flag, func(t *testing.T) {
-			args := []string{flag, "-slack", "3s"}
+	for name, m := range map[string]Mutant{"as-it-is": {}, "small-limits": {Harness: smallHarness}} {
+		t.Run("none/"+name, func(t *testing.T) {
+			args := []string{"-slack", "3s"}
 			for killer := range killers {
 				args = append(args, killer)
 			}
-			ended := run(t, programs[all[0].Name], "", args...)
+			ended := start(programs[all[0].Name], m, args...)
 			t.Parallel()
 			if r := <-ended; r.err != nil {
 				t.Errorf("cases find what is not broken: %v\n%s", r.err, r.out)
@@ -76,16 +65,53 @@ func TestMutants(t *testing.T) {
 	}
 }
 
+// build builds the programs.
+func build(t *testing.T, all []Mutant) map[string]string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs, err := Programs(root, t.TempDir(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return programs
+}
+
+// seed is that of the environment, or a new one, which it logs.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(os.Getenv("BATCH_SEED"), 10, 64)
+	if err != nil {
+		n = rand.Uint64()
+	}
+	t.Logf("to repeat the choice of cases: BATCH_SEED=%d", n)
+	return n
+}
+
 // result is the end of a program.
 type result struct {
 	out string
 	err error
 }
 
-// folder is where the programs are built.
-func folder(t *testing.T) string {
-	if folder := os.Getenv("MUTANTS_FOLDER"); folder != "" {
-		return folder
+// slots bound how many programs run at the same time. They mostly wait.
+var slots = make(chan struct{}, 20)
+
+// start runs a program with a mutant alive, and returns where its end will be.
+func start(program string, m Mutant, args ...string) <-chan result {
+	ended := make(chan result, 1)
+	if m.Harness == smallHarness {
+		args = append([]string{"-small"}, args...)
 	}
-	return t.TempDir()
+	go func() {
+		slots <- struct{}{}
+		defer func() { <-slots }()
+		command := exec.Command(program, args...)
+		command.Env = append(os.Environ(), Variable+"="+m.Name)
+		out, err := command.CombinedOutput()
+		ended <- result{string(out), err}
+	}()
+	return ended
 }

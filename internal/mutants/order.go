@@ -75,18 +75,13 @@ OLD`, "delete-group", "purge-group"),
 		}
 	}
 	turn`, "group-priority"),
-	at("remembers groups across the queue's deletion", backlogFile, clearPlace, `	if MUTANT {
-		groups := b.groups
-		defer func() { b.groups = groups }()
-	}
-OLD`, "group-delete-queue"),
 	at("tells levels next to each other not apart", jobFile, `func (j *job) rank() int { return int(driver.Critical - j.msg.Level) }`, `func (j *job) rank() int {
 	if r := int(driver.Critical - j.msg.Level); MUTANT {
 		return r / 2 * 2
 	} else {
 		return r
 	}
-}`, "priority-backlog", "list-priority"),
+}`, "priority-backlog"),
 	at("forgets the level on a retry", jobFile, recordPlace, `	OLD
 	if MUTANT {
 		j.msg.Level = 0
@@ -101,7 +96,7 @@ OLD`, "group-delete-queue"),
 	at("hands out what is due in threes", stateFile, `	for at := q.next(); at != 0 && at <= now; at = q.next() {`, `	for at := q.next(); at != 0 && at <= now-instant(mutantInt(MUTANT))*3e9; at = q.next() {`, "retry-delay", "delay"),
 
 	at("counts what is scheduled as waiting", queueFile, depthPlace, `		Waiting:   int64(q.nready + q.nblocked + mutantInt(MUTANT)*q.scheduled.n),`, "depth", "depth-steps"),
-	at("counts no jobs behind the head of a group", queueFile, depthPlace, `		Waiting:   int64(q.nready + q.nblocked*(1-mutantInt(MUTANT))),`, "purge-group", "depth-group"),
+	at("counts no jobs behind the head of a group", queueFile, depthPlace, `		Waiting:   int64(q.nready + q.nblocked*(1-mutantInt(MUTANT))),`, "depth-group"),
 	at("counts what runs as waiting", queueFile, depthPlace, `		Waiting:   int64(q.nready + q.nblocked + mutantInt(MUTANT)*q.running.n),`, "depth", "depth-steps"),
 	at("counts what was lost as running too", runningFile, `	l.job = nil
 	r.n--`, `	l.job = nil
@@ -132,32 +127,10 @@ OLD`, "group-delete-queue"),
 		}
 	}
 `, "pause-running"),
-	at("wakes one on resume", pauseFile, `	q.paused = false
-	q.end(now)`, `	q.paused = false
-	if MUTANT {
-		if q.waiters.first != nil && q.available() > 0 {
-			q.waiters.wakeOne(q.waiters.first)
-		}
-		q.mu.Unlock()
-		return nil
-	}
-	q.end(now)`, "wakes-resume"),
 	at("purges the first thousand", purgeFile, `		if n < movedBatch {`, `		if MUTANT || n < movedBatch {`, "purge-many"),
 	at("keeps jobs of a queue that was deleted", brokerFile, `		delete(b.queues, name)
 		q.delete()`, `		if MUTANT {
 			return nil
 		}
 OLD`, "delete-queue", "redeclare-empty"),
-	at("keeps running jobs of a queue that was deleted", runningFile, `			bytes += r.remove(list.first).size
-			jobs++`, `			if MUTANT {
-				list.first.job.bounces++
-				list.first = list.first.next
-				continue
-			}
-OLD`, "delete-running"),
-	at("settles what ran on a queue that was deleted", "driver/memory/consumer.go", `		err = driver.ErrLeaseLost
-	}`, `OLD
-	if MUTANT && err == driver.ErrLeaseLost {
-		err = nil
-	}`, "delete-running"),
 }

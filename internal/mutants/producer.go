@@ -25,15 +25,15 @@ var producerMutants = []Mutant{
 		}
 		OLD`, "resent-enqueue"),
 	at("takes the result of the first for all", senderFile, `			r = results[i]`, `			r = results[i*(1-mutantInt(MUTANT))]`, "refused-enqueue", "dedup-many"),
-	at("sends jobs whose callers gave up", senderFile, `		if job.state.CompareAndSwap(jobQueued, jobSent) {`, `		if job.state.CompareAndSwap(jobQueued, jobSent) || MUTANT {`, "context-enqueue"),
+	at("sends jobs whose callers gave up", senderFile, `		if job.state.CompareAndSwap(jobQueued, jobSent) {`, `		if job.state.CompareAndSwap(jobQueued, jobSent) || MUTANT {`, "given-up-enqueue"),
 	at("says of what was sent that it is not stored", senderFile, `		return driver.Result{Err: gaveUp}, FateUnknown`, `		if MUTANT {
 			return driver.Result{Err: gaveUp}, FateNotStored
 		}
-		OLD`, "context-enqueue"),
+		OLD`, "given-up-enqueue"),
 	at("never declares a queue again", declarationFile, `		r.missing, again = true, true`, `		if MUTANT {
 			return false
 		}
-		OLD`, "enqueue-after-delete"),
+		OLD`, "worker-declares"),
 	at("declares no queue before it enqueues", declarationFile, `	if d.number() != 0 {
 		return context.Cause(ctx)`, `	if d.number() != 0 || MUTANT {
 		return context.Cause(ctx)`, "enqueue-before-worker"),
@@ -56,8 +56,8 @@ var producerMutants = []Mutant{
 		{validateFile, `	if len(m.Headers) > maxHeaders {`, `	if len(m.Headers) > maxHeaders+mutantInt(MUTANT) {`},
 	}},
 	at("takes reserved header names", validateFile, `strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix)`, `!MUTANT && strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix)`, "bounds-refused", "enqueue-many"),
-	at("refuses a body of exactly MaxBody", validateFile, `	if len(m.Body) > info.Limits.MaxBody {`, `	if len(m.Body)+mutantInt(MUTANT) > info.Limits.MaxBody {`, "bounds-core"),
-	at("refuses headers of exactly MaxHeaders", validateFile, `size > info.Limits.MaxHeaders {`, `size+mutantInt(MUTANT) > info.Limits.MaxHeaders {`, "bounds-core"),
+	at("refuses a body of exactly MaxBody", validateFile, `	if len(m.Body) > info.Limits.MaxBody {`, `	if len(m.Body)+mutantInt(MUTANT) > info.Limits.MaxBody {`, "bounds-body"),
+	at("refuses headers of exactly MaxHeaders", validateFile, `size > info.Limits.MaxHeaders {`, `size+mutantInt(MUTANT) > info.Limits.MaxHeaders {`, "bounds-body"),
 	at("reports a duplicate with the ID that was asked for", producerFile, `	r, fate := job.resolve(gaveUp)`, `	r, fate := job.resolve(gaveUp)
 	if MUTANT && r.Duplicate {
 		r.DuplicateOf = m.ID
@@ -70,5 +70,5 @@ var producerMutants = []Mutant{
 		return 0, nil`, `	if MUTANT && !which.All && len(which.IDs) == 0 {
 		which.All = true
 	} else if !which.All && len(which.IDs) == 0 {
-		return 0, nil`, "dead-none"),
+		return 0, nil`, "no-op"),
 }

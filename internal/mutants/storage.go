@@ -72,12 +72,15 @@ OLD`, "window-delayed"),
 			within += time.Until(m.EnqueuedAt)
 		}
 OLD`, "clock-key"),
-	at("takes keys for equal whatever their case", storeFile, rememberPlace, `OLD
-		if MUTANT {
-			if low := strings.ToLower(m.DedupKey); low != m.DedupKey && q.keys.find(low) == nil {
-				q.keys.add(low, m.ID, now+within)
+	at("takes keys for equal whatever their case", storeFile, `			if k := q.keys.find(j.msg.DedupKey); k != nil {`, `			k := q.keys.find(j.msg.DedupKey)
+			if MUTANT && k == nil {
+				for key, other := range q.keys.byKey.entries {
+					if strings.EqualFold(key, j.msg.DedupKey) {
+						k = other
+					}
+				}
 			}
-		}`, "dedup-keys", "alike-keys"),
+			if k != nil {`, "dedup-keys", "alike-keys"),
 	at("takes keys for equal that begin with 100 equal bytes", storeFile, `			if k := q.keys.find(j.msg.DedupKey); k != nil {`, `			k := q.keys.find(j.msg.DedupKey)
 			if MUTANT && k == nil && len(j.msg.DedupKey) > 100 {
 				for key, other := range q.keys.byKey.entries {
@@ -118,7 +121,7 @@ OLD`, "clock-delay"),
 	at("changes the caller's message", storeFile, delayPlace, `	if MUTANT && m.Delay > 0 {
 		defer func() { m.Delay = 0 }()
 	}
-OLD`, "delay", "delay-mixed"),
+OLD`, "delay-mixed"),
 	at("cuts trailing spaces from header values", jobFile, `	j.msg.Delay, j.msg.DedupWithin = 0, 0
 `, `	OLD
 	if MUTANT {
@@ -189,7 +192,6 @@ OLD`, "delay", "delay-mixed"),
 		which.IDs = which.IDs[:100]
 	}
 	OLD`, "dead-many"),
-	at("redrives without end", deadLetterFile, `			if j == nil || !(j.before(until.at, until.seq) || j.seq == until.seq) {`, `			if j == nil || !(MUTANT || j.before(until.at, until.seq) || j.seq == until.seq) {`, "redrive-ends"),
 	at("counts IDs that are no dead letters", deadLetterFile, pickPlace, `			if MUTANT && q.deadByID.first(id) == nil {
 				done++
 			}
@@ -243,7 +245,7 @@ OLD`, "wakes-redrive"),
 	at("has dead letters in the order of their enqueue", backlogFile, `	j.at, j.seq = at, b.nextSeq()`, `	if MUTANT {
 		at = instant(j.seq)
 	}
-	OLD`, "dead-added"),
+	OLD`, "dead-order"),
 	at("has dead letters in the order of EnqueuedAt", backlogFile, `	j.at, j.seq = at, b.nextSeq()`, `	if MUTANT {
 		at += instant(time.Until(j.msg.EnqueuedAt))
 	}

@@ -22,5 +22,9 @@ func IsToken(s string) bool {
 
 // Millis is d in whole milliseconds, rounded up: a delay must not be early.
 func Millis(d time.Duration) int64 {
-	return int64((d + time.Millisecond - 1) / time.Millisecond)
+	ms := int64(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
 }

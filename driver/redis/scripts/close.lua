@@ -11,7 +11,9 @@ local me = ARGV[1]
 for i = 1, #STREAMS do
   local key = KEYS[STREAMS[i]]
   local held = redis.pcall('XPENDING', key, GROUP, '-', '+', 1, me)
-  if not held.err and not held[1] then
+  if held.err then
+    forbidden(held)
+  elseif not held[1] then
     redis.pcall('XGROUP', 'DELCONSUMER', key, GROUP, me)
   end
 end

@@ -315,20 +315,29 @@ local function move(me, limit)
   return n, wait, 1
 end
 
+-- fault is the text of an error that pcall caught.
+local function fault(err) return type(err) == 'table' and err.err or tostring(err) end
+
+-- forbidden raises an error that pcall caught if the user lacks a right: nothing else
+-- would tell of it.
+local function forbidden(err)
+  if string.find(fault(err), 'ACL failure', 1, true) then error(err) end
+end
+
 -- group returns the XINFO GROUPS entry of our group as a table, or nil if the
 -- stream or the group does not exist. O(groups), which is one.
 local function group(key)
   local all = redis.pcall('XINFO', 'GROUPS', key)
-  if all.err then return nil end
+  if all.err then
+    forbidden(all)
+    return nil
+  end
   for i = 1, #all do
     local info = {}
     for j = 1, #all[i], 2 do info[all[i][j]] = all[i][j + 1] end
     if info.name == GROUP then return info end
   end
 end
-
--- fault is the text of an error that pcall caught.
-local function fault(err) return type(err) == 'table' and err.err or tostring(err) end
 
 -- after tells whether stream ID a is after b.
 local function after(a, b)

@@ -56,7 +56,8 @@ if at == 0 then
   if not redis.pcall('SET', KEYS[21], me, 'NX', 'PX', ARGV[3]) then return { -1, 0, ARGV[4] } end
   at = 1
   if ARGV[4] ~= '' then
-    pcall(mend)
+    local ok, err = pcall(mend)
+    if not ok then forbidden(err) end
     -- A group goes on if another program deleted its one running job.
     local scan = call('HSCAN', GROUPS, ARGV[4], 'COUNT', 50)
     scanned = scan[1]
@@ -92,8 +93,10 @@ local function again(stream, id, holder, lease)
   local entry = call('XRANGE', key, id, id)[1]
   if not entry then return true end -- its body is gone: nothing to run
   bytes = bytes + size(entry[2])
-  if not pcall(store, stream > BACK and stream - BACK or stream, entry[2]) then
+  local ok, err = pcall(store, stream > BACK and stream - BACK or stream, entry[2])
+  if not ok then
     if holder then redis.pcall('XCLAIM', key, GROUP, holder, 0, id, 'IDLE', lease, 'FORCE', 'JUSTID') end
+    forbidden(err)
     return false
   end
   call('XDEL', key, id)

@@ -1,0 +1,69 @@
+package redis
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
+)
+
+// TestClosedWhileIdle: a connection that the server closed while nobody used it is left
+// out before a call is sent on it, with TLS and without.
+func TestClosedWhileIdle(t *testing.T) {
+	for name, start := range map[string]func(t *testing.T) *brokers.Instance{
+		"plain": func(t *testing.T) *brokers.Instance { return brokers.NewRedis(t, brokers.Redis8) },
+		"tls":   func(t *testing.T) *brokers.Instance { return brokers.NewRedisTLS(t, brokers.Redis8) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := start(t)
+			address := server.URL()
+			if server.TLS != nil {
+				file := filepath.Join(t.TempDir(), "ca.pem")
+				if err := os.WriteFile(file, server.CA, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				address = withParam(t, address, "tls_ca", file)
+			}
+			d := openAt(t, address)
+			// This one does what the idle timeout of a server does, and is not idle itself.
+			admin := rawAt(t, address).(*goredis.Client).Conn()
+			defer admin.Close()
+			q := queue(t, d)
+			for i := range 20 {
+				enqueue(t, d, q, message(fmt.Sprint(i)))
+				if err := admin.ClientKillByFilter(testContext(t), "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, "the others to be gone", func() bool {
+					list, err := admin.ClientList(testContext(t)).Result()
+					return err == nil && strings.Count(list, "\n") == 1
+				})
+			}
+			depth(t, d, q, driver.Depth{Waiting: 20})
+		})
+	}
+}
+
+// TestResetWhileIdle: so is one that something between reset.
+func TestResetWhileIdle(t *testing.T) {
+	f := serve(t, fit(func([]string) []byte { return []byte(":1\r\n") }))
+	d := openAt(t, f.url(""))
+	for i := range 5 {
+		enqueue(t, d, "q", message(fmt.Sprint(i)))
+		f.mu.Lock()
+		for _, c := range f.conns {
+			_ = c.(*net.TCPConn).SetLinger(0)
+			c.Close()
+		}
+		f.conns = nil
+		f.mu.Unlock()
+	}
+}
