@@ -114,6 +114,7 @@ func caseAbandon(s *stage) {
 	s.settle(c, held[0], driver.OutcomeDone)
 	s.settle(c, held[3], driver.OutcomeRelease)
 	s.next(other, name(3), "which was released by the consumer that abandoned others")
+	s.check(other.Stop(s.ctx), "stop the other consumer, to which the broker may push the next job")
 	s.put(d, message("next"))
 	got := s.receiveOne(c)
 	equal(s, got.ID, "next", "the next job of the consumer that abandoned some")

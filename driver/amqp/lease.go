@@ -49,7 +49,10 @@ func (c *consumer) Abandon(ctx context.Context, deliveries []*driver.Delivery) {
 	}
 	for s, returns := range sessions {
 		// The task goes on if ctx ends, and if it fails, the channel is at its end.
-		_ = c.base.await(ctx, func() error { return s.hand(nil, returns) })
+		_ = c.base.await(ctx, func() error {
+			s.unsubscribe() // or they would be pushed back to this consumer
+			return s.hand(nil, returns)
+		})
 	}
 }
 
