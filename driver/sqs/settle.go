@@ -3,6 +3,7 @@ package sqs
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -43,13 +44,12 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	}
 	// What is done waits for nothing that is to be stored.
 	var notDeleted, notStored []error
-	inParallel(2, func(part int) {
-		if part == 0 {
-			notDeleted = c.end(ctx, ended.items)
-		} else {
-			notStored = c.replace(ctx, replaced.items)
-		}
-	})
+	var storing sync.WaitGroup
+	if len(replaced.items) > 0 {
+		storing.Go(func() { notStored = c.replace(ctx, replaced.items) })
+	}
+	notDeleted = c.end(ctx, ended.items)
+	storing.Wait()
 	ended.report(notDeleted, failed)
 	replaced.report(notStored, failed)
 	return errs
@@ -71,9 +71,6 @@ func (c *consumer) end(ctx context.Context, receipts []*receipt) []error {
 // replace stores the messages that take the places of deliveries, and then deletes
 // those of the deliveries.
 func (c *consumer) replace(ctx context.Context, settlements []*driver.Settlement) []error {
-	if len(settlements) == 0 {
-		return nil
-	}
 	q, err := c.base.resolve(ctx, c.queue)
 	if err != nil {
 		err = fault.NotSent{Err: err}

@@ -110,6 +110,39 @@ func TestSettlePartly(t *testing.T) {
 	}
 }
 
+// What is done is deleted while others of the call wait to be stored.
+func TestDoneWaitsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		d := f.open(t)
+		defer closeAll(t, d)
+		put(t, d, job("retry", 0), job("done", 0))
+		c := consume(t, d, 30*time.Second)
+		s := []driver.Settlement{{Delivery: receive(t, c), Outcome: driver.OutcomeRetry}, {Delivery: receive(t, c), Outcome: driver.OutcomeDone}}
+		deleted, late := make(chan struct{}), false
+		f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
+			switch action {
+			case "DeleteMessageBatch":
+				select {
+				case <-deleted:
+				default:
+					close(deleted)
+				}
+			case "SendMessageBatch":
+				select {
+				case <-deleted:
+				case <-time.After(10 * time.Second):
+					late = true
+				}
+			}
+			return 0, nil, false
+		}
+		if errs := c.Settle(t.Context(), s); errs != nil || late {
+			t.Errorf("what is done waited: %t, %v", late, errs)
+		}
+	})
+}
+
 // A release keeps the whole history, and counts no lost holder, however often and in
 // whichever process it is; what was lost before it stays counted. A retry begins anew.
 func TestReleaseKeepsHistory(t *testing.T) {
