@@ -88,7 +88,29 @@ func TestMissingRightIsNamed(t *testing.T) {
 var elsewhere = map[string]bool{
 	"cluster|slots": true, "wait": true, "waitaof": true, "readonly": true, "select": true, "info": true, "hello": true, "auth": true, "ping": true,
 	"client|setinfo": true, "hrandfield": true, "xtrim": true, "xinfo|consumers": true, "xclaim": true, "rename": true, "xreadgroup": true, "blpop": true,
-	"eval": true, "xgroup|delconsumer": true, "pexpire": true, "zrank": true, "hscan": true, "hlen": true, "zscore": true,
+	"exec": true, "eval": true, "xgroup|delconsumer": true, "pexpire": true, "zrank": true, "hscan": true, "hlen": true, "zscore": true,
+}
+
+// receiveInBulk receives so many jobs at a time that the driver uses MULTI.
+func receiveInBulk(ctx context.Context, d *Driver) error {
+	const q, n = "acl-bulk", 2 * bulkMin
+	if err := d.Declare(ctx, q); err != nil {
+		return err
+	}
+	if err := firstError(d.Enqueue(ctx, q, many(2*n))); err != nil {
+		return err
+	}
+	c, err := d.Consume(ctx, q, driver.ConsumeOptions{Lease: time.Minute, Prefetch: 2 * n})
+	for range 2 {
+		if err != nil {
+			return err
+		}
+		_, err = c.Receive(ctx, n)
+	}
+	if err != nil {
+		return err
+	}
+	return d.DeleteQueue(ctx, q)
 }
 
 // touchEverything calls everything once, and returns the first error.
@@ -108,6 +130,7 @@ func touchEverything(t *testing.T, d *Driver) (failed error) {
 		note(firstError(d.Enqueue(ctx, q, []*driver.Message{m})))
 	}
 	note(d.EnqueueAtomic(ctx, q, many(2)))
+	note(receiveInBulk(ctx, d))
 	_, err := d.Depth(ctx, q)
 	note(err)
 	c := consume(t, d, q, time.Minute)

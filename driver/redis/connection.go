@@ -84,7 +84,10 @@ func (c *connection) onPrimaries(ctx context.Context, f func(context.Context, go
 	done := make(chan error, 1)
 	go func() {
 		defer c.life.End()
-		done <- eachPrimary(hush(ctx), c.client, f)
+		ctx, cancel := context.WithCancel(hush(ctx))
+		defer cancel()
+		defer context.AfterFunc(c.ctx, cancel)()
+		done <- c.unlessCut(eachPrimary(ctx, c.client, f))
 	}()
 	select {
 	case err := <-done:

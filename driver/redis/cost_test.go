@@ -147,24 +147,7 @@ var costs = map[string]func(c *costed, q string, n int) func(){
 	},
 	"recover": func(c *costed, q string, n int) func() {
 		enqueue(c.t, c.d, q, many(n)...)
-		con := consume(c.t, c.d, q, time.Hour)
-		receive(c.t, con, n)
-		if err := con.Close(testContext(c.t)); err != nil {
-			c.t.Fatal(err)
-		}
-		// As if the hour had passed. The holder does not look by itself.
-		h := newHolder(c.d.conn, q, c.d.names(q), time.Hour)
-		ids, err := c.r.XRange(testContext(c.t), streamKey(c.d, q, driver.Normal), "-", "+").Result()
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		args := []any{"xclaim", streamKey(c.d, q, driver.Normal), groupName, "gone:100", "0"}
-		for _, e := range ids {
-			args = append(args, e.ID)
-		}
-		if err := c.r.Do(testContext(c.t), append(args, "idle", "1000", "justid")...).Err(); err != nil {
-			c.t.Fatal(err)
-		}
+		h := lapsed(c, q, n)
 		return func() {
 			if _, first := h.recoverLapsed(time.Second, ""); !first {
 				c.t.Error("another consumer recovers")
@@ -209,6 +192,30 @@ var costs = map[string]func(c *costed, q string, n int) func(){
 			}
 		}
 	},
+}
+
+// lapsed lets n jobs of a queue be received by a consumer that vanishes, as if its lease had
+// passed. It returns a holder, which looks after them when it is told to, and not by itself.
+func lapsed(c *costed, q string, n int) *holder {
+	c.t.Helper()
+	con := consume(c.t, c.d, q, time.Hour)
+	receive(c.t, con, n)
+	if err := con.Close(testContext(c.t)); err != nil {
+		c.t.Fatal(err)
+	}
+	key := streamKey(c.d, q, driver.Normal)
+	pending, err := c.r.XPendingExt(testContext(c.t), &goredis.XPendingExtArgs{Stream: key, Group: groupName, Start: "-", End: "+", Count: int64(n)}).Result()
+	if err != nil || len(pending) != n {
+		c.t.Fatal(len(pending), err)
+	}
+	args := []any{"xclaim", key, groupName, "gone:100", "0"}
+	for _, p := range pending {
+		args = append(args, p.ID)
+	}
+	if err := c.r.Do(testContext(c.t), append(args, "idle", "1000", "justid")...).Err(); err != nil {
+		c.t.Fatal(err)
+	}
+	return newHolder(c.d.conn, q, c.d.names(q), time.Hour)
 }
 
 // moved checks what a call that counts returned.
@@ -297,12 +304,7 @@ func largeJobs(c *costed, q, name string, list []*driver.Message) func() {
 		return func() { receive(c.t, con, len(list)) }
 	case "recover":
 		enqueue(c.t, c.d, q, list...)
-		gone := consume(c.t, c.d, q, minLease)
-		receive(c.t, gone, len(list))
-		if err := gone.Close(testContext(c.t)); err != nil {
-			c.t.Fatal(err)
-		}
-		h := newHolder(c.d.conn, q, c.d.names(q), time.Hour)
+		h := lapsed(c, q, len(list))
 		return func() {
 			eventually(c.t, "the jobs to come back", func() bool {
 				h.recoverLapsed(time.Millisecond, "")

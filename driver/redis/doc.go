@@ -50,7 +50,7 @@
 //
 //	ACL SETUSER batch on >password ~batch:*
 //		+hello +auth +ping +select +info +client|setinfo
-//		+eval +evalsha +blpop +xreadgroup +scan
+//		+multi +exec +eval +evalsha +blpop +xreadgroup +scan
 //		+del +exists +get +pexpire +rename +rpush +set +time +type +unlink
 //		+hdel +hexists +hget +hlen +hrandfield +hscan +hset +hsetnx
 //		+xack +xadd +xclaim +xdel +xgroup|create +xgroup|delconsumer

@@ -170,6 +170,12 @@ var replies = []struct {
 // missingRight is what to do about it. The server's text names the command.
 const missingRight = "give the user what the documentation of driver/redis lists under Rights, on ~batch:*"
 
+// isForbidden tells whether an error is for want of a right.
+func isForbidden(err error) bool {
+	reply, ok := err.(goredis.Error)
+	return ok && errors.Is(classifyReply(reply.Error()).Kind, driver.ErrUnauthorized)
+}
+
 // classifyReply says what an error reply means.
 func classifyReply(text string) fault.Verdict {
 	for _, r := range replies {

@@ -107,6 +107,10 @@ func (f *fetcher) fetchBulk(stream, max, chunk int) (fetched, error) {
 		append(receiveScript.args(f.names, 2, reading), "back", stream),
 	)
 	if err != nil {
+		if isForbidden(err) {
+			// Without a right to MULTI its commands ran one by one.
+			return fetched{}, err
+		}
 		if _, refused := err.(goredis.Error); refused {
 			// EXEC was not carried out, or the script is not loaded: fetchPlain
 			// says why, or loads it.

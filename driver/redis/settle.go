@@ -117,9 +117,9 @@ func (h *holder) appendPage(args []any, order []int, at int, settlements []drive
 			continue
 		}
 		r, ok := s.Delivery.Receipt.(*receipt)
-		if !ok || s.Outcome < driver.OutcomeDone || s.Outcome > driver.OutcomeDead {
+		if !ok || s.Outcome < driver.OutcomeDone || s.Outcome > driver.OutcomeDead || s.Delay < 0 || s.Delay > maxDelay || s.Failures < 0 || s.Bounces < 0 {
 			errs = fault.Set(errs, len(settlements), at, faults.Refuse("settle", h.queue, driver.ErrConfig,
-				errors.New("the delivery is not this driver's, or the outcome is none"), ""))
+				errors.New("the delivery is not this driver's, the outcome is none, or a number is out of bounds"), ""))
 			continue
 		}
 		outcome := as
