@@ -40,7 +40,7 @@ func socketPair(t *testing.T) (*socket, net.Conn) {
 func TestSocketWritesWithoutWaiting(t *testing.T) {
 	s, other := socketPair(t)
 	var want []byte
-	for i := range 400 { // more than any system keeps for a connection
+	for i := range 200 { // more than any system keeps for a connection
 		piece := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 32<<10)
 		if n, err := s.Write(piece); n != len(piece) || err != nil {
 			t.Fatalf("wrote %d of %d: %v", n, len(piece), err)
