@@ -32,6 +32,8 @@ func TestClassify(t *testing.T) {
 		{errDown, driver.ErrUnavailable, driver.FateNotStored},
 		{natsgo.ErrReconnectBufExceeded, driver.ErrUnavailable, driver.FateNotStored},
 		{errLost, driver.ErrUnavailable, driver.FateUnknown},
+		{errUnsent, driver.ErrUnavailable, driver.FateNotStored},
+		{errRemoved, driver.ErrUnavailable, driver.FateNotStored},
 		{errSilent, driver.ErrUnavailable, driver.FateUnknown},
 		{fmt.Errorf("%w: Server Shutdown", errLost), driver.ErrUnavailable, driver.FateUnknown},
 		{errTaken, driver.ErrLeaseLost, driver.FateNotStored},

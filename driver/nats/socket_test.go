@@ -1,0 +1,92 @@
+package nats
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	natsgo "github.com/nats-io/nats.go"
+)
+
+// socketPair is a socket and the other side of its connection.
+func socketPair(t *testing.T) (*socket, net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &socket{Conn: conn}
+	t.Cleanup(func() {
+		_ = s.Close() // the test may have
+		_ = other.Close()
+	})
+	return s, other
+}
+
+// TestSocketWritesWithoutWaiting: a side that reads nothing holds no Write up, and gets
+// everything, in order, when it reads.
+func TestSocketWritesWithoutWaiting(t *testing.T) {
+	s, other := socketPair(t)
+	var want []byte
+	for i := range 200 { // more than any system keeps for a connection
+		piece := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 32<<10)
+		if n, err := s.Write(piece); n != len(piece) || err != nil {
+			t.Fatalf("wrote %d of %d: %v", n, len(piece), err)
+		}
+		want = append(want, piece...)
+	}
+	if s.written.Load() >= uint64(len(want)) {
+		t.Fatal("the system took all of it, so the test shows nothing")
+	}
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(other, got); err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("read something else, %v", err)
+	}
+	if _, err := s.Write([]byte("last")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(other, got[:4]); err != nil || string(got[:4]) != "last" {
+		t.Fatalf("read %q, %v", got[:4], err)
+	}
+	if s.written.Load() != uint64(len(want))+4 {
+		t.Errorf("%d bytes are counted, and %d were written", s.written.Load(), len(want)+4)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write([]byte("x")); err == nil {
+		t.Error("a socket that is closed takes bytes")
+	}
+}
+
+// TestUnsent: what is lost with a connection that had taken nothing of it was not sent.
+func TestUnsent(t *testing.T) {
+	for _, sent := range []bool{false, true} {
+		s, _ := socketPair(t)
+		l := &link{socket: s}
+		r := &requests{link: l, forget: func() {}, done: make(chan struct{}), answers: make([]*natsgo.Msg, 1), left: 1, written: l.written()}
+		want := errUnsent
+		if sent {
+			want = errLost
+			if _, err := s.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.fail(errLost)
+		if err := r.wait(context.Background()); !errors.Is(err, want) {
+			t.Errorf("sent %t: %v", sent, err)
+		}
+	}
+}
