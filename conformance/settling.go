@@ -35,14 +35,13 @@ func caseRestartSettling(s *stage) {
 		}
 		return busy(ctx, 2*time.Millisecond)
 	}
-	for range 2 {
-		s.work(s.open(), handle, patient)
-	}
+	first := s.work(s.open(), handle, patient)
 	for crash := range crashes {
 		s.waitCount((crash+1)*jobs/(crashes+2), Done, Died, Failed)
 		s.history.Add(Event{Op: Disturbed, Note: "the broker crashes"})
 		s.check(s.harness.Restart(s.ctx), "restart the broker")
 		s.history.Add(Event{Op: Mended})
+		s.work(s.reopen(), handle, patient) // where the crash took the handles with it
 	}
 	s.waitBy(2*s.grace(), "all jobs to be done or dead", s.over)
 	var want []string
@@ -57,6 +56,9 @@ func caseRestartSettling(s *stage) {
 		return sameLetters(s.deadLetters(d, 100), want)
 	})
 	s.check(Judge(s.history.Events(), s.grace()), "judge the history")
+	ctx, cancel := context.WithTimeout(s.ctx, time.Second) // not for what it cannot settle any more
+	defer cancel()
+	first.Stop(ctx)
 }
 
 // sameLetters is nil if the dead letters are those with these IDs, in order. One may be
