@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,53 +22,6 @@ var custodyCases = []Case{
 	{Name: "timeout-success", Rule: "A handler that succeeds after its timeout has succeeded.", run: caseTimeoutSuccess},
 	{Name: "wrapped-returns", Rule: "Permanent, Snooze and RetryAfter decide what becomes of a job inside of other errors, too.", run: caseWrappedReturns},
 	{Name: "bounce-row", Rule: "A run ends a row of bounces: the time of the next row counts from its own first.", run: caseBounceRow},
-}
-
-// slowBroker is a handle whose Enqueue waits: the first call for one gate, the later ones for
-// another.
-type slowBroker struct {
-	flawed
-	first, later *gate
-	begun        chan struct{} // a call has begun
-
-	mu    sync.Mutex // guards following
-	calls int
-	sent  map[string]int
-}
-
-// slowly makes a slow broker.
-func (s *stage) slowly() *slowBroker {
-	b := &slowBroker{flawed: flawed{Driver: s.declared()}, first: s.gate(), later: s.gate(), begun: make(chan struct{}, 100), sent: make(map[string]int)}
-	b.enqueue = func(all []*driver.Message, next func([]*driver.Message) []driver.Result) []driver.Result {
-		b.mu.Lock()
-		b.calls++
-		gate := b.later
-		if b.calls == 1 {
-			gate = b.first
-		}
-		for _, m := range all {
-			b.sent[m.ID]++
-		}
-		b.mu.Unlock()
-		b.begun <- struct{}{}
-		<-gate.done // whatever its context says
-		return next(all)
-	}
-	return b
-}
-
-// Info has one publisher, so that jobs wait behind each other.
-func (b *slowBroker) Info() driver.Info {
-	info := b.Driver.Info()
-	info.Limits.Publishers = 1
-	return info
-}
-
-// times is how often a job was sent.
-func (b *slowBroker) times(id string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.sent[id]
 }
 
 // background enqueues a job, and returns where the error will be.
@@ -93,26 +45,27 @@ func (s *stage) gaveUp(err error, want batch.Fate, when string) {
 
 func caseGivenUpEnqueue(s *stage) {
 	b := s.slowly()
-	q := queueOf[driver.Driver](s, b)
+	q := queueOf[driver.Driver](s, b, batch.WithHooks(b))
 	first := background(s.ctx, q, "first")
+	<-b.asked
 	<-b.begun
 	ctx, cancel := context.WithCancel(s.ctx)
 	unsent := background(ctx, q, "unsent") // waits behind the first
+	<-b.asked
 	s.pass(settled)
 	cancel()
 	s.gaveUp(<-unsent, batch.FateNotStored, "before it was sent")
 	ctx, cancel = context.WithCancel(s.ctx)
-	sent, beside := background(ctx, q, "sent"), background(s.ctx, q, "beside")
+	sent := background(ctx, q, "sent")
+	<-b.asked
 	s.pass(settled)
 	b.first.open()
 	<-b.begun
-	s.pass(settled)
 	cancel()
 	s.gaveUp(<-sent, batch.FateUnknown, "after it was sent")
 	b.later.open()
 	s.check(<-first, "the first enqueue")
-	s.check(<-beside, "an enqueue beside one whose caller gave up")
-	s.finish(s.open(), 3)
+	s.finish(s.open(), 2)
 	equal(s, b.times("unsent"), 0, "times that a job was sent whose caller had given up before")
 	equal(s, b.times("sent"), 1, "times that the job was sent whose caller gave up later")
 }
@@ -173,7 +126,7 @@ func caseLateReceive(s *stage) {
 			<-stopping.done
 		}
 		return all, err
-	}}
+	}, stopped: stopping.open}
 	q := s.portable()
 	w := s.work(d, nothing, concurrency(2, 2))
 	enqueue(s, q, 0)
@@ -182,11 +135,7 @@ func caseLateReceive(s *stage) {
 	case <-time.After(s.patience()):
 		s.failf("the worker receives nothing")
 	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- w.Stop(s.ctx) }()
-	s.pass(settled)
-	stopping.open()
-	s.check(<-stopped, "stop")
+	s.check(w.Stop(s.ctx), "stop") // which stops the consumer, and that ends the Receive
 	equal(s, s.history.Count(Started), 0, "jobs that a worker started which was stopped before")
 	c := s.consume(s.open(), 1)
 	again := s.receiveOne(c)

@@ -80,6 +80,12 @@
 // not are over, and those that keep a broker busy, or disturb it, run one by one
 // at the end.
 //
+// A call of the driver that does not return is named with the stack of its goroutine,
+// after thirty times Harness.Slack, long before the time of its case is over.
+//
 // Randomness comes from one seed, which a failure prints and which BATCH_SEED
 // in the environment sets.
+//
+// docs/conformance.md lists the rules, the sentences of package driver behind them, and
+// the broken drivers and cores in this repository that each case is known to find.
 package conformance

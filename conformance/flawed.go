@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
 )
 
@@ -18,6 +19,7 @@ type flawed struct {
 	settle  func(ctx context.Context, settlements []driver.Settlement, next func([]driver.Settlement) []error) []error
 	extend  func(deliveries []*driver.Delivery, next func([]*driver.Delivery) []error) []error
 	receive func(next func() ([]*driver.Delivery, error)) ([]*driver.Delivery, error)
+	stopped func() // is called before a consumer is stopped
 
 	mu        sync.Mutex // guards following
 	abandoned map[string]int
@@ -79,6 +81,14 @@ func (c *flawedConsumer) Receive(ctx context.Context, most int) ([]*driver.Deliv
 		return next()
 	}
 	return c.d.receive(next)
+}
+
+// Stop says that it begins.
+func (c *flawedConsumer) Stop(ctx context.Context) error {
+	if c.d.stopped != nil {
+		c.d.stopped()
+	}
+	return c.Consumer.Stop(ctx)
 }
 
 // Abandon counts what is abandoned.
@@ -144,4 +154,67 @@ func (c *forgetfulConsumer) Extend(ctx context.Context, deliveries []*driver.Del
 		return nil
 	}
 	return c.Consumer.Extend(ctx, deliveries)
+}
+
+// slowBroker is a handle whose Enqueue waits: the first call for one gate, the later ones for
+// another. All jobs are stored, also those whose callers did not wait.
+type slowBroker struct {
+	driver.Driver
+	first, later *gate
+	begun        chan struct{} // a call has begun
+	asked        chan struct{} // a caller has begun to enqueue
+
+	mu    sync.Mutex // guards following
+	calls int
+	sent  map[string]int
+}
+
+// slowly makes a slow broker.
+func (s *stage) slowly() *slowBroker {
+	return &slowBroker{Driver: s.declared(), first: s.gate(), later: s.gate(), begun: make(chan struct{}, 100), asked: make(chan struct{}, 100), sent: make(map[string]int)}
+}
+
+// Enqueue waits, and stores.
+func (b *slowBroker) Enqueue(ctx context.Context, queue string, all []*driver.Message) []driver.Result {
+	b.mu.Lock()
+	b.calls++
+	gate := b.later
+	if b.calls == 1 {
+		gate = b.first
+	}
+	for _, m := range all {
+		b.sent[m.ID]++
+	}
+	b.mu.Unlock()
+	b.begun <- struct{}{}
+	gaveUp := gate.wait(ctx)
+	results := b.Driver.Enqueue(context.WithoutCancel(ctx), queue, all)
+	if gaveUp == nil {
+		return results
+	}
+	results = make([]driver.Result, len(all))
+	for i := range results {
+		results[i].Err = negative(gaveUp, driver.FateUnknown)
+	}
+	return results
+}
+
+// Info has one publisher, so that jobs wait behind each other.
+func (b *slowBroker) Info() driver.Info {
+	info := b.Driver.Info()
+	info.Limits.Publishers = 1
+	return info
+}
+
+// OnEnqueueStart tells that a caller has begun to enqueue.
+func (b *slowBroker) OnEnqueueStart(ctx context.Context, _ *batch.EnqueueStart) context.Context {
+	b.asked <- struct{}{}
+	return ctx
+}
+
+// times is how often a job was sent.
+func (b *slowBroker) times(id string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sent[id]
 }

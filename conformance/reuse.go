@@ -79,9 +79,15 @@ func caseSlotTimers(s *stage) {
 		case job.Attempt > 1:
 			return nil
 		}
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}, func(c *batch.WorkerConfig) { c.StuckAfter = 2 * short })
+		// It asks, and does not wait: no timer but the slot's can tell it.
+		for begin := s.history.Now(); ctx.Err() == nil && s.history.Now()-begin < s.patience()/2; {
+			<-time.After(short / 20)
+		}
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) || !errors.Is(context.Cause(ctx), batch.ErrTimeout) {
+			s.problem("past its timeout the context's error is %v and its cause %v", ctx.Err(), context.Cause(ctx))
+		}
+		return ctx.Err()
+	}, func(c *batch.WorkerConfig) { c.StuckAfter = time.Minute })
 	for n := range 8 {
 		timeout := short
 		if n%2 == 1 {

@@ -208,6 +208,8 @@ func (s *stage) finish(d driver.Driver, n int) {
 		}
 		n -= len(settlements)
 	}
+	// What comes later is not for this consumer, which may have room for it.
+	s.check(c.Close(s.ctx), "close the consumer")
 }
 
 // fill puts the queue's jobs into all states: 2 waiting, 1 scheduled, 1 running

@@ -54,7 +54,7 @@ OLD`, "midway-enqueue"),
 	}
 OLD`, "midway-redrive", "redrive-all"),
 	at("deadlocks after a redrive whose context ended", deadLetterFile, `	return d.eachDead(ctx, "redrive", queue, which, redrive)`, `	if MUTANT {
-		if time.Sleep(time.Millisecond); ctx.Err() != nil {
+		if time.Sleep(4 * time.Millisecond); ctx.Err() != nil {
 			d.broker.queue(queue).mu.Lock()
 			return 0, ctx.Err()
 		}

@@ -24,7 +24,7 @@ var producerMutants = []Mutant{
 			continue
 		}
 		OLD`, "resent-enqueue"),
-	at("takes the result of the first for all", senderFile, `			r = results[i]`, `			r = results[i*(1-mutantInt(MUTANT))]`, "refused-enqueue", "dedup-many"),
+	at("takes the result of the first for all", senderFile, `		r := resultOf(results, i, len(jobs))`, `		r := resultOf(results, i*(1-mutantInt(MUTANT)), len(jobs))`, "refused-enqueue", "dedup-many"),
 	at("sends jobs whose callers gave up", senderFile, `		if job.state.CompareAndSwap(jobQueued, jobSent) {`, `		if job.state.CompareAndSwap(jobQueued, jobSent) || MUTANT {`, "given-up-enqueue"),
 	at("says of what was sent that it is not stored", senderFile, `		return driver.Result{Err: gaveUp}, FateUnknown`, `		if MUTANT {
 			return driver.Result{Err: gaveUp}, FateNotStored
