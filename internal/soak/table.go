@@ -78,10 +78,7 @@ func (v verdict) again() string {
 	if v.Doubled == 0 {
 		return "0"
 	}
-	var causes []string
-	for _, cause := range slices.Sorted(maps.Keys(v.Causes)) {
-		causes = append(causes, cause)
-	}
+	causes := slices.Sorted(maps.Keys(v.Causes))
 	return fmt.Sprintf("%d (%s)", v.Doubled, strings.Join(causes, ", "))
 }
 
