@@ -71,7 +71,7 @@
 //
 // A failover loses what the replica had not received yet. Of a primary that was killed
 // under load beside its replica nothing was lost, of 17 000 jobs in five runs; of one
-// whose replica had lost its connection, all that was confirmed since (20 of 20). With
+// whose replica had lost its connection, what was confirmed since. With
 // wait_replicas=1 none was lost in either case: an enqueue that no replica has in time is
 // an error that says so, and whose job may be stored. A second try of it is in doubt for
 // as long, and finds the unique key of the first. Waiting for a replica doubles the time of
