@@ -221,7 +221,7 @@ func (t *deadlineTest) calls(held []*driver.Delivery) map[string]func(context.Co
 	calls["Extend"] = func(ctx context.Context) error { return explained(only(t.c.Extend(ctx, held[3:])), false) }
 	calls["Receive"] = func(ctx context.Context) error { _, err := t.c.Receive(ctx, 1); return explained(err, true) }
 	calls["Abandon"] = func(ctx context.Context) error { t.c.Abandon(ctx, held[2:3]); return nil }
-	if l, ok := t.d.(driver.QueueLister); ok {
+	if l, ok := bare(t.d).(driver.QueueLister); ok {
 		calls["ListQueues"] = func(ctx context.Context) error { _, err := l.ListQueues(ctx); return explained(err, true) }
 	}
 	return calls
@@ -236,10 +236,10 @@ func (t *deadlineTest) enqueue(ctx context.Context, how string) error {
 	var err error
 	switch how {
 	case "EnqueueAtomic":
-		err = t.d.(driver.AtomicEnqueuer).EnqueueAtomic(ctx, t.truth, []*driver.Message{m})
+		err = bare(t.d).(driver.AtomicEnqueuer).EnqueueAtomic(ctx, t.truth, []*driver.Message{m})
 	case "Import":
 		e := entry(m.ID, driver.StateWaiting)
-		err = stored(t.d.(driver.Importer).Import(ctx, t.truth, []*driver.Entry{e}))
+		err = stored(bare(t.d).(driver.Importer).Import(ctx, t.truth, []*driver.Entry{e}))
 	default:
 		err = stored(t.d.Enqueue(ctx, t.truth, []*driver.Message{m}))
 	}

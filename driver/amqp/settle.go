@@ -74,7 +74,6 @@ func (s *settlement) claim() (done []int) {
 // claim takes the receipt of one settlement, if it is held and the settlement is
 // within the bounds.
 func (c *consumer) claim(item *driver.Settlement) (*receipt, error) {
-	const op = "settle"
 	r, err := c.receiptOf(item.Delivery)
 	if err != nil {
 		return nil, err
@@ -82,13 +81,7 @@ func (c *consumer) claim(item *driver.Settlement) (*receipt, error) {
 	if !r.claim() {
 		return nil, errLost
 	}
-	switch {
-	case item.Outcome < driver.OutcomeDone || item.Outcome > driver.OutcomeDead:
-		err = faults.Refuse(op, c.names.queue, driver.ErrConfig, fmt.Errorf("outcome %d is none", item.Outcome), "")
-	case item.Outcome == driver.OutcomeRetry:
-		err = checkDelay(op, c.names.queue, item.Delay)
-	}
-	if err != nil {
+	if err := faults.CheckSettlement(c.names.queue, item, maxDelay); err != nil {
 		r.unclaim()
 		return nil, err
 	}

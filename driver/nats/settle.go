@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -99,15 +98,17 @@ func (s *settleCall) plan(i int) {
 		return
 	}
 	s.busy = append(s.busy, r)
+	if err := faults.CheckSettlement(s.c.n.queue, &s.settlements[i], maxDelay); err != nil {
+		s.note(i, err)
+		return
+	}
 	switch o := s.settlements[i].Outcome; {
 	case o == driver.OutcomeDone && r.held(s.now, s.c.epoch()):
 		s.acks = append(s.acks, i)
 	case o == driver.OutcomeDone:
 		s.removals = append(s.removals, i)
-	case o == driver.OutcomeRetry || o == driver.OutcomeRelease || o == driver.OutcomeDead:
-		s.replacements = append(s.replacements, i)
 	default:
-		s.note(i, fmt.Errorf("%w: outcome %d is none", errForeign, o))
+		s.replacements = append(s.replacements, i)
 	}
 }
 

@@ -33,9 +33,12 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	for i := range settlements {
 		s := &settlements[i]
 		r := heldReceipt(s.Delivery, goneAt)
+		err := faults.CheckSettlement(c.queue, s, maxDelay)
 		switch {
 		case r == nil:
 			failed(i, faults.LeaseLost(opSettle, c.queue))
+		case err != nil:
+			failed(i, err)
 		case s.Outcome != driver.OutcomeDone && !r.stored.Load():
 			replaced.add(i, s)
 		default:
