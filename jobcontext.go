@@ -21,7 +21,7 @@ type jobContext struct {
 	waited atomic.Pointer[context.Context]
 
 	mu sync.Mutex // guards following, and changes of waited
-	// expired is true after the deadline, if nobody waited then.
+	// expired is true if it was the deadline that ended it, and nobody waited then.
 	expired bool
 	release context.CancelFunc // of waited
 }
@@ -81,8 +81,8 @@ func (c *jobContext) expire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waited.Load() == nil {
-		c.expired = true
 		c.cancel(ErrTimeout)
+		c.expired = context.Cause(c.Context) == ErrTimeout // not if it had ended before
 	}
 }
 

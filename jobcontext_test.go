@@ -94,6 +94,47 @@ func TestContextsOfAHandlerAgree(t *testing.T) {
 	}
 }
 
+// TestTheFirstEndOfAContextCounts lets the deadline pass after a handler was cancelled for
+// another reason, and waits only then.
+func TestTheFirstEndOfAContextCounts(t *testing.T) {
+	for name, cause := range map[string]error{"lease lost": batch.ErrLeaseLost, "shutdown": batch.ErrShutdown} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newScripted()
+				if cause == batch.ErrLeaseLost {
+					d.onExtend = func(_ int, l []*driver.Delivery) []error { return sameError(l, driver.ErrLeaseLost) }
+				}
+				r := newRig(t, d, func(c *batch.WorkerConfig) { c.Timeout = time.Minute })
+				batch.Handle(r.worker, func(ctx context.Context, job *batch.Job[task]) error {
+					if job.Deliveries > 1 { // it was handed out again when its lease was lost
+						return nil
+					}
+					time.Sleep(61 * time.Second)
+					if err := ctx.Err(); err != context.Canceled || context.Cause(ctx) != cause {
+						t.Errorf("%v because of %v", err, context.Cause(ctx))
+					}
+					<-ctx.Done()
+					if err := ctx.Err(); err != context.Canceled || context.Cause(ctx) != cause {
+						t.Errorf("once it is waited for, %v because of %v", err, context.Cause(ctx))
+					}
+					return ctx.Err()
+				})
+				r.enqueue(t, task{})
+				r.start(t)
+				time.Sleep(59 * time.Second)
+				cancelled, cancel := context.WithCancel(t.Context())
+				cancel()
+				if err := r.worker.Stop(cancelled); err != nil {
+					t.Error(err)
+				}
+				if end := <-r.events.ended; cause == batch.ErrShutdown && end.Verdict.Outcome != batch.OutcomeRelease {
+					t.Errorf("a job that the worker interrupted ended with %+v", end.Verdict)
+				}
+			})
+		})
+	}
+}
+
 // A context that is made from a handler's after it has returned has ended.
 func TestContextAfterTheHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

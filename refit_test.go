@@ -205,3 +205,57 @@ func TestWhatWasMadeToFitMayHaveToWait(t *testing.T) {
 		r.stop(t)
 	})
 }
+
+// stubborn is a hook that keeps the first job that is made to fit until it is closed.
+type stubborn chan struct{}
+
+func (h stubborn) OnFault(_ context.Context, f batch.Fault) {
+	if f.Remedy != "" {
+		<-h
+	}
+}
+
+// A hook that is told of a job which is too large holds up no other: those of the same
+// request that were stored do not wait for it.
+func TestAHookOnWhatIsTooLargeHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.refuse(driver.ErrTooLarge, func(s *driver.Settlement) bool {
+			return string(s.Delivery.Body) == `{"N":1}` && s.Outcome == driver.OutcomeRetry
+		})
+		d.slowSettle = time.Second
+		hook := make(stubborn)
+		r := newRig(t, d, func(c *batch.WorkerConfig) {
+			c.RetryPolicy = batch.ConstantBackoff(time.Hour)
+			c.Queues[0].Concurrency, c.Queues[0].Prefetch = 3, batch.NoPrefetch
+			c.Hooks = append(c.Hooks, hook)
+		})
+		running := make(chan struct{}, 3)
+		end := make(chan struct{})
+		batch.Handle(r.worker, func(_ context.Context, job *batch.Job[task]) error {
+			if job.Args.N < 3 {
+				return errors.New("later")
+			}
+			running <- struct{}{}
+			<-end
+			return nil
+		})
+		r.start(t)
+		for n := range 3 { // while the first is being settled, the others end, and then share a request
+			r.enqueue(t, task{n})
+			<-r.events.ended
+		}
+		time.Sleep(3 * time.Second)
+		for n := range 3 {
+			r.enqueue(t, task{3 + n})
+		}
+		synctest.Wait()
+		if n := len(running); n != 2 {
+			t.Errorf("%d jobs run beside one that a hook keeps, want the other 2 places to be free", n)
+		}
+		close(hook)
+		close(end)
+		synctest.Wait()
+		r.stop(t)
+	})
+}

@@ -64,6 +64,7 @@ func (l *teller) flush(batch []*task) {
 		return
 	}
 	var told, failed []*task
+	var large []int   // which are too large
 	var failure error // the first
 	for i, t := range batch {
 		switch err := answer(errs, i, len(batch)); {
@@ -75,7 +76,7 @@ func (l *teller) flush(batch []*task) {
 			}
 			told = append(told, t)
 		case errors.Is(err, ErrTooLarge):
-			l.refit(t, err)
+			large = append(large, i)
 		default:
 			t.uncertain = t.uncertain || driver.FateOf(err) == FateUnknown
 			failed = append(failed, t)
@@ -84,7 +85,10 @@ func (l *teller) flush(batch []*task) {
 			}
 		}
 	}
-	l.told(told)
+	l.told(told) // before hooks are told about the others
+	for _, i := range large {
+		l.refit(batch[i], errs[i])
+	}
 	if len(failed) == 0 {
 		l.answered()
 	}

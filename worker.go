@@ -231,10 +231,11 @@ func (w *Worker) judge() *judge {
 // do not return too. A ctx that has ended cancels at once, and leaves that much time as
 // StopTimeout does.
 //
-// Stop returns nil if every job was settled or given back, and otherwise an error that
-// says how many were not: the broker hands them out again when their leases end. It also
-// says how many handlers still run whose leases were lost before. If a hook does not return, Stop ends a second after its time, with an error. A second Stop
-// waits for the first. A worker that was never started is stopped at once.
+// Stop returns nil if every job was settled or given back and no handler is left that lost
+// its lease, and otherwise an error that says how many jobs and handlers there are: the
+// broker hands the jobs out again when their leases end. If a hook does not return, Stop
+// ends a second after its time, with an error. A second Stop waits for the first. A worker
+// that was never started is stopped at once.
 func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
 	state := w.state

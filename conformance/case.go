@@ -97,8 +97,8 @@ func (c *Case) suits(h *Harness, capabilities []string) bool {
 var ErrNotApplicable = errors.New("conformance: the case does not apply")
 
 // Run runs the case on a broker without package testing. It returns nil if the
-// driver kept the rule, a [*Violation] if it did not, and an error that wraps
-// [ErrNotApplicable] if it lacks what the case needs.
+// driver kept the rule, or if the machine was too slow to tell, a [*Violation] if it did
+// not, and an error that wraps [ErrNotApplicable] if it lacks what the case needs.
 func (c Case) Run(ctx context.Context, h Harness) error {
 	if h.Open == nil {
 		_, err := h.withDefaults(driver.Limits{})
@@ -126,7 +126,8 @@ func (c Case) Run(ctx context.Context, h Harness) error {
 const repeats = 3
 
 // execute runs the case, again if the machine was too slow to judge it: then with leases
-// twice as long. The notes say what it could not check.
+// twice as long. The notes say what it could not check, and why a run failed that did not
+// count.
 func (c Case) execute(ctx context.Context, h *Harness, info driver.Info) (notes []string, err error) {
 	for n := 1; ; n++ {
 		s := newStage(ctx, h, info, c.Name)
@@ -140,9 +141,21 @@ func (c Case) execute(ctx context.Context, h *Harness, info driver.Info) (notes 
 			return notes, err
 		case n == repeats:
 			return append(notes, c.Name+": the machine is too slow: "+why), nil
+		case err != nil:
+			notes = append(notes, fmt.Sprintf("%s: run %d failed on a machine that was late by up to %s: %s", c.Name, n, s.machine.worst().Round(time.Millisecond), firstProblem(err)))
 		}
 		h = h.slower(info.Limits.MaxLease)
 	}
+}
+
+// firstProblem is a line on a violation, and how to repeat it.
+func firstProblem(err error) string {
+	var v *Violation
+	if !errors.As(err, &v) || len(v.Problems) == 0 {
+		return err.Error()
+	}
+	line, _, _ := strings.Cut(v.Problems[0], "\n")
+	return fmt.Sprintf("%s (BATCH_SEED=%d)", line, v.Seed)
 }
 
 // once runs the case on a stage of its own. A case that does not come back, not even

@@ -75,8 +75,8 @@
 // promised, because the machine may be busy with something else, and longer still by
 // what the case itself measures: how late a timer of its own is. A case about time
 // or leases that fails on a machine too slow to keep a lease is run again with longer
-// leases, three times at most; a failure says how late the machine was. It must not be
-// busy with the suite itself: the cases that judge time begin when those that do
+// leases, three times at most, and the summary says what failed; a failure says how late
+// the machine was. It must not be busy with the suite itself: the cases that judge time begin when those that do
 // not are over, and those that keep a broker busy, or disturb it, run one by one
 // at the end.
 //

@@ -68,8 +68,8 @@ func (s *stage) capabilityLimits(d driver.Driver) {
 	if p, ok := bare(d).(driver.Delayer); ok && p.MaxDelay() < year {
 		s.problem("MaxDelay is %s, want at least a year", p.MaxDelay())
 	}
-	if p, ok := bare(d).(driver.Deduplicator); ok && p.DedupWindow() <= 0 {
-		s.problem("DedupWindow is %s", p.DedupWindow())
+	if p, ok := bare(d).(driver.Deduplicator); ok && p.DedupWindow() < shortestWindow {
+		s.problem("DedupWindow is %s, want at least %s", p.DedupWindow(), shortestWindow)
 	}
 	if p, ok := bare(d).(driver.Grouper); ok && p.MaxGroups() < 0 {
 		s.problem("MaxGroups is %d", p.MaxGroups())

@@ -69,30 +69,38 @@ func repeated(t *testing.T, c Case) (leases []time.Duration, notes []string, err
 // failure in the end; one that judges is not repeated.
 func TestSlowMachine(t *testing.T) {
 	late := func(s *stage) { s.machine.late.Store(int64(time.Minute)) }
+	failed := false
 	for name, test := range map[string]struct {
 		run   func(*stage)
 		timed bool
 		times int
 		fails bool
-		note  bool
+		note  string
 	}{
-		"it passes":                           {func(*stage) {}, true, 1, false, false},
-		"it passes on a machine that is late": {late, true, 1, false, false},
-		"it fails":                            {func(s *stage) { s.failf("wrong") }, true, 1, true, false},
-		"it fails on a machine that is late":  {func(s *stage) { late(s); s.failf("wrong") }, true, repeats, true, false},
-		"it fails for what is no time":        {func(s *stage) { late(s); s.failf("wrong") }, false, 1, true, false},
-		"it cannot judge":                     {func(s *stage) { s.slow("the window is over") }, true, repeats, false, true},
+		"it passes":                           {func(*stage) {}, true, 1, false, ""},
+		"it passes on a machine that is late": {late, true, 1, false, ""},
+		"it fails":                            {func(s *stage) { s.failf("wrong") }, true, 1, true, ""},
+		"it fails on a machine that is late":  {func(s *stage) { late(s); s.failf("wrong") }, true, repeats, true, "run 1 failed on a machine that was late by up to 1m0s: wrong (BATCH_SEED="},
+		"it fails for what is no time":        {func(s *stage) { late(s); s.failf("wrong") }, false, 1, true, ""},
+		"it fails once on a machine that is late": {func(s *stage) {
+			if !failed {
+				failed = true
+				late(s)
+				s.failf("wrong")
+			}
+		}, true, 2, false, "run 1 failed on a machine that was late by up to 1m0s: wrong (BATCH_SEED="},
+		"it cannot judge": {func(s *stage) { s.slow("the window is over") }, true, repeats, false, "the machine is too slow: the window is over"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			leases, notes, err := repeated(t, Case{Name: "case", timed: test.timed, run: test.run})
-			if len(leases) != test.times || (err != nil) != test.fails || (len(notes) > 0) != test.note {
+			if len(leases) != test.times || (err != nil) != test.fails || (len(notes) > 0) != (test.note != "") {
 				t.Errorf("it ran with leases of %v: %v, %v", leases, notes, err)
 			}
 			if test.times == repeats && leases[2] != 4*leases[0] {
 				t.Errorf("the leases are %v, want each twice the one before", leases)
 			}
-			if test.note && !strings.Contains(notes[0], "the machine is too slow: the window is over") {
-				t.Errorf("the note is %q", notes[0])
+			if test.note != "" && !strings.Contains(notes[0], test.note) {
+				t.Errorf("the note is %q, want %q", notes[0], test.note)
 			}
 		})
 	}

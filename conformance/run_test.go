@@ -2,6 +2,8 @@ package conformance_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,4 +38,20 @@ func TestPortable(t *testing.T) {
 	conformance.Run(t, conformance.Harness{
 		Open: func(context.Context) (driver.Driver, error) { return b.OpenPortable() },
 	})
+}
+
+// windowless is a driver that remembers no key, and says so where nobody may.
+type windowless struct{ *memory.Driver }
+
+// DedupWindow is shorter than any window that can be asked for.
+func (windowless) DedupWindow() time.Duration { return time.Nanosecond }
+
+// A window that is over before a second job can be enqueued is none: no case could judge
+// what becomes of a duplicate.
+func TestAWindowMustBeLongEnoughToJudge(t *testing.T) {
+	h := conformance.Harness{Open: func(context.Context) (driver.Driver, error) { return windowless{memory.New()}, nil }}
+	var v *conformance.Violation
+	if err := find(t, "limits").Run(t.Context(), h); !errors.As(err, &v) || !strings.Contains(err.Error(), "DedupWindow is 1ns") {
+		t.Errorf("a window of a nanosecond: %v", err)
+	}
 }

@@ -193,7 +193,7 @@ func (s *stage) returnTime() time.Duration {
 	if s.hangs {
 		return time.Second
 	}
-	return cleanupTime / 2
+	return s.cleanupTime() / 2
 }
 
 // after calls end when the case is over, last first, before the queues are
