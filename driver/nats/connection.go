@@ -102,6 +102,10 @@ func (c *connection) watch(ctx context.Context, l *link) {
 		case <-ctx.Done():
 			return
 		}
+		// The library says so before it closes the socket. Nothing that is told to be
+		// unsent may leave after that.
+		_ = l.socket.Close() // it is closed twice
+		c.dialer.learn(l)
 		c.down()
 		if l = c.dialer.redial(ctx); l != nil && c.use(l) != nil {
 			l.nc.Close() // it is lost again already, and gone says so
