@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/batch-go/batch/driver"
 )
 
 // member is what a client sees of one server of a cluster, until it is stopped.
@@ -96,6 +98,31 @@ func TestClusterOutlivesItsURL(t *testing.T) {
 		}
 		<-l.gone
 		d.learn(l)
+	}
+}
+
+// TestSomeWereSent: where the connection is lost between two requests of a call, the first
+// may have been carried out.
+func TestSomeWereSent(t *testing.T) {
+	m := startCluster(t, 1)[0]
+	d := &dialer{config: &config{servers: []string{"nats://" + m.listener.Addr().String()}, dial: 5 * time.Second}}
+	l, err := d.dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newConnection(l, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	err = c.callAPIMany(t.Context(), "subject", 2, func(i int) any {
+		if i == 1 {
+			l.nc.Close()
+		}
+		return i
+	}, nil)
+	if v := classify(err); v.Fate != driver.FateUnknown {
+		t.Errorf("%v is %v", err, v.Fate)
 	}
 }
 
