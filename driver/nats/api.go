@@ -47,6 +47,9 @@ func (c *connection) callAPIMany(ctx context.Context, subject string, count int,
 				err = r.send(i, subject, nil, data)
 			}
 			if err != nil {
+				if i > 0 {
+					err = errLost // those before may have left
+				}
 				r.fail(err)
 				break
 			}

@@ -78,12 +78,25 @@ func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*cons
 	var info consumerInfo
 	err := d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info)
 	if isCode(err, codeConsumerNotFound) {
-		return d.createConsumer(ctx, n, n.consumer(name))
+		made, err := d.createConsumer(ctx, n, n.consumer(name))
+		if err == nil && name == consumerJobs && made.NumPending > 0 {
+			d.forgetMarks(ctx, n)
+		}
+		return made, err
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &info, nil
+}
+
+// forgetMarks removes all marks, after the consumer of the jobs was made again: it counts
+// from one how often it has handed out an entry, so that a mark from before would be
+// taken for that of a later holder. The holder that removes the entry first settles it then.
+func (d *Driver) forgetMarks(ctx context.Context, n *names) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	_, _ = d.purge(ctx, n, []string{n.allHeld()}) // what it leaves delays jobs by some leases
 }
 
 // serverNow is the server's time, asking for it if it is not known of late.

@@ -102,6 +102,10 @@ func (c *connection) watch(ctx context.Context, l *link) {
 		case <-ctx.Done():
 			return
 		}
+		// The library says so before it closes the socket. Nothing that is told to be
+		// unsent may leave after that.
+		_ = l.socket.Close() // it is closed twice
+		c.dialer.learn(l)
 		c.down()
 		if l = c.dialer.redial(ctx); l != nil && c.use(l) != nil {
 			l.nc.Close() // it is lost again already, and gone says so
@@ -195,7 +199,7 @@ func (c *connection) onError(err error) {
 	}
 	var hit []*requests
 	for _, r := range c.pending {
-		if all || strings.HasPrefix(subject, r.scope) {
+		if all || r.covers(subject) {
 			hit = append(hit, r)
 		}
 	}
@@ -247,8 +251,8 @@ func (c *connection) ready() error {
 	return errDown
 }
 
-// requests prepares n requests to subjects that begin with scope. The caller
-// sends or skips each, and then waits.
+// requests prepares n requests to the subject scope, or to subjects that begin with it
+// if it ends with a dot. The caller sends or skips each, and then waits.
 func (c *connection) requests(n int, scope string) (*requests, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

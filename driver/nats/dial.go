@@ -2,8 +2,11 @@ package nats
 
 import (
 	"context"
+	"crypto/tls"
+	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +22,7 @@ type dialer struct {
 	config *config
 
 	mu    sync.Mutex // guards following
-	known []string   // servers that the last one connected to has told of
+	known []string   // servers of the cluster, as the last one connected to told
 }
 
 // attempt is one try to connect, as the client library's CustomDialer.
@@ -61,19 +64,35 @@ func (a *attempt) keep() bool {
 func (d *dialer) dial(ctx context.Context) (*link, error) {
 	l, err := d.try(ctx, d.config.servers, "")
 	d.mu.Lock()
-	known := d.known
+	known := slices.Clone(d.known)
 	d.mu.Unlock()
-	if err != nil && len(known) > 0 && ctx.Err() == nil {
-		// A server is known by its address, and its certificate has a name.
-		l, err = d.try(ctx, known, hostName(d.config.servers))
+	rand.Shuffle(len(known), func(i, j int) { known[i], known[j] = known[j], known[i] })
+	for _, server := range known {
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		// Each alone, so that the library tells the others from it, and forgets those
+		// that the cluster has lost.
+		if l, err = d.try(ctx, []string{server}, certificateName(server, d.config.servers)); err == nil {
+			l.server = server
+		}
 	}
-	if err != nil {
-		return nil, err
+	return l, err
+}
+
+// learn takes note of the servers that a link was told of, until it was lost: the
+// cluster may have grown since it was made. One that was told of none changes nothing.
+func (d *dialer) learn(l *link) {
+	told := l.nc.DiscoveredServers()
+	if len(told) == 0 {
+		return
+	}
+	if l.server != "" {
+		told = append(told, l.server)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.known = l.nc.DiscoveredServers()
-	return l, nil
+	d.known = told
 }
 
 // try tries each of some servers once. Their certificates have the name serverName, if
@@ -84,7 +103,10 @@ func (d *dialer) try(ctx context.Context, servers []string, serverName string) (
 		o.Timeout = min(o.Timeout, max(time.Until(deadline), time.Millisecond))
 	}
 	o.Servers = servers
-	if o.TLSConfig != nil && o.TLSConfig.ServerName == "" && serverName != "" {
+	if o.TLSConfig == nil {
+		o.TLSConfig = &tls.Config{} // for a server that demands TLS of a URL that does not say so
+	}
+	if o.TLSConfig.ServerName == "" && serverName != "" {
 		o.TLSConfig = o.TLSConfig.Clone()
 		o.TLSConfig.ServerName = serverName
 	}
@@ -119,8 +141,13 @@ func (d *dialer) redial(ctx context.Context) *link {
 	}
 }
 
-// hostName is the first host of some servers that is a name and no address, or "".
-func hostName(servers []string) string {
+// certificateName is the name in the certificate of a server that others told of, if
+// it is known by its address alone: the first host of the URL's servers that is a name.
+// It is "" for one that is known by a name of its own.
+func certificateName(server string, servers []string) string {
+	if u, err := url.Parse(server); err != nil || net.ParseIP(u.Hostname()) == nil {
+		return ""
+	}
 	for _, server := range servers {
 		if u, err := url.Parse(server); err == nil && net.ParseIP(u.Hostname()) == nil {
 			return u.Hostname()

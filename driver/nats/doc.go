@@ -115,7 +115,7 @@
 //	$JS.API.STREAM.INFO.*           for everything
 //	$JS.API.STREAM.DELETE.*         to delete a queue
 //	$JS.API.STREAM.NAMES            to list queues
-//	$JS.API.STREAM.PURGE.*          to redrive
+//	$JS.API.STREAM.PURGE.*          to redrive, and where a consumer was removed
 //	$JS.API.STREAM.MSG.GET.*        for everything but plain jobs
 //	$JS.API.STREAM.MSG.DELETE.*     to settle, to delete and to purge
 //	$JS.API.CONSUMER.CREATE.*.>     to declare a queue

@@ -17,3 +17,15 @@ func Twin(d *driver.Delivery) *driver.Delivery {
 	twin.Receipt = r
 	return &twin
 }
+
+// LeaveTaken puts a delivery where takeOver leaves it for the next Receive, with the lease
+// that the server gave it.
+func LeaveTaken(c driver.Consumer, d *driver.Delivery) {
+	own := c.(*consumer)
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	own.ready = append(own.ready, Twin(d))
+}
+
+// Until is when the lease of a delivery ends at the earliest.
+func Until(d *driver.Delivery) time.Time { return *d.Receipt.(*receipt).until.Load() }

@@ -87,6 +87,9 @@ func TestDueWhileFull(t *testing.T) {
 	for i := range count {
 		m := message(fmt.Sprint("late-", i))
 		m.Delay = 3 * time.Second
+		if i%2 == 0 {
+			m.DedupKey = m.ID // it comes in an atomic batch
+		}
 		late = append(late, m)
 	}
 	enqueue(t, d, q, late...)

@@ -14,6 +14,7 @@ type link struct {
 	gone   chan struct{} // closed when the library has closed it; nil if it was passed in
 	inbox  string        // ends with a dot
 	sub    *natsgo.Subscription
+	server string // by which it was made, if that is none of the URL; else ""
 }
 
 // written is how many bytes the system took of what was sent.

@@ -53,7 +53,7 @@ func (c *consumer) look() {
 }
 
 // freeOverdue stores overdue messages anew, and returns when to look again. If they have
-// no room, a Receive that has nothing else to return says so.
+// no room, the next Receive says so.
 func (c *consumer) freeOverdue(ctx context.Context) time.Duration {
 	d, n := c.d, c.n
 	if err := d.compare(ctx, n); errors.Is(err, driver.ErrConflict) {
@@ -110,7 +110,10 @@ func (d *Driver) storeAgain(ctx context.Context, n *names, subjects []string) er
 		if err != nil || h.Get(natsSchedule) == "" {
 			continue // nobody's schedule
 		}
-		delete(h, natsMsgID) // else it is known already
+		// Else it is known already, or taken for a part of the batch in which it once came.
+		for _, name := range []string{natsMsgID, natsBatchID, natsBatchSeq, natsBatchCommit} {
+			delete(h, name)
+		}
 		h[natsExpectSubject] = []string{strconv.FormatUint(m.Seq, 10)}
 		entries = append(entries, entry{m.Subject, h, m.Data})
 	}

@@ -20,9 +20,6 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 	}
 	inTurn := false
 	for {
-		if trouble := c.trouble.Swap(nil); trouble != nil {
-			return nil, fail(op, c.n.queue, *trouble)
-		}
 		deliveries, err := c.receive(ctx, max, inTurn)
 		switch {
 		case len(deliveries) > 0:
@@ -48,12 +45,17 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 	}
 	defer c.receives.Exit()
 	c.look()
-	if ready := c.takeReady(max); len(ready) > 0 {
-		return ready, nil
+	if trouble := c.trouble.Swap(nil); trouble != nil {
+		return nil, *trouble
 	}
+	if ready := c.takeReady(max); len(ready) > 0 {
+		return c.adjustLeases(ctx, ready), nil
+	}
+	// From before the pull: what came by a connection that was lost since is not certain.
+	current := c.epoch()
 	messages, sent, err := c.puller.fetch(ctx, max, inTurn)
 	if len(messages) > 0 {
-		return c.deliver(ctx, messages, sent), nil
+		return c.deliver(ctx, messages, sent, current), nil
 	}
 	if isUnanswered(err) || errors.Is(err, errNoQueue) {
 		c.deletions.Add(1) // of the queue, or of its consumer, which is made again
@@ -64,12 +66,11 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 
 // deliver makes deliveries of what arrived. What is no job is dead-lettered, and what
 // was handed out before is taken over.
-func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since time.Time) []*driver.Delivery {
+func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since time.Time, current epoch) []*driver.Delivery {
 	deliveries := make([]*driver.Delivery, 0, len(messages))
 	var requeue []*natsgo.Msg
 	var again []*driver.Delivery
 	until := since.Add(min(c.lease, ackWait))
-	current := c.epoch()
 	type held struct {
 		delivery driver.Delivery
 		receipt  receipt

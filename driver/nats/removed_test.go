@@ -89,6 +89,53 @@ func TestRemovedConsumers(t *testing.T) {
 	waitDepth(t, d, q, driver.Depth{})
 }
 
+// TestRemovedConsumerForgetsMarks: a job that was taken over, whose consumer on the server
+// was removed then, is handed out each time that its lease ends, as any other.
+func TestRemovedConsumerForgetsMarks(t *testing.T) {
+	t.Parallel() // it waits for leases
+	ts := startServer(t)
+	d := openURL(t, ts.url())
+	ctx := testContext(t)
+	nc, err := natsgo.Connect(ts.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := declare(t, d)
+	enqueue(t, d, q, message("job"))
+	c := consume(t, d, q, time.Second)
+	next := func(deliveries int) *driver.Delivery {
+		t.Helper()
+		end := time.NewTimer(1100 * time.Millisecond) // the lease
+		<-end.C
+		if got := receive(t, c, 1)[0]; got.Deliveries == deliveries {
+			return got
+		}
+		t.Fatalf("that is not delivery %d", deliveries)
+		return nil
+	}
+	receive(t, c, 1)
+	next(2)
+	next(3)
+	if err := js.DeleteConsumer(ctx, "batch-"+q, "jobs"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Depth(ctx, q); err != nil { // which makes it again
+		t.Fatal(err)
+	}
+	next(1)
+	if err := settle(t, c, driver.Settlement{Delivery: next(2), Outcome: driver.OutcomeDone}); err != nil {
+		t.Error(err)
+	}
+	if left := messagesOf(t, ts.url(), q); left != 0 {
+		t.Errorf("%d messages are left in the stream", left)
+	}
+}
+
 // TestEditedStream: an operator who sets a limit that drops jobs, on a queue that is in
 // use, is told of by a worker.
 func TestEditedStream(t *testing.T) {

@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // answer for one request and take a timer each.
 type requests struct {
 	link   *link
-	scope  string        // what the subjects of all requests begin with
+	scope  string        // the subject of all requests, or with a dot at its end what they begin with
 	reply  string        // the subject of the answers, without the number
 	forget func()        // called when the answers are not awaited any more
 	done   chan struct{} // closed when nothing more is awaited
@@ -27,6 +28,12 @@ type requests struct {
 	many    bool // answers come until one ends them
 	broken  error
 	over    bool
+}
+
+// covers tells whether a request may have gone to subject. A scope without a dot at its
+// end is a whole subject: that of another queue may begin with it.
+func (r *requests) covers(subject string) bool {
+	return subject == r.scope || strings.HasSuffix(r.scope, ".") && strings.HasPrefix(subject, r.scope)
 }
 
 // silence is how long requests go without any answer before they are given up. It

@@ -55,3 +55,19 @@ func TestSilence(t *testing.T) {
 		})
 	})
 }
+
+// TestCovers: a refusal is of the requests to its subject, and of no other queue's.
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		scope, subject string
+		want           bool
+	}{
+		{"batch.a.", "batch.a.job", true}, {"batch.a.", "batch.ab.job", false},
+		{"$JS.API.STREAM.INFO.batch-a", "$JS.API.STREAM.INFO.batch-a", true},
+		{"$JS.API.STREAM.INFO.batch-a", "$JS.API.STREAM.INFO.batch-ab", false},
+	} {
+		if got := (&requests{scope: c.scope}).covers(c.subject); got != c.want {
+			t.Errorf("%s, %s: %t", c.scope, c.subject, got)
+		}
+	}
+}

@@ -151,6 +151,9 @@ func (s *settleCall) ack() {
 			err = reqs.link.publish(&natsgo.Msg{Subject: reply})
 		}
 		if err != nil {
+			if k > 0 {
+				err = errLost // those before may have left
+			}
 			reqs.fail(err)
 			break
 		}

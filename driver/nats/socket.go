@@ -15,7 +15,7 @@ import (
 // waits for its answers.
 type socket struct {
 	net.Conn
-	written atomic.Uint64 // bytes that the system took
+	written atomic.Uint64 // bytes that the system took, or is just offered
 
 	mu      sync.Mutex // guards following
 	kept    []byte     // what is to be written
@@ -61,11 +61,12 @@ func (s *socket) writeKept() {
 		if len(some) == 0 {
 			return
 		}
+		// Counted before: who finds the connection lost meanwhile cannot know how many
+		// of them have left.
+		s.written.Add(uint64(len(some)))
 		err := s.Conn.SetWriteDeadline(time.Time{})
 		if err == nil {
-			var n int
-			n, err = s.Conn.Write(some)
-			s.written.Add(uint64(n))
+			_, err = s.Conn.Write(some)
 		}
 		if err != nil {
 			_ = s.Conn.Close() // what follows on the wire would be in the middle of something

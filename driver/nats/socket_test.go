@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 )
@@ -89,4 +91,57 @@ func TestUnsent(t *testing.T) {
 			t.Errorf("sent %t: %v", sent, err)
 		}
 	}
+}
+
+// fullConn is a connection with no room, whose Write waits then until it is closed.
+type fullConn struct {
+	net.Conn
+	waits, closed chan struct{}
+}
+
+// SetWriteDeadline tells a Write that may wait by its time.
+func (c *fullConn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		close(c.waits)
+	}
+	return nil
+}
+
+// Write takes nothing.
+func (c *fullConn) Write([]byte) (int, error) {
+	select {
+	case <-c.waits:
+		<-c.closed
+		return 0, net.ErrClosed
+	default:
+		return 0, os.ErrDeadlineExceeded
+	}
+}
+
+// Close ends Write.
+func (c *fullConn) Close() error {
+	select {
+	case <-c.closed:
+	default:
+		close(c.closed)
+	}
+	return nil
+}
+
+// TestUnderWayIsNotUnsent: what is being written when the connection is lost may have
+// left, however much of it the system has told of.
+func TestUnderWayIsNotUnsent(t *testing.T) {
+	c := &fullConn{waits: make(chan struct{}), closed: make(chan struct{})}
+	s := &socket{Conn: c}
+	l := &link{socket: s}
+	r := &requests{link: l, forget: func() {}, done: make(chan struct{}), answers: make([]*natsgo.Msg, 1), left: 1, written: l.written()}
+	if n, err := s.Write([]byte("job")); n != 3 || err != nil {
+		t.Fatalf("wrote %d: %v", n, err)
+	}
+	<-c.waits
+	r.fail(errLost)
+	if err := r.wait(context.Background()); !errors.Is(err, errLost) {
+		t.Error(err)
+	}
+	_ = s.Close() // it ends the Write, and has no error
 }

@@ -88,6 +88,7 @@ func (c *consumer) claim(ctx context.Context, again []*driver.Delivery) []*drive
 		r := g.Receipt.(*receipt)
 		before := uint64(0)
 		if m := found[i]; m != nil {
+			r.mark = m.Seq // to be removed with the entry, also if no other is stored
 			if before = m.Seq; markedBy(m) >= r.delivered {
 				continue // it was handed out once more since
 			}

@@ -143,3 +143,18 @@ func TestKilledWhileTakingOver(t *testing.T) {
 		t.Errorf("%d of %d jobs ran, %d of them twice", len(runs), count, twice)
 	}
 }
+
+// TestTakenOverHasItsLease: a job that was taken over when no Receive waited for it any
+// more has the consumer's lease when the next one returns it.
+func TestTakenOverHasItsLease(t *testing.T) {
+	ts := startServer(t)
+	d := openURL(t, ts.url())
+	q := declare(t, d)
+	enqueue(t, d, q, message("job"))
+	c := consume(t, d, q, time.Hour)
+	nats.LeaveTaken(c, receive(t, c, 1)[0])
+	begun := time.Now()
+	if left := nats.Until(receive(t, c, 1)[0]).Sub(begun); left < time.Hour {
+		t.Errorf("it is held for %s", left)
+	}
+}
