@@ -17,7 +17,7 @@ func (b *base) publishEach(ctx context.Context, items []*publication, each func(
 	// What comes after a message that turns out to be too large is not stored, through
 	// no fault of its own, and is published again. Each round excludes such messages.
 	const rounds = 5
-	for range rounds {
+	for round := 1; ; round++ {
 		items = b.admitted(ctx, items)
 		if len(items) == 0 {
 			return
@@ -28,8 +28,8 @@ func (b *base) publishEach(ctx context.Context, items []*publication, each func(
 			return
 		}
 		p.publish(ctx, items, each)
-		if ctx.Err() != nil {
-			return // the writer may still be at some of them
+		if ctx.Err() != nil || round == rounds {
+			return // the writer may still be at some of them, or they keep their errors
 		}
 		if items = b.spared(p, items); len(items) == 0 {
 			return
