@@ -97,7 +97,7 @@ func (m *carrier) settleRest(ctx context.Context, jobs []delayedJob, items []*pu
 		switch {
 		case !left:
 		case item.err == nil:
-			// Published in a later round, of which each was not told.
+			// Published on a channel of its own, for its size: each was not told.
 			result.err = cmp.Or(result.err, m.ch.Ack(tag, false))
 		case item.err == errReturned && item.queue != m.names.main:
 			again = append(again, item.anew())
