@@ -81,7 +81,7 @@ func (m *carrier) next(job delayedJob, now time.Time) *publication {
 func returned(d *amqp091.Delivery) amqp091.Publishing {
 	m := withoutDelay(d)
 	if j := decode(d); m.Headers[hReason] == nil && j.reason != "" {
-		priorityToHeader(&m)
+		m.Headers[hLevel] = int64(j.Level) // what a policy brought here has it as its priority
 		markDead(&m, j.reason, j.diedAt)
 		m.Headers[hError] = j.lastError
 	}
