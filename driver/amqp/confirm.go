@@ -15,7 +15,7 @@ import (
 // publish publishes items and waits until the broker has confirmed or refused
 // each, or the channel or ctx has ended. What became of them is in their err. It
 // calls each, unless that is nil, with those whose fate is known, as it becomes known:
-// with all of them, unless ctx ends before they were written.
+// with all of them, unless ctx or the channel ends before they were written.
 func (p *publisher) publish(ctx context.Context, items []*publication, each func([]*publication)) {
 	batch := &pubBatch{items: items, written: make(chan struct{})}
 	select {
