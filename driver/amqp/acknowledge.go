@@ -33,6 +33,9 @@ func (s *session) write(acks, returns []*receipt) error {
 			s.held.remove(r)
 		}
 	}
+	// Read here: when the session ends it holds nothing any more, and the channel may
+	// still take an acknowledgement. What comes later has higher tags.
+	upTo := s.held.upTo()
 	s.mu.Unlock()
 	s.conn.socket.cork()
 	defer s.conn.socket.uncork()
@@ -41,19 +44,13 @@ func (s *session) write(acks, returns []*receipt) error {
 			return err
 		}
 	}
-	return s.acknowledge(acks)
+	return s.acknowledge(acks, upTo)
 }
 
-// acknowledge sends one acknowledgement for all tags up to the first that is still
-// held, and one for each after that. What was settled before is not outstanding,
-// and not touched by it.
-func (s *session) acknowledge(acks []*receipt) error {
-	upTo := ^uint64(0)
-	s.mu.Lock()
-	if s.held.first != nil {
-		upTo = s.held.first.tag
-	}
-	s.mu.Unlock()
+// acknowledge sends one acknowledgement for all tags below upTo, which is the first that
+// is still held, and one for each after that. What was settled before is not
+// outstanding, and not touched by it.
+func (s *session) acknowledge(acks []*receipt, upTo uint64) error {
 	last := uint64(0)
 	for _, r := range acks {
 		if r.tag < upTo {

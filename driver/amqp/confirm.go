@@ -15,7 +15,7 @@ import (
 // publish publishes items and waits until the broker has confirmed or refused
 // each, or the channel or ctx has ended. What became of them is in their err. It
 // calls each, unless that is nil, with those whose fate is known, as it becomes known:
-// with all of them, unless ctx ends before they were written.
+// with all of them, unless ctx or the channel ends before they were written.
 func (p *publisher) publish(ctx context.Context, items []*publication, each func([]*publication)) {
 	batch := &pubBatch{items: items, written: make(chan struct{})}
 	select {
@@ -39,6 +39,7 @@ func (p *publisher) publish(ctx context.Context, items []*publication, each func
 				item.err = p.ctxErr(ctx)
 			}
 		}
+		go p.disown(batch) // at most one batch is with the writer
 		return
 	}
 	if each != nil {
@@ -50,7 +51,7 @@ func (p *publisher) publish(ctx context.Context, items []*publication, each func
 	for i := len(items) - 1; i >= 0; i-- {
 		p.awaitConfirm(ctx, items[i])
 	}
-	p.markReturned(items)
+	p.markReturned(ctx, items)
 	p.spare(items)
 }
 
@@ -69,7 +70,7 @@ func (p *publisher) awaitEach(ctx context.Context, items []*publication, each fu
 				waiting = append(waiting, item)
 			}
 		}
-		p.markReturned(answered)
+		p.markReturned(ctx, answered)
 		each(answered)
 		left = waiting
 	}
@@ -202,30 +203,28 @@ func (p *publisher) spare(items []*publication) {
 	}
 }
 
+// key is what identifies the item among returned messages.
+func (item *publication) key() returnKey { return returnKey{item.queue, item.message.MessageId} }
+
 // markReturned finds the items that the broker returned: it does so before it
 // confirms them, https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed.
 // The library passes frames on in their order, and the channel of returned
 // messages is not buffered; so when a confirm was seen, collect has received the
-// returned message that came before it, and answers questions after that.
-func (p *publisher) markReturned(items []*publication) {
+// returned message that came before it, and answers questions after that. Of those items
+// that ctx has left without an answer nobody will ask again.
+func (p *publisher) markReturned(ctx context.Context, items []*publication) {
 	done := make(chan struct{})
-	question := func(returned map[returnKey]int) {
+	question := func(all *unrouted) {
 		defer close(done)
-		if len(returned) == 0 {
+		if len(all.counts) == 0 && ctx.Err() == nil {
 			return
 		}
 		for _, item := range items {
-			key := returnKey{item.queue, item.message.MessageId}
-			n := returned[key]
-			if n == 0 || item.confirm == nil {
-				continue
-			}
-			if n == 1 {
-				delete(returned, key)
-			} else {
-				returned[key] = n - 1
-			}
-			if item.err == nil {
+			switch {
+			case item.confirm == nil:
+			case !item.isAnswered():
+				all.leave(item.key(), item.confirm.Done())
+			case all.take(item.key()) && item.err == nil:
 				item.err = errReturned
 			}
 		}
@@ -241,5 +240,21 @@ func (p *publisher) markReturned(items []*publication) {
 				item.err = errUnconfirmed
 			}
 		}
+	}
+}
+
+// disown leaves a batch whose caller gave up before it was written.
+func (p *publisher) disown(batch *pubBatch) {
+	<-batch.written
+	question := func(all *unrouted) {
+		for _, item := range batch.items {
+			if item.confirm != nil {
+				all.leave(item.key(), item.confirm.Done())
+			}
+		}
+	}
+	select {
+	case p.questions <- question:
+	case <-p.ended:
 	}
 }

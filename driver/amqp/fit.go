@@ -3,6 +3,7 @@ package amqp
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ const (
 // whose frames have at most frame bytes; 0 is no limit.
 func roomFor(frame int) int {
 	if frame <= 0 {
-		return 1 << 31
+		return math.MaxInt32
 	}
 	frame = max(frame, minFrame)
 	return frame - frameOverhead - min(frameReserve, frame/8)

@@ -81,7 +81,7 @@ func (m *carrier) next(job delayedJob, now time.Time) *publication {
 func returned(d *amqp091.Delivery) amqp091.Publishing {
 	m := withoutDelay(d)
 	if j := decode(d); m.Headers[hReason] == nil && j.reason != "" {
-		priorityToHeader(&m)
+		m.Headers[hLevel] = int64(j.Level) // what a policy brought here has it as its priority
 		markDead(&m, j.reason, j.diedAt)
 		m.Headers[hError] = j.lastError
 	}
@@ -97,7 +97,7 @@ func (m *carrier) settleRest(ctx context.Context, jobs []delayedJob, items []*pu
 		switch {
 		case !left:
 		case item.err == nil:
-			// Published in a later round, of which each was not told.
+			// Published on a channel of its own, for its size: each was not told.
 			result.err = cmp.Or(result.err, m.ch.Ack(tag, false))
 		case item.err == errReturned && item.queue != m.names.main:
 			again = append(again, item.anew())

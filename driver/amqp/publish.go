@@ -17,7 +17,7 @@ func (b *base) publishEach(ctx context.Context, items []*publication, each func(
 	// What comes after a message that turns out to be too large is not stored, through
 	// no fault of its own, and is published again. Each round excludes such messages.
 	const rounds = 5
-	for range rounds {
+	for round := 1; ; round++ {
 		items = b.admitted(ctx, items)
 		if len(items) == 0 {
 			return
@@ -28,8 +28,8 @@ func (b *base) publishEach(ctx context.Context, items []*publication, each func(
 			return
 		}
 		p.publish(ctx, items, each)
-		if ctx.Err() != nil {
-			return // the writer may still be at some of them
+		if ctx.Err() != nil || round == rounds {
+			return // the writer may still be at some of them, or they keep their errors
 		}
 		if items = b.spared(p, items); len(items) == 0 {
 			return
@@ -94,19 +94,7 @@ func without(items []*publication, done *publication) []*publication {
 // try publishes the largest item on a channel of its own, and returns the others that
 // are admitted.
 func (b *base) try(ctx context.Context, items []*publication, largest *publication) []*publication {
-	var p *publisher
-	err := b.await(ctx, func() error {
-		conn, err := b.publishing.connection(ctx)
-		if err != nil {
-			return err
-		}
-		fresh, err := newPublisher(conn)
-		if err != nil {
-			return conn.explain(err)
-		}
-		p = fresh
-		return nil
-	})
+	p, err := b.ownPublisher(ctx)
 	if err != nil {
 		failAll(without(items, nil), fault.NotSent{Err: err})
 		return nil
@@ -120,6 +108,40 @@ func (b *base) try(ctx context.Context, items []*publication, largest *publicati
 		return nil
 	}
 	return b.admitted(ctx, items)
+}
+
+// ownPublisher makes a publisher that the caller has to close. It makes none while the
+// broker takes no messages: one that has blocked a connection opens no channel either.
+func (b *base) ownPublisher(ctx context.Context) (*publisher, error) {
+	if b.awaitFlow(ctx) && ctx.Err() != nil {
+		return nil, b.publisher.Load().ctxErr(ctx)
+	}
+	made, failed := make(chan *publisher), make(chan error, 1)
+	b.tasks.Go(func() {
+		conn, err := b.publishing.connection(ctx)
+		var p *publisher
+		if err == nil {
+			p, err = newPublisher(conn)
+			err = conn.explain(err)
+		}
+		if err != nil {
+			failed <- err
+			return
+		}
+		select {
+		case made <- p:
+		case <-ctx.Done(): // nobody takes it
+			_ = p.ch.Close()
+		}
+	})
+	select {
+	case p := <-made:
+		return p, nil
+	case err := <-failed:
+		return nil, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // checkSize refuses a message that the broker would end a channel or the connection

@@ -49,17 +49,13 @@ type publisher struct {
 	// batches is where the writer takes them from.
 	batches chan *pubBatch
 	// questions are put to the goroutine that receives returned messages.
-	questions chan func(returned map[returnKey]int)
+	questions chan func(*unrouted)
 	// confirmed tells that the broker has stored a message from this channel.
 	confirmed atomic.Bool
 	// ended is closed when the channel has ended, for err.
 	ended chan struct{}
 	err   error
 }
-
-// returnKey identifies a returned message well enough: of two messages with one
-// ID for one queue that does not exist, both are returned.
-type returnKey struct{ queue, id string }
 
 // newPublisher opens a channel in confirm mode.
 func newPublisher(conn *connection) (*publisher, error) {
@@ -73,7 +69,7 @@ func newPublisher(conn *connection) (*publisher, error) {
 	p := &publisher{
 		conn: conn, ch: ch,
 		batches:   make(chan *pubBatch),
-		questions: make(chan func(map[returnKey]int)),
+		questions: make(chan func(*unrouted)),
 		ended:     make(chan struct{}),
 	}
 	// Unbuffered, so that the library goes on to the next frame only when a
@@ -97,7 +93,7 @@ func (p *publisher) alive() bool {
 
 // collect receives returned messages until the channel ends.
 func (p *publisher) collect(returns <-chan amqp091.Return, closes <-chan *amqp091.Error) {
-	returned := make(map[returnKey]int)
+	var all unrouted
 	for {
 		select {
 		case r, ok := <-returns:
@@ -105,9 +101,10 @@ func (p *publisher) collect(returns <-chan amqp091.Return, closes <-chan *amqp09
 				returns = nil
 				continue
 			}
-			returned[returnKey{r.RoutingKey, r.MessageId}]++
+			all.add(returnKey{r.RoutingKey, r.MessageId})
 		case question := <-p.questions:
-			question(returned)
+			all.sweep()
+			question(&all)
 		case err := <-closes:
 			if err != nil {
 				p.err = err

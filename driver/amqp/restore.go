@@ -28,7 +28,7 @@ func (b *base) restore(ctx context.Context, n *names) error {
 		}
 		return err
 	})
-	if declared && isGone(err) {
+	if isGone(err) && declared { // in this order: if ctx has ended, the task may still set it
 		_ = b.call(ctx, func(ch *amqp091.Channel) error { return deleteAll(ctx, ch, parts) })
 	}
 	return err

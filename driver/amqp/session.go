@@ -134,6 +134,14 @@ func (l *receipts) remove(r *receipt) {
 	l.size--
 }
 
+// upTo is the lowest tag in the list, or above all tags if there is none.
+func (l *receipts) upTo() uint64 {
+	if l.first == nil {
+		return ^uint64(0)
+	}
+	return l.first.tag
+}
+
 // stuckEntry is a delivery that is no job, and could not be moved to the dead letters
 // as letter.
 type stuckEntry struct {

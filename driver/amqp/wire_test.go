@@ -42,3 +42,14 @@ func TestWire(t *testing.T) {
 		t.Errorf("a damaged header: %q", j.bad)
 	}
 }
+
+// A dead letter that a policy made, and then another removed, keeps its level.
+func TestReturnedLevel(t *testing.T) {
+	d := amqp091.Delivery{MessageId: "a", Type: "kind", Priority: priorityOf(driver.Critical), Headers: amqp091.Table{
+		"x-death": []any{amqp091.Table{"queue": "batch.q.dead", "reason": "expired", "time": time.Unix(1, 0)}},
+	}}
+	m := returned(&d)
+	if j := decode(&amqp091.Delivery{MessageId: m.MessageId, Type: m.Type, Priority: m.Priority, Headers: m.Headers}); j.Level != driver.Critical || j.bad != "" {
+		t.Errorf("the level is %s, and bad is %q", j.Level, j.bad)
+	}
+}
