@@ -84,7 +84,8 @@ func disturbances(events []Event, grace time.Duration) []span {
 // RerunsCaused says which jobs ran twice in one attempt without a cause: the first run
 // was given back, its lease was lost, a fault came between the two, or the job was
 // enqueued twice. A fault may leave two copies of a job, each of which goes on to later
-// attempts.
+// attempts. A worker that has a fault may move jobs that it does not run: what was on its
+// way to a run may have become two by that of any worker.
 func RerunsCaused(events []Event, grace time.Duration) error {
 	type run struct {
 		id      string
@@ -95,6 +96,8 @@ func RerunsCaused(events []Event, grace time.Duration) error {
 	runs := make(map[run]int)
 	copies := make(map[string]int)   // how many more than one there may be
 	excused := make(map[string]bool) // jobs whose last run was given back or lost
+	waits := make(map[string]Event)  // since when a job is on its way to its next run
+	way := make(map[run]span)        // in which it was on its way to the first run of an attempt
 	var v findings
 	for _, e := range events {
 		switch e.Op {
@@ -104,14 +107,20 @@ func RerunsCaused(events []Event, grace time.Duration) error {
 			} else {
 				copies[e.ID] = 0
 			}
+			waits[e.ID] = e
+		case Failed:
+			waits[e.ID] = e
 		case Returned, Lost:
 			excused[e.ID] = true
 		case Started:
 			r := run{e.ID, e.Attempt}
+			if runs[r] == 0 {
+				way[r] = span{begin: waits[e.ID].At, end: e.At}
+			}
 			before := former[r]
 			switch runs[r]++; {
 			case runs[r] <= 1+copies[e.ID]:
-			case excused[e.ID] || caused(spans, before, e):
+			case excused[e.ID] || caused(spans, before, e) || overlap(spans, way[r]):
 				copies[e.ID]++
 			default:
 				v.add("%s ran again as attempt %d, by %s %s after %s began it", e.ID, e.Attempt, e.Worker, e.At-before.At, before.Worker)
@@ -132,6 +141,11 @@ func caused(spans []span, first, second Event) bool {
 		}
 	}
 	return false
+}
+
+// overlap tells whether a fault, of whichever worker, was at work in the time w.
+func overlap(spans []span, w span) bool {
+	return slices.ContainsFunc(spans, func(s span) bool { return s.begin <= w.end && s.end >= w.begin })
 }
 
 // AttemptsCaused says which jobs were started in an attempt that no failure of the one
