@@ -75,7 +75,7 @@ if at == 0 then
   end
 end
 
-local moved, bytes = 0, 0
+local moved, failed, bytes = 0, 0, 0
 
 -- store stores the job of an entry anew, as one that came back.
 local function store(lvl, fields)
@@ -97,6 +97,7 @@ local function again(stream, id, holder, lease)
   if not ok then
     if holder then redis.pcall('XCLAIM', key, GROUP, holder, 0, id, 'IDLE', lease, 'FORCE', 'JUSTID') end
     forbidden(err)
+    failed = failed + 1
     return false
   end
   call('XDEL', key, id)
@@ -133,11 +134,12 @@ while at <= #STREAMS do
       if not again(stream, head[1]) then break end
     end
   end
-  if moved >= BUDGET or bytes >= BYTES then break end
+  -- What failed is still there, and would fail again at once: the next look tries it.
+  if (moved >= BUDGET or bytes >= BYTES) and failed == 0 then break end
   -- Handing out looks at one key for all the streams of those that came back.
   if stream > BACK and info and info.pending == 0 and call('XLEN', key) == 0 then call('DEL', key) end
   at = at + 1
   if info then break end
 end
-if moved > 0 then wake() end
+if moved > failed then wake() end
 return { at > #STREAMS and 0 or at, moved, scanned }
