@@ -183,3 +183,52 @@ func TestMissingRightToRecover(t *testing.T) {
 		t.Errorf("received %v", err)
 	}
 }
+
+// TestMissingRightToRecoverJobs: so does one who lacks a right to store anew what lapsed.
+func TestMissingRightToRecoverJobs(t *testing.T) {
+	t.Parallel()
+	server := brokers.NewRedis(t, brokers.Redis8)
+	admin := rawAt(t, server.URL()).(*goredis.Client)
+	if err := admin.Do(testContext(t), "acl", "setuser", "batch", "on", ">password", "~batch:*", "+@all", "-xadd").Err(); err != nil {
+		t.Fatal(err)
+	}
+	other := openAt(t, server.URL())
+	q := queue(t, other)
+	enqueue(t, other, q, message("a"))
+	d := openAt(t, strings.Replace(server.URL(), "redis://", "redis://batch:password@", 1))
+	c := consume(t, d, q, minLease)
+	receive(t, c, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	if _, err := c.Receive(ctx, 1); !errors.Is(err, driver.ErrUnauthorized) || !strings.Contains(err.Error(), "xadd") {
+		t.Errorf("received %v", err)
+	}
+}
+
+// TestBulkWithoutRightEnds: a user without the right to MULTI hears of it once, and then is
+// given jobs without.
+func TestBulkWithoutRightEnds(t *testing.T) {
+	t.Parallel()
+	server := brokers.NewRedis(t, brokers.Redis8)
+	admin := rawAt(t, server.URL()).(*goredis.Client)
+	if err := admin.Do(testContext(t), "acl", "setuser", "batch", "on", ">password", "~batch:*", "+@all", "-multi").Err(); err != nil {
+		t.Fatal(err)
+	}
+	d := openAt(t, strings.Replace(server.URL(), "redis://", "redis://batch:password@", 1))
+	q := queue(t, d)
+	enqueue(t, d, q, many(6*bulkMin)...)
+	c := consume(t, d, q, time.Minute)
+	refused := 0
+	for range 6 {
+		got, err := c.Receive(testContext(t), bulkMin)
+		switch {
+		case errors.Is(err, driver.ErrUnauthorized):
+			refused++
+		case err != nil || len(got) != bulkMin:
+			t.Errorf("received %d, %v", len(got), err)
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d of 6 calls were refused, want 1", refused)
+	}
+}

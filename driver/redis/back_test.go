@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/batch-go/batch/driver"
 )
 
@@ -83,4 +85,54 @@ func TestWhatComesBackIsHandedOutFirst(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRecoveryThatFailsEnds: jobs that cannot be stored anew are left for the next look, and
+// do not keep this one from ending, however many there are.
+func TestRecoveryThatFailsEnds(t *testing.T) {
+	d, r := open(t), raw(t)
+	ctx := testContext(t)
+	q := queue(t, d)
+	const jobs = 250
+	gone := consume(t, d, q, minLease)
+	enqueue(t, d, q, many(jobs)...)
+	receive(t, gone, jobs)
+	if err := gone.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	key := d.names(q).prefix + "normal-back"
+	if err := r.Set(ctx, key, "foreign", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the leases to end", func() bool {
+		lapsed, err := r.XPendingExt(ctx, &goredis.XPendingExtArgs{
+			Stream: streamKey(d, q, driver.Normal), Group: groupName, Idle: minLease, Start: "-", End: "+", Count: jobs}).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(lapsed) == jobs
+	})
+	c := consume(t, d, q, time.Minute)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.recoverLapsed(time.Millisecond, "")
+	}()
+	select {
+	case <-ended:
+	case <-time.After(bound):
+		t.Error("it goes on and on")
+	}
+	r.Del(ctx, key)
+	left := jobs
+	eventually(t, "the jobs", func() bool {
+		c.recoverLapsed(time.Millisecond, "")
+		got, err := c.fetcher.fetch(jobs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done(t, c, got...)
+		left -= len(got)
+		return left == 0
+	})
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/batch-go/batch/driver"
 )
 
@@ -75,5 +77,25 @@ func checkDead(t *testing.T, d *Driver, q string, s []driver.Settlement) {
 	}
 	if seen != len(s) {
 		t.Fatalf("saw %d", seen)
+	}
+}
+
+// TestEmptyIDSelectsNothing: an entry that is no job has no name, and is not meant by an
+// empty one.
+func TestEmptyIDSelectsNothing(t *testing.T) {
+	d, r := open(t), raw(t)
+	ctx := testContext(t)
+	q := queue(t, d)
+	id, err := r.XAdd(ctx, &goredis.XAddArgs{Stream: d.names(q).prefix + "dead", Values: []string{"body", "no job"}}).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ids := range [][]string{{""}, {"x", ""}} {
+		if n, err := d.Discard(ctx, q, driver.Selection{IDs: ids}); n != 0 || err != nil {
+			t.Errorf("%q: %d are discarded, %v", ids, n, err)
+		}
+	}
+	if n, err := d.Discard(ctx, q, driver.Selection{IDs: []string{"", id}}); n != 1 || err != nil {
+		t.Errorf("by its entry ID: %d are discarded, %v", n, err)
 	}
 }

@@ -34,6 +34,8 @@ type fetcher struct {
 	perJob atomic.Int64
 	// bulk is the index of the stream that filled the last fetch, else 0.
 	bulk atomic.Int32
+	// noBulk says that the user has no right to what a bulk fetch is made of.
+	noBulk atomic.Bool
 }
 
 // fetched is what a fetch brought: jobs, and the settlements of entries that are
@@ -49,7 +51,7 @@ func (f *fetcher) fetch(max int) ([]*driver.Delivery, error) {
 		var got fetched
 		var err error
 		chunk, stream := f.chunk(), int(f.bulk.Load())
-		bulk := stream > 0 && min(max, chunk) >= bulkMin
+		bulk := stream > 0 && min(max, chunk) >= bulkMin && !f.noBulk.Load()
 		if bulk {
 			got, err = f.fetchBulk(stream, max, chunk)
 		} else {
@@ -108,7 +110,10 @@ func (f *fetcher) fetchBulk(stream, max, chunk int) (fetched, error) {
 	)
 	if err != nil {
 		if isForbidden(err) {
-			// Without a right to MULTI its commands ran one by one.
+			// Without a right to MULTI its commands ran one by one, and handed out jobs that
+			// nobody has until their leases end. So the caller hears of it, and it was the
+			// last such fetch: each loss would count as that of a holder.
+			f.noBulk.Store(true)
 			return fetched{}, err
 		}
 		if _, refused := err.(goredis.Error); refused {
@@ -235,7 +240,7 @@ func (f *fetcher) giveBack(jobs []*driver.Delivery) {
 // noteBulk notes whether the next fetch is likely to be large and of one stream.
 func (f *fetcher) noteBulk(max int, jobs []*driver.Delivery) {
 	stream := 0
-	if n := len(jobs); n == max && n >= bulkMin {
+	if n := len(jobs); n == max && n >= bulkMin && !f.noBulk.Load() {
 		stream = jobs[n-1].Receipt.(*receipt).stream
 	}
 	f.bulk.Store(int32(stream))

@@ -60,6 +60,35 @@ func TestRemovedKeysComeBack(t *testing.T) {
 	}
 }
 
+// TestManyGroupsComeBack: without the key groups, no group waits for the jobs of another.
+func TestManyGroupsComeBack(t *testing.T) {
+	d, r := open(t), raw(t)
+	q := queue(t, d)
+	c := consume(t, d, q, time.Minute)
+	const groups = 120
+	for i := range groups {
+		name := fmt.Sprintf("g%03d", i)
+		enqueue(t, d, q, message(name+"-1", group(name)), message(name+"-2", group(name)), message(name+"-3", group(name)))
+	}
+	receive(t, c, groups)
+	r.Del(testContext(t), d.names(q).prefix+"groups")
+	seen := make(map[string]bool)
+	eventually(t, "one job of each group", func() bool {
+		c.recoverLapsed(time.Millisecond, "0")
+		got, err := c.fetcher.fetch(groups)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range got {
+			if g.ID[4:] != "-2" {
+				t.Errorf("%s has begun beside another of its group", g.ID)
+			}
+			seen[g.Group] = true
+		}
+		return len(seen) == groups
+	})
+}
+
 // TestGoneInTheMiddle: a server that is emptied, or loses its scripts, between any two calls
 // has errors that say so, and goes on when the queue is declared.
 func TestGoneInTheMiddle(t *testing.T) {

@@ -87,6 +87,44 @@ func TestSettlementsAreIndependent(t *testing.T) {
 	}
 }
 
+// TestNothingIsLostToAForeignKey: a job whose stream is a key of somebody else stays where it
+// was, whether it is due or the next of its group, and goes on when the key is gone.
+func TestNothingIsLostToAForeignKey(t *testing.T) {
+	d, r := open(t), raw(t)
+	ctx := testContext(t)
+	q := queue(t, d)
+	c := consume(t, d, q, time.Minute)
+	enqueue(t, d, q, message("first", group("g")), message("second", group("g"), level(driver.High)))
+	held := receive(t, c, 1)
+	high := streamKey(d, q, driver.High)
+	if err := r.Set(ctx, high, "foreign", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeDead} {
+		errs := c.Settle(ctx, []driver.Settlement{{Delivery: held[0], Outcome: outcome, Reason: driver.ReasonPermanent}})
+		if len(errs) != 1 || !errors.Is(errs[0], driver.ErrConflict) || driver.FateOf(errs[0]) != driver.FateNotStored {
+			t.Errorf("%s with a foreign key in the way: %v", outcome, errs)
+		}
+	}
+	enqueue(t, d, q, message("due", level(driver.High), delay(time.Millisecond)))
+	eventually(t, "the delay to end", func() bool {
+		_, err := c.fetcher.fetch(1)
+		return errors.Is(err, driver.ErrConflict)
+	})
+	for range 3 {
+		if _, err := c.fetcher.fetch(1); !errors.Is(err, driver.ErrConflict) {
+			t.Errorf("receive with a foreign key in the way: %v", err)
+		}
+	}
+	if n := r.HLen(ctx, d.names(q).prefix+"bodies").Val(); n != 2 {
+		t.Errorf("%d bodies are kept, want 2", n)
+	}
+	r.Del(ctx, high)
+	settle(t, c, driver.Settlement{Delivery: held[0], Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent})
+	done(t, c, receive(t, c, 2)...)
+	depth(t, d, q, driver.Depth{Dead: 1})
+}
+
 // TestStrip: a dead letter without what it can be read without.
 func TestStrip(t *testing.T) {
 	d := open(t)

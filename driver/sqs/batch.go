@@ -49,11 +49,12 @@ func (b *batch[T]) report(errs []error, failed func(i int, err error)) {
 func (c client) send(ctx context.Context, q *knownQueue, entries []*entry) []error {
 	return inParts(len(entries), splitBySize(entries, q.maxRequest), func(part []int) []error {
 		errs := c.sendPart(ctx, q, entries, part)
-		if len(part) == 1 || errs == nil || !errors.Is(classify(errs[0]).Kind, driver.ErrTooLarge) {
+		if len(part) == 1 || errs == nil || errors.As(errs[0], new(entryError)) || !errors.Is(classify(errs[0]).Kind, driver.ErrTooLarge) {
 			return errs
 		}
 		// The server refused all of them because of one: it takes less than it did when it
-		// was asked. It stored none.
+		// was asked. It stored none. What it says of an entry is about that one alone, and
+		// it may have stored the others.
 		return inParts(len(part), singly(len(part)), func(one []int) []error {
 			return c.sendPart(ctx, q, entries, part[one[0]:one[0]+1])
 		})

@@ -210,3 +210,29 @@ func TestEnqueueSingly(t *testing.T) {
 		t.Errorf("a request that failed otherwise was tried %d times", n)
 	}
 }
+
+// A server that refuses one entry by itself has stored the others: none is sent again.
+func TestEnqueueStoresNoneTwice(t *testing.T) {
+	f := newFake()
+	d := f.open(t)
+	defer closeAll(t, d)
+	f.intercept = func(action string, in *fakeRequest) (int, any, bool) {
+		if action != "SendMessageBatch" {
+			return 0, nil, false
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		in.Entries = in.Entries[1:]
+		answer := f.batch(action, f.queues["q"], in).(map[string]any)
+		answer["Failed"] = []map[string]any{{"Id": "0", "Code": "InvalidParameterValue", "SenderFault": true,
+			"Message": "One or more parameters are invalid. Reason: Message must be shorter than 1024 bytes."}}
+		return http.StatusOK, answer, true
+	}
+	got := d.Enqueue(t.Context(), "q", []*driver.Message{job("large", 0), job("a", 0), job("b", 0)})
+	if !errors.Is(got[0].Err, driver.ErrTooLarge) || got[1].Err != nil || got[2].Err != nil {
+		t.Errorf("results %v, %v, %v", got[0].Err, got[1].Err, got[2].Err)
+	}
+	if n := len(f.queues["q"].messages); n != 2 {
+		t.Errorf("%d messages are stored of two jobs", n)
+	}
+}

@@ -63,14 +63,21 @@ var errNotMentioned = errors.New("the answer does not mention the entry")
 // classify says what an error of the SDK or of SQS means. Each branch says why;
 // errors_test.go has a row for each.
 func classify(err error) fault.Verdict {
+	var credentials noCredentials
+	unsigned := errors.As(err, &credentials)
+	if !unsigned && fault.IsDial(err) && !errors.Is(err, context.Canceled) {
+		// There was never a connection, so nothing was sent. First, as a dial that took too
+		// long is a context.DeadlineExceeded although no ctx ended; where the caller's did,
+		// the SDK leaves the dial out.
+		return fault.NotStored(driver.ErrUnavailable, "is the endpoint right, and reachable from here?")
+	}
 	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, ended) {
 			// The caller's ctx ended while the request was under way.
 			return fault.Unknown(ended, "")
 		}
 	}
-	var credentials noCredentials
-	if errors.As(err, &credentials) {
+	if unsigned {
 		// A request without a signature is never sent.
 		return fault.NotStored(driver.ErrUnauthorized,
 			"the SDK found no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role, or put them into the URL")
@@ -95,10 +102,6 @@ func classify(err error) fault.Verdict {
 			v.Hint = "the policy must allow sqs:" + strings.TrimSuffix(operation.Operation(), "Batch") + "; the package documentation says what each call needs"
 		}
 		return v
-	}
-	if fault.IsDial(err) {
-		// There was never a connection, so nothing was sent.
-		return fault.NotStored(driver.ErrUnavailable, "is the endpoint right, and reachable from here?")
 	}
 	if fault.IsName(err) {
 		return fault.NotStored(driver.ErrUnavailable, "the endpoint's name cannot be resolved: is the region right?")

@@ -70,6 +70,10 @@ func TestClassify(t *testing.T) {
 		{entryError{"SomethingNew", ""}, driver.ErrBroker, driver.FateNotStored, ""},
 		{errNotMentioned, driver.ErrBroker, driver.FateUnknown, ""},
 		{&net.OpError{Op: "dial", Err: errors.New("connection refused")}, driver.ErrUnavailable, driver.FateNotStored, "endpoint"},
+		// So is a net.Dialer's own timeout, by errors.Is.
+		{&net.OpError{Op: "dial", Err: context.DeadlineExceeded}, driver.ErrUnavailable, driver.FateNotStored, "endpoint"},
+		{noCredentials{&net.OpError{Op: "dial", Err: errors.New("connection refused")}}, driver.ErrUnauthorized, driver.FateNotStored, "credentials"},
+		{&smithy.CanceledError{Err: context.DeadlineExceeded}, context.DeadlineExceeded, driver.FateUnknown, ""},
 		{&net.DNSError{Err: "no such host"}, driver.ErrUnavailable, driver.FateNotStored, "region"},
 		{&net.OpError{Op: "read", Err: errors.New("connection reset")}, driver.ErrUnavailable, driver.FateUnknown, ""},
 		{errPollHangs, driver.ErrUnavailable, driver.FateUnknown, ""},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 	"github.com/batch-go/batch/internal/lifecycle"
 )
 
@@ -122,7 +123,9 @@ func (p *poller) poll(i, most int) {
 // where it belongs; what it fails to move comes again after a lease. There may be
 // jobs beside an error.
 func (p *poller) fetch(i, most int) (got arrivals, err error) {
-	q, err := p.base.resolve(p.ctx, p.queue)
+	looking, found := context.WithTimeoutCause(p.ctx, pollGrace, errPollHangs)
+	q, err := p.base.resolve(looking, p.queue)
+	found()
 	if err != nil {
 		return got, p.pollError(err)
 	}
@@ -131,9 +134,6 @@ func (p *poller) fetch(i, most int) (got arrivals, err error) {
 	defer cancel()
 	receipts, damaged := p.base.client.receive(ctx, q.sources()[i], most, p.visibility, wait)
 	if err := damaged; err != nil && len(receipts) == 0 {
-		if errors.Is(context.Cause(ctx), errPollHangs) {
-			err = errPollHangs
-		}
 		if err = p.pollError(err); i == 0 && errors.Is(err, driver.ErrNotFound) {
 			p.base.lose(p.queue)
 		}
@@ -227,8 +227,11 @@ func (p *poller) pollError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return closed("receive", p.queue)
+	case errors.Is(err, context.DeadlineExceeded) && !fault.IsDial(err):
+		err = errPollHangs
 	}
 	err = fail("receive", p.queue, err)
 	p.base.forget(p.queue, err)

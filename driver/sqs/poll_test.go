@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/batch-go/batch/driver"
 )
 
@@ -131,6 +133,49 @@ func TestPollThatHangs(t *testing.T) {
 		put(t, d, job("job", 0))
 		settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.OutcomeDone})
 	})
+}
+
+// hanging is an HTTP client whose server never answers.
+type hanging struct{}
+
+// Do waits until the request's context ends.
+func (hanging) Do(request *http.Request) (*http.Response, error) {
+	<-request.Context().Done()
+	return nil, request.Context().Err()
+}
+
+// A poll asks where its queue is, or what becomes of a message that is no job, and no
+// server answers: it ends with an error that is not that of a context, as Receive's goes on.
+func TestPollWhoseOtherRequestsHang(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			d := f.open(t)
+			defer closeAll(t, d)
+			c := consume(t, d, 30*time.Second)
+			answered := d.client
+			silent := newClient(awssqs.New(answered.Options(), func(o *awssqs.Options) { o.HTTPClient = hanging{} }))
+			if known {
+				f.put(t, "q", "no job", nil)
+				f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
+					if action == "ReceiveMessage" {
+						d.client = silent // after the poll's own request
+					}
+					return 0, nil, false
+				}
+			} else {
+				d.queues.Delete("q")
+				d.client = silent
+			}
+			_, err := c.Receive(t.Context(), 1)
+			if !errors.Is(err, driver.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Receive: %v", err)
+			}
+			f.intercept, d.client = nil, answered
+			put(t, d, job("job", 0))
+			settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.OutcomeDone})
+		})
+	}
 }
 
 // A job that a poll brings and nobody takes is given back with the count of its lost

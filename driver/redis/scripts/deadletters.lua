@@ -11,6 +11,7 @@ if missing() then return redis.error_reply(NOQUEUE) end
 local redrive, count, all = ARGV[1] == 'redrive', tonumber(ARGV[4]), ARGV[5] == '1'
 local want = {}
 for i = 6, #ARGV do want[ARGV[i]] = true end
+want[''] = nil -- by no name all that are unreadable would be meant
 local last = ARGV[3]
 if last == '' then
   local newest = call('XREVRANGE', DEAD, '+', '-', 'COUNT', 1)[1]

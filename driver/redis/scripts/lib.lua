@@ -61,6 +61,10 @@ local function wake()
   end
 end
 
+-- raise raises an error that pcall caught. A text is put into a table: Lua would put the line
+-- of the script in front of it, and a client tells errors by how they begin.
+local function raise(err) error(type(err) == 'table' and err or { err = err }) end
+
 -- get is the value of a field, or nil.
 local function get(fields, name)
   for i = 1, #fields, 2 do
@@ -194,6 +198,23 @@ local function take(member)
   return nil
 end
 
+-- forth takes a job and has store keep it elsewhere. It returns the job's bytes, or nil if it
+-- is gone. If a key of the queue holds what it should not, the job is put back as it was, and
+-- the error raised.
+local function forth(member, store)
+  local fields, bytes = take(member)
+  if not fields then return nil end
+  local ok, err = pcall(store, fields)
+  if not ok then
+    call('HSET', BODIES, member, cmsgpack.pack(fields))
+    raise(err)
+  end
+  return bytes
+end
+
+-- now_ready stores a job as waiting in the stream of its level.
+local function now_ready(fields) ready(level(fields), fields) end
+
 -- earliest is when the first of due is due, as far as this script has looked.
 local earliest
 
@@ -230,8 +251,7 @@ local function follow(grp)
       return
     end
     call('ZREM', BEHIND, found[1])
-    local fields = take(string.sub(found[1], #grp + 2))
-    if fields then
+    local ok, there = pcall(forth, string.sub(found[1], #grp + 2), function(fields)
       local lvl, due = level(fields), number(fields, 'due')
       if due > 0 then fields = renew(fields, lvl, history(fields)) end
       local ms, us = now()
@@ -241,8 +261,12 @@ local function follow(grp)
         ready(lvl, fields)
         wake()
       end
-      return
+    end)
+    if not ok then
+      call('ZADD', BEHIND, 0, found[1])
+      raise(there)
     end
+    if there then return end
   end
 end
 
@@ -290,12 +314,13 @@ local function move(me, limit)
   local members = call('ZRANGEBYSCORE', DUE, '-inf', digits(ms), 'LIMIT', 0, limit)
   local n, bytes = 0, 0
   while n < #members and bytes < BYTES do
-    n = n + 1
-    local fields, size = take(members[n])
-    if fields then
-      ready(level(fields), fields)
-      bytes = bytes + size
+    local ok, size = pcall(forth, members[n + 1], now_ready)
+    if not ok then
+      if n > 0 then call('ZREM', DUE, unpack(members, 1, n)) end
+      raise(size)
     end
+    n = n + 1
+    bytes = bytes + (size or 0)
   end
   if n > 0 then call('ZREM', DUE, unpack(members, 1, n)) end
   local head = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
@@ -321,7 +346,7 @@ local function fault(err) return type(err) == 'table' and err.err or tostring(er
 -- forbidden raises an error that pcall caught if the user lacks a right: nothing else
 -- would tell of it.
 local function forbidden(err)
-  if string.find(fault(err), 'ACL failure', 1, true) then error(err) end
+  if string.find(fault(err), 'ACL failure', 1, true) then raise(err) end
 end
 
 -- group returns the XINFO GROUPS entry of our group as a table, or nil if the

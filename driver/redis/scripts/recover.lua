@@ -21,8 +21,20 @@ local UNNAMED = 60000 -- the lease of a foreign consumer, whose name does not te
 local FORGET = 3600000 -- an idle consumer is removed after so many ms without a sign of life
 local BUDGET = 100
 
+-- begin lets the next job of each group begin that no key groups knows any more, of 50 from
+-- a member of behind on. O(50 log behind).
+local function begin(from)
+  for _ = 1, 50 do
+    local found = call('ZRANGEBYLEX', BEHIND, from, '+', 'LIMIT', 0, 1)
+    local grp = found[1] and string.match(found[1], '^(%S+) ')
+    if not grp then return end
+    if call('HEXISTS', GROUPS, grp) == 0 then follow(grp) end
+    from = '(' .. grp .. '!'
+  end
+end
+
 -- mend finds jobs that no other key leads to any more, as somebody removed it: due, behind
--- or groups. O(1) if there are none, and O(100) else.
+-- or groups. O(1) if no job is out of the streams, and O(100 log behind) else.
 local function mend()
   if call('HLEN', BODIES) > call('ZCARD', DUE) + call('ZCARD', BEHIND) then
     local _, us = now()
@@ -33,21 +45,24 @@ local function mend()
         bytes = bytes + #packed
         local ok, fields = pcall(cmsgpack.unpack, packed)
         local grp = ok and type(fields) == 'table' and get(fields, 'grp')
-        if not grp then
-          fields = take(some[i])
-          if fields then ready(level(fields), fields) end
-        elseif call('HGET', GROUPS, grp) == 'due ' .. some[i] then
-          ready(level(fields), take(some[i]))
+        if not grp or call('HGET', GROUPS, grp) == 'due ' .. some[i] then
+          forth(some[i], now_ready)
         elseif not call('ZSCORE', BEHIND, grp .. ' ' .. some[i]) then
-          line(take(some[i]), grp, us)
+          forth(some[i], function(own) line(own, grp, us) end)
         end
       end
     end
     wake()
   end
-  local behind = call('ZRANGE', BEHIND, 0, 0)
-  local grp = behind[1] and string.match(behind[1], '^(%S+) ')
-  if grp and call('HEXISTS', GROUPS, grp) == 0 then follow(grp) end
+  -- Of many groups the first would keep the others from being looked at, so that half of
+  -- them begin anywhere.
+  local waiting = call('ZCARD', BEHIND)
+  if waiting > 0 then
+    local _, us = now()
+    local any = call('ZRANGE', BEHIND, us % waiting, us % waiting)
+    begin('-')
+    if any[1] then begin('[' .. any[1]) end
+  end
 end
 
 local scanned = '0'
@@ -75,7 +90,7 @@ if at == 0 then
   end
 end
 
-local moved, bytes = 0, 0
+local moved, failed, bytes = 0, 0, 0
 
 -- store stores the job of an entry anew, as one that came back.
 local function store(lvl, fields)
@@ -97,6 +112,7 @@ local function again(stream, id, holder, lease)
   if not ok then
     if holder then redis.pcall('XCLAIM', key, GROUP, holder, 0, id, 'IDLE', lease, 'FORCE', 'JUSTID') end
     forbidden(err)
+    failed = failed + 1
     return false
   end
   call('XDEL', key, id)
@@ -133,11 +149,12 @@ while at <= #STREAMS do
       if not again(stream, head[1]) then break end
     end
   end
-  if moved >= BUDGET or bytes >= BYTES then break end
+  -- What failed is still there, and would fail again at once: the next look tries it.
+  if (moved >= BUDGET or bytes >= BYTES) and failed == 0 then break end
   -- Handing out looks at one key for all the streams of those that came back.
   if stream > BACK and info and info.pending == 0 and call('XLEN', key) == 0 then call('DEL', key) end
   at = at + 1
   if info then break end
 end
-if moved > 0 then wake() end
+if moved > failed then wake() end
 return { at > #STREAMS and 0 or at, moved, scanned }

@@ -71,11 +71,16 @@ local function store(at, stream, id, fields)
     end
     return
   end
+  local dead
   if outcome ~= 'done' then
     h.why, h.died = ARGV[at + 6], ms
-    call('XADD', DEAD, '*', unpack(renew(fields, lvl, h, outcome == 'strip')))
+    dead = call('XADD', DEAD, '*', unpack(renew(fields, lvl, h, outcome == 'strip')))
   end
-  left(get(fields, 'grp'), stream .. ' ' .. id)
+  local ok, err = pcall(left, get(fields, 'grp'), stream .. ' ' .. id)
+  if not ok then
+    if dead then call('XDEL', DEAD, dead) end
+    raise(err)
+  end
 end
 
 while at <= #ARGV do
