@@ -117,7 +117,7 @@ func (r *reader) time(name string, unit time.Duration) time.Time {
 		return time.Time{}
 	}
 	perSecond := int64(time.Second / unit)
-	n := r.number(name, firstSecond*perSecond, lastSecond*perSecond)
+	n := r.number(name, firstSecond*perSecond, (lastSecond+1)*perSecond-1)
 	if unit == time.Microsecond {
 		return time.UnixMicro(n).UTC()
 	}
