@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -61,6 +60,7 @@ func NothingMadeUp(events []Event) error {
 type span struct {
 	worker     string
 	begin, end time.Duration
+	mended     time.Duration // the end without its grace
 }
 
 // disturbances are the faults of a history, each with its grace.
@@ -70,11 +70,11 @@ func disturbances(events []Event, grace time.Duration) []span {
 	for _, e := range events {
 		switch e.Op {
 		case Disturbed:
-			spans = append(spans, span{worker: e.Worker, begin: e.At, end: open})
+			spans = append(spans, span{worker: e.Worker, begin: e.At, end: open, mended: open})
 		case Mended:
 			for i := range spans {
 				if spans[i].worker == e.Worker && spans[i].end == open {
-					spans[i].end = e.At + grace
+					spans[i].end, spans[i].mended = e.At+grace, e.At
 				}
 			}
 		}
@@ -121,7 +121,7 @@ func RerunsCaused(events []Event, grace time.Duration) error {
 			before := former[r]
 			switch runs[r]++; {
 			case runs[r] <= 1+copies[e.ID]:
-			case excused[e.ID] || caused(spans, before, e) || overlap(spans, way[r]):
+			case excused[e.ID] || caused(spans, before, e) || copies[e.ID] < overlaps(spans, way[r]):
 				copies[e.ID]++
 			default:
 				v.add("%s ran again as attempt %d, by %s %s after %s began it", e.ID, e.Attempt, e.Worker, e.At-before.At, before.Worker)
@@ -144,9 +144,15 @@ func caused(spans []span, first, second Event) bool {
 	return false
 }
 
-// overlap tells whether a fault, of whichever worker, was at work in the time w.
-func overlap(spans []span, w span) bool {
-	return slices.ContainsFunc(spans, func(s span) bool { return s.begin <= w.end && s.end >= w.begin })
+// overlaps is how many faults, of whichever worker, were at work in the time w.
+func overlaps(spans []span, w span) int {
+	n := 0
+	for _, s := range spans {
+		if s.begin <= w.end && s.mended >= w.begin {
+			n++
+		}
+	}
+	return n
 }
 
 // AttemptsCaused says which jobs were started in an attempt that no failure of the one

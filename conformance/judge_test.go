@@ -37,6 +37,8 @@ func TestJudge(t *testing.T) {
 		"twice without a cause":         {timed(begun, ok, start("w", 1), end(Done, 1), start("v", 1), end(Done, 1)), "jobs doubled without a cause: a ran again as attempt 1"},
 		"twice with a fault between":    {timed(begun, ok, start("w", 1), fault, mended, start("v", 1), end(Done, 1)), ""},
 		"twice with a fault of another": {timed(begun, ok, start("v", 1), fault, mended, start("w", 1), end(Done, 1)), "jobs doubled"},
+		"moved by another with a fault": {timed(begun, ok, fault, mended, Event{}, Event{}, Event{}, start("v", 1), end(Done, 1), start("v", 1), end(Done, 1)), ""},
+		"moved once, run three times":   {timed(begun, ok, fault, mended, Event{}, Event{}, Event{}, start("v", 1), end(Done, 1), start("v", 1), end(Done, 1), start("v", 1), end(Done, 1)), "jobs doubled"},
 		"twice with a fault of all":     {timed(begun, ok, start("v", 1), Event{Op: Disturbed}, start("w", 1), end(Done, 1)), ""},
 		"twice soon after a fault":      {timed(begun, ok, fault, mended, start("w", 1), start("v", 1), end(Done, 1)), ""},
 		"twice long after a fault":      {timed(fault, mended, begun, ok, Event{}, start("w", 1), start("v", 1), end(Done, 1)), "jobs doubled"},
