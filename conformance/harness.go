@@ -120,7 +120,7 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	}
 	if h.Timeout == 0 {
 		h.Timeout = time.Minute + 10*h.Lease
-		if soak() {
+		if Soak() {
 			h.Timeout += time.Hour
 		}
 	}
@@ -133,5 +133,6 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 // soakVariable makes cases run in full that else take a sample, if it is set.
 const soakVariable = "BATCH_CONFORMANCE_SOAK"
 
-// soak tells whether they do.
-func soak() bool { return os.Getenv(soakVariable) != "" }
+// Soak tells whether the environment asks for the long form of the suite, by
+// BATCH_CONFORMANCE_SOAK=1.
+func Soak() bool { return os.Getenv(soakVariable) != "" }

@@ -20,7 +20,7 @@ var settlingCases = []Case{
 func caseRestartSettling(s *stage) {
 	const jobs = 200
 	crashes := 1
-	if soak() {
+	if Soak() {
 		crashes = 5
 	}
 	d := s.declared()
