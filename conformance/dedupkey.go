@@ -78,11 +78,11 @@ func brief(id, key string) *driver.Message {
 func (s *stage) freesKey(remove removal) {
 	d := s.declared()
 	c := s.consume(d, 1)
-	s.put(d, unique("first", "key"), unique("other", "other key"))
+	s.put(d, unique("first", "key"), unique("other", "other-key"))
 	s.settle(c, s.receiveID(c, "other"), driver.OutcomeDone)
 	s.wantDuplicate(d, unique("refused", "key"), "first")
 	remove(s, d, c, s.receiveOne(c))
-	s.wantDuplicate(d, unique("refused", "other key"), "other")
+	s.wantDuplicate(d, unique("refused", "other-key"), "other")
 
 	s.put(d, brief("second", "key"))
 	second := s.receiveOne(c)

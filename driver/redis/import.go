@@ -18,20 +18,45 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 	if err := d.eviction.refuse("import", queue); err != nil {
 		return fault.Results(len(entries), err)
 	}
-	for _, e := range entries {
-		if err := checkEntry(queue, e); err != nil {
-			return fault.Results(len(entries), err)
-		}
-	}
-	for at := 0; at < len(entries); at += pageJobs {
-		page := entries[at:min(at+pageJobs, len(entries))]
+	results, fit, index := checkEntries(queue, entries)
+	for at := 0; at < len(fit); at += pageJobs {
+		page := fit[at:min(at+pageJobs, len(fit))]
 		if err := d.importPage(ctx, queue, page); err != nil {
-			results := make([]driver.Result, len(entries))
-			failPages(results, at, len(page), fail("import", queue, err))
+			failed := make([]driver.Result, len(fit))
+			failPages(failed, at, len(page), fail("import", queue, err))
+			if results == nil {
+				return failed
+			}
+			for i, r := range failed {
+				results[index[i]] = r
+			}
 			return results
 		}
 	}
-	return nil
+	return results
+}
+
+// checkEntries returns the entries that can be stored, and of those that cannot the errors
+// in results. If all can be, there are no results, and index, which is the place of each
+// fit one among the entries, is not set.
+func checkEntries(queue string, entries []*driver.Entry) (results []driver.Result, fit []*driver.Entry, index []int) {
+	for i, e := range entries {
+		if err := checkEntry(queue, e); err != nil {
+			if results == nil {
+				results = make([]driver.Result, len(entries))
+			}
+			results[i].Err = err
+		}
+	}
+	if results == nil {
+		return nil, entries, nil
+	}
+	for i, e := range entries {
+		if results[i].Err == nil {
+			fit, index = append(fit, e), append(index, i)
+		}
+	}
+	return results, fit, index
 }
 
 // importPage stores jobs with one script.
