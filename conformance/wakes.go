@@ -145,23 +145,33 @@ func (s *stage) wakes(by wake) {
 	}
 }
 
+// retire stops a holder, which can still settle what it has. A broker that pushes may hand
+// a job to any consumer that has room, and one that has settled has room again, whether or
+// not it calls Receive: it may then have the job for which another waits.
+func (s *stage) retire(holder driver.Consumer) {
+	s.check(holder.Stop(s.ctx), "stop the holder")
+}
+
 func wakeRelease(s *stage, _ driver.Driver, holder driver.Consumer, held *driver.Delivery) (least, most time.Duration) {
 	s.settle(holder, held, driver.OutcomeRelease)
 	return 0, s.history.Now() + s.lateness()
 }
 
 func wakeRetry(s *stage, _ driver.Driver, holder driver.Consumer, held *driver.Delivery) (least, most time.Duration) {
+	s.retire(holder)
 	_, end := s.settleRetry(holder, held, 0)
 	return 0, end + s.lateness()
 }
 
 func wakeRetryDue(s *stage, _ driver.Driver, holder driver.Consumer, held *driver.Delivery) (least, most time.Duration) {
 	const delay = 600 * time.Millisecond
+	s.retire(holder)
 	begin, end := s.settleRetry(holder, held, delay)
 	return begin + delay, end + delay + s.lateness()
 }
 
 func wakeRedrive(s *stage, d driver.Driver, holder driver.Consumer, held *driver.Delivery) (least, most time.Duration) {
+	s.retire(holder)
 	s.settleDead(holder, held)
 	s.waitDeadLetters(d, 1)
 	s.pass(waitsBy)
@@ -177,6 +187,7 @@ func wakeLease(s *stage, d driver.Driver, _ driver.Consumer, _ *driver.Delivery)
 
 func wakeDelay(s *stage, d driver.Driver, holder driver.Consumer, held *driver.Delivery) (least, most time.Duration) {
 	const delay = 600 * time.Millisecond
+	s.retire(holder)
 	s.settle(holder, held, driver.OutcomeDone)
 	begin := s.history.Now()
 	s.put(d, delayed("delayed", delay))
@@ -184,12 +195,14 @@ func wakeDelay(s *stage, d driver.Driver, holder driver.Consumer, held *driver.D
 }
 
 func wakeImport(s *stage, d driver.Driver, holder driver.Consumer, held *driver.Delivery) (least, most time.Duration) {
+	s.retire(holder)
 	s.settle(holder, held, driver.OutcomeDone)
 	s.load(d, entry("imported", driver.StateWaiting))
 	return 0, s.history.Now() + s.lateness()
 }
 
 func wakeAtomic(s *stage, d driver.Driver, holder driver.Consumer, held *driver.Delivery) (least, most time.Duration) {
+	s.retire(holder)
 	s.settle(holder, held, driver.OutcomeDone)
 	s.check(capable[batch.AtomicEnqueuer](s, d).EnqueueAtomic(s.ctx, s.queue, []*driver.Message{message("atomic")}), "enqueue atomically")
 	return 0, s.history.Now() + s.lateness()
