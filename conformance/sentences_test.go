@@ -96,6 +96,7 @@ var sentences = []struct {
 		{"a crash in between may double a job but not lose it", "restart-keeps"},
 		{"A delivery that was settled before or whose lease was lost is an error that wraps [ErrLeaseLost]", "settle-twice lost-settle settle-partly-lost group-lost-settle"},
 		{"if the first try was carried out, the second says [ErrLeaseLost]", "unknown-settle"},
+		{"as when ctx ends in between, the job is there twice", "midway-settle"},
 		{"Settlements are independent", "settle-partly-refused settle-partly-lost settle-each refused-settle slow-settle"},
 		{"The core tries again with less", "too-large-settle dead-stripped"},
 		{"It takes at most Limits.SettleBatch settlements", "settle-batch"},

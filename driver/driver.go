@@ -177,7 +177,8 @@ type Consumer interface {
 	// those of a queue that was deleted. Deliveries of another consumer may be
 	// refused with this error or settled: the core passes each to its own
 	// consumer. After an error with Fate Unknown the same settlement may be tried
-	// again; if the first try was carried out, the second says [ErrLeaseLost].
+	// again; if the first try was carried out, the second says [ErrLeaseLost]. If only the
+	// new message was stored in it, as when ctx ends in between, the job is there twice.
 	//
 	// Settlements are independent. One that the broker refuses, or is slow to take,
 	// neither fails the others nor holds them back: what is done is removed before

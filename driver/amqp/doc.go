@@ -49,10 +49,11 @@
 // A job is confirmed when a majority of the queue's members has it on disk, and
 // routed: publishing to a queue that was deleted is driver.ErrNotFound. A retry, a
 // release and a dead letter are confirmed before the old message is acknowledged.
-// There is no way to do both in one step, so a crash in between may double a job. Of
-// delayed jobs that fall due, each is acknowledged as its confirm comes, and at most
-// 256 are under way, which is what a crash can double: those that RabbitMQ has stored
-// and whose confirm has not come, a few milliseconds' worth.
+// There is no way to do both in one step, so a crash in between may double a job, and so
+// may a Settle whose ctx ends before the confirm has come. Of delayed jobs that fall due,
+// each is acknowledged as its confirm comes, and at most 256 are under way, which is what
+// a crash can double: those that RabbitMQ has stored and whose confirm has not come, a few
+// milliseconds' worth.
 //
 // One gap is RabbitMQ's own: a node records which quorum queues it has up to a
 // second after they were declared. If it is killed in that second, a queue without
