@@ -38,6 +38,8 @@ type receipt struct {
 	// So the driver keeps the time itself.
 	until   atomic.Int64
 	settled atomic.Bool
+	// busy is set while a call settles the delivery.
+	busy atomic.Bool
 	// stored is set when the message that takes its place is stored: a settlement
 	// that is tried again only deletes.
 	stored atomic.Bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -30,9 +31,18 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	goneAt := c.base.goneAt(c.queue)
 	var replaced batch[*driver.Settlement]
 	var ended batch[*receipt]
+	claimed := make([]*receipt, 0, len(settlements))
+	defer func() {
+		for _, r := range claimed {
+			r.busy.Store(false)
+		}
+	}()
 	for i := range settlements {
 		s := &settlements[i]
-		r := heldReceipt(s.Delivery, goneAt)
+		r := claim(s.Delivery, goneAt)
+		if r != nil {
+			claimed = append(claimed, r)
+		}
 		err := faults.CheckSettlement(c.queue, s, maxDelay)
 		switch {
 		case r == nil:
@@ -56,6 +66,20 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	ended.report(notDeleted, failed)
 	replaced.report(notStored, failed)
 	return errs
+}
+
+// claim takes the receipt of a delivery for one call of Settle, so that no other call
+// settles it at the same time. It is nil if the delivery cannot be settled.
+func claim(d *driver.Delivery, goneAt time.Duration) *receipt {
+	r := heldReceipt(d, goneAt)
+	if r == nil || !r.busy.CompareAndSwap(false, true) {
+		return nil
+	}
+	if r.settled.Load() { // by a call that has just ended
+		r.busy.Store(false)
+		return nil
+	}
+	return r
 }
 
 // end deletes messages, whose deliveries are settled by that.
