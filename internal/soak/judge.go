@@ -61,7 +61,8 @@ func (v *verdict) job(h history, id string, events []event, dead bool) {
 			fate = e.op
 			v.Stall = max(v.Stall, time.Duration(e.arg)*time.Microsecond)
 		case opStarted:
-			if due := enqueued.at.Add(time.Duration(enqueued.arg) * time.Millisecond); e.at.Before(due) {
+			// Brokers keep times in milliseconds.
+			if due := enqueued.at.Add(time.Duration(enqueued.arg) * time.Millisecond); due.Sub(e.at) >= time.Millisecond {
 				v.wrong("%s was %s early", id, due.Sub(e.at))
 			}
 			if started.op != 0 && (last.op != opFailed || int(e.arg) <= failures) {
