@@ -187,6 +187,7 @@ func caseWorkerDeclares(s *stage) {
 	_, err = again.Enqueue(s.ctx, task{})
 	s.check(err, "enqueue")
 	s.check(d.DeleteQueue(s.ctx, other), "delete the queue without a worker")
+	s.gone(d, other)
 	_, err = again.Enqueue(s.ctx, task{})
 	s.check(err, "enqueue on a queue that was deleted behind the handle")
 	depth, err := d.Depth(s.ctx, other)
@@ -194,6 +195,16 @@ func caseWorkerDeclares(s *stage) {
 	if depth.Waiting != 1 && depth.Waiting != driver.UnknownCount && s.harness.CoarseCounts == "" {
 		s.failf("it has %+v, want one waiting job", depth)
 	}
+}
+
+// gone waits until a queue that was deleted is known to be, by all servers of a cluster.
+func (s *stage) gone(d driver.Driver, queue string) {
+	s.eventually("a queue that was deleted to be gone", func() error {
+		if _, err := d.Depth(s.ctx, queue); !errors.Is(err, driver.ErrNotFound) {
+			return fmt.Errorf("it is still there: %v", err)
+		}
+		return nil
+	})
 }
 
 func casePriorityBuffer(s *stage) {
