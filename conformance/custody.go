@@ -52,13 +52,13 @@ func caseGivenUpEnqueue(s *stage) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	unsent := background(ctx, q, "unsent") // waits behind the first
 	<-b.asked
-	s.pass(settled)
+	s.pass(waitsBy)
 	cancel()
 	s.gaveUp(<-unsent, batch.FateNotStored, "before it was sent")
 	ctx, cancel = context.WithCancel(s.ctx)
 	sent := background(ctx, q, "sent")
 	<-b.asked
-	s.pass(settled)
+	s.pass(waitsBy)
 	b.first.open()
 	<-b.begun
 	cancel()

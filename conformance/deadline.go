@@ -110,8 +110,8 @@ type deadlineTest struct {
 	tried int
 }
 
-// settled is how many deliveries are held to be settled in each round.
-const settled = 4
+// heldEach is how many deliveries are held to be heldEach in each round.
+const heldEach = 4
 
 // prepare makes the handle used: it has a connection of each kind.
 func (t *deadlineTest) prepare() {
@@ -120,7 +120,7 @@ func (t *deadlineTest) prepare() {
 	}
 	t.putOn(t.d, t.truth, message("before"))
 	t.fates["before"] = true
-	all := messages(2*settled + 1)
+	all := messages(2*heldEach + 1)
 	for _, m := range all {
 		m.ID = "held-" + m.ID
 	}
@@ -134,7 +134,7 @@ func (t *deadlineTest) prepare() {
 // round makes every call at once, and in the second round one shortly after another,
 // as calls that wait for each other betray themselves.
 func (t *deadlineTest) round(round int) {
-	calls := t.calls(t.held[round*settled : (round+1)*settled])
+	calls := t.calls(t.held[round*heldEach : (round+1)*heldEach])
 	var all sync.WaitGroup
 	n := 0
 	for what, call := range calls {

@@ -149,7 +149,7 @@ func caseDeletedWaiting(s *stage) {
 	d := s.declared()
 	c := s.consume(s.open(), 1)
 	arrived := s.waiting(c, 0)
-	s.pass(settled)
+	s.pass(waitsBy)
 	s.check(d.DeleteQueue(s.ctx, s.queue), "delete the queue")
 	s.check(d.Declare(s.ctx, s.queue), "declare again")
 	s.put(d, message("new"))
