@@ -14,7 +14,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # How long one package's tests may take before they are a hang.
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 25m
 # What to test and with which further flags: make test PKG=./driver/redis/... TESTFLAGS='-run Retry -v'
 PKG ?= work
 TESTFLAGS ?=

@@ -110,7 +110,7 @@ type deadlineTest struct {
 	tried int
 }
 
-// heldEach is how many deliveries are held to be heldEach in each round.
+// heldEach is how many deliveries are held to be settled in each round.
 const heldEach = 4
 
 // prepare makes the handle used: it has a connection of each kind.
