@@ -126,7 +126,7 @@ func TestImportIntoGroups(t *testing.T) {
 func TestImportRefuses(t *testing.T) {
 	d := open(t)
 	q := queue(t, d)
-	for name, e := range map[string]driver.Entry{
+	bad := map[string]driver.Entry{
 		"no state":         {},
 		"a waiting delay":  {State: driver.StateWaiting, Message: driver.Message{Delay: time.Second}},
 		"a negative delay": {State: driver.StateScheduled, Message: driver.Message{Delay: -1}},
@@ -135,14 +135,15 @@ func TestImportRefuses(t *testing.T) {
 		"failures":         {State: driver.StateDead, Failures: -1},
 		"bounces":          {State: driver.StateDead, Bounces: maxCount + 1},
 		"deliveries":       {State: driver.StateDead, Deliveries: -1},
-	} {
+	}
+	for name, e := range bad {
 		e.ID, e.Kind = "x", "k"
 		r := d.Import(testContext(t), q, []*driver.Entry{{Message: *message("good"), State: driver.StateWaiting}, &e})
-		if len(r) != 2 || !errors.Is(r[1].Err, driver.ErrConfig) || driver.FateOf(r[0].Err) != driver.FateNotStored {
+		if len(r) != 2 || r[0].Err != nil || !errors.Is(r[1].Err, driver.ErrConfig) || driver.FateOf(r[1].Err) != driver.FateNotStored {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
-	depth(t, d, q, driver.Depth{})
+	depth(t, d, q, driver.Depth{Waiting: int64(len(bad))})
 	if r := d.Import(testContext(t), q, nil); r != nil {
 		t.Error(r)
 	}
