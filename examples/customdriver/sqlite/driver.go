@@ -1,4 +1,4 @@
-// Package sqlite is a driver for package batch in fewer than 350 lines: jobs in an SQLite file, which any
+// Package sqlite is a driver for package batch in fewer than 400 lines: jobs in an SQLite file, which any
 // number of processes of one machine share. docs/drivers.md goes through it.
 package sqlite
 
@@ -39,7 +39,7 @@ type Driver struct {
 // open is a driver.Opener: it refuses what is wrong with the URL, and returns when the file has been found fit.
 func open(ctx context.Context, u *url.URL) (driver.Driver, error) {
 	p := driver.NewParams("sqlite", u)
-	if u.Host != "" || u.Path == "" {
+	if u.Host != "" || u.User != nil || u.Path == "" {
 		p.Refuse("the URL is not of the form sqlite:///path/to/file")
 	}
 	if err := p.Err(); err != nil {
@@ -116,7 +116,7 @@ func (d *Driver) Info() driver.Info {
 	return driver.Info{Driver: "sqlite", Broker: "SQLite", Version: code.SQLITE_VERSION, Limits: driver.Limits{
 		MaxBody: 1 << 20, MaxHeaders: 64 << 10, EnqueueBatch: 100, EnqueueBytes: 8 << 20, Publishers: 1,
 		ReceiveBatch: 100, Receivers: 8, SettleBatch: 100, ExtendBatch: 100,
-		MinLease: time.Second, MaxLease: 24 * time.Hour, MaxRetryDelay: 366 * 24 * time.Hour}}
+		MinLease: time.Second, MaxLease: 24 * time.Hour, MaxRetryDelay: maxDelay}}
 }
 
 // Declare makes the queue exist.
@@ -139,29 +139,47 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	return d.store(ctx, "enqueue", queue, entries)
 }
 
-// Import stores all entries or none.
+// Import stores all entries or none, but for those that are out of bounds.
 func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Entry) []driver.Result {
 	return d.store(ctx, "import", queue, entries)
 }
 
 // store is Enqueue and Import. No results say that all are stored.
-func (d *Driver) store(ctx context.Context, op, queue string, entries []*driver.Entry) []driver.Result {
-	all := make([]statement, len(entries))
+func (d *Driver) store(ctx context.Context, op, queue string, entries []*driver.Entry) (results []driver.Result) {
+	var all []statement
 	for i, e := range entries {
+		if e.State < driver.StateWaiting || e.State > driver.StateDead || e.Delay < 0 || e.Delay > maxDelay ||
+			min(e.Failures, e.Bounces, e.Deliveries) < 0 || e.Delay > 0 && e.State != driver.StateScheduled {
+			results = slices.Grow(results, len(entries))[:len(entries)]
+			results[i].Err = outOfBounds(op, queue)
+			continue
+		}
 		m, at, dead := e.Message, int64(e.Delay), e.State == driver.StateDead
 		if m.Delay = 0; dead {
 			at = e.DeadAt.UnixNano()
 		}
-		var encoded bytes.Buffer            // not JSON, which would change headers that are not UTF-8
-		gob.NewEncoder(&encoded).Encode(&m) // to memory, which cannot fail
-		all[i] = statement{`INSERT INTO jobs (queue, dead, due, id, message, failures, error, bounces, bounced, deliveries,
-			reason) VALUES (?1, ?3, iif(?3, 0, ?2) + ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`, dead, at, m.ID, encoded.Bytes(),
-			e.Failures, e.LastError, e.Bounces, e.BouncedSince.UnixMilli(), e.Deliveries, e.Reason}
+		all = append(all, statement{`INSERT INTO jobs (queue, dead, due, id, message, failures, error, bounces, bounced, deliveries,
+			reason) VALUES (?1, ?3, iif(?3, 0, ?2) + ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`, dead, at, m.ID, encode(&m),
+			e.Failures, e.LastError, e.Bounces, e.BouncedSince.UnixMilli(), e.Deliveries, e.Reason})
 	}
 	if err := d.do(ctx, op, queue, nil, all...); err != nil {
 		return slices.Repeat([]driver.Result{{Err: err}}, len(entries))
 	}
-	return nil
+	return results
+}
+
+// encode is not by JSON, which would change headers that are not UTF-8.
+func encode(m *driver.Message) []byte {
+	var encoded bytes.Buffer
+	gob.NewEncoder(&encoded).Encode(m) // to memory, which cannot fail
+	return encoded.Bytes()
+}
+
+// maxDelay bounds delays, and outOfBounds is the error of what only a faulty core asks for.
+const maxDelay = 366 * 24 * time.Hour
+
+func outOfBounds(op, queue string) error {
+	return &driver.Error{Driver: "sqlite", Op: op, Queue: queue, Kind: driver.ErrConfig, Fate: driver.FateNotStored}
 }
 
 // Depth counts up to a bound: its cost must not grow with the jobs. A job that is due waits, so Due is always zero.
@@ -297,10 +315,19 @@ func decode(stored []byte) (m driver.Message) {
 	return m
 }
 
-// Settle ends deliveries.
+// Settle ends deliveries. One that is out of bounds is an error at its place, and touches nothing.
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
-	all := make([]statement, len(settlements))
+	all, bad := make([]statement, len(settlements)), make(map[int]error)
 	for i, s := range settlements {
+		var stripped []byte // what is stored in the message's place; nil for the message as it is
+		if m := s.Delivery.Message; s.Strip {
+			m.Headers = nil
+			stripped = encode(&m)
+		}
+		if s.Outcome < driver.OutcomeDone || s.Outcome > driver.OutcomeDead || s.Delay < 0 || s.Delay > maxDelay {
+			all[i], bad[i] = statement{"SELECT 1 WHERE 0"}, outOfBounds("settle", c.queue)
+			continue
+		}
 		switch lease := s.Delivery.Receipt; s.Outcome {
 		case driver.OutcomeDone:
 			all[i] = statement{"DELETE FROM jobs WHERE lease = ?3 RETURNING 1", lease}
@@ -308,11 +335,16 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 			all[i] = statement{"UPDATE jobs SET lease = NULL, due = ?2 WHERE lease = ?3 RETURNING 1", lease}
 		default:
 			all[i] = statement{`UPDATE jobs SET lease = NULL, due = ?2 + ?4, dead = ?5, failures = ?6, error = ?7, reason = ?8,
-				bounces = ?9, bounced = ?10, redeliveries = 0 WHERE lease = ?3 RETURNING 1`, lease, int64(s.Delay),
-				s.Outcome == driver.OutcomeDead, s.Failures, s.Error, s.Reason, s.Bounces, s.BouncedSince.UnixMilli()}
+				bounces = ?9, bounced = ?10, redeliveries = 0, message = coalesce(?11, message) WHERE lease = ?3 RETURNING 1`,
+				lease, int64(s.Delay), s.Outcome == driver.OutcomeDead, s.Failures, s.Error, s.Reason, s.Bounces,
+				s.BouncedSince.UnixMilli(), stripped}
 		}
 	}
-	return c.held(ctx, "settle", all)
+	errs := c.held(ctx, "settle", all)
+	for i, err := range bad {
+		errs[i] = err
+	}
+	return errs
 }
 
 // Extend renews leases, beginning now.
