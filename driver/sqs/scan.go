@@ -154,7 +154,7 @@ func (b *base) restore(ctx context.Context, held map[string]*receipt) error {
 	case err := <-restored:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return endOf(ctx)
 	}
 }
 
