@@ -73,6 +73,31 @@ func TestRedriveAllEnds(t *testing.T) {
 	})
 }
 
+// Two letters of one job are both redriven, also if SQS has handed out the first of them
+// before and the other one died in the second in which the scan begins.
+func TestRedriveAllOfOneID(t *testing.T) {
+	both(t, func(t *testing.T, f *fakeSQS, open func() testDriver) {
+		d := open()
+		defer closeAll(t, d)
+		const letters = 30
+		bury(t, d, letters, 10)
+		if _, _, err := d.DeadLetters(t.Context(), "q", "", 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(1500 * time.Millisecond)))
+		bury(t, d, letters, 10)
+		time.Sleep(10 * time.Millisecond)
+		f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
+			time.Sleep(5 * time.Millisecond) // the way
+			return 0, nil, false
+		}
+		n, err := d.Redrive(t.Context(), "q", driver.Selection{All: true})
+		if n != 2*letters || err != nil {
+			t.Errorf("of %d dead letters Redrive moved %d: %v", 2*letters, n, err)
+		}
+	})
+}
+
 // A page of one does not read all dead letters, and all pages together show each of
 // them once, in order.
 func TestListingIsBounded(t *testing.T) {
