@@ -42,7 +42,7 @@ func (b *base) scan(ctx context.Context, q *knownQueue, visit func([]*receipt) (
 	s := scanned{messages: make(map[string]bool), jobs: make(map[string]bool)}
 	for waited, newPages := 0, 0; newPages < maxNewPages; {
 		asked := sinceEpoch()
-		page, err := b.client.receive(ctx, q.urls[toDead], maxEntries, seconds(scanVisibility), scanWait)
+		page, err := b.receiveDead(ctx, q.urls[toDead])
 		if err != nil {
 			return err
 		}
@@ -146,6 +146,42 @@ func (s *scanned) begin(page []*receipt, asked time.Duration) {
 	s.ceiling = first.Add(s.began - asked)
 	if asked > s.began {
 		s.ceiling = s.ceiling.Add(time.Millisecond)
+	}
+}
+
+// receiveDead receives up to ten dead letters. A request that is cut off may have been
+// handed some, which would be hidden for scanVisibility. So when ctx ends, it goes on
+// without the caller, until Close cuts it off, and what it brings is given back.
+func (b *base) receiveDead(ctx context.Context, url string) ([]*receipt, error) {
+	type answer struct {
+		page []*receipt
+		err  error
+	}
+	answers := make(chan answer)
+	counted := b.handle.Begin(b.alive) == nil // not while Close waits for this very call
+	go func() {
+		if counted {
+			defer b.handle.End()
+		}
+		own, cancel := context.WithTimeoutCause(b.alive, scanWait+pollGrace, errPollHangs)
+		defer cancel()
+		page, err := b.client.receive(own, url, maxEntries, seconds(scanVisibility), scanWait)
+		if err != nil && context.Cause(own) == errPollHangs {
+			err = errPollHangs // no context of the caller's ended
+		}
+		select {
+		case answers <- answer{page, err}:
+		case <-ctx.Done():
+			own, cancel := context.WithTimeout(b.alive, restoreTimeout)
+			defer cancel()
+			_ = b.showAll(own, page)
+		}
+	}()
+	select {
+	case a := <-answers:
+		return a.page, a.err
+	case <-ctx.Done():
+		return nil, endOf(ctx)
 	}
 }
 
