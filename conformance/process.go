@@ -78,8 +78,11 @@ func (x *process) mend() {
 const burialTime = 300 * time.Millisecond
 
 // bury makes the process dead: nothing that it does from now on is recorded, and what
-// runs of it here ends.
+// runs of it here ends. Its network goes first, as it may not have been cut: else a job
+// that it ends now would be gone from the broker without a record.
 func (x *process) bury() {
+	_ = x.p.Refuse()
+	x.p.Reset()
 	x.dead.Store(true)
 	x.history.Add(Event{Op: Disturbed, Worker: x.name, Note: "it is dead"})
 	ctx, cancel := context.WithTimeout(x.ctx, burialTime)

@@ -132,7 +132,7 @@ func (p *Proxy) finish(how func(*link), choose func(*link) bool) int {
 }
 
 // CutAt plans a cut. It replaces one that was planned before. What it returns is
-// closed when the cut begins.
+// closed when the cut was made.
 func (p *Proxy) CutAt(c Cut) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -275,15 +275,13 @@ func (p *Proxy) pump(l *link, d Direction, from, to *net.TCPConn) {
 func (p *Proxy) call(l *link, bytes []byte) bool {
 	p.mu.Lock()
 	p.calls++
-	c := p.cut
+	c, made := p.cut, p.hit
 	hit := p.calls == c.Call
-	if hit {
-		close(p.hit)
-	}
 	p.mu.Unlock()
 	if !hit {
 		return true
 	}
+	defer close(made)
 	if c.ForGood {
 		_ = p.Refuse()
 		p.finish((*link).reset, func(other *link) bool { return other != l })

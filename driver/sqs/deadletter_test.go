@@ -11,7 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 // bury puts n dead letters into the queue "q", of jobs with bodies of so many bytes.
@@ -69,6 +72,31 @@ func TestRedriveAllEnds(t *testing.T) {
 			if n != letters || err != nil {
 				t.Errorf("of %d dead letters, listed before: %t, Redrive moved %d: %v", letters, listed, n, err)
 			}
+		}
+	})
+}
+
+// Two letters of one job are both redriven, also if SQS has handed out the first of them
+// before and the other one died in the second in which the scan begins.
+func TestRedriveAllOfOneID(t *testing.T) {
+	both(t, func(t *testing.T, f *fakeSQS, open func() testDriver) {
+		d := open()
+		defer closeAll(t, d)
+		const letters = 30
+		bury(t, d, letters, 10)
+		if _, _, err := d.DeadLetters(t.Context(), "q", "", 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(1500 * time.Millisecond)))
+		bury(t, d, letters, 10)
+		time.Sleep(10 * time.Millisecond)
+		f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
+			time.Sleep(5 * time.Millisecond) // the way
+			return 0, nil, false
+		}
+		n, err := d.Redrive(t.Context(), "q", driver.Selection{All: true})
+		if n != 2*letters || err != nil {
+			t.Errorf("of %d dead letters Redrive moved %d: %v", 2*letters, n, err)
 		}
 	})
 }
@@ -163,6 +191,43 @@ func TestScanKeepsDeadline(t *testing.T) {
 		closeAll(t, d)
 		if n := f.count("ChangeMessageVisibilityBatch"); n == 0 {
 			t.Error("what was received was not given back")
+		}
+	})
+}
+
+// A call on dead letters whose context ends while SQS hands some out gives these back,
+// too: others need not wait until they are visible by themselves.
+func TestScanGivesBackWhatIsOnTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		late := doer(func(r *http.Request) (*http.Response, error) {
+			answer, err := f.Do(r)
+			if err == nil && strings.HasSuffix(r.Header.Get("X-Amz-Target"), "ReceiveMessage") {
+				err = lifecycle.Sleep(r.Context(), 150*time.Millisecond)
+			}
+			return answer, err
+		})
+		d, err := New(t.Context(), awssqs.New(f.client().Options(), func(o *awssqs.Options) { o.HTTPClient = late }), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeAll(t, d)
+		if err := d.Declare(t.Context(), "q"); err != nil {
+			t.Fatal(err)
+		}
+		bury(t, d, 30, 10)
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			n, err := d.Redrive(ctx, "q", driver.Selection{All: true})
+			cancel()
+			if n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("Redrive moved %d: %v", n, err)
+			}
+		}
+		begin := time.Now()
+		n, err := d.Redrive(t.Context(), "q", driver.Selection{All: true})
+		if took := time.Since(begin); n != 30 || err != nil || took > 5*time.Second {
+			t.Errorf("Redrive moved %d of 30 in %s: %v", n, took, err)
 		}
 	})
 }

@@ -94,7 +94,7 @@ type base struct {
 	listings listings
 
 	handle lifecycle.Handle
-	// alive ends when Close gives up waiting, by cutOff.
+	// alive ends when Close gives up waiting, by cutOff, with errCutOff as its cause.
 	alive  context.Context
 	cutOff context.CancelFunc
 }
@@ -111,16 +111,16 @@ func (b *base) MaxDelay() time.Duration { return maxDelay }
 func (b *base) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Name+" driver") }
 
 // begin begins a call of the driver: it counts as under way until end is called,
-// and its context ends when Close gives up waiting.
+// and its context ends when Close gives up waiting, with errCutOff as its cause.
 func (b *base) begin(ctx context.Context, op, queue string) (_ context.Context, end func(), err error) {
 	if err := b.handle.Begin(ctx); err != nil {
 		return nil, nil, fail(op, queue, err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(b.alive, cancel)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(b.alive, func() { cancel(errCutOff) })
 	return ctx, func() {
 		stop()
-		cancel()
+		cancel(nil)
 		b.handle.End()
 	}, nil
 }

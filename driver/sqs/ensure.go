@@ -15,6 +15,7 @@ import (
 type sqsQueue struct {
 	url        string
 	maxMessage int
+	made       bool // it was not there before
 }
 
 // find asks for the URL of one SQS queue, and how large its messages may be.
@@ -27,7 +28,7 @@ func (b *base) find(ctx context.Context, name string) (sqsQueue, error) {
 	if err != nil {
 		return sqsQueue{}, err
 	}
-	return sqsQueue{url, b.maxMessageIn(attributes)}, nil
+	return sqsQueue{url: url, maxMessage: b.maxMessageIn(attributes)}, nil
 }
 
 // maxMessageIn reads MaximumMessageSize, which every server should report.
@@ -45,7 +46,7 @@ func (b *base) ensure(ctx context.Context, queue, name string, fifo bool) (sqsQu
 	url, err := b.client.find(ctx, name)
 	if err == nil {
 		maxMessage, err := b.check(ctx, queue, name, url)
-		return sqsQueue{url, maxMessage}, err
+		return sqsQueue{url: url, maxMessage: maxMessage}, err
 	}
 	if !errors.Is(classify(err).Kind, driver.ErrNotFound) {
 		return sqsQueue{}, err
@@ -63,7 +64,7 @@ func (b *base) ensure(ctx context.Context, queue, name string, fifo bool) (sqsQu
 		attributes[string(types.QueueAttributeNameFifoThroughputLimit)] = "perMessageGroupId"
 	}
 	url, err = b.client.create(ctx, name, attributes)
-	return sqsQueue{url, b.config.maxMessage}, err
+	return sqsQueue{url: url, maxMessage: b.config.maxMessage, made: err == nil}, err
 }
 
 // check refuses an SQS queue on which jobs would be lost behind the driver's back.

@@ -53,6 +53,18 @@ func entryErrorOf(failed *types.BatchResultErrorEntry) error {
 	return e
 }
 
+// errCutOff is why a call ended that was under way when Close gave up waiting.
+var errCutOff = errors.New("Close cut the call off")
+
+// endOf is why a context of the driver's own ended: errCutOff, or else the end of the
+// caller's.
+func endOf(ctx context.Context) error {
+	if context.Cause(ctx) == errCutOff {
+		return errCutOff
+	}
+	return ctx.Err()
+}
+
 // closedIdle is what net/http says of a connection that it kept for further requests
 // and whose end it saw when it had just taken it for one. The error has no type.
 const closedIdle = "http: server closed idle connection"
@@ -70,6 +82,9 @@ func classify(err error) fault.Verdict {
 		// long is a context.DeadlineExceeded although no ctx ended; where the caller's did,
 		// the SDK leaves the dial out.
 		return fault.NotStored(driver.ErrUnavailable, "is the endpoint right, and reachable from here?")
+	}
+	if errors.Is(err, errCutOff) {
+		return fault.Unknown(driver.ErrClosed, "") // the request was under way
 	}
 	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, ended) {

@@ -133,7 +133,8 @@ func (b *base) connect(ctx context.Context, client *awssqs.Client, c config) err
 		// Something that speaks the protocol and does not tell what it is.
 		b.info.Broker = "SQS-compatible server"
 	}
-	b.alive, b.cutOff = context.WithCancel(context.Background())
+	alive, end := context.WithCancelCause(context.Background())
+	b.alive, b.cutOff = alive, func() { end(errCutOff) }
 	return b.probe(ctx)
 }
 

@@ -228,7 +228,7 @@ func (p *poller) pollError(err error) error {
 		return nil
 	}
 	switch {
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) || errors.Is(err, errCutOff):
 		return closed("receive", p.queue)
 	case errors.Is(err, context.DeadlineExceeded) && !fault.IsDial(err):
 		err = errPollHangs

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -26,12 +27,21 @@ func (b *base) Declare(ctx context.Context, queue string) error {
 	if err != nil {
 		return err
 	}
-	found, err := askAll(n.companions(), func(name string) (sqsQueue, error) { return b.ensure(ctx, queue, name, false) })
+	companion := func(name string) (sqsQueue, error) { return b.ensure(ctx, queue, name, false) }
+	found, err := askAll(n.companions(), companion)
 	if err != nil {
 		return fail(op, queue, err)
 	}
 	if found[n.work], err = b.ensure(ctx, queue, n.work, b.config.fifo); err != nil {
 		return fail(op, queue, err)
+	}
+	if found[n.work].made {
+		// Those that were there may have been of a queue that somebody is just deleting.
+		again, err := askAll(slices.DeleteFunc(n.companions(), func(name string) bool { return found[name].made }), companion)
+		if err != nil {
+			return fail(op, queue, err)
+		}
+		maps.Copy(found, again)
 	}
 	for _, name := range n.companions() {
 		if least, has := found[n.work].maxMessage, found[name].maxMessage; has < least {
@@ -60,13 +70,20 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 	}
 	defer b.lose(queue)
 	// The queue itself first: one without companions would take jobs that it
-	// cannot keep.
-	for _, name := range n.all() {
+	// cannot keep. These then go at once: a worker that misses the queue declares it
+	// again.
+	remove := func(name string) (sqsQueue, error) {
 		url, err := b.client.find(ctx, name)
 		if err == nil {
 			_, err = b.client.DeleteQueue(ctx, &awssqs.DeleteQueueInput{QueueUrl: &url})
 		}
-		if err != nil && !errors.Is(classify(err).Kind, driver.ErrNotFound) {
+		if err != nil && errors.Is(classify(err).Kind, driver.ErrNotFound) {
+			err = nil
+		}
+		return sqsQueue{url: url}, err
+	}
+	for _, names := range [][]string{{n.work}, n.companions()} {
+		if _, err := askAll(names, remove); err != nil {
 			return fail(op, queue, err)
 		}
 	}

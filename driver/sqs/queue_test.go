@@ -131,6 +131,34 @@ func TestDeclareAfterDelete(t *testing.T) {
 	})
 }
 
+// A worker that misses its queue declares it again while somebody is still deleting the
+// rest of it: then it has all of its SQS queues.
+func TestDeclareDuringDelete(t *testing.T) {
+	both(t, func(t *testing.T, f *fakeSQS, open func() testDriver) {
+		d := open()
+		defer closeAll(t, d)
+		before := f.names()
+		delete(f.queues, "q")
+		delete(f.queues, "q.fifo")
+		deleted := false
+		f.intercept = func(action string, _ *fakeRequest) (int, any, bool) {
+			if action == "CreateQueue" && !deleted {
+				deleted = true
+				f.mu.Lock()
+				clear(f.queues) // the companions, which Declare has just seen
+				f.mu.Unlock()
+			}
+			return 0, nil, false
+		}
+		if err := d.Declare(t.Context(), "q"); err != nil {
+			t.Fatal(err)
+		}
+		if after := f.names(); !deleted || !slices.Equal(before, after) {
+			t.Errorf("the queues were %q and are %q", before, after)
+		}
+	})
+}
+
 // missing calls everything that needs a queue on one that does not exist.
 func missing(t *testing.T, d testDriver, queue string) {
 	t.Helper()

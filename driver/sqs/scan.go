@@ -41,7 +41,8 @@ func (b *base) scan(ctx context.Context, q *knownQueue, visit func([]*receipt) (
 	}()
 	s := scanned{messages: make(map[string]bool), jobs: make(map[string]bool)}
 	for waited, newPages := 0, 0; newPages < maxNewPages; {
-		page, err := b.client.receive(ctx, q.urls[toDead], maxEntries, seconds(scanVisibility), scanWait)
+		asked := sinceEpoch()
+		page, err := b.receiveDead(ctx, q.urls[toDead])
 		if err != nil {
 			return err
 		}
@@ -49,7 +50,7 @@ func (b *base) scan(ctx context.Context, q *knownQueue, visit func([]*receipt) (
 			// Of two handles the later one counts. The rest of the message is not kept.
 			held[r.id] = &receipt{url: r.url, handle: r.handle}
 		}
-		shown, known := s.sift(page)
+		shown, known := s.sift(page, asked)
 		switch {
 		case len(shown) > 0:
 			gone, err := visit(shown)
@@ -82,24 +83,32 @@ func (b *base) scan(ctx context.Context, q *knownQueue, visit func([]*receipt) (
 type scanned struct {
 	// messages and jobs are the IDs of both.
 	messages, jobs map[string]bool
+	// began is when the scan first asked, since epoch.
+	began time.Duration
 	// What was sent after ceiling, by SQS's clock, was not there when the scan began,
-	// and what was sent before floor was. They are zero before the first answer, and
-	// differ if it does not tell the time exactly.
+	// and what was sent before floor was. They are zero before the first answer.
 	floor, ceiling time.Time
+	// exact is set once ceiling is that of a message which was handed out for the first
+	// time, so that it tells what was there from what was not.
+	exact bool
 }
 
 // sift returns the messages of an answer that the scan is to show, and how many it
-// had seen before. A dead letter may be that of a job which died anew because this
-// very scan redrove it: the scan would not end. So it shows none of after its begin.
-func (s *scanned) sift(page []*receipt) (shown []*receipt, known int) {
-	s.begin(page)
+// had seen before; asked is when the request was sent, since epoch. A dead letter may
+// be that of a job which died anew because this very scan redrove it: the scan would
+// not end. So it shows none of after its begin.
+// Two letters of one job that were there before are both shown.
+func (s *scanned) sift(page []*receipt, asked time.Duration) (shown []*receipt, known int) {
+	s.begin(page, asked)
 	for _, r := range page {
 		if s.messages[r.id] {
 			known++
 			continue
 		}
 		s.messages[r.id] = true
-		if r.sent.After(s.ceiling) || s.jobs[r.meta.ID] && !r.sent.Before(s.floor) {
+		// Without an exact time, one that nobody has received before may be either.
+		unclear := !s.exact && r.received == 1 && !r.sent.Before(s.floor)
+		if r.sent.After(s.ceiling) || unclear && s.jobs[r.meta.ID] {
 			continue
 		}
 		s.jobs[r.meta.ID] = true
@@ -108,26 +117,72 @@ func (s *scanned) sift(page []*receipt) (shown []*receipt, known int) {
 	return shown, known
 }
 
-// begin takes the first answer's time for that of the scan's begin: exactly if a
-// message was handed out for the first time, else by the whole second in which it was
-// answered.
-func (s *scanned) begin(page []*receipt) {
-	if !s.ceiling.IsZero() || len(page) == 0 {
+// begin finds by SQS's clock when the scan began. The first answer tells the whole
+// second. The first message that was handed out for the first time tells when SQS did
+// so, and how long that was after the begin is known here.
+func (s *scanned) begin(page []*receipt, asked time.Duration) {
+	if s.exact || len(page) == 0 {
 		return
 	}
+	if s.ceiling.IsZero() {
+		s.began = asked
+		s.floor = page[0].answered
+		if s.floor.IsZero() {
+			s.floor = time.Now() // a server that tells no time at all
+		}
+		s.ceiling = s.floor.Add(time.Second)
+	}
+	var first time.Time
 	for _, r := range page {
-		if r.received == 1 && r.first.After(s.ceiling) {
-			s.floor, s.ceiling = r.first, r.first
+		if r.received == 1 && r.first.After(first) {
+			first = r.first
 		}
 	}
-	if !s.ceiling.IsZero() {
+	if first.IsZero() {
 		return
 	}
-	s.floor = page[0].answered
-	if s.floor.IsZero() {
-		s.floor = time.Now() // a server that tells no time at all
+	s.exact = true
+	// SQS did so after it was asked, and leaves out parts of a millisecond.
+	s.ceiling = first.Add(s.began - asked)
+	if asked > s.began {
+		s.ceiling = s.ceiling.Add(time.Millisecond)
 	}
-	s.ceiling = s.floor.Add(time.Second)
+}
+
+// receiveDead receives up to ten dead letters. A request that is cut off may have been
+// handed some, which would be hidden for scanVisibility. So when ctx ends, it goes on
+// without the caller, until Close cuts it off, and what it brings is given back.
+func (b *base) receiveDead(ctx context.Context, url string) ([]*receipt, error) {
+	type answer struct {
+		page []*receipt
+		err  error
+	}
+	answers := make(chan answer)
+	counted := b.handle.Begin(b.alive) == nil // not while Close waits for this very call
+	go func() {
+		if counted {
+			defer b.handle.End()
+		}
+		own, cancel := context.WithTimeoutCause(b.alive, scanWait+pollGrace, errPollHangs)
+		defer cancel()
+		page, err := b.client.receive(own, url, maxEntries, seconds(scanVisibility), scanWait)
+		if err != nil && context.Cause(own) == errPollHangs {
+			err = errPollHangs // no context of the caller's ended
+		}
+		select {
+		case answers <- answer{page, err}:
+		case <-ctx.Done():
+			own, cancel := context.WithTimeout(b.alive, restoreTimeout)
+			defer cancel()
+			_ = b.showAll(own, page)
+		}
+	}()
+	select {
+	case a := <-answers:
+		return a.page, a.err
+	case <-ctx.Done():
+		return nil, endOf(ctx)
+	}
 }
 
 // restore gives dead letters back. One that it cannot comes back by itself. When ctx
@@ -154,7 +209,7 @@ func (b *base) restore(ctx context.Context, held map[string]*receipt) error {
 	case err := <-restored:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return endOf(ctx)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -15,6 +16,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -116,10 +118,26 @@ func newClient(c *awssqs.Client) client {
 		o.Logger = logging.Nop{}                  // the errors say it
 		o.DisableMessageChecksumValidation = true // answer.go has it
 		o.HTTPClient = bodyCopier{o.HTTPClient}
+		o.APIOptions = append(slices.Clone(o.APIOptions), func(s *middleware.Stack) error {
+			return s.Initialize.Add(middleware.InitializeMiddlewareFunc("CutOff", tellCutOff), middleware.Before)
+		})
 		if o.Credentials != nil {
 			o.Credentials = newCredentialsProvider(o.Credentials)
 		}
 	})}
+}
+
+// tellCutOff makes errCutOff of the error of a request that Close cut off: the SDK says
+// that its context was canceled, which the caller's was not.
+func tellCutOff(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+	out, metadata, err := next.HandleInitialize(ctx, in)
+	if errors.Is(err, context.Canceled) && endOf(ctx) == errCutOff {
+		if fault.IsNotSent(err) {
+			return out, metadata, fault.NotSent{Err: errCutOff}
+		}
+		return out, metadata, errCutOff
+	}
+	return out, metadata, err
 }
 
 // credentialsProvider marks the errors of the SDK's credential chain, which have
