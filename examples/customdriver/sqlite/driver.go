@@ -1,5 +1,7 @@
 // Package sqlite is a driver for package batch in fewer than 400 lines: jobs in an SQLite file, which any
 // number of processes of one machine share. docs/drivers.md goes through it.
+//
+// Long: it is read from top to bottom, beside that page.
 package sqlite
 
 import (
