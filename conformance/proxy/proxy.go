@@ -231,14 +231,16 @@ func (p *Proxy) enter(client *net.TCPConn) {
 	})
 }
 
-// add makes a link one of the proxy's, unless that is closed.
+// add makes a link one of the proxy's, unless that is closed, or takes none any more: a
+// link that was still being made then would outlive a Reset.
 func (p *Proxy) add(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed {
+	open := !p.closed && !p.shut
+	if open {
 		p.links[l] = struct{}{}
 	}
-	return !p.closed
+	return open
 }
 
 // remove takes away a link that has ended.

@@ -37,6 +37,8 @@ func TestClassify(t *testing.T) {
 	}{
 		{fault.NotSent{Err: context.Canceled}, context.Canceled, driver.FateNotStored, ""},
 		{fmt.Errorf("request canceled: %w", context.Canceled), context.Canceled, driver.FateUnknown, ""},
+		{fmt.Errorf("request canceled: %w", errCutOff), driver.ErrClosed, driver.FateUnknown, ""},
+		{fault.NotSent{Err: errCutOff}, driver.ErrClosed, driver.FateNotStored, ""},
 		{fmt.Errorf("request canceled: %w", context.DeadlineExceeded), context.DeadlineExceeded, driver.FateUnknown, ""},
 		{fmt.Errorf("get identity: %w", noCredentials{errors.New("no role")}), driver.ErrUnauthorized, driver.FateNotStored, "AWS_ACCESS_KEY_ID"},
 		{&types.QueueDoesNotExist{}, driver.ErrNotFound, driver.FateNotStored, ""},
