@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/brokers"
 )
@@ -76,15 +73,7 @@ func TestFrozenNode(t *testing.T) {
 	ctx := testContext(t)
 	d := openURL(t, harness(cluster.URL(), "").URL)
 	q := declare(t, d)
-	nc, err := natsgo.Connect(cluster.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := rawJetStream(t, cluster.URL())
 	jobs, err := js.Consumer(ctx, "batch-"+q, "jobs")
 	if err != nil {
 		t.Fatal(err)

@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/driver/nats"
 )
@@ -18,15 +15,7 @@ import (
 // streams lists the streams of a server, without the driver.
 func streams(t *testing.T, url string) []string {
 	t.Helper()
-	nc, err := natsgo.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := rawJetStream(t, url)
 	names := js.StreamNames(testContext(t))
 	var list []string
 	for name := range names.Name() {

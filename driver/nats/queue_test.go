@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/batch-go/batch/driver"
@@ -32,15 +31,7 @@ func TestListQueues(t *testing.T) {
 	if err := other.Declare(ctx, "theirs"); err != nil {
 		t.Fatal(err)
 	}
-	nc, err := natsgo.Connect(ts.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := rawJetStream(t, ts.url())
 	foreign := []jetstream.StreamConfig{
 		{Name: "batch-foreign", Subjects: []string{"batch.foreign.job"}},
 		{Name: "batch-other", Subjects: []string{"other"}},

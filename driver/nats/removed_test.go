@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/batch-go/batch/driver"
@@ -17,15 +16,7 @@ func TestRemovedConsumers(t *testing.T) {
 	ts := startServer(t)
 	d := openURL(t, ts.url())
 	ctx := testContext(t)
-	nc, err := natsgo.Connect(ts.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := rawJetStream(t, ts.url())
 	q := declare(t, d)
 	remove := func() {
 		t.Helper()
@@ -96,15 +87,7 @@ func TestRemovedConsumerForgetsMarks(t *testing.T) {
 	ts := startServer(t)
 	d := openURL(t, ts.url())
 	ctx := testContext(t)
-	nc, err := natsgo.Connect(ts.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := rawJetStream(t, ts.url())
 	q := declare(t, d)
 	enqueue(t, d, q, message("job"))
 	c := consume(t, d, q, time.Second)
@@ -142,15 +125,7 @@ func TestEditedStream(t *testing.T) {
 	ts := startServer(t)
 	d := openURL(t, ts.url())
 	ctx := testContext(t)
-	nc, err := natsgo.Connect(ts.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := rawJetStream(t, ts.url())
 	q := declare(t, d)
 	stream, err := js.Stream(ctx, "batch-"+q)
 	if err != nil {

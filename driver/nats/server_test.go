@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/driver/nats"
 	"github.com/batch-go/batch/internal/brokers"
@@ -63,6 +66,21 @@ func openURL(t testing.TB, url string) *nats.Driver {
 	}
 	t.Cleanup(func() { closeDriver(t, d) })
 	return d
+}
+
+// rawJetStream is the client library's own way to what a server has. The test closes it.
+func rawJetStream(t testing.TB, url string) jetstream.JetStream {
+	t.Helper()
+	nc, err := natsgo.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
 }
 
 func closeDriver(t testing.TB, d *nats.Driver) {

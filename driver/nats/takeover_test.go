@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/driver/nats"
 )
@@ -55,15 +52,7 @@ func TestLostJobsComeFirst(t *testing.T) {
 // messagesOf counts the messages of a queue's stream.
 func messagesOf(t testing.TB, url, q string) uint64 {
 	t.Helper()
-	nc, err := natsgo.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := rawJetStream(t, url)
 	stream, err := js.Stream(testContext(t), "batch-"+q)
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/batch-go/batch/driver"
@@ -123,15 +122,7 @@ func TestForeignStream(t *testing.T) {
 	ts := startServer(t)
 	d := openURL(t, ts.url()+"?replicas=1")
 	ctx := testContext(t)
-	nc, err := natsgo.Connect(ts.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := rawJetStream(t, ts.url())
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "batch-other", Subjects: []string{"other"}}); err != nil {
 		t.Fatal(err)
 	}
