@@ -27,7 +27,7 @@ const (
 func caseFaultIndex(s *stage) {
 	n := s.countCalls()
 	var cuts []proxy.Cut
-	if Soak() {
+	if soak() {
 		for call := range n {
 			cuts = append(cuts, proxy.Cut{Call: call + 1}, proxy.Cut{Call: call + 1, After: true})
 		}

@@ -20,7 +20,7 @@ var settlingCases = []Case{
 func caseRestartSettling(s *stage) {
 	const jobs = 200
 	crashes := 1
-	if Soak() {
+	if soak() {
 		crashes = 5
 	}
 	d := s.declared()

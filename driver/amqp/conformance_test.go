@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 				h.BehindBacklog = "RabbitMQ before 4.3 takes what is returned for lost, so that a release is a new message"
 			}
 			if version != brokers.RabbitMQ4 {
-				alike(&h)
+				h.LikeAnother()
 			}
 			if server.Ours() {
 				h.Restart = func(ctx context.Context) error {
@@ -91,14 +91,14 @@ func TestConformancePriority(t *testing.T) {
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ4)
 		h := harness(with(t, server.URL(), "priority", "quorum"), server.String())
 		h.BehindBacklog = behindBacklog
-		alike(&h)
+		h.LikeAnother()
 		conformance.Run(t, h)
 	})
 	t.Run("classic", func(t *testing.T) {
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ40)
 		h := harness(with(t, server.URL(), "priority", "classic"), server.String())
 		h.BehindBacklog = behindBacklog
-		alike(&h)
+		h.LikeAnother()
 		conformance.Run(t, h)
 	})
 }
@@ -108,7 +108,7 @@ func TestConformanceTLS(t *testing.T) {
 	brokers.SkipGiven(t, "rabbitmq")
 	server := brokers.RabbitMQTLS(t, brokers.RabbitMQ4)
 	h := harness(tlsURL(t, server), server.String())
-	alike(&h)
+	h.LikeAnother()
 	conformance.Run(t, h)
 }
 
@@ -151,14 +151,6 @@ func openURL(ctx context.Context, address string) (driver.Driver, error) {
 		return nil, err
 	}
 	return d, nil
-}
-
-// alike takes what the cases need that disturb the network from a harness whose driver and broker differ from the one
-// that has them by what the network does not see: they take as long as all others. The long form has them everywhere.
-func alike(h *conformance.Harness) {
-	if !conformance.Soak() {
-		h.OpenAt = nil
-	}
 }
 
 // harness is for a server that the URL opens.

@@ -39,7 +39,7 @@ func TestConformance(t *testing.T) {
 				return nats.Open(ctx, strings.Replace(h.URL, server.Addr, addr, 1))
 			}
 			if version != brokers.NATS2 {
-				alike(&h)
+				h.LikeAnother()
 			}
 			if server.Ours() {
 				h.Restart = server.Crash
@@ -62,14 +62,6 @@ func TestConformanceCluster(t *testing.T) {
 		return cluster.Nodes[index].Freezer(t)(ctx)
 	}
 	conformance.Run(t, h)
-}
-
-// alike takes what the cases need that disturb the network from a harness whose driver and broker differ from the one
-// that has them by what the network does not see: they take as long as all others. The long form has them everywhere.
-func alike(h *conformance.Harness) {
-	if !conformance.Soak() {
-		h.OpenAt = nil
-	}
 }
 
 // harness is for servers that the URL opens.

@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 			}
 			h := harness(t, address, server.String())
 			if version != brokers.Redis8 {
-				alike(&h)
+				h.LikeAnother()
 			}
 			if server.Ours() {
 				h.Restart = server.Crash
@@ -57,7 +57,7 @@ func TestConformanceTopologies(t *testing.T) {
 	t.Run("tls", func(t *testing.T) {
 		server := brokers.RedisTLS(t, brokers.Redis8)
 		h := harness(t, tlsURL(t, server), server.String())
-		alike(&h)
+		h.LikeAnother()
 		conformance.Run(t, h)
 	})
 	t.Run("cluster", func(t *testing.T) {
@@ -68,14 +68,6 @@ func TestConformanceTopologies(t *testing.T) {
 		sentinel := brokers.RedisSentinel(t, brokers.Redis8)
 		conformance.Run(t, harness(t, severalURL("redis+sentinel", sentinel.Addrs(), url.Values{"master": {sentinel.MasterName}}), sentinel.String()))
 	})
-}
-
-// alike takes what the cases need that disturb the network from a harness whose driver and broker differ from the one
-// that has them by what the network does not see: they take as long as all others. The long form has them everywhere.
-func alike(h *conformance.Harness) {
-	if !conformance.Soak() {
-		h.OpenAt = nil
-	}
 }
 
 // harness is for a server that the URL opens.

@@ -15,11 +15,22 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	u := testURL(t, scheme)
-	conformance.Run(t, conformance.Harness{
-		Open:          func(ctx context.Context) (driver.Driver, error) { return Open(ctx, u) },
+	conformance.Run(t, harness(t, testURL(t, scheme), "", func(ctx context.Context, u string) (driver.Driver, error) { return Open(ctx, u) }))
+}
+
+func TestConformanceFIFO(t *testing.T) {
+	h := harness(t, testURL(t, schemeFIFO), fifoSuffix, func(ctx context.Context, u string) (driver.Driver, error) { return OpenFIFO(ctx, u) })
+	h.LikeAnother()
+	conformance.Run(t, h)
+}
+
+// harness is for a server that open opens by the URL. The names of its queues have the suffix.
+func harness(t *testing.T, u, suffix string, open func(context.Context, string) (driver.Driver, error)) conformance.Harness {
+	t.Helper()
+	return conformance.Harness{
+		Open:          func(ctx context.Context) (driver.Driver, error) { return open(ctx, u) },
 		Addr:          endpoint(t, u),
-		OpenAt:        func(ctx context.Context, addr string) (driver.Driver, error) { return Open(ctx, at(u, addr)) },
+		OpenAt:        func(ctx context.Context, addr string) (driver.Driver, error) { return open(ctx, at(u, addr)) },
 		URL:           u,
 		Broker:        "fauxqs",
 		CoarseCounts:  coarseCounts,
@@ -28,32 +39,12 @@ func TestConformance(t *testing.T) {
 		Lease:         2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
 		Slack:         2 * time.Second,         // one thread serves all cases at once
 		Secrets:       secrets,
-		Foreign:       foreign(t, u, ""),
-	})
+		Foreign:       foreign(t, u, suffix),
+	}
 }
 
 // coarseCounts is why the suite does not check when a delayed job counts as waiting.
 const coarseCounts = "SQS counts a job as waiting up to a second before its time, and fauxqs only when somebody receives"
-
-func TestConformanceFIFO(t *testing.T) {
-	u := testURL(t, schemeFIFO)
-	h := conformance.Harness{
-		Open:          func(ctx context.Context) (driver.Driver, error) { return OpenFIFO(ctx, u) },
-		Addr:          endpoint(t, u),
-		OpenAt:        func(ctx context.Context, addr string) (driver.Driver, error) { return OpenFIFO(ctx, at(u, addr)) },
-		URL:           u,
-		Broker:        "fauxqs",
-		CoarseCounts:  coarseCounts,
-		BehindBacklog: behindBacklog,
-		Parallel:      8,                       // the server is one thread
-		Lease:         2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
-		Slack:         2 * time.Second,         // one thread serves all cases at once
-		Secrets:       secrets,
-		Foreign:       foreign(t, u, fifoSuffix),
-	}
-	alike(&h)
-	conformance.Run(t, h)
-}
 
 // endpoint is the address that a URL has as its endpoint.
 func endpoint(t *testing.T, u string) string {
@@ -119,12 +110,4 @@ func openAny(ctx context.Context, u string) (*base, error) {
 		return nil, err
 	}
 	return &d.base, nil
-}
-
-// alike takes what the cases need that disturb the network from a harness whose driver and broker differ from the one
-// that has them by what the network does not see: they take as long as all others. The long form has them everywhere.
-func alike(h *conformance.Harness) {
-	if !conformance.Soak() {
-		h.OpenAt = nil
-	}
 }
