@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -25,21 +24,12 @@ func enqueueAs[D driver.Driver](x *process, q *batch.Queue[D], n int, e Event, o
 	x.history.Add(e)
 	receipt, err := q.Enqueue(ctx, task{N: n}, append(options, batch.ID(q, e.ID))...)
 	e.Delay = 0
-	var failed *batch.EnqueueError
-	switch {
-	case err == nil && receipt.Duplicate:
+	if err == nil && receipt.Duplicate {
 		e.Op = Duplicate
-	case err == nil:
-		e.Op = Enqueued
-	case !errors.As(err, &failed):
-		x.problem("the enqueue of %s: the error is no *EnqueueError: %v", e.ID, err)
+		x.history.Add(e)
 		return
-	case failed.Fate == batch.FateNotStored:
-		e.Op, e.Note = Refused, err.Error()
-	default:
-		e.Op, e.Note = Doubtful, err.Error()
 	}
-	x.history.Add(e)
+	x.toldOf(e, err)
 }
 
 func caseDisturbedGroups(s *stage) {

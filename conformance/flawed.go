@@ -130,6 +130,22 @@ func except[T any](all []T, refuse func(T) error, next func([]T) []error) []erro
 	return errs
 }
 
+// storeExcept is except for messages.
+func storeExcept(all []*driver.Message, refuse func(*driver.Message) error, next func([]*driver.Message) []driver.Result) []driver.Result {
+	errs := except(all, refuse, func(rest []*driver.Message) []error {
+		errs := make([]error, len(rest))
+		for i, r := range next(rest) {
+			errs[i] = r.Err
+		}
+		return errs
+	})
+	results := make([]driver.Result, len(all))
+	for i, err := range errs {
+		results[i].Err = err
+	}
+	return results
+}
+
 // forgetful is a handle whose consumers extend nothing for a while, and then find out.
 type forgetful struct {
 	driver.Driver

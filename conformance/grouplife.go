@@ -92,13 +92,18 @@ func caseGroupLostSettle(s *stage) {
 	s.waitDepth(d, driver.Depth{})
 }
 
-func caseGroupRedriveRunning(s *stage) {
-	d := s.declared()
+// headDied makes a group of three whose first job died, and of which the next runs.
+func (s *stage) headDied() (d driver.Driver, c driver.Consumer, running *driver.Delivery) {
+	d = s.declared()
 	s.putGroup(d, 3)
-	c := s.consume(d, 3)
+	c = s.consume(d, 3)
 	s.settleDead(c, s.receiveOne(c))
 	s.waitDeadLetters(d, 1)
-	running := s.receiveOne(c)
+	return d, c, s.receiveOne(c)
+}
+
+func caseGroupRedriveRunning(s *stage) {
+	d, c, running := s.headDied()
 	equal(s, running.ID, name(1), "the group's next job after the first died")
 	n, err := d.Redrive(s.ctx, s.queue, driver.Selection{IDs: []string{name(0)}})
 	s.check(err, "redrive")
@@ -117,12 +122,7 @@ func caseGroupRedriveRunning(s *stage) {
 }
 
 func caseGroupDiscard(s *stage) {
-	d := s.declared()
-	s.putGroup(d, 3)
-	c := s.consume(d, 3)
-	s.settleDead(c, s.receiveOne(c))
-	s.waitDeadLetters(d, 1)
-	running := s.receiveOne(c)
+	d, c, running := s.headDied()
 	n, err := d.Discard(s.ctx, s.queue, driver.Selection{All: true})
 	s.check(err, "discard")
 	equal(s, n, 1, "dead letters discarded")

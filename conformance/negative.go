@@ -33,18 +33,7 @@ func caseRefusedEnqueue(s *stage) {
 			sent[m.ID]++
 		}
 		mu.Unlock()
-		results := make([]driver.Result, len(all))
-		errs := except(all, func(m *driver.Message) error { return refusal[m.ID] }, func(rest []*driver.Message) []error {
-			errs := make([]error, len(rest))
-			for i, r := range next(rest) {
-				errs[i] = r.Err
-			}
-			return errs
-		})
-		for i := range results {
-			results[i].Err = errs[i]
-		}
-		return results
+		return storeExcept(all, func(m *driver.Message) error { return refusal[m.ID] }, next)
 	}}
 	q := queueOf[driver.Driver](s, d)
 	results, err := q.EnqueueMany(s.ctx, requests(q, jobs))
@@ -111,25 +100,14 @@ func caseResentEnqueue(s *stage) {
 	var mu sync.Mutex
 	tries := make(map[string]int)
 	d := &flawed{Driver: s.open(), enqueue: func(all []*driver.Message, next func([]*driver.Message) []driver.Result) []driver.Result {
-		results := make([]driver.Result, len(all))
-		errs := except(all, func(m *driver.Message) error {
+		return storeExcept(all, func(m *driver.Message) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if tries[m.ID]++; tries[m.ID] < 3 && m.ID[len(m.ID)-1]%2 == 1 {
 				return negative(driver.ErrUnavailable, driver.FateNotStored)
 			}
 			return nil
-		}, func(rest []*driver.Message) []error {
-			errs := make([]error, len(rest))
-			for i, r := range next(rest) {
-				errs[i] = r.Err
-			}
-			return errs
-		})
-		for i := range results {
-			results[i].Err = errs[i]
-		}
-		return results
+		}, next)
 	}}
 	q := queueOf[driver.Driver](s, d)
 	results, err := q.EnqueueMany(s.ctx, requests(q, jobs))

@@ -123,15 +123,21 @@ func (x *process) enqueueTold(from, n int) {
 
 // told records what was said of a job.
 func (x *process) told(id string, duplicate bool, err error) {
-	e := Event{Op: Enqueued, ID: id, Worker: x.name}
-	var failed *batch.EnqueueError
-	switch {
-	case err == nil && duplicate:
+	if err == nil && duplicate {
 		x.problem("the enqueue of %s was reported as a duplicate", id)
 		return
+	}
+	x.toldOf(Event{ID: id, Worker: x.name}, err)
+}
+
+// toldOf records what was said of the job of e, which is no duplicate.
+func (x *process) toldOf(e Event, err error) {
+	var failed *batch.EnqueueError
+	switch {
 	case err == nil:
+		e.Op = Enqueued
 	case !errors.As(err, &failed):
-		x.problem("the enqueue of %s: the error is no *EnqueueError: %v", id, err)
+		x.problem("the enqueue of %s: the error is no *EnqueueError: %v", e.ID, err)
 		return
 	case failed.Fate == batch.FateNotStored:
 		e.Op, e.Note = Refused, err.Error()
