@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/internal/lifecycle"
 
 	// The drivers that a URL may name.
 	_ "github.com/batch-go/batch/driver/amqp"
@@ -138,14 +139,7 @@ func (c *child) open(ctx context.Context) (batch.Driver, error) {
 }
 
 // pause waits, unless ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
+func pause(ctx context.Context, d time.Duration) { _ = lifecycle.Sleep(ctx, d) }
 
 // produce enqueues one job after the other. Which plan and delay a job has follows
 // from its number.

@@ -28,9 +28,9 @@ func faults() []fault {
 	memory := []string{"embedded", "sqs"} // nor one that keeps what it has
 	return []fault{
 		{"none", "nothing is disturbed", nil, func(ctx context.Context, _ *run, d time.Duration) error { pause(ctx, d); return nil }},
-		{"worker-killed", "a worker is killed with SIGKILL, and another takes its place", nil, killWorker},
+		{"worker-killed", "a worker is killed with SIGKILL, and another takes its place", nil, killing(func(r *run) **process { return &r.worker })},
 		{"worker-stopped", "a worker is stopped with SIGSTOP for longer than a lease, and goes on", nil, stopWorker},
-		{"producer-killed", "a producer is killed with SIGKILL, and another takes its place", served, killProducer},
+		{"producer-killed", "a producer is killed with SIGKILL, and another takes its place", served, killing(func(r *run) **process { return &r.producer })},
 		{"broker-killed", "the broker is killed with SIGKILL and started again", memory, killBroker},
 		{"broker-restarted", "the broker is shut down and started again", memory, restartBroker},
 		{"broker-frozen", "the broker stands still, and its connections stay open", served, freezeBroker},
@@ -48,24 +48,17 @@ func faults() []fault {
 	}
 }
 
-func killWorker(ctx context.Context, r *run, d time.Duration) error {
-	for end := time.Now().Add(d); time.Now().Before(end) && ctx.Err() == nil; {
-		if err := r.replace(ctx, &r.worker); err != nil {
-			return err
+// killing kills the process at a place again and again, and puts another there.
+func killing(place func(*run) **process) func(context.Context, *run, time.Duration) error {
+	return func(ctx context.Context, r *run, d time.Duration) error {
+		for end := time.Now().Add(d); time.Now().Before(end) && ctx.Err() == nil; {
+			if err := r.replace(ctx, place(r)); err != nil {
+				return err
+			}
+			pause(ctx, d/4)
 		}
-		pause(ctx, d/4)
+		return nil
 	}
-	return nil
-}
-
-func killProducer(ctx context.Context, r *run, d time.Duration) error {
-	for end := time.Now().Add(d); time.Now().Before(end) && ctx.Err() == nil; {
-		if err := r.replace(ctx, &r.producer); err != nil {
-			return err
-		}
-		pause(ctx, d/4)
-	}
-	return nil
 }
 
 func stopWorker(ctx context.Context, r *run, d time.Duration) error {
@@ -78,7 +71,12 @@ func stopWorker(ctx context.Context, r *run, d time.Duration) error {
 }
 
 func killBroker(ctx context.Context, r *run, _ time.Duration) error {
-	return crash(ctx, r.target, r.server)
+	if sync := r.target.sync; sync != nil {
+		if _, err := r.server.Exec(ctx, sync...); err != nil {
+			return err
+		}
+	}
+	return r.server.Crash(ctx)
 }
 
 func restartBroker(ctx context.Context, r *run, _ time.Duration) error { return r.server.Restart(ctx) }
@@ -93,16 +91,11 @@ func freezeBroker(ctx context.Context, r *run, d time.Duration) error {
 
 // fillBroker sets the bound on the broker's memory below what it has, for a time.
 func fillBroker(ctx context.Context, r *run, d time.Duration) error {
-	fill, clear := []string{r.cli(), "config", "set", "maxmemory", "1"}, []string{r.cli(), "config", "set", "maxmemory", "0"}
-	if r.target.lease == 0 {
-		const setting = "set_vm_memory_high_watermark"
-		fill, clear = []string{"rabbitmqctl", setting, "absolute", "1"}, []string{"rabbitmqctl", setting, "0.6"}
-	}
-	if _, err := r.server.Exec(ctx, fill...); err != nil {
+	if _, err := r.server.Exec(ctx, r.target.fill...); err != nil {
 		return err
 	}
 	pause(ctx, d)
-	_, err := r.server.Exec(context.WithoutCancel(ctx), clear...)
+	_, err := r.server.Exec(context.WithoutCancel(ctx), r.target.clear...)
 	return err
 }
 

@@ -1,7 +1,6 @@
 package soak
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -18,6 +17,28 @@ type target struct {
 	lease time.Duration
 	// start starts one. The instance is nil where there is no server.
 	start func(testing.TB) (server *brokers.Instance, url string)
+	commands
+}
+
+// commands are to be run where the broker is. Those that it has no need of are nil.
+type commands struct {
+	// sync writes down what no client can ask for, before a crash.
+	sync []string
+	// fill sets the bound on its memory below what it has, and clear sets it back.
+	fill, clear []string
+}
+
+// redisCommands are those of a server that this command line speaks to.
+func redisCommands(cli string) commands {
+	return commands{fill: []string{cli, "config", "set", "maxmemory", "1"}, clear: []string{cli, "config", "set", "maxmemory", "0"}}
+}
+
+// rabbitCommands are those of RabbitMQ. It writes down a second after a quorum queue was
+// declared that there is one.
+var rabbitCommands = commands{
+	sync:  []string{"rabbitmqctl", "eval", "[dets:sync(T) || T <- dets:all()]."},
+	fill:  []string{"rabbitmqctl", "set_vm_memory_high_watermark", "absolute", "1"},
+	clear: []string{"rabbitmqctl", "set_vm_memory_high_watermark", "0.6"},
 }
 
 // targets are all kinds, in the order of the table.
@@ -26,31 +47,31 @@ func targets() []target {
 		{"redis-8", 2 * time.Second, func(t testing.TB) (*brokers.Instance, string) {
 			s := brokers.NewRedis(t, brokers.Redis8)
 			return s, s.URL()
-		}},
+		}, redisCommands("redis-cli")},
 		{"valkey-8", 2 * time.Second, func(t testing.TB) (*brokers.Instance, string) {
 			s := brokers.NewRedis(t, brokers.Valkey8)
 			return s, s.URL()
-		}},
+		}, redisCommands("valkey-cli")},
 		{"rabbitmq-4.0", 0, func(t testing.TB) (*brokers.Instance, string) {
 			s := brokers.NewRabbitMQ(t, brokers.RabbitMQ40)
 			return s, s.URL()
-		}},
+		}, rabbitCommands},
 		{"rabbitmq-4", 0, func(t testing.TB) (*brokers.Instance, string) {
 			s := brokers.NewRabbitMQ(t, brokers.RabbitMQ4)
 			return s, s.URL()
-		}},
+		}, rabbitCommands},
 		{"nats-2", 2 * time.Second, func(t testing.TB) (*brokers.Instance, string) {
 			s := brokers.NewNATS(t, brokers.NATS2)
 			return s, s.URL()
-		}},
+		}, commands{}},
 		{"sqs", 2 * time.Second, func(t testing.TB) (*brokers.Instance, string) {
 			s := brokers.SQS(t) // in memory: it is not to be killed, see there
 			query := url.Values{"endpoint": {s.URL()}, "wait": {"1s"}}
 			return s, "sqs://" + s.Username + ":" + s.Password + "@" + brokers.SQSRegion + "/?" + query.Encode()
-		}},
+		}, commands{}},
 		{"embedded", 2 * time.Second, func(t testing.TB) (*brokers.Instance, string) {
 			return nil, "jetstream://" + filepath.ToSlash(t.TempDir())
-		}},
+		}, commands{}},
 	}
 }
 
@@ -64,24 +85,4 @@ func find(name string) (target, error) {
 		names = append(names, k.name)
 	}
 	return target{}, fmt.Errorf("soak: there is no broker %q, only %q", name, names)
-}
-
-// cli is the command that speaks to a server of the Redis family.
-func (r *run) cli() string {
-	if r.target.name == "valkey-8" {
-		return "valkey-cli"
-	}
-	return "redis-cli"
-}
-
-// crash kills a broker and starts it again. RabbitMQ writes down a second after a
-// quorum queue was declared that there is one, and no client can ask for it, so it is
-// told to before.
-func crash(ctx context.Context, k target, server *brokers.Instance) error {
-	if k.lease == 0 {
-		if _, err := server.Exec(ctx, "rabbitmqctl", "eval", "[dets:sync(T) || T <- dets:all()]."); err != nil {
-			return err
-		}
-	}
-	return server.Crash(ctx)
 }
