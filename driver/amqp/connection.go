@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"sync"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/internal/socket"
 )
 
 // connection is one connection while it lives. It is never revived: what comes
@@ -127,6 +130,14 @@ func (c *connection) hungUp() bool {
 		ended, pending = peek(c.socket.Conn)
 	}
 	return ended || !c.alive()
+}
+
+// peek tells what the system knows of a socket and its reader does not yet: that it has
+// ended, or that something is there to be read.
+func peek(conn net.Conn) (ended, pending bool) {
+	var first [1]byte
+	n, err := socket.Peek(conn, first[:])
+	return err != nil && err != socket.ErrNothing, n > 0
 }
 
 // answers asks the broker for a sign. Without one in time the connection is cut.

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/batch-go/batch/internal/socket"
 )
 
 // errEnded is why nothing was written to a connection.
@@ -50,4 +52,26 @@ func watchConnections(t *http.Transport) {
 		own.fresh.Store(true)
 		return own, nil
 	}
+}
+
+// hasEnded tells whether the other side has closed a connection. It looks at what has
+// come without taking it, and does not wait.
+func hasEnded(c net.Conn) bool {
+	var head [5]byte
+	n, err := socket.Peek(c, head[:])
+	if err == nil {
+		return saysEnd(head[:n])
+	}
+	return err != socket.ErrNothing
+}
+
+// saysEnd tells whether what is to be read next, of which head is the beginning, ends
+// the connection: it is TLS's close_notify. That is an alert, which TLS 1.3 hides in a
+// record of application data, but for its length.
+func saysEnd(head []byte) bool {
+	const alert, data, length = 0x15, 0x17, 19
+	if len(head) < 5 || head[1] != 3 {
+		return false
+	}
+	return head[0] == alert || head[0] == data && head[3] == 0 && head[4] == length
 }

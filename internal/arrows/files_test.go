@@ -26,6 +26,7 @@ var readDownwards = []string{
 	".", "driver", "driver/memory", "driver/redis", "driver/amqp", "driver/nats", "driver/nats/embedded", "driver/sqs",
 	"conformance", "conformance/proxy", "idempotency",
 	"internal/brokers", "internal/brokers/launcher", "internal/coalesce", "internal/fault", "internal/lifecycle",
+	"internal/socket",
 }
 
 // fileGraph has the arrows between the files of a package, with the names that each stands for.
