@@ -61,10 +61,6 @@ func TryNewQueue[D Driver](d D, name string, options ...QueueOption) (*Queue[D],
 	if err := checkQueueName(name); err != nil {
 		return nil, err
 	}
-	info := d.Info()
-	if err := checkInfo(&info); err != nil {
-		return nil, err
-	}
 	config := producerConfig{codec: JSON{}, timeout: 30 * time.Second}
 	for _, o := range options {
 		if o.apply == nil {

@@ -35,9 +35,12 @@ type producerConfig struct {
 // newProducer makes the producer for one queue.
 func newProducer(d driver.Driver, queue string, config producerConfig) (*producer, error) {
 	p := &producer{producerConfig: config, info: d.Info(), queue: queue}
+	err := checkInfo(&p.info)
+	if err != nil {
+		return nil, err
+	}
 	p.driver = watch(d, &p.hooks)
 	p.declaration = &declaration{driver: p.driver, queue: queue}
-	var err error
 	if p.contentType, err = contentTypeOf(p.codec); err != nil {
 		return nil, err
 	}
