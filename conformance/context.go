@@ -80,7 +80,7 @@ func caseContextReceive(s *stage) {
 			s.failf("Receive on an empty queue returned %s", got[0].ID)
 		}
 		s.is(err, context.DeadlineExceeded, "Receive whose context ended after %s", after)
-		s.check(Within("its return", begin, s.history.Now(), 0, after+s.lateness()), "measure")
+		s.check(Within("its return", begin, s.history.Now(), 0, after+s.promptness()), "measure")
 	}
 	s.put(d, message("job"))
 	got := s.receiveBy(s.lease()+s.overdue(), c, 1)[0]

@@ -83,9 +83,10 @@ func (s *stage) pass(d time.Duration) {
 
 // lateness is how late something may be that is promised at a time: the promise
 // says a second on an idle broker, and the machine may be late itself.
-func (s *stage) lateness() time.Duration {
-	return time.Second + s.harness.Slack + steps*s.machine.worst()
-}
+func (s *stage) lateness() time.Duration { return time.Second + s.promptness() }
+
+// promptness is how late a call may return that is to return at once.
+func (s *stage) promptness() time.Duration { return s.harness.Slack + steps*s.machine.worst() }
 
 // patience is how long a case waits for something that should come at once. It
 // only passes when something is wrong, so it may be long.
