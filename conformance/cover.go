@@ -48,7 +48,7 @@ func (s *stage) cover(jobs int, handle handler, adjust ...func(*batch.WorkerConf
 	for err := range failed {
 		s.failf("%d enqueues failed, one of them: %v", len(failed)+1, err)
 	}
-	s.wait(fmt.Sprintf("%d jobs to be done", jobs), func() bool { return s.history.Count(Done) >= jobs })
+	s.waitCount(jobs, Done)
 	s.waitDepth(s.open(), driver.Depth{})
 	s.check(NoOverlap(s.history.Events(), 0), "judge the history")
 }

@@ -205,7 +205,7 @@ func caseRedriveEnds(s *stage) {
 	if moved < n || moved > 4*n {
 		s.failf("%d dead letters were moved, of %d that were there when it began", moved, n)
 	}
-	s.wait("the jobs to die again", func() bool { return s.history.Count(Died) >= n+moved })
+	s.waitCount(n+moved, Died)
 	s.waitDeadLetters(d, n)
 }
 

@@ -137,7 +137,7 @@ func caseUnknownSettle(s *stage) {
 		}
 		return nil
 	}, concurrency(3, 3))
-	s.wait("all jobs", func() bool { return s.history.Count(Done)+s.history.Count(Died) >= jobs })
+	s.waitCount(jobs, Done, Died)
 	s.waitDepth(s.open(), driver.Depth{Dead: jobs / 3})
 	s.check(AttemptCounts(s.history.Events()), "judge the history")
 	equal(s, s.history.Count(Done)+s.history.Count(Died), jobs, "ends of jobs")

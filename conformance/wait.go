@@ -29,9 +29,35 @@ func (s *stage) waitBy(d time.Duration, what string, ok func() bool) {
 	}
 }
 
-// waitCount waits until there are n events with one of the ops.
+// waitCount waits until there are n events with one of the ops. Many may take long on a slow
+// broker, so the time is that from one to the next.
 func (s *stage) waitCount(n int, ops ...Op) {
-	s.wait(fmt.Sprintf("%d jobs %v", n, ops), func() bool { return s.history.Count(ops...) >= n })
+	count := func() int { return s.history.Count(ops...) }
+	for {
+		before := count()
+		ctx, cancel := s.soon()
+		err := s.history.Wait(ctx, func() bool { return count() >= n })
+		cancel()
+		if err == nil {
+			return
+		}
+		if after := count(); after == before || s.ctx.Err() != nil {
+			s.failf("waiting for %d jobs %v: there are %d, and no more came: %v", n, ops, after, err)
+		}
+	}
+}
+
+// reaches waits until a count that is sent to ch is n.
+func (s *stage) reaches(ch <-chan int32, n int32, what string) {
+	ctx, cancel := s.soon()
+	defer cancel()
+	for last := int32(0); last < n; {
+		select {
+		case last = <-ch:
+		case <-ctx.Done():
+			s.failf("waiting for %d %s: %v; there are %d", n, what, context.Cause(ctx), last)
+		}
+	}
 }
 
 // eventually ends the case if ok, which asks the broker, keeps returning an error.
