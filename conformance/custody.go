@@ -208,6 +208,7 @@ func (s *stage) gone(d driver.Driver, queue string) {
 }
 
 func casePriorityBuffer(s *stage) {
+	const prefetch = 6 // a worker asks for more until it is more than half full
 	b := s.declared()
 	s.put(b, level("running", driver.Normal))
 	gate := s.gate()
@@ -221,7 +222,7 @@ func casePriorityBuffer(s *stage) {
 		got.Add(int32(len(all)))
 		return all, err
 	}}
-	s.work(d, func(context.Context, *batch.Job[task]) error { <-gate.done; return nil }, concurrency(1, 4))
+	s.work(d, func(context.Context, *batch.Job[task]) error { <-gate.done; return nil }, concurrency(1, prefetch))
 	s.waitCount(1, Started)
 	for i, l := range []driver.Level{driver.Low, driver.Trivial, driver.Critical} {
 		s.put(b, level(name(i), l))
