@@ -35,16 +35,14 @@ help: ## print this list
 check: ## all that a change has to pass, with the time of each step
 	@MAKE='$(MAKE)' scripts/steps.sh $(CHECKS)
 
-# One package at a time: the suites measure delays and leases, which say nothing of a driver while
-# another package compiles and tests on the same two cores. They mostly wait, in parallel.
 test: ## tests under the race detector, against real brokers; prints which
-	@RECORDS='$(RECORDS)' scripts/test.sh -p 1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) $(PKG)
+	@RECORDS='$(RECORDS)' scripts/test.sh -timeout $(TEST_TIMEOUT) $(TESTFLAGS) $(PKG)
 
 captable: ## fail when the capability tables are not what the last test run has shown
 	@$(GO) run ./internal/captable -in $(RECORDS) -check
 
 capabilities: ## run the conformance suite on every driver, and write the capability tables
-	@RECORDS='$(RECORDS)' scripts/test.sh -p 1 -count=1 -timeout $(TEST_TIMEOUT) -run '^Test(Conformance.*|Memory)$$' github.com/batch-go/batch/driver/... ./conformance
+	@RECORDS='$(RECORDS)' scripts/test.sh -count=1 -timeout $(TEST_TIMEOUT) -run '^Test(Conformance.*|Memory)$$' github.com/batch-go/batch/driver/... ./conformance
 	@$(GO) run ./internal/captable -in $(RECORDS) -write
 
 fmt: ## fail when a file is not formatted

@@ -156,9 +156,10 @@ func openURL(ctx context.Context, address string) (driver.Driver, error) {
 // harness is for a server that the URL opens.
 func harness(address, name string) conformance.Harness {
 	h := conformance.Harness{
-		Open:   func(ctx context.Context) (driver.Driver, error) { return openURL(ctx, address) },
-		URL:    address,
-		Broker: name,
+		Parallel: 32,
+		Open:     func(ctx context.Context) (driver.Driver, error) { return openURL(ctx, address) },
+		URL:      address,
+		Broker:   name,
 	}
 	if u, err := url.Parse(address); err == nil {
 		h.Addr = u.Host

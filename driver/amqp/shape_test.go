@@ -29,6 +29,7 @@ func eachShape(t *testing.T, run func(t *testing.T, o opener)) {
 				continue // refused, too
 			}
 			t.Run(string(version)+"-"+string(s), func(t *testing.T) {
+				t.Parallel()
 				run(t, openerOf(brokers.RabbitMQ(t, version).URL(), s))
 			})
 		}

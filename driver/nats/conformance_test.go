@@ -70,9 +70,10 @@ func harness(address, name string) conformance.Harness {
 	address = strings.ReplaceAll(address, ",nats://", ",") + "?dedup_window=3s" // a window that a case can wait for
 	plain, _, _ := strings.Cut(address, "?")
 	return conformance.Harness{
-		Open:   func(ctx context.Context) (driver.Driver, error) { return nats.Open(ctx, address) },
-		URL:    address,
-		Broker: name,
+		Parallel: 32,
+		Open:     func(ctx context.Context) (driver.Driver, error) { return nats.Open(ctx, address) },
+		URL:      address,
+		Broker:   name,
 
 		BehindBacklog: "a release is a new entry of the stream, as a NAK counts as a lost holder; see TestLostJobsComeFirst for what was lost",
 		Foreign: func(ctx context.Context, queue string, body []byte) error {

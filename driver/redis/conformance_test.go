@@ -75,9 +75,10 @@ func harness(t *testing.T, address, name string) conformance.Harness {
 	t.Helper()
 	address += separator(address) + "dedup_window=3s" // a window that a case can wait for
 	h := conformance.Harness{
-		Open:   func(ctx context.Context) (driver.Driver, error) { return redis.Open(ctx, address) },
-		URL:    address,
-		Broker: name,
+		Parallel: 32,
+		Open:     func(ctx context.Context) (driver.Driver, error) { return redis.Open(ctx, address) },
+		URL:      address,
+		Broker:   name,
 	}
 	if u, err := url.Parse(address); err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") {
 		h.Addr = u.Host
