@@ -88,7 +88,6 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	conformance.Run(t, conformance.Harness{
-		Parallel:      32,
 		Open:          func(ctx context.Context) (driver.Driver, error) { return embedded.Open(ctx, url) },
 		Broker:        "a directory",
 		BehindBacklog: "a release is a new entry of the stream, as a NAK counts as a lost holder",
