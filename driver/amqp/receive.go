@@ -2,6 +2,9 @@ package amqp
 
 import (
 	"context"
+	"errors"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -50,6 +53,9 @@ func (c *consumer) take(ctx context.Context, s *session, max int) ([]*driver.Del
 			return got, nil
 		}
 		if err := s.subscribe(ctx); err != nil {
+			if errors.Is(err, amqp091.ErrClosed) && s.conn.alive() {
+				return nil, errCancelled // the channel ended before: by another call, or as the queue was deleted
+			}
 			return nil, err
 		}
 		select {

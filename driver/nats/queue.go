@@ -179,7 +179,7 @@ func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 		all[i] = info
 	}
 	jobs := all[0]
-	age, err := d.age(ctx, n, jobs)
+	waiting, age, err := d.waiting(ctx, n, jobs)
 	if err != nil {
 		return driver.Depth{}, fail(op, queue, err)
 	}
@@ -187,20 +187,22 @@ func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 	if err != nil {
 		return driver.Depth{}, fail(op, queue, err)
 	}
-	return driver.Depth{Waiting: jobs.pending(), Running: max(jobs.NumAckPending, 0), Scheduled: all[1].pending(), Dead: all[2].pending(), Due: due, Age: age}, nil
+	return driver.Depth{Waiting: waiting, Running: max(jobs.NumAckPending, 0), Scheduled: all[1].pending(), Dead: all[2].pending(), Due: due, Age: age}, nil
 }
 
-// age is how long the first of the jobs that wait has been waiting. Whatever becomes
-// ready again does so as a new message.
-func (d *Driver) age(ctx context.Context, n *names, jobs *consumerInfo) (time.Duration, error) {
-	if jobs.NumPending == 0 {
-		return 0, nil
+// waiting is how many jobs wait, and how long the first of them has. Whatever becomes ready
+// again does so as a new message. The server's count may stay one too high after messages came
+// and went at once (seen of 2.15.2); so that a queue becomes empty, none is counted where
+// there is no message.
+func (d *Driver) waiting(ctx context.Context, n *names, jobs *consumerInfo) (int64, time.Duration, error) {
+	if jobs.pending() == 0 {
+		return 0, 0, nil
 	}
 	first, err := d.get(ctx, n, getRequest{Seq: jobs.Delivered.Stream + 1, Next: n.job})
 	if first == nil || err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return max(jobs.Time.Sub(first.Time), 0), nil // below zero, it came since
+	return jobs.pending(), max(jobs.Time.Sub(first.Time), 0), nil // below zero, it came since
 }
 
 // ListQueues lists the queues of the driver's prefix: the streams that have the

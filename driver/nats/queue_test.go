@@ -1,6 +1,7 @@
 package nats_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -106,5 +107,26 @@ func TestAge(t *testing.T) {
 	}
 	if got := age(); got < 0 || got > time.Since(released) {
 		t.Errorf("it waits since %s, and the age is %s", time.Since(released), got)
+	}
+}
+
+// TestCountWithoutMessage: a server that counts a message which is not there does not keep a
+// queue from being empty.
+func TestCountWithoutMessage(t *testing.T) {
+	r := startRelay(t, startServer(t).url())
+	d := openURL(t, r.url())
+	q := declare(t, d)
+	r.filter(func(up bool, b []byte) bool {
+		if !up {
+			copy(b, bytes.ReplaceAll(b, []byte(`"num_pending":0`), []byte(`"num_pending":1`)))
+		}
+		return false
+	})
+	depth, err := d.Depth(testContext(t), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if depth.Waiting != 0 || depth.Scheduled != 1 {
+		t.Errorf("counted %+v, want the one that the relay made of the scheduled, and no job that waits", depth)
 	}
 }
