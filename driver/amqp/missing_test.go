@@ -81,6 +81,31 @@ func TestMissingQueue(t *testing.T) {
 	})
 }
 
+// All Receive calls of a consumer learn that the queue is missing, whichever of them the broker
+// tells, and whatever else finds it out meanwhile and ends the channel.
+func TestMissingQueueOfManyReceivers(t *testing.T) {
+	const receivers = 8
+	d := open(t)
+	for range 3 {
+		q := queue(t, d)
+		c := consume(t, d, q, receivers)
+		// With the rest of it there, nothing but a subscription finds out.
+		if _, err := raw(t, testURL(t)).QueueDelete(newNames(q).main, false, false, false); err != nil {
+			t.Fatal(err)
+		}
+		errs := make(chan error, receivers)
+		for range receivers {
+			go func() {
+				_, err := c.Receive(testContext(t), 1)
+				errs <- err
+			}()
+		}
+		for range receivers {
+			notFound(t, "Receive", <-errs)
+		}
+	}
+}
+
 // receiveError is the error of a Receive that is not about the connection.
 func receiveError(t testing.TB, c driver.Consumer) error {
 	t.Helper()
