@@ -27,11 +27,10 @@ var dedupCases = []Case{
 // wantDuplicate ends the case unless an enqueue is reported as a duplicate of a
 // job, whose ID the broker may keep to itself.
 func (s *stage) wantDuplicate(d driver.Driver, m *driver.Message, of string) {
-	results := d.Enqueue(s.ctx, s.queue, []*driver.Message{m})
-	if len(results) != 1 {
-		s.failf("Enqueue of a duplicate returned %d results", len(results))
+	var r driver.Result
+	if results := d.Enqueue(s.ctx, s.queue, []*driver.Message{m}); len(results) > 0 { // none says that all are stored
+		r = results[0]
 	}
-	r := results[0]
 	s.check(r.Err, "enqueue a duplicate")
 	if !r.Duplicate {
 		s.inWindow(d, of)

@@ -43,6 +43,9 @@ func TestNothingShowsCredentials(t *testing.T) {
 	d := openAt(t, strings.Replace(server.URL(), "redis://", "redis://batch:"+secret+"@", 1))
 	q := queue(t, d)
 	c := consume(t, d, q, time.Minute)
+	if err := c.Close(testContext(t)); err != nil { // nothing writes what is shown
+		t.Fatal(err)
+	}
 	for _, v := range []any{d, d.conn, c, c.holder, d.info, Options{}, d.conn.durability} {
 		if s := shown(v); strings.Contains(s, secret) {
 			t.Errorf("%T is shown as %s", v, s)
