@@ -33,7 +33,7 @@ log="$(mktemp)"
 trap 'rm -rf "$BATCH_TEST_REPORT" "$BATCH_CONFORMANCE_REPORT" "$log"' EXIT
 
 # The suites measure delays and leases, which say nothing of a driver while another package compiles and tests
-# on the same two cores, so the drivers' packages are tested one at a time. They mostly wait, in parallel. Two of
+# on the same two cores, so drivers are tested one at a time. They mostly wait, in parallel. Two of
 # the others run at a time.
 arguments=()
 for argument in "$@"; do
@@ -45,8 +45,8 @@ if ((${#arguments[@]} == $#)); then
 	tests -p 1 "${arguments[@]}" || status=$?
 else
 	packages="$(go list work)"
-	tests -p 1 "${arguments[@]}" $(grep -E '/driver(/|$)' <<<"$packages") || status=$?
-	tests -p 2 "${arguments[@]}" $(grep -vE '/driver(/|$)' <<<"$packages") || status=$?
+	tests -p 1 "${arguments[@]}" $(grep -E '/(customdriver|driver)(/|$)' <<<"$packages") || status=$?
+	tests -p 2 "${arguments[@]}" $(grep -vE '/(customdriver|driver)(/|$)' <<<"$packages") || status=$?
 fi
 
 if ((status != 0)); then

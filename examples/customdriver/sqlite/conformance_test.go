@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/conformance"
@@ -22,6 +23,8 @@ func TestConformance(t *testing.T) {
 		URL:           url,
 		BehindBacklog: "jobs are handed out by the time at which they became due",
 		Foreign:       func(ctx context.Context, queue string, body []byte) error { return foreign(ctx, path, queue, body) },
+		// A file has one writer at a time, and each waits for the disk.
+		Parallel: 8, Slack: 3 * time.Second,
 	})
 }
 
