@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // The bounds of names are what all brokers accept, so that a program that runs on
@@ -111,19 +112,10 @@ func callKind(args Args) (kind string, err error) {
 // checkToken is for IDs, keys and group names. The tokens of a NATS subject are
 // narrower, but a driver can encode these.
 func checkToken(field, s string) error {
-	if !isToken(s) {
+	if !wire.IsToken(s) {
 		return invalid(field, quote(s), fmt.Sprintf("1 to %d bytes of printable ASCII without spaces", maxToken))
 	}
 	return nil
-}
-
-// isToken reports whether checkToken accepts s.
-func isToken(s string) bool {
-	ok := len(s) >= 1 && len(s) <= maxToken
-	for i := 0; ok && i < len(s); i++ {
-		ok = s[i] > ' ' && s[i] < 0x7f
-	}
-	return ok
 }
 
 // checkHeaderName refuses a name that a header cannot have.
@@ -157,11 +149,7 @@ func setHeaders(m *driver.Message, headers map[string]string) error {
 
 // checkContentType refuses what a codec may not have as its content type.
 func checkContentType(s string) error {
-	ok := len(s) >= 1 && len(s) <= maxToken
-	for i := 0; ok && i < len(s); i++ {
-		ok = s[i] >= ' ' && s[i] < 0x7f
-	}
-	if !ok {
+	if !wire.IsMediaType(s) {
 		return invalid("content type", quote(s), fmt.Sprintf("1 to %d bytes of printable ASCII", maxToken))
 	}
 	return nil
@@ -192,13 +180,13 @@ func checkMessage(m *driver.Message) error {
 			return err
 		}
 	}
-	if m.DedupKey != "" && !isToken(m.DedupKey) {
+	if m.DedupKey != "" && !wire.IsToken(m.DedupKey) {
 		return checkToken("Unique key", m.DedupKey)
 	}
 	if within := m.DedupWithin; within != 0 && (m.DedupKey == "" || within < time.Second) {
 		return invalid("UniqueWithin", within.String(), "1s or longer, of a Unique key")
 	}
-	if m.Group != "" && !isToken(m.Group) {
+	if m.Group != "" && !wire.IsToken(m.Group) {
 		return checkToken("Group", m.Group)
 	}
 	if m.MaxAttempts != 0 {

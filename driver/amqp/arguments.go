@@ -17,6 +17,9 @@ import (
 // made an error of the producer by x-overflow, and what a policy takes out of a queue
 // goes to another one by the dead-letter exchange.
 
+// timeoutArg is the argument of queues and consumers that has ackTimeout.
+const timeoutArg = "x-consumer-timeout"
+
 // ackTimeout is how long the broker lets a delivery be held, in ms: 40 days, more
 // than any job runs. By default it takes a job back after 30 minutes, and nothing
 // that a consumer can do extends that. Up to 4.2 the argument of a queue is above the
@@ -24,33 +27,28 @@ import (
 // https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
 const ackTimeout = int64(40 * 24 * 3600 * 1000)
 
+// queueArgs adds to the arguments of one queue those that every queue has. What is taken
+// out of it goes to the queue named by next.
+func queueArgs(kind, next string, own amqp091.Table) amqp091.Table {
+	own["x-queue-type"], own["x-overflow"] = kind, "reject-publish"
+	own["x-dead-letter-exchange"], own["x-dead-letter-routing-key"] = "", next
+	return own
+}
+
 // quorumArgs are those of a quorum queue: replicated, and without the limit of 20
 // deliveries after which RabbitMQ 4 takes a message out: what becomes of it is for the
 // core to say. https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
 // What a policy takes out of it goes to the queue named by removed.
 func quorumArgs(removed string) amqp091.Table {
-	return amqp091.Table{
-		"x-queue-type":              "quorum",
-		"x-delivery-limit":          int64(-1),
-		"x-consumer-timeout":        ackTimeout,
-		"x-overflow":                "reject-publish",
-		"x-dead-letter-exchange":    "",
-		"x-dead-letter-routing-key": removed,
-	}
+	return queueArgs("quorum", removed, amqp091.Table{"x-delivery-limit": int64(-1), timeoutArg: ackTimeout})
 }
 
 // classicArgs are those of a classic queue: ordered by priority on every version. It
 // has a consumer timeout before 4.3 only, and later versions refuse the argument.
 func classicArgs(removed string, timeout bool) amqp091.Table {
-	args := amqp091.Table{
-		"x-queue-type":              "classic",
-		"x-max-priority":            int64(5),
-		"x-overflow":                "reject-publish",
-		"x-dead-letter-exchange":    "",
-		"x-dead-letter-routing-key": removed,
-	}
+	args := queueArgs("classic", removed, amqp091.Table{"x-max-priority": int64(5)})
 	if timeout {
-		args["x-consumer-timeout"] = ackTimeout
+		args[timeoutArg] = ackTimeout
 	}
 	return args
 }
@@ -60,13 +58,7 @@ func classicArgs(removed string, timeout bool) amqp091.Table {
 // the hop queue has confirmed it, and needs the overflow setting:
 // https://www.rabbitmq.com/docs/quorum-queues#dead-lettering
 func delayArgs(ttl time.Duration, hop string) amqp091.Table {
-	return amqp091.Table{
-		"x-queue-type":              "quorum",
-		"x-delivery-limit":          int64(-1),
-		"x-message-ttl":             ttl.Milliseconds(),
-		"x-dead-letter-exchange":    "",
-		"x-dead-letter-routing-key": hop,
-		"x-dead-letter-strategy":    "at-least-once",
-		"x-overflow":                "reject-publish",
-	}
+	return queueArgs("quorum", hop, amqp091.Table{
+		"x-delivery-limit": int64(-1), "x-message-ttl": ttl.Milliseconds(), "x-dead-letter-strategy": "at-least-once",
+	})
 }

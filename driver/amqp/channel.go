@@ -38,7 +38,7 @@ func consumeFrom(ch *amqp091.Channel, queue, tag string, prefetch int, timeout b
 	}
 	var args amqp091.Table
 	if timeout {
-		args = amqp091.Table{"x-consumer-timeout": ackTimeout}
+		args = amqp091.Table{timeoutArg: ackTimeout}
 	}
 	return ch.Consume(queue, tag, false, false, false, false, args)
 }

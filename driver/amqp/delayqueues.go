@@ -2,7 +2,6 @@ package amqp
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -35,15 +34,6 @@ func (q *delayQueues) ready() bool {
 // confirmed: https://github.com/rabbitmq/ra/blob/main/src/ra_directory.erl. Of a
 // job that is being retried nobody would expect that.
 const minAge = 2 * time.Second
-
-// checkDelay refuses a delay beyond the bounds.
-func checkDelay(op, queue string, delay time.Duration) error {
-	if delay >= 0 && delay <= maxDelay {
-		return nil
-	}
-	err := fmt.Errorf("the delay %s is not from 0 to %s", delay, maxDelay)
-	return faults.Refuse(op, queue, driver.ErrTooLarge, err, "")
-}
 
 // schedule makes the publication of a job that is to be available after delay.
 func (b *base) schedule(ctx context.Context, n *names, message amqp091.Publishing, delay time.Duration, now time.Time) (*publication, error) {

@@ -2,7 +2,6 @@ package amqp
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"time"
@@ -10,6 +9,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/socket"
 )
 
 // What the two connections are for.
@@ -99,7 +99,8 @@ func (h *handshake) dial(network, _ string) (net.Conn, error) {
 	h.stop = context.AfterFunc(h.ctx, func() { _ = raw.Close() })
 	var conn net.Conn = h.socket
 	if h.config.tls != nil {
-		if conn, err = h.secure(conn); err != nil {
+		// The library would do so above what the driver reads of the frames.
+		if conn, err = socket.Secure(h.ctx, conn, h.config.tls, h.addr); err != nil {
 			return nil, err
 		}
 	}
@@ -107,20 +108,6 @@ func (h *handshake) dial(network, _ string) (net.Conn, error) {
 		conn = &receiving{Conn: conn}
 	}
 	return conn, nil
-}
-
-// secure makes TLS on a connection. The library would do so above what the driver
-// reads of the frames.
-func (h *handshake) secure(conn net.Conn) (net.Conn, error) {
-	config := h.config.tls.Clone()
-	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(h.addr)
-	}
-	secure := tls.Client(conn, config)
-	if err := secure.HandshakeContext(h.ctx); err != nil {
-		return nil, err
-	}
-	return secure, nil
 }
 
 // clientConfig is what the library is told about a connection.

@@ -161,7 +161,7 @@ func ptr[T any](v T) *T { return &v }
 // checkJob checks that what was read is within the bounds.
 func checkJob(t *testing.T, j *job) {
 	t.Helper()
-	if j.bad == "" && (!wire.IsToken(j.ID) || !wire.IsToken(j.Kind)) || !isMediaType(j.ContentType) {
+	if j.bad == "" && (!wire.IsToken(j.ID) || !wire.IsToken(j.Kind)) || !wire.IsMediaType(j.ContentType) {
 		t.Errorf("%q, %q and %q pass for a job", j.ID, j.Kind, j.ContentType)
 	}
 	if j.Level < driver.Trivial || j.Level > driver.Critical || j.MaxAttempts < 0 || j.Timeout < 0 {

@@ -104,12 +104,8 @@ func wholeNumber(value any) (int64, bool) {
 	return 0, false
 }
 
-// The bounds of times, in Unix seconds: the years 1 to 9999, which are those that can
-// be written as text everywhere. A time beyond them is a damaged one.
-const (
-	firstSecond = -62135596800
-	lastSecond  = 253402300799
-)
+// The bounds of times, in Unix seconds.
+const firstSecond, lastSecond = wire.MinTime / 1000, wire.MaxTime / 1000
 
 // time reads a time in units since 1970.
 func (r *reader) time(name string, unit time.Duration) time.Time {
@@ -160,17 +156,6 @@ func (r *reader) token(name string) string {
 		return word
 	}
 	return ""
-}
-
-// isMediaType tells whether s can be a content type: 1 to 128 bytes of printable
-// ASCII.
-func isMediaType(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return len(s) > 0 && len(s) <= 128
 }
 
 // maxCount bounds what is counted: failures, bounces, deliveries. Sums of two are far

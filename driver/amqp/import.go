@@ -3,7 +3,6 @@ package amqp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -23,31 +22,14 @@ func (b *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 		if e.Group != "" || e.DedupKey != "" {
 			return nil, faults.Refuse(op, queue, driver.ErrUnsupported, errors.New("the job has a group or a dedup key"), "import it without")
 		}
-		if err := checkImport(op, queue, e); err != nil {
+		if err := checkBody(op, queue, &e.Message); err != nil {
+			return nil, err
+		}
+		if err := faults.CheckEntry(queue, e, maxDelay, maxCount); err != nil {
 			return nil, err
 		}
 		return b.imported(ctx, n, e, now)
 	})
-}
-
-// checkImport refuses an entry beyond the bounds, which no core should pass.
-func checkImport(op, queue string, e *driver.Entry) error {
-	if err := checkBody(op, queue, &e.Message); err != nil {
-		return err
-	}
-	if min(e.Failures, e.Bounces, e.Deliveries) < 0 {
-		return faults.Refuse(op, queue, driver.ErrConfig, errors.New("a count is below zero"), "")
-	}
-	switch e.State {
-	case driver.StateScheduled:
-		return checkDelay(op, queue, e.Delay)
-	case driver.StateWaiting, driver.StateDead:
-		if e.Delay != 0 {
-			return faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("a job that is %s has a delay of %s", e.State, e.Delay), "")
-		}
-		return nil
-	}
-	return faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("the state %d is none", e.State), "")
 }
 
 // imported is the publication of an entry. A dead letter that does not say when it

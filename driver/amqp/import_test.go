@@ -87,11 +87,12 @@ func TestImportRefuses(t *testing.T) {
 		edit(func(e *driver.Entry) { e.State, e.Delay = driver.StateScheduled, maxDelay+1 }),
 		edit(func(e *driver.Entry) { e.Body = make([]byte, maxBody+1) }),
 		edit(func(e *driver.Entry) { e.Deliveries = -1 }),
+		edit(func(e *driver.Entry) { e.Bounces = maxCount + 1 }),
 		edit(func(e *driver.Entry) { e.Group = "g" }),
 		edit(func(e *driver.Entry) { e.DedupKey = "k" }),
 	})
 	want := []error{
-		nil, driver.ErrConfig, driver.ErrConfig, driver.ErrTooLarge, driver.ErrTooLarge, driver.ErrConfig, driver.ErrUnsupported, driver.ErrUnsupported,
+		nil, driver.ErrConfig, driver.ErrConfig, driver.ErrConfig, driver.ErrTooLarge, driver.ErrConfig, driver.ErrConfig, driver.ErrUnsupported, driver.ErrUnsupported,
 	}
 	for i, r := range results {
 		if !errors.Is(r.Err, want[i]) || r.Err != nil && driver.FateOf(r.Err) != driver.FateNotStored {

@@ -33,31 +33,7 @@ func (b *base) Declare(ctx context.Context, queue string) error {
 // timeout, which alone is different about a classic queue from before 4.3.
 func isTimeout(err error) bool {
 	var reply *amqp091.Error
-	return errors.As(err, &reply) && reply.Code == amqp091.PreconditionFailed && strings.Contains(reply.Reason, "inequivalent arg 'x-consumer-timeout'")
-}
-
-// declareQueue makes the queues of n exist, but for the delay queues, and but for the
-// waiting queue if that is there.
-func (b *base) declareQueue(ctx context.Context, ch *amqp091.Channel, n *names, there bool) error {
-	main := quorumArgs(n.dead)
-	if b.config.shape == shapeClassic {
-		main = classicArgs(n.dead, b.hasTimeout)
-	}
-	for i, q := range []struct {
-		name string
-		args amqp091.Table
-	}{{n.main, main}, {n.hop, quorumArgs(n.dead)}, {n.dead, quorumArgs(n.hop)}} {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if i == 0 && there {
-			continue
-		}
-		if err := declare(ch, q.name, q.args); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.As(err, &reply) && reply.Code == amqp091.PreconditionFailed && strings.Contains(reply.Reason, "inequivalent arg '"+timeoutArg+"'")
 }
 
 // DeleteQueue removes the queue, its dead letters and its delayed jobs. The broker

@@ -10,17 +10,38 @@ import (
 // and DeleteQueue deletes it first. Any other part that somebody removed is made again
 // when it is missed. What was in it is lost.
 
+// declareQueue makes the queues of n exist, but for the delay queues, and but for the
+// waiting queue if that is there.
+func (b *base) declareQueue(ctx context.Context, ch *amqp091.Channel, n *names, there bool) error {
+	main := quorumArgs(n.dead)
+	if b.config.shape == shapeClassic {
+		main = classicArgs(n.dead, b.hasTimeout)
+	}
+	for i, q := range []struct {
+		name string
+		args amqp091.Table
+	}{{n.main, main}, {n.hop, quorumArgs(n.dead)}, {n.dead, quorumArgs(n.hop)}} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if i == 0 && there {
+			continue
+		}
+		if err := declare(ch, q.name, q.args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // restore makes the parts of a queue exist that are neither its waiting queue nor delay
 // queues. If the queue itself does not exist, the error says so, and nothing is made.
 func (b *base) restore(ctx context.Context, n *names) error {
-	parts, args := []string{n.hop, n.dead}, []amqp091.Table{quorumArgs(n.dead), quorumArgs(n.hop)}
 	declared := false
 	err := b.call(ctx, func(ch *amqp091.Channel) error {
 		_, err := lookUp(ch, n.main)
-		for i, name := range parts {
-			if err == nil {
-				err = declare(ch, name, args[i])
-			}
+		if err == nil {
+			err = b.declareQueue(ctx, ch, n, true)
 		}
 		if err == nil {
 			declared = true
@@ -29,7 +50,7 @@ func (b *base) restore(ctx context.Context, n *names) error {
 		return err
 	})
 	if isGone(err) && declared { // in this order: if ctx has ended, the task may still set it
-		_ = b.call(ctx, func(ch *amqp091.Channel) error { return deleteAll(ctx, ch, parts) })
+		_ = b.call(ctx, func(ch *amqp091.Channel) error { return deleteAll(ctx, ch, []string{n.hop, n.dead}) })
 	}
 	return err
 }

@@ -172,7 +172,7 @@ func decode(d *amqp091.Delivery) job {
 	case !wire.IsToken(d.Type):
 		r.bad = "the property type is missing or no kind"
 	}
-	if !isMediaType(j.ContentType) {
+	if !wire.IsMediaType(j.ContentType) {
 		r.bad, j.ContentType = "the property content-type is no media type", noMediaType
 	}
 	j.EnqueuedAt = r.time(hAt, time.Millisecond)

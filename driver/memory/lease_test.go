@@ -174,7 +174,7 @@ func TestSettleMixed(t *testing.T) {
 			{Delivery: &driver.Delivery{Receipt: "foreign"}, Outcome: driver.OutcomeDone},
 			{Outcome: driver.OutcomeDone},
 		})
-		for i, want := range []error{nil, driver.ErrLeaseLost, nil, nil, nil, driver.ErrConfig, driver.ErrTooLarge, driver.ErrLeaseLost, driver.ErrLeaseLost} {
+		for i, want := range []error{nil, driver.ErrLeaseLost, nil, nil, nil, driver.ErrConfig, driver.ErrConfig, driver.ErrLeaseLost, driver.ErrLeaseLost} {
 			if want == nil {
 				r.ok(errs[i])
 			} else {

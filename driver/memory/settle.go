@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -42,15 +41,15 @@ func (q *queueState) settle(s *driver.Settlement, now instant) (*job, error) {
 	if l == nil {
 		return nil, faults.LeaseLost("settle", q.name)
 	}
+	if err := faults.CheckSettlement(q.name, s, maxDelay); err != nil {
+		return nil, err
+	}
 	switch s.Outcome {
 	case driver.OutcomeDone:
 		j := q.running.remove(l)
 		q.dropFromGroup(j)
 		return j, nil
 	case driver.OutcomeRetry:
-		if s.Delay < 0 || s.Delay > maxDelay {
-			return nil, tooLarge("settle", q.name, fmt.Errorf("the delay is %s, which is not from 0 to %s", s.Delay, maxDelay))
-		}
 		j := q.running.remove(l)
 		j.record(s)
 		if s.Delay > 0 {
@@ -68,8 +67,6 @@ func (q *queueState) settle(s *driver.Settlement, now instant) (*job, error) {
 		}
 		q.dropFromGroup(j)
 		q.addDead(j, s.Reason, now)
-	default:
-		return nil, wrongArgument("settle", q.name, fmt.Errorf("outcome %d is none", s.Outcome))
 	}
 	return nil, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -191,6 +192,11 @@ func (b *Broker) tooHeavy(op, queue string, bytes, n int) error {
 // one. The core has refused it before, so that it is a mistake of the core's or of a
 // test.
 func (b *Broker) fits(op, queue string, m *driver.Message, e *driver.Entry, headers int) error {
+	if e != nil {
+		if err := faults.CheckEntry(queue, e, maxDelay, math.MaxInt32); err != nil {
+			return err
+		}
+	}
 	switch window := b.options.DedupWindow; {
 	case len(m.Body) > b.limits.MaxBody:
 		return tooLarge(op, queue, fmt.Errorf("a body of %d bytes; the limit is %d", len(m.Body), b.limits.MaxBody))
@@ -204,10 +210,6 @@ func (b *Broker) fits(op, queue string, m *driver.Message, e *driver.Entry, head
 		return wrongArgument(op, queue, fmt.Errorf("level %d is none", m.Level))
 	case e == nil && m.Delay > 0 && m.Group != "":
 		return faults.Refuse(op, queue, driver.ErrUnsupported, errGroupAndDelay, "")
-	case e != nil && (e.State < driver.StateWaiting || e.State > driver.StateDead):
-		return wrongArgument(op, queue, fmt.Errorf("state %d is none", e.State))
-	case e != nil && e.State != driver.StateScheduled && m.Delay != 0:
-		return wrongArgument(op, queue, fmt.Errorf("a delay of %s of a %s job", m.Delay, e.State))
 	}
 	return nil
 }

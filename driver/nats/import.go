@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -62,19 +61,14 @@ func (d *Driver) imported(n *names, e *driver.Entry, now time.Time) (entry, erro
 	if err := d.tooLarge(&e.Message); err != nil {
 		return entry{}, err
 	}
-	if min(e.Failures, e.Bounces, e.Deliveries) < 0 {
-		return entry{}, fmt.Errorf("%w: a count below zero", errBounds)
-	}
-	if e.Delay < 0 || e.Delay > maxDelay || e.Delay > 0 && e.State != driver.StateScheduled {
-		return entry{}, fmt.Errorf("%w: a delay of %s for a job that is %s", errBounds, e.Delay, e.State)
+	if err := faults.CheckEntry(n.queue, e, maxDelay, maxCount); err != nil {
+		return entry{}, err
 	}
 	j := job{
 		Message: e.Message, failures: e.Failures, lastError: e.LastError, bounces: e.Bounces, bouncedSince: e.BouncedSince,
 		deliveries: e.Deliveries,
 	}
 	switch e.State {
-	case driver.StateWaiting:
-		return n.entry(&j, time.Time{}), nil
 	case driver.StateScheduled:
 		return n.entry(&j, dueAfter(now, e.Delay)), nil
 	case driver.StateDead:
@@ -84,5 +78,5 @@ func (d *Driver) imported(n *names, e *driver.Entry, now time.Time) (entry, erro
 		}
 		return n.deadEntry(&j), nil
 	}
-	return entry{}, fmt.Errorf("%w: the state %d is none", errBounds, e.State)
+	return n.entry(&j, time.Time{}), nil
 }

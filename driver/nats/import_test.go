@@ -100,9 +100,9 @@ func TestImportRefuses(t *testing.T) {
 	ctx := testContext(t)
 	q := declare(t, d)
 	bad := map[string]func(*driver.Entry){
-		"state":         func(e *driver.Entry) { e.State = 0 },
-		"a count below": func(e *driver.Entry) { e.Failures = -1 },
-		"a delay":       func(e *driver.Entry) { e.Delay = time.Second },
+		"the state 0":  func(e *driver.Entry) { e.State = 0 },
+		"-1 failures":  func(e *driver.Entry) { e.Failures = -1 },
+		"the delay 1s": func(e *driver.Entry) { e.Delay = time.Second },
 	}
 	for what, change := range bad {
 		e := imported("bad", driver.StateWaiting)

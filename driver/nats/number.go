@@ -3,6 +3,8 @@ package nats
 import (
 	"strconv"
 	"time"
+
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // readNumber reads a whole number between bounds; it is 0 if it is none.
@@ -27,13 +29,9 @@ func readCount(v string) (int, bool) {
 	return int(n), ok
 }
 
-// firstTime and lastTime bound times in Unix ms, as encoders of times do: the years 1
-// to 9999.
-const firstTime, lastTime = -62135596800000, 253402300799999
-
 // readTime reads a time in Unix ms. Beyond its bounds no time can be told from a
 // damaged one.
 func readTime(v string) (time.Time, bool) {
-	ms, ok := readNumber(v, firstTime, lastTime)
+	ms, ok := readNumber(v, wire.MinTime, wire.MaxTime)
 	return time.UnixMilli(ms).UTC(), ok
 }

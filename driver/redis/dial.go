@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/socket"
 )
 
 // keepAlive notices within a minute that the other side of an idle connection is gone.
@@ -45,7 +46,10 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	conn, err := d.secure(ctx, raw, address)
+	conn := raw
+	if d.tls != nil {
+		conn, err = socket.Secure(ctx, raw, d.tls, address)
+	}
 	if err != nil {
 		_ = raw.Close()
 		if !fault.IsTLS(err) {
@@ -62,24 +66,6 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	d.conns[live] = struct{}{}
 	return live, nil
-}
-
-// secure does the TLS handshake, if there is to be one.
-func (d *dialer) secure(ctx context.Context, raw net.Conn, address string) (net.Conn, error) {
-	if d.tls == nil {
-		return raw, nil
-	}
-	config := d.tls
-	if config.ServerName == "" {
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, err
-		}
-		config = config.Clone()
-		config.ServerName = host
-	}
-	conn := tls.Client(raw, config)
-	return conn, conn.HandshakeContext(ctx)
 }
 
 // close ends all connections, and every dial that is under way or comes later. A nil

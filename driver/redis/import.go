@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -76,25 +75,11 @@ func (d *Driver) importPage(ctx context.Context, queue string, entries []*driver
 	return err
 }
 
-// checkEntry checks what would be stored as another job than was meant, or as one that
+// checkEntry refuses what would be stored as another job than was meant, or as one that
 // cannot be read.
 func checkEntry(queue string, e *driver.Entry) error {
-	refuse := func(format string, args ...any) error {
-		return faults.Refuse("import", queue, driver.ErrConfig, fmt.Errorf("job "+e.ID+" "+format, args...), "")
-	}
 	if err := checkLevel("import", queue, &e.Message); err != nil {
 		return err
 	}
-	if placesOf(e.State) == nil {
-		return refuse("has no state: %d", e.State)
-	}
-	if e.Delay < 0 || e.Delay > maxDelay || e.Delay > 0 && e.State != driver.StateScheduled {
-		return refuse("is %s and has a delay of %s", e.State, e.Delay)
-	}
-	for what, n := range map[string]int{"failures": e.Failures, "bounces": e.Bounces, "deliveries": e.Deliveries} {
-		if n < 0 || n > maxCount {
-			return refuse("has %d %s", n, what)
-		}
-	}
-	return nil
+	return faults.CheckEntry(queue, e, maxDelay, maxCount)
 }

@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -43,12 +42,6 @@ const (
 	maxTimeout = maxDelay
 	maxError   = 2048 // bytes
 	maxReason  = 128  // bytes
-	// maxContentType is that of driver.Message.
-	maxContentType = 128
-
-	// The years 1 to 9999, in Unix ms: no other has a form in JSON.
-	firstTime = -62135596800000
-	lastTime  = 253402300799999
 )
 
 // defaultContentType is the content type of an entry that names none.
@@ -160,7 +153,7 @@ func (j *job) number(digits string, low, high int64) int64 {
 
 // time parses Unix ms. Beyond its bounds no time can be told from a damaged one.
 func (j *job) time(digits string) time.Time {
-	return time.UnixMilli(j.number(digits, firstTime, lastTime)).UTC()
+	return time.UnixMilli(j.number(digits, wire.MinTime, wire.MaxTime)).UTC()
 }
 
 // token takes in a name, which has no spaces or line ends.
@@ -174,11 +167,11 @@ func (j *job) token(value []byte, copied bool) string {
 
 // text takes in a content type.
 func (j *job) text(value []byte, copied bool) string {
-	if len(value) > maxContentType || bytes.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
-		j.unreadable = true
-		return ""
+	if s := toString(value, copied); s == "" || wire.IsMediaType(s) {
+		return s
 	}
-	return toString(value, copied)
+	j.unreadable = true
+	return ""
 }
 
 // toString returns b as a string, which shares b's memory unless copied is true.

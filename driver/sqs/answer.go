@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // What an answer may lack. The SDK's own check of checksums is switched off: it takes
@@ -91,15 +93,15 @@ func readSystemAttributes(m *types.Message) (systemAttributes, error) {
 	var missing []string
 	read := func(name types.MessageSystemAttributeName, high int64) int64 {
 		n, err := strconv.ParseInt(m.Attributes[string(name)], 10, 64)
-		if err != nil && !errors.Is(err, strconv.ErrRange) || n < 0 || n > high && high == maxTime {
+		if err != nil && !errors.Is(err, strconv.ErrRange) || n < 0 || n > high && high == wire.MaxTime {
 			missing = append(missing, string(name))
 			return 0
 		}
 		return min(n, high)
 	}
 	received := read(types.MessageSystemAttributeNameApproximateReceiveCount, maxCount)
-	sent := read(types.MessageSystemAttributeNameSentTimestamp, maxTime)
-	first := read(types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp, maxTime)
+	sent := read(types.MessageSystemAttributeNameSentTimestamp, wire.MaxTime)
+	first := read(types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp, wire.MaxTime)
 	s := systemAttributes{received: max(int(received), 1), sent: time.UnixMilli(sent).UTC(), first: time.UnixMilli(first).UTC()}
 	if len(missing) > 0 {
 		return s, lacking{fmt.Sprintf("%s of a message, or they are no numbers of SQS: it may not know MessageSystemAttributeNames", strings.Join(missing, ", "))}

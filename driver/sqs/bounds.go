@@ -19,9 +19,6 @@ const (
 	maxCount = 1 << 28
 	// maxMillis is the longest duration, in ms.
 	maxMillis = int64(maxDelay / time.Millisecond)
-	// minTime and maxTime are the years 1 and 9999, in ms since 1970: what a time can be
-	// in every encoding.
-	minTime, maxTime = -62_135_596_800_000, 253_402_300_799_999
 )
 
 // readMeta reads the attribute's text. With an error it returns nothing of it, unless
@@ -54,11 +51,11 @@ func (d *meta) check() error {
 		value, low, high int64
 	}{
 		{"attempts", int64(d.MaxAttempts), 0, maxCount}, {"timeout", d.Timeout, 0, maxMillis},
-		{"delay", d.Delay, 0, maxMillis}, {"due", d.Due, 0, maxTime},
+		{"delay", d.Delay, 0, maxMillis}, {"due", d.Due, 0, wire.MaxTime},
 		{"failures", int64(d.Failures), 0, maxCount}, {"bounces", int64(d.Bounces), 0, maxCount},
 		{"deliveries", int64(d.Deliveries), 0, maxCount}, {"lost", int64(d.Lost), 0, maxCount},
-		{"bounced", d.Bounced, minTime, maxTime}, {"died", d.Died, minTime, maxTime},
-		{"at", valueOf(d.EnqueuedAt), minTime, maxTime}, {"expires", valueOf(d.ExpiresAt), minTime, maxTime},
+		{"bounced", d.Bounced, wire.MinTime, wire.MaxTime}, {"died", d.Died, wire.MinTime, wire.MaxTime},
+		{"at", valueOf(d.EnqueuedAt), wire.MinTime, wire.MaxTime}, {"expires", valueOf(d.ExpiresAt), wire.MinTime, wire.MaxTime},
 	} {
 		if n.value < n.low || n.value > n.high {
 			return fmt.Errorf("the attribute %s says %s %d, which is not between %d and %d", attributeName, n.name, n.value, n.low, n.high)
@@ -69,7 +66,7 @@ func (d *meta) check() error {
 		return errors.New("the attribute " + attributeName + " has an id that is not 1 to 128 bytes of printable ASCII without spaces")
 	case d.Kind != "" && !wire.IsToken(d.Kind):
 		return errors.New("the attribute " + attributeName + " has a kind that is not 1 to 128 bytes of printable ASCII without spaces")
-	case !isContentType(d.ContentType):
+	case !wire.IsMediaType(d.ContentType):
 		return errors.New("the attribute " + attributeName + " has a type that is not 1 to 128 bytes of printable ASCII")
 	}
 	return nil
@@ -81,19 +78,6 @@ func valueOf(p *int64) int64 {
 		return 0
 	}
 	return *p
-}
-
-// isContentType tells whether s is 1 to 128 bytes of printable ASCII.
-func isContentType(s string) bool {
-	if s == "" || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // bounded is a count of the server's.

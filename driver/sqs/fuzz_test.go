@@ -16,6 +16,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // FuzzReadMeta reads any text as the attribute: what is accepted is within bounds, makes
@@ -45,7 +46,7 @@ func FuzzReadMeta(f *testing.F) {
 		if !isText(d.text()) {
 			t.Errorf("%q is no text that SQS takes", d.text())
 		}
-		r := &receipt{id: "m", meta: d, received: maxCount, sent: time.UnixMilli(maxTime), first: time.UnixMilli(0)}
+		r := &receipt{id: "m", meta: d, received: maxCount, sent: time.UnixMilli(wire.MaxTime), first: time.UnixMilli(0)}
 		got, err := r.delivery()
 		if err != nil {
 			return // of the body's encoding

@@ -3,7 +3,6 @@ package sqs
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -15,8 +14,8 @@ func (b *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 	const op = "import"
 	return b.store(ctx, op, queue, len(entries), func(i int) (*entry, error) {
 		e := entries[i]
-		if err := checkImport(e); err != nil {
-			return nil, faults.Refuse(op, queue, driver.ErrConfig, err, "")
+		if err := faults.CheckEntry(queue, e, maxDelay, maxCount); err != nil {
+			return nil, err
 		}
 		if e.Level != driver.Normal || e.Group != "" || e.DedupKey != "" {
 			return nil, faults.Refuse(op, queue, driver.ErrUnsupported,
@@ -24,23 +23,6 @@ func (b *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 		}
 		return b.importedEntry(e), nil
 	})
-}
-
-// checkImport refuses what no core should pass.
-func checkImport(e *driver.Entry) error {
-	switch e.State {
-	case driver.StateScheduled:
-		if e.Delay < 0 || e.Delay > maxDelay {
-			return fmt.Errorf("a delay of %s is not between 0 and %s", e.Delay, maxDelay)
-		}
-	case driver.StateWaiting, driver.StateDead:
-		if e.Delay != 0 {
-			return fmt.Errorf("a job that is %s has a delay of %s", e.State, e.Delay)
-		}
-	default:
-		return fmt.Errorf("the state %d is none", e.State)
-	}
-	return nil
 }
 
 // importedEntry writes a job that was elsewhere.

@@ -89,10 +89,11 @@ func TestImportRefuses(t *testing.T) {
 		change(func(e *driver.Entry) { e.Level = driver.High }), change(func(e *driver.Entry) { e.Group = "g" }), change(func(e *driver.Entry) { e.DedupKey = "k" }),
 		change(func(e *driver.Entry) { e.State = 0 }), change(func(e *driver.Entry) { e.Delay = time.Second }),
 		change(func(e *driver.Entry) { e.State, e.Delay = driver.StateScheduled, maxDelay+1 }),
+		change(func(e *driver.Entry) { e.Failures = -1 }), change(func(e *driver.Entry) { e.Deliveries = maxCount + 1 }),
 		importEntry("good", driver.StateWaiting),
 	}
 	results := d.Import(t.Context(), "q", entries)
-	for i, want := range []error{driver.ErrUnsupported, driver.ErrUnsupported, driver.ErrUnsupported, driver.ErrConfig, driver.ErrConfig, driver.ErrConfig, nil} {
+	for i, want := range []error{driver.ErrUnsupported, driver.ErrUnsupported, driver.ErrUnsupported, driver.ErrConfig, driver.ErrConfig, driver.ErrConfig, driver.ErrConfig, driver.ErrConfig, nil} {
 		if err := results[i].Err; !errors.Is(err, want) || err != nil && driver.FateOf(err) != driver.FateNotStored {
 			t.Errorf("entry %d: %v, want %v", i, err, want)
 		}

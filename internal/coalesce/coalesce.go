@@ -39,17 +39,12 @@ type Coalescer[T any] struct {
 	queue   []sized[T]
 	head    int
 	flights int
-	// idle is closed and set to nil when the last flight ends and no items wait. It
-	// is nil if no caller waits for that.
-	idle chan struct{}
 
 	// With Patience: number is that of the batch that counts, departed is when it began,
-	// zero if it has ended, and late is how many are under way that count no more. patience
-	// fires when the batch has had its time. It is reused, so it may fire for an earlier
-	// one.
+	// zero if it has ended. patience fires when the batch has had its time. It is reused,
+	// so it may fire for an earlier one.
 	number   uint64
 	departed time.Time
-	late     int
 	patience *time.Timer
 }
 
@@ -107,38 +102,7 @@ func (c *Coalescer[T]) Land() {
 		go c.fly()
 		return
 	}
-	c.land()
-}
-
-// land ends a flight. c.mu must be held.
-func (c *Coalescer[T]) land() {
 	c.flights--
-	c.rest()
-}
-
-// rest tells those who wait for it that nothing is under way, if that is so. c.mu must
-// be held.
-func (c *Coalescer[T]) rest() {
-	if c.flights+c.late == 0 && c.idle != nil {
-		close(c.idle)
-		c.idle = nil
-	}
-}
-
-// Idle returns a channel that is closed when no items wait and nothing is under way,
-// which may be so already.
-func (c *Coalescer[T]) Idle() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flights+c.late == 0 {
-		done := make(chan struct{})
-		close(done)
-		return done
-	}
-	if c.idle == nil {
-		c.idle = make(chan struct{})
-	}
-	return c.idle
 }
 
 // fly flushes batches until no items wait.
@@ -185,8 +149,6 @@ func (c *Coalescer[T]) flushPatiently(batch []T) bool {
 		c.patience.Stop()
 		return true
 	}
-	c.late--
-	c.rest()
 	return false
 }
 
@@ -199,7 +161,6 @@ func (c *Coalescer[T]) overtake() {
 	}
 	c.departed = time.Time{}
 	c.flights--
-	c.late++
 	if c.head < len(c.queue) {
 		c.flights++
 		go c.fly()
@@ -212,7 +173,7 @@ func (c *Coalescer[T]) take(buf []T) []T {
 	defer c.mu.Unlock()
 	if c.flights > c.limits.Partial && len(c.queue)-c.head < c.limits.Items {
 		// The items that wait go with one of the others, which are still under way.
-		c.land()
+		c.flights--
 		return buf
 	}
 	bytes := 0
@@ -237,7 +198,7 @@ func (c *Coalescer[T]) take(buf []T) []T {
 		c.queue, c.head = c.queue[:n], 0
 	}
 	if len(buf) == 0 {
-		c.land()
+		c.flights--
 	}
 	return buf
 }

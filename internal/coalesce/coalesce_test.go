@@ -17,55 +17,57 @@ func TestEveryItemOnceInOrderWithinLimits(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 20 {
-		limits := Limits{Items: 1 + r.IntN(50), Bytes: 1 + r.IntN(500), Flights: 1 + r.IntN(4)}
-		limits.Partial = r.IntN(limits.Flights + 1)
-		const callers, each = 8, 500
-		type item struct{ caller, n, size int }
-		var mu sync.Mutex
-		var flushed []item
-		var flying atomic.Int64
-		c := New(limits, func(batch []item) {
-			if n := flying.Add(1); n > int64(limits.Flights) {
-				t.Errorf("%d flights, want at most %d", n, limits.Flights)
-			}
-			defer flying.Add(-1)
-			bytes := 0
-			for _, i := range batch {
-				bytes += i.size
-			}
-			if len(batch) == 0 || len(batch) > limits.Items || len(batch) > 1 && bytes > limits.Bytes {
-				t.Errorf("a batch of %d items and %d bytes with limits %+v", len(batch), bytes, limits)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			flushed = append(flushed, batch...)
-		})
-		sizes := make([]int, each)
-		for i := range sizes {
-			sizes[i] = r.IntN(100)
-		}
-		var wg sync.WaitGroup
-		for caller := range callers {
-			wg.Go(func() {
-				for n := range each {
-					c.Add(item{caller, n, sizes[n]}, sizes[n])
+		synctest.Test(t, func(t *testing.T) {
+			limits := Limits{Items: 1 + r.IntN(50), Bytes: 1 + r.IntN(500), Flights: 1 + r.IntN(4)}
+			limits.Partial = r.IntN(limits.Flights + 1)
+			const callers, each = 8, 500
+			type item struct{ caller, n, size int }
+			var mu sync.Mutex
+			var flushed []item
+			var flying atomic.Int64
+			c := New(limits, func(batch []item) {
+				if n := flying.Add(1); n > int64(limits.Flights) {
+					t.Errorf("%d flights, want at most %d", n, limits.Flights)
 				}
+				defer flying.Add(-1)
+				bytes := 0
+				for _, i := range batch {
+					bytes += i.size
+				}
+				if len(batch) == 0 || len(batch) > limits.Items || len(batch) > 1 && bytes > limits.Bytes {
+					t.Errorf("a batch of %d items and %d bytes with limits %+v", len(batch), bytes, limits)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				flushed = append(flushed, batch...)
 			})
-		}
-		wg.Wait()
-		<-c.Idle()
-		mu.Lock()
-		if len(flushed) != callers*each {
-			t.Fatalf("%d items flushed, want %d (limits %+v)", len(flushed), callers*each, limits)
-		}
-		var next [callers]int
-		for _, i := range flushed {
-			if limits.Flights == 1 && i.n != next[i.caller] {
-				t.Fatalf("caller %d: item %d came when %d was due", i.caller, i.n, next[i.caller])
+			sizes := make([]int, each)
+			for i := range sizes {
+				sizes[i] = r.IntN(100)
 			}
-			next[i.caller]++
-		}
-		mu.Unlock()
+			var wg sync.WaitGroup
+			for caller := range callers {
+				wg.Go(func() {
+					for n := range each {
+						c.Add(item{caller, n, sizes[n]}, sizes[n])
+					}
+				})
+			}
+			wg.Wait()
+			synctest.Wait()
+			mu.Lock()
+			if len(flushed) != callers*each {
+				t.Fatalf("%d items flushed, want %d (limits %+v)", len(flushed), callers*each, limits)
+			}
+			var next [callers]int
+			for _, i := range flushed {
+				if limits.Flights == 1 && i.n != next[i.caller] {
+					t.Fatalf("caller %d: item %d came when %d was due", i.caller, i.n, next[i.caller])
+				}
+				next[i.caller]++
+			}
+			mu.Unlock()
+		})
 	}
 }
 
@@ -108,7 +110,6 @@ func TestPartialFlights(t *testing.T) {
 		synctest.Wait()
 		add(0, 1, 3, 3, 3, 1)
 		landings <- struct{}{}
-		<-c.Idle()
 	})
 }
 
@@ -122,33 +123,31 @@ func TestBatchesGrowOnlyUnderLoad(t *testing.T) {
 			batches = append(batches, slices.Clone(batch))
 			<-gate
 		})
-		<-c.Idle()
 		c.Add(0, 1)
 		synctest.Wait()
 		for i := range 3 {
 			c.Add(i+1, 1)
 		}
-		idle := c.Idle()
 		close(gate)
-		<-idle
+		synctest.Wait()
 		if len(batches) != 2 || !slices.Equal(batches[0], []int{0}) || !slices.Equal(batches[1], []int{1, 2, 3}) {
 			t.Errorf("batches = %v, want [[0] [1 2 3]]", batches)
 		}
-		<-c.Idle()
 	})
 }
 
 func BenchmarkAdd(b *testing.B) {
 	b.ReportAllocs()
-	c := New(Limits{Items: 1000, Bytes: 1 << 20, Flights: 1}, func([]int) {})
+	var flushed sync.WaitGroup
+	flushed.Add(b.N)
+	c := New(Limits{Items: 1000, Bytes: 1 << 20, Flights: 1}, func(batch []int) { flushed.Add(-len(batch)) })
 	for i := range b.N {
 		c.Add(i, 8)
 	}
-	<-c.Idle()
+	flushed.Wait()
 }
 
-// A batch that takes longer than the patience with it holds up only itself, and nothing is
-// idle before it has ended.
+// A batch that takes longer than the patience with it holds up only itself.
 func TestPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -183,7 +182,7 @@ func TestPatience(t *testing.T) {
 			c.Add(400, 1)
 			time.Sleep(150 * time.Millisecond)
 		}
-		<-c.Idle()
+		time.Sleep(time.Second)
 		expect("one after the other", 0, 20)
 		if most != 1 {
 			t.Fatalf("%d batches under way at once, want 1", most)
@@ -208,14 +207,8 @@ func TestPatience(t *testing.T) {
 		expect("and is no flight of its own", 2, 23)
 		time.Sleep(900 * time.Millisecond)
 		expect("the rest", 1, 25)
-		idle := c.Idle()
-		select {
-		case <-idle:
-			t.Fatal("idle with a batch under way")
-		default:
-		}
 		hang <- struct{}{}
-		<-idle
+		expect("none", 0, 26)
 	})
 }
 
@@ -238,9 +231,9 @@ func TestPatienceOfAnEarlierBatch(t *testing.T) {
 		if n := under.Load(); n != 1 {
 			t.Errorf("%d batches under way, want one", n)
 		}
-		<-c.Idle()
+		time.Sleep(time.Second)
 		c.overtake()
 		c.Add(0, 1)
-		<-c.Idle()
+		time.Sleep(time.Second) // until that has landed
 	})
 }

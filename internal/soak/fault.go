@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/batch-go/batch/conformance/proxy"
 )
 
 // fault is one way to disturb a run.
@@ -37,14 +39,9 @@ func faults() []fault {
 		{"full", "the broker has no memory left for anything new", []string{"embedded", "sqs", "nats-2"}, fillBroker},
 		{"cut", "all connections are ended, several times", served, cutNetwork},
 		{"refused", "all connections are ended, and no new ones accepted for a time", served, refuseNetwork},
-		{"black-hole", "nothing that is sent arrives, in both directions, and no connection ends", served, ailing(
-			`{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`,
-			`{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)},
-		{"answers-lost", "requests arrive, and no answers do", served, ailing(
-			`{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)},
-		{"slow", "each direction takes 100 ms more, up to 50 ms more or less", served, ailing(
-			`{"name":"up","type":"latency","stream":"upstream","attributes":{"latency":100,"jitter":50}}`,
-			`{"name":"down","type":"latency","stream":"downstream","attributes":{"latency":100,"jitter":50}}`)},
+		{"black-hole", "nothing that is sent arrives, in both directions, and no connection ends", served, losing(proxy.Both)},
+		{"answers-lost", "requests arrive, and no answers do", served, losing(proxy.Down)},
+		{"slow", "each direction takes 75 to 150 ms more", served, slowNetwork},
 	}
 }
 
@@ -101,32 +98,35 @@ func fillBroker(ctx context.Context, r *run, d time.Duration) error {
 
 func cutNetwork(ctx context.Context, r *run, d time.Duration) error {
 	for range 4 {
-		if err := r.network.cut(); err != nil {
-			return err
-		}
+		r.network.End()
 		pause(ctx, d/4)
 	}
 	return nil
 }
 
 func refuseNetwork(ctx context.Context, r *run, d time.Duration) error {
-	heal := r.network.refuse()
+	err := r.network.Refuse()
+	r.network.End()
 	pause(ctx, d)
-	return heal()
+	return errors.Join(err, r.network.Accept())
 }
 
-// ailing has all connections ail of some toxics.
-func ailing(toxics ...string) func(context.Context, *run, time.Duration) error {
-	return func(ctx context.Context, r *run, d time.Duration) (err error) {
-		for _, text := range toxics {
-			heal, e := r.network.toxic(text)
-			if e != nil {
-				err = errors.Join(err, e)
-				continue
-			}
-			defer heal()
-		}
+// losing loses what is sent in some directions. The connections end with the fault.
+func losing(in proxy.Direction) func(context.Context, *run, time.Duration) error {
+	return func(ctx context.Context, r *run, d time.Duration) error {
+		r.network.Hold(in)
 		pause(ctx, d)
-		return err
+		r.network.End() // and with them what was held
+		r.network.Hold(0)
+		return nil
 	}
+}
+
+// slowNetwork delays all. What comes while the proxy holds something back waits for that
+// as well, so that it is late by up to twice the delay.
+func slowNetwork(ctx context.Context, r *run, d time.Duration) error {
+	r.network.Delay(75 * time.Millisecond)
+	pause(ctx, d)
+	r.network.Delay(0)
+	return nil
 }

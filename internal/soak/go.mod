@@ -1,4 +1,4 @@
-// A module of its own, so that the proxy and all drivers are in no module that users resolve.
+// A module of its own, so that all drivers together are in no module that users resolve.
 module github.com/batch-go/batch/internal/soak
 
 go 1.26.0
@@ -13,14 +13,12 @@ replace (
 )
 
 require (
-	github.com/Shopify/toxiproxy/v2 v2.12.0
 	github.com/batch-go/batch v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/amqp v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/nats v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/nats/embedded v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/redis v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/sqs v0.0.0-00010101000000-000000000000
-	github.com/rs/zerolog v1.33.0
 )
 
 require (
@@ -40,31 +38,19 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/ssooidc v1.44.4 // indirect
 	github.com/aws/aws-sdk-go-v2/service/sts v1.51.9 // indirect
 	github.com/aws/smithy-go v1.28.8 // indirect
-	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/google/go-tpm v0.9.8 // indirect
-	github.com/gorilla/mux v1.8.1 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
-	github.com/mattn/go-colorable v0.1.13 // indirect
-	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect
-	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/nats-io/jwt/v2 v2.8.2 // indirect
 	github.com/nats-io/nats-server/v2 v2.15.2 // indirect
 	github.com/nats-io/nats.go v1.55.0 // indirect
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
-	github.com/prometheus/client_golang v1.21.1 // indirect
-	github.com/prometheus/client_model v0.6.1 // indirect
-	github.com/prometheus/common v0.62.0 // indirect
-	github.com/prometheus/procfs v0.15.1 // indirect
 	github.com/rabbitmq/amqp091-go v1.16.0 // indirect
 	github.com/redis/go-redis/v9 v9.23.0 // indirect
-	github.com/rs/xid v1.5.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
-	google.golang.org/protobuf v1.36.1 // indirect
-	gopkg.in/tomb.v1 v1.0.0-20141024135613-dd632973f1e7 // indirect
 )

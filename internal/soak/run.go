@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/conformance/proxy"
 	"github.com/batch-go/batch/internal/brokers"
 )
 
@@ -16,7 +19,7 @@ import (
 type run struct {
 	target  target
 	server  *brokers.Instance // nil where there is none
-	network *network          // nil where there is no server
+	network *proxy.Proxy      // nil where there is no server
 	direct  string            // the broker's own URL
 	url     string            // the one through the network
 	queue   string
@@ -38,12 +41,14 @@ func newRun(t testing.TB, k target) *run {
 	r.url = r.direct
 	if r.server != nil {
 		var err error
-		if r.network, err = newNetwork(r.server.Addr); err != nil {
+		if r.network, err = proxy.Listen(r.server.Addr); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(r.network.close)
-		if r.url, err = r.network.through(r.server.Addr, r.direct); err != nil {
-			t.Fatal(err)
+		t.Cleanup(func() { _ = r.network.Close() })
+		// In a query it is escaped.
+		r.url = strings.NewReplacer(r.server.Addr, r.network.Addr(), url.QueryEscape(r.server.Addr), url.QueryEscape(r.network.Addr())).Replace(r.direct)
+		if r.url == r.direct {
+			t.Fatalf("%s is not in the URL of the broker", r.server.Addr)
 		}
 	}
 	return r

@@ -1,6 +1,7 @@
-// Package socket looks at connections without reading from them: a driver that keeps one
-// idle wants to know that the other side has closed it before it writes a request that the
-// broker might have carried out.
+// Package socket has what drivers do with connections that their client libraries do not.
+// It looks at one without reading from it: a driver that keeps one idle wants to know that
+// the other side has closed it before it writes a request that the broker might have
+// carried out.
 package socket
 
 import "errors"

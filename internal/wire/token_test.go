@@ -19,6 +19,17 @@ func TestIsToken(t *testing.T) {
 	}
 }
 
+func TestIsMediaType(t *testing.T) {
+	for s, want := range map[string]bool{
+		"application/json": true, "a b": true, " ~": true, strings.Repeat("x", 128): true,
+		"": false, strings.Repeat("x", 129): false, "ä": false, "a\n": false, "\x7f": false,
+	} {
+		if got := wire.IsMediaType(s); got != want {
+			t.Errorf("IsMediaType(%q) = %v", s, got)
+		}
+	}
+}
+
 func TestMillis(t *testing.T) {
 	for d, want := range map[time.Duration]int64{0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, time.Second: 1000} {
 		if got := wire.Millis(d); got != want {
