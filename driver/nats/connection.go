@@ -264,9 +264,12 @@ func (c *connection) requests(n int, scope string) (*requests, error) {
 	case c.refused != nil:
 		return nil, c.refused
 	}
+	l := c.current.Load()
+	if l.socket != nil && l.socket.isFull() {
+		return nil, errUnread
+	}
 	c.next++
 	id := c.next
-	l := c.current.Load()
 	r := &requests{
 		link: l, scope: scope, reply: l.inbox + strconv.FormatUint(id, 36) + ".", forget: func() { c.forget(id) },
 		done: make(chan struct{}), answers: make([]*natsgo.Msg, n), left: n, written: l.written(),

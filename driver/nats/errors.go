@@ -19,6 +19,8 @@ var (
 	errUnsent = errors.New("the connection was lost before anything was sent")
 	// errDown refuses requests while there is no connection.
 	errDown = errors.New("not connected")
+	// errUnread refuses requests while the server does not read those before.
+	errUnread = errors.New("the server does not read what is sent to it")
 	// errCut ends requests and pulls when the driver is closed.
 	errCut = errors.New("the driver was closed before the answer came")
 	// errSilent ends requests that nobody answers, although the connection stands.
@@ -102,6 +104,8 @@ func classify(err error) fault.Verdict {
 	case errors.Is(err, errDown) || errors.Is(err, errUnsent) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
 		return fault.NotStored(driver.ErrUnavailable, "the connection is lost and is being made again")
+	case errors.Is(err, errUnread):
+		return fault.NotStored(driver.ErrUnavailable, "nothing more is sent before it does")
 	case errors.Is(err, errLost) || errors.Is(err, errSilent):
 		return fault.Unknown(driver.ErrUnavailable, "")
 	case errors.Is(err, errTaken) || errors.Is(err, errLapsed):

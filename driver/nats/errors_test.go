@@ -30,6 +30,7 @@ func TestClassify(t *testing.T) {
 		{natsgo.ErrConnectionClosed, driver.ErrClosed, driver.FateNotStored},
 		{natsgo.ErrConnectionDraining, driver.ErrClosed, driver.FateNotStored},
 		{errDown, driver.ErrUnavailable, driver.FateNotStored},
+		{errUnread, driver.ErrUnavailable, driver.FateNotStored},
 		{natsgo.ErrReconnectBufExceeded, driver.ErrUnavailable, driver.FateNotStored},
 		{errLost, driver.ErrUnavailable, driver.FateUnknown},
 		{errUnsent, driver.ErrUnavailable, driver.FateNotStored},
