@@ -28,6 +28,9 @@ var (
 	// request and not say so.
 	errSilent = errors.New("the server does not answer")
 
+	// errDeaf ends requests whose answers the server refuses to send: what was asked may
+	// have been done.
+	errDeaf = errors.New("the answers are refused")
 	// errAnswer marks an answer that cannot be read.
 	errAnswer = errors.New("the answer cannot be read")
 	// errForbidden marks the server's refusal of a permission.
@@ -83,6 +86,9 @@ func closed(op, queue string) error { return faults.Closed(op, queue) }
 // invalid is the error of a URL or option that cannot be.
 func invalid(err error) error { return faults.Invalid(err) }
 
+// hintRights is what to do about a permission that is refused.
+const hintRights = "the user needs to publish and subscribe as docs/wire-nats.md lists"
+
 // classify says what an error of the client library, the server or the driver
 // means. Each branch says why; errors_test.go has a row for each.
 func classify(err error) fault.Verdict {
@@ -121,8 +127,10 @@ func classify(err error) fault.Verdict {
 		return fault.NotStored(driver.ErrUnavailable, "it was made again")
 	case errors.Is(err, errChanging):
 		return fault.NotStored(driver.ErrUnavailable, "")
+	case errors.Is(err, errDeaf):
+		return fault.Unknown(driver.ErrUnauthorized, hintRights)
 	case errors.Is(err, errForbidden):
-		return fault.NotStored(driver.ErrUnauthorized, "the user needs to publish and subscribe as docs/wire-nats.md lists")
+		return fault.NotStored(driver.ErrUnauthorized, hintRights)
 	case errors.Is(err, natsgo.ErrMaxPayload):
 		return fault.NotStored(driver.ErrTooLarge, "raise max_payload of the server")
 	case errors.As(err, &api):
