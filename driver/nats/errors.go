@@ -110,22 +110,18 @@ func classify(err error) fault.Verdict {
 	case errors.Is(err, errDown) || errors.Is(err, errUnsent) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
 		return fault.NotStored(driver.ErrUnavailable, "the connection is lost and is being made again")
-	case errors.Is(err, errUnread):
-		return fault.NotStored(driver.ErrUnavailable, "nothing more is sent before it does")
 	case errors.Is(err, errLost) || errors.Is(err, errSilent):
 		return fault.Unknown(driver.ErrUnavailable, "")
 	case errors.Is(err, errTaken) || errors.Is(err, errLapsed):
 		return fault.Verdict{Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored, Bare: true}
 	case errors.Is(err, errForeign) || errors.Is(err, errBounds):
 		return fault.NotStored(driver.ErrConfig, "")
-	case errors.Is(err, errNoJob):
-		return fault.NotStored(driver.ErrNotFound, "")
-	case errors.Is(err, errNoQueue):
+	case errors.Is(err, errNoJob) || errors.Is(err, errNoQueue):
 		return fault.NotStored(driver.ErrNotFound, "")
 	case errors.Is(err, errRemoved):
 		// The question why has made it again.
 		return fault.NotStored(driver.ErrUnavailable, "it was made again")
-	case errors.Is(err, errChanging):
+	case errors.Is(err, errChanging) || errors.Is(err, errUnread):
 		return fault.NotStored(driver.ErrUnavailable, "")
 	case errors.Is(err, errDeaf):
 		return fault.Unknown(driver.ErrUnauthorized, hintRights)
