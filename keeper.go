@@ -142,9 +142,18 @@ func (k *keeper) extendDue(ctx context.Context) {
 	k.mu.Unlock()
 	for len(due) > 0 && ctx.Err() == nil {
 		n := min(len(due), k.most)
-		k.extend(ctx, due[:n])
+		if batch := k.kept(due[:n]); len(batch) > 0 { // some may have ended during the last one
+			k.extend(ctx, batch)
+		}
 		due = due[n:]
 	}
+}
+
+// kept leaves those out that are not kept any more. It reuses the slice.
+func (k *keeper) kept(tasks []*task) []*task {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.DeleteFunc(tasks, func(t *task) bool { return !k.keeps(t) })
 }
 
 // extend makes one request. The new leases count from before the request, as the

@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,6 +167,38 @@ func TestExtensionAroundASettlement(t *testing.T) {
 		r.stop(t)
 		if n := count(&d.mu, &d.extends); n != 2 || r.events.leasesLost() != 0 {
 			t.Errorf("%d extensions and %d leases lost, want one and none", n-1, r.events.leasesLost())
+		}
+	})
+}
+
+// Of leases that take several requests none is extended of a job that was settled while an
+// earlier request was under way: where it was given up, it would come back later by that.
+func TestSettledBetweenExtensions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScripted()
+		d.limit = func(l *driver.Limits) { l.ExtendBatch = 1 }
+		var settled atomic.Bool
+		d.onExtend = func(_ int, l []*driver.Delivery) []error {
+			if string(l[0].Body) == `{"N":1}` && settled.Load() {
+				t.Error("the lease of a job was extended that was settled before")
+			}
+			time.Sleep(500 * time.Millisecond)
+			return make([]error, len(l))
+		}
+		r := newRig(t, d, func(c *batch.WorkerConfig) { c.Queues[0].Concurrency, c.Queues[0].Lease = 2, 3*time.Second })
+		batch.Handle(r.worker, func(_ context.Context, job *batch.Job[task]) error {
+			time.Sleep(1200*time.Millisecond + time.Duration(1-job.Args.N)*time.Second) // one of them settles during the other's extension
+			return nil
+		})
+		r.enqueue(t, task{0})
+		r.enqueue(t, task{1})
+		r.start(t)
+		<-r.events.ended
+		settled.Store(true)
+		<-r.events.ended
+		r.stop(t)
+		if n := count(&d.mu, &d.extends); n < 2 {
+			t.Error("no lease was extended")
 		}
 	})
 }

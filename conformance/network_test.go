@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,4 +88,40 @@ func TestNetworkMutants(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A driver whose calls are always late by less than what a busy machine is forgiven is
+// found nevertheless, on a machine that is not.
+func TestTardyDriverIsFound(t *testing.T) {
+	worst := measured()
+	result := begin(t, "deadline-black-hole", remoteFaults{tardy: 300 * time.Millisecond}, 200*time.Millisecond)
+	t.Parallel()
+	err := <-result
+	late := worst()
+	if err == nil && late > 25*time.Millisecond {
+		t.Skipf("this machine was late by %s", late)
+	}
+	if err == nil || !strings.Contains(err.Error(), "beyond what it may") {
+		t.Errorf("the case did not find it on a machine that was late by %s: %v", late, err)
+	}
+}
+
+// measured measures how late this machine is until worst is called.
+func measured() (worst func() time.Duration) {
+	const beat = 5 * time.Millisecond
+	end, ended := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		late := time.Duration(0)
+		for {
+			begin := time.Now()
+			select {
+			case <-time.After(beat):
+				late = max(late, time.Since(begin)-beat)
+			case <-end:
+				ended <- late
+				return
+			}
+		}
+	}()
+	return func() time.Duration { close(end); return <-ended }
 }

@@ -14,6 +14,7 @@ import (
 // remoteFaults are ways to break the driver below.
 type remoteFaults struct {
 	dial     time.Duration // dials take as long as this, whatever their context says
+	tardy    time.Duration // calls return as late as this when their context ends
 	deaf     bool          // calls wait for their answer, whatever their context says
 	lingers  bool          // Close waits for calls, whatever its context says
 	loyal    bool          // a connection that answers nothing is kept
@@ -104,8 +105,17 @@ func (r *remote) drop(client *rpc.Client) {
 // answerTime is how long an answer may take before the connection is taken for dead.
 const answerTime = 500 * time.Millisecond
 
-// call makes a call. One that found its connection ended was not sent.
+// call makes a call.
 func (r *remote) call(ctx context.Context, c *RemoteCall, a *RemoteAnswer) error {
+	err := r.tryCall(ctx, c, a)
+	if ctx.Err() != nil && r.f.tardy > 0 {
+		<-time.After(r.f.tardy)
+	}
+	return err
+}
+
+// tryCall is call in time. One that found its connection ended was not sent.
+func (r *remote) tryCall(ctx context.Context, c *RemoteCall, a *RemoteAnswer) error {
 	r.all.Add(1)
 	defer r.all.Done()
 	for range 100 {

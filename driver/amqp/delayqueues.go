@@ -35,20 +35,33 @@ func (q *delayQueues) ready() bool {
 // job that is being retried nobody would expect that.
 const minAge = 2 * time.Second
 
+// scheduler makes the publications of one call. What it has to know of the delay queues it
+// asks once, however many jobs are delayed, and however that ends: a broker that is gone
+// would be dialled for each of them.
+type scheduler struct {
+	base  *base
+	asked bool
+	ready bool // the delay queues are
+	err   error
+}
+
 // schedule makes the publication of a job that is to be available after delay.
-func (b *base) schedule(ctx context.Context, n *names, message amqp091.Publishing, delay time.Duration, now time.Time) (*publication, error) {
+func (s *scheduler) schedule(ctx context.Context, n *names, message amqp091.Publishing, delay time.Duration, now time.Time) (*publication, error) {
 	if delay <= 0 {
 		return &publication{queue: n.main, message: message}, nil
 	}
-	ready := false
-	if delay >= minTTL {
-		q, err := b.delayQueues(ctx, n)
-		if err != nil {
-			return nil, fault.NotSent{Err: err}
+	if delay >= minTTL && !s.asked {
+		s.asked = true
+		if q, err := s.base.delayQueues(ctx, n); err != nil {
+			s.err = fault.NotSent{Err: err}
+		} else {
+			s.ready = q.ready()
 		}
-		ready = q.ready()
 	}
-	return holdBack(n, message, now.Add(delay), now, ready), nil
+	if delay >= minTTL && s.err != nil {
+		return nil, s.err
+	}
+	return holdBack(n, message, now.Add(delay), now, s.ready), nil
 }
 
 // store publishes what is for the parts of a queue. A part that was there may not be

@@ -27,12 +27,13 @@ func (b *base) Enqueue(ctx context.Context, queue string, messages []*driver.Mes
 		return nil
 	}
 	const op = "enqueue"
+	s := scheduler{base: b}
 	return b.storeAll(ctx, op, queue, len(messages), func(n *names, i int, now time.Time) (*publication, error) {
 		m := messages[i]
 		if err := checkBody(op, queue, m); err != nil {
 			return nil, err
 		}
-		return b.schedule(ctx, n, encode(m, history{}), m.Delay, now)
+		return s.schedule(ctx, n, encode(m, history{}), m.Delay, now)
 	})
 }
 

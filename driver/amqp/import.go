@@ -17,6 +17,7 @@ func (b *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 		return nil
 	}
 	const op = "import"
+	s := scheduler{base: b}
 	return b.storeAll(ctx, op, queue, len(entries), func(n *names, i int, now time.Time) (*publication, error) {
 		e := entries[i]
 		if e.Group != "" || e.DedupKey != "" {
@@ -28,19 +29,19 @@ func (b *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 		if err := faults.CheckEntry(queue, e, maxDelay, maxCount); err != nil {
 			return nil, err
 		}
-		return b.imported(ctx, n, e, now)
+		return s.imported(ctx, n, e, now)
 	})
 }
 
 // imported is the publication of an entry. A dead letter that does not say when it
 // died died now.
-func (b *base) imported(ctx context.Context, n *names, e *driver.Entry, now time.Time) (*publication, error) {
+func (s *scheduler) imported(ctx context.Context, n *names, e *driver.Entry, now time.Time) (*publication, error) {
 	h := history{
 		failures: e.Failures, lastError: e.LastError, bounces: e.Bounces, bouncedSince: e.BouncedSince,
 		deliveries: e.Deliveries,
 	}
 	if e.State != driver.StateDead {
-		return b.schedule(ctx, n, encode(&e.Message, h), e.Delay, now)
+		return s.schedule(ctx, n, encode(&e.Message, h), e.Delay, now)
 	}
 	died := e.DeadAt
 	if died.IsZero() {

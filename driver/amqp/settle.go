@@ -28,7 +28,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 		return fault.All(len(settlements), fail(op, c.names.queue, err))
 	}
 	defer c.calls.Exit()
-	s := settlement{c: c, items: settlements, errs: make([]error, len(settlements)), receipts: make([]*receipt, len(settlements))}
+	s := newSettlement(c, settlements)
 	if done := s.claim(); len(done) > 0 {
 		s.tell(ctx, done)
 	}
@@ -53,6 +53,18 @@ type settlement struct {
 	errs     []error
 	receipts []*receipt // nil where there is an error
 	left     int        // of those claimed, how many are not done
+	delays   scheduler
+
+	asking  sync.Once // for deleted
+	deleted bool      // whether the queue is, see isDeleted
+}
+
+// newSettlement is one of which nothing is claimed.
+func newSettlement(c *consumer, items []driver.Settlement) *settlement {
+	return &settlement{
+		c: c, items: items, errs: make([]error, len(items)), receipts: make([]*receipt, len(items)),
+		delays: scheduler{base: c.base},
+	}
 }
 
 // claim takes the receipts that are held, and returns the indices of those that are
@@ -154,9 +166,9 @@ func (s *settlement) successors(ctx context.Context) []*part {
 		if r == nil || s.items[i].Outcome == driver.OutcomeDone || s.isReturn(i) {
 			continue
 		}
-		item, err := s.c.successor(ctx, &s.items[i], r, now)
+		item, err := s.successor(ctx, &s.items[i], r, now)
 		if err != nil {
-			s.giveUp(i, s.c.orLost(ctx, err))
+			s.giveUp(i, s.orLost(ctx, err))
 			continue
 		}
 		k := slices.IndexFunc(parts, func(p *part) bool { return p.items[0].queue == item.queue })
@@ -175,7 +187,7 @@ func (s *settlement) store(ctx context.Context, p *part) {
 	stored := make([]int, 0, len(p.index))
 	for k, item := range p.items {
 		if item.err != nil {
-			s.giveUp(p.index[k], s.c.orLost(ctx, item.err))
+			s.giveUp(p.index[k], s.orLost(ctx, item.err))
 		} else {
 			stored = append(stored, p.index[k])
 		}
@@ -185,32 +197,38 @@ func (s *settlement) store(ctx context.Context, p *part) {
 
 // orLost is the error of a publication for a settlement. If it failed because the
 // queue was deleted, so were the deliveries.
-func (c *consumer) orLost(ctx context.Context, err error) error {
-	if err != errReturned && !isGone(err) {
-		return err
-	}
-	if there, e := c.base.exist(ctx, []string{c.names.main}); there || e != nil {
-		return err // a part of the queue is missing, or it was declared again
+func (s *settlement) orLost(ctx context.Context, err error) error {
+	if err != errReturned && !isGone(err) || !s.isDeleted(ctx) {
+		return err // or a part of the queue is missing, or it was declared again
 	}
 	return fmt.Errorf("%w: %w", errLost, err)
 }
 
+// isDeleted tells whether the queue is certainly not there any more. It asks once.
+func (s *settlement) isDeleted(ctx context.Context) bool {
+	s.asking.Do(func() {
+		there, err := s.c.base.exist(ctx, []string{s.c.names.main})
+		s.deleted = !there && err == nil
+	})
+	return s.deleted
+}
+
 // successor is the new message that a settlement needs which is not done.
-func (c *consumer) successor(ctx context.Context, item *driver.Settlement, r *receipt, now time.Time) (*publication, error) {
+func (s *settlement) successor(ctx context.Context, item *driver.Settlement, r *receipt, now time.Time) (*publication, error) {
 	m := &item.Delivery.Message
 	switch item.Outcome {
 	case driver.OutcomeRetry:
-		return c.base.schedule(ctx, c.names, encode(m, settled(item, r)), item.Delay, now)
+		return s.delays.schedule(ctx, s.c.names, encode(m, settled(item, r)), item.Delay, now)
 	case driver.OutcomeDead:
 		if item.Strip {
 			stripped := *m
 			stripped.Headers = nil // all else is a few hundred bytes
 			m = &stripped
 		}
-		return deadLetterOf(c.names, m, settled(item, r), item.Reason, now), nil
+		return deadLetterOf(s.c.names, m, settled(item, r), item.Reason, now), nil
 	default:
 		// A release where the broker would take what is returned for a lost holder.
-		return c.anew(m, historyOf(item.Delivery, r.deliveries)), nil
+		return s.c.anew(m, historyOf(item.Delivery, r.deliveries)), nil
 	}
 }
 

@@ -21,7 +21,7 @@ func (d *Driver) commit(ctx context.Context, n *names, entries []entry) error {
 	}
 	// The first is answered too: why the batch as a whole was refused is said
 	// there, and the last one's answer is then only that there is no such batch.
-	r, err := d.conn.requests(min(2, len(entries)), n.root)
+	r, err := d.conn.publications(entries, true)
 	if err != nil {
 		return err
 	}

@@ -180,7 +180,8 @@ func (c *connection) breakAll(why error) {
 }
 
 // onError takes what the server reports beside its answers: that it refused a
-// permission. It ends what was sent to that subject, or all if it is the inbox.
+// permission. It ends what was sent to that subject, or all if it is the inbox: those
+// answers would not come, whatever was done.
 func (c *connection) onError(err error) {
 	if !errors.Is(err, natsgo.ErrPermissionViolation) {
 		return
@@ -192,21 +193,20 @@ func (c *connection) onError(err error) {
 	}
 	subject, _, _ := strings.Cut(rest, `"`)
 	why := fmt.Errorf("%w: %w", errForbidden, err)
-	all := strings.Contains(text, "Subscription")
 	c.mu.Lock()
-	if all && subject == c.current.Load().inbox+">" {
+	deaf := strings.Contains(text, "Subscription") && subject == c.current.Load().inbox+">"
+	if deaf {
 		c.refused = why
 	}
-	var hit []*requests
-	for _, r := range c.pending {
-		if all || r.covers(subject) {
-			hit = append(hit, r)
-		}
-	}
+	pending := slices.Collect(maps.Values(c.pending))
 	listeners := slices.Collect(maps.Keys(c.listeners))
 	c.mu.Unlock()
-	for _, r := range hit {
-		r.fail(why)
+	for _, r := range pending {
+		if deaf {
+			r.fail(fmt.Errorf("%w: %w", errDeaf, why))
+		} else {
+			r.refuse(subject, why)
+		}
 	}
 	for _, l := range listeners {
 		l.forbidden(subject, why)
@@ -254,6 +254,21 @@ func (c *connection) ready() error {
 // requests prepares n requests to the subject scope, or to subjects that begin with it
 // if it ends with a dot. The caller sends or skips each, and then waits.
 func (c *connection) requests(n int, scope string) (*requests, error) {
+	return c.prepare(&requests{scope: scope}, n)
+}
+
+// publications prepares requests that store entries: one for each, or if they are atomic,
+// the first and the last.
+func (c *connection) publications(entries []entry, atomic bool) (*requests, error) {
+	n := len(entries)
+	if atomic {
+		n = min(2, n)
+	}
+	return c.prepare(&requests{entries: entries, atomic: atomic}, n)
+}
+
+// prepare makes r that of n requests.
+func (c *connection) prepare(r *requests, n int) (*requests, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -264,13 +279,14 @@ func (c *connection) requests(n int, scope string) (*requests, error) {
 	case c.refused != nil:
 		return nil, c.refused
 	}
+	l := c.current.Load()
+	if l.socket != nil && l.socket.isFull() {
+		return nil, errUnread
+	}
 	c.next++
 	id := c.next
-	l := c.current.Load()
-	r := &requests{
-		link: l, scope: scope, reply: l.inbox + strconv.FormatUint(id, 36) + ".", forget: func() { c.forget(id) },
-		done: make(chan struct{}), answers: make([]*natsgo.Msg, n), left: n, written: l.written(),
-	}
+	r.link, r.reply, r.forget = l, l.inbox+strconv.FormatUint(id, 36)+".", func() { c.forget(id) }
+	r.done, r.answers, r.left, r.written = make(chan struct{}), make([]*natsgo.Msg, n), n, l.written()
 	c.pending[id] = r
 	return r, nil
 }

@@ -19,6 +19,8 @@ var (
 	errUnsent = errors.New("the connection was lost before anything was sent")
 	// errDown refuses requests while there is no connection.
 	errDown = errors.New("not connected")
+	// errUnread refuses requests while the server does not read those before.
+	errUnread = errors.New("the server does not read what is sent to it")
 	// errCut ends requests and pulls when the driver is closed.
 	errCut = errors.New("the driver was closed before the answer came")
 	// errSilent ends requests that nobody answers, although the connection stands.
@@ -26,6 +28,9 @@ var (
 	// request and not say so.
 	errSilent = errors.New("the server does not answer")
 
+	// errDeaf ends requests whose answers the server refuses to send: what was asked may
+	// have been done.
+	errDeaf = errors.New("the answers are refused")
 	// errAnswer marks an answer that cannot be read.
 	errAnswer = errors.New("the answer cannot be read")
 	// errForbidden marks the server's refusal of a permission.
@@ -81,6 +86,9 @@ func closed(op, queue string) error { return faults.Closed(op, queue) }
 // invalid is the error of a URL or option that cannot be.
 func invalid(err error) error { return faults.Invalid(err) }
 
+// hintRights is what to do about a permission that is refused.
+const hintRights = "the user needs to publish and subscribe as docs/wire-nats.md lists"
+
 // classify says what an error of the client library, the server or the driver
 // means. Each branch says why; errors_test.go has a row for each.
 func classify(err error) fault.Verdict {
@@ -108,17 +116,17 @@ func classify(err error) fault.Verdict {
 		return fault.Verdict{Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored, Bare: true}
 	case errors.Is(err, errForeign) || errors.Is(err, errBounds):
 		return fault.NotStored(driver.ErrConfig, "")
-	case errors.Is(err, errNoJob):
-		return fault.NotStored(driver.ErrNotFound, "")
-	case errors.Is(err, errNoQueue):
+	case errors.Is(err, errNoJob) || errors.Is(err, errNoQueue):
 		return fault.NotStored(driver.ErrNotFound, "")
 	case errors.Is(err, errRemoved):
 		// The question why has made it again.
 		return fault.NotStored(driver.ErrUnavailable, "it was made again")
-	case errors.Is(err, errChanging):
+	case errors.Is(err, errChanging) || errors.Is(err, errUnread):
 		return fault.NotStored(driver.ErrUnavailable, "")
+	case errors.Is(err, errDeaf):
+		return fault.Unknown(driver.ErrUnauthorized, hintRights)
 	case errors.Is(err, errForbidden):
-		return fault.NotStored(driver.ErrUnauthorized, "the user needs to publish and subscribe as docs/wire-nats.md lists")
+		return fault.NotStored(driver.ErrUnauthorized, hintRights)
 	case errors.Is(err, natsgo.ErrMaxPayload):
 		return fault.NotStored(driver.ErrTooLarge, "raise max_payload of the server")
 	case errors.As(err, &api):

@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -109,7 +110,11 @@ func (c *consumer) verify(ctx context.Context, receipts []*receipt, now time.Tim
 // returns the errors, or nil. now is when the leases begin at the earliest.
 func (c *consumer) renew(ctx context.Context, receipts []*receipt, now time.Time) []error {
 	errs := make([]error, len(receipts))
-	reqs, err := c.d.conn.requests(len(receipts), "$JS.ACK.")
+	scope := ""
+	if i := slices.IndexFunc(receipts, func(r *receipt) bool { return r != nil }); i >= 0 {
+		scope = receipts[i].ackScope()
+	}
+	reqs, err := c.d.conn.requests(len(receipts), scope)
 	if err != nil {
 		for i, r := range receipts {
 			if r != nil {

@@ -14,7 +14,7 @@ import (
 // publish stores entries, each on its own, and returns the server's answers and,
 // if any failed, the errors.
 func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (acks []puback, errs []error) {
-	r, err := d.conn.requests(len(entries), n.root)
+	r, err := d.conn.publications(entries, false)
 	if err != nil {
 		return nil, fault.All(len(entries), err)
 	}
@@ -30,6 +30,8 @@ func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (acks [
 	for i, m := range r.answers {
 		switch {
 		case m == unsent:
+		case m == refused:
+			errs = fault.Set(errs, len(entries), i, r.refusal)
 		case m == nil:
 			errs = fault.Set(errs, len(entries), i, broken)
 		default:

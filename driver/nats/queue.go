@@ -109,7 +109,7 @@ func (d *Driver) awaitStream(ctx context.Context, n *names) (*streamInfo, error)
 // that this one refuses it.
 func (d *Driver) awaitInterest(ctx context.Context, n *names) error {
 	for {
-		r, err := d.conn.requests(1, n.root)
+		r, err := d.conn.requests(1, n.job)
 		if err != nil {
 			return err
 		}

@@ -70,6 +70,15 @@ func (r *receipt) messageID() string {
 	return strconv.FormatUint(r.seq, 10) + "-" + r.nonce
 }
 
+// ackScope is what the subjects for acknowledgements begin with that are of the same queue.
+func (r *receipt) ackScope() string {
+	before, after, ok := strings.Cut(r.reply, r.n.stream)
+	if !ok || !strings.HasPrefix(after, ".") {
+		return "$JS.ACK."
+	}
+	return r.reply[:len(before)+len(r.n.stream)+1]
+}
+
 // receiptOf is the receipt of a delivery of this queue that is not settled.
 func (n *names) receiptOf(d *driver.Delivery) (*receipt, error) {
 	if d == nil {

@@ -20,3 +20,17 @@ func TestAckReply(t *testing.T) {
 		}
 	}
 }
+
+// TestAckScope: a refusal of one queue's acknowledgements is none of another's.
+func TestAckScope(t *testing.T) {
+	n := newNames("batch", "a")
+	for reply, want := range map[string]string{
+		"$JS.ACK.batch-a.jobs.1.2.3.4.5":                "$JS.ACK.batch-a.",
+		"$JS.ACK.hub.HASH.batch-a.jobs.1.2.3.4.5.token": "$JS.ACK.hub.HASH.batch-a.",
+		"$JS.ACK.x": "$JS.ACK.",
+	} {
+		if got := (&receipt{n: n, reply: reply}).ackScope(); got != want {
+			t.Errorf("%s: %s", reply, got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,11 +15,15 @@ import (
 // together. The client library's own requests are not used: they know only one
 // answer for one request and take a timer each.
 type requests struct {
-	link   *link
-	scope  string        // the subject of all requests, or with a dot at its end what they begin with
-	reply  string        // the subject of the answers, without the number
-	forget func()        // called when the answers are not awaited any more
-	done   chan struct{} // closed when nothing more is awaited
+	link  *link
+	scope string // the subject of all requests, or with a dot at its end what they begin with
+	// entries are what the requests store, if that is what they do, and atomic that they
+	// are stored together or not at all. Then there is no scope.
+	entries []entry
+	atomic  bool
+	reply   string        // the subject of the answers, without the number
+	forget  func()        // called when the answers are not awaited any more
+	done    chan struct{} // closed when nothing more is awaited
 	// written is how many bytes the system had taken before the first of the requests.
 	written uint64
 
@@ -27,6 +32,7 @@ type requests struct {
 	left    int  // how many answers are missing
 	many    bool // answers come until one ends them
 	broken  error
+	refusal error // of those whose answer is refused
 	over    bool
 }
 
@@ -41,8 +47,12 @@ func (r *requests) covers(subject string) bool {
 // been done.
 const silence = 10 * time.Second
 
-// unsent stands for the answer to a request that was not sent.
-var unsent = &natsgo.Msg{}
+var (
+	// unsent stands for the answer to a request that was not sent.
+	unsent = &natsgo.Msg{}
+	// refused stands for the answer to a request whose subject the server refused.
+	refused = &natsgo.Msg{}
+)
 
 // send sends request i. An error says that it was not sent.
 func (r *requests) send(i int, subject string, header natsgo.Header, data []byte) error {
@@ -115,6 +125,29 @@ func (r *requests) fail(why error) {
 	}
 	r.over, r.broken = true, why
 	close(r.done)
+}
+
+// refuse ends what was sent to a subject, as the server refused it. What was sent to
+// others may be stored, and has its answers.
+func (r *requests) refuse(subject string, why error) {
+	hit := r.entries == nil && r.covers(subject)
+	if r.atomic {
+		hit = slices.ContainsFunc(r.entries, func(e entry) bool { return e.subject == subject })
+	}
+	if hit {
+		r.fail(why)
+	}
+	if r.entries == nil || r.atomic {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.entries {
+		if !r.over && r.entries[i].subject == subject && r.answers[i] == nil {
+			r.answers[i], r.refusal = refused, why
+			r.count()
+		}
+	}
 }
 
 // wait waits for all answers. It returns nil if all came, else why it gave up;

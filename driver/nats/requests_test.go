@@ -3,11 +3,14 @@ package nats
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/driver"
 )
 
 // TestSilence: requests that nobody answers end by themselves, and requests that
@@ -68,6 +71,45 @@ func TestCovers(t *testing.T) {
 	} {
 		if got := (&requests{scope: c.scope}).covers(c.subject); got != c.want {
 			t.Errorf("%s, %s: %t", c.scope, c.subject, got)
+		}
+	}
+}
+
+// TestRefusedInbox: requests that were under way when the server refused their answers may
+// have been carried out, and none is sent after that.
+func TestRefusedInbox(t *testing.T) {
+	c := &connection{pending: make(map[uint64]*requests)}
+	c.current.Store(&link{inbox: "_INBOX.x."})
+	c.up.Store(true)
+	r, err := c.requests(1, "batch.a.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusal := func(what, subject string) {
+		c.onError(fmt.Errorf("%w: Permissions Violation for %s to %q", natsgo.ErrPermissionViolation, what, subject))
+	}
+	refusal("Publish", "batch.ab.job")
+	refusal("Subscription", "_INBOX.another")
+	if r.over {
+		t.Errorf("the refusal of something else ended it: %v", r.broken)
+	}
+	refusal("Subscription", "_INBOX.x.>")
+	if err := r.wait(t.Context()); driver.FateOf(fail("enqueue", "a", err)) != driver.FateUnknown || !errors.Is(err, errForbidden) {
+		t.Errorf("it ended with %v", err)
+	}
+	if _, err := c.requests(1, "batch.a."); driver.FateOf(fail("enqueue", "a", err)) != driver.FateNotStored || !errors.Is(err, errForbidden) {
+		t.Errorf("another begins with %v", err)
+	}
+}
+
+// TestRefusedBatch: an atomic batch of which a part is refused is not stored, whichever.
+func TestRefusedBatch(t *testing.T) {
+	entries := []entry{{subject: "batch.a.job"}, {subject: "batch.a.later.1"}, {subject: "batch.a.later.2"}}
+	for _, subject := range []string{"batch.a.job", "batch.a.later.1", "batch.a.later.2", "batch.a.later.3"} {
+		r := &requests{entries: entries, atomic: true, link: &link{}, done: make(chan struct{}), answers: make([]*natsgo.Msg, 2), left: 2}
+		r.refuse(subject, errForbidden)
+		if want := subject != "batch.a.later.3"; r.over != want {
+			t.Errorf("%s: over is %t", subject, r.over)
 		}
 	}
 }

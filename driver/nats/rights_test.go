@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,4 +118,47 @@ func useAll(t *testing.T, right, url, q string) (errs []error) {
 	bounded(func(ctx context.Context) error { _, err := d.ListQueues(ctx); return err })
 	bounded(func(ctx context.Context) error { return d.DeleteQueue(ctx, q) })
 	return errs
+}
+
+// TestRefusalIsOfItsJob: what the server refuses for want of a right says nothing of other
+// jobs of the same call, or of another that is under way.
+func TestRefusalIsOfItsJob(t *testing.T) {
+	var allow []string
+	for right := range rights {
+		allow = append(allow, right)
+	}
+	ts := startServer(t, fmt.Sprintf(`authorization { users: [ { user: u, password: p, permissions { subscribe: "_INBOX.>",
+		publish: { allow: [ "%s" ], deny: "batch.*.later.>" } } } ] }`, strings.Join(allow, `", "`)))
+	d := openURL(t, strings.Replace(ts.url(), "nats://", "nats://u:p@", 1))
+	q := declare(t, d)
+	var calls sync.WaitGroup
+	const each = 200
+	for call := range 4 {
+		var jobs []*driver.Message
+		for i := range each {
+			m := message(fmt.Sprintf("%d-%d", call, i))
+			if i%10 == 0 && call%2 == 0 {
+				m.Delay = time.Hour
+			}
+			jobs = append(jobs, m)
+		}
+		calls.Go(func() {
+			results := d.Enqueue(testContext(t), q, jobs)
+			for i, m := range jobs {
+				switch {
+				case m.Delay > 0:
+					refused(t, "a delayed job", results[i].Err, driver.ErrUnauthorized, "later")
+					if driver.FateOf(results[i].Err) != driver.FateNotStored {
+						t.Errorf("a delayed job: %v", results[i].Err)
+					}
+				case results != nil && results[i].Err != nil:
+					t.Errorf("job %s: %v", m.ID, results[i].Err)
+				}
+			}
+		})
+	}
+	calls.Wait()
+	if depth, err := d.Depth(testContext(t), q); err != nil || depth.Waiting != 4*each-2*each/10 || depth.Scheduled != 0 {
+		t.Errorf("%+v, %v", depth, err)
+	}
 }

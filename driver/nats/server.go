@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 // oldest is the oldest version that has scheduled messages, message TTLs and atomic
@@ -46,7 +47,7 @@ func (d *Driver) check(ctx context.Context) error {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		return silent(err)
 	case err != nil:
-		return fail("open", "", err)
+		return fail("open", "", fault.NotSent{Err: err}) // the question stores nothing
 	case account.API.Level < apiLevel:
 		// The server that answers for JetStream need not be the one connected to.
 		return refuse(driver.ErrUnsupported, "upgrade every server of the cluster",

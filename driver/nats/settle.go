@@ -133,7 +133,7 @@ func (s *settleCall) ack() {
 	if c.alone {
 		asked = 1
 	}
-	reqs, err := c.d.conn.requests(asked, "$JS.ACK.")
+	reqs, err := c.d.conn.requests(asked, s.receipt(s.acks[0]).ackScope())
 	if err != nil {
 		for _, i := range s.acks {
 			s.note(i, err)

@@ -11,17 +11,27 @@ import (
 // not wait for the other side. The library writes with the lock held that every call
 // takes, so a server that stops reading would otherwise hold up all calls, those
 // included whose ctx has ended. What the system does not take is kept, and written by
-// a goroutine. That is no more than the calls under way want to send, as each of them
-// waits for its answers.
+// a goroutine. That is no more than maxKept and what the calls under way want to send:
+// while more is kept, no call sends anything. Calls that give up leave what they wanted
+// to send, so that a server which reads nothing would have all calls of half a minute
+// kept until it is taken for dead.
 type socket struct {
 	net.Conn
 	written atomic.Uint64 // bytes that the system took, or is just offered
+	waiting atomic.Int64  // bytes that are kept or just offered
 
 	mu      sync.Mutex // guards following
 	kept    []byte     // what is to be written
 	writing bool       // a goroutine writes what is kept
 	broken  error
 }
+
+// maxKept is as much as the publishers of a queue send together, and as a server keeps for
+// a client that does not read (max_pending).
+const maxKept = 64 << 20
+
+// isFull tells whether too much is kept to send more.
+func (s *socket) isFull() bool { return s.waiting.Load() > maxKept }
 
 // writeTime is how long a Write may wait. A system with room takes bytes at once.
 const writeTime = 5 * time.Millisecond
@@ -34,7 +44,7 @@ func (s *socket) Write(p []byte) (int, error) {
 		return 0, s.broken
 	}
 	if s.writing {
-		s.kept = append(s.kept, p...)
+		s.keep(p)
 		return len(p), nil
 	}
 	if err := s.Conn.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
@@ -43,12 +53,19 @@ func (s *socket) Write(p []byte) (int, error) {
 	n, err := s.Conn.Write(p)
 	s.written.Add(uint64(n))
 	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
-		s.kept, s.writing = append(s.kept, p[n:]...), true
+		s.keep(p[n:])
+		s.writing = true
 		go s.writeKept()
 		return len(p), nil
 	}
 	s.broken = err
 	return n, err
+}
+
+// keep keeps bytes to be written. s.mu must be held.
+func (s *socket) keep(p []byte) {
+	s.kept = append(s.kept, p...)
+	s.waiting.Add(int64(len(p)))
 }
 
 // writeKept writes what is kept until there is nothing left, or the connection ends.
@@ -75,6 +92,7 @@ func (s *socket) writeKept() {
 			s.mu.Unlock()
 			return
 		}
+		s.waiting.Add(-int64(len(some)))
 	}
 }
 

@@ -7,10 +7,13 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/driver"
 )
 
 // socketPair is a socket and the other side of its connection.
@@ -70,6 +73,45 @@ func TestSocketWritesWithoutWaiting(t *testing.T) {
 	}
 	if _, err := s.Write([]byte("x")); err == nil {
 		t.Error("a socket that is closed takes bytes")
+	}
+}
+
+// TestKeptIsBounded: calls on a server that reads nothing are refused, with nothing sent,
+// once much is kept of those that have given up, and go on when it reads.
+func TestKeptIsBounded(t *testing.T) {
+	s, other := socketPair(t)
+	l := &link{nc: &natsgo.Conn{}, socket: s, inbox: "_INBOX.x."}
+	c := &connection{pending: make(map[uint64]*requests)}
+	c.current.Store(l)
+	c.up.Store(true)
+	call := make([]byte, 4<<20)
+	sent := 0
+	for range 25 {
+		r, err := c.requests(1, "x.")
+		if err != nil {
+			if v := classify(err); v.Kind != driver.ErrUnavailable || v.Fate != driver.FateNotStored {
+				t.Errorf("refused with %v", err)
+			}
+			continue
+		}
+		if _, err := s.Write(call); err != nil { // as the client library does
+			t.Fatal(err)
+		}
+		sent += len(call)
+		r.fail(context.DeadlineExceeded)
+		r.forget()
+	}
+	if most := maxKept + 4*len(call); sent > most { // the system takes some as well
+		t.Fatalf("%d bytes were taken of calls that gave up, want %d at most", sent, most)
+	}
+	if _, err := io.CopyN(io.Discard, other, int64(sent)); err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); s.isFull() && time.Since(begun) < 10*time.Second; {
+		runtime.Gosched() // the last of it was read, and the goroutine that wrote it is to note that
+	}
+	if _, err := c.requests(1, "x."); err != nil {
+		t.Errorf("the server has read all, and %v", err)
 	}
 }
 

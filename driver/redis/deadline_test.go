@@ -137,32 +137,44 @@ func TestOpenInTime(t *testing.T) {
 type vanishing struct {
 	*fake
 	frozen atomic.Bool
+	answer func(words []string) []byte
 }
 
 // newVanishing starts one.
 func newVanishing(t *testing.T) *vanishing {
 	v := &vanishing{}
-	cluster := false
-	v.fake = serve(t, func(words []string) []byte {
+	var cluster atomic.Bool
+	v.answer = func(words []string) []byte {
 		if v.frozen.Load() {
 			return nil
 		}
 		host, port, _ := net.SplitHostPort(v.ln.Addr().String())
 		switch strings.ToLower(strings.Join(words[:min(len(words), 2)], " ")) {
 		case "cluster slots":
-			cluster = true
+			cluster.Store(true)
 			return []byte("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$" + fmt.Sprint(len(host)) + "\r\n" + host + "\r\n:" + port + "\r\n")
 		case "sentinel get-master-addr-by-name":
 			return encodeReply(nil, []any{host, port})
 		case "sentinel sentinels":
 			return []byte("*0\r\n")
 		}
-		if cluster && strings.EqualFold(words[0], "info") {
+		if cluster.Load() && strings.EqualFold(words[0], "info") {
 			return infoReply("redis_mode:cluster")
 		}
 		return fit(func([]string) []byte { return nil })(words)
-	})
+	}
+	v.fake = serve(t, func(words []string) []byte { return v.answer(words) })
 	return v
+}
+
+// reset breaks the connections that there are.
+func (v *vanishing) reset() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, c := range v.conns {
+		_ = c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	}
 }
 
 // vanish is how it vanishes.
@@ -170,12 +182,7 @@ var vanish = map[string]func(t *testing.T, v *vanishing){
 	"frozen": func(_ *testing.T, v *vanishing) { v.frozen.Store(true) },
 	"dropped": func(t *testing.T, v *vanishing) {
 		v.ln.Close()
-		v.mu.Lock()
-		for _, c := range v.conns {
-			_ = c.(*net.TCPConn).SetLinger(0)
-			c.Close()
-		}
-		v.mu.Unlock()
+		v.reset()
 		dropped(t, v.ln.Addr().String())
 	},
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -90,6 +91,8 @@ type liveConn struct {
 	net.Conn
 	raw    net.Conn
 	dialer *dialer
+	// asked is set once something was sent that is no part of the handshake.
+	asked atomic.Bool
 }
 
 // errNoSocket says that a connection has no socket to look at. No dial makes one.

@@ -38,10 +38,10 @@ func (b *base) DeadLetters(ctx context.Context, queue, cursor string, max int) (
 		page[i] = rest[i].DeadLetter
 	}
 	if n == len(rest) && l.whole || n == 0 {
-		b.listings.drop(queue)
+		b.listings.drop(func(old *listing) bool { return old.id == l.id })
 		return page, "", nil
 	}
-	b.listings.keep(queue, l)
+	b.listings.keep(l)
 	return page, l.cursor(rest[n-1]), nil
 }
 
@@ -57,7 +57,7 @@ func (b *base) list(ctx context.Context, queue string, at cursor) (*listing, []d
 	case l == nil && at.chunk > 0:
 		return nil, nil, errExpired
 	case l == nil:
-		if l, err = b.readChunk(ctx, q, newListing()); err != nil {
+		if l, err = b.readChunk(ctx, q, newListing(queue)); err != nil {
 			return nil, nil, err
 		}
 		return l, l.after(at.position), nil
@@ -100,7 +100,7 @@ func (b *base) readChunk(ctx context.Context, q *knownQueue, l *listing) (*listi
 	if err != nil && !errors.Is(err, errEnough) {
 		return nil, err
 	}
-	return l.next(chunk, seen, err == nil), nil
+	return l.next(chunk, bytes, seen, err == nil), nil
 }
 
 // Redrive receives all dead letters that there are when it begins, sends those

@@ -171,7 +171,8 @@
 // twice as many, up to 32 MiB, and has to pass all those before. So a page is in order of
 // age, and so are all pages of up to a thousand dead letters; of more, in each such part,
 // as SQS does not say which message is the oldest. A listing of more than one read is
-// kept for five minutes, by the process that made it. Redrive and Discard look at all
+// kept for five minutes, by the process that made it, as long as all that it keeps is
+// less than 64 MiB. Redrive and Discard look at all
 // dead letters that there were when they began, so that Redrive of all ends even if the
 // jobs die anew at once.
 //

@@ -133,7 +133,7 @@ func (b *base) Close(ctx context.Context) error {
 		b.cutOff()
 		return true
 	})
-	b.listings.dropAll()
+	b.listings.drop(func(*listing) bool { return true })
 	if b.closeIdle != nil {
 		b.closeIdle()
 	}

@@ -112,7 +112,7 @@ const (
 // listing is what was read of a queue's dead letters for a page, so that the next
 // pages need not read them all again.
 type listing struct {
-	id string
+	id, queue string
 	// chunk counts those read, from 1. whole is set once there are no more.
 	chunk       int
 	whole       bool
@@ -121,11 +121,16 @@ type listing struct {
 	// that are in a chunk.
 	before position
 	seen   map[string]bool
-	expiry *time.Timer
+	// size is about how many bytes of memory it takes.
+	size int
+	// continued is set once a page after the first one was asked for, and expiry forgets
+	// the listing; both belong to the listings.
+	continued bool
+	expiry    *time.Timer
 }
 
 // newListing is one that has no chunk yet.
-func newListing() *listing { return &listing{id: rand.Text()} }
+func newListing(queue string) *listing { return &listing{id: rand.Text(), queue: queue} }
 
 // full tells whether so many dead letters of so many bytes are enough for the next
 // chunk.
@@ -135,11 +140,15 @@ func (l *listing) full(letters, bytes int) bool {
 }
 
 // next is the listing after the next chunk was read. whole says that it is the last.
-// seen has SQS's IDs of the chunk.
-func (l *listing) next(chunk []deadLetter, seen map[string]bool, whole bool) *listing {
+// seen has SQS's IDs of the chunk, which has so many bytes.
+func (l *listing) next(chunk []deadLetter, bytes int, seen map[string]bool, whole bool) *listing {
+	const perLetter, perID = 512, 128 // about
 	slices.SortFunc(chunk, func(a, b deadLetter) int { return a.position.compare(b.position) })
 	maps.Copy(seen, l.seen)
-	return &listing{id: l.id, chunk: l.chunk + 1, whole: whole, deadLetters: chunk, before: l.last(), seen: seen}
+	return &listing{
+		id: l.id, queue: l.queue, chunk: l.chunk + 1, whole: whole, deadLetters: chunk, before: l.last(), seen: seen,
+		size: bytes + perLetter*len(chunk) + perID*len(seen),
+	}
 }
 
 // last is where the chunk ends.
@@ -170,58 +179,63 @@ func (l *listing) after(p position) []deadLetter {
 // names.
 const listingExpiry = 5 * time.Minute
 
-// listings are those that wait for their next page, one for each queue.
+// maxListed is how many bytes of listings wait for their next page, but for the last one:
+// twice the largest chunk.
+const maxListed = 2 * chunkBytes << chunkDoubling
+
+// listings are those that wait for their next page, the one used longest ago first.
 type listings struct {
-	mu      sync.Mutex // guards following
-	byQueue map[string]*listing
+	mu   sync.Mutex // guards following
+	kept []*listing
+	size int // of all
 }
 
 // find returns a queue's listing of that ID; nil if it has gone.
 func (ls *listings) find(queue, id string) *listing {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if l := ls.byQueue[queue]; l != nil && l.id == id {
-		return l
+	for _, l := range ls.kept {
+		if l.id == id && l.queue == queue {
+			l.continued = true
+			return l
+		}
 	}
 	return nil
 }
 
-// keep makes l the listing of a queue, until its expiry.
-func (ls *listings) keep(queue string, l *listing) {
+// keep keeps l in place of what is there of the same listing, until its expiry or until
+// others need the room: those go first of which nobody has asked for a second page.
+func (ls *listings) keep(l *listing) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if old := ls.byQueue[queue]; old != nil {
-		old.expiry.Stop()
-	}
-	if ls.byQueue == nil {
-		ls.byQueue = make(map[string]*listing)
-	}
-	ls.byQueue[queue] = l
-	l.expiry = time.AfterFunc(listingExpiry, func() {
-		ls.mu.Lock()
-		defer ls.mu.Unlock()
-		if ls.byQueue[queue] == l {
-			delete(ls.byQueue, queue)
-		}
+	ls.remove(func(old *listing) bool {
+		l.continued = l.continued || old.id == l.id && old.continued
+		return old.id == l.id
 	})
-}
-
-// drop forgets the listing of a queue.
-func (ls *listings) drop(queue string) {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	if l := ls.byQueue[queue]; l != nil {
-		l.expiry.Stop()
-		delete(ls.byQueue, queue)
+	ls.kept, ls.size = append(ls.kept, l), ls.size+l.size
+	l.expiry = time.AfterFunc(listingExpiry, func() { ls.drop(func(old *listing) bool { return old == l }) })
+	for ls.size > maxListed && len(ls.kept) > 1 {
+		i := max(slices.IndexFunc(ls.kept[:len(ls.kept)-1], func(old *listing) bool { return !old.continued }), 0)
+		out := ls.kept[i]
+		ls.remove(func(old *listing) bool { return old == out })
 	}
 }
 
-// dropAll forgets the listings of all queues.
-func (ls *listings) dropAll() {
+// drop forgets some listings.
+func (ls *listings) drop(which func(*listing) bool) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	for _, l := range ls.byQueue {
+	ls.remove(which)
+}
+
+// remove is drop with ls.mu held.
+func (ls *listings) remove(which func(*listing) bool) {
+	ls.kept = slices.DeleteFunc(ls.kept, func(l *listing) bool {
+		if !which(l) {
+			return false
+		}
 		l.expiry.Stop()
-	}
-	clear(ls.byQueue)
+		ls.size -= l.size
+		return true
+	})
 }

@@ -87,7 +87,7 @@ func (b *base) DeleteQueue(ctx context.Context, queue string) error {
 			return fail(op, queue, err)
 		}
 	}
-	b.listings.drop(queue)
+	b.listings.drop(func(l *listing) bool { return l.queue == queue })
 	return nil
 }
 

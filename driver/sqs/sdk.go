@@ -45,7 +45,7 @@ func (c config) newSDKClient(ctx context.Context) (made *awssqs.Client, closeIdl
 		// As the SDK's own: a signed request must not be repeated elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	made = awssqs.NewFromConfig(sdk, func(o *awssqs.Options) { o.HTTPClient = plain })
+	made = awssqs.NewFromConfig(sdk, func(o *awssqs.Options) { o.HTTPClient = unsentTeller{plain} })
 	return made, transport.CloseIdleConnections, nil
 }
 
