@@ -55,7 +55,8 @@ type phase struct {
 	name           string
 	jobs           map[string]*job
 	held, vanished *driver.Delivery
-	delayed        int // jobs so far
+	delayed        int       // jobs so far
+	stepped        time.Time // when the clock had been set
 	leaseLost      bool
 }
 
@@ -129,6 +130,7 @@ func (p *phase) follow(ctx context.Context, ahead time.Duration) error {
 			if err != nil {
 				return err
 			}
+			p.stepped = time.Now()
 			storing = time.After(afterwards)
 		case <-storing:
 			stored = true
