@@ -12,11 +12,11 @@ import (
 	"github.com/batch-go/batch/internal/clockstep"
 )
 
-// TestClockStep: when the server's time of day is set ahead, nothing is early and nothing late. When it is set back,
-// what is in a delay queue at this moment stays there until the server's clock has caught up, and what is delayed after
-// that waits behind it, as a queue looks at its first message alone. Nothing is lost, nothing runs twice, and what is
-// held stays held.
-func TestClockStep(t *testing.T) {
+// TestServerClockStep: when the server's time of day is set ahead, nothing is early and nothing late. When it is set
+// back, what is in a delay queue at this moment stays there until the server's clock has caught up, and what is delayed
+// after that waits behind it, as a queue looks at its first message alone. Nothing is lost, nothing runs twice, and what
+// is held stays held.
+func TestServerClockStep(t *testing.T) {
 	t.Parallel()
 	for _, version := range []brokers.Version{brokers.RabbitMQ40, brokers.RabbitMQ4} {
 		t.Run(string(version), func(t *testing.T) {
@@ -32,19 +32,30 @@ func TestClockStep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(ahead.Early)+len(ahead.Late)+len(ahead.Doubled) > 0 || ahead.Lost {
-				t.Errorf("set ahead: %v", ahead)
+			if err := ahead.Check(clockstep.Effect{}); err != nil {
+				t.Errorf("set ahead: %v", err)
 			}
-			if len(back.Early)+len(back.Doubled) > 0 || back.Lost || len(back.Late) == 0 {
-				t.Errorf("set back: %v", back)
+			if err := back.Check(clockstep.Effect{Late: true, Behind: true}); err != nil {
+				t.Errorf("set back: %v", err)
 			}
-			want := driver.Depth{Scheduled: int64(len(back.Late))}
-			depth, err := d.Depth(t.Context(), "clock")
-			if err != nil || depth.Scheduled != want.Scheduled || depth.Waiting != 0 {
-				t.Errorf("depth is %+v, %v, want %d scheduled", depth, err, want.Scheduled)
+			if depth, err := d.Depth(t.Context(), "clock"); err != nil || depth.Scheduled != int64(len(back.Late)) || depth.Waiting != 0 {
+				t.Errorf("depth is %+v, %v, want %d scheduled", depth, err, len(back.Late))
 			}
-			t.Logf("of %d jobs set ahead none is early or late, and of %d set back %d are late by the step", ahead.Delayed, back.Delayed, len(back.Late))
 		})
+	}
+}
+
+// TestClockStep: a worker's own time of day changes nothing.
+func TestClockStep(t *testing.T) {
+	t.Parallel()
+	ahead, back := clockstep.Apart(t, 0,
+		func() string { return brokers.RabbitMQ(t, brokers.RabbitMQ4).URL() },
+		func(ctx context.Context, url string) (driver.Driver, error) { return openURL(ctx, url) })
+	if err := ahead.Check(clockstep.Effect{}); err != nil {
+		t.Errorf("set ahead: %v", err)
+	}
+	if err := back.Check(clockstep.Effect{}); err != nil {
+		t.Errorf("set back: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package clockstep
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"os"
@@ -75,9 +76,15 @@ func apart(t *testing.T, lease time.Duration, open func(ctx context.Context, url
 			t.Error(err)
 		}
 	}()
+	queue := "clock-step-" + strings.ToLower(rand.Text()) // the broker may be one that goes on
+	defer func() {
+		if err := d.DeleteQueue(ctx, queue); err != nil {
+			t.Error(err)
+		}
+	}()
 	var seen outcome
 	seen.Ahead, seen.Back, err = Run(ctx, Broker{Driver: d, Lease: lease,
-		Set: func(_ context.Context, ahead time.Duration) error { return gotime.Set(ahead) }}, "clock-step-apart")
+		Set: func(_ context.Context, ahead time.Duration) error { return gotime.Set(ahead) }}, queue)
 	if errors.Is(err, gotime.ErrUnsupported) {
 		seen.Unsupported, err = err.Error(), nil
 	}
