@@ -3,7 +3,6 @@ package clockstep
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -26,47 +25,37 @@ const (
 // apartTime bounds the process.
 const apartTime = 2 * time.Minute
 
-// outcome is what the process writes down.
-type outcome struct {
-	Ahead, Back Seen
-	Unsupported string // why the clock cannot be set
-}
-
 // Apart does what [Run] does in a process of its own whose time of day is set: the test calls it before anything else.
-// url is called in the test, and open in the process. The test is skipped where the clock of a process cannot be set.
-func Apart(t *testing.T, lease time.Duration, url func() string, open func(ctx context.Context, url string) (driver.Driver, error)) (ahead, back Seen) {
+// url is called in the test, and open in the process. Driver and Set of b are not used. The test is skipped where the
+// clock of a process cannot be set.
+func Apart(t *testing.T, b Broker, url func() string, open func(ctx context.Context, url string) (driver.Driver, error)) {
 	t.Helper()
-	if os.Getenv(urlVariable) != "" {
-		apart(t, lease, open)
-		t.SkipNow() // it has done its part
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), apartTime)
 	defer cancel()
-	file := filepath.Join(t.TempDir(), "seen")
+	if os.Getenv(urlVariable) != "" {
+		apart(ctx, t, b, open)
+		return
+	}
+	file := filepath.Join(t.TempDir(), "outcome")
 	command := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
 	command.Env = append(os.Environ(), urlVariable+"="+url(), fileVariable+"="+file)
-	output, err := command.CombinedOutput()
-	if err != nil {
+	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	var seen outcome
-	if err := json.Unmarshal(text, &seen); err != nil {
+	outcome, err := os.ReadFile(file)
+	switch {
+	case err != nil:
 		t.Fatal(err)
+	case string(outcome) != done:
+		t.Skip(string(outcome))
 	}
-	if seen.Unsupported != "" {
-		t.Skip(seen.Unsupported)
-	}
-	return seen.Ahead, seen.Back
 }
 
+// done is what the process writes into the file, or why its clock cannot be set.
+const done = "done"
+
 // apart is what that process does.
-func apart(t *testing.T, lease time.Duration, open func(ctx context.Context, url string) (driver.Driver, error)) {
-	ctx, cancel := context.WithTimeout(context.Background(), apartTime)
-	defer cancel()
+func apart(ctx context.Context, t *testing.T, b Broker, open func(ctx context.Context, url string) (driver.Driver, error)) {
 	d, err := open(ctx, os.Getenv(urlVariable))
 	if err != nil {
 		t.Fatal(err)
@@ -82,20 +71,13 @@ func apart(t *testing.T, lease time.Duration, open func(ctx context.Context, url
 			t.Error(err)
 		}
 	}()
-	var seen outcome
-	seen.Ahead, seen.Back, err = Run(ctx, Broker{Driver: d, Lease: lease,
-		Set: func(_ context.Context, ahead time.Duration) error { return gotime.Set(ahead) }}, queue)
-	if errors.Is(err, gotime.ErrUnsupported) {
-		seen.Unsupported, err = err.Error(), nil
+	b.Driver = d
+	b.Set = func(_ context.Context, ahead time.Duration) error { return gotime.Set(ahead) }
+	outcome := done
+	if _, err = Run(ctx, b, queue); errors.Is(err, gotime.ErrUnsupported) {
+		outcome, err = err.Error(), nil
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(seen)
-	if err == nil {
-		err = os.WriteFile(os.Getenv(fileVariable), text, 0o600)
-	}
-	if err != nil {
+	if err = errors.Join(err, os.WriteFile(os.Getenv(fileVariable), []byte(outcome), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }

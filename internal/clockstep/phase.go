@@ -53,6 +53,7 @@ type job struct {
 type phase struct {
 	*worker
 	name           string
+	effect         Effect
 	jobs           map[string]*job
 	held, vanished *driver.Delivery
 	delayed        int       // jobs so far
@@ -110,8 +111,10 @@ const (
 	afterwards = time.Second
 	// longest is the delay of every second job; that of the others is half of it.
 	longest = 2 * time.Second
-	// patience is how late a job may be at most, to be late for another reason than the step.
-	patience = 4 * time.Second
+	// enough is how late something is at least that is late by the step, and patience how late it may be for
+	// another reason: the machine is busy.
+	enough   = 2 * time.Second
+	patience = 20 * time.Second
 )
 
 // follow sets the clock, stores delayed jobs meanwhile and for some time after, extends what is held, and settles what
@@ -120,9 +123,9 @@ func (p *phase) follow(ctx context.Context, ahead time.Duration) error {
 	set := make(chan error, 1)
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
-	var storing, waiting <-chan time.Time // until the end of each
-	stored := false
-	for !stored || !p.complete() {
+	var storing, settling, waiting <-chan time.Time // until the end of each
+	stored, settled := false, false
+	for !stored || !p.complete(settled) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -135,8 +138,11 @@ func (p *phase) follow(ctx context.Context, ahead time.Duration) error {
 		case <-storing:
 			stored = true
 			waiting = time.After(max(longest, p.broker.Lease) + patience)
+			settling = time.After(max(longest, p.broker.Lease) + enough)
+		case <-settling:
+			settled = true
 		case <-waiting:
-			return nil
+			return nil // what is late now is so by the step
 		case <-ticker.C:
 			p.extend(ctx)
 			if stored {
@@ -175,12 +181,14 @@ func (p *phase) settle(ctx context.Context, d *driver.Delivery) {
 	}
 }
 
-// complete tells whether each job has come, and the one whose holder vanished twice.
-func (p *phase) complete() bool {
+// complete tells whether all that should have come has come, the one whose holder vanished twice. What the step makes
+// late needs not come, if settled tells that it had the time to.
+func (p *phase) complete(settled bool) bool {
 	for _, j := range p.jobs {
-		if len(j.times) == 0 {
+		late := p.effect.Late && settled && (j.begin.Before(p.stepped) || p.effect.Behind)
+		if len(j.times) == 0 && !late {
 			return false
 		}
 	}
-	return p.vanished == nil || len(p.jobs[p.vanished.ID].times) > 1
+	return p.vanished == nil || len(p.jobs[p.vanished.ID].times) > 1 || p.effect.Late && settled
 }

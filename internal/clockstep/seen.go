@@ -46,9 +46,9 @@ func (s Seen) Check(e Effect) error {
 	after := func(ids []string) bool {
 		return slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(s.After, id) })
 	}
-	wrong(len(s.Early) > 0 != e.Early, "what was delayed before the step")
+	wrong(len(s.Early) > 0 != e.Early, "something is early, or nothing is that should")
 	wrong(after(s.Early), "what was delayed after the step is early")
-	wrong(len(s.Late) > 0 != e.Late, "what was delayed before the step")
+	wrong(len(s.Late) > 0 != e.Late, "something is late, or nothing is that should")
 	wrong(after(s.Late) && !e.Behind, "what was delayed after the step is late")
 	for _, id := range s.Doubled {
 		wrong(id != s.Held || !e.Ends, id+" came twice")

@@ -16,13 +16,8 @@ import (
 // holder had. What is delayed after the step is neither early nor late: the driver finds out.
 func TestClockStep(t *testing.T) {
 	t.Parallel()
-	ahead, back := clockstep.Apart(t, 2*time.Second,
+	clockstep.Apart(t, clockstep.Broker{Lease: 2 * time.Second,
+		Ahead: clockstep.Effect{Early: true, Ends: true}, Back: clockstep.Effect{Late: true}},
 		func() string { return "jetstream://" + filepath.ToSlash(t.TempDir()) },
 		func(ctx context.Context, url string) (driver.Driver, error) { return embedded.Open(ctx, url) })
-	if err := ahead.Check(clockstep.Effect{Early: true, Ends: true}); err != nil {
-		t.Errorf("set ahead: %v", err)
-	}
-	if err := back.Check(clockstep.Effect{Late: true}); err != nil {
-		t.Errorf("set back: %v", err)
-	}
 }
