@@ -141,10 +141,15 @@
 //
 // How long a job is held back is measured by the broker and, for processes on one
 // machine, by a clock that counts from its start, so that their time of day may be set
-// at will. RabbitMQ however goes by its own time of day. If that is set back, a job
-// that is in a delay queue at this moment is late by as much; if it is set forward, the
-// job leaves the delay queue early, which a worker on the machine that delayed it makes
-// good, and others cannot see. A clock that is slewed, as NTP does, has no effect.
+// at will. RabbitMQ however goes by its own time of day, and looks once a minute whether
+// somebody has set it. If it was set forward, the jobs in delay queues leave them early,
+// which a worker on the machine that delayed them makes good, and others cannot see. If
+// it was set back, what is in a delay queue at that moment is late by the step, and so is
+// every job that is delayed later and gets into the same queue behind it: RabbitMQ looks
+// at the first message alone. Of an hour back, delays and retries of seconds stand still
+// for an hour; then all go out. None is lost, Depth counts them as scheduled, and what
+// is not delayed goes on, as do jobs that are held. Setting the clock forward again ends
+// it within a minute. A clock that is slewed, as NTP does, has no effect.
 //
 // Dead letters are in a queue of their own. AMQP can look at messages only by
 // taking them, so listing, redriving and discarding each read all of them, one

@@ -48,6 +48,7 @@ type Broker struct {
 	Config string   // the text of a configuration file, for one server of RabbitMQ or NATS
 	Core   bool     // without JetStream
 	Disk   bool     // with the queues on disk, for SQS
+	Clock  bool     // with a time of day of its own, for one server of Redis or RabbitMQ
 }
 
 // An Image says what a server is run from, and how.

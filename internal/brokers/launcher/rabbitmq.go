@@ -50,6 +50,11 @@ func startRabbitMQ(ctx context.Context, e *engine, b launch.Broker) (*server, er
 		s.useTLS(o.authority, true)
 		request := o.request()
 		request.ExposedPorts, request.HostConfigModifier = publish(map[int]int{inside: port})
+		if b.Clock {
+			if err := addClock(ctx, &request); err != nil {
+				return nil, err
+			}
+		}
 		return s, s.run(ctx, e, request)
 	})
 }

@@ -51,6 +51,11 @@ func startRedis(ctx context.Context, e *engine, b launch.Broker) (*server, error
 		s.useTLS(o.authority, false)
 		request := o.request()
 		request.ExposedPorts, request.HostConfigModifier = publish(map[int]int{redisPort: port})
+		if b.Clock {
+			if err := addClock(ctx, &request); err != nil {
+				return nil, err
+			}
+		}
 		return s, s.run(ctx, e, request)
 	})
 }
