@@ -164,12 +164,20 @@ func (s *stage) errorsOwned(c driver.Consumer, held *driver.Delivery, all []*dri
 		for _, got := range some {
 			list = append(list, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
 		}
-		return s.settleTogether(c, list...)
+		errs := c.Settle(s.ctx, list)
+		equal(s, len(errs), len(some), "errors of a Settle of which some are lost")
+		return errs
+	}
+	if min(s.info.Limits.SettleBatch, s.info.Limits.ExtendBatch) < 2 {
+		s.settle(c, held, driver.OutcomeDone)
+		return
 	}
 	lost := settle(all[0], all[1])
-	extended := s.extendTogether(c, all[:2])
+	extended := c.Extend(s.ctx, all[:2])
+	c.Extend(s.ctx, []*driver.Delivery{held, all[2]})
 	second := settle(held, all[2])
 	s.check(second[0], "settle what is held, beside one that is lost")
+	equal(s, len(extended), 2, "errors of an Extend of two that are lost")
 	for i := range 2 {
 		s.is(lost[i], driver.ErrLeaseLost, "the error at place %d of an earlier Settle", i)
 		s.is(extended[i], driver.ErrLeaseLost, "the error at place %d of an earlier Extend", i)

@@ -192,6 +192,7 @@ func caseSuspectAlone(s *stage) {
 	for n := range companions {
 		enqueue(s, q, n)
 	}
+	s.pass(after + s.lease()/4) // so that the worker receives them together
 	var running atomic.Int32
 	s.work(s.open(), func(ctx context.Context, job *batch.Job[task]) error {
 		defer running.Add(-1)

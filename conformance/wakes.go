@@ -249,29 +249,45 @@ func caseWakesResumeDue(s *stage) {
 }
 
 func caseWakesAbandoned(s *stage) {
-	const rounds = 12
+	const rounds, each = 4, 8
 	d := s.declared()
 	c := s.consume(s.open(), 1)
-	for n := range rounds {
-		first := s.consume(d, 1)
+	for round := range rounds {
 		ctx, cancel := context.WithCancel(s.ctx)
-		given := make(chan []*driver.Delivery, 1)
-		go func() {
-			got, _ := first.Receive(ctx, 1)
-			given <- got
-		}()
+		var all []driver.Consumer
+		given := make(chan struct{}, each)
+		for range each {
+			first := s.consume(d, 1)
+			all = append(all, first)
+			go func() {
+				got, _ := first.Receive(ctx, 1)
+				for _, one := range got { // it was handed out to the first anyway
+					first.Settle(s.ctx, []driver.Settlement{{Delivery: one, Outcome: driver.OutcomeRelease}})
+				}
+				given <- struct{}{}
+			}()
+		}
 		s.pass(waitsBy / 2)
 		arrived := s.waiting(c, 0)
 		s.pass(waitsBy / 2)
 		go cancel()
-		s.put(d, message(name(n)))
-		for _, got := range <-given { // it was handed out to the first anyway
-			s.settle(first, got, driver.OutcomeRelease)
+		s.put(d, messages(each)...)
+		for range each {
+			<-given
 		}
-		s.check(first.Stop(s.ctx), "stop the consumer whose Receive was given up")
+		for _, first := range all {
+			s.check(first.Stop(s.ctx), "stop a consumer whose Receive was given up")
+		}
 		stopped := s.history.Now()
-		s.settle(c, s.arrives(arrived, 0, stopped+s.lateness(), fmt.Sprintf("job %d, which came as a Receive was given up", n)), driver.OutcomeDone)
-		s.check(first.Close(s.ctx), "close the consumer")
+		for n := range each {
+			s.settle(c, s.arrives(arrived, 0, stopped+s.lateness()+s.harness.Slack, fmt.Sprintf("job %d of round %d, which came as a Receive was given up", n, round)), driver.OutcomeDone)
+			if n < each-1 {
+				arrived = s.waiting(c, 0)
+			}
+		}
+		for _, first := range all {
+			s.check(first.Close(s.ctx), "close the consumer")
+		}
 	}
 	s.waitDepth(d, driver.Depth{})
 }
