@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,6 +20,7 @@ var boundsCases = []Case{
 	{Name: "bounds-call", Rule: "Jobs beyond EnqueueBatch and EnqueueBytes are stored in several calls, each once and whole.", run: caseBoundsCall},
 	{Name: "bounds-numbers", Rule: "Deadlines far in the future or the past, long timeouts and many attempts are carried as they are.", run: caseBoundsNumbers},
 	{Name: "bounds-lease", Rule: "Leases of MinLease and MaxLease are taken, and one out of these bounds is refused.", run: caseBoundsLease},
+	{Name: "bounds-driver", Rule: "Of a call with more than it takes a driver carries out all that it reports no error of, and a Receive of no jobs is an error.", run: caseBoundsDriver},
 	{Name: "bounds-page", Rule: "Pages of less than one and more than a thousand are refused, and so is a cursor that is none.", run: caseBoundsPage},
 }
 
@@ -231,6 +233,66 @@ func caseBoundsLease(s *stage) {
 			s.is(err, batch.ErrInvalid, "a worker with a lease of %s", lease)
 		}
 	}
+}
+
+func caseBoundsDriver(s *stage) {
+	d := s.declared()
+	// A driver may have room for more than it says; what it says that it has done is done.
+	stored := 0
+	for i, r := range s.resultsOf(d, messages(s.info.Limits.EnqueueBatch+1)...) {
+		if r.Err == nil {
+			stored++
+			continue
+		}
+		s.outOfBounds(r.Err, fmt.Sprintf("message %d of EnqueueBatch+1", i))
+	}
+	s.finish(d, stored)
+
+	s.put(d, message("job"))
+	c := s.consume(d, 1)
+	for _, most := range []int{0, -1} {
+		ctx, cancel := context.WithTimeout(s.ctx, 300*time.Millisecond)
+		got, err := c.Receive(ctx, most)
+		cancel()
+		if err == nil || len(got) > 0 {
+			s.failf("Receive of %d returned %d jobs and the error %s, want an error", most, len(got), quoteErr(err))
+		}
+	}
+	held := s.receiveOne(c)
+	equal(s, held.Deliveries, 1, "Deliveries after calls that are refused")
+	s.settle(c, held, driver.OutcomeDone)
+	s.check(c.Close(s.ctx), "close the consumer")
+	s.settleTooMany(d)
+}
+
+// outOfBounds ends the case unless a call was refused for certain.
+func (s *stage) outOfBounds(err error, what string) {
+	if err == nil || driver.FateOf(err) != driver.FateNotStored {
+		s.failf("%s: the error is %s with the fate %q, want one with %q", what, quoteErr(err), driver.FateOf(err), driver.FateNotStored)
+	}
+}
+
+// settleTooMany settles one delivery more than a call takes.
+func (s *stage) settleTooMany(d driver.Driver) {
+	n := s.info.Limits.SettleBatch + 1
+	s.put(d, messages(n)...)
+	c := s.consume(d, n)
+	var all []driver.Settlement
+	for _, got := range s.receive(c, n) {
+		all = append(all, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
+	}
+	errs := c.Settle(s.ctx, all)
+	if errs != nil {
+		equal(s, len(errs), n, "errors of a Settle of SettleBatch+1")
+	}
+	for i, err := range errs {
+		if err != nil {
+			equal(s, driver.FateOf(err), driver.FateNotStored, "the fate of settlement %d of SettleBatch+1", i)
+			s.settle(c, all[i].Delivery, driver.OutcomeDone)
+		}
+	}
+	s.waitDepth(d, driver.Depth{})
+	s.check(c.Close(s.ctx), "close the consumer")
 }
 
 func caseBoundsPage(s *stage) {

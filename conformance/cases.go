@@ -10,6 +10,7 @@ var parts = [][]Case{
 	priorityCases, delayCases, dedupCases, dedupKeyCases, groupCases, atomicCases, inspectCases, pauseCases,
 	partlyCases, wakesCases, pagesCases, countsCases, alikeCases, clockCases, groupLifeCases, windowCases, boundsCases, comebackCases,
 	reuseCases, permitsCases, precedenceCases, negativeCases, unsettledCases, effectsCases, custodyCases, midwayCases, raceCases,
+	rowsCases, producingCases, claimsCases,
 	importCases, queueListCases, purgeCases,
 	deadlineCases, connectionCases, disturbCases, disturbKeyCases, indexCases,
 	faultCases, settlingCases,

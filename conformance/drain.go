@@ -11,6 +11,7 @@ import (
 
 var drainCases = []Case{
 	{Name: "drain", Rule: "A worker that is stopped finishes what runs, gives back what it only held, and spends no attempt on it.", run: caseDrain},
+	{Name: "drain-queues", Rule: "A worker of several queues that is stopped gives back what it only held of each at once, and a second Stop waits for the first.", run: caseDrainQueues},
 	{Name: "drain-deadline", Rule: "When a stop has no time left, running jobs are cancelled with ErrShutdown and given back at once without spending an attempt.", timed: true, run: caseDrainDeadline},
 	{Name: "drain-ignored", Rule: "Jobs of handlers that ignore the cancellation are given back too, after CancelTimeout, and Stop returns.", timed: true, run: caseDrainIgnored},
 	{Name: "drain-idle", Rule: "A worker that waits for jobs stops promptly, and a job that comes then is not lost.", leases: true, run: caseDrainIdle},
@@ -37,6 +38,55 @@ func caseDrain(s *stage) {
 	s.check(ExactCover(events, names(jobs)), "judge the history")
 	s.check(AttemptCounts(events), "judge the history")
 	s.waitDepth(q.Driver(), driver.Depth{})
+}
+
+func caseDrainQueues(s *stage) {
+	const held = 3
+	d := s.declared()
+	queues := []string{s.queue, s.newQueue()}
+	gate := s.gate()
+	for i, queue := range queues {
+		s.check(d.Declare(s.ctx, queue), "declare")
+		for n := range 1 + held {
+			s.putOn(d, queue, message(name(10*i+n)))
+		}
+	}
+	w := s.work(s.open(), func(ctx context.Context, _ *batch.Job[task]) error {
+		<-gate.done
+		return nil
+	}, concurrency(1, held), func(c *batch.WorkerConfig) {
+		c.Queues = append(c.Queues, c.Queues[0])
+		c.Queues[1].Name = queues[1]
+	})
+	s.waitCount(len(queues), Started)
+	s.pass(100 * time.Millisecond) // in which it may prefetch
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { first <- w.Stop(s.ctx) }()
+	// What it held goes to others while its jobs still run.
+	for _, queue := range queues {
+		c := s.consumeFrom(d, queue, held)
+		for _, got := range s.receive(c, held) {
+			equal(s, got.Failures+got.Redeliveries, 0, "Failures and Redeliveries of what a worker of two queues gave back")
+			s.settle(c, got, driver.OutcomeDone)
+		}
+	}
+	go func() { second <- w.Stop(s.ctx) }()
+	s.pass(50 * time.Millisecond)
+	for n, stopped := range []chan error{first, second} {
+		select {
+		case err := <-stopped:
+			s.failf("Stop number %d returned while jobs run: %v", n+1, err)
+		default:
+		}
+	}
+	gate.open()
+	s.check(<-first, "stop")
+	s.check(<-second, "stop again")
+	equal(s, closed(w.Stopped()), true, "whether Stopped is closed after Stop")
+	for _, queue := range queues {
+		s.queue = queue
+		s.waitDepth(d, driver.Depth{})
+	}
 }
 
 func caseDrainDeadline(s *stage) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -42,27 +43,47 @@ func (s *stage) reopen() driver.Driver {
 
 func caseRestartKeeps(s *stage) {
 	d := s.declared()
+	var group []string // in their order, the first of which is running
+	if _, ok := bare(d).(driver.Grouper); ok {
+		group = []string{"head", "second"}
+		s.put(d, grouped(group[0], "group"), grouped(group[1], "group"))
+		s.receiveOne(s.consume(d, 1))
+	}
 	_, running := s.fill(d)
+	m := full("full")
+	s.withCapabilities(d, m)
+	s.put(d, m)
 	s.check(s.harness.Restart(s.ctx), "restart the broker")
 	d = s.reopen()
-	c := s.consume(d, 3)
-	seen := make(map[string]bool)
-	for range 3 {
+	want := append([]string{running.ID, name(3), name(4), m.ID}, group...)
+	c := s.consume(d, len(want))
+	var ids []string
+	for range want {
 		// One by one: what was running comes last, when the leases of the others
 		// would be over.
 		got := s.receiveBy(s.lease()+s.overdue(), c, 1)[0]
-		seen[got.ID] = true
+		ids = append(ids, got.ID)
 		equal(s, got.Failures, 0, "Failures of %s", got.ID)
+		if got.ID == m.ID {
+			s.check(sameMessage(&got.Message, m), "received after the restart")
+		}
 		s.settle(c, got, driver.OutcomeDone)
 	}
-	for _, id := range []string{running.ID, name(3), name(4)} {
-		if !seen[id] {
-			s.failf("%s was lost in the restart", id)
-		}
+	s.each("jobs that were waiting or running before the restart", ids, want)
+	if group != nil && slices.Index(ids, group[0]) > slices.Index(ids, group[1]) {
+		s.failf("%s came before %s of its group, which was running when the broker was restarted", group[1], group[0])
 	}
 	dead := s.waitDeadLetters(d, 1)[0]
 	equal(s, dead.ID, name(0), "the dead letter")
 	equal(s, dead.LastError, "failed for good", "LastError of the dead letter")
+	equal(s, dead.Reason, driver.ReasonAttempts, "Reason of the dead letter")
+	equal(s, dead.Failures, 1, "Failures of the dead letter")
+	if _, ok := bare(d).(driver.Inspector); ok {
+		e := s.waitList(d, driver.StateScheduled, name(1))[0]
+		equal(s, e.Failures, 1, "Failures of the scheduled job")
+		equal(s, e.LastError, "failed", "LastError of the scheduled job")
+		s.dueIn(e, time.Hour)
+	}
 	s.waitDepth(d, driver.Depth{Scheduled: 1, Dead: 1})
 }
 

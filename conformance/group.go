@@ -124,9 +124,10 @@ func caseGroupRedrive(s *stage) {
 	s.waitDeadLetters(d, 1)
 	_, err := d.Redrive(s.ctx, s.queue, driver.Selection{All: true})
 	s.check(err, "redrive")
-	for range 3 {
+	for i := range 3 {
 		got := s.receiveOne(c)
 		equal(s, got.Group, "group", "its group")
+		equal(s, got.ID, name((i+1)%3), "the next of the group, whose first was redriven to its end")
 		s.receiveNone(c, 50*time.Millisecond, "one of its group is held")
 		s.settle(c, got, driver.OutcomeDone)
 	}

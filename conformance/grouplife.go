@@ -208,11 +208,15 @@ func caseGroupClose(s *stage) {
 
 func caseDepthGroup(s *stage) {
 	d := s.declared()
+	begin := s.history.Now()
 	s.putGroup(d, 4)
+	end := s.history.Now()
 	s.waitDepth(d, driver.Depth{Waiting: 4})
 	c := s.consume(d, 4)
 	head := s.receiveOne(c)
 	s.waitDepth(d, driver.Depth{Waiting: 3, Running: 1})
+	s.pass(2 * rounding)
+	s.wantAge(d, begin, end, "of what waits behind another of its group")
 	s.settleRetry(c, head, time.Hour)
 	s.waitDepth(d, driver.Depth{Waiting: 3, Scheduled: 1})
 }

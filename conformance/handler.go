@@ -145,9 +145,14 @@ func caseStuck(s *stage) {
 	gate := s.gate()
 	enqueue(s, q, 0, batch.Timeout(q, 50*time.Millisecond))
 	var calls atomic.Int32
-	s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {
+	var count func() func()
+	s.work(s.open(), func(ctx context.Context, job *batch.Job[task]) error {
 		if job.Args.N == 0 && calls.Add(1) == 1 {
 			<-gate.done // whatever its context says
+		}
+		if job.Args.N > 1 {
+			defer count()()
+			return busy(ctx, 5*time.Millisecond)
 		}
 		return nil
 	}, func(c *batch.WorkerConfig) { c.StuckAfter = 50 * time.Millisecond })
@@ -155,7 +160,21 @@ func caseStuck(s *stage) {
 	enqueue(s, q, 1)
 	s.waitCount(2, Done)
 	equal(s, s.history.Count(Failed), 1, "failures")
+	var running, most atomic.Int32
 	gate.open()
+	s.pass(50 * time.Millisecond) // the handler returns, which counts for nothing
+	equal(s, s.history.Count(Done, Failed, Died), 3, "ends of the jobs, after the stuck handler has returned")
+	count = func() func() {
+		n := running.Add(1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		return func() { running.Add(-1) }
+	}
+	for n := 2; n < 8; n++ {
+		enqueue(s, q, n)
+	}
+	s.waitCount(8, Done)
+	equal(s, most.Load(), 1, "the most that ran at the same time in the one slot, after the stuck handler has returned")
 	s.waitDepth(q.Driver(), driver.Depth{})
 	s.check(AttemptCounts(s.history.Events()), "judge the history")
 }

@@ -41,7 +41,7 @@ func (s *stage) fullEntry(d driver.Driver, id string, state driver.State) *drive
 	s.withCapabilities(d, &e.Message)
 	e.EnqueuedAt = time.Date(2001, 2, 3, 4, 5, 6, 789e6, time.UTC)
 	b := someBounces(5)
-	e.Failures, e.LastError, e.Bounces, e.BouncedSince, e.Deliveries = 3, "it failed \u00e9lsewhere\n", b.n, b.since, 17
+	e.Failures, e.LastError, e.Bounces, e.BouncedSince, e.Deliveries = 3, "it failed \u00e9lsewhere\n", b.n, b.since, 70_001
 	if state == driver.StateDead {
 		e.Reason, e.DeadAt = driver.ReasonPoison, time.Date(2002, 3, 4, 5, 6, 7, 891e6, time.UTC)
 	}

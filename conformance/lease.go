@@ -14,6 +14,7 @@ var leaseCases = []Case{
 	{Name: "lease-length", Rule: "A consumer's Lease is what it was opened with, and zero exactly where MaxLease is.", leases: true, run: caseLeaseLength},
 	{Name: "lease-expiry", Rule: "A job whose holder shows no sign of life is handed to another after the lease, not before, with its Redeliveries counted and no failure.", leases: true, run: caseLeaseExpiry},
 	{Name: "lease-extend", Rule: "A delivery is held for as long as it is extended, over three leases.", leases: true, run: caseLeaseExtend},
+	{Name: "extend-ends", Rule: "However often a delivery is extended, its lease ends one Lease after the last time.", leases: true, run: caseExtendEnds},
 	{Name: "lease-handler", Rule: "A handler that runs for more than three leases keeps its job to itself.", leases: true, run: caseLeaseHandler},
 	{Name: "lease-buffered", Rule: "Jobs that wait in a worker's buffer for more than a lease are not run twice.", leases: true, run: caseLeaseBuffered},
 	{Name: "lease-independent", Rule: "Extending one delivery does not keep another one.", leases: true, run: caseLeaseIndependent},
@@ -83,6 +84,22 @@ func caseLeaseExtend(s *stage) {
 	s.check(<-kept, "extend")
 	s.settle(c, held, driver.OutcomeDone)
 	s.waitDepth(d, driver.Depth{})
+}
+
+func caseExtendEnds(s *stage) {
+	d := s.declared()
+	s.put(d, message("job"))
+	c := s.consume(d, 1)
+	held := s.receiveOne(c)
+	for range 20 {
+		s.check(only(c.Extend(s.ctx, []*driver.Delivery{held})), "extend")
+	}
+	extended := s.history.Now()
+	other := s.consume(s.open(), 1)
+	after := s.vanish(d)
+	got := s.receiveBy(after+s.overdue(), other, 1)[0]
+	s.check(Within("the job of a lease that was extended often", extended, s.history.Now(), 0, after+s.overdue()), "measure")
+	s.settle(other, got, driver.OutcomeDone)
 }
 
 func caseLeaseHandler(s *stage) {
@@ -247,6 +264,7 @@ func caseLostSettle(s *stage) {
 			Delivery: lost[i], Outcome: outcome, Failures: 9, Reason: driver.ReasonPermanent, Error: "by the holder that lost it",
 		}}))
 		s.is(err, want, "settle as %s what another holds", outcome)
+		s.notStored(err, "settle as %s what another holds", outcome)
 	}
 	third := s.consume(s.open(), 1)
 	s.receiveNone(third, max(s.lease()+s.lease()/2, 300*time.Millisecond), "its second holder extends it, whatever the first said")
@@ -263,7 +281,9 @@ func caseLostSettle(s *stage) {
 func caseLostExtend(s *stage) {
 	first, lost, second, held, want := s.lose(1)
 	for range 2 {
-		s.is(only(first.Extend(s.ctx, lost)), want, "extend what another holds")
+		err := only(first.Extend(s.ctx, lost))
+		s.is(err, want, "extend what another holds")
+		s.notStored(err, "extend what another holds")
 	}
 	s.check(only(second.Extend(s.ctx, held)), "extend what is held")
 	s.settle(second, held[0], driver.OutcomeDone)

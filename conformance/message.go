@@ -53,14 +53,22 @@ func sameMessage(got, want *driver.Message) error {
 	if !bytes.Equal(got.Body, want.Body) {
 		v.add("Body has %d bytes and differs from the %d bytes enqueued at byte %d", len(got.Body), len(want.Body), firstDifference(got.Body, want.Body))
 	}
-	if !maps.Equal(got.Headers, want.Headers) {
+	switch {
+	case !maps.Equal(got.Headers, want.Headers):
 		v.add("Headers are %s, were %s", abridged(got.Headers), abridged(want.Headers))
+	case got.Headers != nil && len(got.Headers) == 0:
+		v.add("Headers are empty and not nil, although there are none")
 	}
 	if !got.EnqueuedAt.Equal(want.EnqueuedAt) {
 		v.add("EnqueuedAt is %s, was %s", got.EnqueuedAt, want.EnqueuedAt)
 	}
 	if !got.ExpiresAt.Equal(want.ExpiresAt) || got.ExpiresAt.IsZero() != want.ExpiresAt.IsZero() {
 		v.add("ExpiresAt is %s, was %s", got.ExpiresAt, want.ExpiresAt)
+	}
+	for field, t := range map[string]time.Time{"EnqueuedAt": got.EnqueuedAt, "ExpiresAt": got.ExpiresAt} {
+		if t.Location() != time.UTC {
+			v.add("%s is in the zone %s, not in UTC", field, t.Location())
+		}
 	}
 	differ("MaxAttempts", got.MaxAttempts, want.MaxAttempts)
 	differ("Timeout", got.Timeout, want.Timeout)

@@ -166,6 +166,7 @@ func caseSettlePartlyLost(s *stage) {
 		for i, err := range s.settleTogether(c, settlements...) {
 			if slices.Contains(lostPlaces, i) {
 				s.is(err, driver.ErrLeaseLost, "settle place %d of %d as %s, which was settled before", i, jobs, settlements[i].Outcome)
+				s.notStored(err, "settle place %d of %d, which was settled before", i, jobs)
 				continue
 			}
 			s.check(err, "settle place %d of %d as %s, beside some that are lost", i, jobs, settlements[i].Outcome)
@@ -244,6 +245,7 @@ func caseExtendPartlyLost(s *stage) {
 		for i, err := range s.extendTogether(c, held) {
 			if slices.Contains(lostPlaces, i) {
 				s.is(err, driver.ErrLeaseLost, "extend place %d of %d, which was settled", i, jobs)
+				s.notStored(err, "extend place %d of %d, which was settled", i, jobs)
 			} else {
 				s.check(err, "extend place %d of %d, beside some that were settled", i, jobs)
 			}

@@ -16,7 +16,6 @@ import (
 var precedenceCases = []Case{
 	{Name: "precedence", Rule: "A job's own bounds come before those of its kind, and these before the worker's.", run: casePrecedence},
 	{Name: "retry-policy", Rule: "The retry policy is asked once for each failure, with their number and the error; a kind's own comes before the worker's.", run: caseRetryPolicy},
-	{Name: "retry-capped", Rule: "A delay that is longer than the driver can hold a job back is shortened to what it can, and not refused.", run: caseRetryCapped},
 	{Name: "middleware", Rule: "Middleware is called around each handler in its order, and what it returns decides.", run: caseMiddleware},
 	{Name: "job-fields", Rule: "A handler sees all of its job: ID, kind, queue, times, headers, body, level and group.", run: caseJobFields},
 	{Name: "aliases", Rule: "A handler runs jobs of its aliases, by their own names.", run: caseAliases},
@@ -109,28 +108,6 @@ func caseRetryPolicy(s *stage) {
 	if !slices.Equal(all, want) {
 		s.failf("the retry policies were asked %q, want %q", all, want)
 	}
-}
-
-func caseRetryCapped(s *stage) {
-	q := s.portable()
-	s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {
-		switch job.Args.N {
-		case 0:
-			return batch.RetryAfter(s.info.Limits.MaxRetryDelay+1000*time.Hour, errors.New("much later"))
-		case 1:
-			return batch.Snooze(s.info.Limits.MaxRetryDelay + 1000*time.Hour)
-		case 2:
-			if job.Attempt == 1 {
-				return batch.RetryAfter(-time.Hour, errors.New("before now"))
-			}
-		}
-		return nil
-	})
-	for n := range 3 {
-		enqueue(s, q, n)
-	}
-	s.waitCount(1, Done)
-	s.waitDepth(q.Driver(), driver.Depth{Scheduled: 2})
 }
 
 func caseMiddleware(s *stage) {

@@ -16,6 +16,7 @@ var priorityCases = []Case{
 	{Name: "priority-late", Rule: "A job of a higher level that is enqueued late is the next to be handed out.", Needs: prioritizer, run: casePriorityLate},
 	{Name: "priority-prefetch", Rule: "A job of a higher level overtakes all that a worker has not prefetched yet.", Needs: prioritizer, run: casePriorityPrefetch},
 	{Name: "priority-batch", Rule: "One Receive of many returns jobs of a higher level first.", Needs: prioritizer, run: casePriorityBatch},
+	{Name: "priority-due", Rule: "A retry that has become due comes after what waits at higher levels.", Needs: prioritizer, timed: true, run: casePriorityDue},
 	{Name: "priority-after-retry", Rule: "A job keeps its level across a retry.", Needs: prioritizer, timed: true, run: casePriorityAfterRetry},
 	{Name: "priority-after-release", Rule: "A job keeps its level across a release.", Needs: prioritizer, run: casePriorityAfterRelease},
 	{Name: "priority-after-redrive", Rule: "A job keeps its level across a redrive.", Needs: prioritizer, run: casePriorityAfterRedrive},
@@ -91,16 +92,35 @@ func casePriorityPrefetch(s *stage) {
 func casePriorityBatch(s *stage) {
 	d := s.declared()
 	for i, l := range []driver.Level{driver.Low, driver.Critical, driver.Normal, driver.Trivial, driver.High} {
-		s.put(d, level(name(i), l))
+		m := level(name(i), l)
+		m.EnqueuedAt = m.EnqueuedAt.Add(time.Duration(i) * time.Second)
+		s.put(d, m)
 	}
 	c := s.consume(d, 5)
 	last := driver.Critical
-	for range 5 {
-		got := s.receiveOne(c)
-		if got.Level > last {
-			s.failf("%s of level %d came after one of level %d", got.ID, got.Level, last)
+	for left := 5; left > 0; {
+		for _, got := range s.receive(c, left) {
+			if got.Level > last {
+				s.failf("%s of level %d came after one of level %d", got.ID, got.Level, last)
+			}
+			last = got.Level
+			left--
 		}
-		last = got.Level
+	}
+}
+
+func casePriorityDue(s *stage) {
+	const delay = 300 * time.Millisecond
+	d := s.declared()
+	s.put(d, level("low", driver.Low))
+	c := s.consume(d, 1)
+	s.settleRetry(c, s.receiveOne(c), delay)
+	s.check(c.Close(s.ctx), "close the consumer")
+	s.put(d, level("high-0", driver.High), level("normal", driver.Normal), level("high-1", driver.High))
+	s.pass(delay + delay/2)
+	c = s.consume(d, 1)
+	for _, id := range []string{"high-0", "high-1", "normal", "low"} {
+		s.next(c, id, "when a retry of a low level has become due")
 	}
 }
 

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -50,13 +51,24 @@ func casePurgeMany(s *stage) {
 			m.Level = levels[s.random.IntN(len(levels))]
 		}
 	}
+	var again []*driver.Message // with the keys that become free
+	if _, ok := bare(d).(driver.Deduplicator); ok {
+		for i := 0; i < jobs; i += jobs / 10 {
+			all[i].DedupKey = fmt.Sprintf("key-%d", i)
+			again = append(again, unique("again-"+name(i), all[i].DedupKey))
+		}
+	}
 	s.put(d, all...)
 	s.waitDepth(d, driver.Depth{Waiting: jobs})
 	n, err := capable[batch.Purger](s, d).Purge(s.ctx, s.queue)
 	s.check(err, "purge")
 	equal(s, n, jobs, "jobs purged")
 	s.waitDepth(d, driver.Depth{})
-	s.receiveNone(s.consume(d, 1), 200*time.Millisecond, "the queue was purged")
+	c := s.consume(d, 1)
+	s.receiveNone(c, 200*time.Millisecond, "the queue was purged")
+	s.check(c.Close(s.ctx), "close the consumer")
+	s.put(d, again...)
+	s.finish(d, len(again))
 }
 
 func casePurgeGroup(s *stage) {

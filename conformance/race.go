@@ -13,6 +13,7 @@ var raceCases = []Case{
 	{Name: "settle-race", Rule: "Of two settlements of one delivery at the same time one is carried out, and the other is ErrLeaseLost.", run: caseSettleRace},
 	{Name: "redrive-race", Rule: "A redrive and a discard at the same time move each dead letter once.", run: caseRedriveRace},
 	{Name: "enqueue-owns", Rule: "What a caller does with its messages and settlements after a call does not change what was stored.", run: caseEnqueueOwns},
+	{Name: "returns-owned", Rule: "What a call has returned belongs to the caller: a later call does not change it.", run: caseReturnsOwned},
 	{Name: "lease-apart", Rule: "Consumers with different leases each have their own.", leases: true, run: caseLeaseApart},
 	{Name: "deleted-waiting", Rule: "A consumer that waits while its queue is deleted and declared again gets the jobs of the new one.", run: caseDeletedWaiting},
 }
@@ -111,6 +112,87 @@ func caseEnqueueOwns(s *stage) {
 		s.check(sameMessage(&dead.Message, &want[i]), "dead")
 		equal(s, dead.LastError, name(i), "LastError of %s", dead.ID)
 	}
+}
+
+func caseReturnsOwned(s *stage) {
+	const jobs = 6
+	d := s.declared()
+	s.put(d, numbered(jobs)...)
+	c := s.consume(d, jobs)
+	most := min(jobs/2, s.info.Limits.ReceiveBatch)
+	var pages [][]*driver.Delivery
+	var ids []string // as they were when they were returned
+	for len(ids) < jobs {
+		ctx, cancel := s.soon()
+		got, err := c.Receive(ctx, min(most, jobs-len(ids)))
+		cancel()
+		s.check(err, "receive")
+		pages = append(pages, got)
+		for _, one := range got {
+			ids = append(ids, one.ID)
+		}
+	}
+	same := func(what string) {
+		n := 0
+		for _, page := range pages {
+			for _, got := range page {
+				equal(s, got.ID, ids[n], "place %d of what was received, %s", n, what)
+				n++
+			}
+		}
+	}
+	same("after another Receive")
+	all := slices.Concat(pages...)
+	for _, got := range all {
+		s.settle(c, got, driver.OutcomeDone)
+	}
+	s.put(d, message("held"))
+	held := s.receiveOne(c)
+	same("after another was received")
+	s.errorsOwned(c, held, all)
+	s.waitDepth(d, driver.Depth{})
+	if _, ok := bare(d).(driver.Deduplicator); ok && s.info.Limits.EnqueueBatch > 1 {
+		s.resultsOwned(d)
+	}
+}
+
+// errorsOwned looks at the errors of a call when another one has been made. One delivery
+// is held, and all others were settled.
+func (s *stage) errorsOwned(c driver.Consumer, held *driver.Delivery, all []*driver.Delivery) {
+	settle := func(some ...*driver.Delivery) []error {
+		var list []driver.Settlement
+		for _, got := range some {
+			list = append(list, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
+		}
+		errs := c.Settle(s.ctx, list)
+		equal(s, len(errs), len(some), "errors of a Settle of which some are lost")
+		return errs
+	}
+	if min(s.info.Limits.SettleBatch, s.info.Limits.ExtendBatch) < 2 {
+		s.settle(c, held, driver.OutcomeDone)
+		return
+	}
+	lost := settle(all[0], all[1])
+	extended := c.Extend(s.ctx, all[:2])
+	c.Extend(s.ctx, []*driver.Delivery{held, all[2]})
+	second := settle(held, all[2])
+	s.check(second[0], "settle what is held, beside one that is lost")
+	equal(s, len(extended), 2, "errors of an Extend of two that are lost")
+	for i := range 2 {
+		s.is(lost[i], driver.ErrLeaseLost, "the error at place %d of an earlier Settle", i)
+		s.is(extended[i], driver.ErrLeaseLost, "the error at place %d of an earlier Extend", i)
+	}
+}
+
+// resultsOwned looks at the results of an Enqueue when another one has been made.
+func (s *stage) resultsOwned(d driver.Driver) {
+	s.put(d, unique("first", "key"))
+	results := d.Enqueue(s.ctx, s.queue, []*driver.Message{unique("refused", "key"), message("plain")})
+	d.Enqueue(s.ctx, s.queue, []*driver.Message{message("plainer"), unique("refused", "key")})
+	equal(s, len(results), 2, "results")
+	equal(s, results[0].Duplicate, true, "Duplicate at place 0 of an earlier Enqueue")
+	equal(s, results[1].Duplicate, false, "Duplicate at place 1 of an earlier Enqueue")
+	s.finish(d, 3)
 }
 
 func caseLeaseApart(s *stage) {

@@ -1,6 +1,10 @@
 package conformance
 
-import "github.com/batch-go/batch/driver"
+import (
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
 
 var redeliveryCases = []Case{
 	{Name: "release-keeps-redeliveries", Rule: "A release neither counts as a lost holder nor makes the lost ones forgotten.", leases: true, run: caseReleaseKeepsRedeliveries},
@@ -54,11 +58,13 @@ func caseReleaseBeforeLoss(s *stage) {
 func caseRetryForgetsRedeliveries(s *stage) {
 	d, _, _ := s.holder()
 	d, c, got := s.nextHolder(d)
-	s.settleRetry(c, got, 0)
-	got = s.receiveOne(c)
-	equal(s, got.Redeliveries, 0, "Redeliveries after a lost holder and a retry")
-	d, c, got = s.nextHolder(d)
-	equal(s, got.Redeliveries, 1, "Redeliveries after a retry and a lost holder")
+	for _, delay := range []time.Duration{20 * time.Millisecond, 0} {
+		s.settleRetry(c, got, delay)
+		got = s.receiveOne(c)
+		equal(s, got.Redeliveries, 0, "Redeliveries after a lost holder and a retry after %s", delay)
+		d, c, got = s.nextHolder(d)
+		equal(s, got.Redeliveries, 1, "Redeliveries after a retry after %s and a lost holder", delay)
+	}
 	s.settleDead(c, got)
 	s.waitDeadLetters(d, 1)
 	_, err := d.Redrive(s.ctx, s.queue, driver.Selection{All: true})

@@ -18,6 +18,7 @@ var reuseCases = []Case{
 	{Name: "slot-timers", Rule: "Each job of a slot has its own timeout: that of the one before neither ends nor spares it.", timed: true, run: caseSlotTimers},
 	{Name: "lost-buffered", Rule: "A job that waits in a worker's buffer when its lease is lost is not started by it.", leases: true, run: caseLostBuffered},
 	{Name: "goexit", Rule: "A handler that ends its goroutine is a failure that is retried, and costs no slot.", run: caseGoexit},
+	{Name: "buffer-large", Rule: "A worker that prefetches hundreds of jobs runs each once.", run: caseBufferLarge},
 	{Name: "worker-queues", Rule: "A worker of two queues works on both: one that stands still does not hold up the other.", run: caseWorkerQueues},
 }
 
@@ -179,6 +180,23 @@ func caseGoexit(s *stage) {
 	s.check(AttemptCounts(s.history.Events()), "judge the history")
 	s.together(q, slots, 0, &running)
 	gate.open()
+}
+
+func caseBufferLarge(s *stage) {
+	const jobs = 260
+	d := s.declared()
+	s.put(d, messages(jobs)...)
+	gate := s.gate()
+	s.work(s.open(), func(context.Context, *batch.Job[task]) error {
+		<-gate.done
+		return nil
+	}, concurrency(1, jobs))
+	s.waitCount(1, Started)
+	s.pass(200 * time.Millisecond) // in which it may prefetch
+	gate.open()
+	s.waitCount(jobs, Done)
+	s.check(ExactCover(s.history.Events(), names(jobs)), "judge the history")
+	s.waitDepth(d, driver.Depth{})
 }
 
 func caseWorkerQueues(s *stage) {

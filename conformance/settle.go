@@ -125,7 +125,17 @@ func caseRetryLongest(s *stage) {
 	c := s.consume(d, 1)
 	s.settleRetry(c, s.receiveOne(c), s.info.Limits.MaxRetryDelay)
 	s.waitDepth(d, driver.Depth{Scheduled: 1})
+	if _, ok := bare(d).(driver.Inspector); ok {
+		s.dueIn(s.waitList(d, driver.StateScheduled, "job")[0], s.info.Limits.MaxRetryDelay)
+	}
 	s.receiveNone(c, 300*time.Millisecond, "its retry is to be held back for "+s.info.Limits.MaxRetryDelay.String())
+}
+
+// dueIn ends the case unless an entry is due after d, to a minute.
+func (s *stage) dueIn(e driver.Entry, d time.Duration) {
+	if off := time.Until(e.DueAt) - d; off < -time.Minute || off > time.Minute {
+		s.failf("DueAt of %s is %s, want %s from now", e.ID, e.DueAt, d)
+	}
 }
 
 func caseRetryUnattended(s *stage) {

@@ -45,6 +45,16 @@ func (s *stage) putOn(d driver.Driver, queue string, all ...*driver.Message) {
 	}
 }
 
+// resultsOf enqueues messages in one call, and returns a result for each.
+func (s *stage) resultsOf(d driver.Driver, all ...*driver.Message) []driver.Result {
+	results := d.Enqueue(s.ctx, s.queue, all)
+	if results == nil {
+		results = make([]driver.Result, len(all))
+	}
+	equal(s, len(results), len(all), "results")
+	return results
+}
+
 // consume opens a consumer on the case's queue.
 func (s *stage) consume(d driver.Driver, prefetch int) driver.Consumer {
 	return s.consumeFrom(d, s.queue, prefetch)

@@ -116,6 +116,15 @@ func (s *stage) is(err, want error, what string, args ...any) {
 	}
 }
 
+// notStored ends the case unless an error is a *driver.Error that says for certain that the
+// call had no effect.
+func (s *stage) notStored(err error, what string, args ...any) {
+	var typed *driver.Error
+	if !errors.As(err, &typed) || driver.FateOf(err) != driver.FateNotStored {
+		s.failf("%s: the error is a %T with the fate %q, want a *driver.Error with %q", fmt.Sprintf(what, args...), err, driver.FateOf(err), driver.FateNotStored)
+	}
+}
+
 // quoteErr is the text of an error in quotes, or nil.
 func quoteErr(err error) string {
 	if err == nil {

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -17,6 +18,8 @@ var wakesCases = []Case{
 	{Name: "wakes-retry-due", Rule: "A waiting consumer gets a retry of another when it is due.", timed: true, run: func(s *stage) { s.wakes(wakeRetryDue) }},
 	{Name: "wakes-redrive", Rule: "A waiting consumer gets a job that is redriven at once.", timed: true, run: func(s *stage) { s.wakes(wakeRedrive) }},
 	{Name: "wakes-resume", Rule: "Of several consumers that wait at a paused queue, each gets a job at once after Resume.", Needs: pauser, timed: true, run: caseWakesResume},
+	{Name: "wakes-resume-due", Rule: "A waiting consumer gets a retry when it is due after Resume, on time whatever was paused meanwhile.", Needs: pauser, timed: true, run: caseWakesResumeDue},
+	{Name: "wakes-abandoned", Rule: "A job that comes as a Receive is given up goes to another that waits, at once when the consumer of the first stops.", timed: true, run: caseWakesAbandoned},
 	{Name: "wakes-lease", Rule: "A waiting consumer gets a job whose lease has ended.", leases: true, run: func(s *stage) { s.wakes(wakeLease) }},
 	{Name: "wakes-stop", Rule: "A waiting consumer gets at once what another gives back as it is stopped.", timed: true, run: caseWakesStop},
 	{Name: "wakes-delay", Rule: "A waiting consumer gets a delayed job when it is due.", Needs: delayer, timed: true, run: func(s *stage) { s.wakes(wakeDelay) }},
@@ -226,6 +229,67 @@ func caseWakesResume(s *stage) {
 		s.settle(c, s.arrives(arrived[i], resumed-time.Second, resumed+s.lateness(), fmt.Sprintf("the job of consumer %d after Resume", i)), driver.OutcomeDone)
 	}
 	s.check(ExactCover(s.history.Events(), names(consumers)), "judge the history")
+}
+
+func caseWakesResumeDue(s *stage) {
+	const delay = 900 * time.Millisecond
+	d := s.declared()
+	s.put(d, message("job"))
+	holder := s.consume(d, 1)
+	held := s.receiveOne(holder)
+	p := s.paused(d)
+	c := s.consume(s.open(), 1)
+	arrived := s.waiting(c, delay)
+	s.pass(waitsBy)
+	s.retire(holder)
+	begin, end := s.settleRetry(holder, held, delay)
+	s.pass(delay / 3)
+	s.check(p.Resume(s.ctx, s.queue), "resume")
+	s.settle(c, s.arrives(arrived, begin+delay, end+delay+s.lateness(), "the retry that was due after Resume"), driver.OutcomeDone)
+}
+
+func caseWakesAbandoned(s *stage) {
+	const rounds, each = 4, 8
+	d := s.declared()
+	c := s.consume(s.open(), 1)
+	for round := range rounds {
+		ctx, cancel := context.WithCancel(s.ctx)
+		var all []driver.Consumer
+		given := make(chan struct{}, each)
+		for range each {
+			first := s.consume(d, 1)
+			all = append(all, first)
+			go func() {
+				got, _ := first.Receive(ctx, 1)
+				for _, one := range got { // it was handed out to the first anyway
+					first.Settle(s.ctx, []driver.Settlement{{Delivery: one, Outcome: driver.OutcomeRelease}})
+				}
+				given <- struct{}{}
+			}()
+		}
+		s.pass(waitsBy / 2)
+		arrived := s.waiting(c, 0)
+		s.pass(waitsBy / 2)
+		go cancel()
+		s.put(d, messages(each)...)
+		for range each {
+			<-given
+		}
+		for _, first := range all {
+			s.check(first.Stop(s.ctx), "stop a consumer whose Receive was given up")
+		}
+		stopped := s.history.Now()
+		for n := range each {
+			s.settle(c, s.arrives(arrived, 0, stopped+s.lateness()+s.harness.Slack, fmt.Sprintf("job %d of round %d, which came as a Receive was given up", n, round)), driver.OutcomeDone)
+			if n < each-1 {
+				arrived = s.waiting(c, 0)
+			}
+		}
+		for _, first := range all {
+			s.check(first.Close(s.ctx), "close the consumer")
+		}
+	}
+	s.waitDepth(d, driver.Depth{})
 }
 
 func caseWakesStop(s *stage) {

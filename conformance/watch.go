@@ -177,7 +177,7 @@ func (c *watchedConsumer) Receive(ctx context.Context, most int) ([]*driver.Deli
 	defer c.w.callFor(ctx, "Receive", 0)()
 	all, err := c.Consumer.Receive(ctx, most)
 	switch {
-	case len(all) > most:
+	case len(all) > max(most, 0):
 		c.w.odd("Receive of at most %d jobs returned %d", most, len(all))
 	case err == nil && len(all) == 0:
 		c.w.odd("Receive returned no job and no error")

@@ -16,10 +16,12 @@ var windowCases = []Case{
 	{Name: "window-of-first", Rule: "The window is that of the job that took the key, and not of a duplicate.", Needs: deduplicator, timed: true, run: caseWindowOfFirst},
 	{Name: "window-again", Rule: "A key that was free and is taken again has a whole window of its own.", Needs: deduplicator, timed: true, run: caseWindowAgain},
 	{Name: "window-delayed", Rule: "The window of a delayed job counts from its enqueue, and a key is taken while its job is held back.", Needs: []string{"Deduplicator", "Delayer"}, timed: true, run: caseWindowDelayed},
+	{Name: "window-redrive", Rule: "A redriven job whose window is over neither needs its key nor takes it again.", Needs: deduplicator, timed: true, run: caseWindowRedrive},
+	{Name: "window-atomic", Rule: "A key of an atomic enqueue has the window that its job says.", Needs: []string{"Deduplicator", "AtomicEnqueuer"}, timed: true, run: caseWindowAtomic},
 	{Name: "dedup-many", Rule: "One enqueue of many with duplicates reports each to its caller, at its place.", Needs: deduplicator, run: caseDedupMany},
 	{Name: "dedup-failed", Rule: "An enqueue that stored nothing takes no key.", Needs: deduplicator, run: caseDedupFailed},
 	{Name: "dedup-removed-many", Rule: "Discarding all dead letters frees all of their keys.", Needs: deduplicator, run: caseDedupRemovedMany},
-	{Name: "dedup-levels", Rule: "A duplicate is one whatever its level, group or delay.", Needs: []string{"Deduplicator", "Prioritizer"}, run: caseDedupLevels},
+	{Name: "dedup-levels", Rule: "A duplicate is one whatever its kind, body, level, group or delay.", Needs: []string{"Deduplicator", "Prioritizer"}, run: caseDedupLevels},
 }
 
 // taken ends the case if a key is free before an end.
@@ -141,6 +143,45 @@ func caseWindowDelayed(s *stage) {
 	s.check(Within("the end of the window of a job that is held back", stored, s.history.Now(), 0, shortestWindow+s.lateness()), "measure")
 }
 
+func caseWindowRedrive(s *stage) {
+	d := s.declared()
+	c := s.consume(d, 1)
+	for i := range 2 {
+		s.put(d, brief(name(i), fmt.Sprintf("key-%d", i)))
+		s.settleDead(c, s.receiveOne(c))
+	}
+	s.waitDeadLetters(d, 2)
+	s.pass(shortestWindow)
+	s.eventually("taking a key whose window is over", func() error { return stores(s, d, unique("next-0", "key-0")) })
+	n, err := d.Redrive(s.ctx, s.queue, driver.Selection{All: true})
+	s.check(err, "redrive")
+	equal(s, n, 2, "dead letters redriven, one of which another has taken the key of")
+	s.eventually("taking the key of a job that was redriven after its window", func() error { return stores(s, d, unique("next-1", "key-1")) })
+	var ids []string
+	for range 4 {
+		got := s.receiveOne(c)
+		ids = append(ids, got.ID)
+		s.settle(c, got, driver.OutcomeDone)
+	}
+	s.each("jobs with two keys, each twice", ids, []string{name(0), name(1), "next-0", "next-1"})
+	s.wantDuplicate(d, unique("refused", "key-0"), "next-0")
+	s.waitDepth(d, driver.Depth{})
+}
+
+func caseWindowAtomic(s *stage) {
+	d := s.declared()
+	a := capable[batch.AtomicEnqueuer](s, d)
+	begin := s.history.Now()
+	window := capable[batch.Deduplicator](s, d).DedupWindow()
+	s.check(a.EnqueueAtomic(s.ctx, s.queue, []*driver.Message{brief("brief", "brief"), unique("whole", "whole")}), "enqueue atomically")
+	stored := s.history.Now()
+	s.taken(d, "brief", begin+shortestWindow, "of a job that was enqueued with others")
+	s.pass(shortestWindow)
+	s.eventually("taking a key of an atomic enqueue whose window is over", func() error { return stores(s, d, unique("next", "brief")) })
+	s.check(Within("the end of the window of a job that was enqueued with others", stored, s.history.Now(), 0, shortestWindow+s.lateness()), "measure")
+	s.taken(d, "whole", begin+window, "of a job that says nothing of its window")
+}
+
 func caseDedupMany(s *stage) {
 	const jobs = 30
 	q := queueOf[batch.Deduplicator](s, s.open())
@@ -156,26 +197,27 @@ func caseDedupMany(s *stage) {
 	results, err := q.EnqueueMany(s.ctx, all)
 	s.check(err, "enqueue %d with duplicates", jobs)
 	equal(s, len(results), jobs, "results")
+	// Where they take several requests, these may be stored in any order.
 	firsts := map[int]string{3: name(1000)}
 	want := []string{name(1000)}
 	for i, r := range results {
 		s.check(r.Err, "the result of job %d", i)
-		first, duplicate := "", false
-		if i%2 == 1 {
-			first, duplicate = firsts[i%7], firsts[i%7] != ""
-			if !duplicate {
-				firsts[i%7] = name(i)
-			}
+		if r.Duplicate {
+			continue
 		}
-		equal(s, r.Duplicate, duplicate, "Duplicate of job %d", i)
-		switch {
-		case !duplicate:
-			equal(s, r.ID, name(i), "the ID of result %d", i)
-			want = append(want, name(i))
-		case r.ID != "":
-			equal(s, r.ID, first, "the ID of duplicate %d", i)
+		equal(s, r.ID, name(i), "the ID of result %d", i)
+		want = append(want, name(i))
+		if i%2 == 1 {
+			equal(s, firsts[i%7], "", "the job that has taken the key of job %d, which is stored", i)
+			firsts[i%7] = name(i)
 		}
 	}
+	for i, r := range results {
+		if r.Duplicate && (i%2 == 0 || r.ID != "" && r.ID != firsts[i%7]) {
+			s.failf("job %d is a duplicate of %q, want one of %q", i, r.ID, firsts[i%7])
+		}
+	}
+	equal(s, len(firsts), 7, "keys that were taken")
 	s.work(s.open(), nothing, concurrency(4, 4))
 	s.waitCount(len(want), Done)
 	s.waitDepth(s.open(), driver.Depth{})
@@ -238,6 +280,10 @@ func caseDedupLevels(s *stage) {
 		m.Delay = time.Minute
 		s.wantDuplicate(d, m, "low")
 	}
+	m := unique("refused", "key")
+	m.Kind, m.ContentType, m.Body = "another.kind", "text/plain", []byte("another body")
+	m.Headers = map[string]string{"another": "header"}
+	s.wantDuplicate(d, m, "low")
 	s.finish(d, 1)
 	s.waitDepth(d, driver.Depth{})
 }

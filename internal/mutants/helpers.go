@@ -49,6 +49,27 @@ func mutantHeaders(headers map[string]string, change func(string) string) map[st
 	return changed
 }
 
+// mutantScratch is where a mutant returns the same memory again.
+type mutantScratch struct {
+	deliveries []*driver.Delivery
+	errs       []error
+	results    []driver.Result
+}
+
+var (
+	mutantLock      sync.Mutex
+	mutantScratches = make(map[any]*mutantScratch)
+)
+
+func mutantReturns(of any) *mutantScratch {
+	mutantLock.Lock()
+	defer mutantLock.Unlock()
+	if mutantScratches[of] == nil {
+		mutantScratches[of] = &mutantScratch{make([]*driver.Delivery, 1000), make([]error, 0, 1000), make([]driver.Result, 0, 1000)}
+	}
+	return mutantScratches[of]
+}
+
 func mutantSettlement(alive bool, all []driver.Settlement, i int) *driver.Settlement {
 	if !alive {
 		return &all[i]
