@@ -82,12 +82,7 @@ func (c *Case) phase() phase {
 
 // suits tells whether the case can run on a driver with these capabilities.
 func (c *Case) suits(h *Harness, capabilities []string) bool {
-	given := map[string]bool{
-		needsURL: h.URL != "", needsForeign: h.Foreign != nil, needsSecrets: len(h.Secrets) > 0,
-		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
-		needsOpenAt: h.OpenAt != nil, needsOne: h.FreezeOne != nil,
-		needsCounts: h.CoarseCounts == "",
-	}
+	given := h.gives()
 	return !slices.ContainsFunc(c.Needs, func(need string) bool {
 		return !given[need] && !slices.Contains(capabilities, need)
 	})

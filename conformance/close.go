@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -138,39 +139,31 @@ func caseCloseKeeps(s *stage) {
 
 func caseCloseConcurrent(s *stage) {
 	d := s.declared()
-	var mu sync.Mutex
-	var confirmed []string
-	var producers sync.WaitGroup
-	begun := make(chan struct{}, 1)
-	for p := range 4 {
-		producers.Go(func() {
-			for n := 0; ; n++ {
-				m := message(name(p*1_000_000 + n))
-				for _, r := range d.Enqueue(s.ctx, s.queue, []*driver.Message{m}) {
-					if r.Err != nil {
-						if !errors.Is(r.Err, driver.ErrClosed) && driver.FateOf(r.Err) != driver.FateUnknown {
-							s.problem("an enqueue on a handle that is being closed: %v", r.Err)
-						}
-						return
-					}
-				}
-				mu.Lock()
-				confirmed = append(confirmed, m.ID)
-				if len(confirmed) == 50 {
-					begun <- struct{}{}
-				}
-				mu.Unlock()
-			}
-		})
+	e := &closingEnqueues{s: s, d: d, begun: make(chan struct{})}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		var producers sync.WaitGroup
+		for p := range 4 {
+			producers.Go(func() { e.run(p * 1_000_000) })
+		}
+		producers.Wait()
+	}()
+	select {
+	case <-e.begun:
+	case <-ended:
+		s.failf("all producers ended before the handle was closed, the last by: %v", e.last)
 	}
-	<-begun
 	s.check(d.Close(s.ctx), "close the handle")
-	producers.Wait()
-	mu.Lock()
-	defer mu.Unlock()
+	e.closed.Store(true)
+	select {
+	case <-ended:
+	case <-s.ctx.Done():
+		s.failf("an enqueue that was under way when the handle was closed does not end: %v", context.Cause(s.ctx))
+	}
 	c := s.consume(s.open(), 100)
 	left := make(map[string]bool)
-	for _, id := range confirmed {
+	for _, id := range e.confirmed {
 		left[id] = true
 	}
 	for len(left) > 0 {
@@ -178,6 +171,46 @@ func caseCloseConcurrent(s *stage) {
 			delete(left, got.ID) // one whose fate is unknown may be there too
 			s.settle(c, got, driver.OutcomeDone)
 		}
+	}
+}
+
+// closingEnqueues enqueues on a handle until that is closed.
+type closingEnqueues struct {
+	s      *stage
+	d      driver.Driver
+	begun  chan struct{} // closed when some are confirmed
+	closed atomic.Bool   // set when Close has returned
+
+	mu        sync.Mutex // guards following
+	confirmed []string
+	last      error
+}
+
+// run enqueues one after another, until one fails.
+func (e *closingEnqueues) run(first int) {
+	for n := first; e.s.ctx.Err() == nil; n++ {
+		m := message(name(n))
+		late := e.closed.Load()
+		for _, r := range e.d.Enqueue(e.s.ctx, e.s.queue, []*driver.Message{m}) {
+			if r.Err != nil {
+				if !errors.Is(r.Err, driver.ErrClosed) && driver.FateOf(r.Err) != driver.FateUnknown {
+					e.s.problem("an enqueue on a handle that is being closed: %v", r.Err)
+				}
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				e.last = r.Err
+				return
+			}
+		}
+		if late {
+			e.s.problem("an enqueue that began after the handle was closed succeeded, want %q", driver.ErrClosed)
+			return
+		}
+		e.mu.Lock()
+		if e.confirmed = append(e.confirmed, m.ID); len(e.confirmed) == 50 {
+			close(e.begun)
+		}
+		e.mu.Unlock()
 	}
 }
 

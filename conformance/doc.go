@@ -14,7 +14,7 @@
 // The suite is a table of named cases. Each checks one rule, which a failure
 // prints. A case is a subtest, so that one of them can be run by itself:
 //
-//	go test -run 'TestConformance/redrive-one$'
+//	go test -run 'TestConformance/^redrive-one$'
 //
 // A case is also a value: [Cases] lists them and [Case.Run] runs one without
 // package testing. The suite's own tests use this to check that a broken driver

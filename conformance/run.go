@@ -78,6 +78,9 @@ func begin(t *testing.T, h Harness) *run {
 	if err != nil {
 		t.Fatalf("conformance: the broker cannot be opened, so nothing was tested: %v", err)
 	}
+	if d == nil {
+		t.Fatal("conformance: Harness.Open returned neither a driver nor an error")
+	}
 	r := &run{
 		subject: reflect.TypeOf(d), info: d.Info(), capabilities: batch.Capabilities(d), limits: limits(d), began: time.Now(),
 		counted: make(chan struct{}),
@@ -167,10 +170,14 @@ func (r *run) summarize(t *testing.T) {
 			fmt.Fprintf(&b, "  %-18s not declared: must not compile\n", c.name)
 		}
 	}
+	given := r.harness.gives()
 	for _, need := range []string{needsURL, needsForeign, needsSecrets, needsRestart, needsFreeze, needsCut, needsOpenAt, needsOne, needsCounts} {
-		if n := r.ran[need]; n > 0 {
+		switch n := r.ran[need]; {
+		case n > 0:
 			fmt.Fprintf(&b, "  %-18s %d cases\n", need, n)
-		} else {
+		case given[need]:
+			fmt.Fprintf(&b, "  %-18s given, and none of its cases ran: NOT TESTED\n", need)
+		default:
 			fmt.Fprintf(&b, "  %-18s not given: NOT TESTED\n", need)
 		}
 	}

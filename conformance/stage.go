@@ -61,10 +61,23 @@ func newStage(ctx context.Context, h *Harness, info driver.Info, name string) *s
 
 // seed is what the environment says, or a new one.
 func seed() uint64 {
-	if n, err := strconv.ParseUint(os.Getenv("BATCH_SEED"), 10, 64); err == nil {
-		return n
+	if n, err := givenSeed(); err == nil && n != nil {
+		return *n
 	}
 	return rand.Uint64()
+}
+
+// givenSeed is the seed of the environment, or nil.
+func givenSeed() (*uint64, error) {
+	text, ok := os.LookupEnv("BATCH_SEED")
+	if !ok || text == "" {
+		return nil, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("conformance: BATCH_SEED is %q, want a whole number from 0 on", text)
+	}
+	return &n, nil
 }
 
 // newQueue makes up the name of a queue, which is deleted after the case.

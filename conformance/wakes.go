@@ -56,6 +56,9 @@ func (s *stage) waiting(c driver.Consumer, most time.Duration) <-chan arrival {
 func (s *stage) arrives(arrived <-chan arrival, least, most time.Duration, what string) *driver.Delivery {
 	a := <-arrived
 	s.check(a.err, "%s", what)
+	if a.got == nil {
+		s.failf("%s: Receive returned no job and no error", what)
+	}
 	s.check(Within(what, 0, a.at, least, most), "measure")
 	return a.got
 }

@@ -110,11 +110,25 @@ func TestReliability(t *testing.T) {
 			}
 		})
 	}
+	if len(rows) == 0 {
+		t.Errorf("no row was tested: %q of -soak.fault is no fault of the chosen brokers, which have %q", *faultFlag, faultNames(chosen(t)))
+	}
 	if !t.Failed() && *brokerFlag == "" && *faultFlag == "" {
 		if err := writeTable(rows); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// faultNames are those of the faults that suit one of the brokers at least.
+func faultNames(of []target) []string {
+	var names []string
+	for _, f := range faults() {
+		if slices.ContainsFunc(of, f.suits) {
+			names = append(names, f.name)
+		}
+	}
+	return names
 }
 
 // broker is the name and version of the broker.
