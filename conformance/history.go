@@ -204,3 +204,29 @@ func (h *History) Tail(n int) string {
 	}
 	return b.String()
 }
+
+// excerpt is Tail, and before it all of the first job that one of the problems names, if
+// that is older, with the faults that there were.
+func (h *History) excerpt(n int, problems []string) string {
+	events := h.Events()
+	tail := h.Tail(n)
+	older := events[:max(0, len(events)-n)]
+	accused := ""
+	for _, word := range strings.FieldsFunc(strings.Join(problems, " "), func(r rune) bool { return strings.ContainsRune(" \n\t:;,\"", r) }) {
+		if slices.ContainsFunc(older, func(e Event) bool { return e.ID != "" && e.ID == word }) {
+			accused = word
+			break
+		}
+	}
+	if accused == "" {
+		return tail
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "  (%s and the faults)\n", accused)
+	for _, e := range older {
+		if e.ID == accused || e.Op == Disturbed || e.Op == Mended {
+			fmt.Fprintf(&b, "%s\n", e)
+		}
+	}
+	return b.String() + tail
+}

@@ -78,6 +78,9 @@ func (s *stage) receiveBy(d time.Duration, c driver.Consumer, n int) []*driver.D
 	for len(all) < n {
 		most := min(n-len(all), s.info.Limits.ReceiveBatch)
 		got, err := c.Receive(ctx, most)
+		if err != nil && ctx.Err() != nil && s.ctx.Err() == nil {
+			s.failf("%d of %d jobs did not come: %v; Receive returned %v", n-len(all), n, context.Cause(ctx), err)
+		}
 		s.check(err, "receive job %d of %d", len(all)+1, n)
 		if len(got) == 0 || len(got) > most {
 			s.failf("Receive of at most %d jobs returned %d and no error", most, len(got))

@@ -169,7 +169,7 @@ func (s *stage) result() (notes []string, err error) {
 	}
 	return s.notes, &Violation{
 		Case: s.name, Rule: s.rule, Problems: s.problems, Seed: s.seed,
-		Broker: strings.TrimSpace(s.info.Broker + " " + s.info.Version), History: s.history.Tail(40),
+		Broker: strings.TrimSpace(s.info.Broker + " " + s.info.Version), History: s.history.excerpt(40, s.problems),
 		Late: s.machine.worst(),
 	}
 }
