@@ -80,6 +80,16 @@ func (c *Case) phase() phase {
 	}
 }
 
+// gives tells which of the needs of cases the harness meets.
+func (h *Harness) gives() map[string]bool {
+	return map[string]bool{
+		needsURL: h.URL != "", needsForeign: h.Foreign != nil, needsSecrets: len(h.Secrets) > 0,
+		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
+		needsOpenAt: h.OpenAt != nil, needsOne: h.FreezeOne != nil,
+		needsCounts: h.CoarseCounts == "",
+	}
+}
+
 // suits tells whether the case can run on a driver with these capabilities.
 func (c *Case) suits(h *Harness, capabilities []string) bool {
 	given := h.gives()

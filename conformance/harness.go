@@ -112,9 +112,6 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	if h.Parallel < 0 || h.Slack < 0 || h.Lease < 0 || h.Timeout < 0 {
 		return h, errors.New("conformance: Parallel, Slack, Lease or Timeout of the Harness is below zero")
 	}
-	if _, err := givenSeed(); err != nil {
-		return h, err
-	}
 	switch {
 	case limits.MaxLease == 0:
 		h.Lease = 0
@@ -148,15 +145,5 @@ func soak() bool { return os.Getenv(soakVariable) != "" }
 func (h *Harness) LikeAnother() {
 	if !soak() {
 		h.OpenAt = nil
-	}
-}
-
-// gives tells which of the needs of cases the harness meets.
-func (h *Harness) gives() map[string]bool {
-	return map[string]bool{
-		needsURL: h.URL != "", needsForeign: h.Foreign != nil, needsSecrets: len(h.Secrets) > 0,
-		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
-		needsOpenAt: h.OpenAt != nil, needsOne: h.FreezeOne != nil,
-		needsCounts: h.CoarseCounts == "",
 	}
 }

@@ -184,7 +184,6 @@ func caseDeadHandle(s *stage) {
 }
 
 func caseAnswersMissing(s *stage) {
-	const jobs = 4
 	d := &flawed{Driver: s.open(), enqueue: func(all []*driver.Message, next func([]*driver.Message) []driver.Result) []driver.Result {
 		next(all)
 		return make([]driver.Result, len(all)-1)

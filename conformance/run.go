@@ -92,6 +92,9 @@ func begin(t *testing.T, h Harness) *run {
 	if r.harness, err = h.withDefaults(r.info.Limits); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := givenSeed(); err != nil {
+		t.Fatal(err)
+	}
 	r.slots = make(chan struct{}, r.harness.Parallel)
 	return r
 }
