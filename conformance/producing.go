@@ -101,6 +101,7 @@ func casePrepared(s *stage) {
 		equal(s, got.EnqueuedAt, all[0].EnqueuedAt, "EnqueuedAt")
 		s.settle(c, got, driver.OutcomeDone)
 	}
+	s.check(c.Close(s.ctx), "close the consumer")
 	if _, ok := bare(q.Driver()).(driver.Delayer); ok {
 		s.preparedDelay()
 	}

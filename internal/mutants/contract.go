@@ -154,10 +154,6 @@ OLD`, "window-redrive"),
 		return c.Settle(ctx, settlements[:maxBatch])
 	}
 	OLD`, "bounds-driver"),
-	at("waits for no job with a maximum of none", receiveFile, `	if max < 1 || max > maxBatch {`, `	if MUTANT && max < 1 {
-		return nil, nil
-	}
-	OLD`, "bounds-driver"),
 	at("lets groups go on while their heads come back after a restart", stateFile, crashPlace, `	for _, list := range q.running.lists {
 		for l := list.first; MUTANT && l != nil; l = l.next {
 			if l.job.msg.Group != "" {
