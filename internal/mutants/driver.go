@@ -15,7 +15,7 @@ const (
 	lostPlace = `		if err != nil {
 			errs = fault.Set(errs, len(settlements), i, err)
 		}`
-	refusedPlace = `			return nil, tooLarge("settle"`
+	refusedPlace = `	if err := faults.CheckSettlement(q.name, s, maxDelay); err != nil {`
 	recordPlace  = `	j.failures, j.lastError = s.Failures, s.Error
 `
 	releasePlace = `		q.wait(q.running.remove(l), now)`
@@ -75,18 +75,18 @@ var driverMutants = []Mutant{
 			} else {
 				OLD
 			}`, "settle-each", "retry-mixed"),
-	at("drops a retry that is too long", settleFile, refusedPlace, `if MUTANT {
-				return q.running.remove(l), nil
-			}
-			OLD`, "settle-partly-refused"),
-	at("settles a retry that is too long, and says that it did not", settleFile, refusedPlace, `if MUTANT {
-				q.schedule(q.running.remove(l), now+1e12)
-			}
-			OLD`, "settle-partly-refused"),
-	at("removes what has an outcome that is none", settleFile, `		return nil, wrongArgument("settle"`, `		if MUTANT {
+	at("drops a retry that is too long", settleFile, refusedPlace, `	OLD
+		if MUTANT && s.Outcome == driver.OutcomeRetry {
 			return q.running.remove(l), nil
-		}
-		OLD`, "settle-partly-refused"),
+		}`, "settle-partly-refused"),
+	at("settles a retry that is too long, and says that it did not", settleFile, refusedPlace, `	OLD
+		if MUTANT && s.Outcome == driver.OutcomeRetry {
+			q.schedule(q.running.remove(l), now+1e12)
+		}`, "settle-partly-refused"),
+	at("removes what has an outcome that is none", settleFile, refusedPlace, `	OLD
+		if MUTANT && s.Outcome != driver.OutcomeRetry {
+			return q.running.remove(l), nil
+		}`, "settle-partly-refused"),
 	at("settles what is lost", settleFile, `		return nil, faults.LeaseLost("settle", q.name)`, `		if MUTANT {
 			return nil, nil
 		}
