@@ -14,7 +14,7 @@ import (
 var producingCases = []Case{
 	{Name: "options", Rule: "Options of a call come after those of its handle, the last header of a name counts, and what is shared stays as it is.", run: caseOptions},
 	{Name: "enqueue-middleware", Rule: "An enqueue middleware may change the headers and the order of jobs and hold some back, and each result is that of its job.", run: caseEnqueueMiddleware},
-	{Name: "prepared", Rule: "A prepared job is sent as it was prepared, also by way of its stored form, and its delay counts from then.", run: casePrepared},
+	{Name: "prepared", Rule: "A prepared job is sent as it was prepared, also by way of its stored form, and its delay counts from then.", timed: true, run: casePrepared},
 	{Name: "dead-handle", Rule: "The handle on dead letters counts, redrives and deletes those that it is asked to, and no others.", run: caseDeadHandle},
 	{Name: "answers-missing", Rule: "What a driver gives no answer for is neither stored nor settled for certain.", run: caseAnswersMissing},
 	{Name: "redrive-body", Rule: "A dead letter that is redriven with another body waits for its time with it, without a history, and is no dead letter any more.", Needs: []string{"Importer", "Inspector"}, run: caseRedriveBody},
