@@ -27,10 +27,10 @@ RECORDS := .conformance
 CHECKS := fmt tidy vet staticcheck examples bench-build allocs vuln fuzz test captable
 
 .DEFAULT_GOAL := help
-.PHONY: help check engine images sweep bench soak reliability capabilities release $(CHECKS)
+.PHONY: help check engine images sweep bench performance performance-page performance-build soak reliability capabilities release $(CHECKS)
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: ## all that a change has to pass, with the time of each step
 	@MAKE='$(MAKE)' scripts/steps.sh $(CHECKS)
@@ -76,6 +76,26 @@ bench-build: ## build the benchmarks
 
 bench: engine images ## run the benchmarks
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem work
+
+# The comparison with other libraries: make performance BROKER=redis WORKLOAD=enqueue-1,process PEER=batch,asynq
+# ROUNDS=5, or QUICK=1 for the short form. Its module is in no workspace: its peers would decide with which
+# versions of the clients everything else is tested, and they take minutes to compile.
+WORKLOAD ?=
+PEER ?=
+ROUNDS ?= 0
+QUICK ?=
+PERFORMANCE := GOWORK=off $(GO) test -C bench/performance -v -count=1 -timeout 24h .
+
+performance: engine images ## compare with other libraries, and write docs/performance.md
+	@$(PERFORMANCE) -run '^TestPerformance$$' -performance.run -performance.broker='$(BROKER)' -performance.workload='$(WORKLOAD)' \
+		-performance.peer='$(PEER)' -performance.rounds=$(ROUNDS) $(if $(QUICK),-performance.quick)
+
+performance-page: ## write docs/performance.md again from its results, after a change of how it looks
+	@$(PERFORMANCE) -run '^TestPage$$' -performance.page
+
+performance-build: ## vet the comparison, and check that its page is of its results
+	@GOWORK=off $(GO) vet -C bench/performance ./...
+	@GOWORK=off $(GO) test -C bench/performance -count=1 ./...
 
 # How long and on what: make soak BROKER=redis-8 FOR=20m SEED=7; make reliability BROKER=nats-2 FAULT=cut
 BROKER ?=

@@ -1,0 +1,29 @@
+// Package performance compares batch with other Go libraries for jobs and messages, and with the raw
+// clients, on the same brokers:
+//
+//	make performance
+//	make performance BROKER=redis WORKLOAD=enqueue-1,process PEER=batch,asynq ROUNDS=5
+//	make performance QUICK=1
+//
+// It writes docs/performance.md with its plots, and docs/performance/results.json, from which the page is
+// made. A run that is filtered replaces the rows that it measured and keeps the others.
+//
+// The parts, a folder each:
+//
+//	peer     what a library must do to take part: three methods
+//	peers    the libraries, one a file, and the table of all rows
+//	load     the workloads, one a file, and the meters
+//	report   the page and its plots
+//
+// # How it measures
+//
+// A measurement is one peer doing one workload once, in a process of its own, so that no peer meets the heap,
+// the goroutines or the connections of another. A round is one measurement of each peer of a broker, in random
+// order; the next round follows, so that all of them see the same weather. A figure is the median of the
+// rounds, with the lowest and the highest beside it.
+//
+// Every job has a number. The workloads count which numbers came to a handler: a measurement in which one
+// was missing says so on the page.
+//
+// It is a module of its own, because the peers and what they require are for nobody else.
+package performance

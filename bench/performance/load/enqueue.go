@@ -1,0 +1,92 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// enqueues are the workloads of enqueueing alone. What was stored is handled afterwards, which is not timed.
+func enqueues() []Workload {
+	return []Workload{
+		{Name: "enqueue-1", What: "One caller enqueues one job after another", Kind: Rate, run: enqueueBy(1)},
+		{Name: "enqueue-64", What: "64 callers enqueue one job after another each", Kind: Rate, run: enqueueBy(Callers)},
+		{Name: "enqueue-many", What: "One caller enqueues 500 jobs in a call, or as its library does that best", Kind: Rate, run: enqueueMany},
+		{Name: "enqueue-64-4k", What: "64 callers, bodies of 4 KiB", Kind: Rate, Body: 4 << 10, run: enqueueBy(Callers)},
+		{Name: "enqueue-64-64k", What: "64 callers, bodies of 64 KiB", Kind: Rate, Body: 64 << 10, run: enqueueBy(Callers)},
+	}
+}
+
+// limit is how many jobs a measurement has at most. Large bodies fill a broker sooner.
+func (r *run) limit() int {
+	if r.body > 10<<10 {
+		return r.scale.Jobs / 20
+	}
+	return r.scale.Jobs
+}
+
+// callers has n of them enqueue until the time is over or the number reached, and returns what they did.
+func (r *run) callers(ctx context.Context, n, limit int, during time.Duration) (jobs int, err error) {
+	var taken, done atomic.Int64
+	failed := make([]error, n)
+	deadline := time.Now().Add(during)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			for time.Now().Before(deadline) && taken.Add(1) <= int64(limit) {
+				if failed[i] = r.peer.Enqueue(ctx, r.queues[0], r.job()); failed[i] != nil {
+					return
+				}
+				r.seen.sent(1)
+				done.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return int(done.Load()), errors.Join(failed...)
+}
+
+// warm has the connections opened, and the caches filled.
+func (r *run) warm(ctx context.Context, n int) error {
+	_, err := r.callers(ctx, n, 4*n, 5*time.Second)
+	return err
+}
+
+// enqueueBy measures n callers.
+func enqueueBy(n int) func(context.Context, *run) error {
+	return func(ctx context.Context, r *run) error {
+		if err := r.warm(ctx, n); err != nil {
+			return err
+		}
+		r.meter.begin()
+		start := time.Now()
+		jobs, err := r.callers(ctx, n, r.limit(), r.scale.Time)
+		r.result.Took, r.result.Jobs = time.Since(start), jobs
+		r.result.Cost = r.meter.end()
+		if err != nil {
+			return err
+		}
+		return r.drain(ctx)
+	}
+}
+
+// enqueueMany measures 500 jobs to a call.
+func enqueueMany(ctx context.Context, r *run) error {
+	if err := r.fill(ctx, 500, time.Minute); err != nil {
+		return err
+	}
+	var parts int
+	r.meter.begin()
+	start := time.Now()
+	for ; time.Since(start) < r.scale.Time && parts*500 < r.limit(); parts++ {
+		if err := r.peer.EnqueueMany(ctx, r.queues[0], r.jobs(500)); err != nil {
+			return err
+		}
+		r.seen.sent(500)
+	}
+	r.result.Took, r.result.Jobs = time.Since(start), parts*500
+	r.result.Cost = r.meter.end()
+	return r.drain(ctx)
+}

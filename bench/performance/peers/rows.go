@@ -1,0 +1,163 @@
+// Package peers has the libraries that are compared, one a file, and the table of them.
+package peers
+
+import (
+	"context"
+	"slices"
+
+	"github.com/batch-go/batch/bench/performance/peer"
+)
+
+// An opener connects a peer and makes its queues.
+type opener = func(context.Context, peer.Place) (peer.Peer, error)
+
+// A Row is a library on a broker.
+type Row struct {
+	Broker string // of Brokers
+	Name   string
+	Module string // the one whose version is that of the row
+	Open   opener // nil where there is nothing to measure, and Note says why
+	Note   string // how it is set up, and in what it differs
+	// Lacks has the workloads that it cannot do, and why.
+	Lacks map[string]string
+}
+
+// The brokers. Files and Synced are no servers.
+const (
+	Redis    = "redis"
+	RabbitMQ = "rabbitmq"
+	NATS     = "nats"
+	SQS      = "sqs"
+	Files    = "files"
+	Synced   = "synced"
+)
+
+// Brokers are all of them, in the order of the page.
+func Brokers() []string { return []string{Redis, RabbitMQ, NATS, SQS, Files, Synced} }
+
+// Ours is the name of the rows of batch.
+const Ours = "batch"
+
+// modules of rows that are nobody's peer.
+const (
+	batchGo = "github.com/batch-go/batch"
+	goRed   = "github.com/redis/go-redis/v9"
+	amqpGo  = "github.com/rabbitmq/amqp091-go"
+	natsGo  = "github.com/nats-io/nats.go"
+	awsGo   = "github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// notServed is why some peers have no figures.
+const notServed = "Not measured: the module proxy that this page was made with does not serve it."
+
+// Rows returns the rows of a broker.
+func Rows(broker string) []Row {
+	var rows []Row
+	for _, r := range slices.Concat(redisRows(), rabbitRows(), natsRows(), sqsRows(), fileRows(Files), fileRows(Synced)) {
+		if r.Broker == broker {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// Find returns the row of that name.
+func Find(broker, name string) (Row, bool) {
+	rows := Rows(broker)
+	i := slices.IndexFunc(rows, func(r Row) bool { return r.Name == name })
+	if i < 0 {
+		return Row{}, false
+	}
+	return rows[i], true
+}
+
+// noRetry is what raw clients and brokers without delays lack.
+func noRetry() map[string]string {
+	return map[string]string{"failing": "it counts no attempts"}
+}
+
+// gathering opens a raw client whose callers share requests.
+func gathering(open opener) opener {
+	return func(ctx context.Context, at peer.Place) (peer.Peer, error) {
+		p, err := open(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		return peer.Gather(p), nil
+	}
+}
+
+// gatheredLacks are the workloads in which a raw client that gathers is the raw client.
+func gatheredLacks() map[string]string {
+	lacks := noRetry()
+	for _, w := range []string{"enqueue-many", "process", "process-1ms", "queues-1", "queues-50", "queues-500", "backlog"} {
+		lacks[w] = "as the raw client"
+	}
+	return lacks
+}
+
+// redisRows are those of Redis.
+func redisRows() []Row {
+	return []Row{
+		{Redis, Ours, batchGo, batchRedis, "Defaults.", nil},
+		{Redis, "raw", goRed, openRawRedis, "go-redis: XADD, pipelined for many; XREADGROUP 500, then XACK and XDEL of all of them.", noRetry()},
+		{Redis, "raw, gathered", goRed, gathering(openRawRedis), "The same, and what concurrent callers enqueue is pipelined: the bound for callers that wait.", gatheredLacks()},
+		{Redis, "asynq", "github.com/hibiken/asynq", asynqWith(false), "Defaults: an idle worker looks for jobs every second, and for retries and delays every five.", nil},
+		{Redis, "asynq, fastest", "github.com/hibiken/asynq", asynqWith(true), "Looks for jobs, retries and delays every 10 ms.", nil},
+		{Redis, "watermill", "github.com/ThreeDotsLabs/watermill-redisstream", watermillRedis, "A subscription hands out one message at a time: one a worker. Acknowledged messages stay in the stream.", noRetry()},
+		{Redis, "taskq v3", "github.com/vmihailenco/taskq/v3", nil, notServed, nil},
+		{Redis, "taskq v4", "github.com/vmihailenco/taskq/v4", nil, notServed, nil},
+		{Redis, "gocraft/work", "github.com/gocraft/work", nil, notServed, nil},
+		{Redis, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed + " It takes a job off the list before its handler runs, so a crash loses it.", nil},
+	}
+}
+
+// rabbitRows are those of RabbitMQ.
+func rabbitRows() []Row {
+	return []Row{
+		{RabbitMQ, Ours, batchGo, batchRabbitMQ, "Defaults.", nil},
+		{RabbitMQ, "raw", amqpGo, openRawRabbit, "amqp091-go: all callers on one channel with confirms and mandatory; a prefetch of 256, an ack for each.", noRetry()},
+		{RabbitMQ, "watermill", "github.com/ThreeDotsLabs/watermill-amqp/v3", watermillAMQP, "Confirms on, which are off by default, and a pool of 64 channels. A subscription hands out one message at a time: one a worker, with a prefetch of 16. Not mandatory: what has no queue is dropped.", noRetry()},
+		{RabbitMQ, "go-cloud", "gocloud.dev/pubsub/rabbitpubsub", gocloudRabbit, "Persistent, which it is not by default. It needs an exchange for each queue.", noRetry()},
+		{RabbitMQ, "wagslane/go-rabbitmq", "github.com/wagslane/go-rabbitmq", nil, notServed, nil},
+		{RabbitMQ, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed, nil},
+	}
+}
+
+// natsRows are those of NATS.
+func natsRows() []Row {
+	return []Row{
+		{NATS, Ours, batchGo, batchNATS, "Defaults.", nil},
+		{NATS, "raw", natsGo, openRawNATS, "nats.go: PublishAsync; a pull consumer with 500 messages, an ack for each that is not waited for.", noRetry()},
+		{NATS, "watermill", "github.com/ThreeDotsLabs/watermill-nats/v2", watermillNATS, "JetStream; a subscriber a worker in one queue group; acks that are not waited for.", noRetry()},
+		{NATS, "go-cloud", "gocloud.dev/pubsub/natspubsub", nil, "Not as safe: it publishes to core NATS, which keeps nothing when no subscriber is there.", nil},
+	}
+}
+
+// sqsRows are those of SQS.
+func sqsRows() []Row {
+	return []Row{
+		{SQS, Ours, batchGo, batchSQS, "Polls of 1 s; else defaults.", nil},
+		{SQS, "raw", awsGo, openRawSQS, "aws-sdk-go-v2: SendMessage, requests of ten for many; four loops receive ten and delete them.", noRetry()},
+		{SQS, "raw, gathered", awsGo, gathering(openRawSQS), "The same, and what concurrent callers enqueue shares requests.", gatheredLacks()},
+		{SQS, "go-cloud", "gocloud.dev", gocloudSQS, "Defaults.", noRetry()},
+		{SQS, "watermill", "github.com/ThreeDotsLabs/watermill-aws", nil, notServed, nil},
+		{SQS, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed, nil},
+	}
+}
+
+// fileRows are those of libraries that need no broker, or a database: with what is confirmed on the disk, or
+// with what survives the process.
+func fileRows(broker string) []Row {
+	safe, sqlite, commit := "Defaults: synced every second.", "synchronous=NORMAL.", "synchronous_commit=off."
+	if broker == Synced {
+		safe, sqlite, commit = "SyncAlways.", "synchronous=FULL.", "synchronous_commit=on, its default."
+	}
+	return []Row{
+		{broker, Ours, batchGo, batchEmbedded, "JetStream in the process. " + safe, nil},
+		{broker, "river, PostgreSQL", "github.com/riverqueue/river", riverPostgres, "Fetches every millisecond, by default every 100 ms. " + commit, nil},
+		{broker, "river, SQLite", "github.com/riverqueue/river", riverSQLite, "Fetches every millisecond, and polls every 5 ms. " + sqlite, nil},
+		{broker, "backlite", "github.com/mikestefanello/backlite", openBacklite, sqlite, nil},
+		{broker, "goqite", "maragu.dev/goqite", openGoqite, "Polls every millisecond. " + sqlite, map[string]string{"failing": "a failed job waits for its timeout of seconds"}},
+	}
+}
