@@ -23,7 +23,7 @@ type assignment struct {
 	Broker, Peer, Workload string
 	At                     peer.Place
 	Scale                  load.Scale
-	Process                string // a PID in the broker's container
+	Meter                  load.Broker
 	Answer                 string // the file for what comes of it; what libraries print is not in the way there
 }
 
@@ -60,7 +60,7 @@ func (a assignment) do() answer {
 	if !ok {
 		return answer{Error: "no such row"}
 	}
-	result, err := load.Measure(context.Background(), a.Workload, row.Open, a.At, a.Scale, a.Process)
+	result, err := load.Measure(context.Background(), a.Workload, row.Open, a.At, a.Scale, a.Meter)
 	out := answer{Result: result, Lacks: errors.Is(err, load.ErrLacks)}
 	if err != nil {
 		out.Error = err.Error()

@@ -249,6 +249,9 @@ func measureOne(ctx context.Context, s *server, a assignment, limit time.Duratio
 			return answer{}, err
 		}
 	}
-	a.At, a.Process = s.place, s.process
+	a.At, a.Meter = s.place, load.Broker{Process: s.process}
+	if a.Broker == peers.Redis {
+		a.Meter.Redis = s.place.Addr
+	}
 	return a.measure(ctx, limit)
 }

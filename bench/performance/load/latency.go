@@ -209,8 +209,8 @@ func delays() Workload {
 			}
 			defer stop()
 			n := r.scale.Delayed
-			window := 10 * time.Second
-			begin := time.Now().Add(max(2*time.Second, time.Duration(n)*100*time.Microsecond))
+			window := r.scale.Window
+			begin := time.Now().Add(max(window/5, time.Duration(n)*100*time.Microsecond))
 			r.meter.begin()
 			start := time.Now()
 			err = peer.Each(r.jobs(n), func(j peer.Job) error {

@@ -71,14 +71,15 @@ type Scale struct {
 	Time     time.Duration // of what is done for a time
 	Jobs     int           // of what is done for a number of jobs, at most
 	Backlog  int           // jobs of the backlog
-	Delayed  int           // jobs that are due in 10 s
+	Delayed  int           // jobs with a delay
+	Window   time.Duration // in which they are due
 	Patience time.Duration // how long the jobs of a measurement are waited for
 }
 
 // Quick and Full are the forms.
 var (
-	Quick = Scale{Time: time.Second, Jobs: 5_000, Backlog: 20_000, Delayed: 2_000, Patience: 8 * time.Second}
-	Full  = Scale{Time: 5 * time.Second, Jobs: 100_000, Backlog: 1_000_000, Delayed: 100_000, Patience: 90 * time.Second}
+	Quick = Scale{Time: time.Second, Jobs: 5_000, Backlog: 20_000, Delayed: 2_000, Window: 10 * time.Second, Patience: 8 * time.Second}
+	Full  = Scale{Time: 5 * time.Second, Jobs: 100_000, Backlog: 1_000_000, Delayed: 100_000, Window: 10 * time.Second, Patience: 90 * time.Second}
 )
 
 // A Result is what one measurement has shown.
@@ -113,8 +114,14 @@ type run struct {
 	result Result
 }
 
+// A Broker says where the meters find it.
+type Broker struct {
+	Process string // a PID in its container; empty if that is not known
+	Redis   string // its address, if it is one
+}
+
 // Measure has a peer do a workload.
-func Measure(ctx context.Context, name string, open func(context.Context, peer.Place) (peer.Peer, error), at peer.Place, scale Scale, process string) (Result, error) {
+func Measure(ctx context.Context, name string, open func(context.Context, peer.Place) (peer.Peer, error), at peer.Place, scale Scale, broker Broker) (Result, error) {
 	w, err := Find(name)
 	if err != nil {
 		return Result{}, err
@@ -128,7 +135,7 @@ func Measure(ctx context.Context, name string, open func(context.Context, peer.P
 	if err != nil {
 		return Result{}, fmt.Errorf("open: %w", err)
 	}
-	r := &run{peer: p, queues: at.Queues, body: w.Body, scale: scale, meter: newMeter(at.Addr, process), seen: newSeen()}
+	r := &run{peer: p, queues: at.Queues, body: w.Body, scale: scale, meter: newMeter(broker), seen: newSeen()}
 	if r.body == 0 {
 		r.body = 256
 	}

@@ -24,20 +24,16 @@ type Cost struct {
 
 // meter reads what was used so far.
 type meter struct {
-	process string // a PID in the broker's container; empty if there is none
-	redis   *goredis.Client
+	process string          // a PID in the broker's container; empty if there is none
+	redis   *goredis.Client // nil if the broker is none
 	start   Cost
 }
 
-// newMeter makes one for the broker whose process has a PID, if it has one.
-func newMeter(addr, process string) *meter {
-	m := &meter{process: process}
-	if process == "" {
-		return m
-	}
-	m.redis = goredis.NewClient(&goredis.Options{Addr: addr, MaxRetries: -1})
-	if m.redis.Ping(context.Background()).Err() != nil {
-		m.redis = nil // it is no Redis
+// newMeter makes one for a broker.
+func newMeter(b Broker) *meter {
+	m := &meter{process: b.Process}
+	if b.Redis != "" {
+		m.redis = goredis.NewClient(&goredis.Options{Addr: b.Redis})
 	}
 	return m
 }
@@ -133,8 +129,8 @@ func (m *meter) now() Cost {
 	if m.process != "" {
 		c.Broker = m.brokerCPU()
 		c.Wire, c.Packets = m.wire()
-		c.Commands = m.info("stats", "total_commands_processed")
 	}
+	c.Commands = m.info("stats", "total_commands_processed")
 	return c
 }
 
@@ -152,9 +148,6 @@ func (m *meter) end() Cost {
 
 // memory is that of the broker: what Redis has allocated, and of others the anonymous memory of the container.
 func (m *meter) memory() uint64 {
-	if m.process == "" {
-		return 0
-	}
 	if n := m.info("memory", "used_memory"); n > 0 {
 		return n
 	}

@@ -25,54 +25,53 @@ func plain(title string, show func(float64) string, of func(load.Result) float64
 	}}
 }
 
-// columnsOf are those of a workload.
-func columnsOf(w load.Workload, broker string) []column {
-	cpu := func(r load.Result) float64 { return float64(r.CPU) }
-	brokerCPU := func(r load.Result) float64 { return float64(r.Broker) }
-	allocs := func(r load.Result) float64 { return float64(r.Allocs) }
-	wire := func(r load.Result) float64 { return float64(r.Wire) }
-	commands := func(r load.Result) float64 { return float64(r.Commands) }
-	served := broker != peers.Files && broker != peers.Synced
-	var columns []column
-	switch w.Kind {
-	case load.Idle:
-		columns = []column{
+// The figures of a Result as numbers.
+var (
+	cpu       = func(r load.Result) float64 { return float64(r.CPU) }
+	allocs    = func(r load.Result) float64 { return float64(r.Allocs) }
+	brokerCPU = func(r load.Result) float64 { return float64(r.Broker) }
+	wire      = func(r load.Result) float64 { return float64(r.Wire) }
+	packets   = func(r load.Result) float64 { return float64(r.Packets) }
+	commands  = func(r load.Result) float64 { return float64(r.Commands) }
+	p50       = func(r load.Result) float64 { return float64(r.P50) }
+	p99       = func(r load.Result) float64 { return float64(r.P99) }
+)
+
+// columnsOf are those of a workload. A table leaves out those that are empty in all rows.
+func columnsOf(w load.Workload) []column {
+	if w.Kind == load.Idle {
+		return []column{
 			plain("started in", duration, func(r load.Result) float64 { return float64(r.Start) }),
-			plain("CPU", share, perSecond(cpu)),
+			plain("picked up, p50", duration, p50),
+			plain("p99", duration, p99),
 			plain("goroutines", number, func(r load.Result) float64 { return float64(r.Goroutines) }),
 			plain("connections", number, func(r load.Result) float64 { return float64(r.Connections) }),
-			plain("picked up, p50", duration, func(r load.Result) float64 { return float64(r.P50) }),
-			plain("p99", duration, func(r load.Result) float64 { return float64(r.P99) }),
+			plain("CPU", share, perSecond(cpu)),
+			plain("broker CPU", share, perSecond(brokerCPU)),
+			plain("wire a second", bytes, perSecond(wire)),
+			plain("packets a second", number, perSecond(packets)),
+			plain("commands a second", number, perSecond(commands)),
 		}
-		if served {
-			columns = append(columns, plain("broker CPU", share, perSecond(brokerCPU)), plain("wire a second", bytes, perSecond(wire)))
-		}
-		if broker == peers.Redis {
-			columns = append(columns, plain("commands a second", number, perSecond(commands)))
-		}
-		return columns
-	case load.Latency:
+	}
+	columns := []column{{"jobs/s", rates}, {"of batch", ofBatch}}
+	if w.Kind == load.Latency {
 		columns = []column{
-			plain("p50", duration, func(r load.Result) float64 { return float64(r.P50) }),
-			plain("p99", duration, func(r load.Result) float64 { return float64(r.P99) }),
+			plain("p50", duration, p50),
+			plain("p99", duration, p99),
 			plain("p99.9", duration, func(r load.Result) float64 { return float64(r.P999) }),
 			plain("worst", duration, func(r load.Result) float64 { return float64(r.Max) }),
 			plain("jobs/s", number, func(r load.Result) float64 { return r.Rate }),
 		}
-	default:
-		columns = []column{{"jobs/s", rates}, {"of batch", ofBatch}}
 	}
-	columns = append(columns, plain("CPU", duration, perJob(cpu)), plain("allocations", number, perJob(allocs)))
-	if served {
-		columns = append(columns, plain("broker CPU", duration, perJob(brokerCPU)), plain("wire", bytes, perJob(wire)))
-	}
-	if broker == peers.Redis {
-		columns = append(columns, plain("commands", small, perJob(commands)))
-	}
-	if w.Name == "backlog" && served {
-		columns = append(columns, plain("memory a job", bytes, func(r load.Result) float64 { return r.Memory }))
-	}
-	return columns
+	return append(columns,
+		plain("CPU", duration, perJob(cpu)),
+		plain("allocations", number, perJob(allocs)),
+		plain("broker CPU", duration, perJob(brokerCPU)),
+		plain("wire", bytes, perJob(wire)),
+		plain("packets", small, perJob(packets)),
+		plain("commands", small, perJob(commands)),
+		plain("memory a waiting job", bytes, func(r load.Result) float64 { return r.Memory }),
+	)
 }
 
 // rates is a median with its spread.

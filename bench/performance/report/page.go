@@ -24,9 +24,9 @@ and the figures of all rounds are in [results.json](performance/results.json).
   callers and workers, and as safe as each other: durable, confirmed by the broker before the call returns, and
   acknowledged after the handler. Each measurement was a process of its own. In a round each peer was measured once, in
   random order.
-- **jobs/s** is the median of the rounds, with the lowest and the highest. Latencies are medians of the rounds' percentiles.
+- **of batch** is the rate as a part of that of batch. **jobs/s** is the median of the rounds, with the lowest and the highest. Latencies are medians of the rounds' percentiles.
 - **CPU** and **allocations** are those of our process for a job, the load's own included. **Broker CPU** and **wire**,
-  bytes in both directions, are of the broker's container for a job. **Commands** are what Redis ran for a job, those
+  bytes in both directions, and **packets** are of the broker's container for a job. **Commands** are what Redis ran for a job, those
   inside scripts included.
 - Every job has a number. A row says so if one that was confirmed was not handled.
 - Rates say as much about the machine as about the libraries: broker, load and library share it. Ratios are what counts.
@@ -106,6 +106,9 @@ func (r *Results) forms() string {
 		last = max(last, when)
 	}
 	text := fmt.Sprintf("Up to %d rounds, %s", rounds, first)
+	if rounds == 1 {
+		text = "One round, " + first
+	}
 	if last != first {
 		text += " to " + last
 	}
@@ -116,12 +119,19 @@ func (r *Results) forms() string {
 	case quick == len(r.Entries):
 		return text + " **These are figures of the quick form: they show that every row runs and counts right, and little more.**"
 	}
-	return text + fmt.Sprintf(" **%d of %d rows are of the quick form, marked with q.**", quick, len(r.Entries))
+	return text + fmt.Sprintf(" **%d of %d rows are of the quick form, "+marked+".**", quick, len(r.Entries))
 }
 
 // has tells whether there is anything of a broker.
 func (r *Results) has(broker string) bool {
 	return slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Broker == broker })
+}
+
+// plotted tells whether there is a plot of a broker's rates, or of its latencies.
+func (r *Results) plotted(broker string, rates bool) bool {
+	return slices.ContainsFunc(load.Workloads(), func(w load.Workload) bool {
+		return w.For(broker) && (w.Kind == load.Rate) == rates && len(r.entries(broker, w.Name)) > 0
+	})
 }
 
 // section writes what there is of a broker.
@@ -132,6 +142,9 @@ func (r *Results) section(b *strings.Builder, broker string) {
 	}
 	fmt.Fprintf(b, "%s\n\n", settings(broker))
 	for _, plot := range []string{"rates", "latencies"} {
+		if !r.plotted(broker, plot == "rates") {
+			continue
+		}
 		fmt.Fprintf(b, "![%s of %s](performance/%s-%s.svg)\n\n", plot, broker, broker, plot)
 	}
 	b.WriteString("| peer | how it is set up |\n|---|---|\n")
@@ -146,49 +159,62 @@ func (r *Results) section(b *strings.Builder, broker string) {
 	}
 }
 
-// table writes the table of a workload.
+// table writes the table of a workload, if batch was measured in it.
 func (r *Results) table(b *strings.Builder, broker string, w load.Workload) {
-	columns := columnsOf(w, broker)
-	var lines []string
-	for _, row := range peers.Rows(broker) {
-		e := r.Find(broker, w.Name, row.Name)
-		switch {
-		case row.Open == nil:
-			continue // its note says why, once
-		case row.Lacks[w.Name] != "":
-			lines = append(lines, fmt.Sprintf("| %s | %s |%s", row.Name, "— "+row.Lacks[w.Name], strings.Repeat(" |", len(columns)-1)))
-		case e == nil:
-		case e.Failed != "" && len(e.Rounds) == 0:
-			lines = append(lines, fmt.Sprintf("| %s | failed: %s |%s", row.Name, clean(e.Failed), strings.Repeat(" |", len(columns)-1)))
-		default:
-			lines = append(lines, line(r, e, w, columns))
-		}
-	}
-	if len(lines) == 0 || !strings.Contains(strings.Join(lines, ""), "| "+peers.Ours+" |") {
+	if r.Find(broker, w.Name, peers.Ours) == nil {
 		return
 	}
-	fmt.Fprintf(b, "**%s**: %s.\n\n| peer |", w.Name, w.What)
+	fmt.Fprintf(b, "**%s**: %s.\n\n", w.Name, w.What)
+	columns := r.filled(broker, w)
+	b.WriteString("| peer |")
 	for _, c := range columns {
 		fmt.Fprintf(b, " %s |", c.title)
 	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", len(columns)) + "\n" + strings.Join(lines, "\n") + "\n\n")
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(columns)) + "\n")
+	for _, row := range peers.Rows(broker) {
+		e := r.Find(broker, w.Name, row.Name)
+		switch {
+		case row.Open == nil: // its note says why, once
+		case row.Lacks[w.Name] != "":
+			emptyLine(b, row.Name, "no: "+row.Lacks[w.Name], columns)
+		case e != nil && len(e.Rounds) == 0:
+			emptyLine(b, row.Name, "failed: "+clean(e.Failed), columns)
+		case e != nil:
+			r.line(b, e, columns)
+		}
+	}
+	b.WriteString("\n")
+}
+
+// filled are the columns that any row has something in.
+func (r *Results) filled(broker string, w load.Workload) []column {
+	return slices.DeleteFunc(columnsOf(w), func(c column) bool {
+		return !slices.ContainsFunc(r.entries(broker, w.Name), func(e *Entry) bool { return c.cell(r, e) != "" })
+	})
+}
+
+// emptyLine is a row that has a reason in the place of figures.
+func emptyLine(b *strings.Builder, name, reason string, columns []column) {
+	fmt.Fprintf(b, "| %s | %s |%s\n", name, reason, strings.Repeat(" |", max(0, len(columns)-1)))
 }
 
 // line is a row of a table.
-func line(r *Results, e *Entry, w load.Workload, columns []column) string {
-	name := e.Peer
-	if e.Form == "quick" && strings.Contains(r.forms(), "marked with q") {
-		name += " q"
+func (r *Results) line(b *strings.Builder, e *Entry, columns []column) {
+	cells := []string{e.Peer}
+	if e.Form == "quick" && strings.Contains(r.forms(), marked) {
+		cells[0] += " q"
 	}
-	cells := []string{name}
 	for _, c := range columns {
 		cells = append(cells, c.cell(r, e))
 	}
 	if notes := e.notes(); notes != "" {
 		cells[len(cells)-1] += " " + notes
 	}
-	return "| " + strings.Join(cells, " | ") + " |"
+	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
 }
+
+// marked is said of rows of the quick form among others.
+const marked = "marked with q"
 
 // notes say what was not as it should be.
 func (e *Entry) notes() string {
