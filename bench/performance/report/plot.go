@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -21,6 +22,23 @@ var (
 	oursColor   = color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}
 	othersColor = color.RGBA{R: 0xb0, G: 0xb8, B: 0xc0, A: 0xff}
 )
+
+// init sets the font of all plots. Viewers that lack it take another, which may be wider.
+func init() {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
+	plotter.DefaultFont = plot.DefaultFont
+}
+
+// newPlot is an empty plot of a workload.
+func newPlot(title, below string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text = title, below
+	p.Title.TextStyle.Font.Size, p.Title.Padding = vg.Points(11), vg.Points(4)
+	p.X.Label.TextStyle.Font.Size = vg.Points(9)
+	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = vg.Points(8), vg.Points(8)
+	p.Y.Padding = vg.Points(4)
+	return p
+}
 
 // tilesAcross is how many plots stand beside each other.
 const tilesAcross = 3
@@ -73,9 +91,7 @@ func ratePlot(r *Results, broker string, w load.Workload) (*plot.Plot, error) {
 	if w.Kind != load.Rate || len(all) == 0 {
 		return nil, nil
 	}
-	p := plot.New()
-	p.Title.Text = w.Name
-	p.X.Label.Text = "jobs/s"
+	p := newPlot(w.Name, "jobs/s")
 	p.X.Min = 0
 	p.X.Tick.Marker = fewTicks{}
 	var names []string
@@ -107,9 +123,7 @@ func latencyPlot(r *Results, broker string, w load.Workload) (*plot.Plot, error)
 	if w.Kind == load.Rate || len(all) == 0 {
 		return nil, nil
 	}
-	p := plot.New()
-	p.Title.Text = w.Name
-	p.X.Label.Text = "ms: p50, p99, p99.9"
+	p := newPlot(w.Name, "ms: p50, p99, p99.9")
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	var names []string
 	low, high := math.Inf(1), 0.0
@@ -167,7 +181,7 @@ func writeTiles(plots []*plot.Plot, path string) error {
 		copy(grid[i], plots[i*tilesAcross:min(len(plots), (i+1)*tilesAcross)])
 	}
 	canvas := vgsvg.New(vg.Points(tilesAcross*290), vg.Points(float64(rows)*190))
-	tiles := draw.Tiles{Rows: rows, Cols: tilesAcross, PadX: vg.Points(12), PadY: vg.Points(12), PadTop: vg.Points(4), PadRight: vg.Points(12)}
+	tiles := draw.Tiles{Rows: rows, Cols: tilesAcross, PadX: vg.Points(24), PadY: vg.Points(12), PadTop: vg.Points(4), PadLeft: vg.Points(20), PadRight: vg.Points(16)}
 	for i, canvases := range plot.Align(grid, tiles, draw.New(canvas)) {
 		for j, c := range canvases {
 			if grid[i][j] != nil {
