@@ -17,6 +17,7 @@ import (
 	"github.com/batch-go/batch/internal/brokers"
 
 	"github.com/batch-go/batch/bench/performance/load"
+	"github.com/batch-go/batch/bench/performance/peer"
 	"github.com/batch-go/batch/bench/performance/peers"
 	"github.com/batch-go/batch/bench/performance/report"
 )
@@ -59,11 +60,11 @@ func TestFilters(t *testing.T) {
 // checkFilters fails for a name that nothing has, so that a slip does not look like a result.
 func checkFilters(t *testing.T) {
 	t.Helper()
-	known := map[string][]string{*brokerFlag: peers.Brokers()}
+	known := map[string][]string{*brokerFlag: peer.Brokers()}
 	for _, w := range load.Workloads() {
 		known[*workloadFlag] = append(known[*workloadFlag], w.Name)
 	}
-	for _, b := range peers.Brokers() {
+	for _, b := range peer.Brokers() {
 		for _, r := range peers.Rows(b) {
 			known[*peerFlag] = append(known[*peerFlag], strings.ReplaceAll(r.Name, ", ", " "))
 		}
@@ -107,7 +108,7 @@ func TestPerformance(t *testing.T) {
 	if err := os.MkdirAll(plotsPath, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, broker := range peers.Brokers() {
+	for _, broker := range peer.Brokers() {
 		if among(*brokerFlag, broker) {
 			t.Run(broker, func(t *testing.T) { measureBroker(t, broker, order) })
 		}
@@ -134,7 +135,7 @@ func write(t *testing.T, change func(*report.Results)) {
 		change(results)
 		results.Machine = machine()
 		if info, ok := debug.ReadBuildInfo(); ok {
-			for _, b := range peers.Brokers() {
+			for _, b := range peer.Brokers() {
 				for _, row := range peers.Rows(b) {
 					for _, m := range info.Deps {
 						if m.Path == row.Module && m.Path != "github.com/batch-go/batch" {
@@ -250,7 +251,7 @@ func measureOne(ctx context.Context, s *server, a assignment, limit time.Duratio
 		}
 	}
 	a.At, a.Meter = s.place, load.Broker{Process: s.process}
-	if a.Broker == peers.Redis {
+	if a.Broker == peer.Redis {
 		a.Meter.Redis = s.place.Addr
 	}
 	return a.measure(ctx, limit)

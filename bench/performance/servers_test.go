@@ -31,17 +31,17 @@ type server struct {
 func start(t *testing.T, broker string) *server {
 	t.Helper()
 	switch broker {
-	case peers.Redis:
+	case peer.Redis:
 		s := of(t, brokers.Redis(t, brokers.Redis8))
 		client := goredis.NewClient(&goredis.Options{Addr: s.place.Addr})
 		t.Cleanup(func() { _ = client.Close() }) // its server goes too
 		s.clear = func(ctx context.Context) error { return client.FlushAll(ctx).Err() }
 		return s
-	case peers.RabbitMQ:
+	case peer.RabbitMQ:
 		return of(t, brokers.RabbitMQ(t, brokers.RabbitMQ4))
-	case peers.NATS:
+	case peer.NATS:
 		return of(t, brokers.NATS(t, brokers.NATS2))
-	case peers.SQS:
+	case peer.SQS:
 		i := brokers.SQS(t)
 		s := of(t, i)
 		s.place.User, s.place.Password, s.place.Region = i.Username, i.Password, brokers.SQSRegion
@@ -49,7 +49,7 @@ func start(t *testing.T, broker string) *server {
 	}
 	db := startPostgres(t)
 	s := &server{name: "JetStream in the process, SQLite in the process, " + db.name, databases: db}
-	s.place.Sync = broker == peers.Synced
+	s.place.Sync = broker == peer.Synced
 	db.place.Sync = s.place.Sync
 	return s
 }

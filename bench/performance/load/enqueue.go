@@ -11,9 +11,9 @@ import (
 // enqueues are the workloads of enqueueing alone. What was stored is handled afterwards, which is not timed.
 func enqueues() []Workload {
 	return []Workload{
-		{Name: "enqueue-1", What: "One caller enqueues one job after another", Kind: Rate, run: enqueueBy(1)},
-		{Name: "enqueue-64", What: "64 callers enqueue one job after another each", Kind: Rate, run: enqueueBy(Callers)},
-		{Name: "enqueue-many", What: "One caller enqueues 500 jobs in a call, or as its library does that best", Kind: Rate, run: enqueueMany},
+		{Name: "enqueue-1", Disk: true, What: "One caller enqueues one job after another", Kind: Rate, run: enqueueBy(1)},
+		{Name: "enqueue-64", Disk: true, What: "64 callers enqueue one job after another each", Kind: Rate, run: enqueueBy(Callers)},
+		{Name: "enqueue-many", Disk: true, What: "One caller enqueues 500 jobs in a call, or as its library does that best", Kind: Rate, run: enqueueMany},
 		{Name: "enqueue-64-4k", What: "64 callers, bodies of 4 KiB", Kind: Rate, Body: 4 << 10, run: enqueueBy(Callers)},
 		{Name: "enqueue-64-64k", What: "64 callers, bodies of 64 KiB", Kind: Rate, Body: 64 << 10, run: enqueueBy(Callers)},
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,19 +20,18 @@ const (
 
 // A Workload is something for a peer to do.
 type Workload struct {
-	Name string
-	What string // in a sentence of the page
-	Kind Kind
-	// Brokers are those that it is for; nil for all.
-	Brokers []string
-	Queues  int // 1 if it is zero
-	Body    int // bytes of a job as JSON; 256 if it is zero
-	run     func(context.Context, *run) error
+	Name   string
+	What   string // in a sentence of the page
+	Kind   Kind
+	Queues int  // 1 if it is zero
+	Body   int  // bytes of a job as JSON; 256 if it is zero
+	Disk   bool // whether it is worth doing on [peer.Synced] too, where the disk decides
+	run    func(context.Context, *run) error
 }
 
 // For tells whether a workload is for a broker.
 func (w Workload) For(broker string) bool {
-	return w.Brokers == nil || slices.Contains(w.Brokers, broker)
+	return broker != peer.Synced || w.Disk
 }
 
 // Kind says which figures of a Result a workload has.
@@ -76,10 +74,10 @@ type Scale struct {
 	Patience time.Duration // how long the jobs of a measurement are waited for
 }
 
-// Quick and Full are the forms.
+// Quick and Full are the forms. A round of the full form takes about a quarter of an hour a broker.
 var (
-	Quick = Scale{Time: time.Second, Jobs: 5_000, Backlog: 20_000, Delayed: 2_000, Window: 10 * time.Second, Patience: 8 * time.Second}
-	Full  = Scale{Time: 5 * time.Second, Jobs: 100_000, Backlog: 1_000_000, Delayed: 100_000, Window: 10 * time.Second, Patience: 90 * time.Second}
+	Quick = Scale{Time: time.Second, Jobs: 5_000, Backlog: 20_000, Delayed: 2_000, Window: 10 * time.Second, Patience: 15 * time.Second}
+	Full  = Scale{Time: 2 * time.Second, Jobs: 50_000, Backlog: 1_000_000, Delayed: 100_000, Window: 10 * time.Second, Patience: time.Minute}
 )
 
 // A Result is what one measurement has shown.

@@ -12,7 +12,7 @@ import (
 // processes are the workloads of a worker alone, over jobs that wait.
 func processes() []Workload {
 	return []Workload{
-		{Name: "process", What: "64 workers whose handlers do nothing", Kind: Rate, run: process(0)},
+		{Name: "process", Disk: true, What: "64 workers whose handlers do nothing", Kind: Rate, run: process(0)},
 		{Name: "process-1ms", What: "64 workers whose handlers take 1 ms", Kind: Rate, run: process(time.Millisecond)},
 		{Name: "process-4k", What: "64 workers whose handlers do nothing, bodies of 4 KiB", Kind: Rate, Body: 4 << 10, run: process(0)},
 		{Name: "process-64k", What: "64 workers whose handlers do nothing, bodies of 64 KiB", Kind: Rate, Body: 64 << 10, run: process(0)},
@@ -29,11 +29,12 @@ func (r *run) timed(ctx context.Context, handle peer.Handler) error {
 		return err
 	}
 	defer stop()
-	if r.settle() != nil {
-		r.result.Note = "cut: " + errCut.Error()
-	}
+	done := r.settle() == nil
 	_, arrived, _ := r.seen.counts()
 	r.result.Jobs, r.result.Took = min(before, arrived), r.seen.lastAt().Sub(start)
+	if !done {
+		r.result.Took, r.result.Note = time.Since(start), "cut: "+errCut.Error()
+	}
 	r.result.Cost = r.meter.end()
 	return nil
 }
@@ -59,7 +60,7 @@ var errPlanned = errors.New("as planned")
 // failing is the workload of jobs that fail.
 func failing() Workload {
 	return Workload{
-		Name: "failing", What: "64 workers; every job fails twice before it succeeds, and is retried as soon as can be",
+		Name: "failing", Disk: true, What: "64 workers; every job fails twice before it succeeds, and is retried as soon as can be",
 		Kind: Rate, run: func(ctx context.Context, r *run) error {
 			if err := r.fill(ctx, r.limit()/2, 4*r.scale.Time); err != nil {
 				return err
@@ -83,10 +84,10 @@ func failing() Workload {
 // backlog is the workload of many jobs that wait.
 func backlog() Workload {
 	return Workload{
-		Name: "backlog", What: "64 workers whose handlers do nothing drain a large backlog, and how much memory of the broker each job takes",
+		Name: "backlog", What: "64 workers whose handlers do nothing drain a large backlog, of as many jobs as were stored in some time, and how much memory of the broker each job takes",
 		Kind: Rate, run: func(ctx context.Context, r *run) error {
 			before := r.meter.memory()
-			if err := r.fill(ctx, r.scale.Backlog, 8*r.scale.Time); err != nil {
+			if err := r.fill(ctx, r.scale.Backlog, 20*r.scale.Time); err != nil {
 				return err
 			}
 			if after, sent := r.meter.memory(), r.seen.confirmed.Load(); after > before && sent > 0 {

@@ -54,6 +54,20 @@ type Delayer interface {
 	EnqueueAt(ctx context.Context, queue string, j Job, due time.Time) error
 }
 
+// The brokers. Files and Synced are no servers: libraries that need none, and databases. In Synced what is
+// confirmed is on the disk; in Files a crash of the machine may lose the last second, as it may elsewhere.
+const (
+	Redis    = "redis"
+	RabbitMQ = "rabbitmq"
+	NATS     = "nats"
+	SQS      = "sqs"
+	Files    = "files"
+	Synced   = "synced"
+)
+
+// Brokers are all of them, in the order of the page.
+func Brokers() []string { return []string{Redis, RabbitMQ, NATS, SQS, Files, Synced} }
+
 // A Place is where a peer works. Nothing of others is there.
 type Place struct {
 	URL, Addr      string // of the broker, where there is one

@@ -82,14 +82,18 @@ func (p *goqitePeer) EnqueueMany(ctx context.Context, queue string, all []peer.J
 	return tx.Commit()
 }
 
-// Work implements peer.Peer: a runner a queue, which looks for jobs every millisecond. By default it does so
-// every 100 ms, and waits as long when all its handlers are busy.
+// Work implements peer.Peer: a runner a queue. With one queue it looks for jobs every millisecond; by default it
+// is every 100 ms, and it waits as long when all its handlers are busy.
 func (p *goqitePeer) Work(ctx context.Context, concurrency int, handle peer.Handler) (func() error, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
+	poll := time.Duration(0) // the default
+	if len(p.queues) == 1 {
+		poll = time.Millisecond
+	}
 	for _, q := range p.queues {
 		r := jobs.NewRunner(jobs.NewRunnerOpts{
-			Limit: concurrency, PollInterval: time.Millisecond, Queue: q, Extend: 30 * time.Second,
+			Limit: concurrency, PollInterval: poll, Queue: q, Extend: 30 * time.Second,
 		})
 		r.Register(goqiteName, func(_ context.Context, body []byte) error {
 			j, err := peer.Decode(body)

@@ -110,18 +110,20 @@ type atOnce struct{}
 // NextRetry implements river.ClientRetryPolicy.
 func (atOnce) NextRetry(*rivertype.JobRow) time.Time { return time.Now() }
 
-// Work implements peer.Peer. It fetches as often as it can, every millisecond: by default every 100 ms, which
-// bounds 64 handlers that do nothing to 640 jobs a second.
+// Work implements peer.Peer. From one queue it fetches as often as it can, every millisecond: by default it is
+// every 100 ms, which bounds 64 handlers that do nothing to 640 jobs a second. From many it would do little else.
 func (p *riverPeer[T]) Work(ctx context.Context, concurrency int, handle peer.Handler) (func() error, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &riverWorker{handle: handle})
 	config := &river.Config{
 		Logger: slog.New(slog.DiscardHandler), Workers: workers, RetryPolicy: atOnce{}, Queues: make(map[string]river.QueueConfig),
-		FetchCooldown: river.FetchCooldownMin, ID: "performance-" + strconv.FormatInt(time.Now().UnixNano(), 36),
+		PollOnly: p.poll, ID: "performance-" + strconv.FormatInt(time.Now().UnixNano(), 36),
 	}
-	if p.poll {
-		config.FetchPollInterval = 5 * time.Millisecond
-		config.PollOnly = true
+	if len(p.queues) == 1 {
+		config.FetchCooldown = river.FetchCooldownMin
+		if p.poll {
+			config.FetchPollInterval = 5 * time.Millisecond
+		}
 	}
 	for _, q := range p.queues {
 		config.Queues[q] = river.QueueConfig{MaxWorkers: concurrency}

@@ -13,7 +13,7 @@ type opener = func(context.Context, peer.Place) (peer.Peer, error)
 
 // A Row is a library on a broker.
 type Row struct {
-	Broker string // of Brokers
+	Broker string // of peer.Brokers
 	Name   string
 	Module string // the one whose version is that of the row
 	Open   opener // nil where there is nothing to measure, and Note says why
@@ -21,19 +21,6 @@ type Row struct {
 	// Lacks has the workloads that it cannot do, and why.
 	Lacks map[string]string
 }
-
-// The brokers. Files and Synced are no servers.
-const (
-	Redis    = "redis"
-	RabbitMQ = "rabbitmq"
-	NATS     = "nats"
-	SQS      = "sqs"
-	Files    = "files"
-	Synced   = "synced"
-)
-
-// Brokers are all of them, in the order of the page.
-func Brokers() []string { return []string{Redis, RabbitMQ, NATS, SQS, Files, Synced} }
 
 // Ours is the name of the rows of batch.
 const Ours = "batch"
@@ -53,7 +40,7 @@ const notServed = "Not measured: the module proxy that this page was made with d
 // Rows returns the rows of a broker.
 func Rows(broker string) []Row {
 	var rows []Row
-	for _, r := range slices.Concat(redisRows(), rabbitRows(), natsRows(), sqsRows(), fileRows(Files), fileRows(Synced)) {
+	for _, r := range slices.Concat(redisRows(), rabbitRows(), natsRows(), sqsRows(), fileRows(peer.Files), fileRows(peer.Synced)) {
 		if r.Broker == broker {
 			rows = append(rows, r)
 		}
@@ -71,10 +58,13 @@ func Find(broker, name string) (Row, bool) {
 	return rows[i], true
 }
 
-// noRetry is what raw clients and brokers without delays lack.
+// noRetry is what a raw client without redelivery lacks.
 func noRetry() map[string]string {
-	return map[string]string{"failing": "it counts no attempts"}
+	return map[string]string{"failing": "it has no retries"}
 }
+
+// redelivers is said of peers whose failed jobs come again by the broker alone.
+const redelivers = " A failed job comes again at once, with no delay, count or end."
 
 // gathering opens a raw client whose callers share requests.
 func gathering(open opener) opener {
@@ -99,50 +89,50 @@ func gatheredLacks() map[string]string {
 // redisRows are those of Redis.
 func redisRows() []Row {
 	return []Row{
-		{Redis, Ours, batchGo, batchRedis, "Defaults.", nil},
-		{Redis, "raw", goRed, openRawRedis, "go-redis: XADD, pipelined for many; XREADGROUP 500, then XACK and XDEL of all of them.", noRetry()},
-		{Redis, "raw, gathered", goRed, gathering(openRawRedis), "The same, and what concurrent callers enqueue is pipelined: the bound for callers that wait.", gatheredLacks()},
-		{Redis, "asynq", "github.com/hibiken/asynq", asynqWith(false), "Defaults: an idle worker looks for jobs every second, and for retries and delays every five.", nil},
-		{Redis, "asynq, fastest", "github.com/hibiken/asynq", asynqWith(true), "Looks for jobs, retries and delays every 10 ms.", nil},
-		{Redis, "watermill", "github.com/ThreeDotsLabs/watermill-redisstream", watermillRedis, "A subscription hands out one message at a time: one a worker. Acknowledged messages stay in the stream.", noRetry()},
-		{Redis, "taskq v3", "github.com/vmihailenco/taskq/v3", nil, notServed, nil},
-		{Redis, "taskq v4", "github.com/vmihailenco/taskq/v4", nil, notServed, nil},
-		{Redis, "gocraft/work", "github.com/gocraft/work", nil, notServed, nil},
-		{Redis, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed + " It takes a job off the list before its handler runs, so a crash loses it.", nil},
+		{peer.Redis, Ours, batchGo, batchRedis, "Defaults.", nil},
+		{peer.Redis, "raw", goRed, openRawRedis, "go-redis: XADD, pipelined for many; XREADGROUP 500, then XACK and XDEL of all of them.", noRetry()},
+		{peer.Redis, "raw, gathered", goRed, gathering(openRawRedis), "The same, and what concurrent callers enqueue is pipelined: the bound for callers that wait.", gatheredLacks()},
+		{peer.Redis, "asynq", "github.com/hibiken/asynq", asynqWith(false), "Defaults: an idle worker looks for jobs every second, and for retries and delays every five.", nil},
+		{peer.Redis, "asynq, fastest", "github.com/hibiken/asynq", asynqWith(true), "Looks for jobs, retries and delays every 10 ms.", nil},
+		{peer.Redis, "watermill", "github.com/ThreeDotsLabs/watermill-redisstream", watermillRedis, "A subscription hands out one message at a time: one a worker. Acknowledged messages stay in the stream. A failed job is tried again in the process, with no count or end.", nil},
+		{peer.Redis, "taskq v3", "github.com/vmihailenco/taskq/v3", nil, notServed, nil},
+		{peer.Redis, "taskq v4", "github.com/vmihailenco/taskq/v4", nil, notServed, nil},
+		{peer.Redis, "gocraft/work", "github.com/gocraft/work", nil, notServed, nil},
+		{peer.Redis, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed + " It takes a job off the list before its handler runs, so a crash loses it.", nil},
 	}
 }
 
 // rabbitRows are those of RabbitMQ.
 func rabbitRows() []Row {
 	return []Row{
-		{RabbitMQ, Ours, batchGo, batchRabbitMQ, "Defaults.", nil},
-		{RabbitMQ, "raw", amqpGo, openRawRabbit, "amqp091-go: all callers on one channel with confirms and mandatory; a prefetch of 256, an ack for each.", noRetry()},
-		{RabbitMQ, "watermill", "github.com/ThreeDotsLabs/watermill-amqp/v3", watermillAMQP, "Confirms on, which are off by default, and a pool of 64 channels. A subscription hands out one message at a time: one a worker, with a prefetch of 16. Not mandatory: what has no queue is dropped.", noRetry()},
-		{RabbitMQ, "go-cloud", "gocloud.dev/pubsub/rabbitpubsub", gocloudRabbit, "Persistent, which it is not by default. It needs an exchange for each queue.", noRetry()},
-		{RabbitMQ, "wagslane/go-rabbitmq", "github.com/wagslane/go-rabbitmq", nil, notServed, nil},
-		{RabbitMQ, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed, nil},
+		{peer.RabbitMQ, Ours, batchGo, batchRabbitMQ, "Defaults.", nil},
+		{peer.RabbitMQ, "raw", amqpGo, openRawRabbit, "amqp091-go: all callers on one channel with confirms and mandatory; a prefetch of 256, an ack for each." + redelivers, nil},
+		{peer.RabbitMQ, "watermill", "github.com/ThreeDotsLabs/watermill-amqp/v3", watermillAMQP, "Confirms on, which are off by default, and a pool of 64 channels. A subscription hands out one message at a time: one a worker, with a prefetch of 16. Not mandatory: what has no queue is dropped." + redelivers, nil},
+		{peer.RabbitMQ, "go-cloud", "gocloud.dev/pubsub/rabbitpubsub", gocloudRabbit, "Persistent, which it is not by default. It needs an exchange for each queue." + redelivers, nil},
+		{peer.RabbitMQ, "wagslane/go-rabbitmq", "github.com/wagslane/go-rabbitmq", nil, notServed, nil},
+		{peer.RabbitMQ, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed, nil},
 	}
 }
 
 // natsRows are those of NATS.
 func natsRows() []Row {
 	return []Row{
-		{NATS, Ours, batchGo, batchNATS, "Defaults.", nil},
-		{NATS, "raw", natsGo, openRawNATS, "nats.go: PublishAsync; a pull consumer with 500 messages, an ack for each that is not waited for.", noRetry()},
-		{NATS, "watermill", "github.com/ThreeDotsLabs/watermill-nats/v2", watermillNATS, "JetStream; a subscriber a worker in one queue group; acks that are not waited for.", noRetry()},
-		{NATS, "go-cloud", "gocloud.dev/pubsub/natspubsub", nil, "Not as safe: it publishes to core NATS, which keeps nothing when no subscriber is there.", nil},
+		{peer.NATS, Ours, batchGo, batchNATS, "Defaults.", nil},
+		{peer.NATS, "raw", natsGo, openRawNATS, "nats.go: PublishAsync; a pull consumer with 500 messages, an ack for each that is not waited for." + redelivers, nil},
+		{peer.NATS, "watermill", "github.com/ThreeDotsLabs/watermill-nats/v2", watermillNATS, "JetStream; a subscriber a worker in one queue group; acks that are not waited for." + redelivers, nil},
+		{peer.NATS, "go-cloud", "gocloud.dev/pubsub/natspubsub", nil, "Not as safe: it publishes to core NATS, which keeps nothing when no subscriber is there.", nil},
 	}
 }
 
 // sqsRows are those of SQS.
 func sqsRows() []Row {
 	return []Row{
-		{SQS, Ours, batchGo, batchSQS, "Polls of 1 s; else defaults.", nil},
-		{SQS, "raw", awsGo, openRawSQS, "aws-sdk-go-v2: SendMessage, requests of ten for many; four loops receive ten and delete them.", noRetry()},
-		{SQS, "raw, gathered", awsGo, gathering(openRawSQS), "The same, and what concurrent callers enqueue shares requests.", gatheredLacks()},
-		{SQS, "go-cloud", "gocloud.dev", gocloudSQS, "Defaults.", noRetry()},
-		{SQS, "watermill", "github.com/ThreeDotsLabs/watermill-aws", nil, notServed, nil},
-		{SQS, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed, nil},
+		{peer.SQS, Ours, batchGo, batchSQS, "Polls of 1 s; else defaults.", nil},
+		{peer.SQS, "raw", awsGo, openRawSQS, "aws-sdk-go-v2: SendMessage, requests of ten for many; four loops receive ten and delete them." + redelivers, nil},
+		{peer.SQS, "raw, gathered", awsGo, gathering(openRawSQS), "The same, and what concurrent callers enqueue shares requests.", gatheredLacks()},
+		{peer.SQS, "go-cloud", "gocloud.dev", gocloudSQS, "Defaults." + redelivers, nil},
+		{peer.SQS, "watermill", "github.com/ThreeDotsLabs/watermill-aws", nil, notServed, nil},
+		{peer.SQS, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed, nil},
 	}
 }
 
@@ -150,14 +140,14 @@ func sqsRows() []Row {
 // with what survives the process.
 func fileRows(broker string) []Row {
 	safe, sqlite, commit := "Defaults: synced every second.", "synchronous=NORMAL.", "synchronous_commit=off."
-	if broker == Synced {
+	if broker == peer.Synced {
 		safe, sqlite, commit = "SyncAlways.", "synchronous=FULL.", "synchronous_commit=on, its default."
 	}
 	return []Row{
 		{broker, Ours, batchGo, batchEmbedded, "JetStream in the process. " + safe, nil},
-		{broker, "river, PostgreSQL", "github.com/riverqueue/river", riverPostgres, "Fetches every millisecond, by default every 100 ms. " + commit, nil},
-		{broker, "river, SQLite", "github.com/riverqueue/river", riverSQLite, "Fetches every millisecond, and polls every 5 ms. " + sqlite, nil},
+		{broker, "river, PostgreSQL", "github.com/riverqueue/river", riverPostgres, "With one queue it fetches every millisecond, by default every 100 ms. " + commit, nil},
+		{broker, "river, SQLite", "github.com/riverqueue/river", riverSQLite, "With one queue it fetches every millisecond and polls every 5 ms, by default every 100 ms and every second. " + sqlite, nil},
 		{broker, "backlite", "github.com/mikestefanello/backlite", openBacklite, sqlite, nil},
-		{broker, "goqite", "maragu.dev/goqite", openGoqite, "Polls every millisecond. " + sqlite, map[string]string{"failing": "a failed job waits for its timeout of seconds"}},
+		{broker, "goqite", "maragu.dev/goqite", openGoqite, "With one queue it polls every millisecond, by default every 100 ms. " + sqlite, map[string]string{"failing": "a failed job waits for its timeout of seconds"}},
 	}
 }

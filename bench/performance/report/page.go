@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/batch-go/batch/bench/performance/load"
+	"github.com/batch-go/batch/bench/performance/peer"
 	"github.com/batch-go/batch/bench/performance/peers"
 )
 
@@ -36,17 +37,17 @@ and the figures of all rounds are in [results.json](performance/results.json).
 // brokerTitle is the heading of a broker.
 func brokerTitle(broker string) string {
 	switch broker {
-	case peers.Redis:
+	case peer.Redis:
 		return "Redis"
-	case peers.RabbitMQ:
+	case peer.RabbitMQ:
 		return "RabbitMQ"
-	case peers.NATS:
+	case peer.NATS:
 		return "NATS JetStream"
-	case peers.SQS:
+	case peer.SQS:
 		return "SQS (fauxqs)"
-	case peers.Files:
+	case peer.Files:
 		return "No broker, or a database; a crash of the machine may lose the last second"
-	case peers.Synced:
+	case peer.Synced:
 		return "No broker, or a database; a crash of the machine loses nothing"
 	}
 	return broker
@@ -55,17 +56,17 @@ func brokerTitle(broker string) string {
 // settings say how each broker was set up.
 func settings(broker string) string {
 	switch broker {
-	case peers.Redis:
+	case peer.Redis:
 		return "appendonly yes, appendfsync everysec, in a container."
-	case peers.RabbitMQ:
+	case peer.RabbitMQ:
 		return "Quorum queues on one node, in a container."
-	case peers.NATS:
+	case peer.NATS:
 		return "Streams on files, work queues, sync_interval 2 min (the default), in a container."
-	case peers.SQS:
+	case peer.SQS:
 		return "A stand-in for the service, with its queues in memory and at hand, so that no request has to travel."
-	case peers.Files:
+	case peer.Files:
 		return "On the same disk. PostgreSQL in a container, with synchronous_commit=off, shared_buffers 512 MB."
-	case peers.Synced:
+	case peer.Synced:
 		return "On the same disk. PostgreSQL in a container, shared_buffers 512 MB."
 	}
 	return ""
@@ -79,7 +80,7 @@ func Page(r *Results) string {
 		b.WriteString(form + "\n\n")
 	}
 	fmt.Fprintf(&b, "Machine: %s.\n\n", r.Machine)
-	for _, broker := range peers.Brokers() {
+	for _, broker := range peer.Brokers() {
 		if r.has(broker) {
 			r.section(&b, broker)
 		}

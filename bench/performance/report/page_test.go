@@ -8,23 +8,24 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/bench/performance/load"
+	"github.com/batch-go/batch/bench/performance/peer"
 	"github.com/batch-go/batch/bench/performance/peers"
 )
 
 // some are results of two rounds, one of which lost a job.
 func some() *Results {
-	r := &Results{Machine: "a machine", Brokers: map[string]string{peers.Redis: "redis 8"}, Versions: map[string]string{"a": "v1"}}
+	r := &Results{Machine: "a machine", Brokers: map[string]string{peer.Redis: "redis 8"}, Versions: map[string]string{"a": "v1"}}
 	at := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
-	r.Put(Entry{Broker: peers.Redis, Workload: "enqueue-1", Peer: peers.Ours, Form: "full", When: at, Rounds: []load.Result{
+	r.Put(Entry{Broker: peer.Redis, Workload: "enqueue-1", Peer: peers.Ours, Form: "full", When: at, Rounds: []load.Result{
 		{Jobs: 100, Took: time.Second, Sent: 100, Arrived: 100}, {Jobs: 300, Took: time.Second, Sent: 300, Arrived: 300},
 	}})
-	r.Put(Entry{Broker: peers.Redis, Workload: "enqueue-1", Peer: "asynq", Form: "quick", When: at, Rounds: []load.Result{
+	r.Put(Entry{Broker: peer.Redis, Workload: "enqueue-1", Peer: "asynq", Form: "quick", When: at, Rounds: []load.Result{
 		{Jobs: 50, Took: time.Second, Sent: 50, Arrived: 49, Cost: load.Cost{Commands: 200}},
 	}})
-	r.Put(Entry{Broker: peers.Redis, Workload: "pickup", Peer: peers.Ours, Form: "full", When: at, Rounds: []load.Result{
+	r.Put(Entry{Broker: peer.Redis, Workload: "pickup", Peer: peers.Ours, Form: "full", When: at, Rounds: []load.Result{
 		{Jobs: 10, Took: time.Second, Sent: 10, Arrived: 10, P50: time.Millisecond, P99: 2 * time.Millisecond, P999: 3 * time.Millisecond},
 	}})
-	r.Put(Entry{Broker: peers.Redis, Workload: "failing", Peer: peers.Ours, Form: "full", When: at, Failed: "no | luck"})
+	r.Put(Entry{Broker: peer.Redis, Workload: "failing", Peer: peers.Ours, Form: "full", When: at, Failed: "no | luck"})
 	return r
 }
 
@@ -33,7 +34,7 @@ func TestPage(t *testing.T) {
 	page := Page(some())
 	for _, want := range []string{
 		"| batch | 200 (100–300) |", "| asynq q | 50 | 0.25 |", "(1 of 50 jobs not handled)", "failed: no / luck",
-		"| raw | no: it counts no attempts |", "| gocraft/work | Not measured", "commands |", "1 of 4 rows are of the quick form",
+		"| raw | no: it has no retries |", "| gocraft/work | Not measured", "commands |", "1 of 4 rows are of the quick form",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not have %q:\n%s", want, page)

@@ -14,6 +14,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/batch-go/batch/bench/performance/load"
+	"github.com/batch-go/batch/bench/performance/peer"
 	"github.com/batch-go/batch/bench/performance/peers"
 )
 
@@ -45,7 +46,7 @@ const tilesAcross = 3
 
 // Plots writes the plots of all brokers to a folder.
 func Plots(r *Results, folder string) error {
-	for _, broker := range peers.Brokers() {
+	for _, broker := range peer.Brokers() {
 		if !r.has(broker) {
 			continue
 		}
