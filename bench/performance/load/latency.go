@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,6 +58,10 @@ func (a *arrivals) into(r *Result) {
 	at := func(permille int) time.Duration { return a.late[min(len(a.late)*permille/1000, len(a.late)-1)] }
 	r.P50, r.P99, r.P999, r.Max = at(500), at(990), at(999), a.late[len(a.late)-1]
 	r.Jobs = len(a.late)
+	if early, _ := slices.BinarySearch(a.late, 0); early > 0 {
+		note := fmt.Sprintf("%.0f %% started before they were due, by up to %s", 100*float64(early)/float64(len(a.late)), -a.late[0].Round(time.Millisecond))
+		r.Note = strings.TrimSpace(r.Note + " " + note)
+	}
 }
 
 // newArrivals expects nothing.

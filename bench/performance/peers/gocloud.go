@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 	"gocloud.dev/pubsub"
@@ -152,7 +153,7 @@ func gocloudSQS(ctx context.Context, at peer.Place) (peer.Peer, error) {
 	return &gocloud{
 		topics: topics, queues: at.Queues,
 		subscribe: func(q string) *pubsub.Subscription {
-			return awssnssqs.OpenSubscription(ctx, client, urls[q], &awssnssqs.SubscriptionOptions{Raw: true})
+			return awssnssqs.OpenSubscription(ctx, client, urls[q], &awssnssqs.SubscriptionOptions{Raw: true, WaitTime: time.Second})
 		},
 		close: func() error { return removeQueues(client, urls) },
 	}, nil

@@ -107,7 +107,7 @@ func rabbitRows() []Row {
 	return []Row{
 		{peer.RabbitMQ, Ours, batchGo, batchRabbitMQ, "Defaults.", nil},
 		{peer.RabbitMQ, "raw", amqpGo, openRawRabbit, "amqp091-go: all callers on one channel with confirms and mandatory; a prefetch of 256, an ack for each." + redelivers, nil},
-		{peer.RabbitMQ, "watermill", "github.com/ThreeDotsLabs/watermill-amqp/v3", watermillAMQP, "Confirms on, which are off by default, and a pool of 64 channels. A subscription hands out one message at a time: one a worker, with a prefetch of 16. Not mandatory: what has no queue is dropped." + redelivers, nil},
+		{peer.RabbitMQ, "watermill", "github.com/ThreeDotsLabs/watermill-amqp/v3", watermillAMQP, "Confirms on, which are off by default, and a pool of 64 channels. A subscription hands out one message at a time: one a worker, with a prefetch of 16. A marshaler of our own, since its own refuses what a quorum queue of RabbitMQ 4.3 redelivers. Not mandatory: what has no queue is dropped." + redelivers, nil},
 		{peer.RabbitMQ, "go-cloud", "gocloud.dev/pubsub/rabbitpubsub", gocloudRabbit, "Persistent, which it is not by default. It needs an exchange for each queue." + redelivers, nil},
 		{peer.RabbitMQ, "wagslane/go-rabbitmq", "github.com/wagslane/go-rabbitmq", nil, notServed, nil},
 		{peer.RabbitMQ, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed, nil},
@@ -130,7 +130,7 @@ func sqsRows() []Row {
 		{peer.SQS, Ours, batchGo, batchSQS, "Polls of 1 s; else defaults.", nil},
 		{peer.SQS, "raw", awsGo, openRawSQS, "aws-sdk-go-v2: SendMessage, requests of ten for many; four loops receive ten and delete them." + redelivers, nil},
 		{peer.SQS, "raw, gathered", awsGo, gathering(openRawSQS), "The same, and what concurrent callers enqueue shares requests.", gatheredLacks()},
-		{peer.SQS, "go-cloud", "gocloud.dev", gocloudSQS, "Defaults." + redelivers, nil},
+		{peer.SQS, "go-cloud", "gocloud.dev", gocloudSQS, "Polls of 1 s, by default it asks again and again; else defaults." + redelivers, nil},
 		{peer.SQS, "watermill", "github.com/ThreeDotsLabs/watermill-aws", nil, notServed, nil},
 		{peer.SQS, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed, nil},
 	}

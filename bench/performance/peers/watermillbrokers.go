@@ -34,11 +34,26 @@ func watermillRedis(_ context.Context, at peer.Place) (peer.Peer, error) {
 	}, nil
 }
 
+// quorumMarshaler reads what a quorum queue redelivers: the broker adds a header that is a number, which
+// watermill's own marshaler refuses, so that the message is put back for ever.
+type quorumMarshaler struct{ amqp.DefaultMarshaler }
+
+// Unmarshal implements amqp.Marshaler.
+func (m quorumMarshaler) Unmarshal(d amqp091.Delivery) (*message.Message, error) {
+	for name, value := range d.Headers {
+		if _, ok := value.(string); !ok {
+			delete(d.Headers, name)
+		}
+	}
+	return m.DefaultMarshaler.Unmarshal(d)
+}
+
 // watermillAMQP is watermill on quorum queues, with confirms, which it has off by default, and a pool of
 // channels.
 func watermillAMQP(_ context.Context, at peer.Place) (peer.Peer, error) {
 	log := watermill.NopLogger{}
 	config := amqp.NewDurableQueueConfig(at.URL)
+	config.Marshaler = quorumMarshaler{}
 	config.Publish.ConfirmDelivery = true
 	config.Publish.ChannelPoolSize = 64
 	config.Queue.Arguments = amqp091.Table{"x-queue-type": "quorum", "x-delivery-limit": int64(-1)}
