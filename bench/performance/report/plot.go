@@ -135,7 +135,7 @@ func latencyPlot(r *Results, broker string, w load.Workload) (*plot.Plot, error)
 			func(r load.Result) float64 { return r.P99.Seconds() * 1e3 },
 			func(r load.Result) float64 { return r.P999.Seconds() * 1e3 },
 		} {
-			x := max(e.spread(of).Median, 0.001)
+			x := max(e.spread(of).Median, 0.01)
 			low, high = min(low, x), max(high, x)
 			at = append(at, plotter.XY{X: x, Y: float64(i)})
 		}
