@@ -101,6 +101,10 @@ func gocloudRabbit(_ context.Context, at peer.Place) (peer.Peer, error) {
 	if err != nil {
 		return nil, err
 	}
+	reading, err := amqp091.Dial(at.URL)
+	if err != nil {
+		return nil, err
+	}
 	ch, err := conn.Channel()
 	if err != nil {
 		return nil, err
@@ -117,7 +121,7 @@ func gocloudRabbit(_ context.Context, at peer.Place) (peer.Peer, error) {
 	}
 	return &gocloud{
 		topics: topics, queues: at.Queues,
-		subscribe: func(q string) *pubsub.Subscription { return rabbitpubsub.OpenSubscription(conn, q, nil) },
+		subscribe: func(q string) *pubsub.Subscription { return rabbitpubsub.OpenSubscription(reading, q, nil) },
 		prepare: func(m *pubsub.Message) {
 			m.BeforeSend = func(as func(any) bool) error {
 				var p *amqp091.Publishing
@@ -134,7 +138,7 @@ func gocloudRabbit(_ context.Context, at peer.Place) (peer.Peer, error) {
 					return err
 				}
 			}
-			return errors.Join(conn.Close(), remove())
+			return errors.Join(conn.Close(), reading.Close(), remove())
 		},
 	}, nil
 }

@@ -14,6 +14,7 @@ import (
 type rawRabbit struct {
 	conn    *amqp091.Connection
 	publish *amqp091.Channel
+	url     string
 	queues  []string
 	remove  func() error
 }
@@ -63,7 +64,7 @@ func openRawRabbit(_ context.Context, at peer.Place) (peer.Peer, error) {
 	if err == nil {
 		err = ch.Confirm(false)
 	}
-	return &rawRabbit{conn, ch, at.Queues, remove}, err
+	return &rawRabbit{conn, ch, at.URL, at.Queues, remove}, err
 }
 
 // send publishes a job, whose confirmation is to be waited for.
@@ -100,9 +101,13 @@ func (p *rawRabbit) EnqueueMany(_ context.Context, queue string, jobs []peer.Job
 	return nil
 }
 
-// Work implements peer.Peer: a channel a queue, with a prefetch that keeps all handlers busy.
+// Work implements peer.Peer: a channel a queue, with a prefetch that keeps all handlers busy, on a connection of
+// its own, as RabbitMQ advises.
 func (p *rawRabbit) Work(_ context.Context, concurrency int, handle peer.Handler) (func() error, error) {
-	conn := p.conn
+	conn, err := amqp091.Dial(p.url)
+	if err != nil {
+		return nil, err
+	}
 	var channels []*amqp091.Channel
 	var all sync.WaitGroup
 	for _, q := range p.queues {
@@ -133,7 +138,7 @@ func (p *rawRabbit) Work(_ context.Context, concurrency int, handle peer.Handler
 			}
 		}
 		all.Wait()
-		return nil
+		return conn.Close()
 	}, nil
 }
 

@@ -106,9 +106,9 @@ func redisRows() []Row {
 func rabbitRows() []Row {
 	return []Row{
 		{peer.RabbitMQ, Ours, batchGo, batchRabbitMQ, "Defaults.", nil},
-		{peer.RabbitMQ, "raw", amqpGo, openRawRabbit, "amqp091-go: all callers on one channel with confirms and mandatory; a prefetch of 256, an ack for each." + redelivers, nil},
+		{peer.RabbitMQ, "raw", amqpGo, openRawRabbit, "amqp091-go: all callers on one channel with confirms and mandatory; another connection for workers, a prefetch of 256, an ack for each." + redelivers, nil},
 		{peer.RabbitMQ, "watermill", "github.com/ThreeDotsLabs/watermill-amqp/v3", watermillAMQP, "Confirms on, which are off by default, and a pool of 64 channels. A subscription hands out one message at a time: one a worker, with a prefetch of 16. A marshaler of our own, since its own refuses what a quorum queue of RabbitMQ 4.3 redelivers. Not mandatory: what has no queue is dropped." + redelivers, nil},
-		{peer.RabbitMQ, "go-cloud", "gocloud.dev/pubsub/rabbitpubsub", gocloudRabbit, "Persistent, which it is not by default. It needs an exchange for each queue." + redelivers, nil},
+		{peer.RabbitMQ, "go-cloud", "gocloud.dev/pubsub/rabbitpubsub", gocloudRabbit, "Persistent, which it is not by default. It needs an exchange for each queue. A connection for topics and one for subscriptions." + redelivers, nil},
 		{peer.RabbitMQ, "wagslane/go-rabbitmq", "github.com/wagslane/go-rabbitmq", nil, notServed, nil},
 		{peer.RabbitMQ, "machinery", "github.com/RichardKnop/machinery/v2", nil, notServed, nil},
 	}
