@@ -118,7 +118,7 @@ func (r *Results) forms() string {
 	case quick == 0:
 		return text
 	case quick == len(r.Entries):
-		return text + " **These are figures of the quick form: they show that every row runs and counts right, and little more.**"
+		return text + " **These are figures of the quick form: they show that every row runs and counts right. Their rates are no comparison.**"
 	}
 	return text + fmt.Sprintf(" **%d of %d rows are of the quick form, "+marked+".**", quick, len(r.Entries))
 }
