@@ -169,7 +169,7 @@ func (r *run) pace(ctx context.Context, a *arrivals, rate float64) error {
 		return failed
 	}
 	if r.settle() != nil {
-		r.result.Note = "cut: " + errCut.Error()
+		r.result.Note = errCut.Error()
 	}
 	r.result.Cost = r.meter.end()
 	a.into(&r.result)
@@ -235,7 +235,7 @@ func delays() Workload {
 			}
 			r.result.Rate = float64(n) / window.Seconds()
 			if !r.seen.await(time.Until(begin.Add(window)) + r.scale.Patience) {
-				r.result.Note = "cut: " + errCut.Error()
+				r.result.Note = errCut.Error()
 			}
 			r.result.Took = time.Since(start)
 			r.result.Cost = r.meter.end()

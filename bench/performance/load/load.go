@@ -195,7 +195,7 @@ func (r *run) work(ctx context.Context, concurrency int, handle peer.Handler) (s
 }
 
 // errCut is why not all jobs were handled.
-var errCut = errors.New("not all jobs were handled in time")
+var errCut = errors.New("cut: the time was over before all jobs were handled")
 
 // settle waits until every job that was sent has been handled.
 func (r *run) settle() error {

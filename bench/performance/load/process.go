@@ -33,7 +33,7 @@ func (r *run) timed(ctx context.Context, handle peer.Handler) error {
 	_, arrived, _ := r.seen.counts()
 	r.result.Jobs, r.result.Took = min(before, arrived), r.seen.lastAt().Sub(start)
 	if !done {
-		r.result.Took, r.result.Note = time.Since(start), "cut: "+errCut.Error()
+		r.result.Took, r.result.Note = time.Since(start), errCut.Error()
 	}
 	r.result.Cost = r.meter.end()
 	return nil

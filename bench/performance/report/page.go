@@ -29,7 +29,8 @@ and the figures of all rounds are in [results.json](performance/results.json).
 - **CPU** and **allocations** are those of our process for a job, the load's own included. **Broker CPU** and **wire**,
   bytes in both directions, and **packets** are of the broker's container for a job. **Commands** are what Redis ran for a job, those
   inside scripts included.
-- Every job has a number. A row says so if one that was confirmed was not handled.
+- Every job has a number. A row says so if one that was confirmed was not handled
+  in the time that a measurement has: it is lost, or the peer is slow.
 - Rates say as much about the machine as about the libraries: broker, load and library share it. Ratios are what counts.
 
 `
@@ -222,7 +223,7 @@ func (e *Entry) notes() string {
 	var all []string
 	for _, r := range e.Rounds {
 		if r.Arrived < r.Sent {
-			all = append(all, fmt.Sprintf("%d of %d jobs not handled", r.Sent-r.Arrived, r.Sent))
+			all = append(all, fmt.Sprintf("%d of %d jobs not handled in time", r.Sent-r.Arrived, r.Sent))
 		}
 		if r.Again > 0 {
 			all = append(all, fmt.Sprintf("%d of %d jobs handled twice", r.Again, r.Sent))

@@ -33,7 +33,7 @@ func some() *Results {
 func TestPage(t *testing.T) {
 	page := Page(some())
 	for _, want := range []string{
-		"| batch | 200 (100–300) |", "| asynq q | 50 | 0.25 |", "(1 of 50 jobs not handled)", "failed: no / luck",
+		"| batch | 200 (100–300) |", "| asynq q | 50 | 0.25 |", "(1 of 50 jobs not handled in time)", "failed: no / luck",
 		"| raw | no: it has no retries |", "| gocraft/work | Not measured", "commands |", "1 of 4 rows are of the quick form",
 	} {
 		if !strings.Contains(page, want) {
