@@ -193,14 +193,20 @@ func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 // waiting is how many jobs wait, and how long the first of them has. Whatever becomes ready
 // again does so as a new message. The server's count may stay one too high after messages came
 // and went at once (seen of 2.15.2); so that a queue becomes empty, none is counted where
-// there is no message.
+// a single server has no message.
 func (d *Driver) waiting(ctx context.Context, n *names, jobs *consumerInfo) (int64, time.Duration, error) {
 	if jobs.pending() == 0 {
 		return 0, 0, nil
 	}
 	first, err := d.get(ctx, n, getRequest{Seq: jobs.Delivered.Stream + 1, Next: n.job})
-	if first == nil || err != nil {
+	if err != nil {
 		return 0, 0, err
+	}
+	if first == nil && d.conn.nc().ConnectedClusterName() != "" {
+		return jobs.pending(), 0, nil // a server that is behind may have answered, which does not have it yet
+	}
+	if first == nil {
+		return 0, 0, nil
 	}
 	return jobs.pending(), max(jobs.Time.Sub(first.Time), 0), nil // below zero, it came since
 }
