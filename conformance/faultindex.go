@@ -167,9 +167,9 @@ func (s *stage) redriveLetter(x *process, dead chan struct{}) {
 }
 
 // again makes a call that may fail because of the cut, with an error that says so, until it
-// succeeds.
+// succeeds. What an answer had that was lost may be held for as long as a dead connection is.
 func (s *stage) again(what string, call func(context.Context) error) {
-	s.eventually(what, func() error {
+	s.eventuallyBy(s.noticed(), what, func() error {
 		ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 		defer cancel()
 		err := call(ctx)
