@@ -66,7 +66,7 @@ func (s *stage) countCalls() int {
 // failing runs the scenario on a stage of its own, with a cut.
 func (s *stage) failing(cut proxy.Cut, calls *int) error {
 	h := *s.harness
-	h.Timeout = min(h.Timeout, 30*time.Second+2*s.grace()) // it must not take the time of the others
+	h.Timeout = min(h.Timeout, 30*time.Second+2*s.grace()+h.Hidden) // it must not take the time of the others
 	_, err := Case{Name: s.name, Rule: s.rule, leases: true, run: func(s *stage) {
 		n := s.scenario(cut)
 		if calls != nil {
@@ -169,7 +169,7 @@ func (s *stage) redriveLetter(x *process, dead chan struct{}) {
 // again makes a call that may fail because of the cut, with an error that says so, until it
 // succeeds.
 func (s *stage) again(what string, call func(context.Context) error) {
-	s.eventually(what, func() error {
+	s.eventuallyBy(s.harness.Hidden, what, func() error {
 		ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 		defer cancel()
 		err := call(ctx)

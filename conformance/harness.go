@@ -35,7 +35,7 @@ type Harness struct {
 	// no bound but should come at once is waited for fifteen times as long.
 	Slack time.Duration
 
-	// Timeout bounds one case. Defaults to a minute plus ten leases.
+	// Timeout bounds one case. Defaults to a minute plus ten leases, and Hidden.
 	Timeout time.Duration
 
 	// Parallel is how many cases run at once. Most of the time they wait, so it
@@ -62,6 +62,10 @@ type Harness struct {
 	// holder vanished or released it, behind newer ones of its level. It excuses nothing
 	// else. Empty if the job comes first.
 	BehindBacklog string
+
+	// Hidden is how long a dead letter stays out of reach when the answer of a call that
+	// looked at it was lost, on a broker where looking is receiving. Zero if it does not.
+	Hidden time.Duration
 
 	// StopCounts says why this broker may count a lost holder, once, of a job that it
 	// was about to hand to a consumer as that was stopped, and that was not handed to
@@ -109,8 +113,8 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	if h.FreezeOne != nil && h.Servers < 2 {
 		return h, errors.New("conformance: Harness.FreezeOne needs Servers, of which there are several")
 	}
-	if h.Parallel < 0 || h.Slack < 0 || h.Lease < 0 || h.Timeout < 0 {
-		return h, errors.New("conformance: Parallel, Slack, Lease or Timeout of the Harness is below zero")
+	if min(h.Slack, h.Lease, h.Timeout, h.Hidden) < 0 || h.Parallel < 0 {
+		return h, errors.New("conformance: Parallel, Slack, Lease, Timeout or Hidden of the Harness is below zero")
 	}
 	switch {
 	case limits.MaxLease == 0:
@@ -122,7 +126,7 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 		h.Slack = time.Second
 	}
 	if h.Timeout == 0 {
-		h.Timeout = time.Minute + 10*h.Lease
+		h.Timeout = time.Minute + 10*h.Lease + h.Hidden
 		if soak() {
 			h.Timeout += time.Hour
 		}

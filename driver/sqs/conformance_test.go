@@ -35,6 +35,7 @@ func harness(t *testing.T, u, suffix string, open func(context.Context, string) 
 		Broker:        "fauxqs",
 		CoarseCounts:  coarseCounts,
 		BehindBacklog: behindBacklog,
+		Hidden:        scanVisibility,
 		Parallel:      8,                       // the server is one thread
 		Lease:         2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
 		Slack:         2 * time.Second,         // one thread serves all cases at once

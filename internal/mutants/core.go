@@ -23,7 +23,7 @@ var coreMutants = []Mutant{
 		o.timer.Reset(t.job.Timeout)
 	}
 }`, "slot-timers"),
-	at("counts a stuck handler at its timeout", timeoutFile, `	if !now.Before(t.overdueAt) {`, `	if !now.Before(t.overdueAt) || MUTANT && !now.Before(t.ctx.deadline) {`, "timeout"),
+	at("counts a stuck handler at its timeout", timeoutFile, `	if !now.Before(t.overdueAt) {`, `	if !now.Before(t.overdueAt) || MUTANT && !now.Before(t.ctx.deadline) {`, "idempotency-outlives"),
 	at("leaves a stuck handler's slot with it", slotFile, `	if !t.state.CompareAndSwap(taskRunning, taskDetached) {
 		return
 	}
