@@ -61,9 +61,12 @@ func caseContextEnded(s *stage) {
 	// Nothing of that was done: the job is still held, the dead letter still there.
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{held})), "extend after calls that were not to be sent")
 	s.settle(c, held, driver.OutcomeRelease)
+	came := make(map[string]bool)
 	for _, again := range s.receive(c, 2) {
+		came[again.ID] = true
 		s.settle(c, again, driver.OutcomeDone)
 	}
+	equal(s, came[held.ID] && len(came) == 2, true, "whether the job that was held came again, beside the one that waited")
 	s.receiveNone(c, 100*time.Millisecond, "its enqueue was not to be sent")
 	equal(s, len(s.deadLetters(d, 10)), 1, "dead letters")
 }

@@ -118,7 +118,7 @@ func casePrepared(s *stage) {
 	}
 }
 
-// preparedDelay sends a prepared job when half of its delay has passed.
+// preparedDelay sends a prepared job when three quarters of its delay have passed.
 func (s *stage) preparedDelay() {
 	const delay = 400 * time.Millisecond
 	q := queueOf[batch.Delayer](s, s.open())

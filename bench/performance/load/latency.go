@@ -79,6 +79,24 @@ func (r *run) watched(ctx context.Context, a *arrivals, concurrency int, came ch
 	})
 }
 
+// enqueueOne enqueues a job and waits until it came, which a counts if it is to note it.
+func (r *run) enqueueOne(ctx context.Context, a *arrivals, came <-chan struct{}, queue string, note bool) error {
+	j := r.job()
+	if note {
+		a.expect(j.N, time.Now())
+	}
+	if err := r.peer.Enqueue(ctx, queue, j); err != nil {
+		return err
+	}
+	r.seen.sent(1)
+	select {
+	case <-came:
+		return nil
+	case <-time.After(r.scale.Patience):
+		return errCut
+	}
+}
+
 // pickup measures a job at a time.
 func pickup(ctx context.Context, r *run) error {
 	a := newArrivals()
@@ -88,22 +106,7 @@ func pickup(ctx context.Context, r *run) error {
 		return err
 	}
 	defer stop()
-	one := func(note bool) error {
-		j := r.job()
-		if note {
-			a.expect(j.N, time.Now())
-		}
-		if err := r.peer.Enqueue(ctx, r.queues[0], j); err != nil {
-			return err
-		}
-		r.seen.sent(1)
-		select {
-		case <-came:
-			return nil
-		case <-time.After(r.scale.Patience):
-			return errCut
-		}
-	}
+	one := func(note bool) error { return r.enqueueOne(ctx, a, came, r.queues[0], note) }
 	if err := one(false); err != nil {
 		return err
 	}

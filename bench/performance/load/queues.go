@@ -38,22 +38,7 @@ func idle(ctx context.Context, r *run) error {
 	}
 	defer stop()
 	r.result.Start = time.Since(start)
-	one := func(queue string, note bool) error {
-		j := r.job()
-		if note {
-			a.expect(j.N, time.Now())
-		}
-		if err := r.peer.Enqueue(ctx, queue, j); err != nil {
-			return err
-		}
-		r.seen.sent(1)
-		select {
-		case <-came:
-			return nil
-		case <-time.After(r.scale.Patience):
-			return errCut
-		}
-	}
+	one := func(queue string, note bool) error { return r.enqueueOne(ctx, a, came, queue, note) }
 	// A job through the first and the last queue, so that the worker is there.
 	for _, q := range []string{r.queues[0], r.queues[len(r.queues)-1]} {
 		if err := one(q, false); err != nil {
