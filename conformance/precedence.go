@@ -306,13 +306,14 @@ func caseHooksOnce(s *stage) {
 	enqueue(s, q, 0)
 	_, err := q.EnqueueMany(s.ctx, requests(q, 4)[1:])
 	s.check(err, "enqueue three more")
-	s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {
+	w := s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {
 		if job.Attempt < job.Args.N {
 			return errors.New("failed")
 		}
 		return nil
 	}, func(c *batch.WorkerConfig) { c.Hooks = append(c.Hooks, t) })
 	s.waitCount(4, Done)
+	s.check(w.Stop(s.ctx), "stop the worker, whose hooks are told of an end one after the other")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for n := range 4 {

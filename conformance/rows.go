@@ -45,7 +45,7 @@ func caseRetryAfterLast(s *stage) {
 func caseRetryCapped(s *stage) {
 	q := s.portable()
 	capped := new(cappedHook)
-	s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {
+	w := s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {
 		switch job.Args.N {
 		case 0:
 			return batch.RetryAfter(s.info.Limits.MaxRetryDelay+1000*time.Hour, errors.New("much later"))
@@ -70,6 +70,7 @@ func caseRetryCapped(s *stage) {
 	}
 	s.waitCount(2, Done)
 	s.waitDepth(q.Driver(), driver.Depth{Scheduled: 2})
+	s.check(w.Stop(s.ctx), "stop the worker, whose hooks are told after the broker")
 	for n := range 4 {
 		got, told := capped.of.Load(name(n))
 		equal(s, told, true, "whether a hook was told of a retry of %s", name(n))
