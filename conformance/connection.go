@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -50,9 +51,19 @@ func caseIdleClosed(s *stage) {
 		for n := range callers {
 			call(round*100 + callers + n)
 		}
+		// The next round closes connections that are there again, however long that took.
+		again, before := round*100+2*callers, s.history.Count(Enqueued)
+		s.eventually("an enqueue after its connection was closed while it was idle", func() error {
+			again++
+			call(again)
+			if s.history.Count(Enqueued) == before {
+				return errors.New("it failed")
+			}
+			return nil
+		})
 	}
 	if confirmed = s.history.Count(Enqueued); confirmed < rounds*callers {
-		s.failf("only %d of %d enqueues were confirmed", confirmed, 2*rounds*callers)
+		s.failf("only %d enqueues were confirmed, want %d at least", confirmed, rounds*callers)
 	}
 	s.eventually("counting what was confirmed", func() error {
 		depth, err := d.Depth(s.ctx, s.queue)

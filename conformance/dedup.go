@@ -3,6 +3,7 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,18 +43,23 @@ func (s *stage) wantDuplicate(d driver.Driver, m *driver.Message, of string) {
 }
 
 // inWindow ends the case, as one that could not judge, if the window of a key is over by
-// now: since the enqueue of the job that took it began.
+// now: since the last enqueue of the job that took it began.
 func (s *stage) inWindow(d driver.Driver, id string) {
 	window := capable[batch.Deduplicator](s, d).DedupWindow()
-	for _, e := range s.history.Of(id) {
-		if took := s.history.Now() - e.At; e.Op == Enqueueing && took >= window {
+	for _, e := range slices.Backward(s.history.Of(id)) {
+		if e.Op != Enqueueing {
+			continue
+		}
+		if took := s.history.Now() - e.At; took >= window {
 			s.slow("the window of %s was over after %s", window, took)
 		}
+		return
 	}
 }
 
 // stores is nil if a message is stored, else why not.
 func stores(s *stage, d driver.Driver, m *driver.Message) error {
+	s.history.Add(Event{Op: Enqueueing, ID: m.ID, Level: m.Level, Group: m.Group}) // inWindow looks for it
 	for _, r := range d.Enqueue(s.ctx, s.queue, []*driver.Message{m}) {
 		if r.Err != nil {
 			return r.Err

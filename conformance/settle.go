@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -261,12 +262,14 @@ func caseReceiveConcurrent(s *stage) {
 	c := s.consume(d, jobs)
 	receivers := min(s.info.Limits.Receivers, 16)
 	results := make(chan error, receivers)
-	ctx, cancel := s.soon()
+	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	for range receivers {
 		go func() {
 			for s.history.Count(Done) < jobs {
-				got, err := c.Receive(ctx, 1)
+				call, end := context.WithTimeout(ctx, s.patience())
+				got, err := c.Receive(call, 1)
+				end()
 				if err != nil {
 					if s.history.Count(Done) >= jobs {
 						err = nil // it waited for one more when the last was done

@@ -23,6 +23,7 @@ func TestConformance(t *testing.T) {
 			continue // refused: TestOldServer
 		}
 		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
 			server := brokers.OwnOrNATS(t, version)
 			h := harness(server.URL(), server.String())
 			// A lease that a busy machine, with the race detector, does not miss.

@@ -22,6 +22,7 @@ import (
 func TestConformance(t *testing.T) {
 	for _, version := range brokers.RedisVersions() {
 		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
 			// The newest runs with the rights that the package documentation lists, and no others.
 			var user []string
 			if version == brokers.Redis8 {
@@ -55,16 +56,19 @@ func TestConformance(t *testing.T) {
 func TestConformanceTopologies(t *testing.T) {
 	brokers.SkipGiven(t, "redis")
 	t.Run("tls", func(t *testing.T) {
+		t.Parallel()
 		server := brokers.RedisTLS(t, brokers.Redis8)
 		h := harness(t, tlsURL(t, server), server.String())
 		h.LikeAnother()
 		conformance.Run(t, h)
 	})
 	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
 		cluster := brokers.RedisCluster(t, brokers.Redis8)
 		conformance.Run(t, harness(t, severalURL("redis+cluster", cluster.Addrs(), nil), cluster.String()))
 	})
 	t.Run("sentinel", func(t *testing.T) {
+		t.Parallel()
 		sentinel := brokers.RedisSentinel(t, brokers.Redis8)
 		conformance.Run(t, harness(t, severalURL("redis+sentinel", sentinel.Addrs(), url.Values{"master": {sentinel.MasterName}}), sentinel.String()))
 	})

@@ -15,10 +15,12 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	conformance.Run(t, harness(t, testURL(t, scheme), "", func(ctx context.Context, u string) (driver.Driver, error) { return Open(ctx, u) }))
 }
 
 func TestConformanceFIFO(t *testing.T) {
+	t.Parallel()
 	h := harness(t, testURL(t, schemeFIFO), fifoSuffix, func(ctx context.Context, u string) (driver.Driver, error) { return OpenFIFO(ctx, u) })
 	h.LikeAnother()
 	conformance.Run(t, h)
