@@ -88,7 +88,6 @@ const behindBacklog = "quorum queues hand out first what came back, whatever its
 // TestConformancePriority runs it on both kinds of queues with priorities.
 func TestConformancePriority(t *testing.T) {
 	t.Run("quorum", func(t *testing.T) {
-		t.Parallel()
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ4)
 		h := harness(with(t, server.URL(), "priority", "quorum"), server.String())
 		h.BehindBacklog = behindBacklog
@@ -96,7 +95,6 @@ func TestConformancePriority(t *testing.T) {
 		conformance.Run(t, h)
 	})
 	t.Run("classic", func(t *testing.T) {
-		t.Parallel()
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ40)
 		h := harness(with(t, server.URL(), "priority", "classic"), server.String())
 		h.BehindBacklog = behindBacklog
