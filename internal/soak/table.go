@@ -43,7 +43,7 @@ broker through a proxy. The fault lasts for a few seconds; the load goes on befo
 
 Attempts were exact, and nothing was early. Figures of time are from a shared machine with two cores.
 
-All of it is made by ` + "`" + `make reliability` + "`" + `, which needs Docker and takes hours; only then this page is written. A broker or
+All of it is made by ` + "`" + `make reliability` + "`" + `, which needs Docker and takes some twenty minutes; only then this page is written. A broker or
 a fault by itself is ` + "`" + `make reliability BROKER=redis-8 FAULT=slow` + "`" + `. A long load with random faults and a verdict is
 ` + "`" + `make soak BROKER=redis-8 FOR=20m` + "`" + `, and ` + "`" + `make fuzz FUZZTIME=10m` + "`" + ` fuzzes what reads bytes from a broker.
 
