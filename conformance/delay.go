@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ var delayCases = []Case{
 	{Name: "delay-at", Rule: "A job that is held back until a time is not handed out before it; a time that has passed is no delay.", Needs: delayer, timed: true, run: caseDelayAt},
 	{Name: "delay-mixed", Rule: "Jobs with different delays, and without, do not hold each other up.", Needs: delayer, timed: true, run: caseDelayMixed},
 	{Name: "delay-longest", Rule: "A delay of MaxDelay is taken; a longer or negative one is refused and nothing is sent.", Needs: delayer, run: caseDelayLongest},
+	{Name: "delay-bounds", Rule: "A message whose Delay is negative or longer than MaxDelay is refused with ErrConfig, and nothing is sent of it.", Needs: delayer, run: caseDelayBounds},
 	{Name: "delay-unattended", Rule: "A delayed job becomes available although no handle was open when it fell due.", Needs: delayer, timed: true, run: caseDelayUnattended},
 	{Name: "delay-many", Rule: "Hundreds of jobs with random delays each come in time, once.", Needs: delayer, timed: true, run: caseDelayMany},
 	{Name: "delay-once", Rule: "The delay is over with the first delivery: a release or retry is not held back again.", Needs: delayer, timed: true, run: caseDelayOnce},
@@ -110,6 +112,30 @@ func caseDelayLongest(s *stage) {
 	}
 	s.waitDepth(d, driver.Depth{Scheduled: 1})
 	s.receiveNone(s.consume(d, 1), 300*time.Millisecond, "its delay is "+longest.String())
+}
+
+func caseDelayBounds(s *stage) {
+	d := s.declared()
+	longest := bare(d).(driver.Delayer).MaxDelay()
+	for _, bad := range []time.Duration{-1, math.MinInt64, longest + 1, math.MaxInt64} {
+		stored := 0
+		// What is beside it in the call may be refused too, but not silently.
+		for i, r := range s.resultsOf(d, message("before"), delayed("bad", bad), message("behind")) {
+			if what := fmt.Sprintf("message %d of a call whose message 1 has a delay of %s", i, bad); i == 1 || r.Err != nil {
+				s.is(r.Err, driver.ErrConfig, "%s", what)
+				s.notStored(r.Err, "%s", what)
+			} else {
+				stored++
+			}
+		}
+		if a, ok := bare(d).(driver.AtomicEnqueuer); ok {
+			err := a.EnqueueAtomic(s.ctx, s.queue, []*driver.Message{message("beside"), delayed("bad", bad)})
+			s.is(err, driver.ErrConfig, "an atomic enqueue with a delay of %s", bad)
+			s.notStored(err, "an atomic enqueue with a delay of %s", bad)
+		}
+		s.finish(d, stored)
+	}
+	s.waitDepth(d, driver.Depth{})
 }
 
 func caseDelayUnattended(s *stage) {

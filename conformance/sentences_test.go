@@ -81,8 +81,9 @@ var sentences = []struct {
 	}},
 	{"Consumer.Receive", []sentence{
 		{"returns at most max of them", "receive-batch group-batch"},
+		{"that is not from 1 to Limits.ReceiveBatch is an error that wraps [ErrConfig]", "receive-bounds"},
 		{"without waiting for more than there are", "receive-batch wakes-consumers"},
-		{"If it returns no job, it returns an error", "context-receive"},
+		{"If it returns no job, it returns an error", "context-receive wakes-idle"},
 		{"jobs of a higher level come first", "priority-backlog priority-late priority-batch"},
 		{"comes before the newer ones of its level where the broker allows that", "comeback-release comeback-loss"},
 		{"Up to Limits.Receivers calls run at the same time", "receive-concurrent wakes-receivers"},
@@ -125,6 +126,7 @@ var sentences = []struct {
 		{"drivers do not enforce that", "same-id same-id-dead"},
 		{"values are any bytes", "headers alike-headers"},
 		{"The names' case is kept", "headers alike-headers"},
+		{"One that is not from zero to [Delayer.MaxDelay] is an error that wraps [ErrConfig], and nothing is sent of the job", "delay-bounds"},
 		{"drivers measure it by the broker's clock if they can", "clock-delay delay"},
 		{"how long DedupKey is remembered from the enqueue on", "window-slides window-again window-delayed clock-key"},
 	}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -20,6 +21,7 @@ var settleCases = []Case{
 	{Name: "settle-mixed", Rule: "One Settle may end deliveries in every way, each as it says.", run: caseSettleMixed},
 	{Name: "settle-batch", Rule: "One Settle takes SettleBatch settlements.", heavy: true, leases: true, run: caseSettleBatch},
 	{Name: "settle-twice", Rule: "A second settlement of a delivery is ErrLeaseLost and changes nothing.", run: caseSettleTwice},
+	{Name: "receive-bounds", Rule: "A Receive of less than one job, or of more than ReceiveBatch, is refused with ErrConfig and takes nothing.", run: caseReceiveBounds},
 	{Name: "receive-batch", Rule: "Receive returns no more than it is asked for, and does not wait for more than there are.", run: caseReceiveBatch},
 	{Name: "receive-concurrent", Rule: "As many Receive calls as Limits.Receivers run at once, and no job is handed to two of them.", run: caseReceiveConcurrent},
 }
@@ -253,6 +255,23 @@ func caseReceiveBatch(s *stage) {
 			s.settle(c, delivery, driver.OutcomeDone)
 		}
 	}
+}
+
+func caseReceiveBounds(s *stage) {
+	d := s.declared()
+	s.put(d, message("job"))
+	c := s.consume(d, 1)
+	for _, most := range []int{0, -1, math.MinInt, s.info.Limits.ReceiveBatch + 1, math.MaxInt} {
+		ctx, cancel := s.soon()
+		got, err := c.Receive(ctx, most)
+		cancel()
+		equal(s, len(got), 0, "jobs of a Receive of at most %d", most)
+		s.is(err, driver.ErrConfig, "Receive of at most %d", most)
+		s.notStored(err, "Receive of at most %d", most)
+	}
+	got := s.receiveOne(c)
+	equal(s, got.Deliveries, 1, "Deliveries after what was refused")
+	s.settle(c, got, driver.OutcomeDone)
 }
 
 func caseReceiveConcurrent(s *stage) {

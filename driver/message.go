@@ -40,7 +40,8 @@ type Message struct {
 	// Level is the job's priority, Normal if not set. See [Prioritizer].
 	Level Level
 	// Delay holds the job back for at least this long from when the broker
-	// stored it. It is a duration, so that the clocks of producer, broker and
+	// stored it. One that is not from zero to [Delayer.MaxDelay] is an error
+	// that wraps [ErrConfig], and nothing is sent of the job. It is a duration, so that the clocks of producer, broker and
 	// worker need not agree; drivers measure it by the broker's clock if they
 	// can. It is part of Enqueue only: deliveries have it zero. See [Delayer].
 	Delay time.Duration

@@ -33,6 +33,9 @@ func (b *base) Enqueue(ctx context.Context, queue string, messages []*driver.Mes
 		if err := checkBody(op, queue, m); err != nil {
 			return nil, err
 		}
+		if err := faults.CheckDelay(op, queue, m, maxDelay); err != nil {
+			return nil, err
+		}
 		return s.schedule(ctx, n, encode(m, history{}), m.Delay, now)
 	})
 }

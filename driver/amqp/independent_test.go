@@ -46,7 +46,7 @@ func take(t testing.TB, c driver.Consumer, n int) []*driver.Delivery {
 	t.Helper()
 	var all []*driver.Delivery
 	for len(all) < n {
-		got, err := c.Receive(testContext(t), n-len(all))
+		got, err := c.Receive(testContext(t), min(n-len(all), batchSize))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,9 @@ import (
 // returns those of the highest levels first.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	const op = "receive"
+	if err := faults.CheckReceive(c.names.queue, max, batchSize); err != nil {
+		return nil, err
+	}
 	if err := begin(ctx, &c.receives); err != nil {
 		return nil, fail(op, c.names.queue, err)
 	}
@@ -21,7 +24,7 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 		s, err := c.open(ctx)
 		if err == nil {
 			var got []*driver.Delivery
-			if got, err = c.take(ctx, s, min(max, batchSize)); len(got) > 0 {
+			if got, err = c.take(ctx, s, max); len(got) > 0 {
 				return got, nil
 			}
 		}

@@ -255,8 +255,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		"body":           {body(maxBody + 1), driver.ErrTooLarge},
 		"headers":        {headers, driver.ErrTooLarge},
-		"delay":          {delay(maxDelay + 1), driver.ErrTooLarge},
-		"negative delay": {delay(-1), driver.ErrTooLarge},
+		"delay":          {delay(maxDelay + 1), driver.ErrConfig},
+		"negative delay": {delay(-1), driver.ErrConfig},
 		"level above":    {level(3), driver.ErrConfig},
 		"level below":    {level(-3), driver.ErrConfig},
 	} {

@@ -3,7 +3,6 @@ package memory
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -24,8 +23,8 @@ func (q *queueState) receive(ctx context.Context, sub *subscription, max int) ([
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if max < 1 || max > maxBatch {
-		return nil, wrongArgument("receive", q.name, fmt.Errorf("max is %d, which is not from 1 to %d", max, maxBatch))
+	if err := faults.CheckReceive(q.name, max, maxBatch); err != nil {
+		return nil, err
 	}
 	now := q.begin()
 	if gone := sub.receivable(); gone != nil {

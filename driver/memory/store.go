@@ -197,13 +197,14 @@ func (b *Broker) fits(op, queue string, m *driver.Message, e *driver.Entry, head
 			return err
 		}
 	}
+	if err := faults.CheckDelay(op, queue, m, maxDelay); err != nil {
+		return err
+	}
 	switch window := b.options.DedupWindow; {
 	case len(m.Body) > b.limits.MaxBody:
 		return tooLarge(op, queue, fmt.Errorf("a body of %d bytes; the limit is %d", len(m.Body), b.limits.MaxBody))
 	case headers > maxHeaders:
 		return tooLarge(op, queue, fmt.Errorf("headers of %d bytes; the limit is %d", headers, maxHeaders))
-	case m.Delay < 0 || m.Delay > maxDelay:
-		return tooLarge(op, queue, fmt.Errorf("a delay of %s; the limit is %s", m.Delay, maxDelay))
 	case m.DedupWithin != 0 && (m.DedupWithin < minDedupWindow || m.DedupWithin > window):
 		return wrongArgument(op, queue, fmt.Errorf("a dedup window of %s, which is not from %s to %s", m.DedupWithin, minDedupWindow, window))
 	case m.Level < driver.Trivial || m.Level > driver.Critical:

@@ -32,8 +32,8 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	var failed bool
 	for i, m := range messages {
 		switch {
-		case d.unfit(m) != nil:
-			results[i].Err, failed = fail(op, queue, d.unfit(m)), true
+		case d.unfit(op, queue, m) != nil:
+			results[i].Err, failed = fail(op, queue, d.unfit(op, queue, m)), true
 		case m.DedupKey != "":
 			keyed = append(keyed, i)
 		default:
@@ -93,7 +93,7 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 	defer d.life.End()
 	keys := make(map[string]bool)
 	for _, m := range messages {
-		if err := d.unfit(m); err != nil {
+		if err := d.unfit(op, queue, m); err != nil {
 			return fail(op, queue, err)
 		}
 		if m.DedupKey != "" && keys[m.DedupKey] {
@@ -158,9 +158,12 @@ func (d *Driver) askTime(ctx context.Context, n *names) (time.Time, error) {
 	return now, err
 }
 
-// unfit refuses a message that is too large, and one whose dedup key is to be
-// remembered for a time that is out of bounds.
-func (d *Driver) unfit(m *driver.Message) error {
+// unfit refuses a message that is too large, and one that is to be held back, or whose
+// dedup key is to be remembered, for a time that is out of bounds.
+func (d *Driver) unfit(op, queue string, m *driver.Message) error {
+	if err := faults.CheckDelay(op, queue, m, maxDelay); err != nil {
+		return err
+	}
 	if w := m.DedupWithin; w != 0 && (w < minDedupWindow || w > d.options.DedupWindow) {
 		return fmt.Errorf("%w: the dedup key is to be remembered for %s, and %s to %s are possible", errBounds, w, minDedupWindow, d.options.DedupWindow)
 	}

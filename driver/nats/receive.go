@@ -3,7 +3,6 @@ package nats
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -14,9 +13,8 @@ import (
 // Receive pulls what there is, or waits for the first.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	const op = "receive"
-	if max < 1 || max > batchSize {
-		err := fmt.Errorf("max is %d, which is not from 1 to %d", max, batchSize)
-		return nil, faults.Refuse(op, c.n.queue, driver.ErrConfig, err, "")
+	if err := faults.CheckReceive(c.n.queue, max, batchSize); err != nil {
+		return nil, err
 	}
 	inTurn := false
 	for {

@@ -133,7 +133,7 @@ func receive(t testing.TB, c driver.Consumer, n int) []*driver.Delivery {
 	ctx := testContext(t)
 	var got []*driver.Delivery
 	for len(got) < n {
-		more, err := c.Receive(ctx, n-len(got))
+		more, err := c.Receive(ctx, min(n-len(got), 1000))
 		if err != nil {
 			t.Fatalf("receive: %v, after %d of %d jobs", err, len(got), n)
 		}

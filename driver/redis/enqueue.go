@@ -169,6 +169,9 @@ func (d *Driver) validate(op, queue string, messages []*driver.Message) error {
 		if err := checkLevel(op, queue, m); err != nil {
 			return err
 		}
+		if err := faults.CheckDelay(op, queue, m, maxDelay); err != nil {
+			return err
+		}
 		if m.Group != "" && m.Delay > 0 {
 			return faults.Refuse(op, queue, driver.ErrUnsupported, errors.New("job "+m.ID+" has both a group and a delay"), "")
 		}

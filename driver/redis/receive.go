@@ -9,6 +9,9 @@ import (
 // Receive fetches, and while there is nothing waits for a token with another
 // fetch behind it.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
+	if err := faults.CheckReceive(c.queue, max, batchSize); err != nil {
+		return nil, err
+	}
 	if !c.receiving.Enter() {
 		return nil, closed("receive", c.queue)
 	}

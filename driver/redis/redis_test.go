@@ -154,7 +154,7 @@ func receive(t testing.TB, c *consumer, n int) []*driver.Delivery {
 	defer cancel()
 	var got []*driver.Delivery
 	for len(got) < n {
-		more, err := c.Receive(ctx, n-len(got))
+		more, err := c.Receive(ctx, min(n-len(got), batchSize))
 		if err != nil {
 			t.Fatalf("receive: %v, after %d of %d jobs", err, len(got), n)
 		}

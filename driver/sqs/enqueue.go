@@ -11,7 +11,11 @@ import (
 // Enqueue sends messages, ten to a request. On FIFO queues it sends those with a
 // delay to the queue for retries.
 func (b *base) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
-	return b.store(ctx, "enqueue", queue, len(messages), func(i int) (*entry, error) {
+	const op = "enqueue"
+	return b.store(ctx, op, queue, len(messages), func(i int) (*entry, error) {
+		if err := faults.CheckDelay(op, queue, messages[i], maxDelay); err != nil {
+			return nil, err
+		}
 		return b.newEntry(messages[i], history{}), nil
 	})
 }

@@ -10,6 +10,9 @@ import (
 // them to bring some.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	const op = "receive"
+	if err := faults.CheckReceive(c.queue, max, maxEntries); err != nil {
+		return nil, err
+	}
 	// The call waits for polls and sends nothing itself, so it needs no ctx that
 	// ends with the driver.
 	if err := c.base.handle.Begin(ctx); err != nil {
@@ -25,7 +28,7 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 		c.mu.Unlock()
 		return taken, nil
 	}
-	w := c.buffer.wait(min(max, maxEntries))
+	w := c.buffer.wait(max)
 	c.launch()
 	c.mu.Unlock()
 	select {

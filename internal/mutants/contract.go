@@ -29,6 +29,12 @@ var contractMutants = []Mutant{
 				continue
 			}
 OLD`, "extend-partly-lost", "lost-extend"),
+	at("takes a Receive of no job for one of one", receiveFile, `	if err := faults.CheckReceive(q.name, max, maxBatch); err != nil {`, `	if MUTANT && max < 1 {
+		max = 1
+	}
+OLD`, "receive-bounds"),
+	at("takes a negative delay for none", storeFile, `	if err := faults.CheckDelay(op, queue, m, maxDelay); err != nil {`,
+		`	if err := faults.CheckDelay(op, queue, m, maxDelay); err != nil && !(MUTANT && m.Delay < 0) {`, "delay-bounds"),
 	at("trims the text of errors", jobFile, recordPlace, `	OLD
 	if MUTANT {
 		j.lastError = strings.TrimSpace(j.lastError)

@@ -277,6 +277,9 @@ func (c *consumer) Close(context.Context) error { c.end(driver.ErrClosed); retur
 
 // Receive leases jobs, beginning now. SQLite does not notify of new ones, so Receive looks for them.
 func (c *consumer) Receive(ctx context.Context, max int) (deliveries []*driver.Delivery, _ error) {
+	if max < 1 || max > c.Info().Limits.ReceiveBatch {
+		return nil, outOfBounds("receive", c.queue)
+	}
 	for wait := time.Duration(0); len(deliveries) == 0; wait = 100 * time.Millisecond {
 		select {
 		case <-time.After(wait):
