@@ -46,17 +46,27 @@ func Header[D Driver](q *Queue[D], name, value string) Option[D] {
 	}}
 }
 
-// Headers attaches all headers of a map, as [Header] does. The map is copied.
+// Headers attaches all headers of a map, as [Header] does. The map is copied now: what the
+// caller does to it later is of no effect, however long the option is used.
 func Headers[D Driver](q *Queue[D], headers map[string]string) Option[D] {
-	return Option[D]{func(job *draft) error {
-		if len(headers) > maxHeaders {
-			return invalid("headers", fmt.Sprintf("of %d names", len(headers)), fmt.Sprintf("at most %d", maxHeaders))
+	type header struct{ name, value string }
+	all, err := make([]header, 0, min(len(headers), maxHeaders)), error(nil)
+	if len(headers) > maxHeaders {
+		err = invalid("headers", fmt.Sprintf("of %d names", len(headers)), fmt.Sprintf("at most %d", maxHeaders))
+	}
+	for name, value := range headers {
+		if err != nil {
+			break
 		}
-		for name, value := range headers {
-			if err := checkHeaderName(name); err != nil {
-				return err
-			}
-			job.setHeader(name, value)
+		err = checkHeaderName(name)
+		all = append(all, header{name, value})
+	}
+	return Option[D]{func(job *draft) error {
+		if err != nil {
+			return err
+		}
+		for _, h := range all {
+			job.setHeader(h.name, h.value)
 		}
 		return nil
 	}}

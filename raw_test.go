@@ -193,6 +193,31 @@ func TestJobCodecKnowsTheJob(t *testing.T) {
 	}
 }
 
+// What a caller does with a map after Headers is of no effect on the option, which a With
+// handle uses for each of its jobs: meanwhile too, as the race detector sees.
+func TestHeadersAreCopied(t *testing.T) {
+	d := memory.New()
+	q := batch.NewQueue(d, "tasks")
+	given := map[string]string{"Tenant": "acme"}
+	with := q.With(batch.Headers(q, given))
+	changed := make(chan struct{})
+	go func() {
+		defer close(changed)
+		given["Tenant"], given["no name"] = "another", ""
+	}()
+	for n := range 3 {
+		if _, err := with.Enqueue(t.Context(), task{n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-changed
+	for _, job := range received[task](t, d, 3, batch.WorkerConfig{}) {
+		if !maps.Equal(job.Headers, map[string]string{"Tenant": "acme"}) {
+			t.Errorf("job %d has the headers %v", job.Args.N, job.Headers)
+		}
+	}
+}
+
 // pointed is handled by pointer, as the types are that protobuf generates.
 type pointed struct{ N int }
 
