@@ -109,7 +109,7 @@ func (c Case) Run(ctx context.Context, h Harness) error {
 		_, err := h.withDefaults(driver.Limits{})
 		return err
 	}
-	d, err := h.Open(ctx)
+	d, err := h.open(ctx)
 	if err != nil {
 		return fmt.Errorf("conformance: open the driver: %w", err)
 	}

@@ -153,6 +153,8 @@ func caseCloseConcurrent(s *stage) {
 	case <-e.begun:
 	case <-ended:
 		s.failf("all producers ended before the handle was closed, the last by: %v", e.last)
+	case <-s.ctx.Done():
+		s.failf("few of the enqueues before the handle is closed have ended: %v", context.Cause(s.ctx))
 	}
 	s.check(d.Close(s.ctx), "close the handle")
 	e.closed.Store(true)

@@ -35,7 +35,7 @@ func caseCredentialsPrinted(s *stage) {
 	info := d.Info()
 	ended, cancel := context.WithCancel(s.ctx)
 	cancel()
-	_, notOpened := s.harness.Open(ended)
+	_, notOpened := s.harness.open(ended)
 	errs := map[string]error{
 		"Open on a context that ended":  notOpened,
 		"Depth on a context that ended": func() error { _, err := d.Depth(ended, s.queue); return err }(),

@@ -53,7 +53,7 @@ func (s *stage) deadlines(disturb func(*proxy.Proxy) error) {
 	d := s.through(p)
 	s.keepsDeadlines(d, func() (func(), error) {
 		return func() { s.check(mend(p), "mend the network") }, disturb(p)
-	}, func(ctx context.Context) (driver.Driver, error) { return s.harness.OpenAt(ctx, p.Addr()) })
+	}, func(ctx context.Context) (driver.Driver, error) { return s.harness.openAt(ctx, p.Addr()) })
 }
 
 func caseDeadlineFrozen(s *stage) {
@@ -63,7 +63,7 @@ func caseDeadlineFrozen(s *stage) {
 		once := sync.OnceFunc(thaw)
 		s.after(func(context.Context) error { once(); return nil })
 		return once, nil
-	}, s.harness.Open)
+	}, s.harness.open)
 }
 
 // keepsDeadlines makes every call during a fault, twice, and closes during another.
@@ -272,11 +272,11 @@ func (t *deadlineTest) goesOn() {
 		ctx, cancel := t.by(t.lease() + t.overdue())
 		defer cancel()
 		for {
-			got, err := t.c.Receive(ctx, 1)
+			got, err := single(t.c.Receive(ctx, 1))
 			if err != nil {
 				return err
 			}
-			if got[0].ID == "after" {
+			if got.ID == "after" {
 				return nil
 			}
 		}
@@ -325,12 +325,12 @@ func (t *deadlineTest) told() {
 	}
 	for {
 		ctx, cancel := context.WithTimeout(t.ctx, silence)
-		got, err := c.Receive(ctx, 1)
+		got, err := single(c.Receive(ctx, 1))
 		cancel()
 		if err != nil {
 			t.is(err, context.DeadlineExceeded, "receive what may be stored")
 			return
 		}
-		take(got[0])
+		take(got)
 	}
 }

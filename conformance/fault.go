@@ -30,7 +30,7 @@ func (s *stage) reopen() driver.Driver {
 	var d driver.Driver
 	s.eventually("opening a handle after the fault", func() error {
 		var err error
-		if d, err = s.harness.Open(s.ctx); err == nil {
+		if d, err = s.harness.open(s.ctx); err == nil {
 			err = d.Declare(s.ctx, s.queue)
 			s.mu.Lock()
 			s.handles = append(s.handles, d)

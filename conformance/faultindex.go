@@ -91,7 +91,7 @@ func (s *stage) scenario(cut proxy.Cut) int {
 		s.history.Add(Event{Op: Disturbed, Worker: x.name, Note: "a call fails"})
 	}
 	s.again("open a handle", func(ctx context.Context) (err error) {
-		x.d, err = s.harness.OpenAt(ctx, p.Addr())
+		x.d, err = s.harness.openAt(ctx, p.Addr())
 		return err
 	})
 	s.after(func(ctx context.Context) error { return x.d.Close(ctx) })

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -102,6 +103,26 @@ type Harness struct {
 	Servers   int
 }
 
+// open is Open. That it makes nothing is an error, too.
+func (h *Harness) open(ctx context.Context) (driver.Driver, error) {
+	d, err := h.Open(ctx)
+	return d, unmade("Harness.Open", d, err)
+}
+
+// openAt is OpenAt. That it makes nothing is an error, too.
+func (h *Harness) openAt(ctx context.Context, addr string) (driver.Driver, error) {
+	d, err := h.OpenAt(ctx, addr)
+	return d, unmade("Harness.OpenAt", d, err)
+}
+
+// unmade is the error of a function that makes drivers, also if it returned nothing.
+func unmade(field string, d driver.Driver, err error) error {
+	if err == nil && d == nil {
+		return fmt.Errorf("conformance: %s returned neither a driver nor an error", field)
+	}
+	return err
+}
+
 // withDefaults fills in what was left open, for a driver with these limits.
 func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	if h.Open == nil {
@@ -109,6 +130,12 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	}
 	if h.OpenAt != nil && h.Addr == "" {
 		return h, errors.New("conformance: Harness.OpenAt needs Addr, where the broker listens")
+	}
+	if h.OpenAt == nil && h.Addr != "" {
+		return h, errors.New("conformance: Harness.Addr is for OpenAt, which is nil: with Addr alone, nothing is tested on a network that fails")
+	}
+	if h.FreezeOne == nil && h.Servers != 0 {
+		return h, errors.New("conformance: Harness.Servers is for FreezeOne, which is nil")
 	}
 	if h.FreezeOne != nil && h.Servers < 2 {
 		return h, errors.New("conformance: Harness.FreezeOne needs Servers, of which there are several")
@@ -148,6 +175,6 @@ func soak() bool { return os.Getenv(soakVariable) != "" }
 // what the network does not see. With BATCH_CONFORMANCE_SOAK=1 it leaves out none.
 func (h *Harness) LikeAnother() {
 	if !soak() {
-		h.OpenAt = nil
+		h.Addr, h.OpenAt = "", nil
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ func sameMessage(got, want *driver.Message) error {
 	}
 	switch {
 	case !maps.Equal(got.Headers, want.Headers):
-		v.add("Headers are %s, were %s", abridged(got.Headers), abridged(want.Headers))
+		v.add("%s", headersDiffer(got.Headers, want.Headers))
 	case got.Headers != nil && len(got.Headers) == 0:
 		v.add("Headers are empty and not nil, although there are none")
 	}
@@ -81,7 +82,7 @@ func sameMessage(got, want *driver.Message) error {
 }
 
 // firstDifference is the index of the first byte that differs.
-func firstDifference(a, b []byte) int {
+func firstDifference[T string | []byte](a, b T) int {
 	n := min(len(a), len(b))
 	for i := range n {
 		if a[i] != b[i] {
@@ -91,13 +92,44 @@ func firstDifference(a, b []byte) int {
 	return n
 }
 
-// abridged is headers in a text that is not too long.
-func abridged(headers map[string]string) string {
-	text := fmt.Sprintf("%q", headers)
-	if len(text) > 300 {
-		text = text[:300] + "..."
+// headersDiffer names the first header that differs, of those in order of their names, and
+// says how many do.
+func headersDiffer(got, want map[string]string) string {
+	all := maps.Clone(want)
+	if all == nil {
+		all = make(map[string]string)
 	}
-	return fmt.Sprintf("%d: %s", len(headers), text)
+	maps.Copy(all, got)
+	n, first := 0, ""
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		is, there := got[name]
+		was, enqueued := want[name]
+		if there == enqueued && is == was {
+			continue
+		}
+		if n++; n > 1 {
+			continue
+		}
+		switch {
+		case !there:
+			first = fmt.Sprintf("%q is not there, was %s", name, abridged(was))
+		case !enqueued:
+			first = fmt.Sprintf("%q is %s, was not there", name, abridged(is))
+		default:
+			at := firstDifference(is, was)
+			first = fmt.Sprintf("%q is %s, was %s: they differ at byte %d", name, abridged(is), abridged(was), at)
+		}
+	}
+	return fmt.Sprintf("the headers are %d, were %d, and %d differ, the first: %s", len(got), len(want), n, first)
+}
+
+// abridged is the value of a header in a text that is not too long.
+func abridged(value string) string {
+	const most = 100
+	if len(value) > most {
+		return fmt.Sprintf("%q... (%d bytes)", value[:most], len(value))
+	}
+	return fmt.Sprintf("%q", value)
 }
 
 // withCapabilities sets the fields that the driver has as a capability.

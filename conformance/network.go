@@ -19,7 +19,7 @@ func (s *stage) network() *proxy.Proxy {
 // through opens a handle by way of a network. After the case that is mended, and the
 // handle is closed: in what state it is then is not judged here, but it must not hang.
 func (s *stage) through(p *proxy.Proxy) driver.Driver {
-	d, err := s.harness.OpenAt(s.ctx, p.Addr())
+	d, err := s.harness.openAt(s.ctx, p.Addr())
 	s.check(err, "open a handle through a proxy")
 	if p.Connections() == 0 {
 		s.failf("the handle from Harness.OpenAt does not use the address that it was given")

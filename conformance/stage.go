@@ -177,7 +177,7 @@ func (s *stage) result() (notes []string, err error) {
 // open makes a handle on the broker, which stands for another process. It is
 // closed after the case.
 func (s *stage) open() driver.Driver {
-	d, err := s.harness.Open(s.ctx)
+	d, err := s.harness.open(s.ctx)
 	s.check(err, "open a handle")
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +242,7 @@ func (s *stage) cleanUp() {
 			s.problem("after the case: %v", err)
 		}
 	}
-	if d, err := s.harness.Open(ctx); err != nil {
+	if d, err := s.harness.open(ctx); err != nil {
 		s.problem("after the case: open a handle: %v", err)
 	} else {
 		handles = append(handles, d)

@@ -98,8 +98,8 @@ type received struct {
 }
 
 // receiveUntilError receives jobs one at a time by several goroutines. Each sends what
-// it has when Receive fails; enough is called with each job.
-func (s *stage) receiveUntilError(c driver.Consumer, receivers int, enough func()) <-chan received {
+// it has when Receive fails; told is called with each job, and with the error.
+func (s *stage) receiveUntilError(c driver.Consumer, receivers int, told func(error)) <-chan received {
 	results := make(chan received, receivers)
 	for range receivers {
 		go func() {
@@ -109,10 +109,11 @@ func (s *stage) receiveUntilError(c driver.Consumer, receivers int, enough func(
 				got, r.err = c.Receive(s.ctx, 1)
 				for _, delivery := range got {
 					s.history.Add(Event{Op: Started, ID: delivery.ID})
-					enough()
+					told(nil)
 				}
 				r.all = append(r.all, got...)
 			}
+			told(r.err)
 			results <- r
 		}()
 	}
@@ -125,8 +126,8 @@ func caseStopUnderLoad(s *stage) {
 	c := s.consume(d, jobs)
 	receivers := min(4, s.info.Limits.Receivers)
 	begun := s.gate()
-	results := s.receiveUntilError(c, receivers, func() {
-		if s.history.Count(Started) >= before {
+	results := s.receiveUntilError(c, receivers, func(err error) {
+		if err != nil || s.history.Count(Started) >= before { // an error is judged below
 			begun.open()
 		}
 	})

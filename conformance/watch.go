@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -126,6 +127,10 @@ func unchanged(before, after *driver.Message) bool {
 func (d *watched) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
 	defer d.w.call(ctx, "Consume")()
 	c, err := d.Driver.Consume(ctx, queue, o)
+	if err == nil && c == nil {
+		err = errors.New("Consume returned neither a consumer nor an error")
+		d.w.odd("%v", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -181,6 +186,7 @@ func (c *watchedConsumer) Receive(ctx context.Context, most int) ([]*driver.Deli
 		c.w.odd("Receive of at most %d jobs returned %d", most, len(all))
 	case err == nil && len(all) == 0:
 		c.w.odd("Receive returned no job and no error")
+		err = errNoJob
 	}
 	for _, d := range all {
 		if fault := impossible(d); fault != "" {
@@ -188,6 +194,21 @@ func (c *watchedConsumer) Receive(ctx context.Context, most int) ([]*driver.Deli
 		}
 	}
 	return all, err
+}
+
+// errNoJob stands for the error of a Receive that returned nothing at all, so that the case
+// need not look for that.
+var errNoJob = errors.New("Receive returned no job and no error")
+
+// single is the result of a Receive of one job.
+func single(got []*driver.Delivery, err error) (*driver.Delivery, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case len(got) == 0:
+		return nil, errNoJob
+	}
+	return got[0], nil
 }
 
 // impossible says what no delivery may have, or nothing.
