@@ -15,6 +15,7 @@ var connectionCases = []Case{
 	{Name: "idle-closed", Rule: "A connection that the other side closed while it was idle is noticed before it is used: no enqueue on it may be stored.", Needs: networked, timed: true, run: caseIdleClosed},
 	{Name: "connection-forgotten", Rule: "Connections on which nothing passes any more, without a reset, cost seconds: waiting consumers and producers go on with new ones.", Needs: networked, leases: true, timed: true, run: caseConnectionForgotten},
 	{Name: "connection-held", Rule: "A worker whose connections are silent for longer than a lease, and then go on, goes on too, and no confirmed job is lost.", Needs: networked, leases: true, timed: true, run: caseConnectionHeld},
+	{Name: "connection-closing", Rule: "A Close whose connection breaks under it is no failure: the connection has ended, and what was confirmed is kept.", Needs: networked, run: caseConnectionClosing},
 }
 
 func caseIdleClosed(s *stage) {
@@ -116,4 +117,24 @@ func caseConnectionHeld(s *stage) {
 	s.pass(s.lease() + s.lease()/2 + time.Second)
 	worker.mend()
 	s.finished(s.grace(), driver.Depth{})
+}
+
+func caseConnectionClosing(s *stage) {
+	const rounds, consuming = 4, 2 // the last have a consumer, with which there is more to end
+	for n := range rounds {
+		p := s.network()
+		d, err := s.harness.openAt(s.ctx, p.Addr())
+		s.check(err, "open a handle through a proxy")
+		s.check(d.Declare(s.ctx, s.queue), "declare")
+		s.put(d, message(name(n)))
+		if n >= consuming {
+			c := s.consume(d, 1)
+			s.settle(c, s.receiveOne(c), driver.OutcomeRelease)
+		}
+		// What it says to the broker as it ends, if it says anything.
+		p.CutAt(proxy.Cut{Call: p.Calls() + 1, After: n%2 > 0})
+		s.history.Add(Event{Op: Disturbed, Note: "the connection breaks in Close"})
+		s.check(d.Close(s.ctx), "close a handle whose connection breaks meanwhile")
+	}
+	s.finish(s.open(), rounds)
 }

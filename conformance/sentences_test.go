@@ -74,6 +74,7 @@ var sentences = []struct {
 	}},
 	{"Driver.Close", []sentence{
 		{"Close ends the connection, and the consumers opened on it", "close-unblocks close-alone close-after-work"},
+		{"A connection that breaks before or meanwhile has ended, and is no error", "connection-closing"},
 		{"A second Close is a no-op", "closed-driver close-after-work"},
 	}},
 	{"Consumer.Lease", []sentence{

@@ -126,7 +126,8 @@ type Driver interface {
 
 	// Close ends the connection, and the consumers opened on it as if by
 	// [Consumer.Close]. It waits for calls under way until ctx ends, then cuts
-	// them off. A second Close is a no-op.
+	// them off. A connection that breaks before or meanwhile has ended, and is no
+	// error. A second Close is a no-op.
 	Close(ctx context.Context) error
 }
 

@@ -178,13 +178,14 @@ func (c *connection) close(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, c.cut)
 	err := c.client.CloseDeadline(deadline)
+	late := !time.Now().Before(deadline)
 	if !stop() {
-		err = ctx.Err()
+		err, late = ctx.Err(), true
 	}
 	c.cut()
 	<-c.ended
-	if errors.Is(err, amqp091.ErrClosed) {
-		return nil // it had ended by itself
+	if !late || errors.Is(err, amqp091.ErrClosed) {
+		return nil // if it failed, the connection had ended by itself, or ended meanwhile
 	}
 	return err
 }
