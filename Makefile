@@ -103,11 +103,13 @@ FAULT ?=
 FOR ?= 20m
 SEED ?= 0
 SOAK := $(GO) test -C internal/soak -v -count=1 -timeout 24h . -soak.broker='$(BROKER)'
+# What that needs: all images, or an engine for the one broker, whose image the test sees to, or nothing.
+SOAK_NEEDS := $(if $(BROKER),$(if $(filter-out embedded,$(BROKER)),engine),engine images)
 
-soak: engine images ## a long load with random faults: make soak BROKER=redis-8 FOR=20m
+soak: $(SOAK_NEEDS) ## a long load with random faults: make soak BROKER=redis-8 FOR=20m
 	@$(SOAK) -run '^TestSoak$$' -soak.for=$(FOR) -soak.seed=$(SEED)
 
-reliability: engine images ## each fault by itself on each broker, and write docs/reliability.md
+reliability: $(SOAK_NEEDS) ## each fault by itself on each broker, and write docs/reliability.md
 	@$(SOAK) -run '^TestReliability$$' -soak.table -soak.fault='$(FAULT)'
 
 engine: ## make sure that a Docker engine answers
