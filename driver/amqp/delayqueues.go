@@ -156,6 +156,23 @@ func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) 
 	return q, nil
 }
 
+// watch is the watch over the delay queues of a queue.
+func (b *base) watch(n *names) *watch {
+	w, ok := b.watches.Load(n.queue)
+	if !ok {
+		w, _ = b.watches.LoadOrStore(n.queue, newWatch(b.lookPause, time.Now()))
+	}
+	return w.(*watch)
+}
+
+// watched is the same if this process has had a consumer of the queue, else nil.
+func (b *base) watched(n *names) *watch {
+	if w, ok := b.watches.Load(n.queue); ok {
+		return w.(*watch)
+	}
+	return nil
+}
+
 // makeDelayQueues declares the delay queues of a queue, and returns when they may
 // be used.
 func (b *base) makeDelayQueues(n *names) error {

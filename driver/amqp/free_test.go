@@ -3,10 +3,12 @@ package amqp
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
-
-	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/brokers"
@@ -26,7 +28,7 @@ func impatient(t testing.TB, url string) *Driver {
 
 // standstill makes the delay queues of a queue, of which one keeps what it has for an hour, as it does when the server's
 // time of day was set back by that.
-func standstill(t testing.TB, d *base, url, q string, still time.Duration) *names {
+func standstill(t testing.TB, url, q string, still time.Duration) *names {
 	t.Helper()
 	n := newNames(q)
 	ch := raw(t, url)
@@ -42,17 +44,17 @@ func standstill(t testing.TB, d *base, url, q string, still time.Duration) *name
 	return n
 }
 
-// delayed are jobs in a delay queue, as a process with another clock stores them, or with this one.
-func delayed(t testing.TB, d *base, n *names, clock string, ttl, delay time.Duration, ids ...string) {
+// delayed puts jobs into a delay queue, as a process with some clock does.
+func delayed(t testing.TB, d *base, n *names, clock string, ttl time.Duration, delays map[string]time.Duration) {
 	t.Helper()
 	now := time.Now()
-	items := make([]*publication, len(ids))
-	for i, id := range ids {
-		items[i] = holdBack(n, encode(message(id), history{}), now.Add(delay), now, true)
-		if items[i].ttl != ttl {
-			t.Fatalf("a delay of %s begins in the queue of %s", delay, items[i].ttl)
-		}
-		items[i].message.Headers[hClock] = clock
+	var items []*publication
+	for _, id := range slices.Sorted(maps.Keys(delays)) {
+		item := holdBack(n, encode(message(id), history{}), now.Add(delays[id]), now, false)
+		item.queue = n.delay(ttl)
+		item.message.Headers[hLeft] = max(delays[id]-ttl, 0).Milliseconds()
+		item.message.Headers[hClock] = clock
+		items = append(items, item)
 	}
 	d.publish(testContext(t), items)
 	for _, item := range items {
@@ -63,7 +65,7 @@ func delayed(t testing.TB, d *base, n *names, clock string, ttl, delay time.Dura
 }
 
 // TestStandstill has delay queues that stand still, on the oldest and the newest version: what is in them goes on when
-// it is due and not before, and once, whoever stored it, while two processes look.
+// it is due and not before, and once, from whatever machine, while two processes look.
 func TestStandstill(t *testing.T) {
 	t.Parallel()
 	for _, version := range []brokers.Version{brokers.RabbitMQ40, brokers.RabbitMQ4} {
@@ -74,17 +76,19 @@ func TestStandstill(t *testing.T) {
 				d, other := impatient(t, url), impatient(t, url)
 				q := queue(t, d)
 				const jobs, still = 300, 128 * time.Millisecond
-				n := standstill(t, d.base, url, q, still)
+				n := standstill(t, url, q, still)
 				begin := time.Now()
 				delays := make(map[string]time.Duration)
-				var ids []string
 				for i := range jobs {
-					ids = append(ids, fmt.Sprint("job-", i))
-					delays[ids[i]] = 200 * time.Millisecond
+					delays[fmt.Sprint("job-", i)] = 200*time.Millisecond + time.Duration(i%2)*6*time.Second
 				}
-				delayed(t, d.base, n, clock, still, 200*time.Millisecond, ids...)
+				delayed(t, d.base, n, clock, still, delays)
 				a, b := consume(t, d, q, jobs), consume(t, other, q, jobs)
-				gather(t, []driver.Consumer{a, b}, begin, delays)
+				for id, times := range gather(t, begin, delays, a, b) {
+					if times > 1 {
+						t.Errorf("%s came %d times", id, times)
+					}
+				}
 				if depth, err := d.Depth(testContext(t), q); err != nil || depth.Scheduled != 0 || depth.Waiting != 0 {
 					t.Errorf("%+v is left, %v", depth, err)
 				}
@@ -93,14 +97,17 @@ func TestStandstill(t *testing.T) {
 	}
 }
 
-// gather receives jobs from all consumers: each once, and none before its delay is over.
-func gather(t *testing.T, consumers []driver.Consumer, begin time.Time, delays map[string]time.Duration) {
+// gather receives jobs from all consumers until each has come, and none before its delay is over. It returns how often
+// each came.
+func gather(t *testing.T, begin time.Time, delays map[string]time.Duration, consumers ...driver.Consumer) map[string]int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(testContext(t), 2*bound)
-	defer cancel()
 	got := make(chan *driver.Delivery)
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	defer cancel()
 	for _, c := range consumers {
-		go func() {
+		tasks.Go(func() {
 			for {
 				deliveries, err := c.Receive(ctx, 100)
 				if err != nil {
@@ -117,7 +124,7 @@ func gather(t *testing.T, consumers []driver.Consumer, begin time.Time, delays m
 					}
 				}
 			}
-		}()
+		})
 	}
 	runs := make(map[string]int)
 	for len(runs) < len(delays) {
@@ -126,14 +133,84 @@ func gather(t *testing.T, consumers []driver.Consumer, begin time.Time, delays m
 			if after := time.Since(begin); after < delays[d.ID] {
 				t.Errorf("%s came after %s, before its delay of %s was over", d.ID, after, delays[d.ID])
 			}
-			if runs[d.ID]++; runs[d.ID] > 1 {
-				t.Errorf("%s came %d times", d.ID, runs[d.ID])
-			}
+			runs[d.ID]++
 		case <-ctx.Done():
 			t.Fatalf("%d of %d jobs came", len(runs), len(delays))
 		}
 	}
-	t.Logf("all came after %s", time.Since(begin))
+	return runs
 }
 
-var _ = amqp091.Table{}
+// TestLookHarmsNothing: a look at a delay queue that moves leaves its first job where it was, and it leaves in time.
+func TestLookHarmsNothing(t *testing.T) {
+	t.Parallel()
+	for _, version := range []brokers.Version{brokers.RabbitMQ40, brokers.RabbitMQ4} {
+		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
+			url := brokers.RabbitMQ(t, version).URL()
+			d, err := Open(testContext(t), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { closeDriver(t, d) })
+			q := queue(t, d)
+			const ttl = 4096 * time.Millisecond
+			n := standstill(t, url, q, 0)
+			begin := time.Now()
+			delays := map[string]time.Duration{"a": ttl, "b": ttl, "c": ttl}
+			delayed(t, d.base, n, "another", ttl, delays)
+			ctx := testContext(t)
+			conn, err := d.consuming.connection(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := &looker{source: &source{base: d.base, names: n, life: ctx}, watch: d.watch(n), conn: conn}
+			for range 3 {
+				i := slices.Index(ttls, ttl)
+				if ch := raw(t, url); l.look(ctx, ch, i) != nil {
+					t.Fatal("the look failed")
+				}
+				if seen := d.watch(n).level(i).seen; seen.job.id != "a" || seen.count != len(delays) {
+					t.Fatalf("first is %q of %d, want a of %d", seen.job.id, seen.count, len(delays))
+				}
+			}
+			l.leave()
+			gather(t, begin, delays, consume(t, d, q, len(delays)))
+			if after := time.Since(begin); after > ttl+lookPause {
+				t.Errorf("the last one came after %s", after)
+			}
+		})
+	}
+}
+
+// TestFreeIsCutOff: the connection ends after some confirms of what was moved on, and no job is lost.
+func TestFreeIsCutOff(t *testing.T) {
+	t.Parallel()
+	const jobs, confirms, still = 30, 15, 128 * time.Millisecond
+	url := testURL(t)
+	d := impatient(t, url)
+	q := queue(t, d)
+	n := standstill(t, url, q, still)
+	delays := make(map[string]time.Duration)
+	for i := range jobs {
+		delays[fmt.Sprint("job-", i)] = still
+	}
+	begin := time.Now()
+	delayed(t, d.base, n, clockID, still, delays)
+	at := strings.LastIndex(url, "@")
+	p := newConfirmer(t, strings.TrimRight(url[at+1:], "/"), confirms)
+	cut, err := Open(testContext(t), url[:at+1]+p.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut.lookPause = d.lookPause
+	consume(t, cut, q, 1)
+	select {
+	case <-p.acks:
+	case <-time.After(bound):
+		t.Fatal("nothing is moved on")
+	}
+	p.cut()
+	_ = cut.Close(testContext(t))
+	gather(t, begin, delays, consume(t, d, q, jobs))
+}

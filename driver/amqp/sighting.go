@@ -13,6 +13,9 @@ import (
 // queue was seen there twice, more than the TTL apart: then it and all that were behind
 // it at the first time have been there for longer. Neither goes by any time of day.
 
+// ttlMargin is how much longer than its TTL a job may stay in a delay queue.
+const ttlMargin = time.Second
+
 // stored tells a job in a delay queue from all others, and from itself at other times.
 type stored struct {
 	id, clock string

@@ -20,8 +20,6 @@ const (
 	// idlePause is the same without a sign that it is used: a process that has no
 	// consumer may have delayed a job just before the clock was set.
 	idlePause = 10 * time.Minute
-	// ttlMargin is how much longer than its TTL a job may stay in a delay queue.
-	ttlMargin = time.Second
 )
 
 // watch is what a process knows of the delay queues of a queue. Its times are by the
@@ -58,23 +56,6 @@ func newWatch(pause time.Duration, now time.Time) *watch {
 		w.levels[i] = level{ttl: ttl, used: now, looked: now}
 	}
 	return w
-}
-
-// watch is the watch over the delay queues of a queue.
-func (b *base) watch(n *names) *watch {
-	w, ok := b.watches.Load(n.queue)
-	if !ok {
-		w, _ = b.watches.LoadOrStore(n.queue, newWatch(b.lookPause, time.Now()))
-	}
-	return w.(*watch)
-}
-
-// watched is the same if this process has had a consumer of the queue, else nil.
-func (b *base) watched(n *names) *watch {
-	if w, ok := b.watches.Load(n.queue); ok {
-		return w.(*watch)
-	}
-	return nil
 }
 
 // fill notes that something is about to be put into the delay queue with a TTL.
