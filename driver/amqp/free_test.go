@@ -214,3 +214,61 @@ func TestFreeIsCutOff(t *testing.T) {
 	_ = cut.Close(testContext(t))
 	gather(t, begin, delays, consume(t, d, q, jobs))
 }
+
+// TestLooksAreFew counts what looks send: one declaration for each delay queue that is due and no job in it, on one
+// channel, and nothing when none is due.
+func TestLooksAreFew(t *testing.T) {
+	t.Parallel()
+	url := testURL(t)
+	at := strings.LastIndex(url, "@")
+	p := newConfirmer(t, strings.TrimRight(url[at+1:], "/"), 1<<62)
+	d, err := Open(testContext(t), url[:at+1]+p.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeDriver(t, d) })
+	q := queue(t, d)
+	ctx := testContext(t)
+	conn, err := d.consuming.connection(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNames(q)
+	const open, declare = 20<<16 | 10, 50<<16 | 10
+	for _, test := range []struct {
+		name string
+		made bool // whether there are delay queues
+		due  bool
+		want map[uint32]int
+	}{
+		{"not made", false, true, map[uint32]int{open: 1, declare: 1}},
+		{"empty", true, true, map[uint32]int{open: 1, declare: len(ttls)}},
+		{"not due", true, false, map[uint32]int{}},
+	} {
+		if test.made {
+			standstill(t, url, q, 0)
+		}
+		w := newWatch(lookPause, time.Now())
+		if test.due {
+			for i := range w.levels {
+				w.levels[i].used = time.Now().Add(-2*ttls[i] - lookPause)
+				w.levels[i].looked = w.levels[i].used
+			}
+		}
+		p.mu.Lock()
+		clear(p.sent)
+		p.mu.Unlock()
+		l := &looker{source: &source{base: d.base, names: n, life: ctx}, watch: w, conn: conn}
+		for range 10 {
+			l.round(ctx)
+		}
+		p.mu.Lock()
+		for _, end := range []uint32{20<<16 | 40, 20<<16 | 41} { // of the channel
+			delete(p.sent, end)
+		}
+		if !maps.Equal(p.sent, test.want) {
+			t.Errorf("%s: sent %v, want %v", test.name, p.sent, test.want)
+		}
+		p.mu.Unlock()
+	}
+}
