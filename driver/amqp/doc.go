@@ -161,7 +161,7 @@
 // effect.
 //
 // The price is one passive queue.declare for a delay queue that has been used, in 15 s or
-// its TTL, and none while jobs come out of it. If there is a job in it all the same, it is
+// its TTL, and none while jobs come out of it. If there is a job in it nevertheless, it is
 // taken and returned once in that time, by one process. RabbitMQ counts that as a delivery
 // of the delay queue, where the driver has no limit; that of a policy applies.
 //
