@@ -31,6 +31,8 @@ type base struct {
 	// have none as of 4.3, and refuse the argument.
 	hasTimeout bool
 
+	// lookPause is that of the constant, unless a test is in a hurry.
+	lookPause time.Duration
 	// room is how many bytes the properties of a message can have.
 	room int
 
@@ -39,6 +41,7 @@ type base struct {
 
 	queues   sync.Map // queue to *names
 	delays   sync.Map // queue to *delayQueues
+	watches  sync.Map // queue to *watch, of those with a consumer
 	browsing sync.Map // queue to a channel that holds a token while a call browses
 
 	publisher atomic.Pointer[publisher]
@@ -53,7 +56,7 @@ type base struct {
 
 // newBase makes a base that has not connected yet.
 func newBase(c *config) *base {
-	b := &base{config: c, making: make(chan struct{}, 1)}
+	b := &base{config: c, lookPause: lookPause, making: make(chan struct{}, 1)}
 	b.life, b.end = context.WithCancel(context.Background())
 	b.publishing = newConnector(c, purposePublishing)
 	b.consuming = newConnector(c, purposeConsuming)

@@ -105,12 +105,14 @@ func (p *publication) toHop(n *names) {
 	*p = publication{queue: n.hop, message: message}
 }
 
+// century bounds what a clock says that started with the machine, in ms.
+const century = 100 * 365 * 24 * 3600 * 1000
+
 // dueOf is when a message of the hop queue, which came now, is due. clock is what the
 // clock of clockID said just before that.
 func dueOf(headers amqp091.Table, now time.Time, clock time.Duration) time.Time {
 	r := reader{headers: headers}
 	if r.text(hClock) == clockID {
-		const century = 100 * 365 * 24 * 3600 * 1000 // ms, of a clock that started with the machine
 		if due := r.number(hDue, 1, century); due != 0 {
 			return now.Add(min(time.Duration(due)*time.Millisecond-clock, maxDelay))
 		}

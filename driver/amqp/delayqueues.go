@@ -43,6 +43,7 @@ type scheduler struct {
 	asked bool
 	ready bool // the delay queues are
 	err   error
+	watch *watch // over them, or nil
 }
 
 // schedule makes the publication of a job that is to be available after delay.
@@ -56,12 +57,17 @@ func (s *scheduler) schedule(ctx context.Context, n *names, message amqp091.Publ
 			s.err = fault.NotSent{Err: err}
 		} else {
 			s.ready = q.ready()
+			s.watch = s.base.watched(n)
 		}
 	}
 	if delay >= minTTL && s.err != nil {
 		return nil, s.err
 	}
-	return holdBack(n, message, now.Add(delay), now, s.ready), nil
+	p := holdBack(n, message, now.Add(delay), now, s.ready)
+	if p.ttl > 0 && s.watch != nil {
+		s.watch.fill(p.ttl, now)
+	}
+	return p, nil
 }
 
 // store publishes what is for the parts of a queue. A part that was there may not be
@@ -148,6 +154,23 @@ func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) 
 		})
 	}
 	return q, nil
+}
+
+// watch is the watch over the delay queues of a queue.
+func (b *base) watch(n *names) *watch {
+	w, ok := b.watches.Load(n.queue)
+	if !ok {
+		w, _ = b.watches.LoadOrStore(n.queue, newWatch(b.lookPause, time.Now()))
+	}
+	return w.(*watch)
+}
+
+// watched is the same if this process has had a consumer of the queue, else nil.
+func (b *base) watched(n *names) *watch {
+	if w, ok := b.watches.Load(n.queue); ok {
+		return w.(*watch)
+	}
+	return nil
 }
 
 // makeDelayQueues declares the delay queues of a queue, and returns when they may

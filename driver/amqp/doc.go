@@ -144,12 +144,26 @@
 // at will. RabbitMQ however goes by its own time of day, and looks once a minute whether
 // somebody has set it. If it was set forward, the jobs in delay queues leave them early,
 // which a worker on the machine that delayed them makes good, and others cannot see. If
-// it was set back, what is in a delay queue at that moment is late by the step, and so is
-// every job that is delayed later and gets into the same queue behind it: RabbitMQ looks
-// at the first message alone. Of an hour back, delays and retries of seconds stand still
-// for an hour; then all go out. None is lost, Depth counts them as scheduled, and what
-// is not delayed goes on, as do jobs that are held. Setting the clock forward again ends
-// it within a minute. A clock that is slewed, as NTP does, has no effect.
+// it was set back, RabbitMQ keeps what is in a delay queue at that moment for as long as
+// the step, and every job that is delayed later and gets into the same queue stays behind
+// it. The consumers see to that: for each delay queue a process notices when nothing has
+// come out for longer than its TTL and a job should be in it, asks how many are in it, and
+// moves by hand what has been there for too long. So after a step of an hour, delays and
+// retries of up to 8 s are late by 16 s at most, and up to 25 s if another machine than the
+// worker's delayed them. In general a job is late by the TTL of the longest delay queue
+// that it is in, or by 15 s if that is more, and a second; by the TTL more if another
+// machine delayed it; and never by more than the step. The TTL is at most the delay. What
+// is delayed after that is in time. Nothing is early, and a connection that ends meanwhile
+// can double 64 jobs. A process that has consumers but has neither delayed a job nor seen
+// one come out looks at all delay queues when it begins and every ten minutes, so that a
+// program without consumers that delayed the only job before the step may wait for that
+// long. None of it needs a clock that is right. A clock that is slewed, as NTP does, has no
+// effect.
+//
+// The price is one passive queue.declare for a delay queue that has been used, in 15 s or
+// its TTL, and none while jobs come out of it. If there is a job in it nevertheless, it is
+// taken and returned once in that time, by one process. RabbitMQ counts that as a delivery
+// of the delay queue, where the driver has no limit; that of a policy applies.
 //
 // Dead letters are in a queue of their own. AMQP can look at messages only by
 // taking them, so listing, redriving and discarding each read all of them, one

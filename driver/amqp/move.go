@@ -25,8 +25,9 @@ const (
 // carrier carries the jobs of the hop queue on, from the channel on which they came.
 type carrier struct {
 	*source
-	ch   *amqp091.Channel
-	conn *connection
+	watch *watch
+	ch    *amqp091.Channel
+	conn  *connection
 }
 
 // moved is what became of a group of jobs.
@@ -70,7 +71,9 @@ func (m *carrier) next(job delayedJob, now time.Time) *publication {
 	case job.dead:
 		return &publication{queue: m.names.dead, message: job.message}
 	case job.due.After(now):
-		return holdBack(m.names, job.message, job.due, now, true)
+		p := holdBack(m.names, job.message, job.due, now, true)
+		m.watch.fill(p.ttl, now)
+		return p
 	}
 	priorityFromHeader(&job.message)
 	return &publication{queue: m.names.main, message: job.message}

@@ -21,8 +21,10 @@ type confirmer struct {
 	// acks has one for each acknowledgement that a client sends.
 	acks chan struct{}
 
-	mu    sync.Mutex // guards conns
+	mu    sync.Mutex // guards following
 	conns []net.Conn
+	// sent is how many frames of each method clients have sent.
+	sent  map[uint32]int
 	tasks sync.WaitGroup
 }
 
@@ -32,7 +34,7 @@ func newConfirmer(t *testing.T, broker string, confirms uint64) *confirmer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &confirmer{listener: listener, broker: broker, confirms: confirms, acks: make(chan struct{}, 1000)}
+	p := &confirmer{listener: listener, broker: broker, confirms: confirms, acks: make(chan struct{}, 1000), sent: make(map[uint32]int)}
 	p.tasks.Go(func() {
 		for {
 			client, err := listener.Accept()
@@ -47,7 +49,7 @@ func newConfirmer(t *testing.T, broker string, confirms uint64) *confirmer {
 			p.mu.Lock()
 			p.conns = append(p.conns, client, server)
 			p.mu.Unlock()
-			p.tasks.Go(func() { p.copy(server, client, 8, p.countAck) })
+			p.tasks.Go(func() { p.copy(server, client, 8, p.count) })
 			p.tasks.Go(func() { p.copy(client, server, 0, p.limitConfirm) })
 		}
 	})
@@ -95,8 +97,11 @@ func isAck(payload []byte) bool {
 	return binary.BigEndian.Uint32(payload) == 60<<16|80
 }
 
-// countAck counts what a client acknowledges.
-func (p *confirmer) countAck(payload []byte) bool {
+// count counts what a client sends.
+func (p *confirmer) count(payload []byte) bool {
+	p.mu.Lock()
+	p.sent[binary.BigEndian.Uint32(payload)]++
+	p.mu.Unlock()
 	if isAck(payload) {
 		p.acks <- struct{}{}
 	}

@@ -26,6 +26,8 @@ const (
 // that they are moved where there is a worker to run them.
 type mover struct {
 	*carrier
+	// looker looks at the delay queues on the mover's behalf.
+	looker *looker
 	// gone is called when the broker says that the hop queue was deleted.
 	gone func(error)
 	// ended is closed when it has ended, for err.
@@ -72,10 +74,11 @@ func newMover(from *source, conn *connection, gone func(error)) (*mover, error) 
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &mover{
-		carrier: &carrier{source: from, ch: ch, conn: conn}, gone: gone, cancel: cancel,
+		carrier: &carrier{source: from, watch: from.base.watch(from.names), ch: ch, conn: conn}, gone: gone, cancel: cancel,
 		ended: make(chan struct{}), sync: make(chan struct{}), halt: make(chan struct{}), done: make(chan struct{}),
 		backlog: overdue.Messages, cleared: make(chan struct{}), moved: make(chan moved, moverBatches),
 	}
+	m.looker = &looker{source: from, watch: m.watch, conn: conn, halt: m.halt}
 	go m.run(ctx, deliveries, cancels, closes)
 	return m, nil
 }
@@ -93,6 +96,11 @@ func (m *mover) alive() bool {
 // run works until the channel ends, a message cannot be moved, or halt.
 func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, cancels <-chan string, closes <-chan *amqp091.Error) {
 	defer close(m.done)
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		m.looker.run(ctx)
+	}()
 	err := m.work(ctx, deliveries, cancels)
 	if err != driver.ErrClosed {
 		m.cancel()
@@ -106,6 +114,7 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 	for ; m.moving > 0; m.moving-- {
 		<-m.moved
 	}
+	<-looked
 	m.cancel()
 	m.giveBack(deliveries)
 	select {
@@ -201,9 +210,11 @@ func (m *mover) accept(ctx context.Context, d *amqp091.Delivery) (err error) {
 	job := delayedJob{tag: d.DeliveryTag}
 	clock := sinceStart() // before now, so that no job is early
 	now := time.Now()
-	if gone, ok := removalOf(d.Headers); ok && gone.queue == m.names.dead {
+	gone, removed := removalOf(d.Headers)
+	if removed && gone.queue == m.names.dead {
 		job.dead, job.due, job.message = true, now.Add(moverPause), returned(d)
 	} else {
+		m.watch.move(m.names, gone.queue, now)
 		job.due, job.message = dueOf(d.Headers, now, clock), withoutDelay(d)
 	}
 	job.wake = job.due

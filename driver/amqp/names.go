@@ -26,7 +26,13 @@ func (n *names) delay(ttl time.Duration) string {
 	return n.main + delaySuffix(ttl)
 }
 
+// delayLock is the name of what exists while a process looks into the delay queue with a TTL.
+func (n *names) delayLock(ttl time.Duration) string { return n.delay(ttl) + ".lock" }
+
+// delayInfix is between the names of a queue and of what is left of a delay queue's.
+const delayInfix = ".delay."
+
 // delaySuffix ends the name of a delay queue with a TTL.
 func delaySuffix(ttl time.Duration) string {
-	return ".delay." + strconv.FormatInt(ttl.Milliseconds(), 10)
+	return delayInfix + strconv.FormatInt(ttl.Milliseconds(), 10)
 }

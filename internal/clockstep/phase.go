@@ -137,7 +137,7 @@ func (p *phase) follow(ctx context.Context, ahead time.Duration) error {
 			storing = time.After(afterwards)
 		case <-storing:
 			stored = true
-			waiting = time.After(max(longest, p.broker.Lease) + patience)
+			waiting = time.After(max(longest, p.broker.Lease) + p.effect.Slow + patience)
 			settling = time.After(max(longest, p.broker.Lease) + enough)
 		case <-settling:
 			settled = true

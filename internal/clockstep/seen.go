@@ -10,21 +10,22 @@ import (
 
 // Seen is what became of delays and leases while the clock was set.
 type Seen struct {
-	Early   []string // delayed jobs that came before their time
-	Late    []string // those that did not come in time, nor in the seconds after that
-	Doubled []string // those that came again, though they were settled or held
-	After   []string // those that were stored after the clock had been set
-	Gone    string   // how the lease of a vanished holder ended: "" in time, "early" or "late"
-	Lost    bool     // the lease of a job that was extended all the time was lost
-	Held    string   // that job
-	Delayed int      // how many were delayed
-	Notes   []string // when each job came
+	Early   []string      // delayed jobs that came before their time
+	Late    []string      // those that did not come in time, nor in the seconds after that
+	Doubled []string      // those that came again, though they were settled or held
+	After   []string      // those that were stored after the clock had been set
+	Gone    string        // how the lease of a vanished holder ended: "" in time, "early" or "late"
+	Lost    bool          // the lease of a job that was extended all the time was lost
+	Held    string        // that job
+	Delayed int           // how many were delayed
+	Slowest time.Duration // how late the last of those was that came
+	Notes   []string      // when each job came
 }
 
 // String is what was seen.
 func (s Seen) String() string {
-	return fmt.Sprintf("of %d jobs early %v, late %v, doubled %v, vanished %q, lease lost %v\n\t%s",
-		s.Delayed, s.Early, s.Late, s.Doubled, s.Gone, s.Lost, strings.Join(s.Notes, "\n\t"))
+	return fmt.Sprintf("of %d jobs early %v, late %v, late by %s at most, doubled %v, vanished %q, lease lost %v\n\t%s",
+		s.Delayed, s.Early, s.Late, s.Slowest, s.Doubled, s.Gone, s.Lost, strings.Join(s.Notes, "\n\t"))
 }
 
 // Effect is what a step does on a broker that does not keep what it promises. The zero value is one that does.
@@ -33,6 +34,8 @@ type Effect struct {
 	Late   bool // what was delayed before is late by the step, and so is what a vanished holder had
 	Behind bool // what is delayed after that waits behind it
 	Ends   bool // leases may end, so that what is held runs again
+	// Slow is how late something may be without being late by the step: the broker's driver has to notice it.
+	Slow time.Duration
 }
 
 // Check is nil if a step had that effect and no other one.
@@ -56,6 +59,7 @@ func (s Seen) Check(e Effect) error {
 	wrong(s.Lost && !e.Ends, "a lease that was extended was lost")
 	wrong(s.Gone == "early" && !e.Ends, "a lease ended early")
 	wrong(s.Gone == "late" && !e.Late, "a lease ended late")
+	wrong(s.Slowest > e.Slow+patience, fmt.Sprintf("something is late by %s", s.Slowest))
 	wrong(s.Delayed == 0 || len(s.After) == 0, "nothing was delayed")
 	if problems == nil {
 		return nil
@@ -79,6 +83,8 @@ func (p *phase) seen() Seen {
 			s.Late = append(s.Late, id)
 		case j.times[0].Sub(j.ended) < j.delay && j.times[0].Sub(j.begin) < j.delay:
 			s.Early = append(s.Early, id)
+		case j.delay > 0:
+			s.Slowest = max(s.Slowest, j.times[0].Sub(j.ended)-j.delay)
 		}
 		if len(j.times) > 1 {
 			s.Doubled = append(s.Doubled, id)

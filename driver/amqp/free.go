@@ -1,0 +1,157 @@
+package amqp
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/internal/lifecycle"
+)
+
+// A delay queue that stands still is freed by hand: its jobs are taken and put into the
+// hop queue, as RabbitMQ would have done. There a mover sees what is left of their
+// delays.
+
+// freePrefetch is how many jobs the broker sends while a group of them is moved.
+const freePrefetch = 2 * moverStep
+
+// freePatience is how long a queue that is being freed brings nothing until it is taken
+// for empty.
+const freePatience = 500 * time.Millisecond
+
+// freer frees a delay queue.
+type freer struct {
+	*source
+	ch    *amqp091.Channel
+	queue string
+	halt  <-chan struct{} // closed to end it
+	taken <-chan amqp091.Delivery
+	// count is how many jobs were taken, and sure of how many it is known that they have
+	// been there for longer than they can.
+	count, sure int
+	// end is the first job of which that is not known, or nil.
+	end *amqp091.Delivery
+}
+
+// free moves on the first job, which was taken, and all after it that have stayed. It
+// returns how many there are from end on.
+func (f *freer) free(ctx context.Context, first *amqp091.Delivery) (left int, err error) {
+	if f.taken, err = consumeFrom(f.ch, f.queue, "batch", freePrefetch, true); err != nil {
+		return 0, err
+	}
+	f.count = 1
+	for group := []*amqp091.Delivery{first}; len(group) > 0; {
+		for len(group) < moverStep {
+			d := f.next(false)
+			if d == nil {
+				break
+			}
+			group = append(group, d)
+		}
+		if err := f.carry(ctx, group); err != nil {
+			return 0, err
+		}
+		group = nil
+		if d := f.next(true); d != nil {
+			group = append(group, d)
+		}
+	}
+	return f.finish()
+}
+
+// next is the next job that has stayed, or nil. With patience it waits for one.
+func (f *freer) next(patient bool) *amqp091.Delivery {
+	if f.end != nil {
+		return nil
+	}
+	wait := time.Duration(0)
+	if patient {
+		wait = freePatience
+	}
+	silent := time.NewTimer(wait)
+	defer silent.Stop()
+	var d amqp091.Delivery
+	ok := false
+	select {
+	case d, ok = <-f.taken:
+	case <-silent.C:
+	case <-f.halt:
+	}
+	if !ok {
+		return nil
+	}
+	f.count++
+	if job := storedOf(&d); f.count > f.sure && !job.hasStayed(sinceStart()) {
+		f.end = &d
+		return nil
+	}
+	return &d
+}
+
+// carry puts jobs into the hop queue, and then acknowledges them. It does so in their
+// order: what was seen behind the first must not vanish before it.
+func (f *freer) carry(ctx context.Context, group []*amqp091.Delivery) error {
+	items := make([]*publication, len(group))
+	for i, d := range group {
+		items[i] = &publication{queue: f.names.hop, message: asDelayed(d)}
+	}
+	f.base.store(ctx, f.names, items)
+	for again := refused(items); len(again) > 0; again = refused(items) {
+		if err := lifecycle.Sleep(f.life, moverPause); err != nil {
+			break
+		}
+		f.base.store(ctx, f.names, again)
+	}
+	n := 0
+	for n < len(items) && items[n].err == nil {
+		n++
+	}
+	var err error
+	if n < len(items) {
+		err = items[n].err
+	}
+	if n > 0 {
+		err = cmp.Or(f.ch.Ack(group[n-1].DeliveryTag, true), err)
+	}
+	return err
+}
+
+// asDelayed is the message of a delayed job as it was stored.
+func asDelayed(d *amqp091.Delivery) amqp091.Publishing {
+	m := withoutDelay(d)
+	for _, name := range delayHeaders {
+		if value, ok := d.Headers[name]; ok {
+			m.Headers[name] = value
+		}
+	}
+	return m
+}
+
+// refused are those of items that the hop queue was too full for, ready to be published
+// again.
+func refused(items []*publication) []*publication {
+	var again []*publication
+	for _, item := range items {
+		if item.err == errNacked {
+			again = append(again, item.anew())
+		}
+	}
+	return again
+}
+
+// finish ends the consumer, and returns how many jobs there are from end on.
+func (f *freer) finish() (left int, err error) {
+	if err := f.ch.Cancel("batch", false); err != nil {
+		return 0, err
+	}
+	if f.end != nil {
+		left++
+	}
+	for range f.taken {
+		left++
+	}
+	q, err := lookUp(f.ch, f.queue)
+	return left + q.Messages, err
+}
