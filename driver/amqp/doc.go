@@ -154,7 +154,7 @@
 // that it is in, or by 15 s if that is more, and a second; by the TTL more if another
 // machine delayed it; and never by more than the step. The TTL is at most the delay. What
 // is delayed after that is in time. Nothing is early, and a connection that ends meanwhile
-// can double 64 jobs. A process that has consumers but has neither delayed a job nor seen
+// can double 256 jobs. A process that has consumers but has neither delayed a job nor seen
 // one come out looks at all delay queues when it begins and every ten minutes, so that a
 // program without consumers that delayed the only job before the step may wait for that
 // long. None of it needs a clock that is right. A clock that is slewed, as NTP does, has no

@@ -14,12 +14,16 @@ import (
 // hop queue, as RabbitMQ would have done. There a mover sees what is left of their
 // delays.
 
-// freePrefetch is how many jobs the broker sends while a group of them is moved.
-const freePrefetch = 2 * moverStep
-
-// freePatience is how long a queue that is being freed brings nothing until it is taken
-// for empty.
-const freePatience = 500 * time.Millisecond
+const (
+	// freeStep is how many jobs are moved together: as many as a mover has under way.
+	freeStep = moverStep * moverBatches
+	// freePrefetch lets the broker send the next group meanwhile.
+	freePrefetch = 2 * freeStep
+	// freePatience is how long a queue that is being freed brings nothing until it is
+	// taken for empty, and freeLull how long until what came is moved.
+	freePatience = 500 * time.Millisecond
+	freeLull     = 10 * time.Millisecond
+)
 
 // freer frees a delay queue.
 type freer struct {
@@ -43,7 +47,7 @@ func (f *freer) free(ctx context.Context, first *amqp091.Delivery) (left int, er
 	}
 	f.count = 1
 	for group := []*amqp091.Delivery{first}; len(group) > 0; {
-		for len(group) < moverStep {
+		for len(group) < freeStep {
 			d := f.next(false)
 			if d == nil {
 				break
@@ -61,12 +65,12 @@ func (f *freer) free(ctx context.Context, first *amqp091.Delivery) (left int, er
 	return f.finish()
 }
 
-// next is the next job that has stayed, or nil. With patience it waits for one.
+// next is the next job that has stayed, or nil. With patience it waits for long.
 func (f *freer) next(patient bool) *amqp091.Delivery {
 	if f.end != nil {
 		return nil
 	}
-	wait := time.Duration(0)
+	wait := freeLull
 	if patient {
 		wait = freePatience
 	}

@@ -113,10 +113,14 @@ func gather(t *testing.T, begin time.Time, delays map[string]time.Duration, cons
 				if err != nil {
 					return
 				}
+				settlements := make([]driver.Settlement, len(deliveries))
+				for i, d := range deliveries {
+					settlements[i] = driver.Settlement{Delivery: d, Outcome: driver.OutcomeDone}
+				}
+				for _, err := range c.Settle(ctx, settlements) {
+					t.Error(err)
+				}
 				for _, d := range deliveries {
-					for _, err := range c.Settle(ctx, []driver.Settlement{{Delivery: d, Outcome: driver.OutcomeDone}}) {
-						t.Error(err)
-					}
 					select {
 					case got <- d:
 					case <-ctx.Done():
@@ -186,7 +190,7 @@ func TestLookHarmsNothing(t *testing.T) {
 // TestFreeIsCutOff: the connection ends after some confirms of what was moved on, and no job is lost.
 func TestFreeIsCutOff(t *testing.T) {
 	t.Parallel()
-	const jobs, confirms, still = 30, 15, 128 * time.Millisecond
+	const jobs, confirms, still = 2 * freeStep, freeStep + 50, 128 * time.Millisecond
 	url := testURL(t)
 	d := impatient(t, url)
 	q := queue(t, d)

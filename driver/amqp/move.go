@@ -17,6 +17,8 @@ const (
 	// connection ends in between, the job runs twice. So this, times moverBatches, is
 	// how many may.
 	moverStep = 64
+	// moverBatches is how many groups of them are being confirmed at once.
+	moverBatches = 4
 	// moverPause is how long a job is held that its next queue has refused, before it
 	// is tried again, and a dead letter that a policy removed, before it goes back.
 	moverPause = time.Second

@@ -12,14 +12,10 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-const (
-	// moverPrefetch is how many delayed jobs a mover has in hand. Those that wait
-	// for their last moments are among them, 32 ms on average, so that 512 allow
-	// for 16 000 jobs a second, and for twice that of confirms in between.
-	moverPrefetch = 512
-	// moverBatches is how many groups of them are being confirmed at once.
-	moverBatches = 4
-)
+// moverPrefetch is how many delayed jobs a mover has in hand. Those that wait
+// for their last moments are among them, 32 ms on average, so that 512 allow
+// for 16 000 jobs a second, and for twice that of confirms in between.
+const moverPrefetch = 512
 
 // mover takes delayed jobs from the hop queue to their next delay queue, or to
 // where they are handed out. Every consumer has one, on a channel of its own, so
