@@ -12,7 +12,7 @@ import (
 )
 
 var producingCases = []Case{
-	{Name: "options", Rule: "Options of a call come after those of its handle, the last header of a name counts, and what is shared stays as it is.", run: caseOptions},
+	{Name: "options", Rule: "Options of a call come after those of its handle, the last header of a name counts, what is shared stays as it is, and a map is read when its option is made.", run: caseOptions},
 	{Name: "enqueue-middleware", Rule: "An enqueue middleware may change the headers and the order of jobs and hold some back, and each result is that of its job.", run: caseEnqueueMiddleware},
 	{Name: "prepared", Rule: "A prepared job is sent as it was prepared, also by way of its stored form, and its delay counts from then.", timed: true, run: casePrepared},
 	{Name: "dead-handle", Rule: "The handle on dead letters counts, redrives and deletes those that it is asked to, and no others.", run: caseDeadHandle},
@@ -25,12 +25,13 @@ func caseOptions(s *stage) {
 	q := s.portable()
 	shared := map[string]string{"a": "shared", "b": "shared"}
 	base := q.With(batch.Headers(q, shared), batch.MaxAttempts(q, 5)).With(batch.Header(q, "c", "base"))
+	shared["b"], shared["e"] = "changed", "of no effect"
 	one := base.With(batch.Header(q, "d", "one"))
 	two := base.With(batch.Header(q, "d", "two"))
 	for n, from := range []*portable{one, two, base, one} {
 		enqueue(s, from, n, batch.Header(q, "a", fmt.Sprint(n)), batch.Header(q, "a", fmt.Sprintf("last %d", n)), batch.MaxAttempts(q, n+1))
 	}
-	equal(s, fmt.Sprint(shared), "map[a:shared b:shared]", "the map of the caller")
+	equal(s, fmt.Sprint(shared), "map[a:shared b:changed e:of no effect]", "the map of the caller")
 	c := s.consume(q.Driver(), 4)
 	for n, got := range s.receiveAll(c, 4) {
 		want := map[string]string{"a": fmt.Sprintf("last %d", n), "b": "shared", "c": "base"}

@@ -1,5 +1,11 @@
 package mutants
 
+// headersPlace is where a job gets the headers of a map.
+const headersPlace = `		for _, h := range all {
+			job.setHeader(h.name, h.value)
+		}
+		return nil`
+
 // handleMutants break rows of the core's table, what its handles do, and the store of package idempotency.
 var handleMutants = []Mutant{
 	at("settles a detached job again when its handler returns", slotFile, `		s.detached = true
@@ -63,13 +69,14 @@ var handleMutants = []Mutant{
 	if MUTANT {
 		with.defaults = q.defaults
 	}`, "options"),
-	at("keeps the map of the caller", "options.go", `		for name, value := range headers {
-			if err := checkHeaderName(name); err != nil {
-				return err
+	at("reads the map of the caller at each enqueue", "options.go", headersPlace, `		if MUTANT {
+			for name, value := range headers {
+				job.setHeader(name, value)
 			}
-			job.setHeader(name, value)
+			return nil
 		}
-		return nil`, `		if MUTANT {
+		OLD`, "options"),
+	at("keeps the map of the caller", "options.go", headersPlace, `		if MUTANT {
 			job.message.Headers = headers
 			return nil
 		}

@@ -40,7 +40,7 @@ var producerMutants = []Mutant{
 	at("takes IDs of 129 bytes", validateFile, `	if !wire.IsToken(s) {`, `	if !wire.IsToken(s) && !(MUTANT && len(s) == maxToken+1) {`, "bounds-refused", "bounds-names"),
 	at("takes IDs with spaces", validateFile, `	if !wire.IsToken(s) {`, `	if !wire.IsToken(s) && !(MUTANT && wire.IsToken(strings.ReplaceAll(s, " ", "_"))) {`, "bounds-refused", "bounds-names"),
 	{Name: "takes 101 headers", Killers: []string{"bounds-refused"}, Changes: []Change{
-		{"options.go", `		if len(headers) > maxHeaders {`, `		if len(headers) > maxHeaders+mutantInt(MUTANT) {`},
+		{"options.go", `	if len(headers) > maxHeaders {`, `	if len(headers) > maxHeaders+mutantInt(MUTANT) {`},
 		{validateFile, `	if len(m.Headers) > maxHeaders {`, `	if len(m.Headers) > maxHeaders+mutantInt(MUTANT) {`},
 	}},
 	at("takes reserved header names", validateFile, `strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix)`, `!MUTANT && strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix)`, "bounds-refused", "enqueue-many"),

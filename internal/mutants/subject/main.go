@@ -19,6 +19,7 @@ import (
 	"github.com/batch-go/batch/conformance"
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/driver/memory"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 func main() {
@@ -101,4 +102,25 @@ func (d limited) Info() driver.Info {
 	l.EnqueueBatch, l.ReceiveBatch, l.SettleBatch, l.ExtendBatch = 10, 10, 10, 10
 	l.Receivers, l.Publishers = 4, 4
 	return info
+}
+
+// Consume opens a consumer with those of Receive.
+func (d limited) Consume(ctx context.Context, queue string, o driver.ConsumeOptions) (driver.Consumer, error) {
+	c, err := d.Driver.Consume(ctx, queue, o)
+	return limitedConsumer{c, queue, d.Info().Limits.ReceiveBatch}, err
+}
+
+// limitedConsumer receives at most so many jobs at a time.
+type limitedConsumer struct {
+	driver.Consumer
+	queue string
+	most  int
+}
+
+// Receive refuses what is beyond that.
+func (c limitedConsumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
+	if max > c.most {
+		return nil, fault.Maker{Driver: memory.Name}.CheckReceive(c.queue, max, c.most)
+	}
+	return c.Consumer.Receive(ctx, max)
 }
