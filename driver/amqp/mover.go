@@ -10,6 +10,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/bootclock"
 )
 
 const (
@@ -199,7 +200,7 @@ func (m *mover) accept(ctx context.Context, d *amqp091.Delivery) (err error) {
 		m.backlog--
 	}
 	job := delayedJob{tag: d.DeliveryTag}
-	clock := sinceStart() // before now, so that no job is early
+	clock := bootclock.Now() // before now, so that no job is early
 	now := time.Now()
 	if gone, ok := removalOf(d.Headers); ok && gone.queue == m.names.dead {
 		job.dead, job.due, job.message = true, now.Add(moverPause), returned(d)
