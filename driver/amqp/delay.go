@@ -7,6 +7,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	"github.com/batch-go/batch/internal/bootclock"
 	"github.com/batch-go/batch/internal/wire"
 )
 
@@ -22,6 +23,11 @@ import (
 // A job that fell due while no consumer lived waits in the hop queue, and goes
 // out when one comes. It is stored at every moment: the next queue has confirmed
 // it before the last one forgets it.
+//
+// Jobs carry the time when they are due by the clock of the machine that stored them
+// last, and it is taken for that only on the same clock. Elsewhere clocks may differ
+// by hours, and the duration that is left after the delay queue is what counts, though
+// it does not know how long the job lay in the hop queue.
 
 // ttls are the TTLs of the delay queues, shortest first. Where jobs are many and
 // delays are short each is twice the one before, so that a job of a few seconds
@@ -90,9 +96,9 @@ func holdBack(n *names, message amqp091.Publishing, due, now time.Time, ready bo
 		queue = n.delay(ttl)
 	}
 	priorityToHeader(&message)
-	message.Headers[hDue] = wire.Millis(sinceStart() + max(left, 0))
+	message.Headers[hDue] = wire.Millis(bootclock.Now() + max(left, 0))
 	message.Headers[hLeft] = wire.Millis(max(left-ttl, 0))
-	message.Headers[hClock] = clockID
+	message.Headers[hClock] = bootclock.ID
 	return &publication{queue: queue, message: message, ttl: ttl}
 }
 
@@ -109,10 +115,10 @@ func (p *publication) toHop(n *names) {
 const century = 100 * 365 * 24 * 3600 * 1000
 
 // dueOf is when a message of the hop queue, which came now, is due. clock is what the
-// clock of clockID said just before that.
+// clock of bootclock.ID said just before that.
 func dueOf(headers amqp091.Table, now time.Time, clock time.Duration) time.Time {
 	r := reader{headers: headers}
-	if r.text(hClock) == clockID {
+	if r.text(hClock) == bootclock.ID {
 		if due := r.number(hDue, 1, century); due != 0 {
 			return now.Add(min(time.Duration(due)*time.Millisecond-clock, maxDelay))
 		}

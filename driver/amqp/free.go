@@ -7,6 +7,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	"github.com/batch-go/batch/internal/bootclock"
 	"github.com/batch-go/batch/internal/lifecycle"
 )
 
@@ -87,7 +88,7 @@ func (f *freer) next(patient bool) *amqp091.Delivery {
 		return nil
 	}
 	f.count++
-	if job := storedOf(&d); f.count > f.sure && !job.hasStayed(sinceStart()) {
+	if job := storedOf(&d); f.count > f.sure && !job.hasStayed(bootclock.Now()) {
 		f.end = &d
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/bootclock"
 	"github.com/batch-go/batch/internal/brokers"
 )
 
@@ -69,7 +70,7 @@ func delayed(t testing.TB, d *base, n *names, clock string, ttl time.Duration, d
 func TestStandstill(t *testing.T) {
 	t.Parallel()
 	for _, version := range []brokers.Version{brokers.RabbitMQ40, brokers.RabbitMQ4} {
-		for name, clock := range map[string]string{"own clock": clockID, "another clock": "another"} {
+		for name, clock := range map[string]string{"own clock": bootclock.ID, "another clock": "another"} {
 			t.Run(fmt.Sprint(version, "/", name), func(t *testing.T) {
 				t.Parallel()
 				url := brokers.RabbitMQ(t, version).URL()
@@ -200,7 +201,7 @@ func TestFreeIsCutOff(t *testing.T) {
 		delays[fmt.Sprint("job-", i)] = still
 	}
 	begin := time.Now()
-	delayed(t, d.base, n, clockID, still, delays)
+	delayed(t, d.base, n, bootclock.ID, still, delays)
 	at := strings.LastIndex(url, "@")
 	p := newConfirmer(t, strings.TrimRight(url[at+1:], "/"), confirms)
 	cut, err := Open(testContext(t), url[:at+1]+p.listener.Addr().String())

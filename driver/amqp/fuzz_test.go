@@ -17,6 +17,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/bootclock"
 	"github.com/batch-go/batch/internal/wire"
 )
 
@@ -192,7 +193,7 @@ func FuzzDelayed(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := messageOf(data)
-		now, clock := time.Now(), sinceStart()
+		now, clock := time.Now(), bootclock.Now()
 		due := dueOf(d.Headers, now, clock)
 		if latest := now.Add(maxDelay + ttls[len(ttls)-1]); due.After(latest) {
 			t.Errorf("due at %s", due)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/batch-go/batch/internal/bootclock"
 )
 
 // looker looks at the delay queues of a queue that are due, for a mover.
@@ -116,7 +118,7 @@ func (l *looker) look(ctx context.Context, ch *amqp091.Channel, i int) error {
 // no limit of deliveries, as here.
 func (l *looker) take(ctx context.Context, ch *amqp091.Channel, i int) error {
 	f := &freer{source: l.source, ch: ch, queue: l.names.delay(ttls[i]), halt: l.halt}
-	clock := sinceStart()
+	clock := bootclock.Now()
 	now := time.Now()
 	first, ok, err := ch.Get(f.queue, false)
 	if err != nil || !ok {

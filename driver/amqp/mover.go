@@ -10,6 +10,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/bootclock"
 )
 
 // moverPrefetch is how many delayed jobs a mover has in hand. Those that wait
@@ -204,7 +205,7 @@ func (m *mover) accept(ctx context.Context, d *amqp091.Delivery) (err error) {
 		m.backlog--
 	}
 	job := delayedJob{tag: d.DeliveryTag}
-	clock := sinceStart() // before now, so that no job is early
+	clock := bootclock.Now() // before now, so that no job is early
 	now := time.Now()
 	gone, removed := removalOf(d.Headers)
 	if removed && gone.queue == m.names.dead {

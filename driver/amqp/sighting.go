@@ -5,6 +5,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	"github.com/batch-go/batch/internal/bootclock"
 	"github.com/batch-go/batch/internal/wire"
 )
 
@@ -37,7 +38,7 @@ func (s *stored) hasStayed(clock time.Duration) bool {
 }
 
 // isOwn tells whether its times are by the clock of this machine.
-func (s *stored) isOwn() bool { return s.clock == clockID && s.due > 0 }
+func (s *stored) isOwn() bool { return s.clock == bootclock.ID && s.due > 0 }
 
 // sighting is a job that was seen as the first in its delay queue.
 type sighting struct {

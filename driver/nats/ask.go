@@ -100,12 +100,12 @@ func (d *Driver) forgetMarks(ctx context.Context, n *names) {
 }
 
 // serverNow is the server's time, asking for it if it is not known of late.
-func (d *Driver) serverNow(ctx context.Context, n *names) (time.Time, error) {
+func (d *Driver) serverNow(ctx context.Context, n *names) (moment, error) {
 	if now, ok := d.clock.now(); ok {
 		return now, nil
 	}
 	if _, err := d.streamInfo(ctx, n); err != nil {
-		return time.Time{}, err
+		return moment{}, err
 	}
 	now, _ := d.clock.now()
 	return now, nil

@@ -3,14 +3,39 @@ package nats
 import (
 	"sync"
 	"time"
+
+	"github.com/batch-go/batch/internal/bootclock"
+	"github.com/batch-go/batch/internal/wire"
 )
+
+// moment is one moment by two clocks. The zero value is none.
+type moment struct {
+	// server is by the server's clock. It is that of schedules, and somebody may set it.
+	server time.Time
+	// boot is by the clock since this machine's start.
+	boot time.Duration
+}
+
+// after is the moment at the end of a delay: none, which is at once, if there is none.
+func (m moment) after(delay time.Duration) moment {
+	if delay <= 0 {
+		return moment{}
+	}
+	return moment{m.server.Add(delay), m.boot + delay}
+}
+
+// dueAfter is after for a job that comes back: in whole milliseconds.
+func dueAfter(now moment, delay time.Duration) moment {
+	return now.after(time.Duration(wire.Millis(delay)) * time.Millisecond)
+}
 
 // clock is what is known of the server's clock. A schedule is a point in time by
 // the server's clock, and a delay must not end early because the clocks of two
 // machines differ: the answers of the JetStream API carry the server's time, and
 // from then on the process's monotonic clock counts, which nobody sets.
 type clock struct {
-	mu sync.Mutex // guards following
+	own bool       // the server is in this process, and its clock is ours
+	mu  sync.Mutex // guards following
 	// asked is when the request was sent, server what the answer said. The
 	// server's clock shows no more than server when asked is taken for the
 	// moment of the answer, so the sum is never behind the server's clock, and
@@ -32,8 +57,13 @@ func (c *clock) observe(asked, server time.Time) {
 	c.asked, c.server = asked, server
 }
 
-// now is the server's time, never behind it, and whether that is known of late.
-func (c *clock) now() (time.Time, bool) {
+// now is the server's time, never behind it, and whether that is known of late. By the
+// other clock it is never later than by the server's.
+func (c *clock) now() (moment, bool) {
+	boot := bootclock.Now()
+	if c.own {
+		return moment{time.Now().Round(0), boot}, true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	age := time.Since(c.asked)
@@ -41,7 +71,7 @@ func (c *clock) now() (time.Time, bool) {
 	// not: an observation from before is not to be used.
 	wall := time.Now().Round(0).Sub(c.asked.Round(0))
 	if c.asked.IsZero() || age > clockAge || (wall-age).Abs() > time.Second {
-		return time.Time{}, false
+		return moment{}, false
 	}
-	return c.server.Add(age), true
+	return moment{c.server.Add(age), boot}, true
 }

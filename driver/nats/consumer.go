@@ -26,7 +26,7 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 	if err != nil {
 		return nil, fail(op, queue, err)
 	}
-	c := &consumer{d: d, n: n, lease: options.Lease, alone: info.Cluster == nil, halting: make(chan struct{}, 1)}
+	c := &consumer{d: d, n: n, lease: options.Lease, alone: info.Cluster == nil, holders: d.local.holders(n), halting: make(chan struct{}, 1)}
 	hasJetStream, _ := d.conn.nc().ConnectedServerJetStream()
 	c.puller = &puller{
 		conn: d.conn, subject: d.pullSubject(n), expires: pullTime(options.Lease, c.alone),

@@ -3,7 +3,6 @@ package nats
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/wire"
@@ -70,7 +69,7 @@ func (d *Driver) redrive(ctx context.Context, n *names, letters []*found) (int, 
 		again := job{Message: f.Message, hold: f.hold}
 		// What is left in place of the letter ends by itself if this process does.
 		gone := job{Message: driver.Message{ID: f.ID, Kind: f.Kind, ContentType: defaultType, EnqueuedAt: f.EnqueuedAt}}
-		entries = append(entries, n.entry(&again, time.Time{}),
+		entries = append(entries, n.entry(&again, moment{}),
 			entry{f.subject, gone.header(headerGone, "1", natsRollup, "sub", natsTTL, "1", natsExpectSubject, strconv.FormatUint(f.seq, 10)), nil})
 	}
 	err := d.commit(ctx, n, entries)

@@ -35,7 +35,7 @@ const keyRounds = 8
 
 // keyedEntries are the entries of messages, that of a dedup key before that of
 // its job. keyed are the messages that have one.
-func (d *Driver) keyedEntries(n *names, messages []*driver.Message, now time.Time) (entries []entry, keyed []*driver.Message) {
+func (d *Driver) keyedEntries(n *names, messages []*driver.Message, now moment) (entries []entry, keyed []*driver.Message) {
 	entries = make([]entry, 0, 2*len(messages))
 	for _, m := range messages {
 		hold := ""
@@ -63,7 +63,7 @@ func (d *Driver) keyEntry(n *names, m *driver.Message, hold string) entry {
 
 // enqueueKeyed stores the messages of which index has the numbers, unless their
 // keys are taken.
-func (d *Driver) enqueueKeyed(ctx context.Context, n *names, messages []*driver.Message, index []int, now time.Time, results []driver.Result) {
+func (d *Driver) enqueueKeyed(ctx context.Context, n *names, messages []*driver.Message, index []int, now moment, results []driver.Result) {
 	for len(index) > 0 {
 		k := min(len(index), atomicLimit)
 		d.enqueueKeys(ctx, n, messages, index[:k], now, results)
@@ -72,7 +72,7 @@ func (d *Driver) enqueueKeyed(ctx context.Context, n *names, messages []*driver.
 }
 
 // enqueueKeys is enqueueKeyed for as many as fit into one atomic batch.
-func (d *Driver) enqueueKeys(ctx context.Context, n *names, messages []*driver.Message, index []int, now time.Time, results []driver.Result) {
+func (d *Driver) enqueueKeys(ctx context.Context, n *names, messages []*driver.Message, index []int, now moment, results []driver.Result) {
 	// The first of several with one key is stored, or none.
 	first := make(map[string]int, len(index))
 	var left, second []int

@@ -85,6 +85,9 @@ type Driver struct {
 	life    lifecycle.Handle
 	queues  sync.Map      // queue name to *names
 	commits chan struct{} // has a place for each atomic batch under way
+	// local and watch are nil if the server is not in this process.
+	local *local
+	watch *watch
 }
 
 // newDriver makes a driver of its parts. It is not checked yet whether the server
@@ -123,8 +126,10 @@ func (d *Driver) names(queue string) *names {
 // under way until ctx ends and then cuts them off; a connection that was passed
 // to [New] stays open.
 func (d *Driver) Close(ctx context.Context) error {
+	d.watch.end()
 	return fail("close", "", d.life.Close(ctx, func() (ends bool) {
 		d.conn.close()
+		d.local.leave()
 		return true
 	}))
 }

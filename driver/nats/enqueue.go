@@ -3,7 +3,6 @@ package nats
 import (
 	"context"
 	"fmt"
-	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -140,17 +139,17 @@ func duplicate(op, queue, key, owner string) error {
 }
 
 // enqueueTime is the server's time if one of the messages has a delay.
-func (d *Driver) enqueueTime(ctx context.Context, n *names, messages []*driver.Message) (time.Time, error) {
+func (d *Driver) enqueueTime(ctx context.Context, n *names, messages []*driver.Message) (moment, error) {
 	for _, m := range messages {
 		if m.Delay > 0 {
 			return d.askTime(ctx, n)
 		}
 	}
-	return time.Time{}, nil
+	return moment{}, nil
 }
 
 // askTime is the server's time, for a call that has stored nothing yet.
-func (d *Driver) askTime(ctx context.Context, n *names) (time.Time, error) {
+func (d *Driver) askTime(ctx context.Context, n *names) (moment, error) {
 	now, err := d.serverNow(ctx, n)
 	if err != nil {
 		err = fault.NotSent{Err: d.whyUnanswered(ctx, n, err)}

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"time"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -46,18 +45,18 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 }
 
 // importTime is the server's time if one of the entries needs it.
-func (d *Driver) importTime(ctx context.Context, n *names, entries []*driver.Entry) (time.Time, error) {
+func (d *Driver) importTime(ctx context.Context, n *names, entries []*driver.Entry) (moment, error) {
 	for _, e := range entries {
 		if e.Delay > 0 || e.State == driver.StateDead && e.DeadAt.IsZero() {
 			return d.askTime(ctx, n)
 		}
 	}
-	return time.Time{}, nil
+	return moment{}, nil
 }
 
 // imported is what is stored of e. A dead letter that does not say when it died
 // died now.
-func (d *Driver) imported(n *names, e *driver.Entry, now time.Time) (entry, error) {
+func (d *Driver) imported(n *names, e *driver.Entry, now moment) (entry, error) {
 	if err := d.tooLarge(&e.Message); err != nil {
 		return entry{}, err
 	}
@@ -74,9 +73,9 @@ func (d *Driver) imported(n *names, e *driver.Entry, now time.Time) (entry, erro
 	case driver.StateDead:
 		j.reason, j.diedAt = e.Reason, e.DeadAt
 		if j.diedAt.IsZero() {
-			j.diedAt = now
+			j.diedAt = now.server
 		}
 		return n.deadEntry(&j), nil
 	}
-	return n.entry(&j, time.Time{}), nil
+	return n.entry(&j, moment{}), nil
 }

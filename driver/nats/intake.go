@@ -19,6 +19,8 @@ type consumer struct {
 	lease  time.Duration
 	alone  bool // one server has the queue, and no other can get it
 	puller *puller
+	// holders are who holds what if the server is in this process; else nil.
+	holders *holders
 	// halting is taken by the one Stop or Close that ends receiving, and halted says
 	// that it has ended.
 	halting chan struct{}

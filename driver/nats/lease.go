@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -125,7 +124,7 @@ func (c *consumer) renew(ctx context.Context, receipts []*receipt, now time.Time
 	}
 	payload := []byte("+WPI")
 	if c.lease != ackWait {
-		payload = []byte(`-NAK {"delay":` + strconv.FormatInt(int64(c.lease), 10) + `}`)
+		payload = lease(c.lease)
 	}
 	for i, r := range receipts {
 		if r == nil {
@@ -146,6 +145,7 @@ func (c *consumer) renew(ctx context.Context, receipts []*receipt, now time.Time
 		case status(m) == "503":
 			errs[i] = errors.Join(errLost, &noResponders{r.reply})
 		default:
+			r.extend(until)
 			// An answer after the end of the lease does not say that it came in
 			// time, so that it stays uncertain who settles; see held.
 			if r.held(answered, c.epoch()) {

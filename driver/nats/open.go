@@ -98,5 +98,14 @@ func connect(ctx context.Context, l *link, dialer *dialer, options Options) (*Dr
 		conn.close()
 		return nil, err
 	}
+	d.localize(l.nc)
 	return d, nil
+}
+
+// localize goes by the clock of this process, if the server does, and watches it.
+func (d *Driver) localize(nc *natsgo.Conn) {
+	if d.local = joinLocal(nc, &d.options); d.local != nil {
+		d.clock.own = true
+		d.watch = newWatch(d.wasSet, d.mend)
+	}
 }

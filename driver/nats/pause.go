@@ -20,7 +20,7 @@ func (d *Driver) Pause(ctx context.Context, queue string) error {
 	n := d.names(queue)
 	now, err := d.serverNow(ctx, n)
 	if err == nil {
-		err = d.pause(ctx, n, now.Add(pauseFor), true)
+		err = d.pause(ctx, n, now.server.Add(pauseFor), true)
 	}
 	return fail(op, queue, err)
 }

@@ -37,7 +37,28 @@ type receipt struct {
 	nonce    string
 	removing bool
 	epoch    epoch // that of the delivery
+
+	// ends is when the lease ends at the earliest by the monotonic clock, since began, also
+	// if it is not certain, and slack by how much later that may be: when the server handed
+	// the entry out is not known to the moment. They are for holders, whose mu guards the
+	// others: again is how often the server handed out the entry since, and spared how often
+	// that happened to any holder of it.
+	ends          atomic.Int64
+	slack         time.Duration
+	again, spared int
 }
+
+// began is when this process did, to have times by the monotonic clock in an atomic.
+var began = time.Now()
+
+// extend takes note that the lease ends no earlier than until.
+func (r *receipt) extend(until time.Time) { r.ends.Store(int64(until.Sub(began))) }
+
+// left is how much is left of the lease at least. It is negative if that is over.
+func (r *receipt) left() time.Duration { return time.Duration(r.ends.Load()) - time.Since(began) }
+
+// most is how much is left of the lease at most.
+func (r *receipt) most() time.Duration { return r.left() + r.slack }
 
 // epoch counts what may have made the server forget its deliveries. What was
 // handed out in one epoch is not certain to be held in another.

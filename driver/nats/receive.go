@@ -62,8 +62,8 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 	return nil, err
 }
 
-// deliver makes deliveries of what arrived. What is no job is dead-lettered, and what
-// was handed out before is taken over.
+// deliver makes deliveries of what arrived. What is no job is dead-lettered, what came
+// before its time is put back, and what was handed out before is taken over.
 func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since time.Time, current epoch) []*driver.Delivery {
 	deliveries := make([]*driver.Delivery, 0, len(messages))
 	var requeue []*natsgo.Msg
@@ -78,28 +78,35 @@ func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since ti
 	for i, m := range messages {
 		delivered, seq, ok := ackReply(m.Reply)
 		var j job
-		if !ok || !j.read(m.Header, m.Data) {
+		if !ok || !j.read(m.Header, m.Data) || c.d.isEarly(m.Header) {
 			requeue = append(requeue, m)
 			continue
 		}
-		lost := int(delivered) - 1
+		if delivered > 1 && c.d.spare(c.holders, m.Reply, seq, delivered) {
+			continue
+		}
+		lost := c.holders.lost(seq, delivered)
 		h := &slab[i]
 		h.receipt.n, h.receipt.seq, h.receipt.reply, h.receipt.delivered = c.n, seq, m.Reply, delivered
 		h.receipt.deliveries, h.receipt.lost, h.receipt.hold = addCounts(j.deliveries, lost+1), addCounts(j.lost, lost), j.hold
 		h.receipt.epoch = current
 		h.receipt.until.Store(&until)
+		h.receipt.slack = c.puller.expires
+		h.receipt.extend(until)
 		h.delivery = driver.Delivery{
 			Message: j.Message, Failures: j.failures, LastError: j.lastError, Bounces: j.bounces, BouncedSince: j.bouncedSince,
 			Deliveries: h.receipt.deliveries, Redeliveries: h.receipt.lost, Receipt: &h.receipt,
 		}
-		if lost > 0 {
+		if delivered > 1 {
 			again = append(again, &h.delivery)
 		} else {
 			deliveries = append(deliveries, &h.delivery)
 		}
 	}
 	c.requeueLater(requeue)
+	c.holders.add(deliveries)
 	if again = c.takeOver(ctx, again); len(again) > 0 {
+		c.holders.add(again)
 		deliveries = append(again, deliveries...)
 	}
 	return c.adjustLeases(ctx, deliveries)

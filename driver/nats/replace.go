@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -56,7 +55,8 @@ func (d *Driver) replace(ctx context.Context, n *names, entries []entry, old []u
 }
 
 // requeue gives back what no Receive returned: it stores entries anew, at the end of
-// the queue, and removes the old ones. All deliveries before
+// the queue or, if they came before their time, to come when that has come, and removes
+// the old ones. All deliveries before
 // the one to this process had a holder that vanished. What is no job becomes a
 // dead letter if it has a body. The server hands out again what fails; the error is
 // that of one of these.
@@ -67,14 +67,19 @@ func (d *Driver) requeue(ctx context.Context, n *names, messages []*natsgo.Msg) 
 	var drop []uint64
 	for _, m := range messages {
 		delivered, seq, ok := ackReply(m.Reply)
-		if !ok {
+		if !ok || delivered > 1 && d.spare(d.local.holders(n), m.Reply, seq, delivered) {
 			continue
 		}
 		var j job
 		if j.read(m.Header, m.Data) {
-			j.deliveries = addCounts(j.deliveries, int(delivered)-1)
-			j.lost = addCounts(j.lost, int(delivered)-1)
-			entries = append(entries, n.entry(&j, time.Time{}))
+			due, err := d.dueAgain(ctx, n, m.Header)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			lost := d.local.holders(n).lost(seq, delivered)
+			j.deliveries, j.lost = addCounts(j.deliveries, lost), addCounts(j.lost, lost)
+			entries = append(entries, n.entry(&j, due))
 			old = append(old, seq)
 			continue
 		}
@@ -119,8 +124,8 @@ func (d *Driver) unreadable(ctx context.Context, n *names, j *job, seq uint64) (
 		letter.Kind = "unreadable"
 	}
 	if letter.EnqueuedAt.IsZero() {
-		letter.EnqueuedAt = now
+		letter.EnqueuedAt = now.server
 	}
-	letter.reason, letter.diedAt, letter.deliveries = driver.ReasonUnreadable, now, 1
+	letter.reason, letter.diedAt, letter.deliveries = driver.ReasonUnreadable, now.server, 1
 	return d.stripped(n, &letter), nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -17,6 +18,7 @@ type found struct {
 	subject string
 	seq     uint64
 	isJob   bool
+	due     time.Duration // see bootDue; 0 if that does not say
 }
 
 // newFound reads a message as the API returns it.
@@ -27,6 +29,7 @@ func newFound(m *stored) *found {
 		h = nil
 	}
 	f.isJob = f.read(h, m.Data)
+	f.due, _ = bootDue(h)
 	return f
 }
 
@@ -89,6 +92,7 @@ func (d *Driver) readDirect(ctx context.Context, n *names, filter string, from u
 		}
 		f := &found{subject: m.Header.Get(natsSubject), seq: seq}
 		f.isJob = f.read(m.Header, m.Data)
+		f.due, _ = bootDue(m.Header)
 		list = append(list, f)
 	}
 	switch end := r.answers[last]; status(end) {

@@ -40,6 +40,7 @@ func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) 
 		s.replace()
 	}
 	s.unmark()
+	c.holders.drop(s.busy)
 	for _, r := range s.busy {
 		r.busy.Store(false)
 	}
@@ -275,7 +276,7 @@ func (s *settleCall) present(index []int) []int {
 }
 
 // replacement is what takes the place of a settled entry.
-func (s *settleCall) replacement(t *driver.Settlement, now time.Time) entry {
+func (s *settleCall) replacement(t *driver.Settlement, now moment) entry {
 	n, r := s.c.n, t.Delivery.Receipt.(*receipt)
 	j := job{Message: t.Delivery.Message, deliveries: r.deliveries, hold: r.hold}
 	switch t.Outcome {
@@ -286,10 +287,10 @@ func (s *settleCall) replacement(t *driver.Settlement, now time.Time) entry {
 		old := t.Delivery
 		j.failures, j.lastError, j.bounces, j.bouncedSince = old.Failures, old.LastError, old.Bounces, old.BouncedSince
 		j.lost = r.lost // holders that vanished stay counted
-		return n.entry(&j, time.Time{}, natsMsgID, "release-"+r.messageID())
+		return n.entry(&j, moment{}, natsMsgID, "release-"+r.messageID())
 	default:
 		j.failures, j.lastError, j.bounces, j.bouncedSince = t.Failures, t.Error, t.Bounces, t.BouncedSince
-		j.reason, j.diedAt = t.Reason, now
+		j.reason, j.diedAt = t.Reason, now.server
 		if t.Strip {
 			return s.c.d.stripped(n, &j, natsMsgID, "dead-"+r.messageID())
 		}

@@ -65,6 +65,7 @@ func (c *consumer) takeReady(max int) (got []*driver.Delivery) {
 		}
 		c.ready = c.ready[1:]
 	}
+	c.holders.add(got)
 	return got
 }
 

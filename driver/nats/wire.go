@@ -9,6 +9,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/bootclock"
 	"github.com/batch-go/batch/internal/wire"
 )
 
@@ -35,6 +36,8 @@ const (
 	headerReason     = "Batch-Reason"     // of a dead letter
 	headerDied       = "Batch-Died"       // Unix ms
 	headerGone       = "Batch-Gone"       // a dead letter that was redriven
+	headerDue        = "Batch-Due"        // of a delayed job: ns by the clock of headerClock
+	headerClock      = "Batch-Clock"      // a clock that nobody sets
 	headerOwn        = "Batch-H-"         // and the name of an application's header
 )
 
@@ -148,34 +151,23 @@ type entry struct {
 	data    []byte
 }
 
-// dueAfter is when a job is due that comes back after a delay: zero, which is at
-// once, if there is none.
-func dueAfter(now time.Time, delay time.Duration) time.Time {
-	if delay <= 0 {
-		return time.Time{}
-	}
-	return now.Add(time.Duration(wire.Millis(delay)) * time.Millisecond)
-}
-
 // newJob is the entry of a job that is enqueued at a time of the server. hold is
 // that of its dedup key, if it has one.
-func (n *names) newJob(m *driver.Message, now time.Time, hold string) entry {
+func (n *names) newJob(m *driver.Message, now moment, hold string) entry {
 	j := job{Message: *m, hold: hold}
-	if m.Delay <= 0 {
-		return n.entry(&j, time.Time{})
-	}
-	return n.entry(&j, now.Add(m.Delay))
+	return n.entry(&j, now.after(m.Delay))
 }
 
 // entry is the entry of a job that is enqueued or comes back: waiting, or
 // scheduled if due is not zero.
-func (n *names) entry(j *job, due time.Time, extra ...string) entry {
-	if due.IsZero() {
+func (n *names) entry(j *job, due moment, extra ...string) entry {
+	if due == (moment{}) {
 		return entry{n.job, j.header(extra...), j.Body}
 	}
 	// The client library's own option for schedules rounds to seconds, down.
-	extra = append(extra, natsSchedule, "@at "+due.UTC().Format(time.RFC3339Nano), natsTarget, n.job)
-	return entry{n.later(due, j.ID), j.header(extra...), j.Body}
+	extra = append(extra, natsSchedule, "@at "+due.server.UTC().Format(time.RFC3339Nano), natsTarget, n.job,
+		headerDue, strconv.FormatInt(int64(due.boot), 10), headerClock, bootclock.ID)
+	return entry{n.later(due.server, j.ID), j.header(extra...), j.Body}
 }
 
 // deadEntry is the entry of a dead letter.

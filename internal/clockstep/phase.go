@@ -16,6 +16,7 @@ type worker struct {
 	consumer driver.Consumer
 	arrived  chan arrival
 	ended    chan struct{}
+	far      int // how often the job came that is delayed for longer
 }
 
 // arrival is a delivery with when it came.
@@ -61,6 +62,11 @@ type phase struct {
 	leaseLost      bool
 }
 
+// named is a phase in which nothing has happened yet.
+func (w *worker) named(name string, effect Effect) *phase {
+	return &phase{worker: w, name: name, effect: effect, jobs: make(map[string]*job)}
+}
+
 // enqueue stores a job.
 func (p *phase) enqueue(ctx context.Context, id string, delay time.Duration) error {
 	id = p.name + "-" + id
@@ -97,6 +103,9 @@ func (p *phase) hold(ctx context.Context, held **driver.Delivery, id string) err
 
 // note takes an arrival into account. A job of the phase before counts there no more.
 func (p *phase) note(got arrival) {
+	if got.err == nil && got.delivery.ID == "far-job" {
+		p.far++
+	}
 	if got.err == nil && p.jobs[got.delivery.ID] != nil {
 		j := p.jobs[got.delivery.ID]
 		j.times = append(j.times, got.at)

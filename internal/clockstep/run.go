@@ -22,6 +22,9 @@ type Broker struct {
 	// Set sets the clock of the broker to that of the machine and as much as ahead, and returns when the broker goes
 	// by it. Delays and leases are under way all the time.
 	Set func(ctx context.Context, ahead time.Duration) error
+	// Far has one more job delayed, from before the first step to after the last, for a time that is shorter than a
+	// step: it must not come, and must not keep others from coming in time.
+	Far bool
 	// Ahead and Back are what happens when the clock is set ahead and back.
 	Ahead, Back Effect
 }
@@ -47,6 +50,11 @@ func Run(ctx context.Context, b Broker, queue string) (late int, err error) {
 		defer cancel()
 		err = errors.Join(err, consumer.Close(closing))
 	}()
+	if b.Far {
+		if err := w.named("far", Effect{}).enqueue(ctx, "job", Step/2); err != nil {
+			return 0, err
+		}
+	}
 	if _, err := w.phase(ctx, "ahead", Step, b.Ahead); err != nil {
 		return 0, fmt.Errorf("set ahead: %w", err)
 	}
@@ -54,15 +62,50 @@ func Run(ctx context.Context, b Broker, queue string) (late int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("set back: %w", err)
 	}
+	if b.Far {
+		if err := w.aside(ctx); err != nil {
+			return 0, err
+		}
+	}
 	return len(seen.Late), nil
 }
 
 // closeTime bounds the end of the consumer.
 const closeTime = 10 * time.Second
 
+// aside sets the clock ahead while nothing but the far job is delayed. A job that is delayed afterwards must come
+// before that.
+func (w *worker) aside(ctx context.Context) error {
+	select {
+	case <-time.After(longest): // then the broker waits for that job alone
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := w.broker.Set(ctx, Step); err != nil {
+		return err
+	}
+	p := w.named("aside", Effect{})
+	if err := p.enqueue(ctx, "job", longest/2); err != nil {
+		return err
+	}
+	select {
+	case got := <-w.arrived:
+		if got.err != nil {
+			return got.err
+		}
+		p.note(got)
+		p.settle(ctx, got.delivery)
+	case <-time.After(longest + patience):
+	}
+	if seen := p.seen(); w.far > 0 || len(seen.Early)+len(seen.Late) > 0 {
+		return fmt.Errorf("set ahead again, with a job delayed by %s that came %d times: %s", Step/2, w.far, seen)
+	}
+	return nil
+}
+
 // phase has delays and leases under way while the clock is set.
 func (w *worker) phase(ctx context.Context, name string, ahead time.Duration, effect Effect) (Seen, error) {
-	p := &phase{worker: w, name: name, effect: effect, jobs: make(map[string]*job)}
+	p := w.named(name, effect)
 	if w.broker.Before != nil {
 		if err := w.broker.Before(ctx); err != nil {
 			return Seen{}, err

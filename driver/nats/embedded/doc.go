@@ -38,6 +38,24 @@
 // with the same parameters for the server: the first handle starts it and the last
 // one to be closed ends it. If several processes share jobs, use a nats-server.
 //
+// # Clocks
+//
+// The time of day may be set while jobs are delayed or held: nothing is early, and nothing
+// late by the step. Delays are counted by the clock since the machine's start, and leases
+// by the monotonic clock. The server goes by the time of day, so the driver looks once a
+// second whether that was set, and then tells the server the times of all scheduled jobs
+// and leases anew. Until then, what the server hands out too early is put back, or left to
+// its holder, and no delivery is counted. What comes late by that comes some two seconds
+// late, or more if there are many thousands of scheduled jobs. If the process dies while it
+// schedules jobs anew, some of them run twice.
+//
+// What was set while no process had the directory open is found by the next one, and
+// scheduled jobs are corrected. This is not done after a new start of the machine, as its
+// clock is another then, and outside of Linux not after one of the process: there
+// the time of day counts. Two things go by the time of day: dedup keys; and the leases of a
+// process that died, so that if the clock is set back before they end, what it held comes
+// late by the step.
+//
 // # Logging
 //
 // The server and the client library print and log nothing.

@@ -1,4 +1,4 @@
-package amqp
+package bootclock
 
 import (
 	"syscall"
@@ -6,15 +6,15 @@ import (
 	"unsafe"
 )
 
-// startIsShared tells that sinceStart is the same for all processes of the machine.
-const startIsShared = true
+// isShared tells that Now is the same for all processes of the machine.
+const isShared = true
 
 // clockBoottime is CLOCK_BOOTTIME of clock_gettime(2).
 const clockBoottime = 7
 
-// sinceStart is how long the machine has been running, or this process if the kernel
-// does not say.
-func sinceStart() time.Duration {
+// Now is how long the machine has been running, or this process if the kernel does not
+// say. It costs a system call.
+func Now() time.Duration {
 	var t syscall.Timespec
 	if _, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockBoottime, uintptr(unsafe.Pointer(&t)), 0); errno != 0 {
 		return time.Since(started)
