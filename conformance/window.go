@@ -153,10 +153,12 @@ func caseWindowRedrive(s *stage) {
 	s.waitDeadLetters(d, 2)
 	s.pass(shortestWindow)
 	s.eventually("taking a key whose window is over", func() error { return stores(s, d, unique("next-0", "key-0")) })
+	redriven := s.history.Now()
 	n, err := d.Redrive(s.ctx, s.queue, driver.Selection{All: true})
 	s.check(err, "redrive")
 	equal(s, n, 2, "dead letters redriven, one of which another has taken the key of")
 	s.eventually("taking the key of a job that was redriven after its window", func() error { return stores(s, d, unique("next-1", "key-1")) })
+	s.check(Within("the key of a job that was redriven after its window", redriven, s.history.Now(), 0, s.lateness()), "measure")
 	var ids []string
 	for range 4 {
 		got := s.receiveOne(c)
