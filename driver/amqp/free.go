@@ -146,16 +146,24 @@ func refused(items []*publication) []*publication {
 	return again
 }
 
-// finish ends the consumer, and returns how many jobs there are from end on.
+// finish returns how many jobs there are from end on, at least. The consumer ends with the
+// channel: a broker that cancels it returns by itself what was on its way, to another place.
 func (f *freer) finish() (left int, err error) {
-	if err := f.ch.Cancel("batch", false); err != nil {
-		return 0, err
-	}
 	if f.end != nil {
 		left++
 	}
-	for range f.taken {
-		left++
+	for lull := time.NewTimer(freePatience); ; lull.Reset(freeLull) {
+		select {
+		case _, ok := <-f.taken:
+			if ok {
+				left++
+				continue
+			}
+		case <-lull.C:
+		case <-f.halt:
+		}
+		lull.Stop()
+		break
 	}
 	q, err := lookUp(f.ch, f.queue)
 	return left + q.Messages, err

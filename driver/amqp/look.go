@@ -55,7 +55,7 @@ func (l *looker) round(ctx context.Context) {
 		return // another mover of this process does
 	}
 	due := l.watch.due(time.Now())
-	if len(due) == 0 {
+	if len(due) == 0 || l.base.isBlocked() { // what is taken could not be stored
 		return
 	}
 	ch, err := l.conn.client.Channel()
@@ -81,11 +81,23 @@ func (l *looker) pass(i int, gone bool) {
 		l.watch.stay(i, sighting{})
 		return
 	}
+	l.release(i)
 	l.watch.empty(i)
 	if i == 0 {
 		for i := range ttls {
 			l.watch.empty(i)
 		}
+	}
+}
+
+// release undoes lock of a delay queue that is gone.
+func (l *looker) release(i int) {
+	if l.watch.level(i).lock != l.conn {
+		return
+	}
+	if ch, err := l.conn.client.Channel(); err == nil {
+		_ = l.unlock(ch, i)
+		_ = ch.Close()
 	}
 }
 
@@ -101,7 +113,7 @@ func (l *looker) look(ctx context.Context, ch *amqp091.Channel, i int) error {
 		return l.unlock(ch, i)
 	}
 	if mine, err := l.lock(i); err != nil || !mine {
-		l.watch.stay(i, sighting{})
+		l.watch.others(i)
 		return err
 	}
 	taking, err := l.conn.client.Channel()
@@ -125,7 +137,7 @@ func (l *looker) take(ctx context.Context, ch *amqp091.Channel, i int) error {
 		return err // it is due again
 	}
 	job, known := storedOf(&first), l.watch.level(i).seen
-	if job == known.job && now.Sub(known.at) > ttls[i]+ttlMargin {
+	if job == known.job && now.Sub(known.at) > ttls[i]+ttlMargin(ttls[i]) {
 		f.sure = known.count
 	}
 	if f.sure > 0 || job.hasStayed(clock) {

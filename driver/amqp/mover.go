@@ -75,6 +75,7 @@ func newMover(from *source, conn *connection, gone func(error)) (*mover, error) 
 		ended: make(chan struct{}), sync: make(chan struct{}), halt: make(chan struct{}), done: make(chan struct{}),
 		backlog: overdue.Messages, cleared: make(chan struct{}), moved: make(chan moved, moverBatches),
 	}
+	m.watch.begin(conn, time.Now())
 	m.looker = &looker{source: from, watch: m.watch, conn: conn, halt: m.halt}
 	go m.run(ctx, deliveries, cancels, closes)
 	return m, nil

@@ -68,7 +68,11 @@ func (c *consumer) take(ctx context.Context, s *session, max int) ([]*driver.Del
 		case <-c.life.Done():
 			return nil, driver.ErrClosed
 		case <-s.ended:
-			return nil, s.endedFor()
+			err := s.endedFor()
+			if isGone(err) && s.conn.alive() {
+				return nil, errCancelled // another call was told that the queue is gone
+			}
+			return nil, err
 		case <-m.ended:
 			return nil, m.err
 		}

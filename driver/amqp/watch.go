@@ -29,8 +29,9 @@ type watch struct {
 	// turn holds a token while one of the process's movers looks.
 	turn chan struct{}
 
-	mu     sync.Mutex // guards levels
+	mu     sync.Mutex // guards following
 	levels []level
+	conn   *connection // of the mover that began last
 }
 
 // level is what a process knows of a delay queue.
@@ -45,17 +46,40 @@ type level struct {
 	looked time.Time
 	// seen is what was first in the queue, if that cannot tell how long it has been there.
 	seen sighting
-	// lock is the connection that keeps the movers of other processes away, or nil.
-	lock *connection
+	// lock is the connection that keeps the movers of other processes away, or nil, and
+	// refused how often in turn another process had it.
+	lock    *connection
+	refused int
 }
 
-// newWatch watches from now on as if something were in each delay queue.
+// maxRefused bounds how often the pause between two looks is doubled while another process
+// has the lock: each of them is an error in the broker's log. It is sixteen times the pause.
+const maxRefused = 4
+
+// newWatch watches from now on.
 func newWatch(pause time.Duration, now time.Time) *watch {
 	w := &watch{pause: pause, turn: make(chan struct{}, 1), levels: make([]level, len(ttls))}
-	for i, ttl := range ttls {
-		w.levels[i] = level{ttl: ttl, used: now, looked: now}
-	}
+	w.restart(now)
 	return w
+}
+
+// restart forgets what is known: it is as if something had been in each delay queue for
+// long, so that all of them are looked at after a pause. The caller has mu, or all of w.
+func (w *watch) restart(now time.Time) {
+	for i, ttl := range ttls {
+		w.levels[i] = level{ttl: ttl, used: now.Add(-ttl), looked: now.Add(w.pause - max(w.pause, ttl))}
+	}
+}
+
+// begin notes that a mover begins. A new connection may be to a server that was started
+// again, and what is known is from before.
+func (w *watch) begin(conn *connection, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conn != nil && w.conn != conn {
+		w.restart(now)
+	}
+	w.conn = conn
 }
 
 // fill notes that something is about to be put into the delay queue with a TTL.
@@ -85,7 +109,7 @@ func (w *watch) move(n *names, queue string, now time.Time) {
 	defer w.mu.Unlock()
 	for i := range w.levels {
 		if l := &w.levels[i]; l.ttl.Milliseconds() == ms {
-			l.used = now
+			l.used, l.seen = now, sighting{}
 		}
 	}
 }
@@ -96,9 +120,9 @@ func (l *level) due(pause time.Duration) time.Time {
 	case l.used.IsZero():
 		return l.looked.Add(max(idlePause, pause, l.ttl))
 	case !l.seen.at.IsZero() && !l.used.After(l.seen.at):
-		return l.seen.at.Add(l.ttl + ttlMargin) // did it stay?
+		return l.seen.at.Add(l.ttl + ttlMargin(l.ttl)) // did it stay?
 	}
-	due, next := l.used.Add(l.ttl+ttlMargin), l.looked.Add(max(pause, l.ttl))
+	due, next := l.used.Add(l.ttl+ttlMargin(l.ttl)), l.looked.Add(max(pause<<l.refused, l.ttl))
 	if next.After(due) {
 		return next
 	}
@@ -143,8 +167,8 @@ func (w *watch) empty(i int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := &w.levels[i]
-	l.looked, l.used, l.seen = now, time.Time{}, sighting{}
-	if now.Sub(l.filled) < l.ttl+ttlMargin {
+	l.looked, l.used, l.seen, l.refused = now, time.Time{}, sighting{}, 0
+	if now.Sub(l.filled) < l.ttl+ttlMargin(l.ttl) {
 		l.used = l.filled // it may have been on its way
 	}
 }
@@ -165,5 +189,13 @@ func (w *watch) stay(i int, seen sighting) {
 func (w *watch) locked(i int, by *connection) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.levels[i].lock = by
+	w.levels[i].lock, w.levels[i].refused = by, 0
+}
+
+// others notes that another process has the lock of a delay queue, and sees to it.
+func (w *watch) others(i int) {
+	w.stay(i, sighting{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.levels[i].refused = min(w.levels[i].refused+1, maxRefused)
 }

@@ -74,7 +74,7 @@ func TestWatchNoticesInTime(t *testing.T) {
 								w.empty(i)
 								continue
 							}
-							if looks++; looks == 1 && time.Since(begin) > max(lookPause, ttl)+lookPause/3+ttlMargin {
+							if looks++; looks == 1 && time.Since(begin) > max(lookPause, ttl)+lookPause/3+ttlMargin(ttl) {
 								t.Errorf("the queue of %s is looked at %s after the sign", ttl, time.Since(begin))
 							}
 							if apart := time.Since(last); apart < max(lookPause, ttl) {

@@ -12,7 +12,7 @@ import (
 type moment struct {
 	// server is by the server's clock. It is that of schedules, and somebody may set it.
 	server time.Time
-	// boot is by the clock since this machine's start.
+	// boot is by the clock since this machine's start; zero if the server has another clock.
 	boot time.Duration
 }
 
@@ -21,7 +21,11 @@ func (m moment) after(delay time.Duration) moment {
 	if delay <= 0 {
 		return moment{}
 	}
-	return moment{m.server.Add(delay), m.boot + delay}
+	later := moment{server: m.server.Add(delay)}
+	if m.boot != 0 {
+		later.boot = m.boot + delay
+	}
+	return later
 }
 
 // dueAfter is after for a job that comes back: in whole milliseconds.
@@ -60,8 +64,8 @@ func (c *clock) observe(asked, server time.Time) {
 // now is the server's time, never behind it, and whether that is known of late. By the
 // other clock it is never later than by the server's.
 func (c *clock) now() (moment, bool) {
-	boot := bootclock.Now()
 	if c.own {
+		boot := bootclock.Now()
 		return moment{time.Now().Round(0), boot}, true
 	}
 	c.mu.Lock()
@@ -73,5 +77,5 @@ func (c *clock) now() (moment, bool) {
 	if c.asked.IsZero() || age > clockAge || (wall-age).Abs() > time.Second {
 		return moment{}, false
 	}
-	return moment{c.server.Add(age), boot}, true
+	return moment{server: c.server.Add(age)}, true
 }

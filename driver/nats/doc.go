@@ -189,27 +189,17 @@
 // The clocks of producers and workers may be wrong, and may be set while they run: delays
 // are counted by the server's clock, and a holder whose own clock was set is not certain
 // of its leases and asks. The server itself goes by its wall clock, for scheduled jobs,
-// leases and dedup keys. Clocks that are slewed, as by an NTP client that runs all the
-// time, do no harm.
+// leases and dedup keys. If that is set ahead by an hour, jobs that are due within the
+// hour are handed out early, and leases end: what was running is handed out again, and
+// its former holders cannot settle it. If it is set back, jobs that are scheduled come
+// late by the step, and so do those whose holder vanished. A delayed job that is stored
+// in the ten seconds after a step may be off by it, and after a step ahead one with a short
+// delay may come as late as the next scheduled job was due before the step: the server
+// sleeps until then. Clocks that are slewed, as by an NTP client that runs all the time, do
+// no harm.
 //
-// If the server's clock is set, jobs keep their delays on the machine that delayed them,
-// as they say when they are due by the clock since its start, which nobody sets. Set ahead
-// by an hour, the server hands out what is due within the hour, and a worker of that
-// machine puts it back; it comes when it is due, a quarter of a second late at most, and
-// counts no delivery. Set back, scheduled jobs would come late by the step; a worker of that
-// machine sees the step within half a minute, and schedules its jobs anew. If it dies in
-// that, some of them run twice. A machine that is frozen as a whole, as a virtual one may
-// be, delays its jobs by that time.
-//
-// On all other machines the step shows: set ahead, jobs come early, and set back, late.
-// Everywhere leases end when the server's clock is set ahead: what was running is handed
-// out again, and its former holders cannot settle it. Set back, what a vanished holder had
-// comes late by the step. A delayed job that is stored in the ten seconds after a step may
-// be off by it. After a step ahead a job with a short delay may also come late, up to when
-// the next scheduled job was due before the step: the server sleeps until then.
-//
-// A server in the process that listens nowhere has the same clock, so that the driver sees
-// a step within a second; see package embedded.
+// A server in the process that listens nowhere has the same clock as the driver, which on
+// Linux sees a step within a second and corrects what is off; see package embedded.
 //
 // # Logging
 //

@@ -126,7 +126,7 @@ func (d *Driver) names(queue string) *names {
 // under way until ctx ends and then cuts them off; a connection that was passed
 // to [New] stays open.
 func (d *Driver) Close(ctx context.Context) error {
-	d.watch.end()
+	d.watch.end(ctx)
 	return fail("close", "", d.life.Close(ctx, func() (ends bool) {
 		d.conn.close()
 		d.local.leave()

@@ -11,13 +11,9 @@ import (
 )
 
 // A schedule is a point in time by the server's clock. If somebody sets that ahead, the
-// server hands out what is not due yet. So a delayed job says when it is due by the clock
-// of the machine that stored it, which nobody sets, and a worker on that machine puts back
-// what comes before its time. On another machine the schedule is all that there is.
-
-// earliest is how much before its time a job may come from a server with a clock of its
-// own, as no two clocks run alike: a job that is put back may be late by more.
-const earliest = 100 * time.Millisecond
+// server hands out what is not due yet. Where the server is in this process, a delayed job
+// says when it is due by the clock since the machine's start, which nobody sets, and what
+// comes before that is put back.
 
 // bootDue is when a message of a job is due by the clock since this machine's start, if it
 // was delayed on this machine since then. What cannot be read says nothing.
@@ -30,14 +26,14 @@ func bootDue(h natsgo.Header) (due time.Duration, ok bool) {
 	return time.Duration(ns), ok
 }
 
-// isEarly tells whether a message of a job came before its time.
+// isEarly tells whether a message of a job came before its time. It cannot tell of a server
+// elsewhere.
 func (d *Driver) isEarly(h natsgo.Header) bool {
-	due, ok := bootDue(h)
-	if !ok {
+	if !d.clock.own {
 		return false
 	}
-	left := due - bootclock.Now()
-	return left > earliest || d.clock.own && left > 0
+	due, ok := bootDue(h)
+	return ok && due > bootclock.Now()
 }
 
 // dueAgain is when a message of a job is due that is stored anew: at once, unless it came

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
-	"github.com/batch-go/batch/internal/bootclock"
 )
 
 // Twin is a delivery of the same entry to another holder, as of a server that
@@ -30,8 +29,3 @@ func LeaveTaken(c driver.Consumer, d *driver.Delivery) {
 
 // Until is when the lease of a delivery ends at the earliest.
 func Until(d *driver.Delivery) time.Time { return *d.Receipt.(*receipt).until.Load() }
-
-// SetBack has a driver take it that the clock of its server was set back since a consumer of a queue looked last.
-func SetBack(d *Driver, queue string, by time.Duration) {
-	d.names(queue).ahead.Store(int64(time.Duration(time.Now().UnixNano()) - bootclock.Now() + by))
-}

@@ -43,6 +43,9 @@ func (h *holders) add(deliveries []*driver.Delivery) {
 	for _, d := range deliveries {
 		r := d.Receipt.(*receipt)
 		if old := h.bySeq[r.seq]; old != nil {
+			if old.delivered > r.delivered {
+				continue // it has another holder since
+			}
 			r.spared = old.spared
 		}
 		h.bySeq[r.seq] = r
@@ -57,9 +60,6 @@ func (h *holders) add(deliveries []*driver.Delivery) {
 
 // begin lets one at a time correct the queue's schedules, until end is called.
 func (h *holders) begin(ctx context.Context) (end func(), err error) {
-	if h == nil {
-		return func() {}, nil // other processes do so at the same time anyway
-	}
 	select {
 	case h.mending <- struct{}{}:
 		return func() { <-h.mending }, nil

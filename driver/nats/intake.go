@@ -83,6 +83,29 @@ func (c *consumer) requeueLater(messages []*natsgo.Msg) {
 	})
 }
 
+// putBack requeues entries that came before their time, and returns when that is done or
+// ctx ends: there may be many, and the next are not to be pulled before.
+func (c *consumer) putBack(ctx context.Context, early []*natsgo.Msg) {
+	if len(early) == 0 {
+		return
+	}
+	done := make(chan struct{})
+	going := c.background.Go(func() {
+		defer close(done)
+		own, cancel := context.WithTimeout(context.Background(), requeueTime)
+		defer cancel()
+		_ = c.requeue(own, early) // the server hands out again what fails
+	})
+	if !going {
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-c.puller.done:
+	}
+}
+
 // requeue requeues entries, unless the driver is closed.
 func (c *consumer) requeue(ctx context.Context, messages []*natsgo.Msg) error {
 	if err := c.d.life.Begin(ctx); err != nil {

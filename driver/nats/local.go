@@ -1,8 +1,10 @@
 package nats
 
 import (
+	"maps"
 	"net"
 	"reflect"
+	"slices"
 	"sync"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -72,4 +74,15 @@ func (l *local) holders(n *names) *holders {
 		l.queues[n.stream] = h
 	}
 	return h
+}
+
+// held are the receipts of what is held, or was until a moment ago, of all queues.
+func (l *local) held() (all []*receipt) {
+	l.mu.Lock()
+	queues := slices.Collect(maps.Values(l.queues))
+	l.mu.Unlock()
+	for _, h := range queues {
+		all = append(all, h.held()...)
+	}
+	return all
 }

@@ -6,24 +6,19 @@ import (
 	"errors"
 	"slices"
 	"time"
-
-	"github.com/batch-go/batch/internal/bootclock"
 )
 
 // mend corrects leases and schedules of all queues. It returns an error if something is
 // left to do.
 func (d *Driver) mend(ctx context.Context) error {
+	for _, r := range d.local.held() {
+		d.keepFor(r.reply, max(r.most(), 0))
+	}
 	queues, err := d.ListQueues(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, queue := range queues {
-		n := d.names(queue)
-		for _, r := range d.local.holders(n).held() {
-			d.keepFor(r.reply, max(r.most(), 0))
-		}
-	}
 	for _, queue := range queues {
 		if err := d.mendQueue(ctx, d.names(queue)); !isNoQueue(err) {
 			errs = append(errs, err)
@@ -43,14 +38,17 @@ func (d *Driver) mendQueue(ctx context.Context, n *names) error {
 		return err
 	}
 	defer end()
+	d.rouse(ctx, n) // what is due already goes out, and is left alone
 	for from, more := uint64(1), true; more; {
 		var off []*found
 		more = false
+		size := 0
 		err := d.scan(ctx, n, n.allLater(), from, mendSize, func(f *found) bool {
 			if d.isOff(n, f) {
 				off = append(off, f)
+				size += len(f.Body)
 			}
-			from, more = f.seq+1, len(off) == mendSize
+			from, more = f.seq+1, len(off) == mendSize || size >= mendBytes
 			return !more
 		})
 		if err == nil {
@@ -60,29 +58,31 @@ func (d *Driver) mendQueue(ctx context.Context, n *names) error {
 			return err
 		}
 	}
-	if d.local != nil {
-		d.rouse(ctx, n)
-	}
+	d.rouse(ctx, n)
 	return nil
 }
 
-// mendSize is how many scheduled jobs are read and stored at once: as many as the server
-// answers at once, so that none is read twice.
-const mendSize = 100
+const (
+	// mendSize is how many scheduled jobs are read and stored at once: as many as the server
+	// answers at once, so that none is read twice.
+	mendSize = 100
+	// mendBytes bounds what they hold, but for the last.
+	mendBytes = 16 << 20
+	// mendSoon is how far ahead of its time by the server's clock a job must be to be stored
+	// anew: one that the server is about to hand out would be there twice. A worker puts it
+	// back if it is early.
+	mendSoon = time.Second
+)
 
 // isOff tells whether the server will hand out a scheduled job at another time than it is
 // due at.
 func (d *Driver) isOff(n *names, f *found) bool {
 	now, ok := d.clock.now()
 	scheduled, _, is := n.dueOf(f.subject)
-	if !ok || !is || !f.isJob || f.due == 0 {
+	if !ok || !is || !f.isJob || f.due == 0 || scheduled.Sub(now.server) < mendSoon {
 		return false
 	}
-	most := step
-	if !d.clock.own {
-		most += queryTimeout // what is known of the server's clock is as old as its answer
-	}
-	return now.at(f.due).server.Sub(scheduled).Abs() >= most
+	return now.at(f.due).server.Sub(scheduled).Abs() >= step
 }
 
 // storeInTime stores scheduled jobs anew, to be handed out when they are due, and removes
@@ -91,6 +91,12 @@ func (d *Driver) storeInTime(ctx context.Context, n *names, off []*found) error 
 	if len(off) == 0 {
 		return nil
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// A Close does not cut it off: what is stored anew would stay there twice.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requeueTime)
+	defer cancel()
 	now, err := d.serverNow(ctx, n)
 	if err != nil {
 		return err
@@ -108,6 +114,8 @@ func (d *Driver) storeInTime(ctx context.Context, n *names, off []*found) error 
 // the next that is later by the new time (resetTimer in server/scheduler.go). It looks
 // when a stream's settings are stored, though they are what they were.
 func (d *Driver) rouse(ctx context.Context, n *names) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
 	var info struct {
 		Config json.RawMessage `json:"config"`
 	}
@@ -117,31 +125,24 @@ func (d *Driver) rouse(ctx context.Context, n *names) {
 	_ = d.conn.callAPI(ctx, d.apiRoot+"STREAM.UPDATE."+n.stream, info.Config, nil) // a user may lack the right: then it waits
 }
 
-// mendSetBack corrects the schedules of jobs that were delayed on this machine, if the
-// clock of a server elsewhere was set back since the last look. What it says is server.
-// One that was set ahead hands jobs out before their time, and they are put back.
-func (d *Driver) mendSetBack(ctx context.Context, n *names, server time.Time) error {
-	before, ahead := n.ahead.Load(), server.UnixNano()-int64(bootclock.Now())
-	if back := time.Duration(before - ahead); before != 0 && back > step+queryTimeout {
-		if err := d.mendQueue(ctx, n); err != nil {
-			return err // the next look finds it again
-		}
-	}
-	n.ahead.CompareAndSwap(before, ahead)
-	return nil
-}
-
-// wasSet tells whether the time of day was set while no driver watched: then the oldest
-// scheduled job of a queue is off, as all are that were stored before.
-func (d *Driver) wasSet(ctx context.Context) bool {
+// wasSet tells whether the time of day was set while no driver watched: then what was
+// scheduled before is off. It looks at the oldest few of each queue.
+func (d *Driver) wasSet(ctx context.Context) (set bool) {
 	queues, err := d.ListQueues(ctx)
 	if err != nil || d.life.Begin(ctx) != nil {
 		return false
 	}
 	defer d.life.End()
-	return slices.ContainsFunc(queues, func(queue string) bool {
-		n := d.names(queue)
-		m, err := d.get(ctx, n, getRequest{Seq: 1, Next: n.allLater()})
-		return err == nil && m != nil && d.isOff(n, newFound(m))
-	})
+	for _, queue := range queues {
+		n, looks := d.names(queue), 0
+		err := d.scan(ctx, n, n.allLater(), 1, mendSize, func(f *found) bool {
+			looks++
+			set = d.isOff(n, f)
+			return !set && looks < mendSize
+		})
+		if set || err != nil && !isNoQueue(err) {
+			return set
+		}
+	}
+	return false
 }

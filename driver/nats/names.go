@@ -22,9 +22,6 @@ type names struct {
 	job    string // waiting and running jobs, all on this one subject
 	// due is how many scheduled jobs were overdue when a consumer looked last.
 	due atomic.Int64
-	// ahead is by how much the clock of a server elsewhere was ahead of the one since this
-	// machine's start when a consumer looked last; 0 before that.
-	ahead atomic.Int64
 }
 
 // The consumers of a stream. Only that of the jobs is ever pulled from; the

@@ -8,6 +8,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/bootclock"
 	"github.com/batch-go/batch/internal/fault"
 )
 
@@ -104,6 +105,9 @@ func connect(ctx context.Context, l *link, dialer *dialer, options Options) (*Dr
 
 // localize goes by the clock of this process, if the server does, and watches it.
 func (d *Driver) localize(nc *natsgo.Conn) {
+	if !bootclock.IsShared {
+		return // it may stand still while the machine sleeps
+	}
 	if d.local = joinLocal(nc, &d.options); d.local != nil {
 		d.clock.own = true
 		d.watch = newWatch(d.wasSet, d.mend)

@@ -60,9 +60,6 @@ func (c *consumer) freeOverdue(ctx context.Context) time.Duration {
 		c.trouble.Store(&err)
 	}
 	scheduled, err := d.consumerInfo(ctx, n, consumerScheduled)
-	if err == nil && d.local == nil {
-		err = d.mendSetBack(ctx, n, scheduled.Time)
-	}
 	if err != nil || scheduled.NumPending == 0 {
 		return spread(lookTime)
 	}

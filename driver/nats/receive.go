@@ -66,7 +66,7 @@ func (c *consumer) receive(ctx context.Context, max int, inTurn bool) ([]*driver
 // before its time is put back, and what was handed out before is taken over.
 func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since time.Time, current epoch) []*driver.Delivery {
 	deliveries := make([]*driver.Delivery, 0, len(messages))
-	var requeue []*natsgo.Msg
+	var requeue, early []*natsgo.Msg
 	var again []*driver.Delivery
 	until := since.Add(min(c.lease, ackWait))
 	type held struct {
@@ -78,8 +78,12 @@ func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since ti
 	for i, m := range messages {
 		delivered, seq, ok := ackReply(m.Reply)
 		var j job
-		if !ok || !j.read(m.Header, m.Data) || c.d.isEarly(m.Header) {
+		if !ok || !j.read(m.Header, m.Data) {
 			requeue = append(requeue, m)
+			continue
+		}
+		if c.d.isEarly(m.Header) {
+			early = append(early, m)
 			continue
 		}
 		if delivered > 1 && c.d.spare(c.holders, m.Reply, seq, delivered) {
@@ -104,6 +108,7 @@ func (c *consumer) deliver(ctx context.Context, messages []*natsgo.Msg, since ti
 		}
 	}
 	c.requeueLater(requeue)
+	c.putBack(ctx, early)
 	c.holders.add(deliveries)
 	if again = c.takeOver(ctx, again); len(again) > 0 {
 		c.holders.add(again)

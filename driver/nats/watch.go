@@ -40,13 +40,14 @@ func newWatch(wasSet func(context.Context) bool, mend func(context.Context) erro
 	return w
 }
 
-// end ends it. A nil watch has ended.
-func (w *watch) end() {
+// end ends it, and waits until it has or ctx ends. A nil watch has ended.
+func (w *watch) end(ctx context.Context) {
 	if w == nil {
 		return
 	}
 	w.quit()
-	w.running.WaitAll()
+	w.running.Shut()
+	_ = w.running.Wait(ctx) // what goes on is cut off with the connection
 }
 
 // run is what watches.

@@ -165,8 +165,10 @@ func (n *names) entry(j *job, due moment, extra ...string) entry {
 		return entry{n.job, j.header(extra...), j.Body}
 	}
 	// The client library's own option for schedules rounds to seconds, down.
-	extra = append(extra, natsSchedule, "@at "+due.server.UTC().Format(time.RFC3339Nano), natsTarget, n.job,
-		headerDue, strconv.FormatInt(int64(due.boot), 10), headerClock, bootclock.ID)
+	extra = append(extra, natsSchedule, "@at "+due.server.UTC().Format(time.RFC3339Nano), natsTarget, n.job)
+	if due.boot != 0 {
+		extra = append(extra, headerDue, strconv.FormatInt(int64(due.boot), 10), headerClock, bootclock.ID)
+	}
 	return entry{n.later(due.server, j.ID), j.header(extra...), j.Body}
 }
 

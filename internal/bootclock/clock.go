@@ -14,7 +14,7 @@ import (
 // namespace of their own. Where the system does not tell, it is this process's alone.
 // What a clock of another name said means nothing here: clocks may differ by years.
 var ID = func() string {
-	if !isShared {
+	if !IsShared {
 		return randomID()
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

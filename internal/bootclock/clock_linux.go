@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// isShared tells that Now is the same for all processes of the machine.
-const isShared = true
+// IsShared tells that Now is the same for all processes of the machine.
+const IsShared = true
 
 // clockBoottime is CLOCK_BOOTTIME of clock_gettime(2).
 const clockBoottime = 7

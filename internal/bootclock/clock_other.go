@@ -4,8 +4,9 @@ package bootclock
 
 import "time"
 
-// isShared tells that Now is the same for all processes of the machine.
-const isShared = false
+// IsShared tells that Now is not the same for all processes of the machine. It may also stand
+// still while the machine sleeps.
+const IsShared = false
 
 // Now is how long this process has been running.
 func Now() time.Duration { return time.Since(started) }
