@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -202,6 +204,13 @@ func caseDeleteRunning(s *stage) {
 	c := s.consume(d, len(outcomes))
 	held := s.receiveAll(c, len(outcomes))
 	s.check(s.open().DeleteQueue(s.ctx, s.queue), "delete the queue")
+	// The server of a cluster that has the leases may be told a moment later.
+	s.eventually("the end of the leases of a queue that was deleted", func() error {
+		if err := only(c.Extend(s.ctx, held[:1])); !errors.Is(err, driver.ErrLeaseLost) {
+			return fmt.Errorf("the error of Extend is %v, want one that wraps %q", err, driver.ErrLeaseLost)
+		}
+		return nil
+	})
 	for i, outcome := range outcomes {
 		s.is(only(c.Extend(s.ctx, held[i:i+1])), driver.ErrLeaseLost, "extend what ran on a queue that was deleted")
 		s.is(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: held[i], Outcome: outcome, Failures: 1, Reason: driver.ReasonPermanent}})),
