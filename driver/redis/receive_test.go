@@ -103,9 +103,14 @@ func bulkOnOddQueues(t *testing.T, d *Driver, q string, c *consumer, ms []*drive
 	if got, err := c.Receive(ctx, 500); err == nil {
 		t.Fatalf("received %d jobs of a paused queue", len(got))
 	}
+	// What goes on of these calls would give back jobs while the queue is wiped.
+	if err := c.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
 	if err := d.Resume(testContext(t), q); err != nil {
 		t.Fatal(err)
 	}
+	c = consume(t, d, q, time.Minute)
 	r := raw(t)
 	wipe(t, r, d, q)
 	declare(t, d, q)
