@@ -144,9 +144,10 @@ type Consumer interface {
 	// Receive waits until the queue has at least one job for this consumer and
 	// returns at most max of them, without waiting for more than there are. A max
 	// that is not from 1 to Limits.ReceiveBatch is an error that wraps [ErrConfig],
-	// and takes nothing. If it returns no job, it returns an error. On a [Prioritizer], jobs of a higher level come first. A job that comes
-	// back, because its holder vanished or released it, comes before the newer ones
-	// of its level where the broker allows that; where it does not, the driver's
+	// and takes nothing. If it returns no job, it returns an error. On a
+	// [Prioritizer], jobs of a higher level come first. A job that comes back, because
+	// its holder vanished or released it, comes before the newer ones of its level
+	// where the broker allows that; where it does not, the driver's
 	// package comment says so.
 	//
 	// Up to Limits.Receivers calls run at the same time. When ctx ends the

@@ -41,8 +41,9 @@ type Message struct {
 	Level Level
 	// Delay holds the job back for at least this long from when the broker
 	// stored it. One that is not from zero to [Delayer.MaxDelay] is an error
-	// that wraps [ErrConfig], and nothing is sent of the job. It is a duration, so that the clocks of producer, broker and
-	// worker need not agree; drivers measure it by the broker's clock if they
+	// that wraps [ErrConfig], and nothing is sent of the job. It is a duration, so that
+	// the clocks of producer, broker and worker need not agree; drivers measure it by
+	// the broker's clock if they
 	// can. It is part of Enqueue only: deliveries have it zero. See [Delayer].
 	Delay time.Duration
 	// DedupKey makes a second job with this key a duplicate, 1 to 128 bytes of

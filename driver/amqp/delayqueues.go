@@ -158,10 +158,10 @@ func (b *base) delayQueues(ctx context.Context, n *names) (*delayQueues, error) 
 
 // watch is the watch over the delay queues of a queue.
 func (b *base) watch(n *names) *watch {
-	w, ok := b.watches.Load(n.queue)
-	if !ok {
-		w, _ = b.watches.LoadOrStore(n.queue, newWatch(b.lookPause, time.Now()))
+	if w := b.watched(n); w != nil {
+		return w
 	}
+	w, _ := b.watches.LoadOrStore(n.queue, newWatch(b.lookPause, time.Now()))
 	return w.(*watch)
 }
 

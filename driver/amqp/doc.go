@@ -151,14 +151,14 @@
 // moves by hand what has been there for too long. So after a step of an hour, delays and
 // retries of up to 8 s are late by 16 s at most, and up to 25 s if another machine than the
 // worker's delayed them. In general a job is late by the TTL of the longest delay queue
-// that it is in, or by 15 s if that is more, and a second; by the TTL and a thousandth of it
-// more if another machine delayed it; and never by more than the step. The TTL is at most the delay. What
-// is delayed after that is in time. Nothing is early, and a connection that ends meanwhile
-// can double 256 jobs. A process that has consumers but has neither delayed a job nor seen
-// one come out looks at all delay queues 15 s after it begins and every ten minutes, so that a
-// program without consumers that delayed the only job before the step may wait for that
-// long. None of it needs a clock that is right. A clock that is slewed, as NTP does, has no
-// effect.
+// that it is in, or by 15 s if that is more, and a second; by the TTL and a thousandth of
+// it more if another machine delayed it; and never by more than the step. The TTL is at
+// most the delay. What is delayed after that is in time. Nothing is early, and a connection
+// that ends meanwhile can double 256 jobs. A process that has consumers but has neither
+// delayed a job nor seen one come out looks at all delay queues 15 s after it begins and
+// every ten minutes, so that a program without consumers that delayed the only job before
+// the step may wait for that long. None of it needs a clock that is right. A clock that is
+// slewed, as NTP does, has no effect.
 //
 // The price is one passive queue.declare for a delay queue that has been used, in 15 s or
 // its TTL, and none while jobs come out of it. If there is a job in it nevertheless, it is

@@ -29,24 +29,30 @@ func bootDue(h natsgo.Header) (due time.Duration, ok bool) {
 // isEarly tells whether a message of a job came before its time. It cannot tell of a server
 // elsewhere.
 func (d *Driver) isEarly(h natsgo.Header) bool {
+	_, early := d.earlyDue(h)
+	return early
+}
+
+// earlyDue is isEarly, and when the job is due.
+func (d *Driver) earlyDue(h natsgo.Header) (due time.Duration, early bool) {
 	if !d.clock.own {
-		return false
+		return 0, false
 	}
 	due, ok := bootDue(h)
-	return ok && due > bootclock.Now()
+	return due, ok && due > bootclock.Now()
 }
 
 // dueAgain is when a message of a job is due that is stored anew: at once, unless it came
 // before its time.
 func (d *Driver) dueAgain(ctx context.Context, n *names, h natsgo.Header) (moment, error) {
-	if !d.isEarly(h) {
+	due, early := d.earlyDue(h)
+	if !early {
 		return moment{}, nil
 	}
 	now, err := d.serverNow(ctx, n)
 	if err != nil {
 		return moment{}, err
 	}
-	due, _ := bootDue(h)
 	return now.at(due), nil
 }
 

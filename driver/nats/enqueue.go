@@ -30,9 +30,9 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	plain, keyed := make([]int, 0, len(messages)), []int(nil)
 	var failed bool
 	for i, m := range messages {
-		switch {
-		case d.unfit(op, queue, m) != nil:
-			results[i].Err, failed = fail(op, queue, d.unfit(op, queue, m)), true
+		switch err := d.unfit(op, queue, m); {
+		case err != nil:
+			results[i].Err, failed = fail(op, queue, err), true
 		case m.DedupKey != "":
 			keyed = append(keyed, i)
 		default:

@@ -72,15 +72,22 @@ const requeueTime = 10 * time.Second
 // requeueLater requeues entries that are not handed on, in the background: those
 // that came with them do not wait for it.
 func (c *consumer) requeueLater(messages []*natsgo.Msg) {
-	if len(messages) == 0 {
-		return
+	if len(messages) > 0 {
+		c.requeueAside(messages, func() {})
 	}
-	// After Close nothing is requeued: it comes back when its lease ends.
-	_ = c.background.Go(func() {
+}
+
+// requeueAside requeues entries in the background, and calls ended then.
+func (c *consumer) requeueAside(messages []*natsgo.Msg, ended func()) {
+	going := c.background.Go(func() {
+		defer ended()
 		ctx, cancel := context.WithTimeout(context.Background(), requeueTime)
 		defer cancel()
 		_ = c.requeue(ctx, messages) // as above
 	})
+	if !going {
+		ended() // after Close nothing is requeued: it comes back when its lease ends
+	}
 }
 
 // putBack requeues entries that came before their time, and returns when that is done or
@@ -90,15 +97,7 @@ func (c *consumer) putBack(ctx context.Context, early []*natsgo.Msg) {
 		return
 	}
 	done := make(chan struct{})
-	going := c.background.Go(func() {
-		defer close(done)
-		own, cancel := context.WithTimeout(context.Background(), requeueTime)
-		defer cancel()
-		_ = c.requeue(own, early) // the server hands out again what fails
-	})
-	if !going {
-		return
-	}
+	c.requeueAside(early, func() { close(done) })
 	select {
 	case <-done:
 	case <-ctx.Done():

@@ -65,9 +65,10 @@ func (d *Driver) requeue(ctx context.Context, n *names, messages []*natsgo.Msg) 
 	var entries []entry
 	var old []uint64
 	var drop []uint64
+	holders := d.local.holders(n)
 	for _, m := range messages {
 		delivered, seq, ok := ackReply(m.Reply)
-		if !ok || delivered > 1 && d.spare(d.local.holders(n), m.Reply, seq, delivered) {
+		if !ok || delivered > 1 && d.spare(holders, m.Reply, seq, delivered) {
 			continue
 		}
 		var j job
@@ -77,7 +78,7 @@ func (d *Driver) requeue(ctx context.Context, n *names, messages []*natsgo.Msg) 
 				errs = append(errs, err)
 				continue
 			}
-			lost := d.local.holders(n).lost(seq, delivered)
+			lost := holders.lost(seq, delivered)
 			j.deliveries, j.lost = addCounts(j.deliveries, lost), addCounts(j.lost, lost)
 			entries = append(entries, n.entry(&j, due))
 			old = append(old, seq)

@@ -23,12 +23,17 @@ type found struct {
 
 // newFound reads a message as the API returns it.
 func newFound(m *stored) *found {
-	f := &found{subject: m.Subject, seq: m.Seq}
 	h, err := natsgo.DecodeHeadersMsg(m.Header)
 	if err != nil {
 		h = nil
 	}
-	f.isJob = f.read(h, m.Data)
+	return readFound(m.Subject, m.Seq, h, m.Data)
+}
+
+// readFound reads a message.
+func readFound(subject string, seq uint64, h natsgo.Header, data []byte) *found {
+	f := &found{subject: subject, seq: seq}
+	f.isJob = f.read(h, data)
 	f.due, _ = bootDue(h)
 	return f
 }
@@ -90,10 +95,7 @@ func (d *Driver) readDirect(ctx context.Context, n *names, filter string, from u
 		if err != nil {
 			return nil, false, errAnswer
 		}
-		f := &found{subject: m.Header.Get(natsSubject), seq: seq}
-		f.isJob = f.read(m.Header, m.Data)
-		f.due, _ = bootDue(m.Header)
-		list = append(list, f)
+		list = append(list, readFound(m.Header.Get(natsSubject), seq, m.Header, m.Data))
 	}
 	switch end := r.answers[last]; status(end) {
 	case "404":

@@ -52,9 +52,9 @@
 // What was set while no process had the directory open is found by the next one, and
 // scheduled jobs are corrected. This is not done after a new start of the machine, as its
 // clock is another then. All of that is on Linux: elsewhere the clock since its start may
-// stand still while the machine sleeps, and the time of day counts. Two things go by the time of day: dedup keys; and the leases of a
-// process that died, so that if the clock is set back before they end, what it held comes
-// late by the step.
+// stand still while the machine sleeps, and the time of day counts. Two things go by the
+// time of day: dedup keys; and the leases of a process that died, so that if the clock is
+// set back before they end, what it held comes late by the step.
 //
 // # Logging
 //
