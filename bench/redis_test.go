@@ -69,6 +69,28 @@ func BenchmarkRedisEnqueue(b *testing.B) {
 	}})
 }
 
+// BenchmarkRedisEnqueueAlone: one producer, with a context that never ends and with one
+// that has a deadline, against one that does a plain XADD. The turns are short, so that
+// all of them have the same machine.
+func BenchmarkRedisEnqueueAlone(b *testing.B) {
+	const turn = 1000
+	raw, q := setupRedis(b)
+	deadline, cancel := context.WithTimeout(b.Context(), time.Hour)
+	defer cancel()
+	alone := func(do func() error) func() { return func() { share(b, 1, turn, 1, func(int) error { return do() }) } }
+	enqueue := func(ctx context.Context) func() {
+		return alone(func() error { _, err := q.Enqueue(ctx, args); return err })
+	}
+	compare(b, turn, []*contender{{
+		name: "plain", target: "(>=0.9)",
+		round: alone(func() error { return raw.XAdd(context.Background(), xadd()).Err() }),
+	}}, []*contender{
+		{name: "batch", round: enqueue(context.Background())},
+		{name: "deadline", round: enqueue(deadline)},
+	})
+	must(b, raw.Del(b.Context(), stream).Err())
+}
+
 // BenchmarkRedisProcess: a worker whose handler does nothing against a raw loop
 // of XREADGROUP 500, XACK and XDEL, both over a backlog.
 func BenchmarkRedisProcess(b *testing.B) {

@@ -42,17 +42,36 @@ func (c *connection) close(ctx context.Context) error {
 // client library. It returns when the reply is there or ctx ends; then the
 // command goes on until its own timeout.
 func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, error) {
-	return c.evalUntil(ctx, s, args, (*connection).evalNow)
-}
-
-// evalUntil runs a script by run, and returns when that does or ctx ends.
-func (c *connection) evalUntil(ctx context.Context, s *script, args []any, run func(*connection, *script, []any) ([]byte, error)) ([]byte, error) {
 	if err := c.life.Begin(ctx); err != nil {
 		return nil, err
 	}
+	return c.aside(ctx, func(inner context.Context) ([]byte, error) { return c.evalNow(inner, s, args) })
+}
+
+// here runs what takes a context of the client library's on the caller's goroutine, and
+// returns when ctx ends at the latest: then it is interrupted. A call is to be counted as
+// under way, until here ends that.
+func (c *connection) here(ctx context.Context, run func(context.Context) ([]byte, error)) ([]byte, error) {
+	if ctx.Done() == nil || c.dialer == nil || c.dialer.calls == nil {
+		return c.aside(ctx, run)
+	}
+	defer c.life.End()
+	one := c.dialer.calls.begin(c.ctx)
+	defer c.dialer.calls.end(one)
+	defer context.AfterFunc(ctx, one.interrupt)()
+	raw, err := run(one)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return raw, err
+}
+
+// aside is here with a goroutine, which goes on when ctx has ended, until the timeout of its
+// command. A ctx that never ends needs none.
+func (c *connection) aside(ctx context.Context, run func(context.Context) ([]byte, error)) ([]byte, error) {
 	if ctx.Done() == nil {
 		defer c.life.End()
-		return run(c, s, args)
+		return run(c.ctx)
 	}
 	// The client library looks at ctx only between its steps: a server that
 	// does not answer holds it up until its read timeout.
@@ -63,7 +82,7 @@ func (c *connection) evalUntil(ctx context.Context, s *script, args []any, run f
 	done := make(chan outcome, 1)
 	go func() {
 		defer c.life.End()
-		raw, err := run(c, s, args)
+		raw, err := run(c.ctx)
 		done <- outcome{raw, err}
 	}()
 	select {
@@ -107,29 +126,29 @@ func rawReply(ctx context.Context, c goredis.UniversalClient, args ...any) ([]by
 	return cmd.Val(), errorOf(cmd.Val())
 }
 
-// evalNow runs a script without regard to any context.
-func (c *connection) evalNow(s *script, args []any) ([]byte, error) {
-	raw, err := c.process(args)
+// evalNow runs a script with a context of the client library's.
+func (c *connection) evalNow(ctx context.Context, s *script, args []any) ([]byte, error) {
+	raw, err := c.process(ctx, args)
 	if se, ok := err.(serverError); ok && strings.HasPrefix(string(se), "NOSCRIPT") {
 		// The server restarted or flushed its scripts: nothing ran.
 		whole := append([]any(nil), args...)
 		whole[0], whole[1] = "eval", s.source
-		return c.process(whole)
+		return c.process(ctx, whole)
 	}
 	return raw, err
 }
 
 // process sends one command, once.
-func (c *connection) process(args []any) ([]byte, error) {
-	raw, err := rawReply(c.ctx, c.client, args...)
+func (c *connection) process(ctx context.Context, args []any) ([]byte, error) {
+	raw, err := rawReply(ctx, c.client, args...)
 	if se, ok := err.(serverError); !ok || !misdirected(se) {
 		return raw, c.unlessCut(err)
 	}
 	// The command went to a server that did not run it. The client library
 	// follows redirections, and drops connections to a former primary, only if
 	// it reads the error itself. In raw replies it does not.
-	parsed := onceParsed{goredis.NewCmd(c.ctx, args...)}
-	if err := c.client.Process(c.ctx, parsed); err != nil && err != goredis.Nil {
+	parsed := onceParsed{goredis.NewCmd(ctx, args...)}
+	if err := c.client.Process(ctx, parsed); err != nil && err != goredis.Nil {
 		if re, ok := err.(goredis.Error); ok {
 			return nil, serverError(re.Error())
 		}

@@ -22,6 +22,7 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 // it is closed, until the timeout of each.
 type dialer struct {
 	timeout time.Duration // for the connection and the handshake together
+	calls   *calls        // that wait on its connections; nil without such
 	tls     *tls.Config   // nil for plain TCP
 
 	cut context.Context // ends with end
@@ -31,9 +32,9 @@ type dialer struct {
 	conns map[*liveConn]struct{}
 }
 
-// newDialer makes a dialer. tls may be nil.
-func newDialer(timeout time.Duration, tls *tls.Config) *dialer {
-	d := &dialer{timeout: timeout, tls: tls, conns: make(map[*liveConn]struct{})}
+// newDialer makes a dialer. tls and calls may be nil.
+func newDialer(timeout time.Duration, tls *tls.Config, calls *calls) *dialer {
+	d := &dialer{timeout: timeout, tls: tls, calls: calls, conns: make(map[*liveConn]struct{})}
 	d.cut, d.end = context.WithCancel(context.Background())
 	return d
 }
@@ -69,13 +70,14 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return live, nil
 }
 
-// close ends all connections, and every dial that is under way or comes later. A nil
-// dialer has none.
+// close ends all connections and the calls on them, and every dial that is under way or
+// comes later. A nil dialer has none.
 func (d *dialer) close() {
 	if d == nil {
 		return
 	}
 	d.end()
+	d.calls.interrupt()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for c := range d.conns {

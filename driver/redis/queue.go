@@ -112,7 +112,7 @@ func (d *Driver) scanMeta(ctx context.Context, c goredis.UniversalClient, found 
 				continue
 			}
 			// Of another program's key of that name the field is missing.
-			raw, err := d.conn.process([]any{"hexists", key, formatField})
+			raw, err := d.conn.process(d.conn.ctx, []any{"hexists", key, formatField})
 			if err != nil {
 				return err
 			}

@@ -235,7 +235,7 @@ func rawAt(t testing.TB, address string) goredis.UniversalClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := config.client(newDialer(config.dialTimeout, config.tls))
+	c := config.client(newDialer(config.dialTimeout, config.tls, nil))
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

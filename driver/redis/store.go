@@ -13,19 +13,24 @@ import (
 // evalStore is eval for a script that stores jobs: it waits for the durability that the
 // driver was opened with, in the same round trip.
 func (c *connection) evalStore(ctx context.Context, s *script, args []any) ([]byte, error) {
-	if !c.durability.wanted() {
-		return c.eval(ctx, s, args)
+	if err := c.life.Begin(ctx); err != nil {
+		return nil, err
 	}
-	return c.evalUntil(ctx, s, args, (*connection).evalDurable)
+	return c.here(ctx, func(inner context.Context) ([]byte, error) {
+		if c.durability.wanted() {
+			return c.evalDurable(inner, s, args)
+		}
+		return c.evalNow(inner, s, args)
+	})
 }
 
-// evalDurable runs a script and waits, without regard to any context.
-func (c *connection) evalDurable(s *script, args []any) ([]byte, error) {
-	raws, err := c.storeAndWait(args)
+// evalDurable runs a script and waits, with a context of the client library's.
+func (c *connection) evalDurable(ctx context.Context, s *script, args []any) ([]byte, error) {
+	raws, err := c.storeAndWait(ctx, args)
 	if err == nil && strings.HasPrefix(string(raws[0]), "-NOSCRIPT") {
 		whole := slices.Clone(args)
 		whole[0], whole[1] = "eval", s.source
-		raws, err = c.storeAndWait(whole)
+		raws, err = c.storeAndWait(ctx, whole)
 	}
 	if err != nil {
 		return nil, err
@@ -42,17 +47,17 @@ func (c *connection) evalDurable(s *script, args []any) ([]byte, error) {
 
 // storeAndWait sends a command and the wait behind it on one connection, to the server
 // that has its first key: the wait has none, and would go to any.
-func (c *connection) storeAndWait(args []any) ([][]byte, error) {
+func (c *connection) storeAndWait(ctx context.Context, args []any) ([][]byte, error) {
 	client := c.client
 	if cluster, ok := client.(*goredis.ClusterClient); ok {
 		key, _ := args[firstKey].(string)
-		node, err := cluster.MasterForKey(c.ctx, key)
+		node, err := cluster.MasterForKey(ctx, key)
 		if err != nil {
 			return nil, fault.NotSent{Err: c.unlessCut(err)}
 		}
 		client = node
 	}
-	return c.execute(c.ctx, client.Pipeline(), [][]any{args, c.durability.command()})
+	return c.execute(ctx, client.Pipeline(), [][]any{args, c.durability.command()})
 }
 
 // firstKey is where the first key stands in the arguments of a script.

@@ -1,0 +1,90 @@
+package redis
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// holding is a fake that answers an enqueue of the job "slow" never, of "held" once release
+// is closed, and of others at once. It tells arrived of the first two.
+func holding(t *testing.T, arrived chan<- string, release <-chan struct{}) *Driver {
+	f := serve(t, fit(func(words []string) []byte {
+		switch all := strings.Join(words, " "); {
+		case strings.Contains(all, "slow test "):
+			arrived <- "slow"
+			return nil
+		case strings.Contains(all, "held test "):
+			arrived <- "held"
+			<-release
+		}
+		return []byte(":1\r\n")
+	}))
+	return openAt(t, f.url(""))
+}
+
+// TestInterruptedCall: the end of a ctx ends the call that has it, and no other that waits on
+// a connection beside it.
+func TestInterruptedCall(t *testing.T) {
+	arrived, release := make(chan string), make(chan struct{})
+	d := holding(t, arrived, release)
+	begin := func(id string) (cancel func(), result <-chan error) {
+		ctx, cancel := context.WithCancel(testContext(t))
+		done := make(chan error, 1)
+		go func() {
+			var err error
+			for _, r := range d.Enqueue(ctx, "q", []*driver.Message{message(id)}) {
+				err = r.Err
+			}
+			done <- err
+		}()
+		return cancel, done
+	}
+	cancelSlow, slow := begin("slow")
+	<-arrived
+	cancelHeld, held := begin("held")
+	defer cancelHeld()
+	<-arrived
+	cancelSlow()
+	if err := <-slow; !errors.Is(err, context.Canceled) || driver.FateOf(err) != driver.FateUnknown {
+		t.Errorf("the call whose ctx ended: %v, %s", err, driver.FateOf(err))
+	}
+	close(release)
+	if err := <-held; err != nil {
+		t.Errorf("the call beside it: %v", err)
+	}
+	enqueue(t, d, "q", message("after"))
+	if left := len(d.conn.dialer.calls.underWay); left > 0 {
+		t.Errorf("%d calls are under way after all have returned", left)
+	}
+}
+
+// TestCallStays: an enqueue with a ctx that can end waits for the server on its caller's
+// goroutine. A hand-over to another and back costs a third of a round trip.
+func TestCallStays(t *testing.T) {
+	arrived, release := make(chan string), make(chan struct{})
+	d := holding(t, arrived, release)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		enqueue(t, d, "q", message("held"))
+	}()
+	<-arrived
+	waits := func() bool {
+		buf := make([]byte, 1<<20)
+		for one := range bytes.SplitSeq(buf[:runtime.Stack(buf, true)], []byte("\n\n")) {
+			if bytes.Contains(one, []byte("redis.enqueue(")) && bytes.Contains(one, []byte("(*liveConn).Read(")) {
+				return true
+			}
+		}
+		return false
+	}
+	eventually(t, "the caller to wait on the connection", waits)
+	close(release)
+	<-done
+}
