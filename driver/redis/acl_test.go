@@ -88,7 +88,7 @@ func TestMissingRightIsNamed(t *testing.T) {
 var elsewhere = map[string]bool{
 	"cluster|slots": true, "wait": true, "waitaof": true, "readonly": true, "select": true, "info": true, "hello": true, "auth": true, "ping": true,
 	"client|setinfo": true, "hrandfield": true, "xtrim": true, "xinfo|consumers": true, "xclaim": true, "rename": true, "xreadgroup": true, "blpop": true,
-	"exec": true, "eval": true, "xgroup|delconsumer": true, "pexpire": true, "zrank": true, "hscan": true, "hlen": true, "zscore": true,
+	"copy": true, "exec": true, "eval": true, "xgroup|delconsumer": true, "pexpire": true, "zrank": true, "hscan": true, "hlen": true, "zscore": true,
 }
 
 // receiveInBulk receives so many jobs at a time that the driver uses MULTI.

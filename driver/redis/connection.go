@@ -48,6 +48,24 @@ func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, e
 	return c.aside(ctx, func(inner context.Context) ([]byte, error) { return c.evalNow(inner, s, args) })
 }
 
+// storePlain sends a command that stores and one that wakes, on the caller's goroutine. It
+// returns their replies when both are there. If the first came and the second did not, as the
+// connection broke or ctx ended, that is nil.
+func (c *connection) storePlain(ctx context.Context, store, wake []any) (stored, woken []byte, err error) {
+	if err := c.life.Begin(ctx); err != nil {
+		return nil, nil, err
+	}
+	stored, err = c.here(ctx, func(inner context.Context) ([]byte, error) {
+		replies, err := c.execute(inner, c.client.Pipeline(), [][]any{store, wake})
+		if err != nil && (len(replies) < 2 || !isWhole(replies[0])) {
+			return nil, err
+		}
+		woken = replies[1]
+		return replies[0], nil
+	})
+	return stored, woken, err
+}
+
 // here runs what takes a context of the client library's on the caller's goroutine, and
 // returns when ctx ends at the latest: then it is interrupted. A call is to be counted as
 // under way, until here ends that.
@@ -182,7 +200,7 @@ func (c *connection) pipeline(patience time.Duration, commands ...[]any) ([][]by
 	return c.execute(ctx, c.client.Pipeline(), commands)
 }
 
-// execute sends commands by a pipeline.
+// execute sends commands by a pipeline. Beside an error the replies are those that came.
 func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
 	if err := c.life.Begin(ctx); err != nil {
 		return nil, err
@@ -193,14 +211,12 @@ func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, comman
 		sent[i] = once{goredis.NewRawCmd(ctx, args...)}
 		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, c.unlessCut(err)
-	}
+	_, err := pipe.Exec(ctx)
 	replies := make([][]byte, len(sent))
 	for i := range sent {
 		replies[i] = sent[i].Val()
 	}
-	return replies, nil
+	return replies, c.unlessCut(err)
 }
 
 // once is a command that the client library never sends a second time, whatever

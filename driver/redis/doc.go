@@ -51,7 +51,7 @@
 //	ACL SETUSER batch on >password ~batch:*
 //		+hello +auth +ping +select +info +client|setinfo
 //		+multi +exec +eval +evalsha +blpop +xreadgroup +scan
-//		+del +exists +get +pexpire +rename +rpush +set +time +type +unlink
+//		+copy +del +exists +get +pexpire +rename +rpush +set +time +type +unlink
 //		+hdel +hexists +hget +hlen +hrandfield +hscan +hset +hsetnx
 //		+xack +xadd +xclaim +xdel +xgroup|create +xgroup|delconsumer
 //		+xinfo|consumers +xinfo|groups +xlen +xpending +xrange +xrevrange
@@ -95,8 +95,10 @@
 //
 // A queue exists from Declare to DeleteQueue, with jobs or without: as long as there
 // is its key named meta. Each script that stores or reads jobs looks at it in the same
-// step, so a job is never stored on a queue that was just deleted. A server that was
-// flushed has no queues. A Receive that waits notices within five seconds. ListQueues
+// step, so a job is never stored on a queue that was just deleted. A plain job that is enqueued
+// alone goes without a script: it is only added to a stream that is there, and those are gone
+// with the queue, or is kept until somebody declares it where the meta key alone was removed.
+// A server that was flushed has no queues. A Receive that waits notices within five seconds. ListQueues
 // goes through all keys of the database, on every primary of a cluster.
 //
 // A job that comes back, because its holder vanished or released it, is handed out before
@@ -129,7 +131,9 @@
 //
 // A queue is five streams, one for each level, with one consumer group each, and five more
 // for jobs that came back.
-// What must happen together is one Lua script. Each script states its cost, which
+// What must happen together is one Lua script. A job without delay, group or dedup key that
+// comes alone is XADD, and COPY for the token, in one request: that takes the server a third of
+// the time. A user without the right to COPY is served by the script. Each script states its cost, which
 // does not grow with the queue, and is linear in the jobs that it moves. Of those that
 // need more than one command each, at most 250 to 500 are moved by one script, and 1 MiB:
 // it keeps the server busy for some 5 ms. EnqueueAtomic is one script, of up to 1000 jobs.

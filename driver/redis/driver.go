@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -81,6 +82,9 @@ type Driver struct {
 	block time.Duration
 	// eviction tells whether the server has begun to evict keys.
 	eviction *eviction
+
+	// noCopy says that the user has no right to COPY.
+	noCopy atomic.Bool
 
 	queues sync.Map // queue name to *names
 }

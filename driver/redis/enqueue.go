@@ -14,8 +14,8 @@ import (
 )
 
 // Enqueue stores messages with one script, which the server carries out as a
-// whole. It is not undone if it fails half-way, which only a damaged key can
-// cause: then the fate of each of them is unknown.
+// whole, or one plain message without. A script is not undone if it fails half-way,
+// which only a damaged key can cause: then the fate of each of them is unknown.
 func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	if len(messages) == 0 {
 		return nil
@@ -25,6 +25,13 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	}
 	if !allPlain(messages) {
 		return d.enqueueAny(ctx, queue, messages)
+	}
+	if d.takesPlain(messages) {
+		if stored, err := d.enqueuePlain(ctx, queue, messages[0]); err != nil {
+			return fault.Results(1, fail("enqueue", queue, err))
+		} else if stored {
+			return nil
+		}
 	}
 	keys := &d.names(queue).enqueue
 	s := argStrings{strings: make([]string, 0, 2*len(messages)+8)}

@@ -14,7 +14,7 @@ import (
 func TestRemovedKeysComeBack(t *testing.T) {
 	d, r := open(t), raw(t)
 	ctx := testContext(t)
-	all := []string{"due", "behind", "groups", "wake", "timer", "lock", "paused", "deleted", "normal-back"}
+	all := []string{"due", "behind", "groups", "wake", "timer", "lock", "paused", "deleted", "normal-back", "token"}
 	for _, key := range all {
 		t.Run(key, func(t *testing.T) {
 			q := queue(t, d)

@@ -65,6 +65,9 @@ type names struct {
 	// enqueue are those of the enqueue script, which goes without lib.lua.
 	enqueue [levelCount + 2]any
 
+	// copyToken is the command that makes the token in wake, if there is none.
+	copyToken [3]any
+
 	wake, lock, reading string
 }
 
@@ -103,6 +106,7 @@ func newNames(queue string) *names {
 		n.shared[i] = n.prefix + name
 	}
 	copy(n.enqueue[:], n.shared[:levelCount])
+	n.copyToken = [...]any{"copy", n.prefix + "token", n.wake}
 	n.enqueue[levelCount], n.enqueue[levelCount+1] = n.wake, n.prefix+metaName
 	return n
 }

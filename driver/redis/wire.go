@@ -214,10 +214,15 @@ func (s *argStrings) millis(t time.Time) string {
 // are.
 func messageCode(m *driver.Message, optional int) int { return streamOf(m.Level) + 8*optional }
 
+// jobField is the value of the field job.
+func jobField(s *argStrings, m *driver.Message) string {
+	return m.ID + " " + m.Kind + " " + s.millis(m.EnqueuedAt)
+}
+
 // appendRequired appends the values of the two fields that every entry has.
 func appendRequired(args []any, s *argStrings, m *driver.Message) []any {
 	// Neither side modifies a body, so it may pass for a string.
-	return append(args, s.add(m.ID+" "+m.Kind+" "+s.millis(m.EnqueuedAt)), s.add(unsafeString(m.Body)))
+	return append(args, s.add(jobField(s, m)), s.add(unsafeString(m.Body)))
 }
 
 // appendOptional appends the names and values of the other fields of a message.

@@ -13,9 +13,12 @@ for i = 1, #types do
     return 'key ' .. KEYS[i] .. ' holds a ' .. is .. ' instead of a ' .. types[i]
   end
 end
+local is = call('TYPE', token()).ok
+if is ~= 'none' and is ~= 'list' then return 'key ' .. token() .. ' holds a ' .. is .. ' instead of a list' end
 local format = call('HGET', META, 'format')
 if format and format ~= ARGV[1] then
   return 'key ' .. META .. ' has format ' .. format .. ' instead of ' .. ARGV[1]
 end
 if not format then call('HSET', META, 'format', ARGV[1]) end
+stock()
 return ''

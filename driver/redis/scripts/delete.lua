@@ -9,7 +9,7 @@
 local there = call('UNLINK', META, PAUSED)
 for i = 1, 10 do there = there + call('UNLINK', KEYS[i]) end
 for i = 16, 20 do there = there + call('UNLINK', KEYS[i]) end
-call('UNLINK', WAKE, TIMER)
+call('UNLINK', WAKE, TIMER, token())
 if there == 0 then return 0 end
 local _, us = now()
 call('SET', DELETED, digits(us), 'PX', ARGV[1])

@@ -71,6 +71,7 @@ if at == 0 then
   if not redis.pcall('SET', KEYS[21], me, 'NX', 'PX', ARGV[3]) then return { -1, 0, ARGV[4] } end
   at = 1
   if ARGV[4] ~= '' then
+    stock()
     local ok, err = pcall(mend)
     if not ok then forbidden(err) end
     -- A group goes on if another program deleted its one running job.
