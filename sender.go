@@ -53,6 +53,7 @@ type pending struct {
 	latch      *latch   // nil if the caller makes the request itself
 	since      time.Time
 
+	list   [1]*driver.Message // see alone
 	state  atomic.Int32
 	result driver.Result // written before state becomes jobAnswered
 	// last is the error of the last try that certainly did not store the job,
@@ -71,6 +72,12 @@ const (
 	// jobWithdrawn: its caller gave up before it was in a request.
 	jobWithdrawn
 )
+
+// alone is the message of a request for this job alone.
+func (job *pending) alone() []*driver.Message {
+	job.list[0] = job.message
+	return job.list[:]
+}
 
 // answer sets the job's result. If it is the caller's last job, it opens the latch.
 func (job *pending) answer(r driver.Result) {
@@ -182,8 +189,11 @@ func (s *sender) flush(batch []*pending) {
 	s.deliver(ctx, jobs)
 }
 
-// deadline bounds ctx by the enqueue timeout.
+// deadline bounds ctx by the enqueue timeout, which takes a timer unless ctx ends before.
 func (s *sender) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= s.timeout {
+		return ctx, func() {}
+	}
 	return context.WithTimeoutCause(ctx, s.timeout, s.timedOut)
 }
 
@@ -226,10 +236,7 @@ func (s *sender) sendAtomic(ctx context.Context, send func() error) error {
 
 // send makes one request and returns the jobs to try again, as queued.
 func (s *sender) send(ctx context.Context, jobs []*pending, again *resend) (left []*pending) {
-	messages := make([]*driver.Message, len(jobs))
-	for i, job := range jobs {
-		messages[i] = job.message
-	}
+	messages := messagesOf(jobs)
 	again.begin()
 	results := s.driver.Enqueue(ctx, s.declaration.queue, messages)
 	for i, job := range jobs {
@@ -243,6 +250,18 @@ func (s *sender) send(ctx context.Context, jobs []*pending, again *resend) (left
 		job.answer(r)
 	}
 	return left
+}
+
+// messagesOf are the messages of jobs, in their order.
+func messagesOf(jobs []*pending) []*driver.Message {
+	if len(jobs) == 1 {
+		return jobs[0].alone()
+	}
+	messages := make([]*driver.Message, len(jobs))
+	for i, job := range jobs {
+		messages[i] = job.message
+	}
+	return messages
 }
 
 // take moves queued jobs to a request: it appends to taken those whose callers have
