@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"net"
 	"sync"
 	"time"
 )
@@ -15,46 +16,83 @@ type calls struct {
 	mu       sync.Mutex // guards following
 	last     int64      // the last deadline, in Unix ns
 	underWay map[int64]*call
+	idle     []*call     // have ended, and are used again
+	look     *time.Timer // runs while calls are under way; nil before the first
+	looking  bool
 }
 
 const (
 	// aheadOfTimeout is how much earlier than the client library's own the deadline of a call
 	// is, as the library takes the earlier of both. Its clock is up to 50 ms slow.
 	aheadOfTimeout = 100 * time.Millisecond
+	// lookEvery is how often the contexts of the calls are looked at: that is how late a call
+	// learns that its own has ended. To be told by each would cost six allocations a call.
+	lookEvery = 10 * time.Millisecond
+	// mostIdle is how many calls are kept.
+	mostIdle = 64
 	// shortTimeout is the timeout from which on that makes no difference.
 	shortTimeout = 20 * aheadOfTimeout
 )
 
-// newCalls makes the calls of a client. It is nil if they need goroutines of their own: with a
-// timeout that is too short, and on a cluster, whose client asks for its nodes and commands with
-// a context of its own.
-func newCalls(c *config) *calls {
-	if c.timeout < shortTimeout || c.shape == shapeCluster {
+// newCalls makes the calls of a client with this timeout. It is nil if that is too short, and
+// they need goroutines of their own.
+func newCalls(timeout time.Duration) *calls {
+	if timeout < shortTimeout {
 		return nil
 	}
-	return &calls{timeout: c.timeout - aheadOfTimeout, underWay: make(map[int64]*call)}
+	return &calls{timeout: timeout - aheadOfTimeout, underWay: make(map[int64]*call)}
 }
 
-// begin makes a call, which has the values of a context.
-func (all *calls) begin(values context.Context) *call {
-	c := &call{Context: values, done: make(chan struct{})}
+// begin begins a call that ends when caller does, and has the values of another context.
+func (all *calls) begin(caller, values context.Context) *call {
 	at := time.Now().Add(all.timeout).UnixNano()
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	var c *call
+	if n := len(all.idle); n > 0 {
+		c, all.idle = all.idle[n-1], all.idle[:n-1]
+	} else {
+		c = &call{done: make(chan struct{})}
+	}
 	all.last = max(at, all.last+1)
-	c.at = all.last
+	c.Context, c.caller, c.at = values, caller, all.last
 	all.underWay[c.at] = c
+	if !all.looking {
+		all.looking = true
+		if all.look == nil {
+			all.look = time.AfterFunc(lookEvery, all.interruptEnded)
+		} else {
+			all.look.Reset(lookEvery)
+		}
+	}
 	return c
 }
 
 // end ends what begin began.
 func (all *calls) end(c *call) {
 	all.mu.Lock()
+	defer all.mu.Unlock()
 	delete(all.underWay, c.at)
-	all.mu.Unlock()
 	c.mu.Lock()
-	c.conn = nil
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	c.conn, c.caller = nil, nil
+	if !c.ended && len(all.idle) < mostIdle {
+		all.idle = append(all.idle, c)
+	}
+}
+
+// interruptEnded interrupts the calls whose callers' contexts have ended.
+func (all *calls) interruptEnded() {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for _, c := range all.underWay {
+		if c.caller.Err() != nil {
+			c.interrupt()
+		}
+	}
+	if all.looking = len(all.underWay) > 0; all.looking {
+		all.look.Reset(lookEvery)
+	}
 }
 
 // find is the call with a deadline, or nil.
@@ -83,13 +121,14 @@ func (all *calls) interrupt() {
 // gets for it. The library looks at that only between its steps: what waits for a server
 // that does not answer ends when the deadline of its connection is moved.
 type call struct {
-	context.Context       // for its values
+	context.Context // for its values
+	caller          context.Context
 	at              int64 // the deadline, in Unix ns
 	done            chan struct{}
 
 	mu    sync.Mutex // guards following
 	ended bool       // done is closed
-	conn  *liveConn  // the one in use, or nil
+	conn  net.Conn   // the one in use, or nil
 }
 
 // Deadline is when the server is to have answered.
@@ -118,7 +157,7 @@ func (c *call) interrupt() {
 	c.ended = true
 	close(c.done)
 	if c.conn != nil {
-		_ = c.conn.Conn.SetDeadline(longAgo)
+		_ = c.conn.SetDeadline(longAgo)
 	}
 }
 
@@ -126,7 +165,7 @@ func (c *call) interrupt() {
 var longAgo = time.Unix(1, 0)
 
 // wait notes on which connection the call is to wait, and sets the deadline of that.
-func (c *call) wait(conn *liveConn, set func(time.Time) error, deadline time.Time) error {
+func (c *call) wait(conn net.Conn, set func(time.Time) error, deadline time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = conn
@@ -134,20 +173,4 @@ func (c *call) wait(conn *liveConn, set func(time.Time) error, deadline time.Tim
 		deadline = longAgo
 	}
 	return set(deadline)
-}
-
-// SetReadDeadline sets the deadline, unless the call with that was interrupted.
-func (c *liveConn) SetReadDeadline(t time.Time) error {
-	if one := c.dialer.calls.find(t); one != nil {
-		return one.wait(c, c.Conn.SetReadDeadline, t)
-	}
-	return c.Conn.SetReadDeadline(t)
-}
-
-// SetWriteDeadline sets the deadline, unless the call with that was interrupted.
-func (c *liveConn) SetWriteDeadline(t time.Time) error {
-	if one := c.dialer.calls.find(t); one != nil {
-		return one.wait(c, c.Conn.SetWriteDeadline, t)
-	}
-	return c.Conn.SetWriteDeadline(t)
 }

@@ -48,41 +48,25 @@ func (c *connection) eval(ctx context.Context, s *script, args []any) ([]byte, e
 	return c.aside(ctx, func(inner context.Context) ([]byte, error) { return c.evalNow(inner, s, args) })
 }
 
-// storePlain sends a command that stores and one that wakes, on the caller's goroutine. It
-// returns their replies when both are there. If the first came and the second did not, as the
-// connection broke or ctx ended, that is nil.
-func (c *connection) storePlain(ctx context.Context, store, wake []any) (stored, woken []byte, err error) {
-	if err := c.life.Begin(ctx); err != nil {
-		return nil, nil, err
-	}
-	stored, err = c.here(ctx, func(inner context.Context) ([]byte, error) {
-		replies, err := c.execute(inner, c.client.Pipeline(), [][]any{store, wake})
-		if err != nil && (len(replies) < 2 || !isWhole(replies[0])) {
-			return nil, err
-		}
-		woken = replies[1]
-		return replies[0], nil
-	})
-	return stored, woken, err
-}
-
 // here runs what takes a context of the client library's on the caller's goroutine, and
 // returns when ctx ends at the latest: then it is interrupted. A call is to be counted as
 // under way, until here ends that.
 func (c *connection) here(ctx context.Context, run func(context.Context) ([]byte, error)) ([]byte, error) {
-	if ctx.Done() == nil || c.dialer == nil || c.dialer.calls == nil {
+	if !c.interrupts() {
 		return c.aside(ctx, run)
 	}
 	defer c.life.End()
-	one := c.dialer.calls.begin(c.ctx)
+	one := c.dialer.calls.begin(ctx, c.ctx)
 	defer c.dialer.calls.end(one)
-	defer context.AfterFunc(ctx, one.interrupt)()
 	raw, err := run(one)
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	return raw, err
 }
+
+// interrupts tells whether here uses no other goroutine.
+func (c *connection) interrupts() bool { return c.dialer != nil && c.dialer.calls != nil }
 
 // aside is here with a goroutine, which goes on when ctx has ended, until the timeout of its
 // command. A ctx that never ends needs none.
@@ -200,7 +184,7 @@ func (c *connection) pipeline(patience time.Duration, commands ...[]any) ([][]by
 	return c.execute(ctx, c.client.Pipeline(), commands)
 }
 
-// execute sends commands by a pipeline. Beside an error the replies are those that came.
+// execute sends commands by a pipeline.
 func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
 	if err := c.life.Begin(ctx); err != nil {
 		return nil, err
@@ -211,12 +195,14 @@ func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, comman
 		sent[i] = once{goredis.NewRawCmd(ctx, args...)}
 		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
 	}
-	_, err := pipe.Exec(ctx)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, c.unlessCut(err)
+	}
 	replies := make([][]byte, len(sent))
 	for i := range sent {
 		replies[i] = sent[i].Val()
 	}
-	return replies, c.unlessCut(err)
+	return replies, nil
 }
 
 // once is a command that the client library never sends a second time, whatever

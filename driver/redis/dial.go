@@ -116,3 +116,19 @@ func (c *liveConn) Close() error {
 	c.dialer.mu.Unlock()
 	return c.Conn.Close()
 }
+
+// SetReadDeadline sets the deadline, unless the call with that was interrupted.
+func (c *liveConn) SetReadDeadline(t time.Time) error {
+	if one := c.dialer.calls.find(t); one != nil {
+		return one.wait(c.Conn, c.Conn.SetReadDeadline, t)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetWriteDeadline sets the deadline, unless the call with that was interrupted.
+func (c *liveConn) SetWriteDeadline(t time.Time) error {
+	if one := c.dialer.calls.find(t); one != nil {
+		return one.wait(c.Conn, c.Conn.SetWriteDeadline, t)
+	}
+	return c.Conn.SetWriteDeadline(t)
+}

@@ -86,7 +86,8 @@ type Driver struct {
 	// noCopy says that the user has no right to COPY.
 	noCopy atomic.Bool
 
-	queues sync.Map // queue name to *names
+	plains sync.Pool // of *plain
+	queues sync.Map  // queue name to *names
 }
 
 // Info describes the driver and the server.

@@ -40,7 +40,7 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialer := newDialer(c.dialTimeout, c.tls, newCalls(c))
+	dialer := newDialer(c.dialTimeout, c.tls, c.calls())
 	client := c.client(dialer)
 	d, err := connect(ctx, client, c.options)
 	if err != nil {

@@ -15,12 +15,16 @@ import (
 // yet, and that a script is to.
 func (d *Driver) enqueuePlain(ctx context.Context, queue string, m *driver.Message) (stored bool, err error) {
 	n := d.names(queue)
-	s := argStrings{strings: make([]string, 0, 4)}
-	add := make([]any, 0, 12)
-	add = append(add, "xadd", n.shared[streamOf(m.Level)-1], "nomkstream", "*",
-		fieldJob, s.add(jobField(&s, m)), fieldBody, s.add(unsafeString(m.Body)))
-	add = appendOptional(add, &s, m)
-	reply, woken, err := d.conn.storePlain(ctx, add, n.copyToken[:])
+	p := d.newPlain()
+	p.job = appendJob(p.job[:0], m)
+	s := argStrings{strings: p.strings[:0]}
+	add := append(p.args[:0], "xadd", n.shared[streamOf(m.Level)-1], "nomkstream", "*",
+		fieldJob, s.add(unsafeString(p.job)), fieldBody, s.add(unsafeString(m.Body)))
+	reply, woken, err := p.send(ctx, d.conn, appendOptional(add, &s, m), n.copyToken[:])
+	if d.conn.interrupts() { // otherwise another goroutine may still use it
+		*p = plain{pipe: p.pipe, job: p.job}
+		d.plains.Put(p)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -36,7 +40,7 @@ func (d *Driver) enqueuePlain(ctx context.Context, queue string, m *driver.Messa
 		// The user lacks the right to COPY, which older versions did not use. A token too many
 		// costs a consumer an empty look, and without one the job waits for the next look.
 		d.noCopy.Store(true)
-		_, _, _ = d.conn.storePlain(ctx, []any{"rpush", n.wake, "1"}, []any{"pexpire", n.wake, "3600000"})
+		_, _, _ = d.newPlain().send(ctx, d.conn, []any{"rpush", n.wake, "1"}, []any{"pexpire", n.wake, "3600000"})
 	}
 	return true, nil
 }
@@ -46,4 +50,43 @@ func (d *Driver) enqueuePlain(ctx context.Context, queue string, m *driver.Messa
 func (d *Driver) takesPlain(messages []*driver.Message) bool {
 	_, single := d.conn.client.(*goredis.Client)
 	return single && len(messages) == 1 && !d.conn.durability.wanted() && !d.noCopy.Load()
+}
+
+// plain is what one enqueuePlain needs. It is used again.
+type plain struct {
+	pipe    goredis.Pipeliner
+	job     []byte
+	strings [4]string
+	args    [12]any
+	woken   []byte
+}
+
+// newPlain is one that is used again, or a new one.
+func (d *Driver) newPlain() *plain {
+	if p, ok := d.plains.Get().(*plain); ok {
+		return p
+	}
+	return &plain{pipe: d.conn.client.Pipeline()}
+}
+
+// send sends a command that stores and one that wakes, and returns their replies. If the first
+// came and the second did not, as the connection broke or ctx ended, that is nil.
+func (p *plain) send(ctx context.Context, c *connection, store, wake []any) (stored, woken []byte, err error) {
+	if err := c.life.Begin(ctx); err != nil {
+		return nil, nil, err
+	}
+	stored, err = c.here(ctx, func(inner context.Context) ([]byte, error) {
+		first, second := once{goredis.NewRawCmd(inner, store...)}, once{goredis.NewRawCmd(inner, wake...)}
+		_ = p.pipe.BatchProcess(inner, first, second) // queues them; Exec reports
+		_, err := p.pipe.Exec(inner)
+		if err = c.unlessCut(err); err != nil && !isWhole(first.Val()) {
+			return nil, err
+		}
+		p.woken = second.Val()
+		return first.Val(), nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return stored, p.woken, nil
 }

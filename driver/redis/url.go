@@ -131,6 +131,15 @@ func (c *config) readTLS(p *driver.Params) {
 	c.tls = p.TLS(name)
 }
 
+// calls are those that run on their callers' goroutines, or nil. The client of a cluster asks
+// for its nodes and commands with a context of its own, which no caller's end interrupts.
+func (c *config) calls() *calls {
+	if c.shape == shapeCluster {
+		return nil
+	}
+	return newCalls(c.timeout)
+}
+
 // client makes the client that the configuration describes, with connections of dialer.
 func (c *config) client(dialer *dialer) goredis.UniversalClient {
 	u := &goredis.UniversalOptions{

@@ -214,15 +214,17 @@ func (s *argStrings) millis(t time.Time) string {
 // are.
 func messageCode(m *driver.Message, optional int) int { return streamOf(m.Level) + 8*optional }
 
-// jobField is the value of the field job.
-func jobField(s *argStrings, m *driver.Message) string {
-	return m.ID + " " + m.Kind + " " + s.millis(m.EnqueuedAt)
+// appendJob appends the value of the field job.
+func appendJob(buf []byte, m *driver.Message) []byte {
+	buf = append(append(buf, m.ID...), ' ')
+	buf = append(append(buf, m.Kind...), ' ')
+	return strconv.AppendInt(buf, m.EnqueuedAt.UnixMilli(), 10)
 }
 
 // appendRequired appends the values of the two fields that every entry has.
 func appendRequired(args []any, s *argStrings, m *driver.Message) []any {
 	// Neither side modifies a body, so it may pass for a string.
-	return append(args, s.add(jobField(s, m)), s.add(unsafeString(m.Body)))
+	return append(args, s.add(m.ID+" "+m.Kind+" "+s.millis(m.EnqueuedAt)), s.add(unsafeString(m.Body)))
 }
 
 // appendOptional appends the names and values of the other fields of a message.
