@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -29,29 +30,45 @@ func newCrew(config laneConfig) *crew {
 // until ctx ends, and reports every failed try.
 func (c *crew) begin(ctx context.Context) (*shift, error) {
 	s := newShift(c.laneConfig)
-	var last error
-	var b backoff
-	for _, q := range c.worker.Queues {
-		for {
-			_, op, err := s.open(ctx, q)
-			if err == nil {
-				break
-			}
-			if ctx.Err() == nil && errors.Is(err, ErrUnavailable) {
-				last = err
-				d := b.next()
-				c.hooks.onFault(ctx, Fault{Queue: q.Name, Op: op, Err: err, RetryIn: d})
-				if sleep(ctx, d) {
-					continue
+	opening, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var first sync.Once
+	var failure error
+	openEach(c.worker.Queues, func(q WorkerQueue) bool {
+		last, err := c.openPatiently(opening, s, q)
+		if err != nil {
+			first.Do(func() {
+				failure = err
+				if ctx.Err() != nil {
+					failure = fmt.Errorf("batch: start: %w", because(context.Cause(ctx), last))
 				}
-			}
-			if ctx.Err() != nil {
-				err = fmt.Errorf("batch: start: %w", because(context.Cause(ctx), last))
-			}
-			return nil, errors.Join(err, c.close(s))
+				cancel() // the others wait for nothing
+			})
 		}
+		return err == nil
+	})
+	if failure != nil {
+		return nil, errors.Join(failure, c.close(s))
 	}
 	return s, nil
+}
+
+// openPatiently opens the lane of a queue. While the broker cannot be reached it tries again
+// until ctx ends; last is the error of the last try that was reported.
+func (c *crew) openPatiently(ctx context.Context, s *shift, q WorkerQueue) (last, err error) {
+	var b backoff
+	for {
+		_, op, err := s.open(ctx, q)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
+			return last, err
+		}
+		last = err
+		d := b.next()
+		c.hooks.onFault(ctx, Fault{Queue: q.Name, Op: op, Err: err, RetryIn: d})
+		if !sleep(ctx, d) {
+			return last, err
+		}
+	}
 }
 
 // close closes a shift whose lanes hold no jobs any more, or cannot settle them.
@@ -135,23 +152,27 @@ func (c *crew) next() *shift {
 	left := c.worker.Queues
 	var b backoff
 	for {
+		var mu sync.Mutex
 		var failed []WorkerQueue
 		d := b.next()
-		for _, q := range left {
+		openEach(left, func(q WorkerQueue) bool {
 			l, op, err := s.open(s.fetching, q)
 			switch {
 			case err == nil:
 				l.start(s.fetching)
 			case s.fetching.Err() != nil:
-				return s
+				return false
 			case errors.Is(err, ErrClosed):
 				c.fail(err)
-				return s
+				return false
 			default:
+				mu.Lock()
 				failed = append(failed, q)
+				mu.Unlock()
 				c.hooks.onFault(s.fetching, Fault{Queue: q.Name, Op: op, Err: err, RetryIn: d})
 			}
-		}
+			return true
+		})
 		left = failed
 		if len(left) == 0 || !sleep(s.fetching, d) {
 			return s

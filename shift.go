@@ -15,12 +15,13 @@ import (
 // they would be lost with it, and in the end be taken for poison too.
 type shift struct {
 	config laneConfig
-	lanes  []*lane
 	// fetching ends the shift: with that of the worker, or by stop.
 	fetching context.Context
 	stop     context.CancelFunc
 
 	mu sync.Mutex // guards following
+	// lanes are those that are open. When all have been opened it changes no more.
+	lanes []*lane
 	// suspect is the job that will run alone, nil if no lane has met one, and from is
 	// its lane.
 	suspect *task
@@ -41,7 +42,9 @@ func newShift(config laneConfig) *shift {
 func (s *shift) open(ctx context.Context, q WorkerQueue) (l *lane, op Op, err error) {
 	l, op, err = openLane(ctx, s.config, q, s.meet)
 	if err == nil {
+		s.mu.Lock()
 		s.lanes = append(s.lanes, l)
+		s.mu.Unlock()
 	}
 	return l, op, err
 }

@@ -1,0 +1,33 @@
+package batch
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// openers is how many lanes a worker opens at the same time. Each takes some round trips, and
+// one after the other hundreds of queues would take seconds, on a broker that is far away half
+// a minute. More would meet the limits that brokers set to requests.
+const openers = 16
+
+// openEach calls open with each queue, the first alone and then several at the same time:
+// what keeps all of them from being opened is met once. No more are begun once open has
+// returned false.
+func openEach(queues []WorkerQueue, open func(WorkerQueue) bool) {
+	if len(queues) == 0 || !open(queues[0]) {
+		return
+	}
+	var next atomic.Int64
+	var failed atomic.Bool
+	var all sync.WaitGroup
+	for range min(openers, len(queues)-1) {
+		all.Go(func() {
+			for i := int(next.Add(1)); i < len(queues) && !failed.Load(); i = int(next.Add(1)) {
+				if !open(queues[i]) {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
