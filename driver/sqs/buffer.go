@@ -11,6 +11,7 @@ import (
 type buffer struct {
 	ready   []*driver.Delivery // oldest first
 	waiters []*waiter
+	handed  uint64 // how many jobs were handed out
 }
 
 // waiter is a Receive call that waits, for max jobs at most.
@@ -30,7 +31,16 @@ func (b *buffer) take(most int) []*driver.Delivery {
 	n := min(most, len(b.ready))
 	taken := slices.Clone(b.ready[:n])
 	b.ready = slices.Delete(b.ready, 0, n)
+	b.handed += uint64(n)
 	return taken
+}
+
+// wants is how many jobs are waited for.
+func (b *buffer) wants() (n int) {
+	for _, w := range b.waiters {
+		n += w.max
+	}
+	return n
 }
 
 // takeAll hands out all jobs that are ready.

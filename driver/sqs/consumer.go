@@ -14,9 +14,10 @@ import (
 type consumer struct {
 	poller
 	closing lifecycle.Closing
+	holder  *holder
 }
 
-// Consume opens a consumer. It polls once Receive is called. Prefetch is not used.
+// Consume opens a consumer. It polls once Receive is called.
 func (b *base) Consume(ctx context.Context, queue string, options driver.ConsumeOptions) (driver.Consumer, error) {
 	const op = "consume"
 	ctx, end, err := b.begin(ctx, op, queue)
@@ -36,6 +37,7 @@ func (b *base) Consume(ctx context.Context, queue string, options driver.Consume
 		base: b, queue: queue, lease: options.Lease, visibility: min(seconds(options.Lease+maxLocalDelay), seconds(maxLease)),
 		stopped: make(chan struct{}), sources: make([]source, len(q.sources())),
 	}}
+	c.holder = newHolder(&c.poller, options.Prefetch)
 	for i := range c.sources {
 		c.sources[i].allowed = 1
 	}

@@ -24,6 +24,8 @@
 //	                 stops waits for its polls. One that is not given that long cuts
 //	                 them off, and a job that SQS hands out just then is hidden for a
 //	                 lease
+//	gather           how long a consumer on a trickle of jobs may wait before it polls
+//	                 again, which saves requests (0s; up to 1s), see below
 //	retention        how long SQS keeps what nobody receives (336h; 1h to 336h)
 //	max_message      the size of the largest message in bytes (1048576; from
 //	                 131072), for servers that take less
@@ -177,8 +179,43 @@
 // jobs die anew at once.
 //
 // Long polls are not tied to Receive, which takes what they bring: a poll that is
-// cut off may have been handed a job already. There is one on an idle queue, and
-// up to 16 while they bring jobs.
+// cut off may have been handed a job already. There is one on an idle queue and on a trickle.
+// There is one more, up to 16, each time that a poll brings all it asks for, or a job that
+// was there when the poll before ended: SQS's polls often bring fewer jobs than they ask for
+// and than there are.
+//
+// A poll takes a connection of its own for as long as it waits. So a worker on 500 idle queues
+// has 500 connections, some ten goroutines for each, and sends 125 requests a second, which
+// wait=20s makes 25. It starts in 32 rounds of two requests' time, as it opens sixteen queues at
+// a time.
+//
+// # What a job costs
+//
+// SQS charges for requests, and a request takes ten jobs. Requests for each job, to send,
+// receive and delete it, and how long a job waits for its worker, where a request takes 10 ms:
+//
+//	jobs          requests  send  receive  delete  with gather=250ms
+//	1 a second        3.0   1.0      1.0     1.0   3.0
+//	20 a second       2.2   1.0      1.0     0.2   1.4
+//	100 a second      2.2   1.0      1.0     0.2   1.5
+//	1000 a second     0.5   0.2      0.2     0.1   0.5
+//	64 callers        0.3   0.1      0.1     0.1   0.3
+//	none              one for each wait of the URL, by each worker and queue
+//
+//	waits, p50 and p98   10 ms, 10 ms         145 ms, 265 ms at 20 a second
+//
+// The caller waits for the send, and a poll ends with the first job that there is, so on a
+// trickle neither can be shared without latency. Deletes are shared: on a trickle a
+// consumer makes one request in a quarter of a second that deletes fewer than ten jobs, and
+// Settle waits until then, while the worker has room for more jobs. A job that
+// ends when none did before it is deleted at once. Nothing is held when the consumer stops
+// or closes, when its lease was not extended, for more than an eighth of the lease, or for
+// more than a quarter of what is left of Settle's context. If the process crashes, what it
+// held runs again, like all else that it had not settled.
+//
+// With gather=250ms polls wait too: a poll begins up to a quarter of a second after the last
+// one that brought few jobs, sooner if a request is nearly full by then, and at once if no
+// other job is expected. The first job after a pause does not wait.
 package sqs
 
 // Name is the driver's name.

@@ -40,17 +40,31 @@ func (b *base) maxMessageIn(attributes map[string]string) int {
 	return n
 }
 
+// look checks one SQS queue, if it exists. One that does not has no url.
+func (b *base) look(ctx context.Context, queue, name string) (sqsQueue, error) {
+	url, err := b.client.find(ctx, name)
+	if err != nil {
+		if errors.Is(classify(err).Kind, driver.ErrNotFound) {
+			err = nil
+		}
+		return sqsQueue{}, err
+	}
+	maxMessage, err := b.check(ctx, queue, name, url)
+	return sqsQueue{url: url, maxMessage: maxMessage}, err
+}
+
 // ensure makes one SQS queue exist, or checks the one that does. It is looked
 // for first, so that queues that somebody else made need no right to create any.
 func (b *base) ensure(ctx context.Context, queue, name string, fifo bool) (sqsQueue, error) {
-	url, err := b.client.find(ctx, name)
-	if err == nil {
-		maxMessage, err := b.check(ctx, queue, name, url)
-		return sqsQueue{url: url, maxMessage: maxMessage}, err
+	found, err := b.look(ctx, queue, name)
+	if err != nil || found.url != "" {
+		return found, err
 	}
-	if !errors.Is(classify(err).Kind, driver.ErrNotFound) {
-		return sqsQueue{}, err
-	}
+	return b.create(ctx, name, fifo)
+}
+
+// create makes one SQS queue, which was not there when somebody looked.
+func (b *base) create(ctx context.Context, name string, fifo bool) (sqsQueue, error) {
 	attributes := map[string]string{
 		string(types.QueueAttributeNameMessageRetentionPeriod): strconv.Itoa(int(b.config.retention.Seconds())),
 		string(types.QueueAttributeNameMaximumMessageSize):     strconv.Itoa(b.config.maxMessage),
@@ -63,7 +77,7 @@ func (b *base) ensure(ctx context.Context, queue, name string, fifo bool) (sqsQu
 		attributes[string(types.QueueAttributeNameDeduplicationScope)] = "messageGroup"
 		attributes[string(types.QueueAttributeNameFifoThroughputLimit)] = "perMessageGroupId"
 	}
-	url, err = b.client.create(ctx, name, attributes)
+	url, err := b.client.create(ctx, name, attributes)
 	return sqsQueue{url: url, maxMessage: b.config.maxMessage, made: err == nil}, err
 }
 

@@ -33,6 +33,10 @@ type fakeSQS struct {
 	// intercept answers a request itself if it returns true.
 	intercept func(action string, in *fakeRequest) (status int, out any, ok bool)
 
+	// sampled, if it is not zero, is how many messages a poll brings at most, however many it
+	// asks for and there are, as SQS's often do.
+	sampled int
+
 	// without is a system attribute that the fake does not tell, damage the ID of a
 	// message that it hands out damaged, and odd are attributes of queues as they are not.
 	without, damage string
@@ -320,6 +324,13 @@ func (f *fakeSQS) list(in *fakeRequest) any {
 	return out
 }
 
+// size is how many messages an SQS queue has.
+func (f *fakeSQS) size(queue string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.queues[queue].messages)
+}
+
 // names are those of the SQS queues that there are.
 func (f *fakeSQS) names() []string {
 	f.mu.Lock()
@@ -439,6 +450,9 @@ func (f *fakeSQS) receive(ctx context.Context, in *fakeRequest) (any, *fakeError
 		if q == nil {
 			f.mu.Unlock()
 			return nil, &fakeError{400, "QueueDoesNotExist", "The specified queue does not exist."}, nil
+		}
+		if f.sampled > 0 {
+			in.MaxNumberOfMessages = min(in.MaxNumberOfMessages, f.sampled)
 		}
 		rows, next := q.take(in)
 		for _, row := range rows {

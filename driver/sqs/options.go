@@ -11,6 +11,10 @@ type Options struct {
 	// Wait is how long a poll waits for jobs: 1 s to 20 s in whole seconds.
 	// Defaults to 4 s.
 	Wait time.Duration
+	// Gather is how long a consumer on a trickle of jobs may wait before it polls again: up
+	// to 1 s. It saves requests, and a job waits that much longer for its worker. Defaults to
+	// zero.
+	Gather time.Duration
 	// Retention is how long SQS keeps what nobody receives, dead letters
 	// included: 1 h to 14 days in whole seconds. Defaults to 14 days.
 	Retention time.Duration
@@ -21,5 +25,5 @@ type Options struct {
 
 // config is what a URL with these options would say.
 func (o Options) config(fifo bool) config {
-	return config{fifo: fifo, prefix: o.Prefix, wait: o.Wait, retention: o.Retention, maxMessage: o.MaxMessage}.withDefaults()
+	return config{fifo: fifo, prefix: o.Prefix, wait: o.Wait, gather: o.Gather, retention: o.Retention, maxMessage: o.MaxMessage}.withDefaults()
 }

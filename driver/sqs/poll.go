@@ -53,13 +53,6 @@ type poller struct {
 	giveBackFailed error
 }
 
-// source is one of the SQS queues that a poller polls.
-type source struct {
-	// polls are under way; allowed is how many may be: one on an idle queue, more
-	// while they bring jobs.
-	polls, allowed int
-}
-
 // launch begins the polls that there should be: for each source as many as it is
 // allowed, and no more than there are waiters. p.mu must be held.
 func (p *poller) launch() {
@@ -81,6 +74,10 @@ func (p *poller) poll(i, most int) {
 	var kept sync.WaitGroup // jobs that are almost due
 	defer kept.Wait()
 	for again := true; again; {
+		if !p.gather(i, &most) {
+			return
+		}
+		begun := time.Now()
 		got, err := p.fetch(i, most)
 		p.mu.Lock()
 		if p.gate.IsShut() {
@@ -89,13 +86,10 @@ func (p *poller) poll(i, most int) {
 			return
 		}
 		s := &p.sources[i]
-		switch {
-		case err != nil:
+		if err != nil {
 			s.allowed = 1
-		case len(got.ready) > 0:
-			s.allowed = min(s.allowed+1, receivers)
-		default:
-			s.allowed = max(s.allowed/2, 1)
+		} else {
+			s.brought(haul{begun: begun, n: len(got.ready), most: most, waited: got.waited}, p.base.config.gather)
 		}
 		for _, d := range got.almostDue {
 			kept.Go(func() {
@@ -117,6 +111,30 @@ func (p *poller) poll(i, most int) {
 		p.launch()
 		p.mu.Unlock()
 	}
+}
+
+// gather waits until the next poll of source i may begin, and then looks again how many jobs
+// are waited for, for most. It returns false if no poll may begin, after stop.
+func (p *poller) gather(i int, most *int) bool {
+	p.mu.Lock()
+	left := time.Until(p.sources[i].notBefore)
+	p.mu.Unlock()
+	if left <= 0 {
+		return true
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.stopped:
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.buffer.waiters) > 0 {
+		*most = p.buffer.waiters[0].max
+	}
+	return true
 }
 
 // fetch receives once from source i, of which the first has the jobs. What is not to be handed out, it moves to
@@ -166,59 +184,6 @@ func (p *poller) bring(d *driver.Delivery) {
 	if stopped {
 		p.giveBack([]*driver.Delivery{d})
 	}
-}
-
-// arrivals are what a poll brought, by what becomes of it.
-type arrivals struct {
-	// ready are jobs to hand out.
-	ready []*driver.Delivery
-	// almostDue are jobs that are kept in the process until they are due.
-	almostDue []almostDue
-	// moved is what is not handed out: jobs that are not due for longer, which are sent
-	// on, and what is no job, which becomes a dead letter.
-	moved []replacement
-}
-
-// deliveries are all jobs that may be handed out now or in a moment.
-func (a *arrivals) deliveries() []*driver.Delivery {
-	all := a.ready
-	for _, d := range a.almostDue {
-		all = append(all, d.delivery)
-	}
-	return all
-}
-
-// almostDue is a job and the time that is left until it is due.
-type almostDue struct {
-	delivery *driver.Delivery
-	left     time.Duration
-}
-
-// sort takes in a message whose lease has begun. The SQS queues take messages of most
-// bytes.
-func (a *arrivals) sort(r *receipt, most int) {
-	if r.err != nil {
-		a.moved = append(a.moved, replacement{old: r, entry: r.unreadableEntry(r.err, most)})
-		return
-	}
-	left := r.untilDue()
-	if left > maxLocalDelay || r.miscounted() {
-		// Of the times that it was received before none was a holder's.
-		a.moved = append(a.moved, replacement{old: r, entry: r.again(0, toRetry, most)})
-		return
-	}
-	delivery, err := r.delivery()
-	if err != nil {
-		a.moved = append(a.moved, replacement{old: r, entry: r.unreadableEntry(err, most)})
-		return
-	}
-	if left > 0 {
-		// Its lease begins when it is handed out.
-		r.until.Add(int64(left))
-		a.almostDue = append(a.almostDue, almostDue{delivery, left})
-		return
-	}
-	a.ready = append(a.ready, delivery)
 }
 
 // pollError is the error of a poll. The call that ended is the poll's own, so that

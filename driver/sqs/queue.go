@@ -27,21 +27,9 @@ func (b *base) Declare(ctx context.Context, queue string) error {
 	if err != nil {
 		return err
 	}
-	companion := func(name string) (sqsQueue, error) { return b.ensure(ctx, queue, name, false) }
-	found, err := askAll(n.companions(), companion)
+	found, err := b.provide(ctx, queue, n)
 	if err != nil {
 		return fail(op, queue, err)
-	}
-	if found[n.work], err = b.ensure(ctx, queue, n.work, b.config.fifo); err != nil {
-		return fail(op, queue, err)
-	}
-	if found[n.work].made {
-		// Those that were there may have been of a queue that somebody is just deleting.
-		again, err := askAll(slices.DeleteFunc(n.companions(), func(name string) bool { return found[name].made }), companion)
-		if err != nil {
-			return fail(op, queue, err)
-		}
-		maps.Copy(found, again)
 	}
 	for _, name := range n.companions() {
 		if least, has := found[n.work].maxMessage, found[name].maxMessage; has < least {
@@ -51,6 +39,36 @@ func (b *base) Declare(ctx context.Context, queue string) error {
 	}
 	b.remember(queue, n, found)
 	return nil
+}
+
+// provide looks for the SQS queues of a queue, all at the same time as mostly they are
+// there, and makes those that are not.
+func (b *base) provide(ctx context.Context, queue string, n names) (map[string]sqsQueue, error) {
+	found, err := askAll(n.all(), func(name string) (sqsQueue, error) { return b.look(ctx, queue, name) })
+	if err != nil {
+		return nil, err
+	}
+	missing := func(name string) bool { return found[name].url == "" }
+	there := slices.DeleteFunc(n.companions(), missing)
+	lacking := slices.DeleteFunc(n.companions(), func(name string) bool { return !missing(name) })
+	made, err := askAll(lacking, func(name string) (sqsQueue, error) { return b.create(ctx, name, false) })
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(found, made)
+	switch {
+	case missing(n.work):
+		found[n.work], err = b.create(ctx, n.work, b.config.fifo)
+	case len(lacking) > 0: // somebody may be just deleting it, who began with it
+		found[n.work], err = b.ensure(ctx, queue, n.work, b.config.fifo)
+	}
+	if err != nil || !found[n.work].made {
+		return found, err
+	}
+	// Those that were there may have been of a queue that somebody is just deleting.
+	again, err := askAll(there, func(name string) (sqsQueue, error) { return b.ensure(ctx, queue, name, false) })
+	maps.Copy(found, again)
+	return found, err
 }
 
 // DeleteQueue deletes the queue and its companions. SQS takes up to 60 seconds for

@@ -424,3 +424,23 @@ func TestDeliveryOfDeletedQueue(t *testing.T) {
 		}
 	})
 }
+
+// Declaring a queue that is there takes the time of two requests, whatever it is made of.
+func TestDeclareTakesTwoTrips(t *testing.T) {
+	both(t, func(t *testing.T, f *fakeSQS, open func() testDriver) {
+		d := open()
+		defer closeAll(t, d)
+		const trip = 10 * time.Millisecond
+		f.intercept = func(string, *fakeRequest) (int, any, bool) {
+			time.Sleep(trip)
+			return 0, nil, false
+		}
+		begin, before := time.Now(), len(f.names())
+		if err := d.Declare(t.Context(), "q"); err != nil || time.Since(begin) != 2*trip {
+			t.Errorf("declared in %s, %v", time.Since(begin), err)
+		}
+		if n := f.count("CreateQueue"); n != before {
+			t.Errorf("%d queues were made, want %d", n, before)
+		}
+	})
+}

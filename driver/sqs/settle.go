@@ -31,6 +31,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	goneAt := c.base.goneAt(c.queue)
 	var replaced batch[*driver.Settlement]
 	var ended batch[*receipt]
+	onlyDone := true
 	claimed := make([]*receipt, 0, len(settlements))
 	defer func() {
 		for _, r := range claimed {
@@ -39,6 +40,7 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 	}()
 	for i := range settlements {
 		s := &settlements[i]
+		onlyDone = onlyDone && s.Outcome == driver.OutcomeDone
 		r := claim(s.Delivery, goneAt)
 		if r != nil {
 			claimed = append(claimed, r)
@@ -55,17 +57,27 @@ func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) 
 			ended.add(i, r)
 		}
 	}
-	// What is done waits for nothing that is to be stored.
-	var notDeleted, notStored []error
-	var storing sync.WaitGroup
-	if len(replaced.items) > 0 {
-		storing.Go(func() { notStored = c.replace(ctx, replaced.items) })
-	}
-	notDeleted = c.end(ctx, ended.items)
-	storing.Wait()
+	notDeleted, notStored := c.carryOut(ctx, ended.items, replaced.items, onlyDone)
 	ended.report(notDeleted, failed)
 	replaced.report(notStored, failed)
 	return errs
+}
+
+// carryOut deletes what has ended and replaces the others. What has ended waits for
+// nothing that is to be stored, and is held if all of the call is done.
+func (c *consumer) carryOut(ctx context.Context, ended []*receipt, replaced []*driver.Settlement, onlyDone bool) (notDeleted, notStored []error) {
+	if onlyDone && len(ended) > 0 {
+		if err := c.holder.hold(ctx, ended); err != nil {
+			return fault.All(len(ended), fail(opSettle, c.queue, err)), nil
+		}
+	}
+	var storing sync.WaitGroup
+	if len(replaced) > 0 {
+		storing.Go(func() { notStored = c.replace(ctx, replaced) })
+	}
+	notDeleted = c.end(ctx, ended)
+	storing.Wait()
+	return notDeleted, notStored
 }
 
 // claim takes the receipt of a delivery for one call of Settle, so that no other call

@@ -24,6 +24,7 @@ type config struct {
 	endpoint   string
 	profile    string
 	wait       time.Duration
+	gather     time.Duration
 	retention  time.Duration
 	maxMessage int
 	// connections is how many idle ones are kept.
@@ -43,6 +44,9 @@ const (
 	// 0.26 dollars. Twenty seconds, SQS's longest, would save 0.20 of them.
 	defaultWait = 4 * time.Second
 	maxWait     = 20 * time.Second
+
+	// maxGather is as long as a job that no Receive was there for may wait.
+	maxGather = time.Second
 
 	// maxRetention is the longest that SQS has:
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -90,6 +94,7 @@ func parseURL(u *url.URL) (config, error) {
 	c.sessionName = p.String("role_session", "")
 	c.token = p.String("session_token", "")
 	c.wait = p.Duration("wait", defaultWait, time.Second, maxWait)
+	c.gather = p.Duration("gather", 0, 0, maxGather)
 	c.retention = p.Duration("retention", maxRetention, time.Hour, maxRetention)
 	c.maxMessage = p.Int("max_message", maxMessage, minMessage, maxMessage)
 	c.connections = p.Int("connections", defaultConnections, 2, 10000)
@@ -141,6 +146,9 @@ func (c config) check() error {
 	}
 	if c.wait < time.Second || c.wait > maxWait {
 		return fmt.Errorf("a wait of %s is not between 1s and %s", c.wait, maxWait)
+	}
+	if c.gather < 0 || c.gather > maxGather {
+		return fmt.Errorf("a gather of %s is not between 0s and %s", c.gather, maxGather)
 	}
 	if c.retention < time.Hour || c.retention > maxRetention {
 		return fmt.Errorf("a retention of %s is not between 1h and %s", c.retention, maxRetention)

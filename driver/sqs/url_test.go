@@ -18,6 +18,7 @@ func TestParse(t *testing.T) {
 		"sqs://k:s@r/?session_token=t":             {region: "r", key: "k", secret: "s", token: "t"},
 		"sqs://r?endpoint=http://h:1&wait=20s":     {region: "r", endpoint: "http://h:1", wait: 20 * time.Second},
 		"sqs://r?role_arn=a&external_id=e":         {region: "r", role: "a", externalID: "e"},
+		"sqs://r?gather=250ms":                     {region: "r", gather: 250 * time.Millisecond},
 		"sqs://r?retention=96h&max_message=262144": {region: "r", retention: 96 * time.Hour, maxMessage: 262144},
 	} {
 		u, err := url.Parse(raw)
@@ -34,7 +35,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, raw := range []string{
-		"sqs://r:80", "sqs://r/a/b", "sqs://r/a.b", "sqs://r#x", "sqs://key@r", "sqs://r?wait=0s", "sqs://r?wait=21s", "sqs://r?wait=1500ms",
+		"sqs://r:80", "sqs://r/a/b", "sqs://r/a.b", "sqs://r#x", "sqs://key@r", "sqs://r?wait=0s", "sqs://r?wait=21s", "sqs://r?wait=1500ms", "sqs://r?gather=1001ms", "sqs://r?gather=-1ms",
 		"sqs://r?retention=15h1ms", "sqs://r?retention=400h", "sqs://r?max_message=1000", "sqs://r?endpoint=host", "sqs://r?endpoint=http://u:p@h",
 		"sqs://r?external_id=e", "sqs://r?session_token=t", "sqs://r?unknown=1", "redis://r",
 	} {
