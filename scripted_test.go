@@ -27,6 +27,7 @@ type scripted struct {
 	returnsEarly bool
 	onDeclare    func(call int) error
 	onReceive    func(call int) error
+	onReturn     func()
 	// asks is how many jobs a Receive asks the broker for, whatever the worker does, and
 	// onReceived may change what it returns.
 	asks int
@@ -160,6 +161,9 @@ type scriptedConsumer struct {
 
 func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	n := count(&c.d.mu, &c.d.receives)
+	if c.d.onReturn != nil {
+		defer c.d.onReturn()
+	}
 	if c.d.onReceive != nil {
 		if err := c.d.onReceive(n); err != nil {
 			return nil, err
