@@ -45,6 +45,7 @@ type scripted struct {
 	mended       atomic.Bool
 	onExtend     func(call int, d []*driver.Delivery) []error
 	onStop       func(call int) error
+	onClose      func() error
 	// connected makes the lease the connection: there is no clock, and what is given up is
 	// available again at once.
 	connected bool
@@ -282,6 +283,9 @@ func (c *scriptedConsumer) Stop(ctx context.Context) error {
 
 func (c *scriptedConsumer) Close(ctx context.Context) error {
 	err := c.d.hang(ctx)
+	if c.d.onClose != nil {
+		err = errors.Join(err, c.d.onClose())
+	}
 	return errors.Join(err, c.Consumer.Close(ctx))
 }
 
