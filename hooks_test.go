@@ -334,7 +334,7 @@ func TestWorkerStatus(t *testing.T) {
 		s, d := &states{}, memory.New()
 		r := newRig(t, d, func(c *batch.WorkerConfig) {
 			c.Hooks = append(c.Hooks, s)
-			c.Queues[0].Concurrency = 1
+			c.Queues[0].Concurrency, c.Queues[0].Prefetch = 1, 1
 			c.CancelTimeout = time.Second
 		})
 		release := make(chan struct{})

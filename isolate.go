@@ -124,7 +124,7 @@ func (c *crew) search(queues []WorkerQueue) {
 // another receives one job of a queue, and runs it alone if it is a suspect. Otherwise
 // it gives the job back and returns false.
 func (c *crew) another(q WorkerQueue) bool {
-	q.Concurrency, q.Prefetch = 1, 0
+	q.Concurrency, q.Prefetch, q.MaxPrefetch = 1, 0, 0
 	s := newShift(c.laneConfig)
 	defer s.stop()
 	ctx, cancel := context.WithTimeout(s.fetching, searchTime)

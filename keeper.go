@@ -26,10 +26,16 @@ type keeper struct {
 	// age at which a lease is extended: a third of it leaves time for two more
 	// tries.
 	lease, interval time.Duration
-	stop            context.CancelFunc
-	ended           chan struct{}
+	// calls are those of the timer that are under way.
+	calls sync.WaitGroup
 
 	mu sync.Mutex // guards following
+	// extending ends when the keeper is closed. It is nil before start.
+	extending context.Context
+	stop      context.CancelFunc
+	// timer fires when the oldest lease falls due. It is set as long as there are tasks.
+	timer *time.Timer
+	set   bool
 	// first and last are the ends of the list of tasks, the one that was extended
 	// longest ago first. All leases of a lane have the same length, so this is the
 	// order in which they fall due, and every operation is O(1).
@@ -45,7 +51,7 @@ const checkInterval = 10 * time.Second
 
 // newKeeper makes a keeper for the deliveries of one consumer.
 func newKeeper(consumer driver.Consumer, most int, queue string, hooks *hooks, working context.Context) *keeper {
-	k := &keeper{consumer: consumer, most: most, queue: queue, hooks: hooks, working: working, ended: make(chan struct{}), lostRunning: make(map[*task]struct{})}
+	k := &keeper{consumer: consumer, most: most, queue: queue, hooks: hooks, working: working, lostRunning: make(map[*task]struct{})}
 	k.lease = consumer.Lease()
 	k.interval = k.lease / 3
 	if k.lease == 0 {
@@ -56,19 +62,27 @@ func newKeeper(consumer driver.Consumer, most int, queue string, hooks *hooks, w
 
 // start begins to extend leases.
 func (k *keeper) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	k.stop = cancel
-	go k.run(ctx)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.extending, k.stop = context.WithCancel(context.Background())
+	k.set = k.first != nil
+	if k.set {
+		k.wake(k.interval)
+	}
 }
 
 // close stops extending, if it was started, and waits for the call that is under
 // way.
 func (k *keeper) close() {
-	if k.stop == nil {
-		return
+	k.mu.Lock()
+	if k.stop != nil {
+		k.stop()
 	}
-	k.stop()
-	<-k.ended
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	k.mu.Unlock()
+	k.calls.Wait()
 }
 
 // add begins to keep tasks that have just been received.
@@ -79,6 +93,10 @@ func (k *keeper) add(tasks []*task) {
 	for _, t := range tasks {
 		t.extended = now
 		k.append(t)
+	}
+	if !k.set && k.extending != nil && k.first != nil {
+		k.set = true
+		k.wake(k.interval)
 	}
 }
 
@@ -110,23 +128,34 @@ func (k *keeper) lost() []*task {
 	return slices.Collect(maps.Keys(k.lostRunning))
 }
 
-// run extends leases as they fall due, until ctx ends.
-func (k *keeper) run(ctx context.Context) {
-	defer close(k.ended)
-	for sleep(ctx, k.untilDue()) {
-		k.extendDue(ctx)
+// wake sets the timer. k.mu must be held.
+func (k *keeper) wake(d time.Duration) {
+	if k.timer == nil {
+		k.timer = time.AfterFunc(d, k.tick)
+		return
 	}
+	k.timer.Reset(d)
 }
 
-// untilDue is the time until the oldest lease falls due. A task that is added
-// meanwhile is not due for a whole interval.
-func (k *keeper) untilDue() time.Duration {
+// tick is called by the timer: it extends leases, and sets the timer to when the oldest
+// lease falls due. A task that is added meanwhile is not due for a whole interval. If none is
+// kept, the timer rests.
+func (k *keeper) tick() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.first == nil {
-		return k.interval
+	ctx := k.extending
+	if ctx.Err() != nil {
+		return
 	}
-	return max(time.Until(k.first.extended.Add(k.interval)), k.interval/10)
+	k.calls.Add(1) // before close, which the waiting comes after
+	defer k.calls.Done()
+	k.mu.Unlock()
+	k.extendDue(ctx)
+	k.mu.Lock()
+	k.set = k.first != nil && ctx.Err() == nil
+	if k.set {
+		k.wake(max(time.Until(k.first.extended.Add(k.interval)), k.interval/10))
+	}
 }
 
 // extendDue extends every lease that is older than the interval.

@@ -341,22 +341,44 @@ func TestExtensionsAreAnsweredByPosition(t *testing.T) {
 	})
 }
 
-// A lane that holds more than one Receive returns has several under way, as many as the
-// driver has use for; a small one has one.
+// While a queue has plenty, a lane that holds more than one Receive returns has several under
+// way, as many as the driver has use for, and on a queue that has nothing left one. A small
+// lane has one.
 func TestReceivesUnderWay(t *testing.T) {
-	for permits, want := range map[int]int{5: 1, 20: 4, 100: 4} {
+	for permits, want := range map[int]int{5: 1, 9: 1, 20: 4, 100: 4} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newScripted()
 			d.limit = func(l *driver.Limits) { l.ReceiveBatch, l.Receivers = 5, 4 }
+			var under, most atomic.Int64
+			d.onReceive = func(int) error {
+				most.Store(max(most.Load(), under.Add(1)))
+				time.Sleep(time.Millisecond) // fake time
+				return nil
+			}
+			d.onReturn = func() { under.Add(-1) }
 			r := newRig(t, d, func(c *batch.WorkerConfig) { c.Queues[0].Concurrency, c.Queues[0].Prefetch = permits, batch.NoPrefetch })
 			batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
 			r.start(t)
 			synctest.Wait()
-			d.mu.Lock()
-			if d.receives != want {
-				t.Errorf("%d receives for %d permits, want %d", d.receives, permits, want)
+			if n := under.Load(); n != 1 {
+				t.Errorf("%d receives for %d permits on an idle queue, want 1", n, permits)
 			}
-			d.mu.Unlock()
+			for n := range 500 {
+				r.enqueue(t, task{n})
+			}
+			for range 500 {
+				<-r.events.ended
+			}
+			if n := most.Load(); n != int64(want) {
+				t.Errorf("%d receives for %d permits, want %d", n, permits, want)
+			}
+			time.Sleep(time.Minute)
+			if n := under.Load(); n != 1 {
+				t.Errorf("%d receives for %d permits when the queue has nothing left, want 1", n, permits)
+			}
+			if ops := r.events.faultOps(); len(ops) > 0 {
+				t.Errorf("faults were reported: %v", ops)
+			}
 			r.stop(t)
 		})
 	}

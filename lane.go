@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -30,9 +31,15 @@ type laneConfig struct {
 	hooks  *hooks
 	phases *phases
 	tally  *tally
+	// ahead is where lanes show how many jobs they fetch ahead, by queue.
+	ahead map[string]*atomic.Int64
 	// fail is called if the driver was closed, and ends the worker.
 	fail func(error)
 }
+
+// aheadBytes bounds the bodies that the lanes of a worker fetch ahead together, beyond as
+// many jobs as they run.
+const aheadBytes = 64 << 20
 
 // openLane declares the queue, opens the consumer and makes the parts of the lane.
 // meet is called with a batch of received jobs of which one at least is suspected,
@@ -42,25 +49,30 @@ func openLane(ctx context.Context, c laneConfig, q WorkerQueue, meet func(*lane,
 		return nil, OpDeclare, err
 	}
 	c.hooks.answered(q.Name, OpDeclare)
-	consumer, err := c.driver.Consume(ctx, q.Name, driver.ConsumeOptions{Lease: q.Lease, Prefetch: q.Concurrency + q.Prefetch})
+	consumer, err := c.driver.Consume(ctx, q.Name, driver.ConsumeOptions{Lease: q.Lease, Prefetch: q.Concurrency + q.MaxPrefetch})
 	if err != nil {
 		return nil, OpConsume, err
 	}
 	c.hooks.answered(q.Name, OpConsume)
 	l = &lane{queue: q, consumer: consumer, phases: c.phases}
-	l.buffer = newBuffer(q.Concurrency, q.Prefetch)
+	l.buffer = newBuffer(q.Concurrency, ahead{
+		least: q.Prefetch, most: q.MaxPrefetch, bytes: aheadBytes / len(c.worker.Queues), patience: waitFor(q.Lease), shown: c.ahead[q.Name],
+	})
 	l.keeper = newKeeper(consumer, c.limits.ExtendBatch, q.Name, c.hooks, c.phases.working)
 	l.custody = &custody{consumer: consumer, keeper: l.keeper, buffer: l.buffer, tally: c.tally, closing: c.phases.closing}
 	l.settler = newSettler(teller{
 		custody: l.custody, queue: q.Name, hooks: c.hooks, timeout: c.worker.SettleTimeout, settling: c.phases.settling,
 	}, c.phases.working, c.limits)
+	if q.MaxPrefetch > q.Prefetch {
+		l.buffer.giveBack = l.settler.giveBack
+	}
 	l.slots = newSlots(slots{
 		buffer: l.buffer, judge: c.judge, settler: l.settler, hooks: c.hooks, working: c.phases.working,
 		stuckAfter: c.worker.StuckAfter, cancelTimeout: c.worker.CancelTimeout,
 	})
 	l.fetcher = &fetcher{
 		driver: c.driver, limits: c.limits, consumer: consumer, queue: q.Name, judge: c.judge,
-		keeper: l.keeper, buffer: l.buffer, settler: l.settler, hooks: c.hooks, fail: c.fail,
+		keeper: l.keeper, buffer: l.buffer, slots: l.slots, settler: l.settler, hooks: c.hooks, fail: c.fail,
 		meet: func(tasks []*task) { meet(l, tasks) },
 	}
 	return l, "", nil
@@ -68,9 +80,9 @@ func openLane(ctx context.Context, c laneConfig, q WorkerQueue, meet func(*lane,
 
 // start begins to work. The lane receives jobs until fetching ends.
 func (l *lane) start(fetching context.Context) {
-	l.slots.start(l.queue.Concurrency)
 	l.keeper.start()
-	l.fetcher.start(fetching, l.queue.Concurrency+l.queue.Prefetch)
+	l.buffer.open()
+	l.fetcher.start(fetching)
 }
 
 // drop stops the slots from starting jobs, and gives back the jobs that have not
@@ -81,11 +93,14 @@ func (l *lane) drop() { l.settler.giveBack(l.buffer.close()) }
 // longer, the jobs whose handlers still run are given back without them. Those whose
 // leases were lost are not its to give back, and are counted.
 func (l *lane) finish() {
-	if l.slots.left.Load() == 0 {
+	quiet := l.slots.buffer.quiet
+	select {
+	case <-quiet: // also if the worker does not wait
 		return
+	default:
 	}
 	select {
-	case <-l.slots.quiet:
+	case <-quiet:
 	case <-l.phases.waiting.Done():
 		l.slots.detach(append(l.keeper.held(), l.keeper.lost()...))
 	}

@@ -71,3 +71,35 @@ func TestManyQueuesOpenTogether(t *testing.T) {
 		})
 	}
 }
+
+// A worker with many queues closes several at the same time, and tells of all that cannot be
+// closed.
+func TestManyQueuesCloseTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const trip, queues = 20 * time.Millisecond, 160
+		d := newScripted()
+		var under, most, calls atomic.Int64
+		refused := errors.New("refused")
+		d.onClose = func() error {
+			most.Store(max(most.Load(), under.Add(1)))
+			time.Sleep(trip) // fake time
+			under.Add(-1)
+			if calls.Add(1) == queues/2 {
+				return refused
+			}
+			return nil
+		}
+		w := batch.NewWorker(d, batch.WorkerConfig{Queues: manyQueues(queues), Log: silent})
+		batch.Handle(w, func(context.Context, *batch.Job[task]) error { return nil })
+		if err := w.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := w.Stop(t.Context()); !errors.Is(err, refused) {
+			t.Errorf("stop: %v, want what one of them says", err)
+		}
+		if took := time.Since(begin); took > queues/16*trip || calls.Load() != queues || most.Load() > 16 {
+			t.Errorf("%d calls, up to %d at once, in %s", calls.Load(), most.Load(), took)
+		}
+	})
+}

@@ -27,6 +27,7 @@ type scripted struct {
 	returnsEarly bool
 	onDeclare    func(call int) error
 	onReceive    func(call int) error
+	onReturn     func()
 	// asks is how many jobs a Receive asks the broker for, whatever the worker does, and
 	// onReceived may change what it returns.
 	asks int
@@ -44,6 +45,7 @@ type scripted struct {
 	mended       atomic.Bool
 	onExtend     func(call int, d []*driver.Delivery) []error
 	onStop       func(call int) error
+	onClose      func() error
 	// connected makes the lease the connection: there is no clock, and what is given up is
 	// available again at once.
 	connected bool
@@ -160,6 +162,9 @@ type scriptedConsumer struct {
 
 func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	n := count(&c.d.mu, &c.d.receives)
+	if c.d.onReturn != nil {
+		defer c.d.onReturn()
+	}
 	if c.d.onReceive != nil {
 		if err := c.d.onReceive(n); err != nil {
 			return nil, err
@@ -278,6 +283,9 @@ func (c *scriptedConsumer) Stop(ctx context.Context) error {
 
 func (c *scriptedConsumer) Close(ctx context.Context) error {
 	err := c.d.hang(ctx)
+	if c.d.onClose != nil {
+		err = errors.Join(err, c.d.onClose())
+	}
 	return errors.Join(err, c.Consumer.Close(ctx))
 }
 

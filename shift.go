@@ -144,11 +144,15 @@ func (s *shift) stopConsumers() (wait func() bool) {
 // close closes the lanes, and returns what their consumers say to it, joined. The
 // lanes hold no jobs any more, or cannot settle them.
 func (s *shift) close(ctx context.Context) error {
+	var mu sync.Mutex
 	var errs []error
-	for _, l := range s.lanes {
+	doEach(s.lanes, func(l *lane) bool {
 		if err := l.close(ctx); err != nil && !errors.Is(err, ErrClosed) {
+			mu.Lock()
+			defer mu.Unlock()
 			errs = append(errs, fmt.Errorf("batch: close the consumer of queue %s: %w", l.queue.Name, err))
 		}
-	}
+		return true
+	})
 	return errors.Join(errs...)
 }

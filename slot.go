@@ -3,11 +3,12 @@ package batch
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
-// slots are the goroutines of a lane that run jobs. Their number is fixed.
+// slots are the goroutines of a lane that run jobs. There is one for each job that runs, up
+// to a bound, and none while there is nothing to run: a worker may have thousands of queues.
 type slots struct {
 	buffer  *buffer
 	judge   *judge
@@ -19,15 +20,38 @@ type slots struct {
 	// how long it may ignore that the worker stops.
 	stuckAfter, cancelTimeout time.Duration
 
-	// left is how many slots have not ended. They end when the buffer is closed.
-	left *atomic.Int64
-	// quiet is closed when no slot is left.
-	quiet chan struct{}
+	resting *resting
 }
 
-// newSlots completes slots whose fields up to cancelTimeout are set.
+// resting are slots that have ended, with their timers, to be used again.
+type resting struct {
+	mu    sync.Mutex // guards following
+	slots []*slot
+}
+
+// push adds a slot.
+func (r *resting) push(s *slot) {
+	r.mu.Lock()
+	r.slots = append(r.slots, s)
+	r.mu.Unlock()
+}
+
+// pop takes the slot that ended last, or returns nil if there is none.
+func (r *resting) pop() *slot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.slots) - 1
+	if n < 0 {
+		return nil
+	}
+	s := r.slots[n]
+	r.slots = r.slots[:n]
+	return s
+}
+
+// newSlots completes slots whose other fields are set.
 func newSlots(s slots) *slots {
-	s.left, s.quiet = new(atomic.Int64), make(chan struct{})
+	s.resting = new(resting)
 	return &s
 }
 
@@ -38,44 +62,16 @@ func (s *slots) forOnly(t *task) *slots {
 	return newSlots(only)
 }
 
-// start begins to run jobs, up to n at the same time.
+// start starts n slots, which the buffer has counted.
 func (s *slots) start(n int) {
-	s.left.Store(int64(n))
 	for range n {
-		go s.work()
-	}
-}
-
-// work is one slot: it runs one job after the other until the buffer is closed.
-func (s *slots) work() {
-	one := &slot{slots: s}
-	one.timeout.stuck = one.stuck
-	// A handler that ends its goroutine (runtime.Goexit, as a failed assertion
-	// of package testing does) must not cost the worker a slot.
-	orderly := false
-	defer func() {
-		switch {
-		case one.detached:
-		case orderly:
-			s.end()
-		default:
-			go s.work()
+		one := s.resting.pop()
+		if one == nil {
+			one = &slot{slots: s}
+			one.timeout.stuck = one.stuck
+			one.begin = one.work
 		}
-	}()
-	for !one.detached {
-		t := s.buffer.next()
-		if t == nil {
-			break
-		}
-		one.run(t)
-	}
-	orderly = true
-}
-
-// end notes that a slot has ended and is not replaced.
-func (s *slots) end() {
-	if s.left.Add(-1) == 0 {
-		close(s.quiet)
+		go one.begin()
 	}
 }
 
@@ -93,7 +89,7 @@ func (s *slots) detach(running []*task) {
 		s.hooks.onJobStuck(t.forHooks(s.working), &t.job, s.cancelTimeout)
 		v, reason := decide(t.history(interrupted, ErrShutdown))
 		s.settler.settleAside(t, v, reason, true, 0)
-		s.end()
+		s.buffer.leave()
 	}
 }
 
@@ -104,6 +100,36 @@ type slot struct {
 	// goroutine is not a slot any more.
 	detached bool
 	timeout  timeout
+	// begin is the method work, made once.
+	begin func()
+	// took is how long the last job took, negative before the first.
+	took time.Duration
+}
+
+// work runs one job after the other until none waits.
+func (s *slot) work() {
+	// A handler that ends its goroutine (runtime.Goexit, as a failed assertion
+	// of package testing does) must not cost the worker a slot.
+	orderly := false
+	s.took = -1
+	defer func() {
+		switch {
+		case s.detached:
+		case orderly:
+			s.resting.push(s)
+		default:
+			s.start(1)
+		}
+	}()
+	for !s.detached {
+		t := s.buffer.next(s.took)
+		if t == nil {
+			break
+		}
+		s.took = 0
+		s.run(t)
+	}
+	orderly = true
 }
 
 // run takes a task from the decision whether it runs to its settlement.
@@ -181,7 +207,8 @@ func (s *slot) ended(t *task, err error) {
 		}
 	}
 	v, reason := s.judge.end(t, stage, err)
-	s.settler.settle(t, v, reason, true, time.Since(t.started))
+	s.took = time.Since(t.started)
+	s.settler.settle(t, v, reason, true, s.took)
 }
 
 // stuck ends the slot of a task whose handler ignores its timeout for too long: the
@@ -195,5 +222,5 @@ func (s *slot) stuck(t *task, late time.Duration) {
 	err := fmt.Errorf("%w after %s, and the handler did not return", ErrTimeout, t.job.Timeout)
 	v, reason := s.judge.end(t, overdue, err)
 	s.settler.settleAside(t, v, reason, true, t.job.Timeout+late)
-	go s.work()
+	s.start(1)
 }

@@ -14,6 +14,8 @@ type task struct {
 	delivery *driver.Delivery
 	handler  *handler // nil if the kind is unknown
 	job      JobInfo
+	// received is when it was.
+	received time.Time
 	// maxAttempts is the job's bound, which a hook cannot change here.
 	maxAttempts int
 

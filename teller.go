@@ -57,8 +57,10 @@ func (l *teller) flush(batch []*task) {
 	}
 	ctx, cancel := context.WithDeadline(l.settling, l.deadline(batch))
 	defer cancel()
+	start := time.Now()
 	errs := l.consumer.Settle(ctx, settlements)
 	if errs == nil {
+		l.buffer.settled(time.Since(start))
 		l.told(batch)
 		l.answered()
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -21,6 +22,8 @@ type Worker struct {
 	codecs map[string]Codec
 	hooks  hooks
 	tally  tally
+	// ahead is how many jobs the lanes fetch ahead, by queue.
+	ahead map[string]*atomic.Int64
 
 	stopped chan struct{}
 	failed  chan struct{}
@@ -55,6 +58,7 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 	w := &Worker{
 		info: d.Info(), config: config,
 		handlers: make(map[string]*handler),
+		ahead:    make(map[string]*atomic.Int64),
 		stopped:  make(chan struct{}),
 		failed:   make(chan struct{}),
 		started:  make(chan struct{}),
@@ -67,6 +71,9 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	for _, q := range w.config.Queues {
+		w.ahead[q.Name] = new(atomic.Int64)
 	}
 	if w.codecs, err = w.config.codecs(); err != nil {
 		return nil, err
@@ -150,7 +157,7 @@ func (w *Worker) endStart() {
 func (w *Worker) begin(ctx context.Context) error {
 	c := newCrew(laneConfig{
 		driver: w.driver, limits: w.info.Limits, worker: &w.config, judge: w.judge(), hooks: &w.hooks,
-		phases: newPhases(ctx), tally: &w.tally, fail: w.fail,
+		phases: newPhases(ctx), tally: &w.tally, ahead: w.ahead, fail: w.fail,
 	})
 	starting, cancel := context.WithTimeoutCause(ctx, w.config.StartTimeout, fmt.Errorf(
 		"the broker could not be reached within the start timeout of %s: %w", w.config.StartTimeout, context.DeadlineExceeded))
@@ -320,6 +327,16 @@ func (w *Worker) fail(err error) {
 // because it could not start. [Worker.Run] then stops the worker. After [Worker.Start]
 // you have to call [Worker.Stop], unless it was the start that failed.
 func (w *Worker) Failed() <-chan struct{} { return w.failed }
+
+// Prefetch is how many jobs of a queue the worker fetches at present beyond those that run:
+// the queue's Prefetch if that is set, and else a number that changes with how long jobs take,
+// between zero and MaxPrefetch. It is zero for a queue that is not the worker's.
+func (w *Worker) Prefetch(queue string) int {
+	if n := w.ahead[queue]; n != nil {
+		return int(n.Load())
+	}
+	return 0
+}
 
 // Stopped is closed when the worker has stopped, or could not start.
 func (w *Worker) Stopped() <-chan struct{} { return w.stopped }

@@ -82,9 +82,21 @@ type WorkerQueue struct {
 	// Defaults to 10.
 	Concurrency int
 	// Prefetch is how many more jobs the worker holds, so that a free slot need
-	// not wait for the broker: up to 10 000, or NoPrefetch for none. Defaults to
-	// Concurrency. Prefetched jobs of a higher priority start first.
+	// not wait for the broker: exactly this number, up to 10 000, or NoPrefetch for none.
+	// Prefetched jobs of a higher priority start first.
+	//
+	// Zero means that the worker adapts. It prefetches as many jobs as start within a
+	// second, up to Concurrency, and where handlers are short as many as last for 20 ms or
+	// four round trips of the broker, up to MaxPrefetch: so none where handlers take much
+	// longer than a second, nor before the first has returned. A job that it prefetched and
+	// that has not started after two seconds, or a quarter of the lease if that is shorter,
+	// is given back, so that another worker may run it. Its bodies are not more than 64 MiB
+	// for all queues of the worker, or those of Concurrency jobs a queue. [Worker.Prefetch]
+	// tells the present number. On RabbitMQ, which sends jobs by a fixed number, it is
+	// Concurrency, or MaxPrefetch if that is less.
 	Prefetch int
+	// MaxPrefetch bounds Prefetch where that is zero: 1 to 10 000. Defaults to 1000.
+	MaxPrefetch int
 	// Lease is how long the broker waits for a sign of life before it hands a job
 	// to another worker. The worker extends it for as long as it holds the job,
 	// whatever the job's timeout, so it only determines how long the jobs of a
@@ -179,9 +191,7 @@ func (q *WorkerQueue) complete(info *driver.Info) error {
 	if err := completeInt("Concurrency of queue "+quote(q.Name), &q.Concurrency, 10, 1, most); err != nil {
 		return err
 	}
-	if q.Prefetch == NoPrefetch {
-		q.Prefetch = 0
-	} else if err := completeInt("Prefetch of queue "+quote(q.Name), &q.Prefetch, q.Concurrency, 1, most); err != nil {
+	if err := q.completePrefetch(info.Limits.Pushes, most); err != nil {
 		return err
 	}
 	if info.Limits.MaxLease == 0 {
@@ -192,6 +202,27 @@ func (q *WorkerQueue) complete(info *driver.Info) error {
 	}
 	fallback := min(max(30*time.Second, info.Limits.MinLease), info.Limits.MaxLease)
 	return completeDuration("Lease of queue "+quote(q.Name), &q.Lease, fallback, info.Limits.MinLease, info.Limits.MaxLease)
+}
+
+// completePrefetch sets the defaults of Prefetch and MaxPrefetch and checks their bounds. They
+// are the same if the number is fixed, and Prefetch is less if the worker adapts.
+func (q *WorkerQueue) completePrefetch(fixed bool, most int) error {
+	name := "Prefetch of queue " + quote(q.Name)
+	if q.Prefetch != 0 && q.MaxPrefetch != 0 {
+		return invalid("Max"+name, fmt.Sprint(q.MaxPrefetch), "unset where Prefetch is set, which is exact")
+	}
+	if q.Prefetch == NoPrefetch {
+		q.Prefetch = 0
+		return nil
+	}
+	if q.Prefetch == 0 {
+		if err := completeInt("Max"+name, &q.MaxPrefetch, 1000, 1, most); err != nil || !fixed {
+			return err
+		}
+		q.Prefetch = min(q.Concurrency, q.MaxPrefetch)
+	}
+	q.MaxPrefetch = q.Prefetch
+	return completeInt(name, &q.Prefetch, 0, 1, most)
 }
 
 // completeInt replaces zero by a default and checks a bound.

@@ -115,12 +115,7 @@ func BenchmarkJetStreamProcess(b *testing.B) {
 		before: func() { raw.publish(backlog) },
 		round:  func() { raw.consume(c, backlog) },
 		after:  raw.purge,
-	}}, []*contender{{
-		name:   "batch",
-		before: func() { fill(b, q, backlog) },
-		round:  func() { process(b, q, backlog) },
-		after:  func() { renew(b, q) },
-	}})
+	}}, processing(b, q, func() { renew(b, q) }))
 }
 
 // setupEmbedded opens a server in the process beside one in a container, both
@@ -153,12 +148,12 @@ func BenchmarkEmbeddedProcess(b *testing.B) {
 	compare(b, backlog, []*contender{{
 		name:   "server",
 		before: func() { fill(b, far, backlog) },
-		round:  func() { process(b, far, backlog) },
+		round:  func() { process(b, far, backlog, adapted) },
 		after:  func() { renew(b, far) },
 	}}, []*contender{{
 		name:   "embedded",
 		before: func() { fill(b, near, backlog) },
-		round:  func() { process(b, near, backlog) },
+		round:  func() { process(b, near, backlog, adapted) },
 		after:  func() { renew(b, near) },
 	}})
 }

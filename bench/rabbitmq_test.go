@@ -128,12 +128,7 @@ func BenchmarkRabbitMQProcess(b *testing.B) {
 		before: func() { raw.publish(backlog, 2000) },
 		round:  func() { raw.consume(backlog) },
 		after:  raw.purge,
-	}}, []*contender{{
-		name:   "batch",
-		before: func() { fill(b, q, backlog) },
-		round:  func() { process(b, q, backlog) },
-		after:  func() { renew(b, q) },
-	}})
+	}}, processing(b, q, func() { renew(b, q) }))
 }
 
 // delayed is a job that knows when it is due. It encodes to bodySize bytes.
@@ -184,7 +179,7 @@ func BenchmarkRabbitMQDelay(b *testing.B) {
 func delay(b *testing.B, q *batch.Queue[*amqp.Driver], sent *stopwatch, n int, lead, spread time.Duration) []time.Duration {
 	ctx := b.Context()
 	started := make(chan time.Duration, n)
-	w := newWorker(q)
+	w := newWorker(q, adapted)
 	batch.Handle(w, func(_ context.Context, job *batch.Job[delayed]) error {
 		due := time.UnixMilli(job.Args.Due)
 		if job.EnqueuedAt.After(due) {

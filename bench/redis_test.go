@@ -104,11 +104,7 @@ func BenchmarkRedisProcess(b *testing.B) {
 		},
 		round: func() { drainStream(b, raw, backlog) },
 		after: func() { must(b, raw.Del(ctx, stream).Err()) },
-	}}, []*contender{{
-		name:   "batch",
-		before: func() { fill(b, q, backlog) },
-		round:  func() { process(b, q, backlog) },
-	}})
+	}}, processing(b, q, nil))
 }
 
 func drainStream(b *testing.B, raw *goredis.Client, n int) {
@@ -134,7 +130,7 @@ func BenchmarkRedisPickup(b *testing.B) {
 	raw, q := setupRedis(b)
 	ctx := b.Context()
 	started := make(chan time.Time, 1)
-	w := newWorker(q)
+	w := newWorker(q, adapted)
 	batch.Handle(w, func(context.Context, *batch.Job[payload]) error { started <- time.Now(); return nil })
 	must(b, w.Start(ctx))
 	var trips, pickups []time.Duration

@@ -24,10 +24,12 @@ const (
 	bodySize  = 256
 )
 
-// What a worker asks for: as many jobs in hand as the raw consumers prefetch.
+// What a worker is set to: the defaults but for its concurrency. Beside it goes one with as
+// many jobs in hand as the raw consumers prefetch.
 const (
 	concurrency = 64
-	prefetch    = 1000 - concurrency
+	adapted     = 0
+	exact       = 1000 - concurrency
 )
 
 // payload encodes to bodySize bytes of JSON.
@@ -178,11 +180,11 @@ func renew[D batch.Driver](b *testing.B, q *batch.Queue[D]) {
 	must(b, q.Declare(b.Context()))
 }
 
-// handle starts a worker whose handler does nothing, and returns it when the
-// handler was called n times.
-func handle[D batch.Driver](b *testing.B, q *batch.Queue[D], n int) *batch.Worker {
+// handle starts a worker with a prefetch whose handler does nothing, and returns it
+// when the handler was called n times.
+func handle[D batch.Driver](b *testing.B, q *batch.Queue[D], n, prefetch int) *batch.Worker {
 	b.Helper()
-	w := newWorker(q)
+	w := newWorker(q, prefetch)
 	var handled atomic.Int64
 	done := make(chan struct{})
 	batch.Handle(w, func(context.Context, *batch.Job[payload]) error {
@@ -200,18 +202,32 @@ func handle[D batch.Driver](b *testing.B, q *batch.Queue[D], n int) *batch.Worke
 	return w
 }
 
-func newWorker[D batch.Driver](q *batch.Queue[D]) *batch.Worker {
+func newWorker[D batch.Driver](q *batch.Queue[D], prefetch int) *batch.Worker {
 	return batch.NewWorker(q.Driver(), batch.WorkerConfig{
 		Queues: []batch.WorkerQueue{{Name: q.Name(), Concurrency: concurrency, Prefetch: prefetch}},
 		Log:    slog.New(slog.DiscardHandler),
 	})
 }
 
-// process has a worker drain a backlog of n jobs. The stop is part of it: the
-// last settlements are confirmed then.
-func process[D batch.Driver](b *testing.B, q *batch.Queue[D], n int) {
+// process has a worker with a prefetch drain a backlog of n jobs. The stop is part of it:
+// the last settlements are confirmed then.
+func process[D batch.Driver](b *testing.B, q *batch.Queue[D], n, prefetch int) {
 	b.Helper()
-	must(b, handle(b, q, n).Stop(b.Context()))
+	must(b, handle(b, q, n, prefetch).Stop(b.Context()))
+}
+
+// processing are the contenders that drain a backlog: batch with its defaults, and beside it
+// with a prefetch that was chosen for the benchmark.
+func processing[D batch.Driver](b *testing.B, q *batch.Queue[D], after func()) []*contender {
+	of := func(name string, prefetch int) *contender {
+		return &contender{
+			name:   name,
+			before: func() { fill(b, q, backlog) },
+			round:  func() { process(b, q, backlog, prefetch) },
+			after:  after,
+		}
+	}
+	return []*contender{of("batch", adapted), of("exact", exact)}
 }
 
 // ms is a duration as a metric in milliseconds.

@@ -227,7 +227,7 @@ func BenchmarkSQSProcess(b *testing.B) {
 		}}, []*contender{{
 			name:   "batch",
 			before: func() { fill(b, q, sqsJobs) },
-			round:  func() { w = handle(b, q, sqsJobs); awaitSettled(b, q) },
+			round:  func() { w = handle(b, q, sqsJobs, adapted); awaitSettled(b, q) },
 			after:  func() { must(b, w.Stop(b.Context())); raw.purge(raw.own) },
 		}})
 	})

@@ -88,7 +88,10 @@ func caseSlotTimers(s *stage) {
 			s.problem("past its timeout the context's error is %v and its cause %v", ctx.Err(), context.Cause(ctx))
 		}
 		return ctx.Err()
-	}, func(c *batch.WorkerConfig) { c.StuckAfter = time.Minute })
+	}, func(c *batch.WorkerConfig) {
+		c.StuckAfter = time.Minute
+		c.Queues[0].Concurrency = 4 // those that run for longer fill it, and the last job has the slot of one of them
+	})
 	for n := range 8 {
 		timeout := short
 		if n%2 == 1 {

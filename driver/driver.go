@@ -270,6 +270,10 @@ type Limits struct {
 	// Receivers is how many Receive calls of one consumer may be under way at
 	// once; at least 1.
 	Receivers int
+	// Pushes says that the broker hands jobs to a consumer before Receive asks for them,
+	// up to ConsumeOptions.Prefetch, as RabbitMQ does. How many jobs a worker holds cannot
+	// follow its handlers then.
+	Pushes bool
 	// SettleBatch and ExtendBatch bound one Settle and one Extend.
 	SettleBatch, ExtendBatch int
 	// MinLease and MaxLease bound ConsumeOptions.Lease. MaxLease zero means

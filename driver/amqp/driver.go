@@ -55,6 +55,7 @@ func limitsFor(frame int) driver.Limits {
 		Publishers:    publishers,
 		ReceiveBatch:  batchSize,
 		Receivers:     receivers,
+		Pushes:        true,
 		SettleBatch:   batchSize,
 		ExtendBatch:   10 * batchSize,
 		MaxRetryDelay: maxDelay,

@@ -12,11 +12,11 @@ const (
 // coreMutants break a worker: its slots, its permits, the leases that it extends and what it settles.
 var coreMutants = []Mutant{
 	at("loses a slot when a handler ends its goroutine", slotFile, `		default:
-			go s.work()`, `		default:
+			s.start(1)`, `		default:
 			if MUTANT {
 				return
 			}
-			go s.work()`, "goexit", "permits-return", "slot-reuse"),
+			s.start(1)`, "goexit", "permits-return", "slot-reuse"),
 	at("settles nothing when a handler ends its goroutine", slotFile, `		if !over { // runtime.Goexit`, `		if !over && !MUTANT { // runtime.Goexit`, "goexit"),
 	at("gives a slot's second job the timeout of the first", timeoutFile, `	o.timer.Reset(t.job.Timeout)
 }`, `	if !MUTANT {
@@ -67,7 +67,7 @@ OLD`, "stuck", "permits-return"),
 			continue
 		}
 		OLD`, "priority-buffer"),
-	at("takes one permit too many", bufferFile, `	n := min(b.permits, most)`, `	n := min(b.permits, most)
+	at("takes one permit too many", bufferFile, `	n = min(b.free(), most)`, `	n = min(b.free(), most)
 	if MUTANT && n < most {
 		n++
 	}`, "permits-bound"),
@@ -78,17 +78,17 @@ OLD`, "stuck", "permits-return"),
 		}
 		if !f.backOff(ctx, err, &b) {`, "refused-receive"),
 	at("does not declare a queue again that was deleted", fetcherFile, `	if errors.Is(err, ErrNotFound) {`, `	if !MUTANT && errors.Is(err, ErrNotFound) {`, "worker-declares"),
-	at("does not give back what it received as it stopped", fetcherFile, `	case !f.buffer.put(tasks):
-		f.settler.giveBack(tasks)`, `	case !f.buffer.put(tasks):
+	at("does not give back what it received as it stopped", fetcherFile, `	if !open {
+		f.settler.giveBack(tasks)`, `	if !open {
 		if !MUTANT {
 			f.settler.giveBack(tasks)
 		}`, "late-receive"),
 	at("loses the jobs of its buffer when it stops", bufferFile, `	b.waiting = 0
-	b.hasTasks`, `	b.waiting = 0
+	b.hasPermits`, `	b.waiting = 0
 	if MUTANT {
 		rest = nil
 	}
-	b.hasTasks`, "drain"),
+	b.hasPermits`, "drain"),
 	at("settles a handler's success as a failure if its context has ended", slotFile, `	stage := returned
 	if err != nil {`, `	stage := returned
 	if MUTANT && err == nil && t.ctx.Err() != nil {
