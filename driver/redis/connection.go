@@ -121,7 +121,7 @@ func (c *connection) onPrimaries(ctx context.Context, f func(context.Context, go
 // rawReply sends one command on a client, once, and returns the reply, or the error
 // of the server or of the client library.
 func rawReply(ctx context.Context, c goredis.UniversalClient, args ...any) ([]byte, error) {
-	cmd := once{goredis.NewRawCmd(ctx, args...)}
+	cmd := newOnce(ctx, args...)
 	if err := c.Process(ctx, cmd); err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, comman
 	defer c.life.End()
 	sent := make([]once, len(commands))
 	for i, args := range commands {
-		sent[i] = once{goredis.NewRawCmd(ctx, args...)}
+		sent[i] = newOnce(ctx, args...)
 		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -208,6 +208,16 @@ func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, comman
 // once is a command that the client library never sends a second time, whatever
 // its options: an enqueue that is sent twice stores its jobs twice.
 type once struct{ *goredis.RawCmd }
+
+// newOnce makes a command.
+func newOnce(ctx context.Context, args ...any) once { return once{goredis.NewRawCmd(ctx, args...)} }
+
+// again is the command without a reply.
+func (c once) again() once {
+	c.SetVal(nil)
+	c.SetErr(nil)
+	return c
+}
 
 // NoRetry says so.
 func (once) NoRetry() bool { return true }

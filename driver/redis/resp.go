@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"unsafe"
 )
 
@@ -185,10 +186,10 @@ func errorOf(raw []byte) error {
 	return nil
 }
 
-// isWhole tells whether what came before a connection broke is a whole reply of a string, or
-// an error. The client library leaves zeros in the place of what is missing.
+// isWhole tells whether what came before a connection broke is a whole reply that is no array. The
+// client library leaves zeros in the place of what is missing.
 func isWhole(raw []byte) bool {
-	return bytes.HasSuffix(raw, []byte("\r\n")) && (raw[0] == '$' || raw[0] == '-')
+	return bytes.HasSuffix(raw, []byte("\r\n")) && strings.IndexByte("$-:_", raw[0]) >= 0
 }
 
 // encodeReply makes a reply again of the value that the client library parsed.
