@@ -212,15 +212,20 @@ type once struct{ *goredis.RawCmd }
 // newOnce makes a command.
 func newOnce(ctx context.Context, args ...any) once { return once{goredis.NewRawCmd(ctx, args...)} }
 
-// again is the command without a reply.
-func (c once) again() once {
-	c.SetVal(nil)
-	c.SetErr(nil)
-	return c
-}
-
 // NoRetry says so.
 func (once) NoRetry() bool { return true }
+
+// onceInt is once with a number for a reply.
+type onceInt struct{ *goredis.IntCmd }
+
+// NoRetry says so.
+func (onceInt) NoRetry() bool { return true }
+
+// onceString is once with a string for a reply.
+type onceString struct{ *goredis.StringCmd }
+
+// NoRetry says so.
+func (onceString) NoRetry() bool { return true }
 
 // onceParsed is once with a parsed reply.
 type onceParsed struct{ *goredis.Cmd }

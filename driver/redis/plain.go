@@ -18,7 +18,7 @@ type plain struct {
 	commands []goredis.Cmder // EXISTS, the XADDs and COPY
 	broken   error           // what ended the reading of the replies, or nil
 
-	exists, copy once
+	exists, copy onceInt
 	existsArgs   [2]any
 	copyArgs     [3]any
 	adds         []plainAdd
@@ -28,7 +28,7 @@ type plain struct {
 
 // plainAdd is one XADD.
 type plainAdd struct {
-	command once
+	command onceString
 	args    []any // of the command
 }
 
@@ -38,7 +38,8 @@ func (d *Driver) newPlain() *plain {
 		return p
 	}
 	p := &plain{pipe: d.conn.client.Pipeline(), ctx: d.conn.ctx}
-	p.exists, p.copy = newOnce(p.ctx, p.existsArgs[:]...), newOnce(p.ctx, p.copyArgs[:]...)
+	p.exists = onceInt{goredis.NewIntCmd(p.ctx, p.existsArgs[:]...)}
+	p.copy = onceInt{goredis.NewIntCmd(p.ctx, p.copyArgs[:]...)}
 	return p
 }
 
@@ -56,18 +57,21 @@ func (d *Driver) reuse(p *plain) {
 // fill makes the commands for messages.
 func (p *plain) fill(n *names, messages []*driver.Message) {
 	p.existsArgs, p.copyArgs = n.existsMeta, n.copyToken
-	p.commands = append(p.commands[:0], p.exists.again())
+	p.exists.SetVal(0)
+	p.exists.SetErr(nil)
+	p.copy.SetErr(nil)
+	p.commands = append(p.commands[:0], p.exists)
 	for len(p.adds) < len(messages) {
 		p.adds = append(p.adds, plainAdd{})
 	}
 	for i, m := range messages {
 		p.commands = append(p.commands, p.add(&p.adds[i], n, m))
 	}
-	p.commands = append(p.commands, p.copy.again())
+	p.commands = append(p.commands, p.copy)
 }
 
 // add makes the command that adds one message.
-func (p *plain) add(a *plainAdd, n *names, m *driver.Message) once {
+func (p *plain) add(a *plainAdd, n *names, m *driver.Message) onceString {
 	from := len(p.text)
 	p.text = appendJob(p.text, m)
 	args := append(a.args[:0], "xadd", n.shared[streamOf(m.Level)-1], "nomkstream", "*",
@@ -76,9 +80,11 @@ func (p *plain) add(a *plainAdd, n *names, m *driver.Message) once {
 	same := len(args) == len(a.args) && &args[0] == &a.args[0]
 	a.args = args
 	if !same {
-		a.command = newOnce(p.ctx, args...)
+		a.command = onceString{goredis.NewStringCmd(p.ctx, args...)}
 	}
-	return a.command.again()
+	a.command.SetVal("")
+	a.command.SetErr(nil)
+	return a.command
 }
 
 // send sends the commands. Without an error there are as many replies as came, and broken is what
@@ -90,7 +96,9 @@ func (p *plain) send(ctx context.Context, c *connection) error {
 	_, err := c.here(ctx, func(inner context.Context) ([]byte, error) {
 		_ = p.pipe.BatchProcess(inner, p.commands...) // queues them; Exec reports
 		_, err := p.pipe.Exec(inner)
-		p.broken = c.unlessCut(err)
+		if _, answered := err.(goredis.Error); !answered {
+			p.broken = c.unlessCut(err)
+		}
 		return nil, nil
 	})
 	if err == nil && p.broken != nil && ctx.Err() != nil {
@@ -100,33 +108,23 @@ func (p *plain) send(ctx context.Context, c *connection) error {
 }
 
 // found tells whether the queue existed when the commands came to the server.
-func (p *plain) found() bool {
-	r := reader{buf: p.commands[0].(once).Val()}
-	return r.int() == 1 && r.err == nil
-}
-
-// last is the reply of the last command, or nil if that did not come.
-func (p *plain) last() []byte {
-	if reply := p.commands[len(p.commands)-1].(once).Val(); isWhole(reply) {
-		return reply
-	}
-	return nil
-}
+func (p *plain) found() bool { return p.exists.Val() == 1 }
 
 // outcome is what became of the message i: stored, or not and an error. With neither the script
 // is to store it: it makes a stream that is not there, and has the client library learn of
 // another server that is the one to ask.
 func (p *plain) outcome(i int) (stored bool, err error) {
-	reply := p.commands[1+i].(once).Val()
-	if !isWhole(reply) {
+	command := p.adds[i].command
+	reply, ok := command.Err().(goredis.Error)
+	switch {
+	case command.Val() != "": // its error may be that of what broke behind it
+		return true, nil
+	case !ok:
 		return false, p.missing(i)
-	}
-	r := reader{buf: reply}
-	id := r.bytes()
-	if se, ok := r.err.(serverError); ok && misdirected(se) {
+	case reply == goredis.Nil || misdirected(serverError(reply.Error())):
 		return false, nil
 	}
-	return id != nil, r.err
+	return false, serverError(reply.Error())
 }
 
 // missing is the error of a message without a reply. Behind what the server does not read it
@@ -136,8 +134,8 @@ func (p *plain) missing(i int) error {
 		return errReply
 	}
 	if i > 0 {
-		before := p.commands[i].(once).Val()
-		if strings.HasPrefix(unsafeString(before), "-ERR Protocol error") {
+		before := p.adds[i-1].command.Err()
+		if before != nil && strings.HasPrefix(before.Error(), "ERR Protocol error") {
 			return fault.NotSent{Err: p.broken}
 		}
 	}

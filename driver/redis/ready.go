@@ -46,7 +46,7 @@ func (d *Driver) enqueuePlain(ctx context.Context, queue string, messages []*dri
 		if !p.found() {
 			results = d.retract(ctx, queue, messages, p, results)
 		}
-		d.woken(ctx, n, p.last())
+		d.woken(ctx, n, p.copy.Err())
 	}
 	if len(left) == 0 {
 		return results
@@ -98,8 +98,7 @@ func (d *Driver) retract(ctx context.Context, queue string, messages []*driver.M
 	var added []int
 	for i, m := range messages {
 		if stored, _ := p.outcome(i); stored {
-			r := reader{buf: p.commands[1+i].(once).Val()}
-			args = append(args, streamOf(m.Level), r.string())
+			args = append(args, streamOf(m.Level), p.adds[i].command.Val())
 			added = append(added, i)
 		}
 	}
@@ -121,13 +120,12 @@ func (d *Driver) retract(ctx context.Context, queue string, messages []*driver.M
 	return results
 }
 
-// woken looks at the reply of COPY. If it was refused, the token is pushed: one too many costs a
-// consumer an empty look, and without one the job waits for the next look. A user may lack the
-// right to COPY, which older versions did not use: then the script is used from now on. Where
+// woken looks at what became of COPY. If the server refused it, the token is pushed: one too many
+// costs a consumer an empty look, and without one the job waits for the next look. A user may lack
+// the right to COPY, which older versions did not use: then the script is used from now on. Where
 // there is no reply, the connection broke, and a consumer's is likely to have done so too.
-func (d *Driver) woken(ctx context.Context, n *names, reply []byte) {
-	err := errorOf(reply)
-	if err == nil {
+func (d *Driver) woken(ctx context.Context, n *names, err error) {
+	if _, refused := err.(goredis.Error); !refused {
 		return
 	}
 	if strings.HasPrefix(err.Error(), "NOPERM") {

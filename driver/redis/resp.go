@@ -1,11 +1,9 @@
 package redis
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"unsafe"
 )
 
@@ -184,12 +182,6 @@ func errorOf(raw []byte) error {
 		return serverError(line)
 	}
 	return nil
-}
-
-// isWhole tells whether what came before a connection broke is a whole reply that is no array. The
-// client library leaves zeros in the place of what is missing.
-func isWhole(raw []byte) bool {
-	return bytes.HasSuffix(raw, []byte("\r\n")) && strings.IndexByte("$-:_", raw[0]) >= 0
 }
 
 // encodeReply makes a reply again of the value that the client library parsed.
