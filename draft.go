@@ -67,10 +67,11 @@ func (job *draft) complete(args Args) (err error) {
 	if job.delayedBy != "" && job.grouped {
 		return errGroupWithDelay()
 	}
+	now := time.Now()
 	if m.ID == "" {
-		m.ID = uuid.NewV7()
+		m.ID = uuid.NewV7(now)
 	}
-	m.EnqueuedAt = time.Now().UTC().Truncate(time.Millisecond)
+	m.EnqueuedAt = now.UTC().Truncate(time.Millisecond)
 	if job.expiry > 0 {
 		m.ExpiresAt = m.EnqueuedAt.Add(job.expiry)
 	}

@@ -66,8 +66,8 @@ type importCall struct {
 // for one that is stored. Those that are certainly not stored, because the broker
 // cannot be reached or the queue was deleted, are sent again within the enqueue timeout.
 func (c *importCall) send(ctx context.Context, entries []*driver.Entry) []error {
-	ctx, cancel := c.producer.sender.deadline(ctx)
-	defer cancel()
+	ctx, bound := c.producer.sender.deadline(ctx)
+	defer bound.end()
 	errs := make([]error, len(entries))
 	left := make([]int, len(entries)) // indexes of those that are to be sent
 	for i := range left {

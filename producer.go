@@ -22,6 +22,7 @@ type producer struct {
 	enqueuer    Enqueuer // nil without middleware
 	sender      *sender
 	calls       sync.Pool // of *call
+	lone        sync.Pool // of *pending that share no request
 }
 
 // producerConfig is what the options of a queue set.
@@ -71,9 +72,9 @@ func (p *producer) undeclared(job outgoing, err error) error {
 func (p *producer) enqueue(o *outgoing) (Receipt, error) {
 	ctx := o.ctx
 	if p.declaration.number() == 0 {
-		bounded, cancel := p.sender.deadline(ctx) // for the whole call
-		defer cancel()
-		ctx = bounded
+		all, bound := p.sender.deadline(ctx) // for the whole call
+		defer bound.end()
+		ctx = all
 	}
 	if err := p.declaration.ready(ctx); err != nil {
 		return Receipt{}, p.undeclared(*o, err)
@@ -81,7 +82,7 @@ func (p *producer) enqueue(o *outgoing) (Receipt, error) {
 	if p.sender.lead() {
 		return p.enqueueNow(ctx, o)
 	}
-	c := p.call(o)
+	c := p.call(ctx, o)
 	p.sender.add(&c.pending)
 	gaveUp := p.sender.wait(ctx, &c.latch)
 	receipt, err := p.collect(ctx, &c.pending, gaveUp)
@@ -96,9 +97,26 @@ func (p *producer) enqueue(o *outgoing) (Receipt, error) {
 // itself.
 func (p *producer) enqueueNow(ctx context.Context, o *outgoing) (Receipt, error) {
 	defer p.sender.land()
-	job := &pending{message: o.message, notApplied: o.notApplied, since: time.Now()}
+	job, _ := p.lone.Get().(*pending)
+	if job == nil {
+		job = new(pending)
+	}
+	job.message, job.notApplied, job.since = o.message, o.notApplied, p.now()
 	p.sender.sendNow(ctx, job)
-	return p.collect(ctx, job, nil)
+	receipt, err := p.collect(ctx, job, nil)
+	if err == nil { // otherwise a driver that gave up may still look at it
+		*job = pending{}
+		p.lone.Put(job)
+	}
+	return receipt, err
+}
+
+// now is the time for the hooks that want to know what an enqueue takes, zero without one.
+func (p *producer) now() time.Time {
+	if len(p.hooks.enqueueEnd) == 0 {
+		return time.Time{}
+	}
+	return time.Now()
 }
 
 // call is one enqueue that shares its request. Calls are reused within a queue and
@@ -110,28 +128,40 @@ type call struct {
 }
 
 // call makes a call for one job, and starts its timeout.
-func (p *producer) call(o *outgoing) *call {
+func (p *producer) call(ctx context.Context, o *outgoing) *call {
 	c, _ := p.calls.Get().(*call)
 	if c == nil {
-		c = &call{latch: newLatch(p.timeout)}
-	} else {
-		c.latch.timer.Reset(p.timeout)
+		c = new(call)
 	}
+	p.sender.start(ctx, &c.latch)
 	c.latch.left.Store(1)
 	c.pending.message, c.pending.notApplied = o.message, o.notApplied
-	c.pending.latch, c.pending.since = &c.latch, time.Now()
+	c.pending.latch, c.pending.since = &c.latch, p.now()
 	return c
 }
+
+// manyAtOnce is how many jobs of a call with many are made before those are sent: the broker
+// stores them while the next are made.
+const manyAtOnce = 256
 
 // enqueueMany sends the jobs that prepare completes, one for each result, and waits
 // once for all of them.
 func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (outgoing, error)) {
-	jobs := make([]pending, 0, len(results))
+	jobs := make([]pending, 0, len(results)) // never grows, as the sender has pointers into it
 	sent := make([]numbered, 0, len(results))
-	l := newLatch(p.timeout)
-	declaring, cancel := p.sender.deadline(ctx) // one bound for all of the jobs
-	defer cancel()
+	var l latch
+	p.sender.start(ctx, &l)
+	l.left.Store(1)                            // until all are sent
+	declaring, bound := p.sender.deadline(ctx) // one for all of the jobs
+	defer bound.end()
 	declared := sync.OnceValue(func() error { return p.declaration.ready(declaring) })
+	added := 0
+	send := func() {
+		l.left.Add(int64(len(jobs) - added))
+		for ; added < len(jobs); added++ {
+			p.sender.add(&jobs[added])
+		}
+	}
 	for i := range results {
 		o, err := prepare(i)
 		if err == nil {
@@ -143,17 +173,14 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 			results[i].Err = err
 			continue
 		}
-		jobs = append(jobs, pending{message: o.message, notApplied: o.notApplied, latch: &l, since: time.Now()})
+		jobs = append(jobs, pending{message: o.message, notApplied: o.notApplied, latch: &l, since: p.now()})
 		sent = append(sent, numbered{i, o.ctx})
+		if len(jobs)-added == manyAtOnce {
+			send()
+		}
 	}
-	if len(jobs) == 0 {
-		l.timer.Stop()
-		return
-	}
-	l.left.Store(int64(len(jobs)))
-	for i := range jobs {
-		p.sender.add(&jobs[i])
-	}
+	send()
+	l.count()
 	gaveUp := p.sender.wait(ctx, &l)
 	for k := range jobs {
 		r := &results[sent[k].number]
@@ -187,8 +214,8 @@ func (p *producer) enqueueAtomic(ctx context.Context, jobs []outgoing, send func
 		}
 		return nil, e
 	}
-	ctx, cancel := p.sender.deadline(ctx)
-	defer cancel()
+	ctx, bound := p.sender.deadline(ctx)
+	defer bound.end()
 	first := messages[0].ID
 	if err := p.declaration.ready(ctx); err != nil {
 		for _, job := range jobs {

@@ -49,11 +49,12 @@ func partialFlights(l driver.Limits) int {
 // the job is in a request, nobody knows until the answer.
 type pending struct {
 	message    *driver.Message
-	notApplied []string // see outgoing
-	latch      *latch   // nil if the caller makes the request itself
-	since      time.Time
+	notApplied []string  // see outgoing
+	latch      *latch    // nil if the caller makes the request itself
+	since      time.Time // for the hooks; zero without one
 
 	list   [1]*driver.Message // see alone
+	self   [1]*pending        // the jobs of a request for this one alone
 	state  atomic.Int32
 	result driver.Result // written before state becomes jobAnswered
 	// last is the error of the last try that certainly did not store the job,
@@ -129,12 +130,30 @@ func because(gaveUp, last error) error {
 type latch struct {
 	left   atomic.Int64
 	opened chan struct{} // buffers one signal
-	timer  *time.Timer
+	timer  *time.Timer   // nil before the first use
+	timed  bool          // the timer runs: the caller's ctx does not end before it
 }
 
-// newLatch makes a latch and starts its timer.
-func newLatch(timeout time.Duration) latch {
-	return latch{opened: make(chan struct{}, 1), timer: time.NewTimer(timeout)}
+// start starts the timer of a latch, unless ctx ends before the enqueue timeout.
+func (s *sender) start(ctx context.Context, l *latch) {
+	if l.opened == nil {
+		l.opened = make(chan struct{}, 1)
+	}
+	l.timed = !s.endsBefore(ctx)
+	switch {
+	case !l.timed:
+	case l.timer == nil:
+		l.timer = time.NewTimer(s.timeout)
+	default:
+		l.timer.Reset(s.timeout)
+	}
+}
+
+// stop stops it.
+func (l *latch) stop() {
+	if l.timed {
+		l.timer.Stop()
+	}
 }
 
 // count is called for each job that is answered. A nil latch is that of a caller that
@@ -151,13 +170,17 @@ func (s *sender) add(job *pending) { s.coalescer.Add(job, job.message.Size()) }
 // wait returns nil when the latch opens, or the reason why it stopped waiting
 // before that.
 func (s *sender) wait(ctx context.Context, l *latch) error {
-	defer l.timer.Stop()
+	defer l.stop()
+	var late <-chan time.Time
+	if l.timed {
+		late = l.timer.C
+	}
 	select {
 	case <-l.opened:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-l.timer.C:
+	case <-late:
 		return s.timedOut
 	}
 }
@@ -172,10 +195,11 @@ func (s *sender) land() { s.coalescer.Land() }
 // sendNow makes the request for one job in the caller's goroutine and with the
 // caller's context, after lead.
 func (s *sender) sendNow(ctx context.Context, job *pending) {
-	ctx, cancel := s.deadline(ctx)
-	defer cancel()
+	ctx, bound := s.deadline(ctx)
+	defer bound.end()
 	job.state.Store(jobSent)
-	s.deliver(ctx, []*pending{job})
+	job.self[0] = job
+	s.deliver(ctx, job.self[:])
 }
 
 // flush sends one batch.
@@ -184,17 +208,24 @@ func (s *sender) flush(batch []*pending) {
 	if len(jobs) == 0 {
 		return
 	}
-	ctx, cancel := s.deadline(context.Background())
-	defer cancel()
+	ctx, bound := s.deadline(context.Background())
+	defer bound.end()
 	s.deliver(ctx, jobs)
 }
 
-// deadline bounds ctx by the enqueue timeout, which takes a timer unless ctx ends before.
-func (s *sender) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	if end, ok := ctx.Deadline(); ok && time.Until(end) <= s.timeout {
-		return ctx, func() {}
+// endsBefore tells whether ctx ends by itself before the enqueue timeout.
+func (s *sender) endsBefore(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ok && time.Until(end) <= s.timeout
+}
+
+// deadline bounds ctx by the enqueue timeout, until end.
+func (s *sender) deadline(ctx context.Context) (context.Context, *bounded) {
+	if s.endsBefore(ctx) {
+		return ctx, nil
 	}
-	return context.WithTimeoutCause(ctx, s.timeout, s.timedOut)
+	b := &bounded{Context: ctx, at: time.Now().Add(s.timeout), cause: s.timedOut}
+	return b, b
 }
 
 // deliver answers every job. Those that are certainly not stored, because the broker

@@ -75,7 +75,7 @@ func (all *calls) end(c *call) {
 	delete(all.underWay, c.at)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.conn, c.caller = nil, nil
+	c.seat, c.caller = nil, nil
 	if !c.ended && len(all.idle) < mostIdle {
 		all.idle = append(all.idle, c)
 	}
@@ -128,7 +128,7 @@ type call struct {
 
 	mu    sync.Mutex // guards following
 	ended bool       // done is closed
-	conn  net.Conn   // the one in use, or nil
+	seat  *seat      // that of the connection in use, or nil
 }
 
 // Deadline is when the server is to have answered.
@@ -156,8 +156,8 @@ func (c *call) interrupt() {
 	}
 	c.ended = true
 	close(c.done)
-	if c.conn != nil {
-		_ = c.conn.SetDeadline(longAgo)
+	if c.seat != nil {
+		c.seat.interrupt(c)
 	}
 }
 
@@ -165,12 +165,38 @@ func (c *call) interrupt() {
 var longAgo = time.Unix(1, 0)
 
 // wait notes on which connection the call is to wait, and sets the deadline of that.
-func (c *call) wait(conn net.Conn, set func(time.Time) error, deadline time.Time) error {
+func (c *call) wait(at *seat, set func(time.Time) error, deadline time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.conn = conn
+	c.seat = at
 	if c.ended {
 		deadline = longAgo
 	}
+	return at.take(c, set, deadline)
+}
+
+// seat says which call waits on a connection.
+type seat struct {
+	conn net.Conn
+
+	mu   sync.Mutex // guards user; locked after that of a call
+	user *call      // the last that waited; nil for a command without a call
+}
+
+// take sets a deadline for a call, which has the connection from now on.
+func (s *seat) take(user *call, set func(time.Time) error, deadline time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.user = user
 	return set(deadline)
+}
+
+// interrupt ends the waiting of a call, unless another has the connection by now: the answer
+// came, and the client library handed the connection on.
+func (s *seat) interrupt(one *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.user == one {
+		_ = s.conn.SetDeadline(longAgo)
+	}
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -87,4 +89,43 @@ func TestCallStays(t *testing.T) {
 	eventually(t, "the caller to wait on the connection", waits)
 	close(release)
 	<-done
+}
+
+// TestInterruptAfterTheAnswer: a call whose ctx ends when its answer is there, and its connection
+// was handed on, does not end the waiting of the one that has the connection now.
+func TestInterruptAfterTheAnswer(t *testing.T) {
+	for _, second := range []string{"a call", "a command without a call"} {
+		t.Run(second, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			defer theirs.Close()
+			defer ours.Close()
+			all := newCalls(time.Hour)
+			conn := &liveConn{Conn: ours, raw: ours, dialer: &dialer{calls: all}, seat: seat{conn: ours}}
+			first := all.begin(context.Background(), context.Background())
+			defer all.end(first)
+			wait := func(c *call) {
+				t.Helper()
+				at := time.Now().Add(time.Hour)
+				if c != nil {
+					at, _ = c.Deadline()
+				}
+				if err := conn.SetReadDeadline(at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wait(first)
+			if second == "a call" {
+				other := all.begin(context.Background(), context.Background())
+				defer all.end(other)
+				wait(other)
+			} else {
+				wait(nil)
+			}
+			first.interrupt()
+			go theirs.Write([]byte("x"))
+			if _, err := conn.Read(make([]byte, 1)); err != nil {
+				t.Errorf("the one that has the connection: %v", err)
+			}
+		})
+	}
 }

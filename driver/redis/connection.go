@@ -121,7 +121,7 @@ func (c *connection) onPrimaries(ctx context.Context, f func(context.Context, go
 // rawReply sends one command on a client, once, and returns the reply, or the error
 // of the server or of the client library.
 func rawReply(ctx context.Context, c goredis.UniversalClient, args ...any) ([]byte, error) {
-	cmd := once{goredis.NewRawCmd(ctx, args...)}
+	cmd := newOnce(ctx, args...)
 	if err := c.Process(ctx, cmd); err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, comman
 	defer c.life.End()
 	sent := make([]once, len(commands))
 	for i, args := range commands {
-		sent[i] = once{goredis.NewRawCmd(ctx, args...)}
+		sent[i] = newOnce(ctx, args...)
 		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -209,8 +209,23 @@ func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, comman
 // its options: an enqueue that is sent twice stores its jobs twice.
 type once struct{ *goredis.RawCmd }
 
+// newOnce makes a command.
+func newOnce(ctx context.Context, args ...any) once { return once{goredis.NewRawCmd(ctx, args...)} }
+
 // NoRetry says so.
 func (once) NoRetry() bool { return true }
+
+// onceInt is once with a number for a reply.
+type onceInt struct{ *goredis.IntCmd }
+
+// NoRetry says so.
+func (onceInt) NoRetry() bool { return true }
+
+// onceString is once with a string for a reply.
+type onceString struct{ *goredis.StringCmd }
+
+// NoRetry says so.
+func (onceString) NoRetry() bool { return true }
 
 // onceParsed is once with a parsed reply.
 type onceParsed struct{ *goredis.Cmd }

@@ -59,7 +59,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 		}
 		return nil, err
 	}
-	live := &liveConn{Conn: conn, raw: raw, dialer: d}
+	live := &liveConn{Conn: conn, raw: raw, dialer: d, seat: seat{conn: conn}}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.cut.Err() != nil {
@@ -93,6 +93,7 @@ type liveConn struct {
 	net.Conn
 	raw    net.Conn
 	dialer *dialer
+	seat   seat
 	// asked is set once something was sent that is no part of the handshake.
 	asked atomic.Bool
 }
@@ -119,16 +120,18 @@ func (c *liveConn) Close() error {
 
 // SetReadDeadline sets the deadline, unless the call with that was interrupted.
 func (c *liveConn) SetReadDeadline(t time.Time) error {
-	if one := c.dialer.calls.find(t); one != nil {
-		return one.wait(c.Conn, c.Conn.SetReadDeadline, t)
-	}
-	return c.Conn.SetReadDeadline(t)
+	return c.setDeadline(c.Conn.SetReadDeadline, t)
 }
 
 // SetWriteDeadline sets the deadline, unless the call with that was interrupted.
 func (c *liveConn) SetWriteDeadline(t time.Time) error {
+	return c.setDeadline(c.Conn.SetWriteDeadline, t)
+}
+
+// setDeadline sets a deadline by set, for the call that has it.
+func (c *liveConn) setDeadline(set func(time.Time) error, t time.Time) error {
 	if one := c.dialer.calls.find(t); one != nil {
-		return one.wait(c.Conn, c.Conn.SetWriteDeadline, t)
+		return one.wait(&c.seat, set, t)
 	}
-	return c.Conn.SetWriteDeadline(t)
+	return c.seat.take(nil, set, t)
 }

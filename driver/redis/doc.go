@@ -95,9 +95,9 @@
 //
 // A queue exists from Declare to DeleteQueue, with jobs or without: as long as there
 // is its key named meta. Each script that stores or reads jobs looks at it in the same
-// step, so a job is never stored on a queue that was just deleted. A plain job that is enqueued
-// alone goes without a script: it is only added to a stream that is there, and those are gone
-// with the queue, or is kept until somebody declares it where the meta key alone was removed.
+// step, so a job is never stored on a queue that was just deleted. Plain jobs go without a
+// script: they are added to streams that are there, which are gone with the queue. If somebody
+// removed the meta key alone, they are taken back and the enqueue says that there is no queue.
 // A server that was flushed has no queues. A Receive that waits notices within five seconds. ListQueues
 // goes through all keys of the database, on every primary of a cluster.
 //
@@ -131,9 +131,10 @@
 //
 // A queue is five streams, one for each level, with one consumer group each, and five more
 // for jobs that came back.
-// What must happen together is one Lua script. A job without delay, group or dedup key that
-// comes alone is XADD, and COPY for the token, in one request: that takes the server a third of
-// the time. A user without the right to COPY is served by the script. Each script states its cost, which
+// What must happen together is one Lua script. Jobs without delay, group or dedup key are stored
+// by a command each, with one that looks for the queue and COPY for the token in the same request:
+// that takes the server half of the time, and a third for a job alone. A user without the right to
+// COPY is served by the script, and so are a cluster and wait_replicas. Each script states its cost, which
 // does not grow with the queue, and is linear in the jobs that it moves. Of those that
 // need more than one command each, at most 250 to 500 are moved by one script, and 1 MiB:
 // it keeps the server busy for some 5 ms. EnqueueAtomic is one script, of up to 1000 jobs.

@@ -13,9 +13,9 @@ import (
 	"github.com/batch-go/batch/internal/wire"
 )
 
-// Enqueue stores messages with one script, which the server carries out as a
-// whole, or one plain message without. A script is not undone if it fails half-way,
-// which only a damaged key can cause: then the fate of each of them is unknown.
+// Enqueue stores plain messages by enqueuePlain, and others with one script, which the server
+// carries out as a whole. A script is not undone if it fails half-way, which only a damaged key
+// can cause: then the fate of each of them is unknown.
 func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	if len(messages) == 0 {
 		return nil
@@ -26,29 +26,10 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	if !allPlain(messages) {
 		return d.enqueueAny(ctx, queue, messages)
 	}
-	if d.takesPlain(messages) {
-		if stored, err := d.enqueuePlain(ctx, queue, messages[0]); err != nil {
-			return fault.Results(1, fail("enqueue", queue, err))
-		} else if stored {
-			return nil
-		}
+	if d.takesPlain() {
+		return d.enqueuePlain(ctx, queue, messages)
 	}
-	keys := &d.names(queue).enqueue
-	s := argStrings{strings: make([]string, 0, 2*len(messages)+8)}
-	args := make([]any, 0, 3+len(keys)+3*len(messages)+8)
-	args = append(args, "evalsha", enqueueScript.sha, len(keys))
-	args = append(args, keys[:]...)
-	for _, m := range messages {
-		at := len(args)
-		args = appendRequired(append(args, nil), &s, m)
-		optional := len(args)
-		args = appendOptional(args, &s, m)
-		args[at] = messageCode(m, len(args)-optional)
-	}
-	if _, err := d.conn.evalStore(ctx, enqueueScript, args); err != nil {
-		return fault.Results(len(messages), fail("enqueue", queue, err))
-	}
-	return nil
+	return d.enqueueScripted(ctx, queue, messages)
 }
 
 // enqueueAny is Enqueue for messages of any sort, a page a script.

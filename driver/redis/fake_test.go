@@ -184,7 +184,7 @@ func TestErrorsOfTheServer(t *testing.T) {
 			defer mu.Unlock()
 			// Misdirected commands were not run, and the script is sent in their place, and
 			// shown to the client library once; others are never sent again.
-			want := map[string]int{"xadd": 1, "copy": 1}
+			want := map[string]int{"exists": 1, "xadd": 1, "copy": 1}
 			if misdirected(serverError(strings.TrimPrefix(tt.reply, "-"))) {
 				want["evalsha"] = 2
 			}

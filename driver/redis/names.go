@@ -65,6 +65,8 @@ type names struct {
 	// enqueue are those of the enqueue script, which goes without lib.lua.
 	enqueue [levelCount + 2]any
 
+	// existsMeta is the command that looks whether there is the queue.
+	existsMeta [2]any
 	// copyToken is the command that makes the token in wake, if there is none.
 	copyToken [3]any
 
@@ -106,6 +108,7 @@ func newNames(queue string) *names {
 		n.shared[i] = n.prefix + name
 	}
 	copy(n.enqueue[:], n.shared[:levelCount])
+	n.existsMeta = [...]any{"exists", n.prefix + metaName}
 	n.copyToken = [...]any{"copy", n.prefix + "token", n.wake}
 	n.enqueue[levelCount], n.enqueue[levelCount+1] = n.wake, n.prefix+metaName
 	return n

@@ -2,63 +2,34 @@ package redis
 
 import (
 	"context"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
-// enqueuePlain stores a job that is ready at once and needs no bookkeeping, by two commands in
-// one round trip, which take the server a third of the time of a script. XADD stores it, in a
-// stream that is there: with DeleteQueue the streams are gone. COPY makes the token in wake of
-// that in token, if there is none, so that a consumer looks. False says that nothing is stored
-// yet, and that a script is to.
-func (d *Driver) enqueuePlain(ctx context.Context, queue string, m *driver.Message) (stored bool, err error) {
-	n := d.names(queue)
-	p := d.newPlain()
-	p.job = appendJob(p.job[:0], m)
-	s := argStrings{strings: p.strings[:0]}
-	add := append(p.args[:0], "xadd", n.shared[streamOf(m.Level)-1], "nomkstream", "*",
-		fieldJob, s.add(unsafeString(p.job)), fieldBody, s.add(unsafeString(m.Body)))
-	reply, woken, err := p.send(ctx, d.conn, appendOptional(add, &s, m), n.copyToken[:])
-	if d.conn.interrupts() { // otherwise another goroutine may still use it
-		*p = plain{pipe: p.pipe, job: p.job}
-		d.plains.Put(p)
-	}
-	if err != nil {
-		return false, err
-	}
-	r := reader{buf: reply}
-	id := r.bytes()
-	if se, ok := r.err.(serverError); ok && misdirected(se) {
-		return false, nil // eval sees to it that the client library learns of that
-	}
-	if r.err != nil || id == nil {
-		return false, r.err
-	}
-	if errorOf(woken) != nil {
-		// The user lacks the right to COPY, which older versions did not use. A token too many
-		// costs a consumer an empty look, and without one the job waits for the next look.
-		d.noCopy.Store(true)
-		_, _, _ = d.newPlain().send(ctx, d.conn, []any{"rpush", n.wake, "1"}, []any{"pexpire", n.wake, "3600000"})
-	}
-	return true, nil
-}
-
-// takesPlain tells whether enqueuePlain is for these messages, which need no bookkeeping. On a
-// cluster, and to wait for replicas, a script is one command for one server.
-func (d *Driver) takesPlain(messages []*driver.Message) bool {
-	_, single := d.conn.client.(*goredis.Client)
-	return single && len(messages) == 1 && !d.conn.durability.wanted() && !d.noCopy.Load()
-}
-
-// plain is what one enqueuePlain needs. It is used again.
+// plain is what one enqueuePlain sends. It is used again, with its commands: as long as jobs
+// have as many fields as those before, they take no others.
 type plain struct {
-	pipe    goredis.Pipeliner
-	job     []byte
-	strings [4]string
-	args    [12]any
-	woken   []byte
+	pipe     goredis.Pipeliner
+	ctx      context.Context // of the commands, which do not look at it
+	commands []goredis.Cmder // EXISTS, the XADDs and COPY
+	broken   error           // what ended the reading of the replies, or nil
+
+	exists, copy onceInt
+	existsArgs   [2]any
+	copyArgs     [3]any
+	adds         []plainAdd
+	text         []byte // the fields job
+	strings      argStrings
+}
+
+// plainAdd is one XADD.
+type plainAdd struct {
+	command onceString
+	args    []any // of the command
 }
 
 // newPlain is one that is used again, or a new one.
@@ -66,27 +37,107 @@ func (d *Driver) newPlain() *plain {
 	if p, ok := d.plains.Get().(*plain); ok {
 		return p
 	}
-	return &plain{pipe: d.conn.client.Pipeline()}
+	p := &plain{pipe: d.conn.client.Pipeline(), ctx: d.conn.ctx}
+	p.exists = onceInt{goredis.NewIntCmd(p.ctx, p.existsArgs[:]...)}
+	p.copy = onceInt{goredis.NewIntCmd(p.ctx, p.copyArgs[:]...)}
+	return p
 }
 
-// send sends a command that stores and one that wakes, and returns their replies. If the first
-// came and the second did not, as the connection broke or ctx ended, that is nil.
-func (p *plain) send(ctx context.Context, c *connection, store, wake []any) (stored, woken []byte, err error) {
+// reuse keeps a plain, without what it was used for.
+func (d *Driver) reuse(p *plain) {
+	p.broken, p.text = nil, p.text[:0]
+	for i := range len(p.commands) - 2 {
+		clear(p.adds[i].args)
+	}
+	clear(p.strings.strings)
+	p.strings.strings = p.strings.strings[:0]
+	d.plains.Put(p)
+}
+
+// fill makes the commands for messages.
+func (p *plain) fill(n *names, messages []*driver.Message) {
+	p.existsArgs, p.copyArgs = n.existsMeta, n.copyToken
+	p.exists.SetVal(0)
+	p.exists.SetErr(nil)
+	p.copy.SetErr(nil)
+	p.commands = append(p.commands[:0], p.exists)
+	for len(p.adds) < len(messages) {
+		p.adds = append(p.adds, plainAdd{})
+	}
+	for i, m := range messages {
+		p.commands = append(p.commands, p.add(&p.adds[i], n, m))
+	}
+	p.commands = append(p.commands, p.copy)
+}
+
+// add makes the command that adds one message.
+func (p *plain) add(a *plainAdd, n *names, m *driver.Message) onceString {
+	from := len(p.text)
+	p.text = appendJob(p.text, m)
+	args := append(a.args[:0], "xadd", n.shared[streamOf(m.Level)-1], "nomkstream", "*",
+		fieldJob, p.strings.add(unsafeString(p.text[from:])), fieldBody, p.strings.add(unsafeString(m.Body)))
+	args = appendOptional(args, &p.strings, m)
+	same := len(args) == len(a.args) && &args[0] == &a.args[0]
+	a.args = args
+	if !same {
+		a.command = onceString{goredis.NewStringCmd(p.ctx, args...)}
+	}
+	a.command.SetVal("")
+	a.command.SetErr(nil)
+	return a.command
+}
+
+// send sends the commands. Without an error there are as many replies as came, and broken is what
+// ended that.
+func (p *plain) send(ctx context.Context, c *connection) error {
 	if err := c.life.Begin(ctx); err != nil {
-		return nil, nil, err
+		return err
 	}
-	stored, err = c.here(ctx, func(inner context.Context) ([]byte, error) {
-		first, second := once{goredis.NewRawCmd(inner, store...)}, once{goredis.NewRawCmd(inner, wake...)}
-		_ = p.pipe.BatchProcess(inner, first, second) // queues them; Exec reports
+	_, err := c.here(ctx, func(inner context.Context) ([]byte, error) {
+		_ = p.pipe.BatchProcess(inner, p.commands...) // queues them; Exec reports
 		_, err := p.pipe.Exec(inner)
-		if err = c.unlessCut(err); err != nil && !isWhole(first.Val()) {
-			return nil, err
+		if _, answered := err.(goredis.Error); !answered {
+			p.broken = c.unlessCut(err)
 		}
-		p.woken = second.Val()
-		return first.Val(), nil
+		return nil, nil
 	})
-	if err != nil {
-		return nil, nil, err
+	if err == nil && p.broken != nil && ctx.Err() != nil {
+		p.broken = ctx.Err()
 	}
-	return stored, p.woken, nil
+	return err
+}
+
+// found tells whether the queue existed when the commands came to the server.
+func (p *plain) found() bool { return p.exists.Val() == 1 }
+
+// outcome is what became of the message i: stored, or not and an error. With neither the script
+// is to store it: it makes a stream that is not there, and has the client library learn of
+// another server that is the one to ask.
+func (p *plain) outcome(i int) (stored bool, err error) {
+	command := p.adds[i].command
+	reply, ok := command.Err().(goredis.Error)
+	switch {
+	case command.Val() != "": // its error may be that of what broke behind it
+		return true, nil
+	case !ok:
+		return false, p.missing(i)
+	case reply == goredis.Nil || misdirected(serverError(reply.Error())):
+		return false, nil
+	}
+	return false, serverError(reply.Error())
+}
+
+// missing is the error of a message without a reply. Behind what the server does not read it
+// has run nothing.
+func (p *plain) missing(i int) error {
+	if p.broken == nil {
+		return errReply
+	}
+	if i > 0 {
+		before := p.adds[i-1].command.Err()
+		if before != nil && strings.HasPrefix(before.Error(), "ERR Protocol error") {
+			return fault.NotSent{Err: p.broken}
+		}
+	}
+	return p.broken
 }

@@ -3,6 +3,8 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,20 +15,117 @@ import (
 	"github.com/batch-go/batch/internal/brokers"
 )
 
-// TestPlainEnqueueCost: one plain job is two commands, and no script, whether a consumer waits
-// or not. The first of a level is a script, which makes the stream.
+// TestPlainEnqueueCost: plain jobs are one command each and two for all of them, and no script,
+// whether a consumer waits or not. The first of a level are a script, which makes the stream.
 func TestPlainEnqueueCost(t *testing.T) {
 	t.Parallel()
 	c := newCosted(t)
 	q := queue(t, c.d)
 	enqueue(t, c.d, q, message("first"))
-	one := func() { enqueue(t, c.d, q, message("x")) }
-	if got := c.count(one); got != (commands{all: 2}) {
-		t.Errorf("a token is there: %+v", got)
+	for _, n := range []int{1, 2, 100} {
+		list := many(n)
+		all := func() { enqueue(t, c.d, q, list...) }
+		if got := c.count(all); got != (commands{all: n + 2}) {
+			t.Errorf("%d jobs, a token is there: %+v", n, got)
+		}
+		c.r.Del(testContext(t), c.d.names(q).wake)
+		if got := c.count(all); got != (commands{all: n + 2}) {
+			t.Errorf("%d jobs, no token is there: %+v", n, got)
+		}
 	}
-	c.r.Del(testContext(t), c.d.names(q).wake)
-	if got := c.count(one); got != (commands{all: 2}) {
-		t.Errorf("no token is there: %+v", got)
+}
+
+// TestPlainEnqueueOfManyLevels: the jobs of a level whose stream is not there yet are stored by
+// the script, and the others beside them without, each once.
+func TestPlainEnqueueOfManyLevels(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	enqueue(t, d, q, message("first", level(driver.Low)))
+	var list []*driver.Message
+	for i := range 50 {
+		list = append(list, message(fmt.Sprint("j", i), level(driver.Level(i%5-2)), func(m *driver.Message) {
+			m.Headers = map[string]string{"n": fmt.Sprint(i)}
+		}))
+	}
+	for range 3 { // the commands of an earlier one are used again
+		enqueue(t, d, q, list...)
+	}
+	c := consume(t, d, q, time.Minute)
+	seen := make(map[string]int)
+	for _, got := range receive(t, c, 151) {
+		seen[got.Message.ID]++
+		if n := got.Message.Headers["n"]; got.Message.ID != "first" && got.Message.ID != "j"+n {
+			t.Errorf("job %s has the header of %s", got.Message.ID, n)
+		}
+	}
+	for _, m := range list {
+		if seen[m.ID] != 3 {
+			t.Errorf("job %s came %d times", m.ID, seen[m.ID])
+		}
+	}
+}
+
+// TestPlainEnqueueWithoutMeta: a queue whose meta key was removed by hand does not exist, though
+// its streams are there. Nothing is stored, and it goes on when it is declared again.
+func TestPlainEnqueueWithoutMeta(t *testing.T) {
+	d, r := open(t), raw(t)
+	q := queue(t, d)
+	enqueue(t, d, q, message("before"))
+	if err := r.Del(testContext(t), metaKey(d, q)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 3} {
+		for i, result := range d.Enqueue(testContext(t), q, many(n)) {
+			if !errors.Is(result.Err, driver.ErrNotFound) || driver.FateOf(result.Err) != driver.FateNotStored {
+				t.Errorf("job %d of %d: %v", i+1, n, result.Err)
+			}
+		}
+		if stored := r.XLen(testContext(t), streamKey(d, q, driver.Normal)).Val(); stored != 1 {
+			t.Errorf("%d jobs are in the stream", stored)
+		}
+	}
+	if keys := keysOf(t, r, d, q); slices.Contains(keys, metaName) {
+		t.Error("the enqueue made the queue")
+	}
+	declare(t, d, q)
+	enqueue(t, d, q, message("after"))
+	if got := ids(receive(t, consume(t, d, q, time.Minute), 2)); !slices.Equal(got, []string{"before", "after"}) {
+		t.Errorf("received %v", got)
+	}
+}
+
+// TestRetract: what was added to a queue that did not exist stays, if it was handed out by then
+// or the queue was declared.
+func TestRetract(t *testing.T) {
+	d, r := open(t), raw(t)
+	q := queue(t, d)
+	enqueue(t, d, q, message("held"), message("waiting"))
+	receive(t, consume(t, d, q, time.Hour), 1)
+	entries, err := r.XRange(testContext(t), streamKey(d, q, driver.Normal), "-", "+").Result()
+	if err != nil || len(entries) != 2 {
+		t.Fatal(entries, err)
+	}
+	retract := func() []any {
+		t.Helper()
+		keys := &d.names(q).enqueue
+		args := append([]any{"eval", retractScript.source, len(keys)}, keys[:]...)
+		for _, e := range entries {
+			args = append(args, normalStream, e.ID)
+		}
+		gone, err := r.Do(testContext(t), args...).Slice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return gone
+	}
+	if gone := retract(); !slices.Equal(gone, []any{int64(0), int64(0)}) {
+		t.Errorf("of a queue that exists: %v", gone)
+	}
+	if err := r.Del(testContext(t), metaKey(d, q)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if gone := retract(); !slices.Equal(gone, []any{int64(0), int64(1)}) {
+		t.Errorf("of a queue that does not: %v", gone)
 	}
 }
 
@@ -91,7 +190,10 @@ func TestPlainEnqueueCutInTheMiddle(t *testing.T) {
 	for name, reply := range map[string]string{"stored": "$3\r\n1-1\r\n", "too large": "-ERR Protocol error: invalid bulk length\r\n", "half": "$9\r\n1-1"} {
 		t.Run(name, func(t *testing.T) {
 			f := serve(t, fit(func(words []string) []byte {
-				if words[0] == "xadd" {
+				switch words[0] {
+				case "exists":
+					return []byte(":1\r\n")
+				case "xadd":
 					return []byte(reply)
 				}
 				return []byte{}

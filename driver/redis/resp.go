@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -183,12 +182,6 @@ func errorOf(raw []byte) error {
 		return serverError(line)
 	}
 	return nil
-}
-
-// isWhole tells whether what came before a connection broke is a whole reply of a string, or
-// an error. The client library leaves zeros in the place of what is missing.
-func isWhole(raw []byte) bool {
-	return bytes.HasSuffix(raw, []byte("\r\n")) && (raw[0] == '$' || raw[0] == '-')
 }
 
 // encodeReply makes a reply again of the value that the client library parsed.

@@ -22,6 +22,7 @@ var (
 	deleteScript      = load("lib", "delete")
 	depthScript       = load("lib", "depth")
 	enqueueScript     = load("enqueue")
+	retractScript     = load("retract")
 	enqueueAnyScript  = load("lib", "enqueue_any")
 	importScript      = load("lib", "import")
 	receiveScript     = load("lib", "receive")

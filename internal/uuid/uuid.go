@@ -13,12 +13,12 @@ import (
 // last is the newest time that was given out, by any goroutine.
 var last atomic.Int64
 
-// NewV7 returns a new UUID, as text. It holds 62 random bits besides the time, so two processes that make
+// NewV7 returns a new UUID of the time now, as text. It holds 62 random bits besides the time, so two processes that make
 // one at the same time make different ones.
-func NewV7() string {
+func NewV7(now time.Time) string {
 	var id [16]byte
 	rand.Read(id[8:]) // never fails: the runtime ends the program instead
-	t := next(&last, time.Now())
+	t := next(&last, now)
 	binary.BigEndian.PutUint64(id[:], uint64(t>>12)<<16|0x7000|uint64(t&0xfff))
 	id[8] = 0x80 | id[8]&0x3f
 	return text(id)

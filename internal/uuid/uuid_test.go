@@ -14,7 +14,7 @@ import (
 func TestForm(t *testing.T) {
 	form := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	for range 1000 {
-		if id := NewV7(); !form.MatchString(id) {
+		if id := NewV7(time.Now()); !form.MatchString(id) {
 			t.Fatalf("%s is no UUID of version 7 and variant 10", id)
 		}
 	}
@@ -26,7 +26,7 @@ func TestForm(t *testing.T) {
 
 func TestTimeIsInIt(t *testing.T) {
 	before := time.Now().UnixMilli()
-	id := NewV7()
+	id := NewV7(time.Now())
 	after := time.Now().UnixMilli()
 	milli, err := strconv.ParseInt(strings.ReplaceAll(id[:13], "-", ""), 16, 64)
 	if err != nil {
@@ -46,7 +46,7 @@ func TestOrderAndUniqueness(t *testing.T) {
 	for i := range made {
 		all.Go(func() {
 			for range each {
-				made[i] = append(made[i], NewV7())
+				made[i] = append(made[i], NewV7(time.Now()))
 			}
 		})
 	}
@@ -70,7 +70,7 @@ func TestOrderAndUniqueness(t *testing.T) {
 func TestRandomPartDiffers(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 10_000 {
-		seen[NewV7()[19:]] = true
+		seen[NewV7(time.Now())[19:]] = true
 	}
 	if len(seen) < 10_000 {
 		t.Errorf("10000 UUIDs have %d different random parts", len(seen))
@@ -102,7 +102,7 @@ func TestNext(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	if n := testing.AllocsPerRun(1000, func() { NewV7() }); n > 2 {
+	if n := testing.AllocsPerRun(1000, func() { NewV7(time.Now()) }); n > 2 {
 		t.Errorf("%v allocations, want the text and the random bytes at most", n)
 	}
 }
@@ -110,6 +110,6 @@ func TestAllocations(t *testing.T) {
 func BenchmarkNewV7(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		NewV7()
+		NewV7(time.Now())
 	}
 }

@@ -1,5 +1,5 @@
--- lib: what the other scripts share. It stands in front of each of them, enqueue
--- excepted.
+-- lib: what the other scripts share. It stands in front of each of them, enqueue and
+-- retract excepted.
 --
 -- KEYS of every script, all with the queue's hash tag:
 --    1 to 5  the streams of waiting and running jobs, Critical to Trivial
