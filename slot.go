@@ -54,6 +54,7 @@ func (s *slots) work() {
 	// of package testing does) must not cost the worker a slot.
 	orderly := false
 	defer func() {
+		one.timeout.close()
 		switch {
 		case one.detached:
 		case orderly:
