@@ -27,13 +27,18 @@ func (b *bounded) Deadline() (time.Time, bool) { return b.at, true }
 func (b *bounded) Done() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.make().Done()
+}
+
+// make is timed, which it makes if there is none. b.mu must be held.
+func (b *bounded) make() context.Context {
 	if b.timed == nil {
 		b.timed, b.cancel = context.WithDeadlineCause(b.Context, b.at, b.cause)
 		if b.ended {
 			b.cancel()
 		}
 	}
-	return b.timed.Done()
+	return b.timed
 }
 
 // Err looks at the time, unless there is a timer.
@@ -48,7 +53,7 @@ func (b *bounded) Err() error {
 	case b.Context.Err() != nil:
 		return b.Context.Err()
 	case !time.Now().Before(b.at):
-		return context.DeadlineExceeded
+		return b.make().Err() // which has the cause too
 	}
 	return nil
 }

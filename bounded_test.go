@@ -28,8 +28,8 @@ func TestBounded(t *testing.T) {
 			}
 			ended := func(b *bounded, want, cause error) {
 				t.Helper()
-				if err := b.Err(); err != want {
-					t.Errorf("ended with %v, want %v", err, want)
+				if err := b.Err(); err != want || context.Cause(b) != cause {
+					t.Errorf("ended with %v for %v, want %v for %v", err, context.Cause(b), want, cause)
 				}
 				select {
 				case <-b.Done():

@@ -12,7 +12,7 @@ import (
 // draft is a job that is being made: its message, and what options said that is
 // not in the message as such.
 type draft struct {
-	message   *driver.Message
+	message   driver.Message
 	expiry    time.Duration
 	delayedBy string // the option that set the delay, or empty
 	grouped   bool
@@ -57,7 +57,7 @@ func (job *draft) setHeader(name, value string) {
 
 // complete fills in what the options left open.
 func (job *draft) complete(args Args) (err error) {
-	m := job.message
+	m := &job.message
 	if args == nil {
 		return invalid("args", "nil", "a value")
 	}

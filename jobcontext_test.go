@@ -135,22 +135,35 @@ func TestTheFirstEndOfAContextCounts(t *testing.T) {
 	}
 }
 
-// A context that is made from a handler's after it has returned has ended.
+// The context of a handler that has returned has ended, and not because the worker has ended
+// since: asked only, waited for or the parent of another.
 func TestContextAfterTheHandler(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, memory.New(), nil)
-		kept := make(chan context.Context, 1)
-		batch.Handle(r.worker, func(ctx context.Context, _ *batch.Job[task]) error { kept <- ctx; return nil })
-		r.enqueue(t, task{})
-		r.start(t)
-		<-r.events.ended
-		r.stop(t)
-		ctx := <-kept
-		<-ctx.Done()
-		if !errors.Is(ctx.Err(), context.Canceled) {
-			t.Errorf("Err = %v, want Canceled", ctx.Err())
-		}
-	})
+	for how, derive := range derivations {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, memory.New(), nil)
+				kept := make(chan context.Context, 1)
+				batch.Handle(r.worker, func(ctx context.Context, _ *batch.Job[task]) error { kept <- ctx; return nil })
+				r.enqueue(t, task{})
+				r.start(t)
+				<-r.events.ended
+				ctx := <-kept
+				synctest.Wait()
+				if err := ctx.Err(); err != context.Canceled {
+					t.Errorf("Err = %v, want Canceled", err)
+				}
+				r.stop(t)
+				derived, cancel := derive(ctx)
+				defer cancel()
+				<-derived.Done()
+				for _, ended := range []context.Context{ctx, derived} {
+					if err, cause := ended.Err(), context.Cause(ended); err != context.Canceled || cause != context.Canceled {
+						t.Errorf("%v because of %v, want both to be Canceled", err, cause)
+					}
+				}
+			})
+		})
+	}
 }
 
 // A stop does not say that all is well while a handler runs whose lease was lost.

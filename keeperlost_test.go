@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -22,7 +23,7 @@ func TestALeaseIsLostOnce(t *testing.T) {
 	}
 	k := &keeper{hooks: h, working: t.Context(), lostRunning: make(map[*task]struct{})}
 	running, buffered := &task{delivery: &driver.Delivery{}}, &task{delivery: &driver.Delivery{}}
-	running.ctx.begin(t.Context(), running.started)
+	running.ctx.begin(t.Context(), time.Now().Add(time.Minute))
 	running.state.Store(taskRunning)
 	k.add([]*task{running, buffered})
 	k.lose(running, buffered)

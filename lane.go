@@ -109,6 +109,7 @@ func (l *lane) finish() {
 // runAlone runs one job that the lane holds, after everything else in it has ended,
 // and returns when the job is settled.
 func (l *lane) runAlone(t *task) {
+	l.slots.resting.close()
 	l.slots = l.slots.forOnly(t)
 	l.slots.start(1)
 	l.finish()
@@ -119,6 +120,7 @@ func (l *lane) runAlone(t *task) {
 // the application does not let go: a codec, a retry policy or a hook. They are given up.
 // ctx bounds it.
 func (l *lane) close(ctx context.Context) error {
+	l.slots.resting.close()
 	l.keeper.close()
 	if left := l.keeper.held(); len(left) > 0 {
 		l.custody.tally.abandoned.Add(int64(len(left)))

@@ -193,15 +193,15 @@ func Group[D Grouper](q *Queue[D], name string) Option[D] {
 // draft makes the message of a job, without its body, and checks what can be checked
 // of it. Nothing is sent of one with an error.
 func (q *Queue[D]) draft(args Args, options []Option[D]) outgoing {
-	job := draft{message: &driver.Message{}}
-	o := outgoing{message: job.message, args: args}
+	job := new(draft)
+	o := outgoing{message: &job.message, args: args}
 	for _, apply := range q.defaults {
-		if o.err = apply(&job); o.err != nil {
+		if o.err = apply(job); o.err != nil {
 			return o
 		}
 	}
 	for _, option := range options {
-		if o.err = option.use(&job); o.err != nil {
+		if o.err = option.use(job); o.err != nil {
 			return o
 		}
 	}

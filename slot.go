@@ -49,6 +49,13 @@ func (r *resting) pop() *slot {
 	return s
 }
 
+// close stops the timers of the slots that rest, when no more are to be started.
+func (r *resting) close() {
+	for s := r.pop(); s != nil; s = r.pop() {
+		s.timeout.close()
+	}
+}
+
 // newSlots completes slots whose other fields are set.
 func newSlots(s slots) *slots {
 	s.resting = new(resting)
@@ -114,12 +121,13 @@ func (s *slot) work() {
 	s.took = -1
 	defer func() {
 		switch {
-		case s.detached:
-		case orderly:
+		case orderly && !s.detached:
 			s.resting.push(s)
-		default:
+			return
+		case !s.detached:
 			s.start(1)
 		}
+		s.timeout.close()
 	}()
 	for !s.detached {
 		t := s.buffer.next(s.took)

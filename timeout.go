@@ -17,20 +17,31 @@ type timeout struct {
 	// current is the task whose handler runs, nil between tasks.
 	current *task
 	// timer fires at the task's timeout, and again when the handler counts as
-	// stuck. It is reused, so it may fire for a task that has ended.
+	// stuck. It goes on from task to task, so it mostly fires for one that has ended.
 	timer *time.Timer
+	// fires is when it does next, zero if it does not.
+	fires time.Time
 }
 
-// start begins to watch the handler of t.
+// start begins to watch the handler of t. A timer that fires before its timeout is left
+// alone: it is set anew when it does, which is once for many short jobs.
 func (o *timeout) start(t *task) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.current = t
+	if o.fires.IsZero() || t.ctx.deadline.Before(o.fires) {
+		o.set(t.ctx.deadline)
+	}
+}
+
+// set makes the timer fire at a time. o.mu must be held.
+func (o *timeout) set(at time.Time) {
+	o.fires = at
 	if o.timer == nil {
-		o.timer = time.AfterFunc(t.job.Timeout, o.tick)
+		o.timer = time.AfterFunc(time.Until(at), o.tick)
 		return
 	}
-	o.timer.Reset(t.job.Timeout)
+	o.timer.Reset(time.Until(at))
 }
 
 // stop ends watching: the handler has returned.
@@ -38,13 +49,23 @@ func (o *timeout) stop() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.current = nil
-	o.timer.Stop()
+}
+
+// close stops the timer: the slot has ended.
+func (o *timeout) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.current, o.fires = nil, time.Time{}
+	if o.timer != nil {
+		o.timer.Stop()
+	}
 }
 
 // tick is called by the timer.
 func (o *timeout) tick() {
 	o.mu.Lock()
 	t := o.current
+	o.fires = time.Time{}
 	if t == nil {
 		o.mu.Unlock()
 		return
@@ -62,5 +83,5 @@ func (o *timeout) tick() {
 	} else {
 		t.ctx.expire()
 	}
-	o.timer.Reset(next.Sub(now))
+	o.set(next)
 }

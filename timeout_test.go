@@ -45,3 +45,32 @@ func TestTimerOfAnEarlierJob(t *testing.T) {
 		o.stop()
 	})
 }
+
+// The timer of a slot is set once for many short jobs, and earlier for one whose timeout is
+// shorter than what is left of it.
+func TestTimerIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &timeout{stuck: func(*task, time.Duration) { t.Error("a job was taken for stuck") }}
+		run := func(bound time.Duration) time.Duration {
+			one := &task{delivery: &driver.Delivery{}}
+			one.ctx.begin(t.Context(), time.Now().Add(bound))
+			one.overdueAt = one.ctx.deadline.Add(time.Minute)
+			o.start(one)
+			defer o.stop()
+			time.Sleep(time.Second)
+			return time.Until(o.fires)
+		}
+		for i, want := range []time.Duration{59 * time.Second, 58 * time.Second, 57 * time.Second} {
+			if left := run(time.Minute); left != want {
+				t.Errorf("job %d: the timer fires in %s, want %s", i, left, want)
+			}
+		}
+		if left := run(10 * time.Second); left != 9*time.Second {
+			t.Errorf("a job with a shorter timeout: the timer fires in %s, want 9s", left)
+		}
+		o.close()
+		if !o.fires.IsZero() {
+			t.Error("the timer of a slot that has ended runs on")
+		}
+	})
+}
