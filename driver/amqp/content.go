@@ -144,12 +144,13 @@ func (m *incoming) begin() {
 
 // end passes the message on.
 func (m *incoming) end() {
-	m.active = false
 	if m.ledger != nil {
 		m.ledger.comeBack(returnKey{m.queue, m.delivery.MessageId})
 	} else {
 		m.subscriber(&m.delivery)
 	}
+	m.begin() // keeps nothing of it
+	m.active = false
 }
 
 // header reads the frame of the properties, and tells whether it could.

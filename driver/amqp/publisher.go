@@ -64,13 +64,11 @@ func (p *publisher) alive() bool {
 
 // run writes batches until the channel ends.
 func (p *publisher) run(closes <-chan *amqp091.Error) {
-	closed := make(chan struct{})
 	go func() {
 		if err := <-closes; err != nil {
 			p.err = err
 		}
 		close(p.ended)
-		close(closed)
 	}()
 	for {
 		select {
@@ -80,7 +78,7 @@ func (p *publisher) run(closes <-chan *amqp091.Error) {
 			p.write(batch)
 			p.writing.Unlock()
 			batch.written <- struct{}{}
-		case <-closed:
+		case <-p.ended:
 			return
 		}
 	}

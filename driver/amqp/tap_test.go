@@ -22,13 +22,17 @@ type said struct {
 	from    io.Reader
 	step    int
 	written bytes.Buffer
+	writes  int
 }
 
 // Read is that of the reader.
 func (s *said) Read(b []byte) (int, error) { return s.from.Read(b[:min(len(b), s.step)]) }
 
 // Write keeps b.
-func (s *said) Write(b []byte) (int, error) { return s.written.Write(b) }
+func (s *said) Write(b []byte) (int, error) {
+	s.writes++
+	return s.written.Write(b)
+}
 
 // method is the frame of a method with its arguments.
 func method(channel uint16, id uint32, args ...byte) []byte {
@@ -158,6 +162,55 @@ func TestTapKeepsOffEndedChannels(t *testing.T) {
 			t.Errorf("%v, and %d bytes are written", err, on.written.Len()-before)
 		}
 	}
+}
+
+// TestWritesOfABatch: what a call publishes is one write, unless it is much, and what is one
+// message always is. No frame is larger than was agreed on.
+func TestWritesOfABatch(t *testing.T) {
+	const frame = 4096
+	for name, test := range map[string]struct{ count, size, writes int }{
+		"one": {1, 256, 1}, "many": {100, 256, 1}, "large": {1, 1 << 20, 1}, "without a body": {2, 0, 1}, "much": {4, 40 << 10, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			on := &said{}
+			p := &publisher{
+				conn: &connection{tap: newTap(on), client: new(amqp091.Connection)}, channel: 3, ledger: newLedger(), ended: make(chan struct{}),
+			}
+			p.conn.client.Config.FrameSize = frame
+			p.conn.tap.ledgers[3] = p.ledger
+			var items []*publication
+			for range test.count {
+				items = append(items, &publication{queue: "q", message: amqp091.Publishing{Type: "t", Body: make([]byte, test.size)}})
+			}
+			p.write(newBatch(items, false))
+			if on.writes != test.writes {
+				t.Errorf("%d writes instead of %d", on.writes, test.writes)
+			}
+			bodies, messages := 0, 0
+			for c := (cursor{buf: on.written.Bytes()}); len(c.buf) > 0; {
+				kind, channel, payload := c.number(1), c.number(2), c.long()
+				if end := c.number(1); c.bad || end != frameEnd || channel != 3 || len(payload) > frame-frameOverhead {
+					t.Fatalf("a frame of type %d on channel %d with %d bytes and the end %x", kind, channel, len(payload), end)
+				}
+				switch kind {
+				case methodFrame:
+					messages++
+				case bodyFrame:
+					bodies += len(payload)
+				}
+			}
+			if messages != test.count || bodies != test.count*test.size || p.ledger.unanswered() != on.written.Len()-framesAround(test.count, test.size, frame) {
+				t.Errorf("%d messages with %d bytes, %d of %d bytes unanswered", messages, bodies, p.ledger.unanswered(), on.written.Len())
+			}
+		})
+	}
+}
+
+// framesAround is how many bytes the frames of bodies have around them, which the ledger does
+// not count.
+func framesAround(count, size, frame int) int {
+	most := frame - frameOverhead
+	return count * ((size + most - 1) / most) * frameOverhead
 }
 
 // TestLedgerInAnyOrder answers messages in any order, and one by one or many at once: each
