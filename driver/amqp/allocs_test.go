@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -75,4 +77,36 @@ func TestDeliveryAllocations(t *testing.T) {
 	if allocs > deliveredAllocs+0.5 {
 		t.Errorf("%.1f allocations a job, the budget is %d", allocs, deliveredAllocs)
 	}
+}
+
+// consumerGoroutines is how many goroutines a consumer has that waits for jobs, besides that of
+// Receive. Two of them are the library's.
+const consumerGoroutines = 5
+
+// TestConsumerGoroutines counts those of consumers on queues of their own.
+func TestConsumerGoroutines(t *testing.T) {
+	const count = 8
+	d := open(t)
+	enqueue(t, d, queue(t, d), message("a")) // both connections are there
+	before := runtime.NumGoroutine()
+	ctx, cancel := context.WithCancel(testContext(t))
+	var waiting sync.WaitGroup
+	for range count {
+		q := queue(t, d)
+		c := consume(t, d, q, 10)
+		enqueue(t, d, q, message("a"))
+		settle(t, c, driver.Settlement{Delivery: receive(t, c), Outcome: driver.OutcomeDone})
+		waiting.Go(func() { _, _ = c.Receive(ctx, 1) })
+	}
+	const most = count * (consumerGoroutines + 1)
+	deadline := time.Now().Add(5 * time.Second) // what a call has left behind ends in a moment
+	for runtime.NumGoroutine()-before > most && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	if n := runtime.NumGoroutine() - before; n > most {
+		t.Errorf("%d goroutines of %d consumers, the budget is %d", n, count, most)
+	}
+	t.Logf("%d goroutines of %d consumers", runtime.NumGoroutine()-before, count)
+	cancel()
+	waiting.Wait()
 }
