@@ -45,6 +45,12 @@ func setupRabbitMQ(b *testing.B) (*rabbit, *batch.Queue[*amqp.Driver]) {
 	return raw, q
 }
 
+// purge empties a queue. A new one, as renew makes, is slower at first.
+func purge(b *testing.B, q *batch.Queue[*amqp.Driver]) {
+	_, err := batch.Purge(b.Context(), q)
+	must(b, err)
+}
+
 // on opens a channel for do.
 func (r *rabbit) on(do func(ch *amqp091.Channel)) {
 	ch, err := r.conn.Channel()
@@ -57,10 +63,21 @@ func (r *rabbit) purge() {
 	r.on(func(ch *amqp091.Channel) { _, err := ch.QueuePurge(r.queue, false); must(r.b, err) })
 }
 
-// publish publishes n messages in a loop, with up to window of them unconfirmed.
+// publish publishes n messages in a loop, with up to window of them unconfirmed. With one it waits
+// for each itself.
 func (r *rabbit) publish(n, window int) {
 	r.on(func(ch *amqp091.Channel) {
 		must(r.b, ch.Confirm(false))
+		if window == 1 {
+			for i := range n {
+				c, err := r.send(ch, i, time.Now())
+				must(r.b, err)
+				if !c.Wait() {
+					r.b.Error("not confirmed")
+				}
+			}
+			return
+		}
 		unconfirmed := make(chan *amqp091.DeferredConfirmation, window)
 		var all sync.WaitGroup
 		all.Go(func() {
@@ -72,15 +89,20 @@ func (r *rabbit) publish(n, window int) {
 		})
 		now := time.Now()
 		for i := range n {
-			c, err := ch.PublishWithDeferredConfirm("", r.queue, true, false, amqp091.Publishing{
-				DeliveryMode: amqp091.Persistent, MessageId: fmt.Sprint(i), Type: "bench",
-				ContentType: "application/json", Timestamp: now, Body: body,
-			})
+			c, err := r.send(ch, i, now)
 			must(r.b, err)
 			unconfirmed <- c
 		}
 		close(unconfirmed)
 		all.Wait()
+	})
+}
+
+// send publishes a message.
+func (r *rabbit) send(ch *amqp091.Channel, i int, now time.Time) (*amqp091.DeferredConfirmation, error) {
+	return ch.PublishWithDeferredConfirm("", r.queue, true, false, amqp091.Publishing{
+		DeliveryMode: amqp091.Persistent, MessageId: fmt.Sprint(i), Type: "bench",
+		ContentType: "application/json", Timestamp: now, Body: body,
 	})
 }
 
@@ -114,8 +136,29 @@ func BenchmarkRabbitMQEnqueue(b *testing.B) {
 		{name: "raw", target: "(>=0.7)", round: func() { raw.publish(jobs, 2000) }, after: raw.purge},
 		{name: "raw-64", round: func() { raw.publish(jobs, producers) }, after: raw.purge},
 	}, []*contender{
-		{name: "batch", round: func() { enqueue(b, q, jobs) }, after: func() { renew(b, q) }},
-		{name: "many", round: func() { enqueueMany(b, q, producers, jobs, 32) }, after: func() { renew(b, q) }},
+		{name: "batch", round: func() { enqueue(b, q, jobs) }, after: func() { purge(b, q) }},
+		{name: "many", round: func() { enqueueMany(b, q, producers, jobs, 32) }, after: func() { purge(b, q) }},
+	})
+}
+
+// BenchmarkRabbitMQEnqueueAlone: one producer, with a context that never ends and with one that
+// has a deadline, against one that publishes and waits for the confirmation.
+func BenchmarkRabbitMQEnqueueAlone(b *testing.B) {
+	const turn = 1000
+	raw, q := setupRabbitMQ(b)
+	deadline, cancel := context.WithTimeout(b.Context(), time.Hour)
+	defer cancel()
+	enqueue := func(ctx context.Context) func() {
+		return func() {
+			share(b, 1, turn, 1, func(int) error { _, err := q.Enqueue(ctx, args); return err })
+		}
+	}
+	renewal := func() { purge(b, q) }
+	compare(b, turn, []*contender{{
+		name: "raw", target: "(>=0.9)", round: func() { raw.publish(turn, 1) }, after: raw.purge,
+	}}, []*contender{
+		{name: "batch", round: enqueue(context.Background()), after: renewal},
+		{name: "deadline", round: enqueue(deadline), after: renewal},
 	})
 }
 

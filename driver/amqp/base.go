@@ -38,6 +38,8 @@ type base struct {
 
 	publishing *connector
 	consuming  *connector
+	// consumers are the connections of consumers; that of consuming is the first.
+	consumers *connectors
 
 	queues   sync.Map // queue to *names
 	delays   sync.Map // queue to *delayQueues
@@ -60,6 +62,7 @@ func newBase(c *config) *base {
 	b.life, b.end = context.WithCancel(context.Background())
 	b.publishing = newConnector(c, purposePublishing)
 	b.consuming = newConnector(c, purposeConsuming)
+	b.consumers = newConnectors(c, b.consuming)
 	return b
 }
 

@@ -17,130 +17,115 @@ import (
 // calls each, unless that is nil, with those whose fate is known, as it becomes known:
 // with all of them, unless ctx or the channel ends before they were written.
 func (p *publisher) publish(ctx context.Context, items []*publication, each func([]*publication)) {
-	batch := &pubBatch{items: items, written: make(chan struct{})}
-	select {
-	case p.batches <- batch:
-	case <-p.ended:
-		failAll(items, fault.NotSent{Err: p.endedFor()})
-		return
-	case <-ctx.Done():
-		failAll(items, fault.NotSent{Err: p.ctxErr(ctx)})
-		return
-	}
-	select {
-	case <-batch.written:
-	case <-ctx.Done():
-		// The writer is stuck, or has not come so far. It skips what it has not
-		// begun.
-		for _, item := range items {
-			if item.state.CompareAndSwap(pubQueued, pubWithdrawn) {
-				item.err = fault.NotSent{Err: p.ctxErr(ctx)}
-			} else {
-				item.err = p.ctxErr(ctx)
-			}
-		}
-		go p.disown(batch) // at most one batch is with the writer
+	batch := newBatch(items, each != nil)
+	if !p.writeNow(batch) && !p.handOver(ctx, batch) {
 		return
 	}
 	if each != nil {
-		p.awaitEach(ctx, items, each)
-		return
-	}
-	// The last one first: the broker confirms about in their order, so that this
-	// waits once and not for each.
-	for i := len(items) - 1; i >= 0; i-- {
-		p.awaitConfirm(ctx, items[i])
-	}
-	p.markReturned(ctx, items)
-	p.spare(items)
-}
-
-// awaitEach waits for the confirms, and passes on what is confirmed by then each time:
-// one of the broker's queues may be much later than another.
-func (p *publisher) awaitEach(ctx context.Context, items []*publication, each func([]*publication)) {
-	for left := slices.Clone(items); len(left) > 0; {
-		p.awaitConfirm(ctx, left[0])
-		answered := []*publication{left[0]}
-		waiting := left[:0]
-		for _, item := range left[1:] {
-			if item.isAnswered() {
-				p.awaitConfirm(ctx, item)
-				answered = append(answered, item)
-			} else {
-				waiting = append(waiting, item)
-			}
+		p.awaitEach(ctx, batch, each)
+	} else {
+		for p.ledger.awaits(batch) && p.awaitAnswer(ctx, batch) {
+			continue
 		}
-		p.markReturned(ctx, answered)
-		each(answered)
-		left = waiting
+		for _, item := range items {
+			item.err = p.fate(ctx, item)
+		}
 	}
 	p.spare(items)
 }
 
-// isAnswered tells whether nothing more is to come about a written item.
-func (item *publication) isAnswered() bool {
-	if item.confirm == nil {
-		return true
-	}
+// handOver has the writer write a batch, and tells whether it has, before ctx or the
+// channel ended.
+func (p *publisher) handOver(ctx context.Context, batch *pubBatch) bool {
+	batch.written = make(chan struct{}, 1)
 	select {
-	case <-item.confirm.Done():
-		return true
-	default:
+	case p.batches <- batch:
+	case <-p.ended:
+		failAll(batch.items, fault.NotSent{Err: p.endedFor()})
+		return false
+	case <-ctx.Done():
+		failAll(batch.items, fault.NotSent{Err: p.ctxErr(ctx)})
 		return false
 	}
+	select {
+	case <-batch.written:
+		return true
+	case <-ctx.Done():
+	}
+	// The writer is stuck, or has not come so far. It skips what it has not begun.
+	for _, item := range batch.items {
+		item.err = p.ctxErr(ctx)
+		if item.state.CompareAndSwap(pubQueued, pubWithdrawn) {
+			item.err = fault.NotSent{Err: item.err}
+		}
+	}
+	return false
 }
 
-// failAll gives all items the same error.
-func failAll(items []*publication, err error) {
-	for _, item := range items {
-		item.err = err
+// awaitAnswer waits until the broker answers, and tells whether it has, before ctx or the
+// channel ended.
+func (p *publisher) awaitAnswer(ctx context.Context, batch *pubBatch) bool {
+	select {
+	case <-batch.answered:
+		return true
+	case <-p.ended:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// awaitEach waits for the answers, and passes on those that have come each time: one of
+// the broker's queues may be much later than another.
+func (p *publisher) awaitEach(ctx context.Context, batch *pubBatch, each func([]*publication)) {
+	waits := true
+	for left := slices.Clone(batch.items); len(left) > 0; {
+		answered := make([]*publication, 0, len(left))
+		waiting := left[:0]
+		for _, item := range left {
+			if waits && !item.isAnswered() {
+				waiting = append(waiting, item)
+				continue
+			}
+			item.err = p.fate(ctx, item)
+			answered = append(answered, item)
+		}
+		if len(answered) > 0 {
+			each(answered)
+		}
+		if left = waiting; len(left) > 0 {
+			waits = p.awaitAnswer(ctx, batch)
+		}
 	}
 }
 
-// awaitConfirm waits for the confirm of one written item.
-func (p *publisher) awaitConfirm(ctx context.Context, item *publication) {
-	if item.confirm == nil {
-		// The library checks the channel's state, then writes: an error says that
-		// it had ended, or that the socket broke.
-		item.err = p.unwritten(item.refused)
-		return
+// fate is what became of an item that the writer is through with: nil if it is stored. If
+// it is not answered, ctx or the channel has ended.
+func (p *publisher) fate(ctx context.Context, item *publication) error {
+	switch item.state.Load() {
+	case pubAcked:
+		return nil
+	case pubNacked:
+		return errNacked
+	case pubReturned:
+		return errReturned
+	case pubRefused:
+		return p.unwritten(item.refused)
 	}
 	select {
-	case <-item.confirm.Done():
+	case <-p.ended: // all answers that came before are known by now
+		return p.lost(item)
 	default:
-		select {
-		case <-item.confirm.Done():
-		case <-p.ended:
-			// All confirms that came before are known by now, but the library
-			// completes the others at about this time, in no order.
-			if !item.confirm.Acked() {
-				item.err = p.lost(item)
-				return
-			}
-		case <-ctx.Done():
-			item.err = p.ctxErr(ctx)
-			return
-		}
+		return p.ctxErr(ctx)
 	}
-	if item.confirm.Acked() {
-		if !p.confirmed.Load() {
-			p.confirmed.Store(true)
-		}
-		return
-	}
-	if p.ch.IsClosed() {
-		item.err = p.lost(item)
-		return
-	}
-	item.err = errNacked
 }
 
-// unwritten is the error of an item for which publishing failed at once.
+// unwritten is the error of an item that was not written: the channel had ended, or it
+// cannot be put into AMQP's form.
 func (p *publisher) unwritten(err error) error {
 	if errors.Is(err, amqp091.ErrClosed) {
 		return fault.NotSent{Err: p.endedFor()}
 	}
-	return fmt.Errorf("%w: %w", errUnconfirmed, err)
+	return &sizeError{err, ""}
 }
 
 // lost is the error of an item that was written to a channel that then ended. If
@@ -155,7 +140,7 @@ func (p *publisher) lost(item *publication) error {
 		return errUnconfirmed
 	}
 	if isRefused(p.err) {
-		if !p.confirmed.Load() {
+		if !p.ledger.hasStored() {
 			return p.err // it refuses all, and nothing came before
 		}
 		return fmt.Errorf("%w: %w", errForbidden, p.err)
@@ -191,70 +176,14 @@ func (p *publisher) spare(items []*publication) {
 	}
 	var first uint64
 	for _, item := range items {
-		if item.confirm == nil || item.confirm.Acked() {
+		if item.state.Load() != pubWritten {
 			continue
 		}
-		switch tag := item.confirm.DeliveryTag; {
+		switch tag := item.tag; {
 		case first > 0 && tag > first:
 			item.err = fault.NotSent{Err: fmt.Errorf("%w: %w", errDown, p.err)}
 		case first == 0 && len(item.message.Body) > most:
 			first, item.err = tag, reply
 		}
-	}
-}
-
-// key is what identifies the item among returned messages.
-func (item *publication) key() returnKey { return returnKey{item.queue, item.message.MessageId} }
-
-// markReturned finds the items that the broker returned: it does so before it
-// confirms them, https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed.
-// The library passes frames on in their order, and the channel of returned
-// messages is not buffered; so when a confirm was seen, collect has received the
-// returned message that came before it, and answers questions after that. Of those items
-// that ctx has left without an answer nobody will ask again.
-func (p *publisher) markReturned(ctx context.Context, items []*publication) {
-	done := make(chan struct{})
-	question := func(all *unrouted) {
-		defer close(done)
-		if len(all.counts) == 0 && ctx.Err() == nil {
-			return
-		}
-		for _, item := range items {
-			switch {
-			case item.confirm == nil:
-			case !item.isAnswered():
-				all.leave(item.key(), item.confirm.Done())
-			case all.take(item.key()) && item.err == nil:
-				item.err = errReturned
-			}
-		}
-	}
-	select {
-	case p.questions <- question:
-		<-done
-	case <-p.ended:
-		// Nobody answers any more. A message that was confirmed may have been
-		// returned before.
-		for _, item := range items {
-			if item.err == nil {
-				item.err = errUnconfirmed
-			}
-		}
-	}
-}
-
-// disown leaves a batch whose caller gave up before it was written.
-func (p *publisher) disown(batch *pubBatch) {
-	<-batch.written
-	question := func(all *unrouted) {
-		for _, item := range batch.items {
-			if item.confirm != nil {
-				all.leave(item.key(), item.confirm.Done())
-			}
-		}
-	}
-	select {
-	case p.questions <- question:
-	case <-p.ended:
 	}
 }

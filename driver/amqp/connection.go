@@ -20,6 +20,7 @@ import (
 type connection struct {
 	client *amqp091.Connection
 	socket *corked
+	tap    *tap
 	// quiet is after how much silence of the broker the connection may be dead.
 	quiet time.Duration
 	// ended is closed when the connection has ended, for err.
@@ -36,9 +37,9 @@ type connection struct {
 	blockedFor string
 }
 
-// newConnection takes over a connection that the library made on socket.
-func newConnection(client *amqp091.Connection, socket *corked, quiet time.Duration) *connection {
-	c := &connection{client: client, socket: socket, quiet: quiet, ended: make(chan struct{}), flowing: make(chan struct{})}
+// newConnection takes over a connection that the library made on socket, through tap.
+func newConnection(client *amqp091.Connection, socket *corked, tap *tap, quiet time.Duration) *connection {
+	c := &connection{client: client, socket: socket, tap: tap, quiet: quiet, ended: make(chan struct{}), flowing: make(chan struct{})}
 	close(c.flowing)
 	closes := client.NotifyClose(make(chan *amqp091.Error, 1))
 	blocks := client.NotifyBlocked(make(chan amqp091.Blocking, 1))

@@ -15,8 +15,9 @@ import (
 // anew by the next Receive when it has ended, once.
 type consumer struct {
 	*source
-	endLife context.CancelFunc
-	opening chan struct{} // holds a token while a call opens
+	connector *connector // of the connection with its channels
+	endLife   context.CancelFunc
+	opening   chan struct{} // holds a token while a call opens
 
 	receives lifecycle.Gate // Receive calls under way, until Stop
 	calls    lifecycle.Gate // the others
@@ -38,7 +39,7 @@ func (b *base) Consume(ctx context.Context, queue string, options driver.Consume
 	}
 	defer b.calls.End()
 	from := &source{base: b, names: b.names(queue), prefetch: min(max(options.Prefetch, 1), 1<<16-1)}
-	c := &consumer{source: from, opening: make(chan struct{}, 1)}
+	c := &consumer{source: from, connector: b.consumers.take(queue), opening: make(chan struct{}, 1)}
 	from.life, c.endLife = context.WithCancel(context.Background())
 	if _, err := c.open(ctx); err != nil {
 		_ = c.Close(ctx)
@@ -85,7 +86,7 @@ func (c *consumer) open(ctx context.Context) (*session, error) {
 		<-c.opening
 		return s, nil
 	}
-	conn, err := c.base.consuming.connection(ctx)
+	conn, err := c.connector.connection(ctx)
 	if err != nil {
 		<-c.opening
 		return nil, err
@@ -229,6 +230,7 @@ func (c *consumer) Close(ctx context.Context) error {
 		if s != nil {
 			s.stop()
 		}
+		c.base.consumers.give(c.names.queue)
 		return nil
 	})
 	return fail("close", c.names.queue, err)

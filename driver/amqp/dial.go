@@ -49,7 +49,7 @@ func (c *config) dialAddr(ctx context.Context, addr, purpose string) (*connectio
 		_ = client.CloseDeadline(time.Now())
 	}
 	if err == nil {
-		return newConnection(client, h.socket, min(c.heartbeat, maxQuiet)), nil
+		return newConnection(client, h.socket, h.tap, min(c.heartbeat, maxQuiet)), nil
 	}
 	if h.socket != nil {
 		_ = h.socket.Conn.Close() // the library leaves it open on some errors
@@ -81,6 +81,7 @@ type handshake struct {
 	// receives tells that messages are to be received.
 	receives bool
 	socket   *corked     // nil before dial has succeeded
+	tap      *tap        // as socket
 	stop     func() bool // ends the watch over ctx; false if ctx has closed the socket
 }
 
@@ -107,7 +108,8 @@ func (h *handshake) dial(network, _ string) (net.Conn, error) {
 	if h.receives {
 		conn = &receiving{Conn: conn}
 	}
-	return conn, nil
+	h.tap = newTap(conn)
+	return h.tap, nil
 }
 
 // clientConfig is what the library is told about a connection.

@@ -64,8 +64,11 @@
 // # How it works
 //
 // There are two connections. One publishes, on one channel, with up to 8 calls of
-// Enqueue waiting for confirms at once; the other has a channel for each consumer,
-// and for each call that declares, counts or lists something. When RabbitMQ is
+// Enqueue waiting for confirms at once; the other has two channels for each consumer,
+// and one for each call that declares, counts or lists something. RabbitMQ allows 2047
+// channels on a connection, or channel_max: beyond 896 consumers, or as many as leave one
+// channel in eight free, they take another connection. What is published, its confirms and
+// what is delivered pass the client library by. When RabbitMQ is
 // short of memory or disk it does not read from the publishing connection, and
 // calls wait until it does or their deadline comes. Acknowledgements go on, and jobs
 // that can be neither settled nor kept are given back and handed out again.

@@ -81,7 +81,7 @@ func (b *base) Close(ctx context.Context) error {
 		b.end()
 		var closing sync.WaitGroup
 		closing.Go(func() { errs[0] = b.publishing.close(ctx) })
-		closing.Go(func() { errs[1] = b.consuming.close(ctx) })
+		closing.Go(func() { errs[1] = b.consumers.close(ctx) })
 		closing.Wait()
 		return true
 	})

@@ -36,10 +36,9 @@ var (
 )
 
 const (
-	frameHead     = 7  // type, channel, size
-	frameMaxAt    = 13 // behind the head, the class, the method and the number of channels
-	maxGreeting   = 1 << 20
-	methodFrameID = 1
+	frameHead   = 7  // type, channel, size
+	frameMaxAt  = 13 // behind the head, the class, the method and the number of channels
+	maxGreeting = 1 << 20
 )
 
 // Read reads frame by frame until the size was agreed on.
@@ -66,7 +65,7 @@ func (r *receiving) readFrame() error {
 		return err
 	}
 	size := binary.BigEndian.Uint32(frame[3:])
-	if frame[0] != methodFrameID || size > maxGreeting {
+	if frame[0] != methodFrame || size > maxGreeting {
 		r.isTuned = true
 		return nil
 	}

@@ -207,3 +207,24 @@ func (r *reader) application() map[string]string {
 	}
 	return all
 }
+
+// nameOf is a string of bytes, without an allocation if it is one of those that come
+// with nearly every message.
+func nameOf(b []byte) string {
+	if name, ok := commonNames[string(b)]; ok {
+		return name
+	}
+	return string(b)
+}
+
+// commonNames are they.
+var commonNames = func() map[string]string {
+	all := make(map[string]string)
+	for _, name := range []string{
+		hAt, hExpires, hMax, hTimeout, hFailures, hError, hBounces, hSince, hDeliveries, hLosses, hLevel, hDue, hLeft, hClock,
+		hReason, hDied, hEntry, "x-delivery-count", "x-acquired-count",
+	} {
+		all[name] = name
+	}
+	return all
+}()

@@ -83,7 +83,7 @@ func (p *confirmer) copy(to io.WriteCloser, from io.Reader, greeting int64, pass
 		if _, err := io.ReadFull(from, frame[frameHead:]); err != nil {
 			return
 		}
-		if frame[0] == methodFrameID && !pass(frame[frameHead:]) {
+		if frame[0] == methodFrame && !pass(frame[frameHead:]) {
 			continue
 		}
 		if _, err := to.Write(frame); err != nil {

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
@@ -39,6 +40,8 @@ type mover struct {
 
 	// What follows is run's own.
 
+	mail *mailbox // what came
+	tag  string   // of the subscription
 	// backlog is how many jobs were there when the mover began, and of them not
 	// read; -1 after cleared was closed, when those of them that were due are moved.
 	backlog int
@@ -64,8 +67,11 @@ func newMover(from *source, conn *connection, gone func(error)) (*mover, error) 
 	if err != nil {
 		return nil, err
 	}
-	deliveries, err := consumeFrom(ch, from.names.hop, "batch", moverPrefetch, true)
+	mail := newMailbox()
+	tag := conn.tap.subscribe(mail.put)
+	over, err := consumeFrom(ch, from.names.hop, tag, moverPrefetch, true) // nothing comes by it: see tap
 	if err != nil {
+		conn.tap.unsubscribe(tag)
 		_ = ch.Close()
 		return nil, err
 	}
@@ -73,11 +79,11 @@ func newMover(from *source, conn *connection, gone func(error)) (*mover, error) 
 	m := &mover{
 		carrier: &carrier{source: from, watch: from.base.watch(from.names), ch: ch, conn: conn}, gone: gone, cancel: cancel,
 		ended: make(chan struct{}), sync: make(chan struct{}), halt: make(chan struct{}), done: make(chan struct{}),
-		backlog: overdue.Messages, cleared: make(chan struct{}), moved: make(chan moved, moverBatches),
+		mail: mail, tag: tag, backlog: overdue.Messages, cleared: make(chan struct{}), moved: make(chan moved, moverBatches),
 	}
 	m.watch.begin(conn, time.Now())
 	m.looker = &looker{source: from, watch: m.watch, conn: conn, halt: m.halt}
-	go m.run(ctx, deliveries, cancels, closes)
+	go m.run(ctx, over, cancels, closes)
 	return m, nil
 }
 
@@ -92,14 +98,14 @@ func (m *mover) alive() bool {
 }
 
 // run works until the channel ends, a message cannot be moved, or halt.
-func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, cancels <-chan string, closes <-chan *amqp091.Error) {
+func (m *mover) run(ctx context.Context, over <-chan amqp091.Delivery, cancels <-chan string, closes <-chan *amqp091.Error) {
 	defer close(m.done)
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)
 		m.looker.run(ctx)
 	}()
-	err := m.work(ctx, deliveries, cancels)
+	err := m.work(ctx, over, cancels)
 	if err != driver.ErrClosed {
 		m.cancel()
 	}
@@ -114,7 +120,7 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 	}
 	<-looked
 	m.cancel()
-	m.giveBack(deliveries)
+	m.giveBack()
 	select {
 	case e := <-closes:
 		if e != nil {
@@ -128,19 +134,19 @@ func (m *mover) run(ctx context.Context, deliveries <-chan amqp091.Delivery, can
 
 // giveBack ends the channel. What is in hand goes back to the hop queue before, as
 // the broker ends a channel first and then returns what it held.
-func (m *mover) giveBack(deliveries <-chan amqp091.Delivery) {
-	if m.ch.Cancel("batch", false) == nil {
-		for range deliveries {
-			continue // came meanwhile
-		}
-		_ = m.ch.Nack(0, true, true)          // all that is held
+func (m *mover) giveBack() {
+	err := m.ch.Cancel(m.tag, false)
+	m.conn.tap.unsubscribe(m.tag)
+	if err == nil {
+		_ = m.ch.Nack(0, true, true)          // all that is held, and what came meanwhile
 		_ = m.ch.Qos(moverPrefetch, 0, false) // all of it was processed
 	}
 	_ = m.ch.Close()
 }
 
-// work moves jobs, and returns why it cannot go on: driver.ErrClosed for halt.
-func (m *mover) work(ctx context.Context, deliveries <-chan amqp091.Delivery, cancels <-chan string) error {
+// work moves jobs, and returns why it cannot go on: driver.ErrClosed for halt. over is closed
+// when no more come.
+func (m *mover) work(ctx context.Context, over <-chan amqp091.Delivery, cancels <-chan string) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -150,11 +156,12 @@ func (m *mover) work(ctx context.Context, deliveries <-chan amqp091.Delivery, ca
 		}
 		var err error
 		select {
-		case d, ok := <-deliveries:
-			if !ok {
-				return errCancelled
+		case <-m.mail.arrived:
+			for _, d := range m.mail.empty() {
+				err = cmp.Or(err, m.accept(ctx, d))
 			}
-			err = m.accept(ctx, &d)
+		case <-over:
+			return errCancelled
 		case <-m.awaited:
 			err = m.sortAnew(ctx)
 		case _, ok := <-cancels:

@@ -92,6 +92,7 @@ func (c *config) open(ctx context.Context) (*base, error) {
 	conn, err := b.consuming.connection(ctx)
 	if err == nil {
 		b.info = infoOf(conn.client)
+		b.consumers.limit(int(conn.client.Config.ChannelMax))
 		err = check(b.info.Broker, b.info.Version, c.shape)
 	}
 	if err == nil {

@@ -52,13 +52,6 @@ func (b *base) spared(p *publisher, items []*publication) []*publication {
 	return again
 }
 
-// anew makes a publication ready to be published once more.
-func (item *publication) anew() *publication {
-	item.state.Store(pubQueued)
-	item.err, item.confirm, item.refused = nil, nil, nil
-	return item
-}
-
 // admitted is the items that do no harm to others: it refuses what does not fit, and
 // tries the largest on a channel of its own if that is larger than all before.
 func (b *base) admitted(ctx context.Context, items []*publication) []*publication {

@@ -4,57 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
-	"time"
+	"sync"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 )
 
-// publication is one message on its way to a queue.
-type publication struct {
-	queue   string // the broker's name for it
-	message amqp091.Publishing
-	// ttl is that of the delay queue to which it goes, else zero.
-	ttl time.Duration
-	// err is what became of it, once publish has returned; nil is confirmed.
-	err error
-
-	// state decides the race between a caller that gives up and the writer.
-	state   atomic.Int32
-	confirm *amqp091.DeferredConfirmation
-	// refused is the error of the write, if no confirm is to come.
-	refused error
-}
-
-// The states of a publication.
-const (
-	pubQueued int32 = iota
-	pubWritten
-	pubWithdrawn // by the caller, before it was written
-)
-
-// pubBatch is publications that are written together.
-type pubBatch struct {
-	items   []*publication
-	written chan struct{} // closed when the writer is through with it
-}
-
 // publisher publishes on one channel in confirm mode, which lives as long as
-// that channel. Any number of batches may be under way: one goroutine writes
-// them, since a write may block for as long as the broker likes and a caller
-// must not, and each caller waits for the confirms of its own.
+// that channel. Any number of batches may be under way. A caller writes its own if that
+// certainly does not block. Else one goroutine writes them, since a write may block for as
+// long as the broker likes and a caller must not. Each caller waits for the confirms of
+// its own.
 type publisher struct {
-	conn *connection
-	ch   *amqp091.Channel
+	conn    *connection
+	ch      *amqp091.Channel
+	channel uint16 // the number of ch
+	ledger  *ledger
 	// batches is where the writer takes them from.
 	batches chan *pubBatch
-	// questions are put to the goroutine that receives returned messages.
-	questions chan func(*unrouted)
-	// confirmed tells that the broker has stored a message from this channel.
-	confirmed atomic.Bool
 	// ended is closed when the channel has ended, for err.
 	ended chan struct{}
 	err   error
+
+	writing sync.Mutex // guards following, and is held while writing
+	// frames are those to be written next, and framed the items that they are of.
+	frames []byte
+	framed []*publication
+	// broken tells that a write has failed.
+	broken bool
 }
 
 // newPublisher opens a channel in confirm mode.
@@ -63,21 +39,16 @@ func newPublisher(conn *connection) (*publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ch.Confirm(false); err != nil {
+	p := &publisher{
+		conn: conn, ch: ch, ledger: newLedger(),
+		batches: make(chan *pubBatch),
+		ended:   make(chan struct{}),
+	}
+	if p.channel, err = conn.tap.confirm(ch, p.ledger); err != nil {
 		return nil, errors.Join(err, ch.Close())
 	}
-	p := &publisher{
-		conn: conn, ch: ch,
-		batches:   make(chan *pubBatch),
-		questions: make(chan func(*unrouted)),
-		ended:     make(chan struct{}),
-	}
-	// Unbuffered, so that the library goes on to the next frame only when a
-	// returned message was received: see markReturned.
-	returns := ch.NotifyReturn(make(chan amqp091.Return))
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
-	go p.collect(returns, closes)
-	go p.write()
+	go p.run(closes)
 	return p, nil
 }
 
@@ -91,60 +62,122 @@ func (p *publisher) alive() bool {
 	}
 }
 
-// collect receives returned messages until the channel ends.
-func (p *publisher) collect(returns <-chan amqp091.Return, closes <-chan *amqp091.Error) {
-	var all unrouted
-	for {
-		select {
-		case r, ok := <-returns:
-			if !ok {
-				returns = nil
-				continue
-			}
-			all.add(returnKey{r.RoutingKey, r.MessageId})
-		case question := <-p.questions:
-			all.sweep()
-			question(&all)
-		case err := <-closes:
-			if err != nil {
-				p.err = err
-			}
-			close(p.ended)
-			return
+// run writes batches until the channel ends.
+func (p *publisher) run(closes <-chan *amqp091.Error) {
+	go func() {
+		if err := <-closes; err != nil {
+			p.err = err
 		}
-	}
-}
-
-// write publishes batches until the channel ends.
-func (p *publisher) write() {
+		close(p.ended)
+	}()
 	for {
 		select {
 		case batch := <-p.batches:
-			p.writeBatch(batch)
+			p.awaitFlow()
+			p.writing.Lock()
+			p.write(batch)
+			p.writing.Unlock()
+			batch.written <- struct{}{}
 		case <-p.ended:
 			return
 		}
 	}
 }
 
-// writeBatch publishes one batch, but for what its caller has withdrawn.
-func (p *publisher) writeBatch(batch *pubBatch) {
-	defer close(batch.written)
-	// While the broker has blocked the connection it does not read from it, and
-	// what was not sent is certainly not stored.
+// awaitFlow waits until the broker takes messages. While it has blocked the connection it
+// does not read from it, and what was not sent is certainly not stored.
+func (p *publisher) awaitFlow() {
 	flowing, _ := p.conn.flow()
 	select {
 	case <-flowing:
 	case <-p.ended:
 	}
-	p.conn.socket.cork()
-	defer p.conn.socket.uncork()
-	for _, item := range batch.items {
-		if !item.state.CompareAndSwap(pubQueued, pubWritten) {
-			continue
-		}
-		item.confirm, item.refused = p.ch.PublishWithDeferredConfirm("", item.queue, true, false, item.message)
+}
+
+// smallEnough is how many bytes a system takes of a connection without waiting for the
+// other side, at the least.
+const smallEnough = 16 << 10
+
+// writeNow writes a batch on its caller's goroutine, if that does not block: what the
+// broker has not answered and the batch are so little that the system has room for it.
+func (p *publisher) writeNow(batch *pubBatch) bool {
+	if p.conn.isBlocked() || !p.writing.TryLock() {
+		return false
 	}
+	defer p.writing.Unlock()
+	size := p.ledger.unanswered()
+	for _, item := range batch.items {
+		size += propertiesSize(&item.message) + len(item.message.Body) + len(item.queue) + 64
+		if size > smallEnough {
+			return false
+		}
+	}
+	p.write(batch)
+	return true
+}
+
+// write publishes one batch, but for what its caller has withdrawn. p.writing must be held.
+func (p *publisher) write(batch *pubBatch) {
+	for _, item := range batch.items {
+		switch item.batch = batch; {
+		case !item.state.CompareAndSwap(pubQueued, pubWritten):
+		case p.broken:
+			item.refuse(amqp091.ErrClosed)
+		default:
+			p.frame(item)
+		}
+	}
+	p.flush()
+	if cap(p.frames) > 4*corkSize {
+		p.frames = nil
+	}
+}
+
+// frame makes the frames of an item, and writes them when they are many. Nothing may come
+// between those of one message on their channel, such as an answer to the broker's end of it.
+func (p *publisher) frame(item *publication) {
+	start := len(p.frames)
+	frames, err := appendPublish(p.frames, p.channel, item.queue, &item.message)
+	if err != nil {
+		item.refuse(err)
+		return
+	}
+	p.frames = frames
+	item.size = len(frames) - start + len(item.message.Body)
+	p.ledger.add(item)
+	p.framed = append(p.framed, item)
+	most := len(item.message.Body)
+	if frame := p.conn.client.Config.FrameSize; frame > 0 {
+		most = min(most, frame-frameOverhead)
+	}
+	for body := item.message.Body; len(body) > 0; body = body[most:] {
+		most = min(most, len(body))
+		start := len(p.frames)
+		p.frames = beginFrame(p.frames, bodyFrame, p.channel)
+		p.frames = endFrame(append(p.frames, body[:most]...), start)
+	}
+	if len(p.frames) >= corkSize {
+		p.flush()
+	}
+}
+
+// flush writes the frames. If the channel has ended, the broker does not read them. If it
+// fails otherwise, the connection is at its end, and with it the channel.
+func (p *publisher) flush() {
+	if len(p.frames) > 0 {
+		err := p.conn.tap.publish(p.channel, p.ledger, p.frames)
+		switch {
+		case errors.Is(err, amqp091.ErrClosed):
+			for _, item := range p.framed {
+				item.refuse(err)
+			}
+		case err != nil:
+			p.broken = true
+			p.conn.cut()
+		}
+	}
+	clear(p.framed)
+	p.frames, p.framed = p.frames[:0], p.framed[:0]
 }
 
 // endedFor is why nothing can be sent any more.

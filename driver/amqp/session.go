@@ -56,9 +56,8 @@ type session struct {
 	trouble  error
 	// held are the receipts that are not settled.
 	held receipts
-	// current is the subscription, or nil; serial is how many there were.
+	// current is the subscription, or nil.
 	current *subscription
-	serial  int
 	// receivers is how many Receive calls are under way.
 	receivers int
 	over      bool
@@ -73,11 +72,7 @@ type session struct {
 }
 
 // subscription is one basic.consume.
-type subscription struct {
-	tag string
-	// drained is closed when no more deliveries come.
-	drained chan struct{}
-}
+type subscription struct{ tag string }
 
 // receipt is a delivery as its session knows it.
 type receipt struct {
@@ -211,6 +206,9 @@ func (s *session) end(err error) {
 	}
 	s.over, s.err = true, err
 	s.unread, s.stuck, s.held = buffer{}, nil, receipts{}
+	if s.current != nil {
+		s.conn.tap.unsubscribe(s.current.tag)
+	}
 	s.cancel()
 	close(s.ended)
 }
@@ -233,11 +231,8 @@ func (s *session) cancelSubscription(sub *subscription) error {
 	s.asking.Lock()
 	err := s.ch.Cancel(sub.tag, false)
 	s.asking.Unlock()
-	if err != nil {
-		return err
-	}
-	<-sub.drained
-	return nil
+	s.conn.tap.unsubscribe(sub.tag) // the answer was read after all deliveries
+	return err
 }
 
 // endedFor is why the session has ended, or nil.

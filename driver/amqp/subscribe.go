@@ -2,7 +2,6 @@ package amqp
 
 import (
 	"context"
-	"fmt"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -41,29 +40,28 @@ func (s *session) subscribe(ctx context.Context) error {
 
 // begin begins a subscription.
 func (s *session) begin() error {
+	sub := &subscription{tag: s.conn.tap.subscribe(s.accept)}
 	s.mu.Lock()
-	s.serial++
-	sub := &subscription{tag: fmt.Sprintf("batch-%d", s.serial), drained: make(chan struct{})}
+	s.crowding = 0
 	s.mu.Unlock()
 	s.asking.Lock()
-	deliveries, err := consumeFrom(s.ch, s.names.main, sub.tag, s.prefetch, s.base.hasTimeout)
+	// Nothing comes by the library: see tap.
+	_, err := consumeFrom(s.ch, s.names.main, sub.tag, s.prefetch, s.base.hasTimeout)
 	s.asking.Unlock()
 	if err != nil {
+		s.conn.tap.unsubscribe(sub.tag)
 		return err
 	}
 	s.mu.Lock()
-	s.current, s.crowding = sub, 0
-	s.mu.Unlock()
-	s.tasks.Go(func() {
-		for d := range deliveries {
-			s.accept(&d)
-		}
-		close(sub.drained)
-	})
+	defer s.mu.Unlock()
+	if s.over {
+		s.conn.tap.unsubscribe(sub.tag)
+	}
+	s.current = sub
 	return nil
 }
 
-// accept makes a delivery of what came.
+// accept makes a delivery of what came. It is called as that is read, one at a time.
 func (s *session) accept(d *amqp091.Delivery) {
 	j := decode(d)
 	r := &receipt{session: s, tag: d.DeliveryTag, deliveries: j.deliveries}
