@@ -20,6 +20,9 @@ type connection struct {
 	ctx context.Context
 	// durability is what jobs that are stored must have reached.
 	durability durability
+	// fetches has a place for each fetch that may be under way, so that a worker that begins
+	// with a thousand queues does not open as many connections.
+	fetches chan struct{}
 
 	life lifecycle.Handle
 }

@@ -12,12 +12,15 @@ import (
 )
 
 // consumer receives from one queue; settling and extending are its holder's.
-// Besides the calls on it, up to three goroutines work for it: watchDue and watchLapsed
-// until Close, and the waker's while a Receive waits.
+// Besides the calls on it, no goroutine is its own but for moments: its listener and the
+// sweeper are shared with the driver's other consumers.
 type consumer struct {
 	*holder
 	fetcher *fetcher
 	waker   *waker
+	member  *member
+	ears    *ears
+	sweeper *sweeper
 
 	stops, ending lifecycle.Closing // Stop and Close, once each
 }
@@ -34,15 +37,18 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 	}
 	lease := time.Duration(wire.Millis(options.Lease)) * time.Millisecond
 	h := newHolder(d.conn, queue, d.names(queue), lease)
-	f := &fetcher{holder: h, alarm: newAlarm()}
-	c := &consumer{holder: h, fetcher: f, waker: &waker{fetcher: f, block: d.block, patience: patience}}
+	f := &fetcher{holder: h}
+	f.alarm = newAlarm(func() { h.work.Go(func() { h.moveDue(f.alarm) }) })
+	c := &consumer{holder: h, fetcher: f, waker: &waker{fetcher: f}, ears: d.ears, sweeper: d.sweeper}
 	h.report = c.waker.wakeAll
+	c.member = d.ears.join(c.waker)
+	c.waker.began = c.member.begin
 	if !d.conn.life.Attach(c) {
+		_ = d.ears.leave(ctx, c.member) // waits for nothing: no Receive ever did
 		return nil, closed("consume", queue)
 	}
-	// If Close came between, neither runs.
-	h.work.Go(func() { h.watchDue(f.alarm) })
-	h.work.Go(h.watchLapsed)
+	// If Close came between, it looks after nothing.
+	d.sweeper.add(c.waker)
 	return c, nil
 }
 
@@ -60,12 +66,10 @@ func (c *consumer) Stop(ctx context.Context) error {
 	return fail("stop consumer", c.queue, c.endReceiving(ctx))
 }
 
-// endReceiving is what Stop does, and Close again in case Stop's ctx ended first. It
-// ends a BLPOP that waits by a push to a list of the consumer's own: that works through
-// proxies, in a cluster and without the permission for CLIENT, and cuts no connection.
+// endReceiving is what Stop does, and Close again in case Stop's ctx ended first.
 func (c *consumer) endReceiving(ctx context.Context) error {
 	c.stop()
-	unblocked := c.waker.unblock(ctx)
+	unblocked := c.ears.leave(ctx, c.member)
 	if err := c.receiving.Wait(ctx); err != nil {
 		return err
 	}
@@ -84,6 +88,8 @@ func (c *consumer) Close(ctx context.Context) error {
 	}
 	err := c.endReceiving(ctx)
 	c.end()
+	c.sweeper.remove(c.waker)
+	c.fetcher.alarm.stop()
 	if err := c.work.Wait(ctx); err != nil {
 		return fail("close consumer", c.queue, err)
 	}

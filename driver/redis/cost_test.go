@@ -336,3 +336,15 @@ func largeJobs(c *costed, q, name string, list []*driver.Message) func() {
 		return func() { moved(c.t, len(list))(c.d.Purge(testContext(c.t), q)) }
 	}
 }
+
+// called is how often the server ran a command.
+func (c *costed) called(command string) (n int) {
+	c.t.Helper()
+	info, err := c.r.Info(testContext(c.t), "commandstats").Result()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(info, "cmdstat_"+command+":calls=")
+	_, _ = fmt.Sscanf(rest, "%d,", &n)
+	return n
+}

@@ -274,7 +274,7 @@ func TestBlockedPopIsAskedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := consume(t, d, "q", time.Minute)
-	c.waker.block, c.waker.patience = 20*time.Millisecond, 50*time.Millisecond
+	c.member.listener.block, c.member.listener.patience = 20*time.Millisecond, 50*time.Millisecond
 	_, err = c.Receive(testContext(t), 1)
 	if !errors.Is(err, driver.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || asked.Load() != 2 {
 		t.Errorf("after %d pops: %v", asked.Load(), err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -34,6 +35,8 @@ type fetcher struct {
 	perJob atomic.Int64
 	// bulk is the index of the stream that filled the last fetch, else 0.
 	bulk atomic.Int32
+	// looked is when the server last told what there is, in Unix ns.
+	looked atomic.Int64
 	// noBulk says that the user has no right to what a bulk fetch is made of.
 	noBulk atomic.Bool
 }
@@ -96,6 +99,7 @@ func (f *fetcher) read(raw []byte) (fetched, error) {
 		return fetched{}, r.err
 	}
 	f.noteSize(len(raw), got)
+	f.looked.Store(time.Now().UnixNano())
 	return got, nil
 }
 

@@ -33,7 +33,7 @@ func FuzzReplies(f *testing.F) {
 		if n := r.array(); n < 0 || n > 2*len(raw) {
 			t.Errorf("an array of %d in %d bytes", n, len(raw))
 		}
-		fe := &fetcher{holder: h, alarm: newAlarm()}
+		fe := &fetcher{holder: h, alarm: newAlarm(func() {})}
 		got, err := fe.read(raw)
 		for _, d := range got.jobs {
 			checkJob(t, &d.Message)

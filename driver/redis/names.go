@@ -19,6 +19,8 @@ const (
 	backOffset = 15
 	// sharedCount is how many keys every script gets, as lib.lua lists them.
 	sharedCount = 20
+	// wakeIndex and metaIndex are where wake and meta stand in keyNames.
+	wakeIndex, metaIndex = 10, 14
 	// groupName is the consumer group of each stream, as in lib.lua.
 	groupName = "batch"
 )
@@ -117,5 +119,6 @@ func newNames(queue string) *names {
 // dedup is the key that remembers a dedup key.
 func (n *names) dedup(key string) string { return n.prefix + "dedup:" + key }
 
-// unblock is the list that ends a consumer's BLPOP when it closes.
+// unblock is a list that ends a BLPOP of the consumer's process when other keys are to be
+// waited on, or none.
 func (n *names) unblock(consumer string) string { return n.prefix + "poke:" + consumer }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -56,8 +57,8 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 // New makes a driver that uses the caller's client, and checks the server as
 // [Open] does. Close leaves the client open. The client must be a *redis.Client,
 // made by NewClient or NewFailoverClient, or a *redis.ClusterClient. Whatever its
-// MaxRetries, the driver's own commands are not retried. Its PoolSize should leave
-// one connection for each consumer besides the application's own.
+// MaxRetries, the driver's own commands are not retried. Its PoolSize has to be 2 at least:
+// of what it has, consumers that wait hold a quarter at most, and half on a cluster.
 func New(ctx context.Context, client goredis.UniversalClient, options Options) (*Driver, error) {
 	switch client.(type) {
 	case *goredis.Client, *goredis.ClusterClient:
@@ -78,17 +79,22 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 		return nil, err
 	}
 	_, isCluster := client.(*goredis.ClusterClient)
+	pool := poolOf(client)
+	if pool < 2 {
+		return nil, invalid(errors.New("the client's pool has one connection, and a worker that waits for jobs holds one: its PoolSize has to be 2 or more"))
+	}
 	for _, s := range servers {
 		if err := s.check(isCluster, options); err != nil {
 			return nil, err
 		}
 	}
-	conn := &connection{client: client, ctx: quiet, durability: options.durability()}
+	conn := &connection{client: client, ctx: quiet, durability: options.durability(), fetches: make(chan struct{}, mostFetches(pool))}
 	return &Driver{
 		conn:        conn,
+		ears:        newEars(conn, blockOn(client), pool, len(servers)),
+		sweeper:     newSweeper(conn, blockOn(client)),
 		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limitsOf(servers)},
 		dedupWindow: options.DedupWindow,
-		block:       blockOn(client),
 		eviction:    newEviction(conn, options.AllowEviction),
 	}, nil
 }

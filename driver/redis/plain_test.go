@@ -145,8 +145,8 @@ func TestPlainEnqueueWakes(t *testing.T) {
 			q := queue(t, all)
 			c := consume(t, all, q, time.Minute)
 			// The look of a consumer that nobody wakes would come later than the test ends.
-			c.waker.block = time.Hour
-			c.waker.patience = time.Hour
+			c.member.listener.block = time.Hour
+			c.member.listener.patience = time.Hour
 			for round := range 2 {
 				for l := driver.Trivial; l <= driver.Critical; l++ {
 					for _, d := range []*Driver{all, without} {

@@ -16,41 +16,48 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 		return nil, closed("receive", c.queue)
 	}
 	got, late, err := c.receive(ctx, max)
-	if len(late) == 0 {
+	if len(late.jobs) == 0 && !late.token {
 		c.receiving.Exit()
 		return got, err
 	}
 	// The call returns at once, and Stop waits for what it leaves behind.
 	go func() {
 		defer c.receiving.Exit()
-		c.fetcher.giveBack(late)
+		if late.token {
+			c.waker.passOn()
+		}
+		c.fetcher.giveBack(late.jobs)
 	}()
 	return nil, err
 }
 
-// receive is Receive. late are jobs that came when ctx or the receiving had ended, to
-// be given back.
-func (c *consumer) receive(ctx context.Context, max int) (got, late []*driver.Delivery, err error) {
-	broken := false
+// receive is Receive. late is what came when ctx or the receiving had ended: jobs, to
+// be given back, or a token.
+func (c *consumer) receive(ctx context.Context, max int) (got []*driver.Delivery, late served, err error) {
+	broken, token := false, false
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, nil, err
+			return nil, served{token: token}, err
 		}
 		got, err := c.fetch(ctx, max)
-		if err != nil || len(got) > 0 {
-			return got, nil, err
+		if err != nil {
+			return nil, served{token: token && (ctx.Err() != nil || c.stopped())}, err
+		}
+		if len(got) > 0 {
+			return got, served{}, nil
 		}
 		w := c.waker.add(max)
 		select {
 		case f := <-w.served:
 			if len(f.jobs) > 0 {
-				return f.jobs, nil, nil
+				return f.jobs, served{}, nil
 			}
+			token = f.token
 			// A connection that broke while the call waited is no failure if the
 			// next fetch works. A second time in a row it is one: the caller
 			// decides how long to wait before the next try.
 			if f.err != nil && broken {
-				return nil, nil, fail("receive", c.queue, f.err)
+				return nil, served{}, fail("receive", c.queue, f.err)
 			}
 			broken = f.err != nil
 		case <-ctx.Done():
@@ -71,8 +78,14 @@ func (c *consumer) fetch(ctx context.Context, max int) ([]*driver.Delivery, erro
 	taken, callEnded := make(chan outcome), make(chan struct{})
 	defer close(callEnded)
 	running := c.receiving.Go(func() {
+		select {
+		case c.conn.fetches <- struct{}{}:
+		case <-callEnded:
+			return
+		}
 		var o outcome
 		o.jobs, o.err = c.fetcher.fetch(max)
+		<-c.conn.fetches
 		select {
 		case taken <- o:
 		case <-callEnded:

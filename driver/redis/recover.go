@@ -12,39 +12,11 @@ const (
 	// a quarter of a lease, at most a second, and no more than 20 looks a second.
 	recoverMin = 50 * time.Millisecond
 	recoverMax = time.Second
-	// groupsEvery: every so many looks, the groups are looked after too. Only other
-	// programs cause what that heals.
-	groupsEvery = 16
 )
 
-// watchLapsed looks for lapsed leases until the consumer closes. All consumers of
-// a queue try, and one at a time succeeds; those that came too late come half as
-// often.
-func (h *holder) watchLapsed() {
-	period := min(max(h.lease/4, recoverMin), recoverMax)
-	timer := time.NewTimer(jitter(period))
-	defer timer.Stop()
-	cursor := "0"
-	for round := 1; ; round++ {
-		select {
-		case <-h.closing:
-			return
-		case <-timer.C:
-		}
-		groups := ""
-		if round%groupsEvery == 0 {
-			groups = cursor
-		}
-		next, first := h.recoverLapsed(period, groups)
-		if groups != "" {
-			cursor = next
-		}
-		if first {
-			timer.Reset(jitter(period))
-		} else {
-			timer.Reset(jitter(2 * period))
-		}
-	}
+// recoverPeriod is how often a queue is looked at whose consumer has this lease.
+func recoverPeriod(lease time.Duration) time.Duration {
+	return min(max(lease/4, recoverMin), recoverMax)
 }
 
 // recoverLapsed goes once through all streams in bounded steps, and through some

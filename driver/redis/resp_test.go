@@ -34,7 +34,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("$-1\r\n"))
 	f.Add([]byte("*99999999999\r\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		f := &fetcher{alarm: newAlarm()}
+		f := &fetcher{alarm: newAlarm(func() {})}
 		f.readStreams(&reader{buf: raw}, new(fetched))
 	})
 }

@@ -30,16 +30,26 @@ const (
 type alarm struct {
 	backup time.Duration // how much later it rings for jobs whose timer another consumer keeps
 
-	mu    sync.Mutex // guards following
-	at    time.Time  // zero while it is not set
-	timer *time.Timer
+	mu      sync.Mutex // guards following
+	at      time.Time  // zero while it is not set
+	stopped bool
+	timer   *time.Timer
 }
 
-// newAlarm makes an alarm that is not set.
-func newAlarm() *alarm {
-	timer := time.NewTimer(time.Hour)
+// newAlarm makes an alarm that is not set. It calls ring on a goroutine of its own when it
+// rings. Until then it is a timer and no goroutine: there may be thousands.
+func newAlarm(ring func()) *alarm {
+	timer := time.AfterFunc(time.Hour, ring)
 	timer.Stop()
 	return &alarm{backup: backupDelay + rand.N(backupSpread), timer: timer}
+}
+
+// stop ends it for good, if the consumer is closed.
+func (a *alarm) stop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stopped = true
+	a.timer.Stop()
 }
 
 // plan takes note of what a script told: the ms until the next job is due, or
@@ -55,7 +65,7 @@ func (a *alarm) plan(wait int64, mine bool) {
 	at := time.Now().Add(in)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.at.IsZero() || a.at.Sub(at) > sameTime {
+	if !a.stopped && (a.at.IsZero() || a.at.Sub(at) > sameTime) {
 		a.at = at
 		a.timer.Reset(in)
 	}
@@ -69,24 +79,10 @@ func (a *alarm) rang() {
 	a.at = time.Time{}
 }
 
-// watchDue makes due jobs ready by a timer, whether or not a Receive waits: the
-// jobs may be for other consumers.
-func (h *holder) watchDue(a *alarm) {
-	defer a.timer.Stop()
-	for {
-		select {
-		case <-h.closing:
-			return
-		case <-a.timer.C:
-			a.rang()
-			h.moveDue(a)
-		}
-	}
-}
-
-// moveDue makes ready what is due, which wakes a Receive that waits, of this
-// consumer or of another.
+// moveDue makes ready what is due when the alarm has rung, whether or not a Receive waits: that
+// wakes one that waits, of this consumer or of another.
 func (h *holder) moveDue(a *alarm) {
+	a.rang()
 	raw, err := h.conn.eval(context.Background(), moveScript, append(moveScript.args(h.names, 1), h.name))
 	if err != nil {
 		h.tell(err)

@@ -36,15 +36,16 @@ func TestAlarmKeepsTheEarliest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAlarm()
-				defer a.timer.Stop()
+				rings := make(chan struct{}, 1)
+				a := newAlarm(func() { rings <- struct{}{} })
+				defer a.stop()
 				a.backup = 250 * time.Millisecond
 				began := time.Now()
 				for _, told := range c.told {
 					a.plan(told.wait, told.mine)
 				}
 				select {
-				case <-a.timer.C:
+				case <-rings:
 				case <-time.After(2 * latestLook):
 				}
 				switch rang := time.Since(began); {
@@ -55,7 +56,7 @@ func TestAlarmKeepsTheEarliest(t *testing.T) {
 				}
 				a.rang()
 				a.plan(500, true)
-				if <-a.timer.C; time.Since(began) < 500*time.Millisecond {
+				if <-rings; time.Since(began) < 500*time.Millisecond {
 					t.Error("it rang again at once")
 				}
 			})

@@ -1,0 +1,42 @@
+-- sweep: tells which of many queues have something to look after.
+-- KEYS   the meta key of each queue; of one only on a cluster. The other keys that it looks
+--        at have the same hash tag
+-- reply  one digit for each queue, in their order: 0 nothing is held or scheduled; 1 the queue
+--        does not exist; 2 there are jobs in its streams; 3 there are none, but other keys
+--        that are to be looked after
+-- cost   three commands that read, O(1), for a queue of which nothing is there, and up to ten
+-- twice  reads again
+--
+-- It goes without lib.lua: for a queue that is idle it is all that happens, so that hundreds of
+-- them cost next to nothing.
+local call = redis.call
+local levels = { 'critical', 'high', 'low', 'trivial' }
+
+-- look tells what there is of a queue, by what its keys begin with, besides jobs of the level
+-- Normal. has is how many there are of the two keys that each queue has.
+local function look(meta, p, has)
+  if has < 2 and call('EXISTS', meta) == 0 then return '1' end
+  if call('EXISTS', p .. 'normal-back', p .. 'critical-back', p .. 'high-back', p .. 'low-back', p .. 'trivial-back') > 0 then return '2' end
+  for i = 1, #levels do
+    if call('XLEN', p .. levels[i]) > 0 then return '2' end
+  end
+  if has < 2 or call('EXISTS', p .. 'due', p .. 'bodies', p .. 'groups', p .. 'behind') > 0 then return '3' end
+  return '0'
+end
+
+local out = {}
+for i = 1, #KEYS do
+  local meta = KEYS[i]
+  local p = string.sub(meta, 1, -5)
+  local has = call('EXISTS', meta, p .. 'token')
+  if has > 0 and call('XLEN', p .. 'normal') > 0 and call('EXISTS', meta) == 1 then
+    out[i] = '2'
+  elseif has == 2 and call('EXISTS', p .. 'due', p .. 'bodies', p .. 'groups', p .. 'behind',
+    p .. 'critical', p .. 'high', p .. 'low', p .. 'trivial',
+    p .. 'normal-back', p .. 'critical-back', p .. 'high-back', p .. 'low-back', p .. 'trivial-back') == 0 then
+    out[i] = '0'
+  else
+    out[i] = look(meta, p, has)
+  end
+end
+return table.concat(out)

@@ -1,0 +1,306 @@
+package redis
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+const (
+	// sweepKeys is how many queues one script looks at, which keeps the server for 0.3 ms.
+	sweepKeys = 100
+	// groupsEvery: every so many looks at a queue with jobs its groups are looked after too.
+	// Only other programs cause what that heals.
+	groupsEvery = 16
+	// idleEvery: every so many looks at a queue without jobs it is looked after as if it had
+	// some. What is not seen otherwise is what other programs left in it.
+	idleEvery = 32
+	// mostRecovering is how many queues are looked after at once.
+	mostRecovering = 8
+)
+
+// What sweep.lua finds of a queue.
+const (
+	foundNothing = '0'
+	foundMissing = '1'
+	foundJobs    = '2'
+	foundOther   = '3'
+)
+
+// sweeper looks after the queues that a driver has consumers of: jobs whose leases have
+// lapsed, a queue that was deleted, and tokens that were lost. One look at many queues at once
+// finds those to which something is to be done, so that a thousand idle queues cost little more
+// than one.
+//
+// An idle queue is looked at half as often. What is handed out after such a look is seen by the
+// next, which comes half a lease later, or 2 s: before the lease can lapse.
+type sweeper struct {
+	conn *connection
+	// look is how long a Receive that waits may wait without a look of its own.
+	look time.Duration
+	// recovering has a place for each queue that is looked after just now.
+	recovering chan struct{}
+	changed    chan struct{} // holds one if there is something new
+
+	mu      sync.Mutex // guards following
+	queues  map[string]*watched
+	running bool
+	at      time.Time // when the next look is planned
+}
+
+// watched is a queue that a sweeper looks at.
+type watched struct {
+	names  *names
+	wakers []*waker
+	next   time.Time // of its looks; no more of them while busy
+	busy   bool
+	round  int
+	cursor string // of the groups that are looked after next
+}
+
+// newSweeper makes a sweeper.
+func newSweeper(conn *connection, look time.Duration) *sweeper {
+	return &sweeper{
+		conn: conn, look: look, queues: make(map[string]*watched),
+		recovering: make(chan struct{}, mostRecovering), changed: make(chan struct{}, 1),
+	}
+}
+
+// add has a consumer's queue looked after.
+func (s *sweeper) add(w *waker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queues[w.queue]
+	if q == nil {
+		q = &watched{names: w.names, cursor: "0", round: rand.N(idleEvery)}
+		s.queues[w.queue] = q
+	}
+	q.wakers = append(q.wakers, w)
+	s.plan(q, jitter(recoverPeriod(w.lease)))
+	if !s.running {
+		s.running = true
+		go s.run()
+	}
+}
+
+// remove ends that.
+func (s *sweeper) remove(w *waker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queues[w.queue]
+	if q == nil {
+		return
+	}
+	q.wakers = slices.DeleteFunc(slices.Clone(q.wakers), func(other *waker) bool { return other == w })
+	if len(q.wakers) == 0 {
+		delete(s.queues, w.queue)
+	}
+	if len(s.queues) == 0 {
+		s.tell()
+	}
+}
+
+// plan plans the next look at a queue, in some time or earlier. mu is held.
+func (s *sweeper) plan(q *watched, in time.Duration) {
+	if at := time.Now().Add(in); q.next.IsZero() || at.Before(q.next) {
+		q.next = at
+	}
+	if q.next.Before(s.at) {
+		s.tell()
+	}
+}
+
+// tell has run look at what is new.
+func (s *sweeper) tell() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run looks until there are no queues any more.
+func (s *sweeper) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		due, in, ok := s.due()
+		if !ok {
+			return
+		}
+		if len(due) > 0 {
+			s.sweep(due)
+			continue
+		}
+		timer.Reset(in)
+		select {
+		case <-timer.C:
+		case <-s.changed:
+		}
+	}
+}
+
+// due are the queues that are to be looked at now, with those that would be soon, or how long
+// there are none. False says that there are no queues, and ends run.
+func (s *sweeper) due() (due []*watched, in time.Duration, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queues) == 0 {
+		s.running = false
+		return nil, 0, false
+	}
+	now := time.Now()
+	s.at = now.Add(recoverMax)
+	for _, q := range s.queues {
+		if q.busy {
+			continue
+		}
+		if q.next.Before(s.at) {
+			s.at = q.next
+		}
+		if q.next.Before(now.Add(q.period() / 4)) {
+			due = append(due, q)
+		}
+	}
+	if in = s.at.Sub(now); in > 0 {
+		return nil, in, true
+	}
+	for _, q := range due {
+		q.busy = true
+		q.next = time.Time{}
+	}
+	return due, 0, true
+}
+
+// period is how often a queue is looked at.
+func (q *watched) period() time.Duration {
+	shortest := recoverMax
+	for _, w := range q.wakers {
+		shortest = min(shortest, recoverPeriod(w.lease))
+	}
+	return shortest
+}
+
+// sweep looks at queues, and has what is found looked after.
+func (s *sweeper) sweep(queues []*watched) {
+	found, errs := s.ask(queues)
+	soon := rand.Float64() * 0.4 // alike for all, so that they stay together
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, q := range queues {
+		period := time.Duration(float64(q.period()) * (0.8 + soon))
+		q.round++
+		what := found[i]
+		if what == foundNothing && q.round%idleEvery == 0 {
+			what = foundOther
+		}
+		switch {
+		case errs[i] != nil:
+			for _, w := range q.wakers {
+				w.tell(errs[i])
+			}
+		case what == foundNothing:
+			period *= 2
+		case what == foundMissing:
+			for _, w := range q.wakers {
+				w.wakeAll(nil) // each finds out by itself
+			}
+		default:
+			wakers := q.wakers
+			for _, w := range wakers {
+				if found[i] != foundNothing {
+					w.nudge(s.look)
+				}
+			}
+			go s.lookAfter(q, wakers, what, period)
+			continue
+		}
+		q.busy = false
+		s.plan(q, period)
+	}
+}
+
+// lookAfter does to a queue what is to be done where there is something, and plans the next look.
+func (s *sweeper) lookAfter(q *watched, wakers []*waker, what byte, period time.Duration) {
+	s.mu.Lock()
+	groups := ""
+	if q.round%groupsEvery == 0 {
+		groups = q.cursor
+	}
+	s.mu.Unlock()
+	if what == foundJobs || groups != "" {
+		s.recovering <- struct{}{}
+		next, first := recoverByOne(wakers, period, groups)
+		<-s.recovering
+		if groups != "" {
+			groups = next
+		}
+		if !first {
+			period *= 2
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if groups != "" {
+		q.cursor = groups
+	}
+	q.busy = false
+	s.plan(q, period)
+}
+
+// recoverByOne has the first consumer that is not closed look for lapsed leases.
+func recoverByOne(wakers []*waker, period time.Duration, groups string) (cursor string, first bool) {
+	for _, w := range wakers {
+		if w.work.Enter() {
+			defer w.work.Exit()
+			return w.recoverLapsed(period, groups)
+		}
+	}
+	return groups, false
+}
+
+// ask is what the server has of queues: for each what was found, or an error.
+func (s *sweeper) ask(queues []*watched) (found []byte, errs []error) {
+	step := sweepKeys
+	if _, cluster := s.conn.client.(*goredis.ClusterClient); cluster {
+		step = 1
+	}
+	var commands [][]any
+	for chunk := range slices.Chunk(queues, step) {
+		args := append(make([]any, 0, 3+len(chunk)), "evalsha", sweepScript.sha, len(chunk))
+		for _, q := range chunk {
+			args = append(args, q.names.shared[metaIndex])
+		}
+		commands = append(commands, args)
+	}
+	found, errs = make([]byte, len(queues)), make([]error, len(queues))
+	replies, err := s.conn.execute(s.conn.ctx, s.conn.client.Pipeline(), commands)
+	for i, args := range commands {
+		var raw []byte
+		if err == nil {
+			raw = replies[i]
+		}
+		one := err
+		if errorOf(raw) != nil {
+			// It is not loaded, or another server has the queue by now.
+			raw, one = s.conn.eval(context.Background(), sweepScript, args)
+		}
+		r := reader{buf: raw}
+		var digits []byte
+		if one == nil {
+			digits = r.bytes()
+			one = r.err
+		}
+		at := i * step
+		if one == nil && copy(found[at:], digits) != min(step, len(queues)-at) {
+			one = errReply
+		}
+		for k := at; one != nil && k < min(at+step, len(queues)); k++ {
+			errs[k] = one
+		}
+	}
+	return found, errs
+}
