@@ -254,6 +254,18 @@ func TestScriptsAreLinear(t *testing.T) {
 	}
 }
 
+// TestRetriesShareCommands: of each retry in a call the server reads the entry and stores the
+// job, which is three commands; what takes the entries out is one for all.
+func TestRetriesShareCommands(t *testing.T) {
+	t.Parallel()
+	c := newCosted(t)
+	costs["settle retry"](c, queue(t, c.d), 1)() // loads the script
+	const n, fixed = 200, 50
+	if got := c.count(costs["settle retry"](c, queue(t, c.d), n)); got.all > 3*n+fixed {
+		t.Errorf("%d retries took %d commands", n, got.all)
+	}
+}
+
 // TestScriptsStopAtBytes: large jobs are moved in as many scripts as it takes to keep
 // each short.
 func TestScriptsStopAtBytes(t *testing.T) {

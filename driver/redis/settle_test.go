@@ -142,6 +142,67 @@ func TestStrip(t *testing.T) {
 	}
 }
 
+// TestOneOfTwoSettlementsCounts: of two settlements of a delivery in one call the second is
+// told that it is not held, and so is one of a job that is gone; the others are stored.
+func TestOneOfTwoSettlementsCounts(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	q := queue(t, d)
+	enqueue(t, d, q, message("a"), message("b"), message("c"))
+	c := consume(t, d, q, time.Minute)
+	got := receive(t, c, 3)
+	done(t, c, got[1])
+	var list []driver.Settlement
+	for _, i := range []int{0, 1, 0, 2} {
+		list = append(list, driver.Settlement{Delivery: got[i], Outcome: driver.OutcomeRetry, Delay: time.Hour, Failures: 1})
+	}
+	errs := c.Settle(testContext(t), list)
+	for i, lost := range []bool{false, true, true, false} {
+		if err := errs[i]; errors.Is(err, driver.ErrLeaseLost) != lost || !lost && err != nil {
+			t.Errorf("settlement %d: %v", i, err)
+		}
+	}
+	depth(t, d, q, driver.Depth{Scheduled: 2})
+}
+
+// TestRetriesComeTogether: retries come at times that others share, never early and 20 ms
+// late at most, and short ones by a 50th of their delay.
+func TestRetriesComeTogether(t *testing.T) {
+	t.Parallel()
+	d, r := open(t), raw(t)
+	for delay, tick := range map[time.Duration]int64{10 * time.Millisecond: 1, 300 * time.Millisecond: 7, time.Second: 20, time.Hour: 20} {
+		q := queue(t, d)
+		enqueue(t, d, q, message("a"))
+		c := consume(t, d, q, time.Minute)
+		got := receive(t, c, 1)
+		before, err := r.Time(testContext(t)).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(testContext(t)); err != nil { // so that what is due stays where it is
+			t.Fatal(err)
+		}
+		h := newHolder(d.conn, q, d.names(q), time.Minute)
+		list := []driver.Settlement{{Delivery: got[0], Outcome: driver.OutcomeRetry, Delay: delay, Failures: 1}}
+		if errs := h.settle(testContext(t), list, ""); errs != nil {
+			t.Fatal(errs)
+		}
+		after, err := r.Time(testContext(t)).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, err := r.ZRangeWithScores(testContext(t), d.names(q).prefix+"due", 0, -1).Result()
+		if err != nil || len(held) != 1 {
+			t.Fatal(held, err)
+		}
+		due := int64(held[0].Score)
+		low, high := before.Add(delay).UnixMilli(), after.Add(delay).UnixMilli()+tick+1
+		if due%tick != 0 || due < low || due > high {
+			t.Errorf("a delay of %s is over at %d, not a multiple of %d from %d to %d", delay, due, tick, low, high)
+		}
+	}
+}
+
 // TestSettlePages: more than one script may store in one go, with results by position.
 func TestSettlePages(t *testing.T) {
 	d := open(t)

@@ -83,11 +83,14 @@ end
 -- name is the job's ID in a job field, or empty.
 local function name(job) return string.match(job or '', '^[^ ]*') end
 
--- number is the value of a field as a number, or 0 if it is none or none that can be.
-local function number(fields, name)
-  local n = tonumber(get(fields, name) or 0)
+-- count is the value of a field, or nil, as a number, or 0 if it is none or none that can be.
+local function count(text)
+  local n = tonumber(text or 0)
   return n and n > -9007199254740992 and n < 9007199254740992 and n or 0
 end
+
+-- number is the field of this name as a number.
+local function number(fields, name) return count(get(fields, name)) end
 
 -- size is how many bytes the fields have. O(fields).
 local function size(fields)
@@ -128,6 +131,12 @@ local HISTORY = {
 local CORE = { job = true, body = true, grp = true }
 local BARE = { job = true, body = true, grp = true, ct = true, dk = true, dt = true }
 
+-- put appends a field.
+local function put(fields, name, value)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+
 -- renew returns the fields with the history h: n deliveries, r redeliveries, f
 -- failures, err, b bounces, bs since when (as text, or nil), why, died. A foreign
 -- entry with more fields than unpack can take keeps only those without which it is
@@ -141,29 +150,27 @@ local function renew(fields, lvl, h, bare)
       out[#out + 1] = fields[i + 1]
     end
   end
-  local function put(name, value)
-    out[#out + 1] = name
-    out[#out + 1] = value
-  end
-  if lvl ~= NORMAL then put('pri', digits(NORMAL - lvl)) end
-  if h.n and h.n > 0 then put('n', digits(h.n)) end
-  if h.r and h.r > 0 then put('r', digits(h.r)) end
-  if h.f and h.f > 0 then put('f', digits(h.f)) end
-  if h.err and h.err ~= '' then put('err', h.err) end
-  if h.b and h.b > 0 then put('b', digits(h.b)) end
-  if h.bs and h.bs ~= '' then put('bs', h.bs) end
-  if h.why then put('why', h.why) end
-  if h.died then put('died', digits(h.died)) end
-  if #out == 0 then put('job', '') end
+  if lvl ~= NORMAL then put(out, 'pri', digits(NORMAL - lvl)) end
+  if h.n and h.n > 0 then put(out, 'n', digits(h.n)) end
+  if h.r and h.r > 0 then put(out, 'r', digits(h.r)) end
+  if h.f and h.f > 0 then put(out, 'f', digits(h.f)) end
+  if h.err and h.err ~= '' then put(out, 'err', h.err) end
+  if h.b and h.b > 0 then put(out, 'b', digits(h.b)) end
+  if h.bs and h.bs ~= '' then put(out, 'bs', h.bs) end
+  if h.why then put(out, 'why', h.why) end
+  if h.died then put(out, 'died', digits(h.died)) end
+  if #out == 0 then put(out, 'job', '') end
   return out
 end
 
 -- history reads what renew wrote.
 local function history(fields)
-  return {
-    n = number(fields, 'n'), r = number(fields, 'r'), f = number(fields, 'f'), err = get(fields, 'err'),
-    b = number(fields, 'b'), bs = get(fields, 'bs'),
-  }
+  local h = {}
+  for i = 1, #fields, 2 do
+    local name = fields[i]
+    if HISTORY[name] and not h[name] then h[name] = fields[i + 1] end
+  end
+  return { n = count(h.n), r = count(h.r), f = count(h.f), err = h.err, b = count(h.b), bs = h.bs }
 end
 
 -- ready stores a job as waiting in a stream. O(1) amortized, as XADD is.
