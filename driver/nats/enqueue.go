@@ -22,6 +22,12 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	}
 	defer d.life.End()
 	n := d.names(queue)
+	if takesPlain(messages) {
+		if err := d.enqueuePlain(ctx, op, n, messages[0]); err != nil {
+			return fault.Results(1, fail(op, queue, err))
+		}
+		return nil
+	}
 	now, err := d.enqueueTime(ctx, n, messages)
 	if err != nil {
 		return fault.Results(len(messages), fail(op, queue, err))

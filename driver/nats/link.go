@@ -3,6 +3,7 @@ package nats
 import (
 	"errors"
 	"strings"
+	"sync"
 
 	natsgo "github.com/nats-io/nats.go"
 )
@@ -15,6 +16,13 @@ type link struct {
 	inbox  string        // ends with a dot
 	sub    *natsgo.Subscription
 	server string // by which it was made, if that is none of the URL; else ""
+	// open says that the driver may write to the socket beside the library: nothing lies
+	// between them that makes other bytes of what is sent, such as TLS.
+	open bool
+
+	mu     sync.Mutex // guards following
+	plains []*plain   // not in use
+	ended  bool       // no more are kept
 }
 
 // written is how many bytes the system took of what was sent.
