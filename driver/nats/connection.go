@@ -222,7 +222,7 @@ func (c *connection) close() {
 	c.quit()
 	<-c.watched
 	l := c.current.Load()
-	l.endPlains()
+	l.mailboxes.end()
 	_ = l.sub.Unsubscribe() // it fails if the connection is closed, which ends the subscription
 	if c.dialer != nil {
 		l.nc.Close()
@@ -285,8 +285,9 @@ func (c *connection) prepare(r *requests, n int) (*requests, error) {
 		return nil, errUnread
 	}
 	c.next++
-	r.link, r.conn, r.id = l, c, c.next
-	if !r.apart {
+	r.link, r.id = l, c.next
+	if id := r.id; !r.apart {
+		r.forget = func() { c.forget(id) }
 		r.reply = l.inbox + strconv.FormatUint(r.id, 36) + "."
 	}
 	r.done, r.answers, r.left, r.written = make(chan struct{}), make([]*natsgo.Msg, n), n, l.written()

@@ -23,7 +23,11 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	defer d.life.End()
 	n := d.names(queue)
 	if takesPlain(messages) {
-		if err := d.enqueuePlain(ctx, op, n, messages[0]); err != nil {
+		err := d.unfit(op, queue, messages[0])
+		if err == nil {
+			err = d.enqueuePlain(ctx, n, messages[0])
+		}
+		if err != nil {
 			return fault.Results(1, fail(op, queue, err))
 		}
 		return nil

@@ -3,7 +3,6 @@ package nats
 import (
 	"errors"
 	"strings"
-	"sync"
 
 	natsgo "github.com/nats-io/nats.go"
 )
@@ -19,10 +18,8 @@ type link struct {
 	// open says that the driver may write to the socket beside the library: nothing lies
 	// between them that makes other bytes of what is sent, such as TLS.
 	open bool
-
-	mu     sync.Mutex // guards following
-	plains []*plain   // not in use
-	ended  bool       // no more are kept
+	// mailboxes are for enqueues that come alone.
+	mailboxes mailboxes
 }
 
 // written is how many bytes the system took of what was sent.

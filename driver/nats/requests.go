@@ -21,10 +21,10 @@ type requests struct {
 	// are stored together or not at all. Then there is no scope.
 	entries []entry
 	atomic  bool
-	apart   bool        // the answer comes to an inbox of its own
-	reply   string      // the subject of the answers, without the number
-	conn    *connection // where they are awaited, under the number id
-	id      uint64
+	apart   bool          // the answer comes to an inbox of its own
+	reply   string        // the subject of the answers, without the number
+	id      uint64        // of the requests on their connection
+	forget  func()        // called when the answers are not awaited any more; nil if apart
 	done    chan struct{} // closed when nothing more is awaited
 	// written is how many bytes the system had taken before the first of the requests.
 	written uint64
@@ -156,7 +156,7 @@ func (r *requests) refuse(subject string, why error) {
 // what came until then is in the answers, which belong to the caller then.
 func (r *requests) wait(ctx context.Context) error {
 	r.await(ctx)
-	r.conn.forget(r.id)
+	r.forget()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.broken

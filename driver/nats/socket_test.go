@@ -99,7 +99,7 @@ func TestKeptIsBounded(t *testing.T) {
 		}
 		sent += len(call)
 		r.fail(context.DeadlineExceeded)
-		c.forget(r.id)
+		r.forget()
 	}
 	if most := maxKept + 4*len(call); sent > most { // the system takes some as well
 		t.Fatalf("%d bytes were taken of calls that gave up, want %d at most", sent, most)
@@ -120,7 +120,7 @@ func TestUnsent(t *testing.T) {
 	for _, sent := range []bool{false, true} {
 		s, _ := socketPair(t)
 		l := &link{socket: s}
-		r := &requests{link: l, conn: &connection{}, done: make(chan struct{}), answers: make([]*natsgo.Msg, 1), left: 1, written: l.written()}
+		r := &requests{link: l, forget: func() {}, done: make(chan struct{}), answers: make([]*natsgo.Msg, 1), left: 1, written: l.written()}
 		want := errUnsent
 		if sent {
 			want = errLost
@@ -176,7 +176,7 @@ func TestUnderWayIsNotUnsent(t *testing.T) {
 	c := &fullConn{waits: make(chan struct{}), closed: make(chan struct{})}
 	s := &socket{Conn: c}
 	l := &link{socket: s}
-	r := &requests{link: l, conn: &connection{}, done: make(chan struct{}), answers: make([]*natsgo.Msg, 1), left: 1, written: l.written()}
+	r := &requests{link: l, forget: func() {}, done: make(chan struct{}), answers: make([]*natsgo.Msg, 1), left: 1, written: l.written()}
 	if n, err := s.Write([]byte("job")); n != 3 || err != nil {
 		t.Fatalf("wrote %d: %v", n, err)
 	}
