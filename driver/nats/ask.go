@@ -1,7 +1,9 @@
 package nats
 
 import (
+	"cmp"
 	"context"
+	"sync"
 	"time"
 )
 
@@ -88,6 +90,24 @@ func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*cons
 		return nil, err
 	}
 	return &info, nil
+}
+
+// consumers asks for consumers of a queue at the same time, and makes those that are missing.
+// made says that there are none yet. The error is that of the first in their order.
+func (d *Driver) consumers(ctx context.Context, n *names, want []consumerConfig, made bool) ([]*consumerInfo, error) {
+	all, errs := make([]*consumerInfo, len(want)), make([]error, len(want))
+	var asked sync.WaitGroup
+	for i, config := range want {
+		asked.Go(func() {
+			if made {
+				all[i], errs[i] = d.createConsumer(ctx, n, config)
+			} else {
+				all[i], errs[i] = d.consumerInfo(ctx, n, config.Durable)
+			}
+		})
+	}
+	asked.Wait()
+	return all, cmp.Or(errs...)
 }
 
 // forgetMarks removes all marks, after the consumer of the jobs was made again: it counts

@@ -222,6 +222,7 @@ func (c *connection) close() {
 	c.quit()
 	<-c.watched
 	l := c.current.Load()
+	l.mailboxes.end()
 	_ = l.sub.Unsubscribe() // it fails if the connection is closed, which ends the subscription
 	if c.dialer != nil {
 		l.nc.Close()
@@ -284,10 +285,13 @@ func (c *connection) prepare(r *requests, n int) (*requests, error) {
 		return nil, errUnread
 	}
 	c.next++
-	id := c.next
-	r.link, r.reply, r.forget = l, l.inbox+strconv.FormatUint(id, 36)+".", func() { c.forget(id) }
+	r.link, r.id = l, c.next
+	if id := r.id; !r.apart {
+		r.forget = func() { c.forget(id) }
+		r.reply = l.inbox + strconv.FormatUint(r.id, 36) + "."
+	}
 	r.done, r.answers, r.left, r.written = make(chan struct{}), make([]*natsgo.Msg, n), n, l.written()
-	c.pending[id] = r
+	c.pending[r.id] = r
 	return r, nil
 }
 

@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -126,6 +127,8 @@ func (d *dialer) try(ctx context.Context, servers []string, serverName string) (
 		return nil, err
 	}
 	l.nc, l.socket = nc, a.socket
+	_, err = nc.TLSConnectionState()
+	l.open = errors.Is(err, natsgo.ErrConnectionNotTLS)
 	return l, nil
 }
 

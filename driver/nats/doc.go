@@ -18,7 +18,8 @@
 //	                    does not say (24h; 1s to 720h)
 //	dial_timeout        for making a connection (5s)
 //	group_commit        "true" stores the messages of one Enqueue in one atomic
-//	                    batch: for servers with sync_interval: always
+//	                    batch, if they are 16 or more: for servers with
+//	                    sync_interval: always
 //	domain              the JetStream domain, for a server behind a leaf node
 //	token               a token, if it is not given in place of the user
 //	creds, nkey         files: credentials of a user with JWT, the seed of an nkey

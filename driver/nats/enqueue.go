@@ -22,6 +22,16 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	}
 	defer d.life.End()
 	n := d.names(queue)
+	if takesPlain(messages) {
+		err := d.unfit(op, queue, messages[0])
+		if err == nil {
+			err = d.enqueuePlain(ctx, n, messages[0])
+		}
+		if err != nil {
+			return fault.Results(1, fail(op, queue, err))
+		}
+		return nil
+	}
 	now, err := d.enqueueTime(ctx, n, messages)
 	if err != nil {
 		return fault.Results(len(messages), fail(op, queue, err))
@@ -67,9 +77,15 @@ func (d *Driver) storeEach(ctx context.Context, op string, n *names, entries []e
 	return failed
 }
 
+// commitFrom is from how many entries on one atomic batch is quicker than each on its own,
+// where the server syncs to the disk before it answers. Each on its own is one sync; a batch is
+// six, and some milliseconds for files that the server makes and removes for it. On a disk that
+// syncs in 0.2 ms they are even at 16 to 20, and on slower ones a little earlier.
+const commitFrom = 16
+
 // store stores the entries of one call.
 func (d *Driver) store(ctx context.Context, n *names, entries []entry) []error {
-	if !d.options.GroupCommit || len(entries) == 1 {
+	if !d.options.GroupCommit || len(entries) < commitFrom {
 		_, errs := d.publish(ctx, n, entries)
 		return errs
 	}

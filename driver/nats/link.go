@@ -15,6 +15,11 @@ type link struct {
 	inbox  string        // ends with a dot
 	sub    *natsgo.Subscription
 	server string // by which it was made, if that is none of the URL; else ""
+	// open says that the driver may write to the socket beside the library: nothing lies
+	// between them that makes other bytes of what is sent, such as TLS.
+	open bool
+	// mailboxes are for enqueues that come alone.
+	mailboxes mailboxes
 }
 
 // written is how many bytes the system took of what was sent.

@@ -19,10 +19,11 @@ type Options struct {
 	// DedupWindow is how long a dedup key is remembered, between a second and 30
 	// days, rounded up to seconds. Defaults to 24 hours.
 	DedupWindow time.Duration
-	// GroupCommit stores the messages of one Enqueue in one atomic batch. A server
-	// that syncs each message to the disk before it answers (sync_interval: always)
-	// does so once for a batch, which is many times faster with many producers;
-	// other servers are slower with it. Defaults to false.
+	// GroupCommit stores the messages of one Enqueue in one atomic batch, if they are 16
+	// or more. It is for a server that syncs each message to the disk before it answers
+	// (sync_interval: always): a batch takes six syncs, however large it is, so that many
+	// producers are many times faster, and a few are as fast as one. Other servers are
+	// slower with it. Defaults to false.
 	GroupCommit bool
 	// Domain is the JetStream domain, for servers behind a leaf node. Defaults to
 	// that of the server connected to.

@@ -56,10 +56,11 @@ func (c *consumer) look() {
 // no room, the next Receive says so.
 func (c *consumer) freeOverdue(ctx context.Context) time.Duration {
 	d, n := c.d, c.n
-	if err := d.compare(ctx, n); errors.Is(err, driver.ErrConflict) {
+	jobs, scheduled, err := d.compare(ctx, n)
+	if errors.Is(err, driver.ErrConflict) {
 		c.trouble.Store(&err)
+		scheduled, err = d.consumerInfo(ctx, n, consumerScheduled)
 	}
-	scheduled, err := d.consumerInfo(ctx, n, consumerScheduled)
 	if err != nil || scheduled.NumPending == 0 {
 		return spread(lookTime)
 	}
@@ -78,12 +79,12 @@ func (c *consumer) freeOverdue(ctx context.Context) time.Duration {
 		return spread(fullTime)
 	}
 	// All workers look, and one is enough.
-	jobs, err := d.consumerInfo(ctx, n, consumerJobs)
-	if err != nil {
-		return spread(lookTime)
+	others := 1
+	if jobs != nil {
+		others = min(max(jobs.NumWaiting/4, 1), 100)
 	}
 	pause := max(lookTime, time.Duration(len(subjects))*lookCost)
-	return spread(pause * time.Duration(min(max(jobs.NumWaiting/4, 1), 100)))
+	return spread(pause * time.Duration(others))
 }
 
 // spread makes a pause as long as itself to twice that, so that workers that were

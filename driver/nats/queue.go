@@ -26,13 +26,14 @@ func (d *Driver) Declare(ctx context.Context, queue string) error {
 // declare is Declare within a call.
 func (d *Driver) declare(ctx context.Context, n *names) error {
 	info, err := d.streamInfo(ctx, n)
-	if isCode(err, codeStreamNotFound) {
+	made := isCode(err, codeStreamNotFound)
+	if made {
 		info, err = d.createStream(ctx, n)
 	}
 	if err != nil {
 		return err
 	}
-	if err := d.compareAll(ctx, n, info); err != nil {
+	if _, err := d.compareAll(ctx, n, info, n.consumers(), made); err != nil {
 		return err
 	}
 	if info.Cluster == nil {
@@ -41,31 +42,37 @@ func (d *Driver) declare(ctx context.Context, n *names) error {
 	return d.awaitInterest(ctx, n)
 }
 
-// compare finds what somebody has changed in a queue that is there.
-func (d *Driver) compare(ctx context.Context, n *names) error {
+// compare finds what somebody has changed in a queue that is there, and returns the
+// consumers of the jobs and of those scheduled. The others lose no jobs, whatever was
+// changed.
+func (d *Driver) compare(ctx context.Context, n *names) (jobs, scheduled *consumerInfo, err error) {
 	info, err := d.streamInfo(ctx, n)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	return d.compareAll(ctx, n, info)
+	all, err := d.compareAll(ctx, n, info, n.consumers()[:2], false)
+	if err != nil {
+		return nil, nil, err
+	}
+	return all[0], all[1], nil
 }
 
-// compareAll compares the stream and its consumers with what would be made, and makes
-// the consumers that are missing.
-func (d *Driver) compareAll(ctx context.Context, n *names, info *streamInfo) error {
+// compareAll compares the stream and consumers of it with what would be made, makes those
+// that are missing, and returns them. made says that the stream is new, and has none yet.
+func (d *Driver) compareAll(ctx context.Context, n *names, info *streamInfo, want []consumerConfig, made bool) ([]*consumerInfo, error) {
 	if err := n.compareStream(info, d.options.Replicas); err != nil {
-		return err
+		return nil, err
 	}
-	for _, want := range n.consumers() {
-		got, err := d.consumerInfo(ctx, n, want.Durable) // which makes it
-		if err != nil {
-			return err
-		}
-		if err := n.compareConsumer(want, got); err != nil {
-			return err
+	all, err := d.consumers(ctx, n, want, made)
+	if err != nil {
+		return nil, err
+	}
+	for i, got := range all {
+		if err := n.compareConsumer(want[i], got); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // createStream makes the stream, or takes what somebody else made meanwhile.
@@ -170,13 +177,9 @@ func (d *Driver) Depth(ctx context.Context, queue string) (driver.Depth, error) 
 	}
 	defer d.life.End()
 	n := d.names(queue)
-	var all [3]*consumerInfo
-	for i, name := range []string{consumerJobs, consumerScheduled, consumerDead} {
-		info, err := d.consumerInfo(ctx, n, name)
-		if err != nil {
-			return driver.Depth{}, fail(op, queue, err)
-		}
-		all[i] = info
+	all, err := d.consumers(ctx, n, n.consumers(), false)
+	if err != nil {
+		return driver.Depth{}, fail(op, queue, err)
 	}
 	jobs := all[0]
 	waiting, age, err := d.waiting(ctx, n, jobs)

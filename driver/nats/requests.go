@@ -21,8 +21,10 @@ type requests struct {
 	// are stored together or not at all. Then there is no scope.
 	entries []entry
 	atomic  bool
+	apart   bool          // the answer comes to an inbox of its own
 	reply   string        // the subject of the answers, without the number
-	forget  func()        // called when the answers are not awaited any more
+	id      uint64        // of the requests on their connection
+	forget  func()        // called when the answers are not awaited any more; nil if apart
 	done    chan struct{} // closed when nothing more is awaited
 	// written is how many bytes the system had taken before the first of the requests.
 	written uint64

@@ -77,14 +77,27 @@ type job struct {
 // header makes the headers of a job. All values share one array, as each would
 // be a slice of one string otherwise.
 func (j *job) header(extra ...string) natsgo.Header {
-	m := &j.Message
-	n := 3 + len(extra)/2 + len(m.Headers)
+	n := 3 + len(extra)/2 + len(j.Headers)
 	values := make([]string, 0, n+16)
 	h := make(natsgo.Header, n)
 	put := func(name, value string) {
 		values = append(values, value)
 		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
+	j.putFields(put)
+	j.putHistory(put)
+	for name, value := range j.Headers {
+		put(headerOwn+name, encode(value))
+	}
+	for i := 0; i+1 < len(extra); i += 2 {
+		put(extra[i], extra[i+1])
+	}
+	return h
+}
+
+// putFields puts the headers of what a job is.
+func (j *job) putFields(put func(name, value string)) {
+	m := &j.Message
 	put(headerID, m.ID)
 	put(headerKind, m.Kind)
 	put(headerAt, strconv.FormatInt(m.EnqueuedAt.UnixMilli(), 10))
@@ -106,14 +119,6 @@ func (j *job) header(extra ...string) natsgo.Header {
 	if j.hold != "" {
 		put(headerHold, j.hold)
 	}
-	j.putHistory(put)
-	for name, value := range m.Headers {
-		put(headerOwn+name, encode(value))
-	}
-	for i := 0; i+1 < len(extra); i += 2 {
-		put(extra[i], extra[i+1])
-	}
-	return h
 }
 
 // putHistory puts the headers of a job's history.

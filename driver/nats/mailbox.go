@@ -1,0 +1,73 @@
+package nats
+
+import (
+	"sync"
+
+	natsgo "github.com/nats-io/nats.go"
+)
+
+// mailbox is where the answer to one request at a time comes to: the client library gives it
+// to the one who waits. It is used again.
+type mailbox struct {
+	subject string
+	sub     *natsgo.Subscription
+	answers chan *natsgo.Msg
+	heard   bool   // the server knows of it
+	header  []byte // of a message, and all of it
+	message []byte
+}
+
+// end ends one whose answer may come yet, or that is not needed any more.
+func (b *mailbox) end() { _ = b.sub.Unsubscribe() } // it fails if the connection is closed
+
+// mailboxes are those of a connection that are not in use. The methods may be called
+// concurrently.
+type mailboxes struct {
+	mu    sync.Mutex // guards following
+	idle  []*mailbox
+	ended bool // no more are kept
+}
+
+// mostIdle is how many mailboxes a connection keeps.
+const mostIdle = 64
+
+// take takes one that is used again, or a new one.
+func (all *mailboxes) take(nc *natsgo.Conn) (*mailbox, error) {
+	all.mu.Lock()
+	if last := len(all.idle) - 1; last >= 0 {
+		b := all.idle[last]
+		all.idle = all.idle[:last]
+		all.mu.Unlock()
+		return b, nil
+	}
+	all.mu.Unlock()
+	b := &mailbox{subject: nc.NewInbox(), answers: make(chan *natsgo.Msg, 1)}
+	var err error
+	b.sub, err = nc.ChanSubscribe(b.subject, b.answers)
+	return b, err
+}
+
+// put keeps one whose answer came, unless the driver is closed.
+func (all *mailboxes) put(b *mailbox) {
+	b.heard = true
+	all.mu.Lock()
+	kept := !all.ended && len(all.idle) < mostIdle
+	if kept {
+		all.idle = append(all.idle, b)
+	}
+	all.mu.Unlock()
+	if !kept {
+		b.end()
+	}
+}
+
+// end ends those that are kept, and keeps no more.
+func (all *mailboxes) end() {
+	all.mu.Lock()
+	idle := all.idle
+	all.idle, all.ended = nil, true
+	all.mu.Unlock()
+	for _, b := range idle {
+		b.end()
+	}
+}

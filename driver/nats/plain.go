@@ -1,0 +1,118 @@
+package nats
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// enqueuePlain stores a job that comes alone, is ready at once and has no dedup key. Its
+// caller writes the message and gets the answer: the client library would hand each over to
+// a goroutine of its own, which take longer than all else that the driver does.
+func (d *Driver) enqueuePlain(ctx context.Context, n *names, m *driver.Message) error {
+	r, err := d.conn.prepare(&requests{scope: n.job, apart: true}, 0)
+	if err != nil {
+		return err
+	}
+	answer, err := d.sendPlain(ctx, r, &job{Message: *m})
+	if err == nil {
+		_, err = readAck(n, answer)
+	}
+	return d.whyUnanswered(ctx, n, err)
+}
+
+// takesPlain tells whether enqueuePlain is for these messages.
+func takesPlain(messages []*driver.Message) bool {
+	return len(messages) == 1 && messages[0].Delay <= 0 && messages[0].DedupKey == ""
+}
+
+// sendPlain publishes a job and returns the answer.
+func (d *Driver) sendPlain(ctx context.Context, r *requests, j *job) (*natsgo.Msg, error) {
+	defer d.conn.forget(r.id)
+	l := r.link
+	box, err := l.mailboxes.take(l.nc)
+	if l.socket != nil && isClosedConn(err) {
+		err = errDown
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := l.publishPlain(box, r.scope, j); err != nil {
+		box.end()
+		return nil, err
+	}
+	answer, err := r.waitPlain(ctx, box.answers)
+	if err != nil {
+		box.end() // the answer may come yet
+		return nil, err
+	}
+	l.mailboxes.put(box)
+	return answer, nil
+}
+
+// plainSize is up to how many bytes of a body a message is written by its caller. What a
+// larger one takes is in the copying.
+const plainSize = 32 << 10
+
+// publishPlain publishes a job whose answer comes to a mailbox. An error says that it was not
+// sent.
+func (l *link) publishPlain(box *mailbox, subject string, j *job) error {
+	// The first comes behind the subscription, which the library writes.
+	if !box.heard || !l.open || len(j.Body) > plainSize {
+		return l.publish(&natsgo.Msg{Subject: subject, Reply: box.subject, Header: j.header(), Data: j.Body})
+	}
+	box.header = j.appendHeader(box.header[:0])
+	b := append(box.message[:0], "HPUB "...)
+	b = append(append(b, subject...), ' ')
+	b = append(append(b, box.subject...), ' ')
+	b = append(strconv.AppendInt(b, int64(len(box.header)), 10), ' ')
+	b = append(strconv.AppendInt(b, int64(len(box.header)+len(j.Body)), 10), "\r\n"...)
+	b = append(append(append(b, box.header...), j.Body...), "\r\n"...)
+	box.message = b
+	if _, err := l.socket.Write(b); err != nil {
+		// The library sees by that that the connection is lost, and who waits is told how
+		// much may have left.
+		_ = l.socket.Close()
+	}
+	return nil
+}
+
+// appendHeader appends the headers of a job as they are on the wire.
+func (j *job) appendHeader(b []byte) []byte {
+	b = append(b, "NATS/1.0\r\n"...)
+	put := func(name, value string) {
+		b = append(append(b, name...), ": "...)
+		b = append(append(b, value...), "\r\n"...)
+	}
+	j.putFields(put)
+	for name, value := range j.Headers {
+		put(headerOwn+name, encode(value))
+	}
+	return append(b, "\r\n"...)
+}
+
+// waitPlain waits for the answer to a request that has a mailbox. Without one it returns why.
+func (r *requests) waitPlain(ctx context.Context, answers <-chan *natsgo.Msg) (*natsgo.Msg, error) {
+	var look <-chan time.Time // no timer where ctx ends before
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) > 2*silence {
+		timer := time.NewTimer(2 * silence)
+		defer timer.Stop()
+		look = timer.C
+	}
+	select {
+	case m := <-answers:
+		return m, nil
+	case <-r.done:
+	case <-ctx.Done():
+		r.fail(ctx.Err())
+	case <-look:
+		r.fail(errSilent)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return nil, r.broken
+}
