@@ -43,6 +43,9 @@ func (b *buffer) wants() (n int) {
 	return n
 }
 
+// most is how many jobs a poll asks for beside so many others. Somebody must wait.
+func (b *buffer) most(others int) int { return b.waiters[min(others, len(b.waiters)-1)].max }
+
 // takeAll hands out all jobs that are ready.
 func (b *buffer) takeAll() []*driver.Delivery {
 	all := b.ready

@@ -182,7 +182,7 @@
 // cut off may have been handed a job already. There is one on an idle queue and on a trickle.
 // There is one more, up to 16, each time that a poll brings all it asks for, or a job that
 // was there when the poll before ended: SQS's polls often bring fewer jobs than they ask for
-// and than there are.
+// and than there are. Where they do, one Receive has as many polls as bring what it waits for.
 //
 // A poll takes a connection of its own for as long as it waits. So a worker on 500 idle queues
 // has 500 connections, some ten goroutines for each, and sends 125 requests a second, which

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 const (
@@ -16,6 +17,9 @@ const (
 	// holdStep is how often a call that holds looks whether it still should. A worker that
 	// has run out of room waits that long for it at most.
 	holdStep = 10 * time.Millisecond
+	// holdMoment is when such a look that found no room is taken again: the worker's one
+	// Receive has perhaps just returned, and the next has not begun.
+	holdMoment = time.Millisecond
 )
 
 // holder decides for a consumer how long jobs that are done are held.
@@ -31,7 +35,7 @@ type holder struct {
 
 // newHolder makes the holder of a consumer that holds prefetch jobs at most.
 func newHolder(p *poller, prefetch int) *holder {
-	return &holder{poller: p, room: max(min(prefetch/4, maxEntries), 1), departed: sinceEpoch() - holdTime}
+	return &holder{poller: p, room: max(min(prefetch/4, 3), 1), departed: sinceEpoch() - holdTime}
 }
 
 // hold waits before jobs that are done are deleted, if a request for them alone can be
@@ -43,16 +47,23 @@ func newHolder(p *poller, prefetch int) *holder {
 // anything was sent.
 func (h *holder) hold(ctx context.Context, receipts []*receipt) error {
 	until := h.holdUntil(ctx, receipts)
-	if h.holds(until) {
-		ticks := time.NewTicker(holdStep)
-		defer ticks.Stop()
-		for h.holds(until) {
-			select {
-			case <-ticks.C:
-			case <-h.stopped:
-			case <-ctx.Done():
-				return fault.NotSent{Err: endOf(ctx)}
+	ticks := time.NewTicker(holdStep)
+	defer ticks.Stop()
+	for {
+		on, room := h.holds(until)
+		if on && !room {
+			if lifecycle.Sleep(ctx, holdMoment) == nil {
+				on, room = h.holds(until)
 			}
+		}
+		if !on || !room {
+			break
+		}
+		select {
+		case <-ticks.C:
+		case <-h.stopped:
+		case <-ctx.Done():
+			return fault.NotSent{Err: endOf(ctx)}
 		}
 	}
 	h.mu.Lock()
@@ -86,12 +97,13 @@ func (h *holder) holdUntil(ctx context.Context, receipts []*receipt) time.Durati
 	return until
 }
 
-// holds tells whether to hold on until then.
-func (h *holder) holds(until time.Duration) bool {
+// holds tells whether to hold on until then, and whether the worker has room for more jobs.
+func (h *holder) holds(until time.Duration) (on, room bool) {
 	if sinceEpoch() >= until {
-		return false
+		return false, false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.gate.IsShut() && h.buffer.handed-h.handed < maxEntries && h.sources[0].trickles && h.buffer.wants() >= h.room
+	on = !h.gate.IsShut() && h.buffer.handed-h.handed < maxEntries && h.sources[0].trickles
+	return on, h.buffer.wants() >= h.room
 }

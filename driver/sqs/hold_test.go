@@ -69,8 +69,8 @@ func TestHold(t *testing.T) {
 	}{
 		"others may come":     {n: 1, more: 10, want: holdTime},
 		"a full request":      {n: maxEntries, more: 10},
-		"nobody waits":        {n: 1},
-		"little room":         {n: 1, more: 1},
+		"nobody waits":        {n: 1, want: holdMoment},
+		"little room":         {n: 1, more: 1, want: holdMoment},
 		"a short lease":       {n: 1, more: 10, lease: time.Second, want: 130 * time.Millisecond},
 		"a lease in its end":  {n: 1, more: 10, age: 16 * time.Second},
 		"a ctx that ends":     {n: 1, more: 10, deadline: 4 * soon, want: soon},
@@ -94,7 +94,7 @@ func TestHold(t *testing.T) {
 				h.receiveMore(10)
 			}
 		}},
-		"no more room":        {n: 1, more: 10, want: soon, meanwhile: func(t *testing.T, h *holding) { put(t, h, job("more", 0)) }},
+		"no more room":        {n: 1, more: 10, want: soon + holdMoment, meanwhile: func(t *testing.T, h *holding) { put(t, h, job("more", 0)) }},
 		"the consumer stops":  {n: 1, more: 10, want: soon, meanwhile: func(t *testing.T, h *holding) { _ = h.c.Stop(t.Context()) }},
 		"the consumer closes": {n: 1, more: 10, want: soon, meanwhile: func(t *testing.T, h *holding) { _ = h.c.Close(t.Context()) }},
 		"the driver closes":   {n: 1, more: 10, want: soon, meanwhile: func(t *testing.T, h *holding) { _ = h.Close(t.Context()) }},

@@ -53,13 +53,13 @@ type poller struct {
 	giveBackFailed error
 }
 
-// launch begins the polls that there should be: for each source as many as it is
-// allowed, and no more than there are waiters. p.mu must be held.
+// launch begins the polls that there should be: for each source as many as are
+// of use. p.mu must be held.
 func (p *poller) launch() {
 	for i := range p.sources {
 		s := &p.sources[i]
-		for s.polls < min(s.allowed, len(p.buffer.waiters)) {
-			most := p.buffer.waiters[s.polls].max
+		for s.polls < s.useful(&p.buffer) {
+			most := p.buffer.most(s.polls)
 			if !p.gate.Go(func() { p.poll(i, most) }) {
 				return
 			}
@@ -102,9 +102,9 @@ func (p *poller) poll(i, most int) {
 		if err != nil {
 			p.buffer.fail(err)
 		}
-		again = s.polls <= min(s.allowed, len(p.buffer.waiters))
+		again = s.polls <= s.useful(&p.buffer)
 		if again {
-			most = p.buffer.waiters[s.polls-1].max
+			most = p.buffer.most(s.polls - 1)
 		} else {
 			s.polls--
 		}

@@ -15,6 +15,9 @@ type source struct {
 	// trickles tells that the last poll with jobs brought few, and left none behind that
 	// was seen.
 	trickles bool
+	// brings is how many jobs the last poll brought of a queue that has more, if it was not
+	// full; else zero.
+	brings int
 	// answered is when the last poll ended, and notBefore when the next one may begin.
 	answered, notBefore time.Time
 }
@@ -40,10 +43,14 @@ func (s *source) brought(h haul, gather time.Duration) {
 	}
 	s.answered = now
 	if h.n == 0 {
-		s.allowed = max(s.allowed/2, 1)
+		s.allowed, s.brings = max(s.allowed/2, 1), 0
 		return
 	}
 	more := h.n == h.most || h.waited > now.Sub(before)+backlogAge
+	s.brings = 0
+	if more && h.n < h.most {
+		s.brings = h.n
+	}
 	s.trickles = !more && 2*h.n < h.most
 	switch {
 	case more:
@@ -56,4 +63,14 @@ func (s *source) brought(h haul, gather time.Duration) {
 	if gap := now.Sub(before) / time.Duration(h.n); !more && gap < gather {
 		s.notBefore = now.Add(min(gather, gap*maxEntries*3/4))
 	}
+}
+
+// useful is how many polls may be under way for those who wait in b: one for each, or where
+// polls bring few jobs as many as bring what is waited for.
+func (s *source) useful(b *buffer) int {
+	n := len(b.waiters)
+	if s.brings > 0 {
+		n = max(n, b.wants()/s.brings)
+	}
+	return min(s.allowed, n)
 }
