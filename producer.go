@@ -140,28 +140,16 @@ func (p *producer) call(ctx context.Context, o *outgoing) *call {
 	return c
 }
 
-// manyAtOnce is how many jobs of a call with many are made before those are sent: the broker
-// stores them while the next are made.
-const manyAtOnce = 256
-
 // enqueueMany sends the jobs that prepare completes, one for each result, and waits
 // once for all of them.
 func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare func(int) (outgoing, error)) {
-	jobs := make([]pending, 0, len(results)) // never grows, as the sender has pointers into it
+	jobs := make([]pending, 0, len(results))
 	sent := make([]numbered, 0, len(results))
 	var l latch
 	p.sender.start(ctx, &l)
-	l.left.Store(1)                            // until all are sent
 	declaring, bound := p.sender.deadline(ctx) // one for all of the jobs
 	defer bound.end()
 	declared := sync.OnceValue(func() error { return p.declaration.ready(declaring) })
-	added := 0
-	send := func() {
-		l.left.Add(int64(len(jobs) - added))
-		for ; added < len(jobs); added++ {
-			p.sender.add(&jobs[added])
-		}
-	}
 	for i := range results {
 		o, err := prepare(i)
 		if err == nil {
@@ -175,12 +163,15 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 		}
 		jobs = append(jobs, pending{message: o.message, notApplied: o.notApplied, latch: &l, since: p.now()})
 		sent = append(sent, numbered{i, o.ctx})
-		if len(jobs)-added == manyAtOnce {
-			send()
-		}
 	}
-	send()
-	l.count()
+	if len(jobs) == 0 {
+		l.stop()
+		return
+	}
+	l.left.Store(int64(len(jobs)))
+	for i := range jobs {
+		p.sender.add(&jobs[i])
+	}
 	gaveUp := p.sender.wait(ctx, &l)
 	for k := range jobs {
 		r := &results[sent[k].number]

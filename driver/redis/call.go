@@ -13,17 +13,16 @@ import (
 type calls struct {
 	timeout time.Duration // for the answer
 
-	mu       sync.Mutex // guards following
-	last     int64      // the last deadline, in Unix ns
-	underWay map[int64]*call
-	idle     []*call     // have ended, and are used again
-	look     *time.Timer // runs while calls are under way; nil before the first
+	mu       sync.Mutex      // guards following
+	underWay map[int64]*call // by their deadlines, in Unix ns
+	idle     []*call         // have ended, and are used again
+	look     *time.Timer     // runs while calls are under way; nil before the first
 	looking  bool
 }
 
 const (
 	// aheadOfTimeout is how much earlier than the client library's own the deadline of a call
-	// is, as the library takes the earlier of both. Its clock is up to 50 ms slow.
+	// is, as the library takes the earlier of both.
 	aheadOfTimeout = 100 * time.Millisecond
 	// lookEvery is how often the contexts of the calls are looked at: that is how late a call
 	// learns that its own has ended. To be told by each would cost six allocations a call.
@@ -45,7 +44,7 @@ func newCalls(timeout time.Duration) *calls {
 
 // begin begins a call that ends when caller does, and has the values of another context.
 func (all *calls) begin(caller, values context.Context) *call {
-	at := time.Now().Add(all.timeout).UnixNano()
+	at := time.Now().Add(all.timeout) // by the clock that nobody sets
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	var c *call
@@ -54,9 +53,11 @@ func (all *calls) begin(caller, values context.Context) *call {
 	} else {
 		c = &call{done: make(chan struct{})}
 	}
-	all.last = max(at, all.last+1)
-	c.Context, c.caller, c.at = values, caller, all.last
-	all.underWay[c.at] = c
+	for all.underWay[at.UnixNano()] != nil {
+		at = at.Add(time.Nanosecond)
+	}
+	c.Context, c.caller, c.at = values, caller, at
+	all.underWay[at.UnixNano()] = c
 	if !all.looking {
 		all.looking = true
 		if all.look == nil {
@@ -72,7 +73,7 @@ func (all *calls) begin(caller, values context.Context) *call {
 func (all *calls) end(c *call) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	delete(all.underWay, c.at)
+	delete(all.underWay, c.at.UnixNano())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seat, c.caller = nil, nil
@@ -123,7 +124,7 @@ func (all *calls) interrupt() {
 type call struct {
 	context.Context // for its values
 	caller          context.Context
-	at              int64 // the deadline, in Unix ns
+	at              time.Time // the deadline
 	done            chan struct{}
 
 	mu    sync.Mutex // guards following
@@ -132,7 +133,7 @@ type call struct {
 }
 
 // Deadline is when the server is to have answered.
-func (c *call) Deadline() (time.Time, bool) { return time.Unix(0, c.at), true }
+func (c *call) Deadline() (time.Time, bool) { return c.at, true }
 
 // Done is closed by interrupt.
 func (c *call) Done() <-chan struct{} { return c.done }

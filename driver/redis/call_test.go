@@ -129,3 +129,22 @@ func TestInterruptAfterTheAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestCallDeadlines: no two calls under way have the same deadline, and none goes by the time of
+// day: that may be set while they wait, and for long after it was set back they are found too.
+func TestCallDeadlines(t *testing.T) {
+	all := newCalls(time.Minute)
+	seen := make(map[int64]bool)
+	for range 1000 {
+		one := all.begin(context.Background(), context.Background())
+		defer all.end(one)
+		at, _ := one.Deadline()
+		if at == at.Round(0) {
+			t.Fatalf("the deadline %s is one of the time of day", at)
+		}
+		if seen[at.UnixNano()] || all.find(at) != one || time.Until(at) > time.Minute {
+			t.Fatalf("the deadline %s is another's, or does not lead to its call", at)
+		}
+		seen[at.UnixNano()] = true
+	}
+}
