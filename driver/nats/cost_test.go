@@ -61,12 +61,15 @@ func TestRequestsOfAQueue(t *testing.T) {
 	ts := startServer(t)
 	d, calls := openURL(t, ts.url()), newAPICalls(t, ts.url())
 	calls.take()
+	// The server may answer a request before it tells of it, so that one counts for the next.
+	asked, budget := 0, 0
 	want := func(what string, most int) {
 		t.Helper()
 		all, kinds := calls.take()
+		asked, budget = asked+all, budget+most
 		t.Logf("%s: %d requests, %v", what, all, kinds)
-		if all > most {
-			t.Errorf("%s: %d requests, want %d at most: %v", what, all, most, kinds)
+		if asked > budget {
+			t.Errorf("%s: %d requests by now, want %d at most: %v", what, asked, budget, kinds)
 		}
 	}
 	q := declare(t, d)
