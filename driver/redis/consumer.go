@@ -88,8 +88,10 @@ func (c *consumer) Close(ctx context.Context) error {
 	}
 	err := c.endReceiving(ctx)
 	c.end()
-	c.sweeper.remove(c.waker)
 	c.fetcher.alarm.stop()
+	if err := c.sweeper.remove(ctx, c.waker); err != nil {
+		return fail("close consumer", c.queue, err)
+	}
 	if err := c.work.Wait(ctx); err != nil {
 		return fail("close consumer", c.queue, err)
 	}

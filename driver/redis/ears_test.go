@@ -118,7 +118,7 @@ func TestPickUpCosts(t *testing.T) {
 		q := fmt.Sprintf("q%d", i)
 		used(t, c.d, c.r, q)
 		consumers[i] = consume(t, c.d, q, time.Hour)
-		c.d.sweeper.remove(consumers[i].waker) // what it does is not counted
+		<-c.d.sweeper.take(consumers[i].waker) // what it does is not counted
 		waits[i] = background(testContext(t), consumers[i], 10)
 	}
 	listening(t, c.d, len(waits))

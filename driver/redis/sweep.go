@@ -46,10 +46,11 @@ type sweeper struct {
 	recovering chan struct{}
 	changed    chan struct{} // holds one if there is something new
 
-	mu      sync.Mutex // guards following
-	queues  map[string]*watched
-	running bool
-	at      time.Time // when the next look is planned
+	mu     sync.Mutex // guards following
+	queues map[string]*watched
+	at     time.Time     // when the next look is planned
+	stop   chan struct{} // closed to end the goroutine that looks; nil while none does
+	ended  chan struct{} // closed when that has ended
 }
 
 // watched is a queue that a sweeper looks at.
@@ -81,27 +82,47 @@ func (s *sweeper) add(w *waker) {
 	}
 	q.wakers = append(q.wakers, w)
 	s.plan(q, jitter(recoverPeriod(w.lease)))
-	if !s.running {
-		s.running = true
-		go s.run()
+	if s.stop == nil {
+		s.stop, s.ended = make(chan struct{}), make(chan struct{})
+		go s.run(s.stop, s.ended)
 	}
 }
 
-// remove ends that.
-func (s *sweeper) remove(w *waker) {
+// remove ends that. With the last consumer it waits until nothing looks any more, or ctx ends.
+func (s *sweeper) remove(ctx context.Context, w *waker) error {
+	select {
+	case <-s.take(w):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// nothingToEnd is closed.
+var nothingToEnd = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// take is remove. What it returns is closed when all has ended.
+func (s *sweeper) take(w *waker) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[w.queue]
 	if q == nil {
-		return
+		return nothingToEnd
 	}
 	q.wakers = slices.DeleteFunc(slices.Clone(q.wakers), func(other *waker) bool { return other == w })
 	if len(q.wakers) == 0 {
 		delete(s.queues, w.queue)
 	}
-	if len(s.queues) == 0 {
-		s.tell()
+	if len(s.queues) > 0 || s.stop == nil {
+		return nothingToEnd
 	}
+	close(s.stop)
+	s.stop = nil
+	return s.ended
 }
 
 // plan plans the next look at a queue, in some time or earlier. mu is held.
@@ -122,21 +143,21 @@ func (s *sweeper) tell() {
 	}
 }
 
-// run looks until there are no queues any more.
-func (s *sweeper) run() {
+// run looks until stop is closed, and then closes ended.
+func (s *sweeper) run(stop <-chan struct{}, ended chan<- struct{}) {
+	defer close(ended)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		due, in, ok := s.due()
-		if !ok {
-			return
-		}
+		due, in := s.due()
 		if len(due) > 0 {
 			s.sweep(due)
-			continue
+			in = 0
 		}
 		timer.Reset(in)
 		select {
+		case <-stop:
+			return
 		case <-timer.C:
 		case <-s.changed:
 		}
@@ -144,14 +165,10 @@ func (s *sweeper) run() {
 }
 
 // due are the queues that are to be looked at now, with those that would be soon, or how long
-// there are none. False says that there are no queues, and ends run.
-func (s *sweeper) due() (due []*watched, in time.Duration, ok bool) {
+// there are none.
+func (s *sweeper) due() (due []*watched, in time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queues) == 0 {
-		s.running = false
-		return nil, 0, false
-	}
 	now := time.Now()
 	s.at = now.Add(recoverMax)
 	for _, q := range s.queues {
@@ -166,13 +183,13 @@ func (s *sweeper) due() (due []*watched, in time.Duration, ok bool) {
 		}
 	}
 	if in = s.at.Sub(now); in > 0 {
-		return nil, in, true
+		return nil, in
 	}
 	for _, q := range due {
 		q.busy = true
 		q.next = time.Time{}
 	}
-	return due, 0, true
+	return due, 0
 }
 
 // period is how often a queue is looked at.
