@@ -146,7 +146,7 @@ func TestInfo(t *testing.T) {
 	}
 	v := reflect.ValueOf(i.Limits)
 	for n := range v.NumField() {
-		if v.Field(n).IsZero() {
+		if name := v.Type().Field(n).Name; v.Field(n).IsZero() && name != "Pushes" { // it does not
 			t.Errorf("Limits.%s is not set", v.Type().Field(n).Name)
 		}
 	}
