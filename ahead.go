@@ -78,7 +78,8 @@ func (a *ahead) fixed() bool { return a.least == a.most }
 // begin sets the number to begin with.
 func (a *ahead) begin(now time.Time) {
 	a.since = now
-	a.set(a.least, a.least)
+	a.size, a.few = a.least, a.least
+	a.shown.Store(int64(a.size)) // it may be that of the lane before
 }
 
 // end notes a job whose handler took a time.

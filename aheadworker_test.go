@@ -140,6 +140,39 @@ func TestWorkerDoesNotHoard(t *testing.T) {
 	})
 }
 
+// A job that no handler was called for says nothing of how long they take.
+func TestRefusedJobsTeachNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newScripted(), nil)
+		r.events.ended = make(chan batch.JobEnd, 100)
+		release := make(chan struct{})
+		batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error {
+			<-release
+			return nil
+		})
+		fillTasks(t, r.queue, 10, batch.ExpiresIn(r.queue, time.Millisecond))
+		time.Sleep(time.Second) // fake time
+		fillTasks(t, r.queue, 50)
+		r.start(t)
+		time.Sleep(time.Second)
+		if now := depth(t, r.queue); now.Running != 10 || now.Waiting != 40 || r.worker.Prefetch("tasks") != 0 {
+			t.Errorf("%d jobs are held, %d wait and it fetches %d ahead, before a handler has returned",
+				now.Running, now.Waiting, r.worker.Prefetch("tasks"))
+		}
+		close(release)
+		for range 60 {
+			<-r.events.ended
+		}
+		if r.worker.Prefetch("tasks") == 0 {
+			t.Error("it fetches nothing ahead of short handlers")
+		}
+		r.stop(t)
+		if n := r.worker.Prefetch("tasks"); n != 0 {
+			t.Errorf("it fetches %d jobs ahead when it has stopped", n)
+		}
+	})
+}
+
 // After a time in which nothing came, one worker takes no more of a burst than its slots and
 // as many again.
 func TestWorkerLeavesBurstToOthers(t *testing.T) {

@@ -83,13 +83,17 @@ func (b *buffer) open() {
 func (b *buffer) acquire(most int, helps bool) (n int, brief bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ahead.adapt(time.Now())
+	if !b.closed {
+		b.ahead.adapt(time.Now())
+	}
 	for !b.closed && !b.hasRoom() {
 		if helps {
 			return 0, false
 		}
 		b.hasPermits.Wait()
-		b.ahead.adapt(time.Now())
+		if !b.closed {
+			b.ahead.adapt(time.Now())
+		}
 	}
 	if b.closed {
 		return 0, false
@@ -181,8 +185,8 @@ func (b *buffer) put(tasks []*task) (slots int, ok bool) {
 	return slots, true
 }
 
-// next takes a job to run, for a slot whose last one took a time, negative if it is the
-// first. It returns nil if there is none, and the slot has ended then.
+// next takes a job to run, for a slot whose last handler took a time, negative if there was
+// none. It returns nil if there is no job, and the slot has ended then.
 func (b *buffer) next(took time.Duration) *task {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -236,6 +240,7 @@ func (b *buffer) close() []*task {
 		close(b.quiet)
 	}
 	b.closed = true
+	b.ahead.shown.Store(0)
 	if b.aging != nil {
 		b.aging.Stop()
 	}

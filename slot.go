@@ -27,13 +27,21 @@ type slots struct {
 type resting struct {
 	mu    sync.Mutex // guards following
 	slots []*slot
+	// closed says that no more are to be started.
+	closed bool
 }
 
-// push adds a slot.
+// push adds a slot. One that comes after close, which does not wait for it, is not kept.
 func (r *resting) push(s *slot) {
 	r.mu.Lock()
-	r.slots = append(r.slots, s)
+	closed := r.closed
+	if !closed {
+		r.slots = append(r.slots, s)
+	}
 	r.mu.Unlock()
+	if closed {
+		s.timeout.close()
+	}
 }
 
 // pop takes the slot that ended last, or returns nil if there is none.
@@ -51,6 +59,9 @@ func (r *resting) pop() *slot {
 
 // close stops the timers of the slots that rest, when no more are to be started.
 func (r *resting) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
 	for s := r.pop(); s != nil; s = r.pop() {
 		s.timeout.close()
 	}
@@ -109,7 +120,8 @@ type slot struct {
 	timeout  timeout
 	// begin is the method work, made once.
 	begin func()
-	// took is how long the last job took, negative before the first.
+	// took is how long the last handler took, negative before the first and if the last job
+	// had none.
 	took time.Duration
 }
 
@@ -134,7 +146,7 @@ func (s *slot) work() {
 		if t == nil {
 			break
 		}
-		s.took = 0
+		s.took = -1
 		s.run(t)
 	}
 	orderly = true
