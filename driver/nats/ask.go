@@ -138,7 +138,7 @@ func (d *Driver) whyUnanswered(ctx context.Context, n *names, err error) error {
 	if !isUnanswered(err) {
 		return err
 	}
-	for look := range 6 {
+	for look := range 7 {
 		info, again := d.consumerInfo(ctx, n, consumerJobs)
 		if isNoQueue(again) {
 			return errNoQueue

@@ -58,7 +58,8 @@ func (c *consumer) freeOverdue(ctx context.Context) time.Duration {
 	d, n := c.d, c.n
 	jobs, scheduled, err := d.compare(ctx, n)
 	if errors.Is(err, driver.ErrConflict) {
-		c.trouble.Store(&err)
+		conflict := err // which Receive reads, when err is of something else
+		c.trouble.Store(&conflict)
 		scheduled, err = d.consumerInfo(ctx, n, consumerScheduled)
 	}
 	if err != nil || scheduled.NumPending == 0 {
