@@ -1,8 +1,12 @@
 package redis
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -206,6 +210,43 @@ func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, comman
 		replies[i] = sent[i].Val()
 	}
 	return replies, nil
+}
+
+// each is execute for commands that have nothing to do with each other: on a cluster the replies
+// of some nodes may be there where others cannot be reached. Each has its reply, or an error.
+func (c *connection) each(patience time.Duration, commands [][]any) (replies [][]byte, errs []error) {
+	replies, errs = make([][]byte, len(commands)), make([]error, len(commands))
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	if err := c.life.Begin(ctx); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return replies, errs
+	}
+	defer c.life.End()
+	pipe, sent := c.client.Pipeline(), make([]once, len(commands))
+	for i, args := range commands {
+		sent[i] = newOnce(ctx, args...)
+		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
+	}
+	_, err := pipe.Exec(ctx)
+	for i := range sent {
+		// A command with a whole reply may have the error of another.
+		if replies[i] = sent[i].Val(); !bytes.HasSuffix(replies[i], []byte("\r\n")) {
+			replies[i], errs[i] = nil, impatient(c.unlessCut(cmp.Or(sent[i].Err(), err, errReply)))
+		}
+	}
+	return replies, errs
+}
+
+// impatient is an error of a wait. If its time ended, that was the patience with the server, and
+// not that of a caller.
+func impatient(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return os.ErrDeadlineExceeded
+	}
+	return err
 }
 
 // once is a command that the client library never sends a second time, whatever

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -272,13 +271,4 @@ func (l *listener) fail(r *round, err error) {
 	for _, m := range r.members {
 		m.wakeAll(impatient(err))
 	}
-}
-
-// impatient is an error of a wait. If its time ended, that was the patience with the server, and
-// not that of a caller.
-func impatient(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return os.ErrDeadlineExceeded
-	}
-	return err
 }

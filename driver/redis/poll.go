@@ -12,11 +12,12 @@ func (l *listener) poll(r *round) {
 	for i, m := range r.members {
 		commands[i] = []any{"lpop", m.names.shared[wakeIndex]}
 	}
-	replies, err := l.conn.execute(l.conn.ctx, l.conn.client.Pipeline(), commands)
-	if err != nil {
-		l.fail(r, err)
-	}
+	replies, errs := l.conn.each(lookPatience, commands)
 	for i := range replies {
+		if errs[i] != nil {
+			r.members[i].wakeAll(errs[i])
+			continue
+		}
 		token := reader{buf: replies[i]}
 		if len(token.bytes()) > 0 {
 			l.serveToken(r, r.members[i].names.wake)
