@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -96,7 +97,8 @@ func (p *plain) send(ctx context.Context, c *connection) error {
 	_, err := c.here(ctx, func(inner context.Context) ([]byte, error) {
 		_ = p.pipe.BatchProcess(inner, p.commands...) // queues them; Exec reports
 		_, err := p.pipe.Exec(inner)
-		if _, answered := err.(goredis.Error); !answered {
+		// A reply that is no command's is one to AUTH, on a connection that was made for this.
+		if _, answered := err.(goredis.Error); !answered || !slices.ContainsFunc(p.commands, hasError) {
 			p.broken = c.unlessCut(err)
 		}
 		return nil, nil
@@ -106,6 +108,9 @@ func (p *plain) send(ctx context.Context, c *connection) error {
 	}
 	return err
 }
+
+// hasError tells whether a command has an error.
+func hasError(c goredis.Cmder) bool { return c.Err() != nil }
 
 // found tells whether the queue existed when the commands came to the server.
 func (p *plain) found() bool { return p.exists.Val() == 1 }
