@@ -130,10 +130,12 @@ func (e *ears) leave(ctx context.Context, m *member) error {
 	if l.size() > 0 {
 		return err
 	}
-	if l == e.poller {
+	if i := slices.Index(e.listeners, l); i >= 0 {
+		e.listeners = slices.Delete(e.listeners, i, i+1)
+		close(l.over)
+	} else if l == e.poller {
 		e.poller = nil
 		close(l.over)
 	}
-	e.listeners = slices.DeleteFunc(e.listeners, func(other *listener) bool { return other == l })
 	return err
 }

@@ -1,10 +1,5 @@
 package redis
 
-import "time"
-
-// pollEvery is how often tokens are asked for that no BLPOP waits for.
-const pollEvery = 500 * time.Millisecond
-
 // poll asks for the tokens of all members, on all servers, and waits until it is time to do so
 // again, or there are no members any more.
 func (l *listener) poll(r *round) {
@@ -26,10 +21,5 @@ func (l *listener) poll(r *round) {
 			r.members[i].wakeAll(nil)
 		}
 	}
-	timer := time.NewTimer(pollEvery)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-l.over:
-	}
+	l.rest()
 }
