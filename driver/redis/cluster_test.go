@@ -1,10 +1,12 @@
 package redis
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -45,7 +47,7 @@ func fakeCluster(t *testing.T, rest func(words []string) []byte) (d *Driver, sec
 	}
 	close(ready)
 	// The slots of these are 6939 and 15495.
-	return openAt(t, "redis+cluster://"+nodes[0].ln.Addr().String()), nodes[1], [2]string{"b0", "a"}
+	return openAt(t, "redis+cluster://"+nodes[0].ln.Addr().String()+"?timeout=1m"), nodes[1], [2]string{"b0", "a"}
 }
 
 // leave ends a fake for good.
@@ -94,5 +96,37 @@ func TestNodeOfAClusterIsGone(t *testing.T) {
 	}
 	if f := <-waiters[1].served; f.err == nil {
 		t.Errorf("the token of the node that is gone: %+v", f)
+	}
+}
+
+// TestNodeOfAClusterDoesNotAnswer: fetches that wait for it keep none from the other nodes, and a
+// look at its queues ends soon.
+func TestNodeOfAClusterDoesNotAnswer(t *testing.T) {
+	var arrived atomic.Int64
+	d, second, queues := fakeCluster(t, func(words []string) []byte {
+		if words[0] == "evalsha" && strings.HasPrefix(words[3], "batch:{a}") {
+			arrived.Add(1)
+			return nil
+		}
+		if words[0] == "evalsha" && words[1] == sweepScript.sha {
+			return bulk("1")
+		}
+		return []byte("*2\r\n:-1\r\n:0\r\n")
+	})
+	defer second.leave()
+	n := mostFetches(poolOf(d.conn.client))
+	for range n {
+		background(testContext(t), consume(t, d, queues[1], time.Minute), 1)
+	}
+	eventually(t, "the fetches", func() bool { return arrived.Load() >= int64(n) })
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	defer cancel()
+	if _, err := consume(t, d, queues[0], time.Minute).fetch(ctx, 1); err != nil {
+		t.Error(err)
+	}
+	// The commands' own timeout is longer than the test.
+	found, errs := d.sweeper.ask([]*watched{{names: d.names(queues[1])}, {names: d.names(queues[0])}})
+	if errs[0] == nil || errs[1] != nil || found[1] != foundMissing {
+		t.Errorf("found %q, %v", found, errs)
 	}
 }

@@ -24,11 +24,35 @@ type connection struct {
 	ctx context.Context
 	// durability is what jobs that are stored must have reached.
 	durability durability
-	// fetches has a place for each fetch that may be under way, so that a worker that begins
-	// with a thousand queues does not open as many connections.
-	fetches chan struct{}
+	// places has one for each fetch that may be under way, so that a worker that begins with a
+	// thousand queues does not open as many connections. A cluster has no such bound but the
+	// pools of its nodes: one that does not answer would take the places of all.
+	places places
 
 	life lifecycle.Handle
+}
+
+// places bound the fetches of a driver that are under way. Nil is no bound.
+type places chan struct{}
+
+// take waits for a place. False says that the call ended first.
+func (p places) take(callEnded <-chan struct{}) bool {
+	if p == nil {
+		return true
+	}
+	select {
+	case p <- struct{}{}:
+		return true
+	case <-callEnded:
+		return false
+	}
+}
+
+// free frees one.
+func (p places) free() {
+	if p != nil {
+		<-p
+	}
 }
 
 // close ends the consumers and the calls, as Driver.Close documents.
