@@ -130,3 +130,12 @@ func TestNodeOfAClusterDoesNotAnswer(t *testing.T) {
 		t.Errorf("found %q, %v", found, errs)
 	}
 }
+
+// TestListenersOfACluster: those that wait leave half of a node's connections to other calls, even
+// if all of their queues are on that node.
+func TestListenersOfACluster(t *testing.T) {
+	d, _, _ := fakeCluster(t, func([]string) []byte { return []byte(":0\r\n") })
+	if half := poolOf(d.conn.client) / 2; d.ears.limit != half {
+		t.Errorf("%d may wait, and half of a pool is %d", d.ears.limit, half)
+	}
+}

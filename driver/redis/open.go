@@ -94,7 +94,7 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 	}
 	return &Driver{
 		conn:        conn,
-		ears:        newEars(conn, blockOn(client), pool, len(servers)),
+		ears:        newEars(conn, blockOn(client), pool),
 		sweeper:     newSweeper(conn, blockOn(client)),
 		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limitsOf(servers)},
 		dedupWindow: options.DedupWindow,
