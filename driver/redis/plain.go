@@ -138,11 +138,16 @@ func (p *plain) missing(i int) error {
 	if p.broken == nil {
 		return errReply
 	}
-	if i > 0 {
-		before := p.adds[i-1].command.Err()
-		if before != nil && strings.HasPrefix(before.Error(), "ERR Protocol error") {
-			return fault.NotSent{Err: p.broken}
-		}
+	if p.unread(i) {
+		return fault.NotSent{Err: p.broken}
 	}
 	return p.broken
+}
+
+// unread tells whether one of the first n messages was such that the server read no further.
+func (p *plain) unread(n int) bool {
+	return slices.ContainsFunc(p.adds[:n], func(a plainAdd) bool {
+		err := a.command.Err()
+		return err != nil && strings.HasPrefix(err.Error(), "ERR Protocol error")
+	})
 }

@@ -253,3 +253,35 @@ func TestPlainEnqueueIsRefusedAtLogin(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainEnqueueBehindWhatIsNotRead: none of the jobs behind one that the server does not read
+// is stored, and those before it are, and wake a consumer.
+func TestPlainEnqueueBehindWhatIsNotRead(t *testing.T) {
+	var adds, tokens atomic.Int64
+	f := serve(t, fit(func(words []string) []byte {
+		switch words[0] {
+		case "exists":
+			return []byte(":1\r\n")
+		case "xadd":
+			switch adds.Add(1) {
+			case 1:
+				return []byte("$3\r\n1-1\r\n")
+			case 2:
+				return []byte("-ERR Protocol error: invalid bulk length\r\n")
+			}
+		case "rpush":
+			tokens.Add(1)
+			return []byte(":1\r\n")
+		}
+		return []byte{}
+	}))
+	results := openAt(t, f.url("")).Enqueue(testContext(t), "q", many(5))
+	for i, r := range results {
+		if stored := i == 0; stored != (r.Err == nil) || !stored && driver.FateOf(r.Err) != driver.FateNotStored {
+			t.Errorf("job %d: %v, %s", i, r.Err, driver.FateOf(r.Err))
+		}
+	}
+	if len(results) != 5 || tokens.Load() != 1 {
+		t.Errorf("there are %d results and %d tokens", len(results), tokens.Load())
+	}
+}
