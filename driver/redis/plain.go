@@ -129,6 +129,9 @@ func (p *plain) outcome(i int) (stored bool, err error) {
 	case reply == goredis.Nil || misdirected(serverError(reply.Error())):
 		return false, nil
 	}
+	if refused := serverError(reply.Error()); isWrongType(refused) || isForbidden(refused) {
+		return false, fault.NotSent{Err: refused} // of a script these may come half-way, and this is one command
+	}
 	return false, serverError(reply.Error())
 }
 
