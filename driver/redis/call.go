@@ -22,15 +22,16 @@ type calls struct {
 
 const (
 	// aheadOfTimeout is how much earlier than the client library's own the deadline of a call
-	// is, as the library takes the earlier of both.
-	aheadOfTimeout = 100 * time.Millisecond
+	// is, as the library takes the earlier of both. Its clock is one that it sets from time to
+	// time, and is behind where the machine is short of processors.
+	aheadOfTimeout = 500 * time.Millisecond
 	// lookEvery is how often the contexts of the calls are looked at: that is how late a call
 	// learns that its own has ended. To be told by each would cost six allocations a call.
 	lookEvery = 10 * time.Millisecond
 	// mostIdle is how many calls are kept.
 	mostIdle = 64
-	// shortTimeout is the timeout from which on that makes no difference.
-	shortTimeout = 20 * aheadOfTimeout
+	// shortTimeout is the timeout from which on that makes little difference.
+	shortTimeout = 2 * time.Second
 )
 
 // newCalls makes the calls of a client with this timeout. It is nil if that is too short, and

@@ -1,8 +1,12 @@
 package redis
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -20,11 +24,35 @@ type connection struct {
 	ctx context.Context
 	// durability is what jobs that are stored must have reached.
 	durability durability
-	// fetches has a place for each fetch that may be under way, so that a worker that begins
-	// with a thousand queues does not open as many connections.
-	fetches chan struct{}
+	// places has one for each fetch that may be under way, so that a worker that begins with a
+	// thousand queues does not open as many connections. A cluster has no such bound but the
+	// pools of its nodes: one that does not answer would take the places of all.
+	places places
 
 	life lifecycle.Handle
+}
+
+// places bound the fetches of a driver that are under way. Nil is no bound.
+type places chan struct{}
+
+// take waits for a place. False says that the call ended first.
+func (p places) take(callEnded <-chan struct{}) bool {
+	if p == nil {
+		return true
+	}
+	select {
+	case p <- struct{}{}:
+		return true
+	case <-callEnded:
+		return false
+	}
+}
+
+// free frees one.
+func (p places) free() {
+	if p != nil {
+		<-p
+	}
 }
 
 // close ends the consumers and the calls, as Driver.Close documents.
@@ -206,6 +234,43 @@ func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, comman
 		replies[i] = sent[i].Val()
 	}
 	return replies, nil
+}
+
+// each is execute for commands that have nothing to do with each other: on a cluster the replies
+// of some nodes may be there where others cannot be reached. Each has its reply, or an error.
+func (c *connection) each(patience time.Duration, commands [][]any) (replies [][]byte, errs []error) {
+	replies, errs = make([][]byte, len(commands)), make([]error, len(commands))
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	if err := c.life.Begin(ctx); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return replies, errs
+	}
+	defer c.life.End()
+	pipe, sent := c.client.Pipeline(), make([]once, len(commands))
+	for i, args := range commands {
+		sent[i] = newOnce(ctx, args...)
+		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
+	}
+	_, err := pipe.Exec(ctx)
+	for i := range sent {
+		// A command with a whole reply may have the error of another.
+		if replies[i] = sent[i].Val(); !bytes.HasSuffix(replies[i], []byte("\r\n")) {
+			replies[i], errs[i] = nil, impatient(c.unlessCut(cmp.Or(sent[i].Err(), err, errReply)))
+		}
+	}
+	return replies, errs
+}
+
+// impatient is an error of a wait. If its time ended, that was the patience with the server, and
+// not that of a caller.
+func impatient(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return os.ErrDeadlineExceeded
+	}
+	return err
 }
 
 // once is a command that the client library never sends a second time, whatever

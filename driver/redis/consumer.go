@@ -43,12 +43,13 @@ func (d *Driver) Consume(ctx context.Context, queue string, options driver.Consu
 	h.report = c.waker.wakeAll
 	c.member = d.ears.join(c.waker)
 	c.waker.began = c.member.begin
+	// This comes first: what Attach took in, Close may have closed by the next line.
+	d.sweeper.add(c.waker)
 	if !d.conn.life.Attach(c) {
+		_ = d.sweeper.remove(ctx, c.waker)
 		_ = d.ears.leave(ctx, c.member) // waits for nothing: no Receive ever did
 		return nil, closed("consume", queue)
 	}
-	// If Close came between, it looks after nothing.
-	d.sweeper.add(c.waker)
 	return c, nil
 }
 

@@ -2,6 +2,8 @@ package redis
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,5 +73,29 @@ func TestCloseWhileBlocked(t *testing.T) {
 	}
 	if keys, _ := r.Keys(testContext(t), d.names(q).prefix+"poke:*").Result(); len(keys) > 0 {
 		t.Fatalf("left behind: %v", keys)
+	}
+}
+
+// TestConsumeBesideClose: nothing looks after a consumer that is opened while the driver is closed.
+func TestConsumeBesideClose(t *testing.T) {
+	f := serve(t, fit(func([]string) []byte { return []byte(":0\r\n") }))
+	for range 50 {
+		d := openAt(t, f.url(""))
+		var opened sync.WaitGroup
+		for i := range 20 {
+			opened.Go(func() {
+				_, err := d.Consume(testContext(t), fmt.Sprint("q", i), driver.ConsumeOptions{Lease: time.Minute})
+				if err != nil && !errors.Is(err, driver.ErrClosed) {
+					t.Error(err)
+				}
+			})
+		}
+		closeDriver(t, d)
+		opened.Wait()
+		d.sweeper.mu.Lock()
+		if n := len(d.sweeper.queues); n > 0 || d.sweeper.stop != nil {
+			t.Errorf("%d queues are looked after, and somebody looks: %t", n, d.sweeper.stop != nil)
+		}
+		d.sweeper.mu.Unlock()
 	}
 }

@@ -153,7 +153,7 @@
 // So thousands of queues in one process need no more connections.
 //
 // A cluster takes no command with keys of different slots. There each queue has a connection
-// to wait on, up to half of pool_size for each primary. The tokens of those beyond that are asked
+// to wait on, up to half of pool_size in all. The tokens of those beyond that are asked
 // for twice a second: raise pool_size if one process has more queues than that.
 //
 // A lease is the idle time of the group's pending entry; its length is part of

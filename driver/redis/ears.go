@@ -27,7 +27,7 @@ const (
 
 // ears are the listeners of a driver. Up to a limit each consumer has one for itself. After
 // that they share those that there are, so that the connections that wait do not grow with the
-// queues. On a cluster one command cannot name keys of different slots: there the limit is much
+// queues. On a cluster one command cannot name keys of different slots: there the limit is
 // higher, and what is beyond it is asked for twice a second.
 type ears struct {
 	conn            *connection
@@ -40,11 +40,12 @@ type ears struct {
 	poller    *listener // nil without
 }
 
-// newEars makes the ears for a client that has so many connections to each of its primaries.
-func newEars(conn *connection, block time.Duration, pool, primaries int) *ears {
+// newEars makes the ears for a client that has so many connections to each server.
+func newEars(conn *connection, block time.Duration, pool int) *ears {
 	e := &ears{conn: conn, block: block, patience: patience}
 	if _, cluster := conn.client.(*goredis.ClusterClient); cluster {
-		e.limit = max(pool/2*primaries, 1)
+		// All queues may be on one node, which keeps half of its connections for other calls.
+		e.limit = max(pool/2, 1)
 	} else {
 		e.shared = true
 		e.limit = min(max(pool/4, 1), mostListeners)
@@ -130,10 +131,12 @@ func (e *ears) leave(ctx context.Context, m *member) error {
 	if l.size() > 0 {
 		return err
 	}
-	if l == e.poller {
+	if i := slices.Index(e.listeners, l); i >= 0 {
+		e.listeners = slices.Delete(e.listeners, i, i+1)
+		close(l.over)
+	} else if l == e.poller {
 		e.poller = nil
 		close(l.over)
 	}
-	e.listeners = slices.DeleteFunc(e.listeners, func(other *listener) bool { return other == l })
 	return err
 }

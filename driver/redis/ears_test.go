@@ -192,6 +192,9 @@ func TestSweepFinds(t *testing.T) {
 			enqueue(t, c.d, q, message("a", level(driver.Low)))
 			settle(t, con, driver.Settlement{Delivery: receive(t, con, 1)[0], Outcome: driver.OutcomeRelease})
 		}, foundJobs},
+		// A key that is no stream hides nothing of the others, nor of its own queue.
+		{func(q string) { declare(t, c.d, q); c.r.Set(t.Context(), streamKey(c.d, q, driver.Low), "x", 0) }, foundJobs},
+		{func(q string) { declare(t, c.d, q); c.r.Set(t.Context(), streamKey(c.d, q, driver.Normal), "x", 0) }, foundJobs},
 	} {
 		q := fmt.Sprintf("q%d", i)
 		of.make(q)

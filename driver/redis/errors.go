@@ -38,6 +38,12 @@ func isMissing(err error) bool {
 	return ok && strings.HasPrefix(string(reply), noQueue)
 }
 
+// isWrongType tells whether an error is the server's that a key was made by something else.
+func isWrongType(err error) bool {
+	reply, ok := err.(serverError)
+	return ok && strings.HasPrefix(string(reply), "WRONGTYPE")
+}
+
 // notSent is the error of what was to follow something that failed as a whole, and was not
 // sent for that.
 func notSent(cause error) error {

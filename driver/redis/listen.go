@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -51,6 +50,9 @@ type round struct {
 	poked   bool
 	max     int // how many jobs its one member asks for; 0 with several
 }
+
+// pollEvery is how often tokens are asked for that no BLPOP waits for.
+const pollEvery = 500 * time.Millisecond
 
 // errUnblocked ends the waiting of a consumer that stops.
 var errUnblocked = errors.New("the consumer was stopped")
@@ -174,10 +176,26 @@ func (l *listener) waitForSeveral(r *round) {
 		err = token.err
 	}
 	switch {
+	case isWrongType(err):
+		// Nobody can tell whose key is no list, but the fetches of that consumer.
+		for _, m := range r.members {
+			m.wakeAll(nil)
+		}
+		l.rest()
 	case err != nil:
 		l.fail(r, err)
 	case key != "" && key != r.poke:
 		l.serveToken(r, key)
+	}
+}
+
+// rest waits until it is time to ask again, or there are no members any more.
+func (l *listener) rest() {
+	timer := time.NewTimer(pollEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.over:
 	}
 }
 
@@ -272,13 +290,4 @@ func (l *listener) fail(r *round, err error) {
 	for _, m := range r.members {
 		m.wakeAll(impatient(err))
 	}
-}
-
-// impatient is an error of a wait. If its time ended, that was the patience with the server, and
-// not that of a caller.
-func impatient(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return os.ErrDeadlineExceeded
-	}
-	return err
 }

@@ -88,10 +88,13 @@ func connect(ctx context.Context, client goredis.UniversalClient, options Option
 			return nil, err
 		}
 	}
-	conn := &connection{client: client, ctx: quiet, durability: options.durability(), fetches: make(chan struct{}, mostFetches(pool))}
+	conn := &connection{client: client, ctx: quiet, durability: options.durability()}
+	if !isCluster {
+		conn.places = make(places, mostFetches(pool))
+	}
 	return &Driver{
 		conn:        conn,
-		ears:        newEars(conn, blockOn(client), pool, len(servers)),
+		ears:        newEars(conn, blockOn(client), pool),
 		sweeper:     newSweeper(conn, blockOn(client)),
 		info:        driver.Info{Driver: Name, Broker: servers[0].product, Version: servers[0].version, Limits: limitsOf(servers)},
 		dedupWindow: options.DedupWindow,

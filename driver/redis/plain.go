@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -96,7 +97,8 @@ func (p *plain) send(ctx context.Context, c *connection) error {
 	_, err := c.here(ctx, func(inner context.Context) ([]byte, error) {
 		_ = p.pipe.BatchProcess(inner, p.commands...) // queues them; Exec reports
 		_, err := p.pipe.Exec(inner)
-		if _, answered := err.(goredis.Error); !answered {
+		// A reply that is no command's is one to AUTH, on a connection that was made for this.
+		if _, answered := err.(goredis.Error); !answered || !slices.ContainsFunc(p.commands, hasError) {
 			p.broken = c.unlessCut(err)
 		}
 		return nil, nil
@@ -106,6 +108,9 @@ func (p *plain) send(ctx context.Context, c *connection) error {
 	}
 	return err
 }
+
+// hasError tells whether a command has an error.
+func hasError(c goredis.Cmder) bool { return c.Err() != nil }
 
 // found tells whether the queue existed when the commands came to the server.
 func (p *plain) found() bool { return p.exists.Val() == 1 }
@@ -124,6 +129,9 @@ func (p *plain) outcome(i int) (stored bool, err error) {
 	case reply == goredis.Nil || misdirected(serverError(reply.Error())):
 		return false, nil
 	}
+	if refused := serverError(reply.Error()); isWrongType(refused) || isForbidden(refused) {
+		return false, fault.NotSent{Err: refused} // of a script these may come half-way, and this is one command
+	}
 	return false, serverError(reply.Error())
 }
 
@@ -133,11 +141,16 @@ func (p *plain) missing(i int) error {
 	if p.broken == nil {
 		return errReply
 	}
-	if i > 0 {
-		before := p.adds[i-1].command.Err()
-		if before != nil && strings.HasPrefix(before.Error(), "ERR Protocol error") {
-			return fault.NotSent{Err: p.broken}
-		}
+	if p.unread(i) {
+		return fault.NotSent{Err: p.broken}
 	}
 	return p.broken
+}
+
+// unread tells whether one of the first n messages was such that the server read no further.
+func (p *plain) unread(n int) bool {
+	return slices.ContainsFunc(p.adds[:n], func(a plainAdd) bool {
+		err := a.command.Err()
+		return err != nil && strings.HasPrefix(err.Error(), "ERR Protocol error")
+	})
 }

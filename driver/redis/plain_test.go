@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,5 +219,69 @@ func TestPlainEnqueueCutInTheMiddle(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPlainEnqueueIsRefusedAtLogin: a job for which a new connection was needed, that the server
+// does not let in any more, was not stored.
+func TestPlainEnqueueIsRefusedAtLogin(t *testing.T) {
+	var rotated atomic.Bool
+	open := fit(func([]string) []byte { return []byte{} })
+	f := serve(t, func(words []string) []byte {
+		if rotated.Load() && strings.EqualFold(words[0], "auth") {
+			return []byte("-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+		}
+		return open(words)
+	})
+	d := openAt(t, f.url("batch:password@"))
+	rotated.Store(true)
+	f.mu.Lock()
+	for _, c := range f.conns {
+		c.Close()
+	}
+	f.mu.Unlock()
+	for _, n := range []int{1, 3} {
+		var results []driver.Result
+		eventually(t, "a connection that is new", func() bool {
+			results = d.Enqueue(testContext(t), "q", many(n))
+			return firstError(results) != nil && !errors.Is(firstError(results), driver.ErrUnavailable)
+		})
+		for i, r := range results {
+			if !errors.Is(r.Err, driver.ErrUnauthorized) || driver.FateOf(r.Err) != driver.FateNotStored {
+				t.Errorf("job %d of %d: %v, %s", i, n, r.Err, driver.FateOf(r.Err))
+			}
+		}
+	}
+}
+
+// TestPlainEnqueueBehindWhatIsNotRead: none of the jobs behind one that the server does not read
+// is stored, and those before it are, and wake a consumer.
+func TestPlainEnqueueBehindWhatIsNotRead(t *testing.T) {
+	var adds, tokens atomic.Int64
+	f := serve(t, fit(func(words []string) []byte {
+		switch words[0] {
+		case "exists":
+			return []byte(":1\r\n")
+		case "xadd":
+			switch adds.Add(1) {
+			case 1:
+				return []byte("$3\r\n1-1\r\n")
+			case 2:
+				return []byte("-ERR Protocol error: invalid bulk length\r\n")
+			}
+		case "rpush":
+			tokens.Add(1)
+			return []byte(":1\r\n")
+		}
+		return []byte{}
+	}))
+	results := openAt(t, f.url("")).Enqueue(testContext(t), "q", many(5))
+	for i, r := range results {
+		if stored := i == 0; stored != (r.Err == nil) || !stored && driver.FateOf(r.Err) != driver.FateNotStored {
+			t.Errorf("job %d: %v, %s", i, r.Err, driver.FateOf(r.Err))
+		}
+	}
+	if len(results) != 5 || tokens.Load() != 1 {
+		t.Errorf("there are %d results and %d tokens", len(results), tokens.Load())
 	}
 }

@@ -1,10 +1,5 @@
 package redis
 
-import "time"
-
-// pollEvery is how often tokens are asked for that no BLPOP waits for.
-const pollEvery = 500 * time.Millisecond
-
 // poll asks for the tokens of all members, on all servers, and waits until it is time to do so
 // again, or there are no members any more.
 func (l *listener) poll(r *round) {
@@ -12,11 +7,12 @@ func (l *listener) poll(r *round) {
 	for i, m := range r.members {
 		commands[i] = []any{"lpop", m.names.shared[wakeIndex]}
 	}
-	replies, err := l.conn.execute(l.conn.ctx, l.conn.client.Pipeline(), commands)
-	if err != nil {
-		l.fail(r, err)
-	}
+	replies, errs := l.conn.each(lookPatience, commands)
 	for i := range replies {
+		if errs[i] != nil {
+			r.members[i].wakeAll(errs[i])
+			continue
+		}
 		token := reader{buf: replies[i]}
 		if len(token.bytes()) > 0 {
 			l.serveToken(r, r.members[i].names.wake)
@@ -25,10 +21,5 @@ func (l *listener) poll(r *round) {
 			r.members[i].wakeAll(nil)
 		}
 	}
-	timer := time.NewTimer(pollEvery)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-l.over:
-	}
+	l.rest()
 }

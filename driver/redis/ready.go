@@ -46,7 +46,7 @@ func (d *Driver) enqueuePlain(ctx context.Context, queue string, messages []*dri
 		if !p.found() {
 			results = d.retract(ctx, queue, messages, p, results)
 		}
-		d.woken(ctx, n, p.copy.Err())
+		d.woken(ctx, n, p)
 	}
 	if len(left) == 0 {
 		return results
@@ -122,10 +122,12 @@ func (d *Driver) retract(ctx context.Context, queue string, messages []*driver.M
 
 // woken looks at what became of COPY. If the server refused it, the token is pushed: one too many
 // costs a consumer an empty look, and without one the job waits for the next look. A user may lack
-// the right to COPY, which older versions did not use: then the script is used from now on. Where
-// there is no reply, the connection broke, and a consumer's is likely to have done so too.
-func (d *Driver) woken(ctx context.Context, n *names, err error) {
-	if _, refused := err.(goredis.Error); !refused {
+// the right to COPY, which older versions did not use: then the script is used from now on. It is
+// pushed too where the server read no further than one of the jobs. Where there is no reply
+// otherwise, the connection broke, and a consumer's is likely to have done so too.
+func (d *Driver) woken(ctx context.Context, n *names, sent *plain) {
+	err := sent.copy.Err()
+	if _, refused := err.(goredis.Error); !refused && (err == nil || !sent.unread(len(sent.commands)-2)) {
 		return
 	}
 	if strings.HasPrefix(err.Error(), "NOPERM") {

@@ -78,14 +78,12 @@ func (c *consumer) fetch(ctx context.Context, max int) ([]*driver.Delivery, erro
 	taken, callEnded := make(chan outcome), make(chan struct{})
 	defer close(callEnded)
 	running := c.receiving.Go(func() {
-		select {
-		case c.conn.fetches <- struct{}{}:
-		case <-callEnded:
+		if !c.conn.places.take(callEnded) {
 			return
 		}
 		var o outcome
 		o.jobs, o.err = c.fetcher.fetch(max)
-		<-c.conn.fetches
+		c.conn.places.free()
 		select {
 		case taken <- o:
 		case <-callEnded:

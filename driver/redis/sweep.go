@@ -19,6 +19,9 @@ const (
 	// idleEvery: every so many looks at a queue without jobs it is looked after as if it had
 	// some. What is not seen otherwise is what other programs left in it.
 	idleEvery = 32
+	// lookPatience is how long what is asked of many queues may take. One node of a cluster that
+	// does not answer keeps the others waiting no longer.
+	lookPatience = 2 * time.Second
 	// mostRecovering is how many queues are looked after at once.
 	mostRecovering = 8
 )
@@ -294,14 +297,10 @@ func (s *sweeper) ask(queues []*watched) (found []byte, errs []error) {
 		commands = append(commands, args)
 	}
 	found, errs = make([]byte, len(queues)), make([]error, len(queues))
-	replies, err := s.conn.execute(s.conn.ctx, s.conn.client.Pipeline(), commands)
+	replies, failed := s.conn.each(lookPatience, commands)
 	for i, args := range commands {
-		var raw []byte
-		if err == nil {
-			raw = replies[i]
-		}
-		one := err
-		if errorOf(raw) != nil {
+		raw, one := replies[i], failed[i]
+		if one == nil && errorOf(raw) != nil {
 			// It is not loaded, or another server has the queue by now.
 			raw, one = s.conn.eval(context.Background(), sweepScript, args)
 		}
