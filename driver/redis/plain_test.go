@@ -96,7 +96,7 @@ func TestPlainEnqueueWithoutMeta(t *testing.T) {
 }
 
 // TestRetract: what was added to a queue that did not exist stays, if it was handed out by then
-// or the queue was declared.
+// or the queue was declared. It is gone with the queue's streams.
 func TestRetract(t *testing.T) {
 	d, r := open(t), raw(t)
 	q := queue(t, d)
@@ -127,6 +127,12 @@ func TestRetract(t *testing.T) {
 	}
 	if gone := retract(); !slices.Equal(gone, []any{int64(0), int64(1)}) {
 		t.Errorf("of a queue that does not: %v", gone)
+	}
+	if err := r.Del(testContext(t), streamKey(d, q, driver.Normal)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if gone := retract(); !slices.Equal(gone, []any{int64(1), int64(1)}) {
+		t.Errorf("of a queue that was deleted: %v", gone)
 	}
 }
 
