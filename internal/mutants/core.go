@@ -11,18 +11,14 @@ const (
 
 // coreMutants break a worker: its slots, its permits, the leases that it extends and what it settles.
 var coreMutants = []Mutant{
-	at("loses a slot when a handler ends its goroutine", slotFile, `		default:
-			s.start(1)`, `		default:
+	at("loses a slot when a handler ends its goroutine", slotFile, `		case !s.detached:
+			s.start(1)`, `		case !s.detached:
 			if MUTANT {
 				return
 			}
 			s.start(1)`, "goexit", "permits-return", "slot-reuse"),
 	at("settles nothing when a handler ends its goroutine", slotFile, `		if !over { // runtime.Goexit`, `		if !over && !MUTANT { // runtime.Goexit`, "goexit"),
-	at("gives a slot's second job the timeout of the first", timeoutFile, `	o.timer.Reset(t.job.Timeout)
-}`, `	if !MUTANT {
-		o.timer.Reset(t.job.Timeout)
-	}
-}`, "slot-timers"),
+	at("gives a slot's second job the timeout of the first", timeoutFile, `	if o.fires.IsZero() || t.ctx.deadline.Before(o.fires) {`, `	if o.fires.IsZero() || !MUTANT && t.ctx.deadline.Before(o.fires) {`, "slot-timers"),
 	at("counts a stuck handler at its timeout", timeoutFile, `	if !now.Before(t.overdueAt) {`, `	if !now.Before(t.overdueAt) || MUTANT && !now.Before(t.ctx.deadline) {`, "idempotency-outlives"),
 	at("leaves a stuck handler's slot with it", slotFile, `	if !t.state.CompareAndSwap(taskRunning, taskDetached) {
 		return
@@ -105,7 +101,7 @@ OLD`, "stuck", "permits-return"),
 	if MUTANT {
 		ctx = s.working
 	}`, "timeout", "precedence", "slot-reuse"),
-	at("tells of a deadline that has passed as cancelled", "jobcontext.go", `		return context.DeadlineExceeded`, `		if MUTANT {
+	at("tells of a deadline that has passed as cancelled", "jobcontext.go", `		return (*ctx).Err()`, `		if MUTANT && (*ctx).Err() != nil {
 			return context.Canceled
 		}
 		OLD`, "slot-timers"),
