@@ -126,7 +126,7 @@ func (d *dialer) try(ctx context.Context, servers []string, serverName string) (
 		}
 		return nil, err
 	}
-	l.nc, l.socket = nc, a.socket
+	l.nc, l.socket, l.payload = nc, a.socket, nc.MaxPayload()
 	_, err = nc.TLSConnectionState()
 	l.open = errors.Is(err, natsgo.ErrConnectionNotTLS)
 	return l, nil

@@ -18,6 +18,8 @@ type link struct {
 	// open says that the driver may write to the socket beside the library: nothing lies
 	// between them that makes other bytes of what is sent, such as TLS.
 	open bool
+	// payload is as much as the server took in one message when it was made.
+	payload int64
 	// mailboxes are for enqueues that come alone.
 	mailboxes mailboxes
 }

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"strconv"
 	"sync"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -9,12 +10,26 @@ import (
 // mailbox is where the answer to one request at a time comes to: the client library gives it
 // to the one who waits. It is used again.
 type mailbox struct {
-	subject string
-	sub     *natsgo.Subscription
+	inbox string // ends with a dot
+	sub   *natsgo.Subscription
+	// answers gets those to all requests. serial is the number of the one under way, and
+	// subject that of its answer.
 	answers chan *natsgo.Msg
+	serial  uint64
+	subject []byte
 	heard   bool   // the server knows of it
 	header  []byte // of a message, and all of it
 	message []byte
+}
+
+// next begins the next request. What a second stream has answered to one before is nobody's.
+func (b *mailbox) next() *mailbox {
+	for len(b.answers) > 0 {
+		<-b.answers
+	}
+	b.serial++
+	b.subject = strconv.AppendUint(append(b.subject[:0], b.inbox...), b.serial, 36)
+	return b
 }
 
 // end ends one whose answer may come yet, or that is not needed any more.
@@ -28,8 +43,12 @@ type mailboxes struct {
 	ended bool // no more are kept
 }
 
-// mostIdle is how many mailboxes a connection keeps.
-const mostIdle = 64
+const (
+	// mostIdle is how many mailboxes a connection keeps.
+	mostIdle = 64
+	// mostAnswers is how many answers a mailbox has room for: more than streams take a subject.
+	mostAnswers = 8
+)
 
 // take takes one that is used again, or a new one.
 func (all *mailboxes) take(nc *natsgo.Conn) (*mailbox, error) {
@@ -38,13 +57,13 @@ func (all *mailboxes) take(nc *natsgo.Conn) (*mailbox, error) {
 		b := all.idle[last]
 		all.idle = all.idle[:last]
 		all.mu.Unlock()
-		return b, nil
+		return b.next(), nil
 	}
 	all.mu.Unlock()
-	b := &mailbox{subject: nc.NewInbox(), answers: make(chan *natsgo.Msg, 1)}
+	b := &mailbox{inbox: nc.NewInbox() + ".", answers: make(chan *natsgo.Msg, mostAnswers)}
 	var err error
-	b.sub, err = nc.ChanSubscribe(b.subject, b.answers)
-	return b, err
+	b.sub, err = nc.ChanSubscribe(b.inbox+"*", b.answers)
+	return b.next(), err
 }
 
 // put keeps one whose answer came, unless the driver is closed.

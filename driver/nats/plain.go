@@ -45,7 +45,7 @@ func (d *Driver) sendPlain(ctx context.Context, r *requests, j *job) (*natsgo.Ms
 		box.end()
 		return nil, err
 	}
-	answer, err := r.waitPlain(ctx, box.answers)
+	answer, err := r.waitPlain(ctx, box)
 	if err != nil {
 		box.end() // the answer may come yet
 		return nil, err
@@ -61,11 +61,12 @@ const plainSize = 32 << 10
 // publishPlain publishes a job whose answer comes to a mailbox. An error says that it was not
 // sent.
 func (l *link) publishPlain(box *mailbox, subject string, j *job) error {
-	// The first comes behind the subscription, which the library writes.
-	if !box.heard || !l.open || len(j.Body) > plainSize {
-		return l.publish(&natsgo.Msg{Subject: subject, Reply: box.subject, Header: j.header(), Data: j.Body})
-	}
 	box.header = j.appendHeader(box.header[:0])
+	// The first comes behind the subscription, which the library writes. It also refuses what is
+	// too large by now: the server would end the connection for that.
+	if size := len(box.header) + len(j.Body); !box.heard || !l.open || len(j.Body) > plainSize || int64(size) > l.payload {
+		return l.publish(&natsgo.Msg{Subject: subject, Reply: string(box.subject), Header: j.header(), Data: j.Body})
+	}
 	b := append(box.message[:0], "HPUB "...)
 	b = append(append(b, subject...), ' ')
 	b = append(append(b, box.subject...), ' ')
@@ -96,21 +97,27 @@ func (j *job) appendHeader(b []byte) []byte {
 }
 
 // waitPlain waits for the answer to a request that has a mailbox. Without one it returns why.
-func (r *requests) waitPlain(ctx context.Context, answers <-chan *natsgo.Msg) (*natsgo.Msg, error) {
+func (r *requests) waitPlain(ctx context.Context, box *mailbox) (*natsgo.Msg, error) {
 	var look <-chan time.Time // no timer where ctx ends before
 	if end, ok := ctx.Deadline(); !ok || time.Until(end) > 2*silence {
 		timer := time.NewTimer(2 * silence)
 		defer timer.Stop()
 		look = timer.C
 	}
-	select {
-	case m := <-answers:
-		return m, nil
-	case <-r.done:
-	case <-ctx.Done():
-		r.fail(ctx.Err())
-	case <-look:
-		r.fail(errSilent)
+	for waits := true; waits; {
+		waits = false
+		select {
+		case m := <-box.answers:
+			if m.Subject == string(box.subject) {
+				return m, nil
+			}
+			waits = true
+		case <-r.done:
+		case <-ctx.Done():
+			r.fail(ctx.Err())
+		case <-look:
+			r.fail(errSilent)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

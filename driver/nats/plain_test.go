@@ -103,6 +103,50 @@ func TestPlainGivenUp(t *testing.T) {
 	}
 }
 
+// TestPlainAnsweredTwice: a second answer to one, as of a stream of another domain, is not taken
+// for that to the next.
+func TestPlainAnsweredTwice(t *testing.T) {
+	ctx, d, queue := plainQueue(t)
+	nc, err := natsgo.Connect(brokers.NATS(t, brokers.NATS2).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	n := d.names(queue)
+	published := make(chan *natsgo.Msg, 10)
+	other, err := nc.ChanSubscribe(n.job, published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // by the library, and by the driver
+		if r := d.Enqueue(ctx, queue, []*driver.Message{plainMessage("a", 10)}); r != nil {
+			t.Fatal(r[0].Err)
+		}
+		m := <-published
+		if err := nc.Publish(m.Reply, fmt.Appendf(nil, `{"stream":%q,"seq":1}`, n.stream)); err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.conn.nc().Flush(); err != nil { // the answer is there
+			t.Fatal(err)
+		}
+	}
+	if err := other.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.DeleteQueue(ctx, queue); err != nil {
+		t.Fatal(err)
+	}
+	if r := d.Enqueue(ctx, queue, []*driver.Message{plainMessage("b", 10)}); r == nil || !errors.Is(r[0].Err, driver.ErrNotFound) {
+		t.Errorf("a queue that is not there any more: %v", r)
+	}
+}
+
 // TestPlainEnds: plain enqueues under way end with the connection, the driver and a refusal of
 // their subject, and leave nothing behind.
 func TestPlainEnds(t *testing.T) {
