@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -21,6 +22,8 @@ type connection struct {
 	client *amqp091.Connection
 	socket *corked
 	tap    *tap
+	// trials is how many publishers it has of one large message each, beside that of all others.
+	trials atomic.Int32
 	// quiet is after how much silence of the broker the connection may be dead.
 	quiet time.Duration
 	// ended is closed when the connection has ended, for err.

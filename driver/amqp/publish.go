@@ -94,7 +94,7 @@ func (b *base) try(ctx context.Context, items []*publication, largest *publicati
 	}
 	p.publish(ctx, []*publication{largest}, nil)
 	known := b.sizes.learn(p, largest)
-	b.tasks.Go(func() { _ = p.ch.Close() })
+	b.tasks.Go(p.endTrial)
 	items = without(items, largest)
 	if !known {
 		failAll(items, fault.NotSent{Err: largest.err})
@@ -103,7 +103,14 @@ func (b *base) try(ctx context.Context, items []*publication, largest *publicati
 	return b.admitted(ctx, items)
 }
 
-// ownPublisher makes a publisher that the caller has to close. It makes none while the
+// endTrial closes a publisher that ownPublisher has made. The broker answers when it has read all
+// that was written.
+func (p *publisher) endTrial() {
+	_ = p.ch.Close()
+	p.conn.trials.Add(-1)
+}
+
+// ownPublisher makes a publisher that the caller has to end by endTrial. It makes none while the
 // broker takes no messages: one that has blocked a connection opens no channel either.
 func (b *base) ownPublisher(ctx context.Context) (*publisher, error) {
 	if b.awaitFlow(ctx) && ctx.Err() != nil {
@@ -121,10 +128,11 @@ func (b *base) ownPublisher(ctx context.Context) (*publisher, error) {
 			failed <- err
 			return
 		}
+		conn.trials.Add(1)
 		select {
 		case made <- p:
 		case <-ctx.Done(): // nobody takes it
-			_ = p.ch.Close()
+			p.endTrial()
 		}
 	})
 	select {

@@ -29,8 +29,8 @@ type publisher struct {
 	// frames are those to be written next, and framed the items that they are of.
 	frames []byte
 	framed []*publication
-	// broken tells that a write has failed.
-	broken bool
+	// broken tells that a write has failed, and holds that the tap is held for writing.
+	broken, holds bool
 }
 
 // newPublisher opens a channel in confirm mode.
@@ -98,13 +98,22 @@ func (p *publisher) awaitFlow() {
 // other side, at the least.
 const smallEnough = 16 << 10
 
-// writeNow writes a batch on its caller's goroutine, if that does not block: what the
-// broker has not answered and the batch are so little that the system has room for it.
+// writeNow writes a batch on its caller's goroutine, if that does not block: nobody else writes,
+// nor a large message, and what the broker has not answered and the batch are so little that the
+// system has room for it.
 func (p *publisher) writeNow(batch *pubBatch) bool {
 	if p.conn.isBlocked() || !p.writing.TryLock() {
 		return false
 	}
 	defer p.writing.Unlock()
+	tap := p.conn.tap
+	if !tap.writing.TryLock() {
+		return false
+	}
+	defer tap.writing.Unlock()
+	if p.conn.trials.Load() > 0 {
+		return false
+	}
 	size := p.ledger.unanswered()
 	for _, item := range batch.items {
 		size += propertiesSize(&item.message) + len(item.message.Body) + len(item.queue) + 64
@@ -112,7 +121,9 @@ func (p *publisher) writeNow(batch *pubBatch) bool {
 			return false
 		}
 	}
+	p.holds = true
 	p.write(batch)
+	p.holds = false
 	return true
 }
 
@@ -148,7 +159,7 @@ func (p *publisher) frame(item *publication) {
 	p.framed = append(p.framed, item)
 	most := len(item.message.Body)
 	if frame := p.conn.client.Config.FrameSize; frame > 0 {
-		most = min(most, frame-frameOverhead)
+		most = min(most, max(frame-frameOverhead, 1))
 	}
 	for body := item.message.Body; len(body) > 0; body = body[most:] {
 		most = min(most, len(body))
@@ -165,7 +176,11 @@ func (p *publisher) frame(item *publication) {
 // fails otherwise, the connection is at its end, and with it the channel.
 func (p *publisher) flush() {
 	if len(p.frames) > 0 {
-		err := p.conn.tap.publish(p.channel, p.ledger, p.frames)
+		publish := p.conn.tap.publish
+		if p.holds {
+			publish = p.conn.tap.publishHeld
+		}
+		err := publish(p.channel, p.ledger, p.frames)
 		switch {
 		case errors.Is(err, amqp091.ErrClosed):
 			for _, item := range p.framed {

@@ -113,6 +113,11 @@ func (t *tap) ledgerOf(channel uint16) *ledger {
 func (t *tap) publish(channel uint16, l *ledger, frames []byte) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
+	return t.publishHeld(channel, l, frames)
+}
+
+// publishHeld is publish for one who holds writing.
+func (t *tap) publishHeld(channel uint16, l *ledger, frames []byte) error {
 	if t.ledgerOf(channel) != l {
 		return amqp091.ErrClosed
 	}

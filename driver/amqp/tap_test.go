@@ -206,6 +206,33 @@ func TestWritesOfABatch(t *testing.T) {
 	}
 }
 
+// TestLoneCallerDoesNotWait: a caller writes its own only where nobody else writes on the
+// connection, and no large message may fill what the system has room for.
+func TestLoneCallerDoesNotWait(t *testing.T) {
+	on := &said{}
+	conn := &connection{tap: newTap(on), client: new(amqp091.Connection), flowing: make(chan struct{})}
+	close(conn.flowing)
+	p := &publisher{conn: conn, channel: 3, ledger: newLedger(), ended: make(chan struct{})}
+	conn.tap.ledgers[3] = p.ledger
+	now := func() bool {
+		item := &publication{queue: "q", message: amqp091.Publishing{Type: "t", Body: []byte("{}")}}
+		return p.writeNow(newBatch([]*publication{item}, false))
+	}
+	conn.tap.writing.Lock()
+	if now() {
+		t.Error("it is written beside another write")
+	}
+	conn.tap.writing.Unlock()
+	conn.trials.Add(1)
+	if now() {
+		t.Error("it is written behind a large message")
+	}
+	conn.trials.Add(-1)
+	if !now() || on.writes != 1 {
+		t.Errorf("%d writes where nobody else writes, want one by the caller", on.writes)
+	}
+}
+
 // framesAround is how many bytes the frames of bodies have around them, which the ledger does
 // not count.
 func framesAround(count, size, frame int) int {

@@ -67,7 +67,7 @@ OLD`, "stuck", "permits-return"),
 	if MUTANT && n < most {
 		n++
 	}`, "permits-bound"),
-	at("gives back one permit less than it took", fetcherFile, `		f.buffer.release(n - len(deliveries))`, `		f.buffer.release(n - len(deliveries) - mutantInt(MUTANT && n > 1))`, "permits-return", "refused-receive"),
+	at("gives back one permit less than it took", fetcherFile, `		f.buffer.release(n - len(deliveries))`, `		f.buffer.release(n - len(deliveries) - mutantInt(MUTANT && n > 1))`, "refused-receive"),
 	at("keeps the permits of a Receive that failed", fetcherFile, `	if len(deliveries) != n { //`, `	if len(deliveries) != n && !(MUTANT && err != nil) { //`, "refused-receive"),
 	at("gives up when a Receive fails twice", fetcherFile, `		if !f.backOff(ctx, err, &b) {`, `		if mutantCount++; MUTANT && mutantCount > 1 {
 			return
