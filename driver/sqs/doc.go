@@ -197,7 +197,7 @@
 //	jobs          requests  send  receive  delete  with gather=250ms
 //	1 a second        3.0   1.0      1.0     1.0   3.0
 //	20 a second       2.2   1.0      1.0     0.2   1.4
-//	100 a second      2.2   1.0      1.0     0.2   1.5
+//	100 a second      2.2   1.0      1.0     0.2   1.5 to 1.8
 //	1000 a second     0.5   0.2      0.2     0.1   0.5
 //	64 callers        0.3   0.1      0.1     0.1   0.3
 //	none              one for each wait of the URL, by each worker and queue
