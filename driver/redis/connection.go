@@ -215,8 +215,9 @@ func (c *connection) pipeline(patience time.Duration, commands ...[]any) ([][]by
 	return c.execute(ctx, c.client.Pipeline(), commands)
 }
 
-// execute sends commands by a pipeline.
-func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
+// send sends commands by a pipeline, and returns them with their replies. If there is an error
+// they have those that came before it; nil says that nothing was sent.
+func (c *connection) send(ctx context.Context, pipe goredis.Pipeliner, commands [][]any) ([]once, error) {
 	if err := c.life.Begin(ctx); err != nil {
 		return nil, err
 	}
@@ -226,8 +227,15 @@ func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, comman
 		sent[i] = newOnce(ctx, args...)
 		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, c.unlessCut(err)
+	_, err := pipe.Exec(ctx)
+	return sent, c.unlessCut(err)
+}
+
+// execute sends commands by a pipeline, and returns their replies.
+func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
+	sent, err := c.send(ctx, pipe, commands)
+	if err != nil {
+		return nil, err
 	}
 	replies := make([][]byte, len(sent))
 	for i := range sent {
@@ -242,19 +250,13 @@ func (c *connection) each(patience time.Duration, commands [][]any) (replies [][
 	replies, errs = make([][]byte, len(commands)), make([]error, len(commands))
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
-	if err := c.life.Begin(ctx); err != nil {
+	sent, err := c.send(ctx, c.client.Pipeline(), commands)
+	if sent == nil {
 		for i := range errs {
 			errs[i] = err
 		}
 		return replies, errs
 	}
-	defer c.life.End()
-	pipe, sent := c.client.Pipeline(), make([]once, len(commands))
-	for i, args := range commands {
-		sent[i] = newOnce(ctx, args...)
-		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
-	}
-	_, err := pipe.Exec(ctx)
 	for i := range sent {
 		// A command with a whole reply may have the error of another.
 		if replies[i] = sent[i].Val(); !bytes.HasSuffix(replies[i], []byte("\r\n")) {

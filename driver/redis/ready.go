@@ -133,9 +133,13 @@ func (d *Driver) woken(ctx context.Context, n *names, sent *plain) {
 	if strings.HasPrefix(err.Error(), "NOPERM") {
 		d.noCopy.Store(true)
 	}
-	p := d.newPlain()
-	p.commands = append(p.commands[:0], newOnce(d.conn.ctx, "rpush", n.wake, "1"), newOnce(d.conn.ctx, "pexpire", n.wake, "3600000"))
-	_ = p.send(ctx, d.conn)
+	if d.conn.life.Begin(ctx) != nil {
+		return
+	}
+	_, _ = d.conn.here(ctx, func(inner context.Context) ([]byte, error) {
+		_, err := d.conn.execute(inner, d.conn.client.Pipeline(), [][]any{{"rpush", n.wake, "1"}, {"pexpire", n.wake, "3600000"}})
+		return nil, err
+	})
 }
 
 // enqueueScripted stores messages that need no bookkeeping, with one script.
