@@ -137,11 +137,11 @@ func TestRequests(t *testing.T) {
 	}{
 		// One to send, as the caller waits for it; one to receive, as the worker does; and
 		// a fifth to delete.
-		"trickle":                       {load{jobs: 200, callers: 1, gap: trickle}, 2.25, requestTime},
-		"trickle, slower jobs":          {load{jobs: 100, callers: 1, gap: trickle, handler: 30 * time.Millisecond}, 2.3, requestTime},
-		"trickle, many slots":           {load{jobs: 100, callers: 1, gap: trickle, queue: many}, 2.3, requestTime},
-		"trickle, gathered":             {load{jobs: 200, callers: 1, gap: trickle, gather: gather}, 1.56, gather + 2*requestTime},
-		"every second":                  {load{jobs: 50, callers: 1, gap: time.Second}, 3.05, requestTime},
+		"trickle":              {load{jobs: 200, callers: 1, gap: trickle}, 2.25, requestTime},
+		"trickle, slower jobs": {load{jobs: 100, callers: 1, gap: trickle, handler: 30 * time.Millisecond}, 2.3, requestTime},
+		"trickle, many slots":  {load{jobs: 100, callers: 1, gap: trickle, queue: many}, 2.3, requestTime},
+		"trickle, gathered":    {load{jobs: 200, callers: 1, gap: trickle, gather: gather}, 1.56, gather + 2*requestTime},
+		"every second":         {load{jobs: 50, callers: 1, gap: time.Second}, 3.05, requestTime},
 		// A worker with the default Concurrency has room for twenty jobs, fewer than come while
 		// done ones are held: it is full now and then, when is up to the scheduler, and each time
 		// its next poll begins later and asks for fewer.
