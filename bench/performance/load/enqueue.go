@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,13 +11,18 @@ import (
 
 // enqueues are the workloads of enqueueing alone. What was stored is handled afterwards, which is not timed.
 func enqueues() []Workload {
-	return []Workload{
+	all := []Workload{
 		{Name: "enqueue-1", Disk: true, What: "One caller enqueues one job after another", Kind: Rate, run: enqueueBy(1)},
 		{Name: "enqueue-64", Disk: true, What: "64 callers enqueue one job after another each", Kind: Rate, run: enqueueBy(Callers)},
 		{Name: "enqueue-many", Disk: true, What: "One caller enqueues 500 jobs in a call, or as its library does that best", Kind: Rate, run: enqueueMany},
 		{Name: "enqueue-64-4k", What: "64 callers, bodies of 4 KiB", Kind: Rate, Body: 4 << 10, run: enqueueBy(Callers)},
 		{Name: "enqueue-64-64k", What: "64 callers, bodies of 64 KiB", Kind: Rate, Body: 64 << 10, run: enqueueBy(Callers)},
 	}
+	// Where a library decides how many jobs share a sync, more callers must not be slower than fewer.
+	for _, n := range []int{2, 4, 8, 16, 32, 256} {
+		all = append(all, Workload{Name: fmt.Sprint("enqueue-", n), Disk: true, only: true, What: fmt.Sprintf("%d callers enqueue one job after another each", n), Kind: Rate, run: enqueueBy(n)})
+	}
+	return all
 }
 
 // limit is how many jobs a measurement has at most. Large bodies fill a broker sooner.

@@ -26,12 +26,16 @@ type Workload struct {
 	Queues int  // 1 if it is zero
 	Body   int  // bytes of a job as JSON; 256 if it is zero
 	Disk   bool // whether it is worth doing on [peer.Synced] too, where the disk decides
+	only   bool // there only
 	run    func(context.Context, *run) error
 }
 
 // For tells whether a workload is for a broker.
 func (w Workload) For(broker string) bool {
-	return broker != peer.Synced || w.Disk
+	if broker == peer.Synced {
+		return w.Disk
+	}
+	return !w.only
 }
 
 // Kind says which figures of a Result a workload has.

@@ -18,7 +18,7 @@ const idleConcurrency = 4
 // manyQueues are the workloads of a worker on queues with next to nothing to do.
 func manyQueues() []Workload {
 	var all []Workload
-	for _, n := range []int{1, 50, 500} {
+	for _, n := range []int{1, 50, 500, 2000} {
 		all = append(all, Workload{
 			Name: fmt.Sprint("queues-", n), What: fmt.Sprintf("A worker with %d handlers on each of %d idle queues: its cost a second, and from an enqueue on any queue to the handler", idleConcurrency, n),
 			Kind: Idle, Queues: n, run: idle,

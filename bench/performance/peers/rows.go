@@ -80,7 +80,7 @@ func gathering(open opener) opener {
 // gatheredLacks are the workloads in which a raw client that gathers is the raw client.
 func gatheredLacks() map[string]string {
 	lacks := noRetry()
-	for _, w := range []string{"enqueue-many", "process", "process-1ms", "process-4k", "process-64k", "queues-1", "queues-50", "queues-500", "backlog"} {
+	for _, w := range []string{"enqueue-many", "process", "process-1ms", "process-4k", "process-64k", "queues-1", "queues-50", "queues-500", "queues-2000", "backlog"} {
 		lacks[w] = "as the raw client"
 	}
 	return lacks
