@@ -36,7 +36,9 @@ func openRiver[T any](ctx context.Context, d riverdriver.Driver[T], at peer.Plac
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return nil, err
 	}
-	client, err := river.NewClient(d, &river.Config{Logger: log})
+	// A client also notifies of one insert in so much time, 100 ms by default, and the worker does not see those
+	// between until it polls.
+	client, err := river.NewClient(d, &river.Config{Logger: log, FetchCooldown: river.FetchCooldownMin})
 	return &riverPeer[T]{driver: d, queues: at.Queues, client: client, close: closing}, err
 }
 

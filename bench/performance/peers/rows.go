@@ -145,7 +145,7 @@ func fileRows(broker string) []Row {
 	}
 	return []Row{
 		{broker, Ours, batchGo, batchEmbedded, "JetStream in the process. " + safe, nil},
-		{broker, "river, PostgreSQL", "github.com/riverqueue/river", riverPostgres, "With one queue it fetches every millisecond, by default every 100 ms. " + commit, nil},
+		{broker, "river, PostgreSQL", "github.com/riverqueue/river", riverPostgres, "With one queue it fetches every millisecond, by default every 100 ms, and an inserting client notifies as often. " + commit, nil},
 		{broker, "river, SQLite", "github.com/riverqueue/river", riverSQLite, "With one queue it fetches every millisecond and polls every 5 ms, by default every 100 ms and every second. " + sqlite, nil},
 		{broker, "backlite", "github.com/mikestefanello/backlite", openBacklite, sqlite, nil},
 		{broker, "goqite", "maragu.dev/goqite", openGoqite, "With one queue it polls every millisecond, by default every 100 ms. " + sqlite, map[string]string{"failing": "a failed job waits for its timeout of seconds"}},
