@@ -159,9 +159,10 @@
 // job's ID or a key in its args. Package
 // [github.com/batch-go/batch/idempotency] helps, and docs/concepts.md says how.
 //
-// A worker extends the lease of every job it holds, running or only prefetched,
-// for as long as that takes. If a lease is lost nevertheless, the handler's context
-// is cancelled with [ErrLeaseLost].
+// A worker extends the lease of every job it holds, for as long as that takes. A job
+// that waits for a slot for too long it gives back instead, unless you have set how
+// many it prefetches. If a lease is lost nevertheless, the handler's context is
+// cancelled with [ErrLeaseLost].
 //
 // How well a stored job survives the death of the broker itself depends on how the
 // broker is configured. A driver passes on the broker's promise and does not

@@ -243,14 +243,28 @@ func (l *workerLog) OnWorkerState(ctx context.Context, s WorkerStatus) {
 	var attrs []slog.Attr
 	switch s.State {
 	case WorkerRunning:
-		queues := make([]any, len(s.Queues))
-		for i, q := range s.Queues {
-			queues[i] = slog.Int(q.Name, q.Concurrency)
-		}
 		attrs = append(attrs, slog.String("driver", s.Broker.Driver), slog.String("broker", s.Broker.Broker),
-			slog.String("version", s.Broker.Version), slog.Group("concurrency", queues...))
+			slog.String("version", s.Broker.Version))
+		attrs = append(attrs, queueAttrs(s.Queues)...)
 	case WorkerStopped:
 		attrs = append(attrs, slog.Int("given_back", s.GivenBack))
 	}
 	l.logger.LogAttrs(ctx, slog.LevelInfo, "worker "+s.State.String(), attrs...)
+}
+
+// mostNamed is how many queues a line names. With hundreds it would be too long for what
+// collects logs, and have an attribute for each.
+const mostNamed = 20
+
+// queueAttrs say on how many jobs of each queue a worker works, or of all if there are many.
+func queueAttrs(queues []WorkerQueue) []slog.Attr {
+	each, total := make([]any, len(queues)), 0
+	for i, q := range queues {
+		each[i] = slog.Int(q.Name, q.Concurrency)
+		total += q.Concurrency
+	}
+	if len(queues) > mostNamed {
+		return []slog.Attr{slog.Int("queues", len(queues)), slog.Int("total_concurrency", total)}
+	}
+	return []slog.Attr{slog.Group("concurrency", each...)}
 }

@@ -191,3 +191,13 @@ func TestRegistrationMistakes(t *testing.T) {
 		t.Errorf("a handler for a worker that is stopped: %v, want ErrStarted", err)
 	}
 }
+
+// What is said of a Prefetch that is out of bounds names all that it may be.
+func TestPrefetchOutOfBounds(t *testing.T) {
+	for _, n := range []int{-2, 10_001} {
+		_, err := batch.TryNewWorker(memory.New(), batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "tasks", Prefetch: n}}})
+		if want := "must be 1 to 10000, NoPrefetch for none, or unset"; err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("Prefetch %d: %v, want an error that ends with %q", n, err, want)
+		}
+	}
+}

@@ -313,3 +313,29 @@ func TestLogOfADrain(t *testing.T) {
 		matchLines(t, book.lines(), lineRunning, `t=0s `+lineDraining, `t=1s level=INFO msg="worker stopped" given_back=40`)
 	})
 }
+
+// A worker with many queues counts them in its line, as one attribute for each would be too
+// long for what collects logs.
+func TestTheLineOfAWorkerWithManyQueuesIsShort(t *testing.T) {
+	for n, want := range map[int]string{
+		2:   ` concurrency.q0=10 concurrency.q1=10`,
+		300: ` queues=300 total_concurrency=3000`,
+	} {
+		book := &logbook{}
+		config := batch.WorkerConfig{Log: book.logger(slog.LevelInfo)}
+		for i := range n {
+			config.Queues = append(config.Queues, batch.WorkerQueue{Name: fmt.Sprintf("q%d", i)})
+		}
+		w := batch.NewWorker(memory.New(), config)
+		batch.Handle(w, func(context.Context, *batch.Job[task]) error { return nil })
+		if err := w.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if line := book.lines()[0]; !strings.Contains(line, "worker running") || !strings.HasSuffix(line, want) {
+			t.Errorf("the line of a worker with %d queues is %q, want one that ends with %q", n, line, want)
+		}
+	}
+}

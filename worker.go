@@ -330,7 +330,8 @@ func (w *Worker) Failed() <-chan struct{} { return w.failed }
 
 // Prefetch is how many jobs of a queue the worker fetches at present beyond those that run:
 // the queue's Prefetch if that is set, and else a number that changes with how long jobs take,
-// between zero and MaxPrefetch. It is zero for a queue that is not the worker's.
+// between zero and MaxPrefetch. It is zero before the worker has started, after it has
+// stopped, and for a queue that is not the worker's.
 func (w *Worker) Prefetch(queue string) int {
 	if n := w.ahead[queue]; n != nil {
 		return int(n.Load())

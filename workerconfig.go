@@ -8,7 +8,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// WorkerConfig configures a [Worker]. Only Queues is required.
+// WorkerConfig configures a [Worker]. Only Queues is required: a field that is zero has its
+// default. One that is out of bounds is refused by [NewWorker] and [TryNewWorker].
 type WorkerConfig struct {
 	// Queues are the queues to work on, each with its own concurrency.
 	Queues []WorkerQueue
@@ -87,15 +88,16 @@ type WorkerQueue struct {
 	//
 	// Zero means that the worker adapts. It prefetches as many jobs as start within a
 	// second, up to Concurrency, and where handlers are short as many as last for 20 ms or
-	// four round trips of the broker, up to MaxPrefetch: so none where handlers take much
-	// longer than a second, nor before the first has returned. A job that it prefetched and
-	// that has not started after two seconds, or a quarter of the lease if that is shorter,
-	// is given back, so that another worker may run it. Its bodies are not more than 64 MiB
-	// for all queues of the worker, or those of Concurrency jobs a queue. [Worker.Prefetch]
-	// tells the present number. On RabbitMQ, which sends jobs by a fixed number, it is
-	// Concurrency, or MaxPrefetch if that is less.
+	// four round trips of the broker, up to MaxPrefetch: with a Concurrency of 10 none where
+	// handlers take longer than 20 s, and none before the first has returned. A job that it
+	// prefetched and that has not started after two seconds, or a quarter of the lease if
+	// that is shorter, is given back, so that another worker may run it. Beyond Concurrency
+	// jobs, the bodies of what it prefetches take up to 64 MiB, which the queues of a worker
+	// share equally. [Worker.Prefetch] tells the present number. On RabbitMQ, which sends
+	// jobs by a fixed number, it is Concurrency, or MaxPrefetch if that is less.
 	Prefetch int
-	// MaxPrefetch bounds Prefetch where that is zero: 1 to 10 000. Defaults to 1000.
+	// MaxPrefetch bounds what the worker prefetches where Prefetch is zero: 1 to 10 000.
+	// Defaults to 1000. With a Prefetch, or NoPrefetch, it must be zero.
 	MaxPrefetch int
 	// Lease is how long the broker waits for a sign of life before it hands a job
 	// to another worker. The worker extends it for as long as it holds the job,
@@ -221,8 +223,11 @@ func (q *WorkerQueue) completePrefetch(fixed bool, most int) error {
 		}
 		q.Prefetch = min(q.Concurrency, q.MaxPrefetch)
 	}
+	if q.Prefetch < 1 || q.Prefetch > most {
+		return invalid(name, fmt.Sprint(q.Prefetch), fmt.Sprintf("1 to %d, NoPrefetch for none, or unset", most))
+	}
 	q.MaxPrefetch = q.Prefetch
-	return completeInt(name, &q.Prefetch, 0, 1, most)
+	return nil
 }
 
 // completeInt replaces zero by a default and checks a bound.

@@ -17,7 +17,9 @@ type WorkerStatus struct {
 	State WorkerState
 	// Broker is the driver and the broker that it is connected to.
 	Broker driver.Info
-	// Queues are the worker's, with the defaults filled in.
+	// Queues are the worker's, with the defaults filled in. Where Prefetch is fixed,
+	// MaxPrefetch is the same number, and both are zero for NoPrefetch. Where the worker
+	// adapts, Prefetch is zero and MaxPrefetch is not.
 	Queues []WorkerQueue
 	// GivenBack is how many jobs were given back because the worker stopped, started
 	// or not. Zero before WorkerStopped.
