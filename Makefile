@@ -74,11 +74,11 @@ fuzz: ## fuzz what reads bytes that others wrote; FUZZTIME is for each target, F
 bench-build: ## build the benchmarks
 	@$(GO) test -run '^$$' ./bench/...
 
-bench: engine images ## run the benchmarks
+bench: engine images ## run the benchmarks, beside the raw clients: make bench BENCH=RabbitMQ
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem work
 
 # The comparison with other libraries: make performance BROKER=redis WORKLOAD=enqueue-1,process PEER=batch,asynq
-# ROUNDS=5, or QUICK=1 for the short form. Its module is in no workspace: its peers would decide with which
+# ROUNDS=5, or QUICK=1 for the short form; bench/performance/doc.go has the names. Its module is in no workspace: its peers would decide with which
 # versions of the clients everything else is tested, and they take minutes to compile.
 WORKLOAD ?=
 PEER ?=
@@ -86,7 +86,7 @@ ROUNDS ?= 0
 QUICK ?=
 PERFORMANCE := GOWORK=off $(GO) test -C bench/performance -v -count=1 -timeout 24h .
 
-performance: engine images ## compare with other libraries, and write docs/performance.md
+performance: engine images ## compare with other libraries, and write docs/performance.md: make performance BROKER=redis QUICK=1
 	@$(PERFORMANCE) -run '^TestPerformance$$' -performance.run -performance.broker='$(BROKER)' -performance.workload='$(WORKLOAD)' \
 		-performance.peer='$(PEER)' -performance.rounds=$(ROUNDS) $(if $(QUICK),-performance.quick)
 
@@ -109,7 +109,7 @@ SOAK_NEEDS := $(if $(BROKER),$(if $(filter-out embedded,$(BROKER)),engine),engin
 soak: $(SOAK_NEEDS) ## a long load with random faults: make soak BROKER=redis-8 FOR=20m
 	@$(SOAK) -run '^TestSoak$$' -soak.for=$(FOR) -soak.seed=$(SEED)
 
-reliability: $(SOAK_NEEDS) ## each fault by itself on each broker, and write docs/reliability.md
+reliability: $(SOAK_NEEDS) ## each fault by itself on each broker, and write docs/reliability.md: make reliability BROKER=nats-2 FAULT=cut
 	@$(SOAK) -run '^TestReliability$$' -soak.table -soak.fault='$(FAULT)'
 
 engine: ## make sure that a Docker engine answers

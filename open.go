@@ -15,9 +15,9 @@ import (
 // connection again and returns a [*CapabilityError] that says what is missing and
 // which drivers have it.
 //
-// If the scheme or a URL parameter is unknown, the error wraps [ErrConfig]; if the
-// broker refuses the credentials, [ErrUnauthorized]; if it cannot be reached,
-// [ErrUnavailable]. Open tries once and does not wait for a broker that is down: a
+// If the scheme or a URL parameter is unknown, or a value is out of its bounds, the
+// error wraps [ErrConfig] and names the bounds; if the broker refuses the credentials,
+// [ErrUnauthorized]; if it cannot be reached, [ErrUnavailable]. Open tries once and does not wait for a broker that is down: a
 // program that may start before its broker has to call Open again.
 func Open[D Driver](ctx context.Context, url string) (D, error) {
 	var none D

@@ -6,9 +6,24 @@
 //	make performance QUICK=1
 //
 // It writes docs/performance.md with its plots, and docs/performance/results.json, from which the page is
-// made. A run that is filtered replaces the rows that it measured and keeps the others.
+// made. A run that is filtered replaces the rows that it measured and keeps the others. It needs Docker, and a C
+// compiler for SQLite. All brokers in five rounds take a night.
 //
-// The parts, a folder each:
+// # What can be chosen
+//
+// Each list has commas between its names, and all are measured where it is empty. A name that there is not
+// ends the run before it measures, and lists those that there are.
+//
+//	BROKER    redis, rabbitmq, nats, sqs, files, synced. The last two are for what needs no broker, or a
+//	          database: in synced what is confirmed is on the disk
+//	WORKLOAD  the bold names of the page: enqueue-1, enqueue-64, process, pickup, queues-500 and so on
+//	PEER      the first column of the page, without a comma in a name: PEER='batch,raw gathered,asynq fastest'
+//	ROUNDS    5, and 1 with QUICK
+//	QUICK     1 for the quick form, of a few seconds a measurement: it shows that a row runs and counts right
+//
+// # Parts
+//
+// A folder each:
 //
 //	peer     what a library must do to take part: three methods
 //	peers    the libraries, one a file, and the table of all rows

@@ -56,28 +56,41 @@ func among(list, name string) bool {
 
 // TestFilters finds names in filters that nothing has.
 func TestFilters(t *testing.T) {
-	checkFilters(t)
+	for _, good := range [][3]string{{}, {"redis,synced", "enqueue-1,process", "batch,raw gathered"}} {
+		if faults := unknown(good[0], good[1], good[2]); faults != nil {
+			t.Errorf("%q: %q", good, faults)
+		}
+	}
+	if faults := unknown("redis-8,nats", "proces", "asynk,batch"); len(faults) != 3 {
+		t.Errorf("there are three slips, and it found %q", faults)
+	}
 }
 
-// checkFilters fails for a name that nothing has, so that a slip does not look like a result.
-func checkFilters(t *testing.T) {
-	t.Helper()
-	known := map[string][]string{*brokerFlag: peer.Brokers()}
+// unknown says which names in filters nothing has, so that a slip does not look like a result.
+func unknown(broker, workload, library string) (faults []string) {
+	var workloads, libraries []string
 	for _, w := range load.Workloads() {
-		known[*workloadFlag] = append(known[*workloadFlag], w.Name)
+		workloads = append(workloads, w.Name)
 	}
 	for _, b := range peer.Brokers() {
 		for _, r := range peers.Rows(b) {
-			known[*peerFlag] = append(known[*peerFlag], strings.ReplaceAll(r.Name, ", ", " "))
+			libraries = append(libraries, strings.ReplaceAll(r.Name, ", ", " "))
 		}
 	}
-	for list, names := range known {
-		for _, name := range strings.Split(list, ",") {
-			if name != "" && !slices.Contains(names, name) {
-				t.Errorf("there is no %q, only %q", name, names)
+	slices.Sort(libraries)
+	for _, f := range []struct {
+		what, list string
+		names      []string
+	}{
+		{"BROKER", broker, peer.Brokers()}, {"WORKLOAD", workload, workloads}, {"PEER", library, slices.Compact(libraries)},
+	} {
+		for _, name := range strings.Split(f.list, ",") {
+			if name != "" && !slices.Contains(f.names, name) {
+				faults = append(faults, fmt.Sprintf("there is no %s %q, only %q", f.what, name, f.names))
 			}
 		}
 	}
+	return faults
 }
 
 // TestPageIsOfItsResults makes the page again.
@@ -103,7 +116,9 @@ func TestPerformance(t *testing.T) {
 	if !*runFlag {
 		t.Skip("make performance runs it")
 	}
-	checkFilters(t)
+	if faults := unknown(*brokerFlag, *workloadFlag, *peerFlag); faults != nil {
+		t.Fatal(strings.Join(faults, "\n"))
+	}
 	seed := *seedFlag
 	if seed == 0 {
 		seed = rand.Uint64()

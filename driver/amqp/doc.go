@@ -14,9 +14,9 @@
 //	                    a [PriorityDriver], see below
 //	auth                "plain" (default), or "external", with amqps only, to take
 //	                    the user from the client's certificate
-//	dial_timeout        for making a connection (10s)
-//	heartbeat           how often each side sends a heartbeat (10s); a connection
-//	                    without one for three times as long is given up
+//	dial_timeout        for making a connection (10s; 10ms to 10m)
+//	heartbeat           how often each side sends a heartbeat (10s; 1s to 10m); a
+//	                    connection without one for three times as long is given up
 //	tls_ca, tls_cert, tls_key
 //	                    with amqps only, PEM files: the authority of the server's
 //	                    certificate, the client's certificate and key

@@ -16,7 +16,7 @@
 //	prefix              what streams and subjects begin with (batch)
 //	dedup_window        how long a dedup key is remembered at most, and if the job
 //	                    does not say (24h; 1s to 720h)
-//	dial_timeout        for making a connection (5s)
+//	dial_timeout        for making a connection (5s; 1ms to 1m)
 //	group_commit        "true" stores the messages of one Enqueue in one atomic
 //	                    batch, if they are 16 or more: for servers with
 //	                    sync_interval: always

@@ -12,8 +12,8 @@
 //
 //	dedup_window        how long a dedup key is remembered at most, and if the job
 //	                    does not say (24h; 1s to 720h)
-//	dial_timeout        for making a connection (5s)
-//	timeout             for the answer to one command (10s)
+//	dial_timeout        for making a connection (5s; 1ms to 1m)
+//	timeout             for the answer to one command (10s; 10ms to 10m)
 //	pool_size           the largest number of connections to each node (512; 2 to
 //	                    100000); consumers that wait hold 16 of them and a quarter at
 //	                    most, however many queues there are, on a cluster half
@@ -21,10 +21,10 @@
 //	                    jobs, or with volatile-* the unique keys of jobs; such a
 //	                    server is refused otherwise
 //	wait_replicas       how many replicas must have a job before an enqueue of it
-//	                    succeeds (0)
+//	                    succeeds (0; up to 100)
 //	wait_aof            "true" to wait as well until the append-only file of the
 //	                    primary, and of those replicas, is synced (false)
-//	wait_timeout        for both; shorter than timeout (2s)
+//	wait_timeout        for both; shorter than timeout (2s; 1ms to 1m)
 //
 // Only with rediss, rediss+cluster and rediss+sentinel:
 //

@@ -20,16 +20,18 @@
 //	                 default those of AWS_CA_BUNDLE, and without it the system's
 //	tls_cert, tls_key, tls_server_name
 //	                 the client's own certificate, and the name in the server's
-//	wait             how long a poll waits for jobs (4s; 1s to 20s). A consumer that
-//	                 stops waits for its polls. One that is not given that long cuts
-//	                 them off, and a job that SQS hands out just then is hidden for a
-//	                 lease
+//	wait             how long a poll waits for jobs (4s; 1s to 20s in whole seconds).
+//	                 A consumer that stops waits for its polls. One that is not given
+//	                 that long cuts them off, and a job that SQS hands out just then
+//	                 is hidden for a lease
 //	gather           how long a consumer on a trickle of jobs may wait before it polls
 //	                 again, which saves requests (0s; up to 1s), see below
-//	retention        how long SQS keeps what nobody receives (336h; 1h to 336h)
+//	retention        how long SQS keeps what nobody receives (336h; 1h to 336h in
+//	                 whole seconds)
 //	max_message      the size of the largest message in bytes (1048576; from
 //	                 131072), for servers that take less
-//	connections      how many idle connections are kept (64)
+//	connections      how many idle connections are kept (64; 2 to 10000); it does not
+//	                 bound how many there are
 //
 // # What is promised
 //

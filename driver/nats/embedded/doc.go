@@ -18,8 +18,8 @@
 //	sync            "interval" (default) or "always"; see below
 //	sync_interval   how often what was written is synced to the disk (1s; 10ms
 //	                to 10m), with sync=interval
-//	max_bytes       how much the directory may hold, in bytes (default: three
-//	                quarters of what is free on its disk)
+//	max_bytes       how much the directory may hold, in bytes, 1048576 at least
+//	                (default: three quarters of what is free on its disk)
 //	prefix, dedup_window
 //	                as for package nats
 //
