@@ -24,7 +24,7 @@ type ExponentialBackoff struct {
 }
 
 // DefaultRetryPolicy is what workers use by default. With 25 attempts the last one
-// comes after about five days.
+// comes after about four days.
 var DefaultRetryPolicy RetryPolicy = ExponentialBackoff{}
 
 // Backoff draws the delay.

@@ -38,6 +38,13 @@
 // with the same parameters for the server: the first handle starts it and the last
 // one to be closed ends it. If several processes share jobs, use a nats-server.
 //
+// # Many queues
+//
+// Each queue is a stream with its files. With 300 of them the process has some 5000
+// goroutines, a worker takes 2 to 9 s to make them (by the disk) and 1 s where they
+// exist, and Open takes 1.5 s. Close takes 11 s, as the server writes and syncs the
+// files of one queue after the other: give its context that time.
+//
 // # Clocks
 //
 // The time of day may be set while jobs are delayed or held: nothing is early, and nothing
