@@ -78,6 +78,11 @@
 // has been silent for a heartbeat, or for 10 s if that is less: then the driver first
 // asks for a sign.
 //
+// A queue is three of RabbitMQ's: for jobs, for dead letters, and for delayed jobs on their
+// way; the first delay or retry of 64 ms or more makes 16 delay queues beside them. All of
+// them are quorum queues, unless priority=classic, where the first is a classic one. So a
+// worker with 300 queues has 900 on the broker, and 5700 once a job of each has failed.
+//
 // Only Declare makes a queue, and the first delayed job of a queue that exists makes
 // its delay queues. A call on a queue that does not exist is driver.ErrNotFound and
 // makes nothing, also if the handle declared the queue before and somebody has
