@@ -67,7 +67,7 @@ examples: ## build every example, and run the quickstart
 allocs: ## the allocation budgets, which the race detector would upset
 	@$(GO) test -run '^TestAllocations' .
 
-# The short form, of 150 s in all. Ten minutes for each target: make fuzz FUZZTIME=10m
+# The short form, of 110 s in all. Ten minutes for each target: make fuzz FUZZTIME=10m
 fuzz: ## fuzz what reads bytes that others wrote; FUZZTIME is for each target, FUZZ names some
 	@scripts/fuzz.sh $(FUZZ)
 

@@ -32,6 +32,10 @@ export BATCH_CONFORMANCE_REPORT
 log="$(mktemp)"
 trap 'rm -rf "$BATCH_TEST_REPORT" "$BATCH_CONFORMANCE_REPORT" "$log"' EXIT
 
+# A process with the race detector waits for a second before it ends, in case what its goroutines still do is
+# a race. Where there are many, internal/leak has seen by then that none is left: a tenth will do.
+export GORACE="atexit_sleep_ms=100 ${GORACE:-}"
+
 # The suites measure delays and leases, which say nothing of a driver while another package compiles and tests
 # on the same two cores, so drivers are tested one at a time. They mostly wait, in parallel. Two of
 # the others run at a time.

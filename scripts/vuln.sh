@@ -6,7 +6,9 @@
 #
 # Where the database of vulnerabilities cannot be reached, one with a single made-up entry stands in. It
 # finds nothing, but everything is still loaded and analysed, so that what is wrong with that is seen here
-# and not where releases are made.
+# and not where releases are made. All modules go through it at once, as the workspace has them: with
+# nothing to find, which versions each module alone would have does not matter, and what they share, which
+# is most of it, is analysed once and not ten times. Each module alone is loaded by vet and staticcheck.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -43,7 +45,8 @@ if timeout 60 go run "$govulncheck" -version </dev/null 2>/dev/null | grep -q '^
 fi
 
 stand_in
-if ! scripts/modules.sh go run "$govulncheck" -db "file://$folder" ./... >"$folder/log" 2>&1; then
+export GOWORK="$PWD/go.work"
+if ! go run "$govulncheck" -db "file://$folder" work >"$folder/log" 2>&1 </dev/null; then
 	cat "$folder/log"
 	exit 1
 fi
