@@ -36,8 +36,8 @@ type buffer struct {
 	// running is how many slots run, and allowed how many may: none before open.
 	running, allowed int
 	closed           bool
-	// aging fires when a job may have waited for too long; set says that it will.
-	aging *time.Timer
+	// aging rings when a job may have waited for too long; set says that it will.
+	aging alarm
 	set   bool
 }
 
@@ -241,20 +241,14 @@ func (b *buffer) close() []*task {
 	}
 	b.closed = true
 	b.ahead.shown.Store(0)
-	if b.aging != nil {
-		b.aging.Stop()
-	}
+	b.aging.stop()
 	return rest
 }
 
 // watch looks in d for jobs that have waited for too long. b.mu must be held.
 func (b *buffer) watch(d time.Duration) {
 	b.set = true
-	if b.aging == nil {
-		b.aging = time.AfterFunc(d, b.age)
-		return
-	}
-	b.aging.Reset(d)
+	b.aging.ringIn(d, b.age)
 }
 
 // age gives back the jobs that have waited for too long, for another worker that may have a
