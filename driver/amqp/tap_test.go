@@ -268,8 +268,8 @@ func TestLedgerInAnyOrder(t *testing.T) {
 	default:
 		t.Error("the batch was not told")
 	}
-	if l.awaits(batch) || l.unanswered() != 0 || len(l.open) != 0 || l.first != count+1 {
-		t.Errorf("left %d of the batch, %d bytes, %d entries, and the next tag is %d", batch.left, l.bytes, len(l.open), l.first)
+	if l.awaits(batch) || l.unanswered() != 0 || l.open.Len() != 0 || l.first != count+1 {
+		t.Errorf("left %d of the batch, %d bytes, %d entries, and the next tag is %d", batch.left, l.bytes, l.open.Len(), l.first)
 	}
 	for i, item := range items {
 		if item.state.Load() != pubAcked {

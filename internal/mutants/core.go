@@ -58,8 +58,8 @@ OLD`, "stuck", "permits-return"),
 			return
 		}
 		due = due[n:]`, "lease-crowd")),
-	at("hands the buffer out in the order of arrival", bufferFile, `		b.tasks[Critical-t.delivery.Level].push(t)`, `		if MUTANT {
-			b.tasks[0].push(t)
+	at("hands the buffer out in the order of arrival", bufferFile, `		b.tasks[Critical-t.delivery.Level].Push(t)`, `		if MUTANT {
+			b.tasks[0].Push(t)
 			continue
 		}
 		OLD`, "priority-buffer"),
