@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -335,4 +336,48 @@ func TestGoroutinesGrowWithRunningJobs(t *testing.T) {
 		}
 		expect("when stopped", few)
 	})
+}
+
+// The end of a backlog is no failure: a Receive that was bounded, and found nothing, tells hooks of
+// no error. One that failed as its bound ended does, and is tried again after a while.
+func TestTheEndOfABacklogIsNoFailure(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const jobs = 2000
+			d, c := newScripted(), &calls{}
+			var ended atomic.Bool
+			far(d, time.Millisecond)
+			d.onReceiveError = func(err error) error {
+				if broken && errors.Is(err, context.DeadlineExceeded) && ended.CompareAndSwap(false, true) {
+					return unavailable(driver.FateNotStored)
+				}
+				return err
+			}
+			r := newRig(t, d, func(w *batch.WorkerConfig) { w.Hooks = append(w.Hooks, c) })
+			r.events.ended = make(chan batch.JobEnd, jobs)
+			batch.Handle(r.worker, func(context.Context, *batch.Job[task]) error { return nil })
+			fillTasks(t, r.queue, jobs)
+			r.start(t)
+			for range jobs {
+				<-r.events.ended
+			}
+			time.Sleep(5 * time.Second)
+			empty, failed := 0, 0
+			for _, call := range c.find(batch.OpReceive) {
+				switch {
+				case call.Err != nil:
+					failed++
+				case call.Jobs == 0:
+					empty++
+				}
+			}
+			if broken && failed != 1 || !broken && (failed > 0 || empty == 0) {
+				t.Errorf("broken %t: %d calls failed and %d found nothing", broken, failed, empty)
+			}
+			r.stop(t)
+			if told := len(r.events.faults); told != failed {
+				t.Errorf("broken %t: %d faults are told of, want %d", broken, told, failed)
+			}
+		})
+	}
 }

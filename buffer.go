@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fifo"
 )
 
 // buffer sits between the fetcher and the slots of a lane. It holds the jobs that
@@ -29,15 +30,15 @@ type buffer struct {
 	plenty bool
 	// tasks are sorted by level, highest first, so that a job of a higher
 	// priority overtakes those that were prefetched before it.
-	tasks   [levels]fifo
+	tasks   [levels]fifo.Queue[*task]
 	waiting int
 	// held is how many permits are not free.
 	held int
 	// running is how many slots run, and allowed how many may: none before open.
 	running, allowed int
 	closed           bool
-	// aging fires when a job may have waited for too long; set says that it will.
-	aging *time.Timer
+	// aging rings when a job may have waited for too long; set says that it will.
+	aging alarm
 	set   bool
 }
 
@@ -174,7 +175,7 @@ func (b *buffer) put(tasks []*task) (slots int, ok bool) {
 		return 0, false
 	}
 	for _, t := range tasks {
-		b.tasks[Critical-t.delivery.Level].push(t)
+		b.tasks[Critical-t.delivery.Level].Push(t)
 	}
 	b.waiting += len(tasks)
 	slots = max(min(b.waiting, b.allowed-b.running), 0)
@@ -198,12 +199,12 @@ func (b *buffer) next(took time.Duration) *task {
 		return nil
 	}
 	for i := range b.tasks {
-		if t := b.tasks[i].pop(); t != nil {
+		if b.tasks[i].Len() > 0 {
 			b.waiting--
 			if b.waiting == b.ahead.size/2 {
 				b.hasPermits.Signal()
 			}
-			return t
+			return b.tasks[i].Pop()
 		}
 	}
 	panic("batch: a buffer counts jobs that it does not have")
@@ -230,8 +231,8 @@ func (b *buffer) close() []*task {
 	defer b.mu.Unlock()
 	var rest []*task
 	for i := range b.tasks {
-		for t := b.tasks[i].pop(); t != nil; t = b.tasks[i].pop() {
-			rest = append(rest, t)
+		for b.tasks[i].Len() > 0 {
+			rest = append(rest, b.tasks[i].Pop())
 		}
 	}
 	b.waiting = 0
@@ -241,20 +242,14 @@ func (b *buffer) close() []*task {
 	}
 	b.closed = true
 	b.ahead.shown.Store(0)
-	if b.aging != nil {
-		b.aging.Stop()
-	}
+	b.aging.stop()
 	return rest
 }
 
 // watch looks in d for jobs that have waited for too long. b.mu must be held.
 func (b *buffer) watch(d time.Duration) {
 	b.set = true
-	if b.aging == nil {
-		b.aging = time.AfterFunc(d, b.age)
-		return
-	}
-	b.aging.Reset(d)
+	b.aging.ringIn(d, b.age)
 }
 
 // age gives back the jobs that have waited for too long, for another worker that may have a
@@ -271,14 +266,14 @@ func (b *buffer) age() {
 	var old []*task
 	next := now
 	for i := range b.tasks {
-		for t := b.tasks[i].peek(); t != nil; t = b.tasks[i].peek() {
-			if now.Sub(t.received) < b.ahead.patience {
-				if next == now || t.received.Before(next) {
-					next = t.received
+		for b.tasks[i].Len() > 0 {
+			if received := (*b.tasks[i].At(0)).received; now.Sub(received) < b.ahead.patience {
+				if next == now || received.Before(next) {
+					next = received
 				}
 				break
 			}
-			old = append(old, b.tasks[i].pop())
+			old = append(old, b.tasks[i].Pop())
 		}
 	}
 	b.waiting -= len(old)
@@ -292,40 +287,4 @@ func (b *buffer) age() {
 	b.mu.Unlock()
 	defer b.giving.Done()
 	b.giveBack(old)
-}
-
-// fifo is a queue of tasks that reuses its memory.
-type fifo struct {
-	tasks []*task
-	head  int
-}
-
-// push adds a task at the end.
-func (f *fifo) push(t *task) { f.tasks = append(f.tasks, t) }
-
-// peek is the first task, nil if there is none.
-func (f *fifo) peek() *task {
-	if f.head == len(f.tasks) {
-		return nil
-	}
-	return f.tasks[f.head]
-}
-
-// pop takes the first task, or returns nil if there is none.
-func (f *fifo) pop() *task {
-	if f.head == len(f.tasks) {
-		return nil
-	}
-	t := f.tasks[f.head]
-	f.tasks[f.head] = nil
-	f.head++
-	switch {
-	case f.head == len(f.tasks):
-		f.tasks, f.head = f.tasks[:0], 0
-	case f.head > len(f.tasks)/2 && f.head > 64:
-		n := copy(f.tasks, f.tasks[f.head:])
-		clear(f.tasks[n:])
-		f.tasks, f.head = f.tasks[:n], 0
-	}
-	return t
 }

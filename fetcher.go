@@ -41,7 +41,7 @@ type fetcher struct {
 // one worker that has waited. On a queue that has become empty one call waits, for few jobs.
 const briefTime = time.Second
 
-// errNothing is the end of a Receive that was bounded.
+// errNothing is the end of a Receive that was bounded, and the cause of its ctx.
 var errNothing = errors.New("no job came in a brief time")
 
 // errNoJob is about a driver that returns neither a job nor an error from Receive, which would
@@ -127,13 +127,18 @@ func (f *fetcher) call(ctx context.Context, n int, brief bool) error {
 	if !brief {
 		return f.receive(ctx, n)
 	}
-	bounded, cancel := context.WithTimeout(ctx, briefTime)
+	bounded, cancel := context.WithTimeoutCause(ctx, briefTime, errNothing)
 	defer cancel()
 	err := f.receive(bounded, n)
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+	if foundNothing(bounded, err) {
 		return errNothing
 	}
 	return err
+}
+
+// foundNothing tells whether err is the end of a Receive that was bounded by ctx.
+func foundNothing(ctx context.Context, err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == errNothing
 }
 
 // receive receives jobs for n permits, and gives back the permits that are left.

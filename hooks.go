@@ -137,7 +137,8 @@ type Call struct {
 	// Duration is how long it took. A receive waits until there are jobs.
 	Duration time.Duration
 	// Err is the call's error, the first of those of its jobs, or nil. A receive ends
-	// with context.Canceled when the worker stops.
+	// with context.Canceled when the worker stops. One without jobs and without an error
+	// has looked for more than the worker has slots for, and found none.
 	Err error
 }
 

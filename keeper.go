@@ -26,15 +26,15 @@ type keeper struct {
 	// age at which a lease is extended: a third of it leaves time for two more
 	// tries.
 	lease, interval time.Duration
-	// calls are those of the timer that are under way.
+	// calls are those of tick that are under way.
 	calls sync.WaitGroup
 
 	mu sync.Mutex // guards following
 	// extending ends when the keeper is closed. It is nil before start.
 	extending context.Context
 	stop      context.CancelFunc
-	// timer fires when the oldest lease falls due. It is set as long as there are tasks.
-	timer *time.Timer
+	// alarm rings when the oldest lease falls due. It is set as long as there are tasks.
+	alarm alarm
 	set   bool
 	// first and last are the ends of the list of tasks, the one that was extended
 	// longest ago first. All leases of a lane have the same length, so this is the
@@ -67,7 +67,7 @@ func (k *keeper) start() {
 	k.extending, k.stop = context.WithCancel(context.Background())
 	k.set = k.first != nil
 	if k.set {
-		k.wake(k.interval)
+		k.alarm.ringIn(k.interval, k.tick)
 	}
 }
 
@@ -78,9 +78,7 @@ func (k *keeper) close() {
 	if k.stop != nil {
 		k.stop()
 	}
-	if k.timer != nil {
-		k.timer.Stop()
-	}
+	k.alarm.stop()
 	k.mu.Unlock()
 	k.calls.Wait()
 }
@@ -96,7 +94,7 @@ func (k *keeper) add(tasks []*task) {
 	}
 	if !k.set && k.extending != nil && k.first != nil {
 		k.set = true
-		k.wake(k.interval)
+		k.alarm.ringIn(k.interval, k.tick)
 	}
 }
 
@@ -128,18 +126,9 @@ func (k *keeper) lost() []*task {
 	return slices.Collect(maps.Keys(k.lostRunning))
 }
 
-// wake sets the timer. k.mu must be held.
-func (k *keeper) wake(d time.Duration) {
-	if k.timer == nil {
-		k.timer = time.AfterFunc(d, k.tick)
-		return
-	}
-	k.timer.Reset(d)
-}
-
-// tick is called by the timer: it extends leases, and sets the timer to when the oldest
+// tick is called by the alarm: it extends leases, and sets that to when the oldest
 // lease falls due. A task that is added meanwhile is not due for a whole interval. If none is
-// kept, the timer rests.
+// kept, the alarm rests.
 func (k *keeper) tick() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -154,7 +143,7 @@ func (k *keeper) tick() {
 	k.mu.Lock()
 	k.set = k.first != nil && ctx.Err() == nil
 	if k.set {
-		k.wake(max(time.Until(k.first.extended.Add(k.interval)), k.interval/10))
+		k.alarm.ringIn(max(time.Until(k.first.extended.Add(k.interval)), k.interval/10), k.tick)
 	}
 }
 

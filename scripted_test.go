@@ -34,6 +34,8 @@ type scripted struct {
 	// emptyFirst makes the first Receive return nothing, against the contract.
 	emptyFirst bool
 	onReceived func(call int, d []*driver.Delivery) ([]*driver.Delivery, error)
+	// onReceiveError may change the error that Receive returns.
+	onReceiveError func(error) error
 	// onDelivery may change what Receive returns.
 	onDelivery func(*driver.Delivery)
 	// A settlement or extension that is not carried out answers with errs; one
@@ -177,6 +179,9 @@ func (c *scriptedConsumer) Receive(ctx context.Context, max int) ([]*driver.Deli
 		return nil, nil
 	}
 	deliveries, err := c.Consumer.Receive(ctx, max)
+	if c.d.onReceiveError != nil && err != nil {
+		err = c.d.onReceiveError(err)
+	}
 	if c.d.onReceived != nil && err == nil {
 		return c.d.onReceived(n, deliveries)
 	}

@@ -16,32 +16,28 @@ type timeout struct {
 	mu sync.Mutex // guards following
 	// current is the task whose handler runs, nil between tasks.
 	current *task
-	// timer fires at the task's timeout, and again when the handler counts as
-	// stuck. It goes on from task to task, so it mostly fires for one that has ended.
-	timer *time.Timer
-	// fires is when it does next, zero if it does not.
-	fires time.Time
+	// alarm rings at the task's timeout, and again when the handler counts as
+	// stuck. It goes on from task to task, so it mostly rings for one that has ended.
+	alarm alarm
+	// rings is when it does next, zero if it does not.
+	rings time.Time
 }
 
-// start begins to watch the handler of t. A timer that fires before its timeout is left
+// start begins to watch the handler of t. An alarm that rings before its timeout is left
 // alone: it is set anew when it does, which is once for many short jobs.
 func (o *timeout) start(t *task) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.current = t
-	if o.fires.IsZero() || t.ctx.deadline.Before(o.fires) {
+	if o.rings.IsZero() || t.ctx.deadline.Before(o.rings) {
 		o.set(t.ctx.deadline)
 	}
 }
 
-// set makes the timer fire at a time. o.mu must be held.
+// set has the alarm ring at a time. o.mu must be held.
 func (o *timeout) set(at time.Time) {
-	o.fires = at
-	if o.timer == nil {
-		o.timer = time.AfterFunc(time.Until(at), o.tick)
-		return
-	}
-	o.timer.Reset(time.Until(at))
+	o.rings = at
+	o.alarm.ringIn(time.Until(at), o.tick)
 }
 
 // stop ends watching: the handler has returned.
@@ -51,21 +47,19 @@ func (o *timeout) stop() {
 	o.current = nil
 }
 
-// close stops the timer: the slot has ended.
+// close stops the alarm: the slot has ended.
 func (o *timeout) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.current, o.fires = nil, time.Time{}
-	if o.timer != nil {
-		o.timer.Stop()
-	}
+	o.current, o.rings = nil, time.Time{}
+	o.alarm.stop()
 }
 
-// tick is called by the timer.
+// tick is called by the alarm.
 func (o *timeout) tick() {
 	o.mu.Lock()
 	t := o.current
-	o.fires = time.Time{}
+	o.rings = time.Time{}
 	if t == nil {
 		o.mu.Unlock()
 		return
@@ -78,7 +72,7 @@ func (o *timeout) tick() {
 	}
 	defer o.mu.Unlock()
 	next := t.overdueAt
-	if now.Before(t.ctx.deadline) { // it fired for the previous task
+	if now.Before(t.ctx.deadline) { // it rang for the previous task
 		next = t.ctx.deadline
 	} else {
 		t.ctx.expire()

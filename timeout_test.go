@@ -58,7 +58,7 @@ func TestTimerIsLeftAlone(t *testing.T) {
 			o.start(one)
 			defer o.stop()
 			time.Sleep(time.Second)
-			return time.Until(o.fires)
+			return time.Until(o.rings)
 		}
 		for i, want := range []time.Duration{59 * time.Second, 58 * time.Second, 57 * time.Second} {
 			if left := run(time.Minute); left != want {
@@ -69,7 +69,7 @@ func TestTimerIsLeftAlone(t *testing.T) {
 			t.Errorf("a job with a shorter timeout: the timer fires in %s, want 9s", left)
 		}
 		o.close()
-		if !o.fires.IsZero() {
+		if !o.rings.IsZero() {
 			t.Error("the timer of a slot that has ended runs on")
 		}
 	})

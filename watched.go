@@ -88,11 +88,16 @@ type watchedConsumer struct {
 	queue string
 }
 
-// Receive and the methods below pass the call on, and then tell the hooks.
+// Receive and the methods below pass the call on, and then tell the hooks. That a Receive found
+// nothing in a brief time is no error to them.
 func (c *watchedConsumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	start := c.hooks.now()
 	deliveries, err := c.Consumer.Receive(ctx, max)
-	c.hooks.onCall(ctx, OpReceive, c.queue, len(deliveries), start, err)
+	told := err
+	if foundNothing(ctx, err) {
+		told = nil
+	}
+	c.hooks.onCall(ctx, OpReceive, c.queue, len(deliveries), start, told)
 	return deliveries, err
 }
 

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"context"
 	"sync"
 )
@@ -96,10 +97,5 @@ func (c *connectors) close(ctx context.Context) error {
 		closing.Go(func() { errs[i] = s.connector.close(ctx) })
 	}
 	closing.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(errs...)
 }

@@ -1,16 +1,19 @@
 package amqp
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/batch-go/batch/internal/fifo"
+)
 
 // ledger has the publications of one channel that the broker has not answered. The broker
 // counts the messages of a channel, and answers one or all up to one:
 // https://www.rabbitmq.com/docs/confirms
 type ledger struct {
 	mu sync.Mutex // guards following
-	// open has the publications by their tags: that of open[head] is first. Those that were
-	// answered before one with a lower tag are nil.
-	open  []*publication
-	head  int
+	// open has the publications by their tags, of which first is the first one's. Those that
+	// were answered before one with a lower tag are nil.
+	open  fifo.Queue[*publication]
 	first uint64
 	// bytes is the size of them together.
 	bytes int
@@ -28,8 +31,8 @@ func newLedger() *ledger { return &ledger{first: 1} }
 func (l *ledger) add(item *publication) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	item.tag = l.first + uint64(len(l.open)-l.head)
-	l.open = append(l.open, item)
+	item.tag = l.first + uint64(l.open.Len())
+	l.open.Push(item)
 	l.bytes += item.size
 	item.batch.left++
 }
@@ -38,25 +41,27 @@ func (l *ledger) add(item *publication) {
 func (l *ledger) answer(tag uint64, multiple, stored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	end := l.first + uint64(len(l.open)-l.head)
+	end := l.first + uint64(l.open.Len())
 	switch {
 	case tag == 0 && multiple:
 		tag = end - 1
 	case tag < l.first || tag >= end:
 		return // nothing of that tag is open
 	}
-	from := l.head
-	to := l.head + int(tag-l.first)
+	from, to := 0, int(tag-l.first)
 	if !multiple {
 		from = to
 	}
 	for i := from; i <= to; i++ {
-		if item := l.open[i]; item != nil {
-			l.open[i] = nil
-			l.settle(item, stored)
+		if item := l.open.At(i); *item != nil {
+			l.settle(*item, stored)
+			*item = nil
 		}
 	}
-	l.advance()
+	for l.open.Len() > 0 && *l.open.At(0) == nil { // what is answered at the beginning
+		l.open.Pop()
+		l.first++
+	}
 }
 
 // settle notes what became of an item, and tells its batch. l.mu must be held.
@@ -77,22 +82,6 @@ func (l *ledger) settle(item *publication, stored bool) {
 		case batch.answered <- struct{}{}:
 		default:
 		}
-	}
-}
-
-// advance forgets what is answered at the beginning. l.mu must be held.
-func (l *ledger) advance() {
-	for l.head < len(l.open) && l.open[l.head] == nil {
-		l.head++
-		l.first++
-	}
-	switch {
-	case l.head == len(l.open):
-		l.open, l.head = l.open[:0], 0
-	case l.head > len(l.open)/2:
-		n := copy(l.open, l.open[l.head:])
-		clear(l.open[n:])
-		l.open, l.head = l.open[:n], 0
 	}
 }
 

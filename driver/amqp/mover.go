@@ -40,8 +40,8 @@ type mover struct {
 
 	// What follows is run's own.
 
-	mail *mailbox // what came
-	tag  string   // of the subscription
+	came *arrivals // from the hop queue
+	tag  string    // of the subscription
 	// backlog is how many jobs were there when the mover began, and of them not
 	// read; -1 after cleared was closed, when those of them that were due are moved.
 	backlog int
@@ -67,8 +67,8 @@ func newMover(from *source, conn *connection, gone func(error)) (*mover, error) 
 	if err != nil {
 		return nil, err
 	}
-	mail := newMailbox()
-	tag := conn.tap.subscribe(mail.put)
+	came := newArrivals()
+	tag := conn.tap.subscribe(came.put)
 	over, err := consumeFrom(ch, from.names.hop, tag, moverPrefetch, true) // nothing comes by it: see tap
 	if err != nil {
 		conn.tap.unsubscribe(tag)
@@ -79,7 +79,7 @@ func newMover(from *source, conn *connection, gone func(error)) (*mover, error) 
 	m := &mover{
 		carrier: &carrier{source: from, watch: from.base.watch(from.names), ch: ch, conn: conn}, gone: gone, cancel: cancel,
 		ended: make(chan struct{}), sync: make(chan struct{}), halt: make(chan struct{}), done: make(chan struct{}),
-		mail: mail, tag: tag, backlog: overdue.Messages, cleared: make(chan struct{}), moved: make(chan moved, moverBatches),
+		came: came, tag: tag, backlog: overdue.Messages, cleared: make(chan struct{}), moved: make(chan moved, moverBatches),
 	}
 	m.watch.begin(conn, time.Now())
 	m.looker = &looker{source: from, watch: m.watch, conn: conn, halt: m.halt}
@@ -156,8 +156,8 @@ func (m *mover) work(ctx context.Context, over <-chan amqp091.Delivery, cancels 
 		}
 		var err error
 		select {
-		case <-m.mail.arrived:
-			for _, d := range m.mail.empty() {
+		case <-m.came.some:
+			for _, d := range m.came.takeAll() {
 				err = cmp.Or(err, m.accept(ctx, d))
 			}
 		case <-over:

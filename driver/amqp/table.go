@@ -134,12 +134,13 @@ func (c *cursor) short() []byte { return c.take(int(c.number(1))) }
 // long is the next string with a length of four bytes.
 func (c *cursor) long() []byte { return c.take(int(c.number(4))) }
 
-// maxDepth is how deep tables may be in tables.
+// maxDepth is how deep tables and arrays are read in tables. What is deeper is passed over, and
+// reads as nil: no job has any, and another program's message is not worth the connection.
 const maxDepth = 32
 
-// table is the next table, with the names that are in the table of known taken from there.
+// table is the next table, which stands in so many others and arrays.
 func (c *cursor) table(depth int) amqp091.Table {
-	within := cursor{buf: c.long(), bad: depth > maxDepth}
+	within := cursor{buf: c.long()}
 	t := make(amqp091.Table)
 	for len(within.buf) > 0 && !within.bad {
 		name := nameOf(within.short())
@@ -151,7 +152,12 @@ func (c *cursor) table(depth int) amqp091.Table {
 
 // field is the next value, of the type that the client library reads it as.
 func (c *cursor) field(depth int) any {
-	switch kind := c.number(1); kind {
+	kind := c.number(1)
+	if depth == maxDepth && (kind == 'F' || kind == 'A') {
+		c.long()
+		return nil
+	}
+	switch kind {
 	case 'S':
 		return string(c.long())
 	case 'x':
@@ -167,7 +173,7 @@ func (c *cursor) field(depth int) any {
 	case 'F':
 		return c.table(depth + 1)
 	case 'A':
-		within := cursor{buf: c.long(), bad: depth > maxDepth}
+		within := cursor{buf: c.long()}
 		var all []any
 		for len(within.buf) > 0 && !within.bad {
 			all = append(all, within.field(depth+1))

@@ -172,10 +172,13 @@ func (t *tap) step() (took bool, err error) {
 	if len(have) < frameHead {
 		return false, t.fill(frameHead)
 	}
-	size := binary.BigEndian.Uint32(have[3:])
-	if !isFrame(have[0]) || size > maxFrame {
+	if !isFrame(have[0]) {
 		t.pass = len(have) // the library knows what to say to that
 		return false, nil
+	}
+	size := binary.BigEndian.Uint32(have[3:])
+	if size > maxFrame {
+		return false, errNoFrame // the library would make room for all of it first
 	}
 	whole := frameHead + int(size) + 1
 	if len(have) < whole {

@@ -268,12 +268,59 @@ func TestLedgerInAnyOrder(t *testing.T) {
 	default:
 		t.Error("the batch was not told")
 	}
-	if l.awaits(batch) || l.unanswered() != 0 || len(l.open) != 0 || l.first != count+1 {
-		t.Errorf("left %d of the batch, %d bytes, %d entries, and the next tag is %d", batch.left, l.bytes, len(l.open), l.first)
+	if l.awaits(batch) || l.unanswered() != 0 || l.open.Len() != 0 || l.first != count+1 {
+		t.Errorf("left %d of the batch, %d bytes, %d entries, and the next tag is %d", batch.left, l.bytes, l.open.Len(), l.first)
 	}
 	for i, item := range items {
 		if item.state.Load() != pubAcked {
 			t.Errorf("item %d is in state %d", i, item.state.Load())
+		}
+	}
+}
+
+// TestNeverRoomForWhatIsSaid: a frame that is said to be larger than any ends the connection. The
+// library would make room for all of it before it reads.
+func TestNeverRoomForWhatIsSaid(t *testing.T) {
+	for _, kind := range []byte{methodFrame, headerFrame, bodyFrame, heartbeat[0]} {
+		p := newTap(&said{from: bytes.NewReader([]byte{kind, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2, 3}), step: 100})
+		if through, err := io.ReadAll(p); err != errNoFrame || len(through) > 0 {
+			t.Errorf("type %d: %d bytes get through, %v", kind, len(through), err)
+		}
+	}
+}
+
+// TestDeepTables: a message of another program with tables and arrays in each other, however deep,
+// arrives. What is in them beyond the bound is nil.
+func TestDeepTables(t *testing.T) {
+	for name, wrap := range map[string]func(any) any{
+		"tables": func(v any) any { return amqp091.Table{"in": v} },
+		"arrays": func(v any) any { return []any{v} },
+	} {
+		for _, deep := range []int{maxDepth, maxDepth + 1, 10_000} {
+			value := any("all")
+			for range deep {
+				value = wrap(value)
+			}
+			m := amqp091.Publishing{MessageId: "id", Type: "kind", Headers: amqp091.Table{"x": value, "y": "z"}, Body: []byte("body")}
+			delivery := append(method(3, basicDeliver, append([]byte{7}, "batch-1\x00\x00\x00\x00\x00\x00\x00\x09\x01\x00\x00"...)...), contentOf(t, 3, m)...)
+			p := newTap(&said{from: bytes.NewReader(delivery), step: 1 << 16})
+			p.passed = time.Since(epoch) + time.Hour // no sign of life
+			var got []amqp091.Delivery
+			p.subscribe(func(d *amqp091.Delivery) { got = append(got, *d) })
+			if through, err := io.ReadAll(p); err != nil || len(through) > 0 || len(got) != 1 {
+				t.Fatalf("%d %s: %d deliveries, %d bytes get through, %v", deep, name, len(got), len(through), err)
+			}
+			depth := 0
+			for v := got[0].Headers["x"]; v != nil && v != "all"; depth++ {
+				if in, ok := v.(amqp091.Table); ok {
+					v = in["in"]
+				} else {
+					v = v.([]any)[0]
+				}
+			}
+			if depth != maxDepth || got[0].Headers["y"] != "z" || got[0].MessageId != "id" || string(got[0].Body) != "body" {
+				t.Errorf("%d %s: %d are read, and of the rest %+v", deep, name, depth, got[0])
+			}
 		}
 	}
 }

@@ -35,8 +35,8 @@ type Driver struct {
 	// eviction tells whether the server has begun to evict keys.
 	eviction *eviction
 
-	// noCopy says that the user has no right to COPY.
-	noCopy atomic.Bool
+	// noCopy is until when the user is taken to have no right to COPY, in Unix ns; else zero.
+	noCopy atomic.Int64
 
 	plains sync.Pool // of *plain
 	queues sync.Map  // queue name to *names

@@ -273,17 +273,24 @@ func TestTokenOfAnEndedCall(t *testing.T) {
 	}
 }
 
+// waiting makes queues q0 and so on, with a Receive that waits on each.
+func waiting(t *testing.T, d *Driver, n int) []chan received {
+	t.Helper()
+	waits := make([]chan received, n)
+	for i := range waits {
+		q := fmt.Sprintf("q%d", i)
+		declare(t, d, q)
+		waits[i] = background(testContext(t), consume(t, d, q, time.Minute), 1)
+	}
+	return waits
+}
+
 // TestSmallPool: consumers that wait leave connections to what is to be stored.
 func TestSmallPool(t *testing.T) {
 	t.Parallel()
 	address := brokers.NewRedis(t, brokers.Redis8).URL()
 	d := openAt(t, withParam(t, address, "pool_size", "2"))
-	var waits []chan received
-	for i := range 20 {
-		q := fmt.Sprintf("q%d", i)
-		declare(t, d, q)
-		waits = append(waits, background(testContext(t), consume(t, d, q, time.Minute), 1))
-	}
+	waits := waiting(t, d, 20)
 	listening(t, d, 20)
 	for i := range waits {
 		enqueue(t, d, fmt.Sprintf("q%d", i), message("a"))
@@ -304,12 +311,7 @@ func TestBeyondTheListenersOfACluster(t *testing.T) {
 	t.Parallel()
 	address := clusterURL(brokers.NewRedisCluster(t, brokers.Redis8).Addrs())
 	d := sharing(t, address, 2)
-	var waits []chan received
-	for i := range 12 {
-		q := fmt.Sprintf("q%d", i)
-		declare(t, d, q)
-		waits = append(waits, background(testContext(t), consume(t, d, q, time.Minute), 1))
-	}
+	waits := waiting(t, d, 12)
 	listening(t, d, 2)
 	for i := range waits {
 		enqueue(t, d, fmt.Sprintf("q%d", i), message("a"))

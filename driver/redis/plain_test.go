@@ -164,7 +164,7 @@ func TestPlainEnqueueWakes(t *testing.T) {
 						done(t, c, <-got)
 					}
 				}
-				if round == 1 && !without.noCopy.Load() {
+				if round == 1 && !without.lacksCopy() {
 					t.Error("the user without the right to COPY did not hear of that")
 				}
 			}
@@ -188,6 +188,43 @@ func TestPlainEnqueueOnDeletedQueue(t *testing.T) {
 	}
 	if keys := keysOf(t, r, d, q); len(keys) != 1 || keys[0] != "deleted" {
 		t.Errorf("the keys %v are there", keys)
+	}
+}
+
+// TestPlainEnqueueLooksAgain: a user who gets the right to COPY is served by plain commands after a
+// while, and one who does not is asked for it once each time.
+func TestPlainEnqueueLooksAgain(t *testing.T) {
+	var may atomic.Bool
+	var copies, scripts atomic.Int64
+	f := serve(t, fit(func(words []string) []byte {
+		switch words[0] {
+		case "copy":
+			if copies.Add(1); !may.Load() {
+				return []byte("-NOPERM this user has no permissions to run the 'copy' command\r\n")
+			}
+		case "evalsha":
+			scripts.Add(1)
+			return []byte(":1\r\n")
+		case "xadd":
+			return []byte("$3\r\n1-1\r\n")
+		}
+		return []byte(":1\r\n")
+	}))
+	d := openAt(t, f.url(""))
+	for look, want := range []struct{ copies, scripts int64 }{{1, 2}, {2, 4}, {5, 4}} {
+		may.Store(look == 2)
+		for range 3 {
+			for _, r := range d.Enqueue(testContext(t), "q", many(1)) {
+				t.Fatal(r.Err)
+			}
+		}
+		if copies.Load() != want.copies || scripts.Load() != want.scripts {
+			t.Errorf("look %d: %d times COPY and %d scripts, want %+v", look, copies.Load(), scripts.Load(), want)
+		}
+		if left := time.Until(time.Unix(0, d.noCopy.Load())); left > copyAgain || look < 2 && left < copyAgain-time.Minute {
+			t.Errorf("look %d: the next is in %s", look, left)
+		}
+		d.noCopy.CompareAndSwap(d.noCopy.Load(), 1) // long ago
 	}
 }
 

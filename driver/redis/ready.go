@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"strings"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -14,7 +15,16 @@ import (
 // for replicas, a script is one command for one server.
 func (d *Driver) takesPlain() bool {
 	_, single := d.conn.client.(*goredis.Client)
-	return single && !d.conn.durability.wanted() && !d.noCopy.Load()
+	return single && !d.conn.durability.wanted() && !d.lacksCopy()
+}
+
+// copyAgain is after how long COPY is tried once more: somebody may have given the right to it.
+const copyAgain = 10 * time.Minute
+
+// lacksCopy tells whether the user is taken to have no right to COPY.
+func (d *Driver) lacksCopy() bool {
+	until := d.noCopy.Load()
+	return until != 0 && time.Now().UnixNano() < until
 }
 
 // enqueuePlain stores jobs that are ready at once and need no bookkeeping, in one round trip of
@@ -122,7 +132,7 @@ func (d *Driver) retract(ctx context.Context, queue string, messages []*driver.M
 
 // woken looks at what became of COPY. If the server refused it, the token is pushed: one too many
 // costs a consumer an empty look, and without one the job waits for the next look. A user may lack
-// the right to COPY, which older versions did not use: then the script is used from now on. It is
+// the right to COPY, which older versions did not use: then the script is used for a while. It is
 // pushed too where the server read no further than one of the jobs. Where there is no reply
 // otherwise, the connection broke, and a consumer's is likely to have done so too.
 func (d *Driver) woken(ctx context.Context, n *names, sent *plain) {
@@ -131,7 +141,7 @@ func (d *Driver) woken(ctx context.Context, n *names, sent *plain) {
 		return
 	}
 	if strings.HasPrefix(err.Error(), "NOPERM") {
-		d.noCopy.Store(true)
+		d.noCopy.Store(time.Now().Add(copyAgain).UnixNano())
 	}
 	if d.conn.life.Begin(ctx) != nil {
 		return

@@ -132,9 +132,11 @@ func (c *config) readTLS(p *driver.Params) {
 }
 
 // calls are those that run on their callers' goroutines, or nil. The client of a cluster asks
-// for its nodes and commands with a context of its own, which no caller's end interrupts.
+// for its nodes and commands with a context of its own, which no caller's end interrupts. What
+// waits for replicas for nearly all of the timeout needs all of it.
 func (c *config) calls() *calls {
-	if c.shape == shapeCluster {
+	waits := c.options.durability().wanted() && c.options.WaitTimeout >= c.timeout-aheadOfTimeout
+	if c.shape == shapeCluster || waits {
 		return nil
 	}
 	return newCalls(c.timeout)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/internal/fault"
-	"github.com/batch-go/batch/internal/lifecycle"
 )
 
 const (
@@ -47,20 +46,18 @@ func newHolder(p *poller, prefetch int) *holder {
 // anything was sent.
 func (h *holder) hold(ctx context.Context, receipts []*receipt) error {
 	until := h.holdUntil(ctx, receipts)
-	ticks := time.NewTicker(holdStep)
-	defer ticks.Stop()
+	full := false // the look before found no room
 	for {
 		on, room := h.holds(until)
-		if on && !room {
-			if lifecycle.Sleep(ctx, holdMoment) == nil {
-				on, room = h.holds(until)
-			}
-		}
-		if !on || !room {
+		if !on || full && !room {
 			break
 		}
+		pause := holdStep
+		if full = !room; full {
+			pause = holdMoment
+		}
 		select {
-		case <-ticks.C:
+		case <-time.After(pause):
 		case <-h.stopped:
 		case <-ctx.Done():
 			return fault.NotSent{Err: endOf(ctx)}

@@ -127,25 +127,28 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// A call whose ctx ends while it holds has deleted nothing, and the delivery is still held.
+// A call whose ctx ends while it holds has deleted nothing, and the delivery is still held. So it is
+// with one that has found no room and is about to look again.
 func TestHoldUntilContextEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHolding(t, 30*time.Second, 0, 1, 10)
-		defer closeAll(t, h)
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(55*time.Millisecond, cancel)
-		deletes := h.fake.count("DeleteMessageBatch")
-		errs, took := h.settle(ctx, h.held)
-		if len(errs) != 1 || !errors.Is(errs[0], context.Canceled) || driver.FateOf(errs[0]) != driver.FateNotStored || took != 55*time.Millisecond {
-			t.Errorf("after %s: %v", took, errs)
-		}
-		if n := h.fake.count("DeleteMessageBatch") - deletes; n != 0 {
-			t.Errorf("%d requests were made", n)
-		}
-		if errs, _ := h.settle(t.Context(), h.held); errs != nil {
-			t.Errorf("settled again: %v", errs)
-		}
-	})
+	for end, more := range map[time.Duration]int{55 * time.Millisecond: 10, holdMoment / 2: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHolding(t, 30*time.Second, 0, 1, more)
+			defer closeAll(t, h)
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(end, cancel)
+			deletes := h.fake.count("DeleteMessageBatch")
+			errs, took := h.settle(ctx, h.held)
+			if len(errs) != 1 || !errors.Is(errs[0], context.Canceled) || driver.FateOf(errs[0]) != driver.FateNotStored || took != end {
+				t.Errorf("after %s of %s: %v", took, end, errs)
+			}
+			if n := h.fake.count("DeleteMessageBatch") - deletes; n != 0 {
+				t.Errorf("%d requests were made", n)
+			}
+			if errs, _ := h.settle(t.Context(), h.held); errs != nil {
+				t.Errorf("settled again: %v", errs)
+			}
+		})
+	}
 }
 
 // A consumer that gathers does not poll when it stops.

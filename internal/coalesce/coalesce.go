@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/batch-go/batch/internal/fifo"
 )
 
 // Limits bound a batch. All must be at least 1.
@@ -34,10 +36,8 @@ type Coalescer[T any] struct {
 	limits Limits
 	flush  func([]T)
 
-	mu sync.Mutex // guards following
-	// queue[head:] are the items that wait, oldest first.
-	queue   []sized[T]
-	head    int
+	mu      sync.Mutex           // guards following
+	queue   fifo.Queue[sized[T]] // the items that wait
 	flights int
 
 	// With Patience: number is that of the batch that counts, departed is when it began,
@@ -68,8 +68,8 @@ func New[T any](limits Limits, flush func([]T)) *Coalescer[T] {
 // are added one after the other are flushed in that order.
 func (c *Coalescer[T]) Add(item T, size int) {
 	c.mu.Lock()
-	c.queue = append(c.queue, sized[T]{item, size})
-	start := c.flights < c.limits.Partial || c.flights < c.limits.Flights && len(c.queue)-c.head >= c.limits.Items
+	c.queue.Push(sized[T]{item, size})
+	start := c.flights < c.limits.Partial || c.flights < c.limits.Flights && c.queue.Len() >= c.limits.Items
 	if start {
 		c.flights++
 	}
@@ -86,7 +86,7 @@ func (c *Coalescer[T]) Add(item T, size int) {
 func (c *Coalescer[T]) Lead() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flights >= c.limits.Partial || c.head < len(c.queue) {
+	if c.flights >= c.limits.Partial || c.queue.Len() > 0 {
 		return false
 	}
 	c.flights++
@@ -98,7 +98,7 @@ func (c *Coalescer[T]) Lead() bool {
 func (c *Coalescer[T]) Land() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.head < len(c.queue) {
+	if c.queue.Len() > 0 {
 		go c.fly()
 		return
 	}
@@ -161,7 +161,7 @@ func (c *Coalescer[T]) overtake() {
 	}
 	c.departed = time.Time{}
 	c.flights--
-	if c.head < len(c.queue) {
+	if c.queue.Len() > 0 {
 		c.flights++
 		go c.fly()
 	}
@@ -171,31 +171,19 @@ func (c *Coalescer[T]) overtake() {
 func (c *Coalescer[T]) take(buf []T) []T {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flights > c.limits.Partial && len(c.queue)-c.head < c.limits.Items {
+	if c.flights > c.limits.Partial && c.queue.Len() < c.limits.Items {
 		// The items that wait go with one of the others, which are still under way.
 		c.flights--
 		return buf
 	}
 	bytes := 0
-	for c.head < len(c.queue) && len(buf) < c.limits.Items {
-		next := &c.queue[c.head]
-		if len(buf) > 0 && bytes+next.size > c.limits.Bytes {
+	for c.queue.Len() > 0 && len(buf) < c.limits.Items {
+		size := c.queue.At(0).size
+		if len(buf) > 0 && bytes+size > c.limits.Bytes {
 			break
 		}
-		bytes += next.size
-		buf = append(buf, next.item)
-		*next = sized[T]{}
-		c.head++
-	}
-	switch {
-	case c.head == len(c.queue):
-		c.queue, c.head = c.queue[:0], 0
-	case c.head > len(c.queue)/2:
-		// Moving the rest down when it is the smaller half keeps the slice from
-		// growing without end under constant load, at O(1) for each item.
-		n := copy(c.queue, c.queue[c.head:])
-		clear(c.queue[n:])
-		c.queue, c.head = c.queue[:n], 0
+		bytes += size
+		buf = append(buf, c.queue.Pop().item)
 	}
 	if len(buf) == 0 {
 		c.flights--

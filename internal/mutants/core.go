@@ -18,7 +18,7 @@ var coreMutants = []Mutant{
 			}
 			s.start(1)`, "goexit", "permits-return", "slot-reuse"),
 	at("settles nothing when a handler ends its goroutine", slotFile, `		if !over { // runtime.Goexit`, `		if !over && !MUTANT { // runtime.Goexit`, "goexit"),
-	at("gives a slot's second job the timeout of the first", timeoutFile, `	if o.fires.IsZero() || t.ctx.deadline.Before(o.fires) {`, `	if o.fires.IsZero() || !MUTANT && t.ctx.deadline.Before(o.fires) {`, "slot-timers"),
+	at("gives a slot's second job the timeout of the first", timeoutFile, `	if o.rings.IsZero() || t.ctx.deadline.Before(o.rings) {`, `	if o.rings.IsZero() || !MUTANT && t.ctx.deadline.Before(o.rings) {`, "slot-timers"),
 	at("counts a stuck handler at its timeout", timeoutFile, `	if !now.Before(t.overdueAt) {`, `	if !now.Before(t.overdueAt) || MUTANT && !now.Before(t.ctx.deadline) {`, "idempotency-outlives"),
 	at("leaves a stuck handler's slot with it", slotFile, `	if !t.state.CompareAndSwap(taskRunning, taskDetached) {
 		return
@@ -58,8 +58,8 @@ OLD`, "stuck", "permits-return"),
 			return
 		}
 		due = due[n:]`, "lease-crowd")),
-	at("hands the buffer out in the order of arrival", bufferFile, `		b.tasks[Critical-t.delivery.Level].push(t)`, `		if MUTANT {
-			b.tasks[0].push(t)
+	at("hands the buffer out in the order of arrival", bufferFile, `		b.tasks[Critical-t.delivery.Level].Push(t)`, `		if MUTANT {
+			b.tasks[0].Push(t)
 			continue
 		}
 		OLD`, "priority-buffer"),
