@@ -250,11 +250,14 @@ func (l *listener) waitForOne(r *round) {
 // fetchBehind sends the BLPOP and the fetch. woken says that there is something for a
 // waiter: jobs, or that it is to fetch again itself, as this fetch was refused.
 func (l *listener) fetchBehind(m *member, r *round) (f served, woken bool) {
-	replies, err := l.conn.pipeline(l.block+l.patience, l.pop(r), m.receiveArgs(r.max, m.chunk()))
+	ctx, cancel := context.WithTimeout(l.conn.ctx, l.block+l.patience)
+	defer cancel()
+	chunk := m.chunk()
+	replies, err := l.conn.executeFor(ctx, l.conn.client.Pipeline(), int(m.textPerJob.Load()), l.pop(r), m.receiveArgs(r.max, chunk))
 	if err != nil {
 		return served{err: impatient(err)}, false
 	}
-	token := reader{buf: replies[0]}
+	token := replies[0].reader()
 	token.array()
 	if token.err != nil {
 		return served{err: token.err}, false
@@ -268,7 +271,7 @@ func (l *listener) fetchBehind(m *member, r *round) (f served, woken bool) {
 	if err != nil {
 		return served{err: err}, false
 	}
-	if err := m.accept(r.max, got); err != nil {
+	if err := m.accept(min(r.max, chunk), got); err != nil {
 		return served{err: err}, false
 	}
 	if m.stopped() {
