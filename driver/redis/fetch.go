@@ -38,6 +38,9 @@ type fetcher struct {
 	textPerJob atomic.Int64
 	// bulk is the index of the stream that filled the last fetch, else 0.
 	bulk atomic.Int32
+	// emptied says that the last reply of the script has left nothing that was to be handed out,
+	// and nothing is due soon.
+	emptied atomic.Bool
 	// looked is when the server last told what there is, in Unix ns.
 	looked atomic.Int64
 	// noBulk says that the user has no right to what a bulk fetch is made of.
@@ -49,6 +52,8 @@ type fetcher struct {
 type fetched struct {
 	jobs       []*driver.Delivery
 	unreadable []driver.Settlement
+	// soon says that a job is due within a second.
+	soon bool
 }
 
 // fetch gets at most max of the jobs that there are.
@@ -80,9 +85,10 @@ func (f *fetcher) fetch(max int) ([]*driver.Delivery, error) {
 func (f *fetcher) fetchPlain(max, chunk int) (fetched, error) {
 	got, err := f.conn.receive(receiveScript, f.receiveArgs(max, chunk), int(f.textPerJob.Load()))
 	if err != nil {
+		f.emptied.Store(false)
 		return fetched{}, err
 	}
-	return f.read(got)
+	return f.read(got, min(max, chunk))
 }
 
 // receiveArgs are those of the script that hands out jobs.
@@ -90,8 +96,9 @@ func (f *fetcher) receiveArgs(max, chunk int) []any {
 	return append(receiveScript.args(f.names, 4), max, f.name, chunk, 0)
 }
 
-// read reads the script's reply.
-func (f *fetcher) read(from reply) (fetched, error) {
+// read reads the script's reply to one who asked for so many jobs.
+func (f *fetcher) read(from reply, asked int) (fetched, error) {
+	f.emptied.Store(false)
 	if err := errorOf(from.text); err != nil {
 		return fetched{}, err
 	}
@@ -102,6 +109,7 @@ func (f *fetcher) read(from reply) (fetched, error) {
 		return fetched{}, r.err
 	}
 	f.noteSize(got, from)
+	f.emptied.Store(len(got.jobs)+len(got.unreadable) < asked && !got.soon)
 	f.looked.Store(time.Now().UnixNano())
 	return got, nil
 }
@@ -157,6 +165,7 @@ func (f *fetcher) readStreams(r *reader, got *fetched) {
 	wait, mine := r.int(), r.int() == 1
 	if r.err == nil {
 		f.alarm.plan(wait, mine)
+		got.soon = wait >= 0 && wait < time.Second.Milliseconds()
 	}
 	for parts -= 2; parts >= 2 && r.err == nil; parts -= 2 {
 		got.readEntries(r, int(r.int()))
