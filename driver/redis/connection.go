@@ -199,12 +199,6 @@ func (c *connection) unlessCut(err error) error {
 	return err
 }
 
-// transact sends commands as one MULTI, once, and returns the reply of each, the
-// errors of single ones among them. A redis.Error says that none ran.
-func (c *connection) transact(commands ...[]any) ([][]byte, error) {
-	return c.execute(c.ctx, c.client.TxPipeline(), commands)
-}
-
 // pipeline sends commands one after the other on one connection, once, and
 // returns the reply of each, the errors of single ones among them. The replies are to
 // come within patience, if the client library looks at that: those of a client passed to

@@ -26,7 +26,7 @@ func fail(op, queue string, err error) error {
 }
 
 // noQueue is the code with which the scripts answer on a queue that does not exist,
-// as in lib.lua. They look before they write.
+// as in base.lua. They look before they write.
 const noQueue = "NOQUEUE "
 
 // errNoQueue is what that means.

@@ -19,12 +19,13 @@ const (
 	// firstChunk is how many jobs are read before anything is known of their
 	// size: few enough of the largest, which are 512 MiB, and enough small ones.
 	firstChunk = 32
-	// sharedReply is the largest reply whose memory its jobs share. Out of larger
-	// ones each is copied, so that one long job does not keep megabytes of others.
+	// sharedReply is the largest reply whose memory its jobs share, large strings apart. Out of
+	// larger ones each is copied, so that one long job does not keep megabytes of others.
 	sharedReply = 1 << 20
 	// bulkMin is the number of jobs from which a bulk fetch is worth its three
-	// commands.
-	bulkMin = 64
+	// commands, and bulkBytes that of their bytes.
+	bulkMin   = 16
+	bulkBytes = 32 << 10
 )
 
 // fetcher gets jobs from the server, without waiting for any.
@@ -33,8 +34,13 @@ type fetcher struct {
 	alarm *alarm
 	// perJob is how many bytes a job took in the last replies, 0 at first.
 	perJob atomic.Int64
+	// textPerJob is that without large strings; see reply.
+	textPerJob atomic.Int64
 	// bulk is the index of the stream that filled the last fetch, else 0.
 	bulk atomic.Int32
+	// emptied says that the last reply of the script has left nothing that was to be handed out,
+	// and nothing is due soon.
+	emptied atomic.Bool
 	// looked is when the server last told what there is, in Unix ns.
 	looked atomic.Int64
 	// noBulk says that the user has no right to what a bulk fetch is made of.
@@ -46,6 +52,8 @@ type fetcher struct {
 type fetched struct {
 	jobs       []*driver.Delivery
 	unreadable []driver.Settlement
+	// soon says that a job is due within a second.
+	soon bool
 }
 
 // fetch gets at most max of the jobs that there are.
@@ -54,7 +62,7 @@ func (f *fetcher) fetch(max int) ([]*driver.Delivery, error) {
 		var got fetched
 		var err error
 		chunk, stream := f.chunk(), int(f.bulk.Load())
-		bulk := stream > 0 && min(max, chunk) >= bulkMin && !f.noBulk.Load()
+		bulk := stream > 0 && f.worthBulk(min(max, chunk))
 		if bulk {
 			got, err = f.fetchBulk(stream, max, chunk)
 		} else {
@@ -63,7 +71,7 @@ func (f *fetcher) fetch(max int) ([]*driver.Delivery, error) {
 		if err != nil {
 			return nil, fail("receive", f.queue, err)
 		}
-		if err := f.accept(max, got); err != nil {
+		if err := f.accept(min(max, chunk), got); err != nil {
 			return nil, err
 		}
 		// A bulk fetch that found nothing looked at some of the streams only.
@@ -75,11 +83,12 @@ func (f *fetcher) fetch(max int) ([]*driver.Delivery, error) {
 
 // fetchPlain runs the script that hands out jobs.
 func (f *fetcher) fetchPlain(max, chunk int) (fetched, error) {
-	raw, err := f.conn.eval(context.Background(), receiveScript, f.receiveArgs(max, chunk))
+	got, err := f.conn.receive(receiveScript, f.receiveArgs(max, chunk), int(f.textPerJob.Load()))
 	if err != nil {
+		f.emptied.Store(false)
 		return fetched{}, err
 	}
-	return f.read(raw)
+	return f.read(got, min(max, chunk))
 }
 
 // receiveArgs are those of the script that hands out jobs.
@@ -87,18 +96,20 @@ func (f *fetcher) receiveArgs(max, chunk int) []any {
 	return append(receiveScript.args(f.names, 4), max, f.name, chunk, 0)
 }
 
-// read reads the script's reply.
-func (f *fetcher) read(raw []byte) (fetched, error) {
-	if err := errorOf(raw); err != nil {
+// read reads the script's reply to one who asked for so many jobs.
+func (f *fetcher) read(from reply, asked int) (fetched, error) {
+	f.emptied.Store(false)
+	if err := errorOf(from.text); err != nil {
 		return fetched{}, err
 	}
 	var got fetched
-	r := reader{buf: raw}
+	r := from.reader()
 	f.readStreams(&r, &got)
 	if r.err != nil {
 		return fetched{}, r.err
 	}
-	f.noteSize(len(raw), got)
+	f.noteSize(got, from)
+	f.emptied.Store(len(got.jobs)+len(got.unreadable) < asked && !got.soon)
 	f.looked.Store(time.Now().UnixNano())
 	return got, nil
 }
@@ -107,7 +118,7 @@ func (f *fetcher) read(raw []byte) (fetched, error) {
 // one's turn; see receive.lua. It may find nothing although there are jobs.
 func (f *fetcher) fetchBulk(stream, max, chunk int) (fetched, error) {
 	reading := f.names.reading
-	raws, err := f.conn.transact(
+	replies, err := f.conn.executeFor(f.conn.ctx, f.conn.client.TxPipeline(), int(f.textPerJob.Load()),
 		append(receiveScript.args(f.names, 4, reading), max, f.name, chunk, stream),
 		[]any{"xreadgroup", "group", groupName, f.name, "count", min(max, chunk), "streams", reading, ">"},
 		append(receiveScript.args(f.names, 2, reading), "back", stream),
@@ -128,7 +139,7 @@ func (f *fetcher) fetchBulk(stream, max, chunk int) (fetched, error) {
 		return fetched{}, err
 	}
 	var got fetched
-	r := reader{buf: raws[0]}
+	r := replies[0].reader()
 	f.readStreams(&r, &got)
 	if r.err != nil {
 		if _, refused := r.err.(serverError); refused {
@@ -136,14 +147,14 @@ func (f *fetcher) fetchBulk(stream, max, chunk int) (fetched, error) {
 		}
 		return fetched{}, r.err
 	}
-	r = reader{buf: raws[1]}
+	r = replies[1].reader()
 	if r.oneStream() {
 		got.readEntries(&r, stream)
 	}
 	if _, none := r.err.(serverError); r.err != nil && !none { // NOGROUP where the stream was not renamed
 		return fetched{}, r.err
 	}
-	f.noteSize(len(raws[0])+len(raws[1]), got)
+	f.noteSize(got, replies...)
 	return got, nil
 }
 
@@ -154,6 +165,7 @@ func (f *fetcher) readStreams(r *reader, got *fetched) {
 	wait, mine := r.int(), r.int() == 1
 	if r.err == nil {
 		f.alarm.plan(wait, mine)
+		got.soon = wait >= 0 && wait < time.Second.Milliseconds()
 	}
 	for parts -= 2; parts >= 2 && r.err == nil; parts -= 2 {
 		got.readEntries(r, int(r.int()))
@@ -210,11 +222,11 @@ func settleUnreadable(d *driver.Delivery, hasBody bool) driver.Settlement {
 	return s
 }
 
-// accept notes what the next fetch is to expect, and settles what is unreadable. If that
-// fails, the jobs beside it are handed out anyway: it comes back when its lease ends,
-// and is reported when it comes alone.
-func (f *fetcher) accept(max int, got fetched) error {
-	f.noteBulk(max, got.jobs)
+// accept notes what to expect of the fetch after one of so many jobs, and settles what is
+// unreadable. If that fails, the jobs beside it are handed out anyway: it comes back when its
+// lease ends, and is reported when it comes alone.
+func (f *fetcher) accept(asked int, got fetched) error {
+	f.noteBulk(asked, got.jobs)
 	if len(got.unreadable) == 0 {
 		return nil
 	}
@@ -242,20 +254,33 @@ func (f *fetcher) giveBack(jobs []*driver.Delivery) {
 }
 
 // noteBulk notes whether the next fetch is likely to be large and of one stream.
-func (f *fetcher) noteBulk(max int, jobs []*driver.Delivery) {
+func (f *fetcher) noteBulk(asked int, jobs []*driver.Delivery) {
 	stream := 0
-	if n := len(jobs); n == max && n >= bulkMin && !f.noBulk.Load() {
+	if n := len(jobs); n >= asked && f.worthBulk(n) {
 		stream = jobs[n-1].Receipt.(*receipt).stream
 	}
 	f.bulk.Store(int32(stream))
 }
 
+// worthBulk tells whether a fetch of n jobs costs the server less in bulk.
+func (f *fetcher) worthBulk(n int) bool {
+	return (n >= bulkMin || int64(n)*f.perJob.Load() >= bulkBytes) && !f.noBulk.Load()
+}
+
 // noteSize notes how large jobs are. It goes up at once and down slowly.
-func (f *fetcher) noteSize(bytes int, got fetched) {
-	if n := len(got.jobs) + len(got.unreadable); n > 0 {
-		per, before := int64(bytes/n)+1, f.perJob.Load()
-		f.perJob.Store(max(per, (per+before)/2))
+func (f *fetcher) noteSize(got fetched, from ...reply) {
+	n := len(got.jobs) + len(got.unreadable)
+	if n == 0 {
+		return
 	}
+	bytes, text := 0, 0
+	for i := range from {
+		bytes += from[i].size()
+		text += len(from[i].text)
+	}
+	per, before := int64(bytes/n)+1, f.perJob.Load()
+	f.perJob.Store(max(per, (per+before)/2))
+	f.textPerJob.Store(int64(text/n) + 1)
 }
 
 // chunk is how many jobs a fetch may read before it looks at their size.

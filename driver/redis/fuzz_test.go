@@ -34,7 +34,7 @@ func FuzzReplies(f *testing.F) {
 			t.Errorf("an array of %d in %d bytes", n, len(raw))
 		}
 		fe := &fetcher{holder: h, alarm: newAlarm(func() {})}
-		got, err := fe.read(raw)
+		got, err := fe.read(reply{text: raw}, batchSize)
 		for _, d := range got.jobs {
 			checkJob(t, &d.Message)
 			if d.Deliveries < 1 || d.Failures < 0 || d.Redeliveries < 0 || d.Bounces < 0 || err != nil {

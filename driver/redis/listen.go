@@ -250,16 +250,20 @@ func (l *listener) waitForOne(r *round) {
 // fetchBehind sends the BLPOP and the fetch. woken says that there is something for a
 // waiter: jobs, or that it is to fetch again itself, as this fetch was refused.
 func (l *listener) fetchBehind(m *member, r *round) (f served, woken bool) {
-	replies, err := l.conn.pipeline(l.block+l.patience, l.pop(r), m.receiveArgs(r.max, m.chunk()))
+	ctx, cancel := context.WithTimeout(l.conn.ctx, l.block+l.patience)
+	defer cancel()
+	chunk := m.chunk()
+	replies, err := l.conn.executeFor(ctx, l.conn.client.Pipeline(), int(m.textPerJob.Load()), l.pop(r), m.receiveArgs(r.max, chunk))
 	if err != nil {
+		m.emptied.Store(false)
 		return served{err: impatient(err)}, false
 	}
-	token := reader{buf: replies[0]}
+	token := replies[0].reader()
 	token.array()
 	if token.err != nil {
 		return served{err: token.err}, false
 	}
-	got, err := m.read(replies[1])
+	got, err := m.read(replies[1], min(r.max, chunk))
 	if _, refused := err.(serverError); refused && !isMissing(err) {
 		// The script is not loaded, or the server has changed its role: fetch
 		// knows what to do.
@@ -268,7 +272,7 @@ func (l *listener) fetchBehind(m *member, r *round) (f served, woken bool) {
 	if err != nil {
 		return served{err: err}, false
 	}
-	if err := m.accept(r.max, got); err != nil {
+	if err := m.accept(min(r.max, chunk), got); err != nil {
 		return served{err: err}, false
 	}
 	if m.stopped() {
@@ -284,6 +288,10 @@ func (l *listener) size() int {
 	defer l.mu.Unlock()
 	return len(l.members)
 }
+
+// tellsSoon tells whether the member hears of a token as soon as by a fetch of its own: no other
+// consumer waits on its listener, which asks by BLPOP.
+func (m *member) tellsSoon() bool { return m.listener.ask == nil && m.listener.size() == 1 }
 
 // fail ends the waiting of all members with an error.
 func (l *listener) fail(r *round, err error) {

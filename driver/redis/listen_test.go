@@ -38,3 +38,32 @@ func TestTokenKeyOfAnotherType(t *testing.T) {
 		}
 	}
 }
+
+// pickedUp is how many commands a job takes that comes to a consumer that waits: three store it, then BLPOP,
+// the script that hands out and four in it, and that which settles and two in it.
+const pickedUp = 12
+
+// TestPickUpCommands counts the commands of jobs that come one at a time. What looks after the
+// queue takes a few more now and then, so the least counts.
+func TestPickUpCommands(t *testing.T) {
+	t.Parallel()
+	c := newCosted(t)
+	q := queue(t, c.d)
+	con := consume(t, c.d, q, time.Hour)
+	one := func() {
+		next := background(testContext(t), con, 100)
+		eventually(t, "the consumer to wait", func() bool { return blocked(t, c.r, c.d, q) == 1 })
+		enqueue(t, c.d, q, message("a"))
+		done(t, con, await(t, next)...)
+	}
+	one()
+	least := 1000
+	for range 10 {
+		before := c.called("client|list")
+		got := c.count(one)
+		least = min(least, got.all-(c.called("client|list")-before))
+	}
+	if least > pickedUp {
+		t.Errorf("a job takes %d commands, the budget is %d", least, pickedUp)
+	}
+}

@@ -17,15 +17,15 @@ const (
 	// backOffset is added to the index of a level's stream to name that of the jobs that
 	// came back, as in lib.lua.
 	backOffset = 15
-	// sharedCount is how many keys every script gets, as lib.lua lists them.
+	// sharedCount is how many keys every script gets, as base.lua lists them.
 	sharedCount = 20
 	// wakeIndex and metaIndex are where wake and meta stand in keyNames.
 	wakeIndex, metaIndex = 10, 14
-	// groupName is the consumer group of each stream, as in lib.lua.
+	// groupName is the consumer group of each stream, as in base.lua.
 	groupName = "batch"
 )
 
-// keyNames are the ends of the keys that every script gets, in lib.lua's order.
+// keyNames are the ends of the keys that every script gets, in base.lua's order.
 // The first levelCount are the streams, from Critical to Trivial, and the last those of
 // the jobs that came back.
 var keyNames = [sharedCount]string{
@@ -37,7 +37,7 @@ var keyNames = [sharedCount]string{
 // streamOf returns the index of a level's stream.
 func streamOf(l driver.Level) int { return normalStream - int(l) }
 
-// slotOf is the place of a stream among all, from 0, as STREAMS of lib.lua lists them. False
+// slotOf is the place of a stream among all, from 0, as STREAMS of base.lua lists them. False
 // says that there is no such stream.
 func slotOf(stream int) (slot int, ok bool) {
 	switch {
@@ -64,7 +64,7 @@ type names struct {
 	prefix string
 	// shared are the keys that every script gets, boxed once.
 	shared [sharedCount]any
-	// enqueue are those of the enqueue script, which goes without lib.lua.
+	// enqueue are those of the enqueue script, which goes without base.lua.
 	enqueue [levelCount + 2]any
 
 	// existsMeta is the command that looks whether there is the queue.

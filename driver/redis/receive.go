@@ -7,7 +7,8 @@ import (
 )
 
 // Receive fetches, and while there is nothing waits for a token with another
-// fetch behind it.
+// fetch behind it. If the fetch before has left nothing in the queue, there is a
+// token since there is something, and Receive waits for it at once.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, error) {
 	if err := faults.CheckReceive(c.queue, max, batchSize); err != nil {
 		return nil, err
@@ -35,16 +36,18 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 // be given back, or a token.
 func (c *consumer) receive(ctx context.Context, max int) (got []*driver.Delivery, late served, err error) {
 	broken, token := false, false
-	for {
+	for first := true; ; first = false {
 		if err := ctx.Err(); err != nil {
 			return nil, served{token: token}, err
 		}
-		got, err := c.fetch(ctx, max)
-		if err != nil {
-			return nil, served{token: token && (ctx.Err() != nil || c.stopped())}, err
-		}
-		if len(got) > 0 {
-			return got, served{}, nil
+		if !first || !c.member.tellsSoon() || !c.fetcher.emptied.Load() {
+			got, err := c.fetch(ctx, max)
+			if err != nil {
+				return nil, served{token: token && (ctx.Err() != nil || c.stopped())}, err
+			}
+			if len(got) > 0 {
+				return got, served{}, nil
+			}
 		}
 		w := c.waker.add(max)
 		select {

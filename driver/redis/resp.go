@@ -19,6 +19,10 @@ func (serverError) RedisError() {}
 // errReply says that a reply is not what the command should answer.
 var errReply = errors.New("the reply has an unexpected form")
 
+// largeString is the length from which on a string of a reply with jobs is read into memory of
+// its own: nobody copies it again, and it keeps nothing of other jobs.
+const largeString = 2 << 10
+
 // reader reads a reply in place. Parsing it here, and not in the client library,
 // saves an allocation for each string and each array: twenty for a job. The
 // first error stays; after it everything reads as empty.
@@ -26,6 +30,10 @@ type reader struct {
 	buf []byte
 	pos int
 	err error
+	// large are the strings that do not stand in buf, but in memory of their own; see reply.
+	large [][]byte
+	// alone says that the last string was one of these.
+	alone bool
 }
 
 // head reads a line of RESP: its type, and the number or text that follows.
@@ -113,13 +121,19 @@ func (r *reader) oneStream() bool {
 	return false
 }
 
-// bytes reads a string, a number or a nil as bytes of the buffer.
+// bytes reads a string, a number or a nil as bytes that it shares with the reply.
 func (r *reader) bytes() []byte {
+	r.alone = false
 	switch kind, line := r.head(); kind {
 	case '$', '=':
 		size := r.number(line)
 		if size < 0 || r.err != nil {
 			return nil
+		}
+		if size >= largeString && len(r.large) > 0 {
+			s := r.large[0]
+			r.large, r.alone = r.large[1:], true
+			return s
 		}
 		if size > int64(len(r.buf)-r.pos-2) {
 			r.malformed()

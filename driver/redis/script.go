@@ -11,33 +11,34 @@ import (
 //go:embed scripts/*.lua
 var sources embed.FS
 
-// script is a Lua script, with the shared part in front of it.
+// script is a Lua script, with the shared parts in front of it. What mostly needs nothing of the
+// larger one, and is to cost little, may come before that.
 type script struct {
 	source, sha string
 }
 
 // The scripts by the names of their files.
 var (
-	declareScript     = load("lib", "declare")
-	deleteScript      = load("lib", "delete")
-	depthScript       = load("lib", "depth")
+	declareScript     = load("base", "lib", "declare")
+	deleteScript      = load("base", "lib", "delete")
+	depthScript       = load("base", "lib", "depth")
 	enqueueScript     = load("enqueue")
 	retractScript     = load("retract")
-	enqueueAnyScript  = load("lib", "enqueue_any")
-	importScript      = load("lib", "import")
-	receiveScript     = load("lib", "receive")
-	settleScript      = load("lib", "settle")
-	extendScript      = load("lib", "extend")
-	moveScript        = load("lib", "move")
-	recoverScript     = load("lib", "recover")
+	enqueueAnyScript  = load("base", "lib", "enqueue_any")
+	importScript      = load("base", "lib", "import")
+	receiveScript     = load("base", "receive", "lib", "due")
+	settleScript      = load("base", "done", "lib", "settle")
+	extendScript      = load("base", "extend")
+	moveScript        = load("base", "lib", "move")
+	recoverScript     = load("base", "lib", "recover")
 	sweepScript       = load("sweep")
-	unblockScript     = load("lib", "unblock")
-	passScript        = load("lib", "pass")
-	closeScript       = load("lib", "close")
-	pauseScript       = load("lib", "pause")
-	deadLettersScript = load("lib", "deadletters")
-	inspectScript     = load("lib", "inspect")
-	purgeScript       = load("lib", "purge")
+	unblockScript     = load("base", "unblock")
+	passScript        = load("base", "pass")
+	closeScript       = load("base", "lib", "close")
+	pauseScript       = load("base", "pause")
+	deadLettersScript = load("base", "lib", "deadletters")
+	inspectScript     = load("base", "lib", "inspect")
+	purgeScript       = load("base", "lib", "purge")
 )
 
 // load makes one script of files.

@@ -63,7 +63,7 @@ type job struct {
 func (j *job) read(r *reader, copied bool) {
 	for n := r.array() / 2; n > 0 && r.err == nil; n-- {
 		name, value := unsafeString(r.bytes()), r.bytes()
-		j.set(name, value, copied)
+		j.set(name, value, copied && !r.alone)
 	}
 	if j.ContentType == "" {
 		j.ContentType = defaultContentType

@@ -6,7 +6,7 @@
 -- cost   O(1) amortized for each message, and O(its fields)
 -- twice  stores the messages twice: the client never does it by itself
 --
--- It goes without lib.lua: it runs for every few jobs, and what lib.lua defines
+-- It goes without base.lua and lib.lua: it runs for every few jobs, and what they define
 -- takes longer than to store one.
 local call = redis.call
 if call('EXISTS', KEYS[7]) == 0 then return redis.error_reply('NOQUEUE the queue does not exist') end

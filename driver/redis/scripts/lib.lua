@@ -1,46 +1,10 @@
--- lib: what the other scripts share. It stands in front of each of them, enqueue and
--- retract excepted.
+-- lib: what the scripts share that store jobs or look for them. base stands in front of it.
 --
--- KEYS of every script, all with the queue's hash tag:
---    1 to 5  the streams of waiting and running jobs, Critical to Trivial
---    6 due      zset: member of bodies, by the time in ms at which it is due
---    7 bodies   hash: member to the packed fields of a job that is not in a stream
---    8 groups   hash: group to the place of its one job that may run
---    9 behind   zset of score 0: "group member" of the jobs that wait for it
---   10 dead     stream: dead letters
---   11 wake     list: at most one token, which says that there is something to do
---   12 paused   string: exists while the queue is paused
---   13 timer    string: "score consumer": which consumer keeps the timer for the head of due
---   14 deleted  string: when the queue was last deleted, in microseconds
---   15 meta     hash: the format's version; the queue exists while this key does
---   16 to 20  the streams of jobs that came back, Critical to Trivial: they are handed
---             out before those of their level in 1 to 5
--- Each script's head says which keys it adds to these, from 21 on.
---
--- Redis runs a script as one step: no other command sees it half done, and what
--- it wrote reaches the append-only file and the replicas as one transaction. At
--- its maxmemory it refuses a script's first write if that needs memory, and none
--- after it. So an enqueue fails before it stored anything. Handing out, settling
--- and recovery begin with a write that needs none, and go on.
-local call = redis.call
-local DUE, BODIES, GROUPS, BEHIND, DEAD = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local WAKE, PAUSED, TIMER, DELETED, META = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
-local GROUP = 'batch'
-local NORMAL = 3
 -- What is added to a level's stream to name that of the jobs that came back.
 local BACK = 15
--- All streams, as scripts count what is held in each.
-local STREAMS = { 1, 2, 3, 4, 5, 16, 17, 18, 19, 20 }
 -- How many bytes of jobs a script lets pass through Lua before it stops: then it keeps the
 -- server for a few ms, however large they are. The job that goes beyond it is the last.
 local BYTES = 1048576
--- What a script answers on a queue that does not exist, before it wrote anything.
-local NOQUEUE = 'NOQUEUE the queue does not exist'
-
--- missing tells whether the queue does not exist: nobody declared it since it was
--- last deleted. Only declare makes a queue, and a key that is not there is the only
--- sign of it that an empty queue has. O(1).
-local function missing() return call('EXISTS', META) == 0 end
 
 -- now returns the server's time in whole ms, never ahead, and in microseconds.
 local function now()
@@ -50,16 +14,6 @@ end
 
 -- digits writes a whole number in full: Lua's own form has 14 digits only.
 local function digits(n) return string.format('%.0f', n) end
-
--- wake makes one waiting consumer look. One token is enough: a consumer that takes
--- it and finds a full batch passes it on. The token ends after an hour, for queues
--- that were deleted; consumers that wait look by themselves every few seconds. O(1).
-local function wake()
-  if call('EXISTS', WAKE) == 0 then
-    call('RPUSH', WAKE, '1')
-    call('PEXPIRE', WAKE, 3600000)
-  end
-end
 
 -- token is the list of one token that producers copy to wake.
 local function token() return string.sub(META, 1, -5) .. 'token' end -- META ends in "meta"
@@ -91,13 +45,6 @@ end
 
 -- number is the field of this name as a number.
 local function number(fields, name) return count(get(fields, name)) end
-
--- size is how many bytes the fields have. O(fields).
-local function size(fields)
-  local n = 0
-  for i = 1, #fields do n = n + #fields[i] end
-  return n
-end
 
 -- range is XRANGE of at most count entries that stops after BYTES bytes. It returns the
 -- entries, and the ID of the last if there may be more, else nil. O(entries and their
@@ -354,9 +301,6 @@ local function move(me, limit)
   redis.pcall('SET', TIMER, digits(score) .. ' ' .. me, 'PX', digits(wait + 1000))
   return n, wait, 1
 end
-
--- fault is the text of an error that pcall caught.
-local function fault(err) return type(err) == 'table' and err.err or tostring(err) end
 
 -- forbidden raises an error that pcall caught if the user lacks a right: nothing else
 -- would tell of it.

@@ -6,7 +6,7 @@
 -- cost   O(log entries) for each message
 -- twice  finds nothing to take back, and says that all stay whose streams are there
 --
--- It goes without lib.lua, as it has only the keys of enqueue.
+-- It goes without base.lua, as it has only the keys of enqueue.
 local call = redis.call
 local there = call('EXISTS', KEYS[7]) == 1
 local out = {}

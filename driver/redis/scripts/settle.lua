@@ -15,33 +15,8 @@
 -- it does not say which are lost: those whose entry is gone. A lapsed job goes on under a
 -- new entry ID, so only the consumer that it was handed to ever knows an ID. XACK is also a
 -- first write that a server at its maxmemory does not refuse, so it refuses none that follow.
-local lost, seq, at = {}, 0, 12
-local me = ARGV[1]
-
--- failed notes the error of one settlement.
-local function failed(n, err)
-  lost[#lost + 1] = -n
-  lost[#lost + 1] = fault(err)
-end
-
-for s = 1, #STREAMS do
-  local key, n = KEYS[STREAMS[s]], tonumber(ARGV[s + 1])
-  if n > 0 then
-    local acked = redis.pcall('XACK', key, GROUP, unpack(ARGV, at, at + n - 1))
-    if type(acked) == 'table' then
-      for i = 1, n do failed(seq + i, acked) end
-    elseif acked == n then
-      call('XDEL', key, unpack(ARGV, at, at + n - 1))
-    else
-      -- Some are lost, and XACK does not say which: those whose entry is gone.
-      for i = at, at + n - 1 do
-        if call('XDEL', key, ARGV[i]) == 0 then lost[#lost + 1] = seq + i - at + 1 end
-      end
-    end
-    at, seq = at + n, seq + n
-  end
-end
-
+--
+-- Its first part is done, which stands in front of lib and ends those that are simply done.
 local ms, us, stir
 
 -- store stores what becomes of an entry. at is where its settlement is in ARGV.

@@ -7,7 +7,7 @@
 -- cost   three commands that read, O(1), for a queue of which nothing is there, and up to ten
 -- twice  reads again
 --
--- It goes without lib.lua: for a queue that is idle it is all that happens, so that hundreds of
+-- It goes without base.lua: for a queue that is idle it is all that happens, so that hundreds of
 -- them cost next to nothing.
 local call = redis.call
 local levels = { 'critical', 'high', 'low', 'trivial' }
