@@ -273,7 +273,8 @@ func TestTokenOfAnEndedCall(t *testing.T) {
 	}
 }
 
-// TestSmallPool: consumers that wait leave connections to what is to be stored.
+// TestSmallPool: consumers that wait leave connections to what is to be stored, and there are no
+// more connections than the user allows.
 func TestSmallPool(t *testing.T) {
 	t.Parallel()
 	address := brokers.NewRedis(t, brokers.Redis8).URL()
@@ -291,6 +292,9 @@ func TestSmallPool(t *testing.T) {
 	}
 	if s := d.conn.client.(*goredis.Client).PoolStats(); s.Timeouts > 0 {
 		t.Errorf("%d calls had no connection in time", s.Timeouts)
+	}
+	if n := connections(t, rawAt(t, address).(*goredis.Client)) - 1; n > 2 {
+		t.Errorf("there are %d connections", n)
 	}
 	one := goredis.NewClient(&goredis.Options{Addr: strings.TrimPrefix(address, "redis://"), PoolSize: 1})
 	defer one.Close()
