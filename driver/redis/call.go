@@ -11,7 +11,7 @@ import (
 // own: the client library hands a context's deadline on to the connection that it has
 // chosen, and nothing else of the context. So no two calls have the same deadline.
 type calls struct {
-	timeout time.Duration // for the answer
+	timeout time.Duration // for the answer, from when a connection is found
 
 	mu       sync.Mutex      // guards following
 	underWay map[int64]*call // by their deadlines, in Unix ns
@@ -21,9 +21,9 @@ type calls struct {
 }
 
 const (
-	// aheadOfTimeout is how much earlier than the client library's own the deadline of a call
-	// is, as the library takes the earlier of both. Its clock is one that it sets from time to
-	// time, and is behind where the machine is short of processors.
+	// aheadOfTimeout is how much earlier than the client library's own the deadline is by which
+	// a call is found, as the library takes the earlier of both. Its clock is one that it sets
+	// from time to time, and is behind where the machine is short of processors.
 	aheadOfTimeout = 500 * time.Millisecond
 	// lookEvery is how often the contexts of the calls are looked at: that is how late a call
 	// learns that its own has ended. To be told by each would cost six allocations a call.
@@ -40,12 +40,12 @@ func newCalls(timeout time.Duration) *calls {
 	if timeout < shortTimeout {
 		return nil
 	}
-	return &calls{timeout: timeout - aheadOfTimeout, underWay: make(map[int64]*call)}
+	return &calls{timeout: timeout, underWay: make(map[int64]*call)}
 }
 
 // begin begins a call that ends when caller does, and has the values of another context.
 func (all *calls) begin(caller, values context.Context) *call {
-	at := time.Now().Add(all.timeout) // by the clock that nobody sets
+	at := time.Now().Add(all.timeout - aheadOfTimeout) // by the clock that nobody sets
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	var c *call
@@ -57,7 +57,7 @@ func (all *calls) begin(caller, values context.Context) *call {
 	for all.underWay[at.UnixNano()] != nil {
 		at = at.Add(time.Nanosecond)
 	}
-	c.Context, c.caller, c.at = values, caller, at
+	c.Context, c.caller, c.at, c.timeout = values, caller, at, all.timeout
 	all.underWay[at.UnixNano()] = c
 	if !all.looking {
 		all.looking = true
@@ -125,7 +125,8 @@ func (all *calls) interrupt() {
 type call struct {
 	context.Context // for its values
 	caller          context.Context
-	at              time.Time // the deadline
+	at              time.Time     // the deadline by which it is found
+	timeout         time.Duration // for the answer
 	done            chan struct{}
 
 	mu    sync.Mutex // guards following
@@ -133,7 +134,7 @@ type call struct {
 	seat  *seat      // that of the connection in use, or nil
 }
 
-// Deadline is when the server is to have answered.
+// Deadline is what the client library hands on to the connection, which finds the call by it.
 func (c *call) Deadline() (time.Time, bool) { return c.at, true }
 
 // Done is closed by interrupt.
@@ -166,13 +167,16 @@ func (c *call) interrupt() {
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
-// wait notes on which connection the call is to wait, and sets the deadline of that.
-func (c *call) wait(at *seat, set func(time.Time) error, deadline time.Time) error {
+// wait notes on which connection the call is to wait, and sets the deadline of that. The time
+// for the answer begins with it: a call whose turn came late would have none left, and end a
+// sound connection.
+func (c *call) wait(at *seat, set func(time.Time) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seat = at
-	if c.ended {
-		deadline = longAgo
+	deadline := longAgo
+	if !c.ended {
+		deadline = time.Now().Add(c.timeout)
 	}
 	return at.take(c, set, deadline)
 }

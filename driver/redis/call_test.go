@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -147,4 +148,27 @@ func TestCallDeadlines(t *testing.T) {
 		}
 		seen[at.UnixNano()] = true
 	}
+}
+
+// TestCallThatWaitsForAConnection: the time for the answer begins when there is a connection to
+// ask on. A call whose turn came late would end a sound connection, and report that its jobs may
+// be stored.
+func TestCallThatWaitsForAConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 10 * time.Second
+		all := newCalls(timeout)
+		conn := &liveConn{dialer: &dialer{calls: all}}
+		one := all.begin(context.Background(), context.Background())
+		defer all.end(one)
+		at, _ := one.Deadline()
+		time.Sleep(timeout)
+		var left time.Duration
+		set := func(deadline time.Time) error {
+			left = time.Until(deadline)
+			return nil
+		}
+		if err := conn.setDeadline(set, at); err != nil || left != timeout {
+			t.Errorf("%s are left for the answer, %v", left, err)
+		}
+	})
 }

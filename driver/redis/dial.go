@@ -128,10 +128,10 @@ func (c *liveConn) SetWriteDeadline(t time.Time) error {
 	return c.setDeadline(c.Conn.SetWriteDeadline, t)
 }
 
-// setDeadline sets a deadline by set, for the call that has it.
+// setDeadline sets a deadline by set. The one that a call is found by stands for its timeout.
 func (c *liveConn) setDeadline(set func(time.Time) error, t time.Time) error {
 	if one := c.dialer.calls.find(t); one != nil {
-		return one.wait(&c.seat, set, t)
+		return one.wait(&c.seat, set)
 	}
 	return c.seat.take(nil, set, t)
 }

@@ -168,7 +168,9 @@
 //
 // With a client that is passed to [New], some of this is the client's: it does not notice
 // that an idle connection over TLS was closed by the server, and an enqueue on it may be
-// stored for all the caller knows. Set its ConnMaxIdleTime below the server's timeout.
+// stored for all the caller knows. Set its ConnMaxIdleTime below the server's timeout. It has
+// connections for pipelines, which the driver uses, on top of its PoolSize: 10 to each node,
+// unless PipelinePoolSize says otherwise.
 // Calls end by their context, and what they began by the client's timeouts.
 //
 // # What go-redis logs

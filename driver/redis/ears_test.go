@@ -285,7 +285,8 @@ func waiting(t *testing.T, d *Driver, n int) []chan received {
 	return waits
 }
 
-// TestSmallPool: consumers that wait leave connections to what is to be stored.
+// TestSmallPool: consumers that wait leave connections to what is to be stored, and there are no
+// more connections than the user allows.
 func TestSmallPool(t *testing.T) {
 	t.Parallel()
 	address := brokers.NewRedis(t, brokers.Redis8).URL()
@@ -298,6 +299,9 @@ func TestSmallPool(t *testing.T) {
 	}
 	if s := d.conn.client.(*goredis.Client).PoolStats(); s.Timeouts > 0 {
 		t.Errorf("%d calls had no connection in time", s.Timeouts)
+	}
+	if n := connections(t, rawAt(t, address).(*goredis.Client)) - 1; n > 2 {
+		t.Errorf("there are %d connections", n)
 	}
 	one := goredis.NewClient(&goredis.Options{Addr: strings.TrimPrefix(address, "redis://"), PoolSize: 1})
 	defer one.Close()

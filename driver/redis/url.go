@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -142,6 +143,10 @@ func (c *config) calls() *calls {
 	return newCalls(c.timeout)
 }
 
+// forPipelines is how many of the connections to a node the client library keeps for pipelines,
+// with larger buffers. By itself it has ten on top of what the user allows.
+func (c *config) forPipelines() int { return min(c.poolSize/4, 10) }
+
 // client makes the client that the configuration describes, with connections of dialer.
 func (c *config) client(dialer *dialer) goredis.UniversalClient {
 	u := &goredis.UniversalOptions{
@@ -158,7 +163,7 @@ func (c *config) client(dialer *dialer) goredis.UniversalClient {
 		// The wait for a token has a shorter timeout than other commands.
 		ContextTimeoutEnabled: true,
 		DialTimeout:           c.dialTimeout, ReadTimeout: c.timeout, WriteTimeout: c.timeout, PoolTimeout: c.timeout,
-		PoolSize:      c.poolSize,
+		PoolSize: c.poolSize - c.forPipelines(), PipelinePoolSize: cmp.Or(c.forPipelines(), -1),
 		IsClusterMode: c.shape == shapeCluster,
 	}
 	switch c.shape {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/batch-go/batch/driver"
 )
 
@@ -123,6 +125,26 @@ func TestWaitTimeoutNearTimeout(t *testing.T) {
 		}
 		if got := c.calls(); (got != nil) != inPlace || inPlace && c.options.durability().wanted() && got.timeout <= c.options.WaitTimeout {
 			t.Errorf("%s: %+v", url, got)
+		}
+	}
+}
+
+// TestPoolSize: the connections for pipelines are some of those that the user allows.
+func TestPoolSize(t *testing.T) {
+	for _, size := range []int{2, 3, 4, 39, 40, 512} {
+		u, err := driver.ParseURL(Name, fmt.Sprintf("redis://localhost?pool_size=%d", size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := parseURL(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := c.client(newDialer(time.Second, nil, nil)).(*goredis.Client)
+		defer client.Close()
+		o := client.Options()
+		if o.PipelinePoolSize == 0 || o.PoolSize+max(o.PipelinePoolSize, 0) != size || o.PoolSize < 2 {
+			t.Errorf("of %d connections %d are for pipelines, and %d for the rest", size, o.PipelinePoolSize, o.PoolSize)
 		}
 	}
 }
