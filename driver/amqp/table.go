@@ -134,12 +134,22 @@ func (c *cursor) short() []byte { return c.take(int(c.number(1))) }
 // long is the next string with a length of four bytes.
 func (c *cursor) long() []byte { return c.take(int(c.number(4))) }
 
-// maxDepth is how deep tables may be in tables.
-const maxDepth = 32
+// maxDepth is how deep tables and arrays are read in each other. Deeper ones, which only another
+// program would send, are left out, as reading them takes a stack that Go ends the process for.
+const maxDepth = 1000
+
+// within reads the next table or array, which is empty if it is too deep.
+func (c *cursor) within(depth int) cursor {
+	inside := c.long()
+	if depth > maxDepth {
+		inside = nil
+	}
+	return cursor{buf: inside}
+}
 
 // table is the next table, with the names that are in the table of known taken from there.
 func (c *cursor) table(depth int) amqp091.Table {
-	within := cursor{buf: c.long(), bad: depth > maxDepth}
+	within := c.within(depth)
 	t := make(amqp091.Table)
 	for len(within.buf) > 0 && !within.bad {
 		name := nameOf(within.short())
@@ -167,7 +177,7 @@ func (c *cursor) field(depth int) any {
 	case 'F':
 		return c.table(depth + 1)
 	case 'A':
-		within := cursor{buf: c.long(), bad: depth > maxDepth}
+		within := c.within(depth)
 		var all []any
 		for len(within.buf) > 0 && !within.bad {
 			all = append(all, within.field(depth+1))

@@ -131,6 +131,34 @@ func TestTap(t *testing.T) {
 	}
 }
 
+// TestTapReadsOn: a delivery whose properties cannot be read arrives with its body, and is no job;
+// what comes behind it is read. It would come again on the next connection.
+func TestTapReadsOn(t *testing.T) {
+	one := append(method(3, basicDeliver, append([]byte{7}, "batch-1\x00\x00\x00\x00\x00\x00\x00\x09\x01\x00\x00"...)...), contentOf(t, 3, everyType)...)
+	for what, damage := range map[string][2]string{
+		"a type that is unknown":  {"\x03int64"[1:] + "l", "int64?"},
+		"a table beyond its end":  {"\x05tableF\x00\x00", "\x05tableF\x01\x00"},
+		"a name beyond the frame": {"\x01g", "\xffg"},
+	} {
+		damaged := bytes.Replace(one, []byte(damage[0]), []byte(damage[1]), 1)
+		if bytes.Equal(one, damaged) {
+			t.Fatalf("%s: nothing is damaged", what)
+		}
+		p := newTap(&said{from: bytes.NewReader(append(damaged, one...)), step: 1 << 16})
+		p.passed = time.Since(epoch) + time.Hour // no sign of life
+		var got []job
+		p.subscribe(func(d *amqp091.Delivery) { got = append(got, decode(d)) })
+		through, err := io.ReadAll(p)
+		if err != nil || len(through) > 0 || len(got) != 2 {
+			t.Errorf("%s: %d deliveries, %d bytes get through, %v", what, len(got), len(through), err)
+			continue
+		}
+		if got[0].bad == "" || got[1].bad != "" || !bytes.Equal(got[0].Body, got[1].Body) {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}
+
 // TestTapShowsSignsOfLife: the library ends a connection on which it reads nothing for three
 // heartbeats, and must not as long as the broker sends what the tap takes.
 func TestTapShowsSignsOfLife(t *testing.T) {
