@@ -1,17 +1,21 @@
 package amqp
 
-import "sync"
+import (
+	"sort"
+	"sync"
+)
 
 // ledger has the publications of one channel that the broker has not answered. The broker
 // counts the messages of a channel, and answers one or all up to one:
 // https://www.rabbitmq.com/docs/confirms
 type ledger struct {
 	mu sync.Mutex // guards following
-	// open has the publications by their tags: that of open[head] is first. Those that were
-	// answered before one with a lower tag are nil.
-	open  []*publication
-	head  int
-	first uint64
+	// open has the publications in the order of their tags, from head on. There are answered ones
+	// among them, fewer than the others or few.
+	open     []openPublication
+	head     int
+	answered int
+	next     uint64 // tag
 	// bytes is the size of them together.
 	bytes int
 	// returned counts the messages that came back. The broker returns a message before it
@@ -21,15 +25,22 @@ type ledger struct {
 	stored bool
 }
 
+// openPublication is one of a ledger. Its item is nil once that is answered.
+type openPublication struct {
+	tag  uint64
+	item *publication
+}
+
 // newLedger makes the ledger of a new channel, whose first message has the tag 1.
-func newLedger() *ledger { return &ledger{first: 1} }
+func newLedger() *ledger { return &ledger{next: 1} }
 
 // add notes that an item is about to be written, and gives it its tag.
 func (l *ledger) add(item *publication) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	item.tag = l.first + uint64(len(l.open)-l.head)
-	l.open = append(l.open, item)
+	item.tag = l.next
+	l.next++
+	l.open = append(l.open, openPublication{item.tag, item})
 	l.bytes += item.size
 	item.batch.left++
 }
@@ -38,21 +49,23 @@ func (l *ledger) add(item *publication) {
 func (l *ledger) answer(tag uint64, multiple, stored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	end := l.first + uint64(len(l.open)-l.head)
 	switch {
 	case tag == 0 && multiple:
-		tag = end - 1
-	case tag < l.first || tag >= end:
-		return // nothing of that tag is open
+		tag = l.next - 1
+	case tag >= l.next:
+		return // nothing has that tag
 	}
+	to := l.head + sort.Search(len(l.open)-l.head, func(i int) bool { return l.open[l.head+i].tag > tag })
 	from := l.head
-	to := l.head + int(tag-l.first)
 	if !multiple {
-		from = to
+		if from = to - 1; from < l.head || l.open[from].tag != tag {
+			return
+		}
 	}
-	for i := from; i <= to; i++ {
-		if item := l.open[i]; item != nil {
-			l.open[i] = nil
+	for i := from; i < to; i++ {
+		if item := l.open[i].item; item != nil {
+			l.open[i].item = nil
+			l.answered++
 			l.settle(item, stored)
 		}
 	}
@@ -80,19 +93,32 @@ func (l *ledger) settle(item *publication, stored bool) {
 	}
 }
 
-// advance forgets what is answered at the beginning. l.mu must be held.
+// fewOpen is how many publications a ledger has room for without looking for answered ones.
+const fewOpen = 1 << 10
+
+// advance forgets what is answered: at the beginning, and if it is most also elsewhere, as one that
+// the broker does not answer for hours must not have all after it kept. l.mu must be held.
 func (l *ledger) advance() {
-	for l.head < len(l.open) && l.open[l.head] == nil {
+	for l.head < len(l.open) && l.open[l.head].item == nil {
 		l.head++
-		l.first++
+		l.answered--
 	}
 	switch {
 	case l.head == len(l.open):
 		l.open, l.head = l.open[:0], 0
-	case l.head > len(l.open)/2:
-		n := copy(l.open, l.open[l.head:])
+		if cap(l.open) > 16*fewOpen {
+			l.open = nil
+		}
+	case l.head > len(l.open)/2 || l.answered > max(fewOpen, len(l.open)/2):
+		n := 0
+		for _, o := range l.open[l.head:] {
+			if o.item != nil {
+				l.open[n] = o
+				n++
+			}
+		}
 		clear(l.open[n:])
-		l.open, l.head = l.open[:n], 0
+		l.open, l.head, l.answered = l.open[:n], 0, 0
 	}
 }
 

@@ -296,13 +296,57 @@ func TestLedgerInAnyOrder(t *testing.T) {
 	default:
 		t.Error("the batch was not told")
 	}
-	if l.awaits(batch) || l.unanswered() != 0 || len(l.open) != 0 || l.first != count+1 {
-		t.Errorf("left %d of the batch, %d bytes, %d entries, and the next tag is %d", batch.left, l.bytes, len(l.open), l.first)
+	if l.awaits(batch) || l.unanswered() != 0 || len(l.open) != 0 || l.answered != 0 || l.next != count+1 {
+		t.Errorf("left %d of the batch, %d bytes, %d entries, and the next tag is %d", batch.left, l.bytes, len(l.open), l.next)
 	}
 	for i, item := range items {
 		if item.state.Load() != pubAcked {
 			t.Errorf("item %d is in state %d", i, item.state.Load())
 		}
+	}
+}
+
+// TestLedgerWithGaps: what a broker's queue that has no majority does not answer keeps nothing of what
+// is answered later, and is answered in the end.
+func TestLedgerWithGaps(t *testing.T) {
+	l := newLedger()
+	open := func() *publication {
+		item := &publication{batch: newBatch(nil, false), size: 3}
+		item.state.Store(pubWritten)
+		l.add(item)
+		return item
+	}
+	var stuck []*publication
+	for i := range 100_000 {
+		item := open()
+		if i%20_000 == 0 {
+			stuck = append(stuck, item)
+			continue
+		}
+		if l.answer(item.tag, false, true); item.state.Load() != pubAcked {
+			t.Fatalf("item %d is in state %d", i, item.state.Load())
+		}
+		if len(l.open) > 3*fewOpen {
+			t.Fatalf("%d are kept, and %d are not answered", len(l.open), len(stuck))
+		}
+	}
+	l.answer(stuck[1].tag+1, false, false) // of one that is answered
+	if l.unanswered() != 3*len(stuck) {
+		t.Errorf("%d bytes are not answered", l.unanswered())
+	}
+	l.answer(stuck[2].tag+1, true, false)
+	l.answer(0, true, true)
+	for i, item := range stuck {
+		want := pubAcked
+		if i <= 2 {
+			want = pubNacked
+		}
+		if s := item.state.Load(); s != want {
+			t.Errorf("item %d that was stuck is in state %d, want %d", i, s, want)
+		}
+	}
+	if last := open(); last.tag != 100_001 || len(l.open) != 1 {
+		t.Errorf("the next has the tag %d, and there are %d", last.tag, len(l.open))
 	}
 }
 
