@@ -44,9 +44,8 @@ type connection struct {
 // connection was lost or closed, and when the server refused it a subject or an inbox.
 type listener interface {
 	lost(why error)
+	// forbidden has no subject if the server has refused an inbox and does not say which.
 	forbidden(subject string, why error)
-	// crowded tells that the server has refused a subscription, and not which.
-	crowded(why error)
 }
 
 // newConnection prepares a connection for the driver. dialer makes l anew, and is nil
@@ -226,7 +225,7 @@ func (c *connection) crowd(why error) {
 	listeners := slices.Collect(maps.Keys(c.listeners))
 	c.mu.Unlock()
 	for _, l := range listeners {
-		l.crowded(why)
+		l.forbidden("", why)
 	}
 }
 

@@ -50,16 +50,7 @@ const (
 	mostAnswers = 8
 )
 
-// mailbox takes one that is used again, or a new one; nil if there are no more.
-func (l *link) mailbox() (*mailbox, error) {
-	b, err := l.mailboxes.take(l.nc)
-	if l.socket != nil && isClosedConn(err) {
-		err = errDown
-	}
-	return b, err
-}
-
-// take is link.mailbox.
+// take takes one that is used again, or a new one; nil if there are no more.
 func (all *mailboxes) take(nc *natsgo.Conn) (*mailbox, error) {
 	all.mu.Lock()
 	if all.ended {

@@ -35,6 +35,15 @@ func (d *Driver) enqueuePlain(ctx context.Context, n *names, m *driver.Message) 
 	return d.whyUnanswered(ctx, n, err)
 }
 
+// mailbox takes a mailbox, or nil if there are no more.
+func (l *link) mailbox() (*mailbox, error) {
+	b, err := l.mailboxes.take(l.nc)
+	if l.socket != nil && isClosedConn(err) {
+		err = errDown
+	}
+	return b, err
+}
+
 // enqueueFirst is enqueuePlain with a mailbox that is new, or with none. The answer comes to the
 // inbox of all requests, as the server may refuse the mailbox's subscription. By then it has.
 func (d *Driver) enqueueFirst(ctx context.Context, n *names, m *driver.Message, l *link, box *mailbox) error {

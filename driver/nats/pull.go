@@ -293,23 +293,18 @@ func (p *puller) endAll(why error) {
 	}
 }
 
-// forbidden ends all pulls if the server refuses them, or their inboxes.
+// forbidden ends all pulls if the server refuses them, or their inboxes. Without a subject it has
+// refused one of those inboxes to which nothing has come so far.
 func (p *puller) forbidden(subject string, why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if subject == p.subject || slices.ContainsFunc(p.inboxes, func(in *inbox) bool { return in.subject == subject }) {
-		p.endAll(why)
-	}
-}
-
-// crowded ends the pulls to whose inboxes nothing has come so far: one of them is refused.
-func (p *puller) crowded(why error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, in := range slices.Clone(p.inboxes) {
-		if !in.heard {
+		if subject == "" && !in.heard {
 			p.retire(in, why)
 		}
+	}
+	if subject == p.subject || slices.ContainsFunc(p.inboxes, func(in *inbox) bool { return in.subject == subject }) {
+		p.endAll(why)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // TestFewSubscriptions: where the server allows a connection few subscriptions, as accounts do that
-// are paid for by them, jobs that come alone are stored nevertheless, and those who receive get what
-// there are. Who gets none is told.
+// are paid for by them, jobs that come alone are stored nevertheless, and received. A Receive that
+// gets no subscription is told.
 func TestFewSubscriptions(t *testing.T) {
 	t.Parallel()
 	ts := startServer(t, "max_subscriptions: 3")
