@@ -8,7 +8,8 @@ import (
 
 // connectors are those of the connections that consume. One has room for some 900
 // consumers, as RabbitMQ allows 2047 channels and each consumer has two, and the next is
-// made when it is taken. The consumers of one queue share a connection: see looker.lock.
+// made when it is taken. The consumers of one queue share a connection while it has room: those
+// on another one are for looker.lock those of another process.
 type connectors struct {
 	config *config
 
@@ -16,7 +17,7 @@ type connectors struct {
 	// most is how many consumers a connection has room for.
 	most   int
 	all    []*seats
-	placed map[string]*seats // by queue, of those that have consumers
+	placed map[string]*seats // by queue, where the last consumer was placed, if that has some
 	closed bool
 }
 
@@ -54,6 +55,9 @@ func (c *connectors) take(queue string) *connector {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.placed[queue]
+	if s != nil && s.count >= c.most {
+		s = nil
+	}
 	for _, other := range c.all {
 		if s == nil && other.count < c.most {
 			s = other
@@ -73,15 +77,22 @@ func (c *connectors) take(queue string) *connector {
 	return s.connector
 }
 
-// give gives a seat back.
-func (c *connectors) give(queue string) {
+// give gives back the seat of a consumer of a queue.
+func (c *connectors) give(queue string, taken *connector) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.placed[queue]
-	s.count--
-	if s.taken[queue]--; s.taken[queue] == 0 {
+	for _, s := range c.all {
+		if s.connector != taken {
+			continue
+		}
+		s.count--
+		if s.taken[queue]--; s.taken[queue] > 0 {
+			return
+		}
 		delete(s.taken, queue)
-		delete(c.placed, queue)
+		if c.placed[queue] == s {
+			delete(c.placed, queue)
+		}
 	}
 }
 

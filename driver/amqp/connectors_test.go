@@ -7,10 +7,11 @@ import (
 )
 
 // TestConsumersTakeMoreConnections: a connection has room for a number of consumers, as the
-// broker bounds its channels. More take another connection, those of one queue the same.
+// broker bounds its channels. More take another connection, those of one queue the same while it
+// has room.
 func TestConsumersTakeMoreConnections(t *testing.T) {
 	d := open(t)
-	d.consumers.limit(4) // room for one
+	d.consumers.limit(5) // room for two
 	var consumers []driver.Consumer
 	var queues []string
 	for range 3 {
@@ -29,6 +30,17 @@ func TestConsumersTakeMoreConnections(t *testing.T) {
 	if len(used) != 3 {
 		t.Errorf("%d connections for three queues", len(used))
 	}
+	third := consume(t, d, queues[0], 1)
+	if at := third.(*consumer).connector; used[at] {
+		t.Error("the third consumer of a queue has a connection that is full")
+	}
+	enqueue(t, d, queues[0], message("a"), message("b"))
+	first, second := receive(t, third), receive(t, consumers[0])
+	settle(t, third, driver.Settlement{Delivery: first, Outcome: driver.OutcomeDone})
+	settle(t, consumers[0], driver.Settlement{Delivery: second, Outcome: driver.OutcomeDone})
+	if err := third.Close(testContext(t)); err != nil {
+		t.Error(err)
+	}
 	for i, q := range queues {
 		enqueue(t, d, q, message("a"))
 		settle(t, consumers[2*i], driver.Settlement{Delivery: receive(t, consumers[2*i]), Outcome: driver.OutcomeDone})
@@ -41,7 +53,7 @@ func TestConsumersTakeMoreConnections(t *testing.T) {
 	if at := consume(t, d, queue(t, d), 1).(*consumer).connector; at != d.consuming {
 		t.Error("a seat that was given back is not taken again")
 	}
-	if all := len(d.consumers.all); all != 3 {
+	if all := len(d.consumers.all); all != 4 {
 		t.Errorf("%d connections", all)
 	}
 }

@@ -230,7 +230,7 @@ func (c *consumer) Close(ctx context.Context) error {
 		if s != nil {
 			s.stop()
 		}
-		c.base.consumers.give(c.names.queue)
+		c.base.consumers.give(c.names.queue, c.connector)
 		return nil
 	})
 	return fail("close", c.names.queue, err)

@@ -153,14 +153,21 @@ func (m *incoming) end() {
 	m.active = false
 }
 
-// header reads the frame of the properties, and tells whether it could.
+// header reads the frame of the properties, and tells whether it could. A delivery whose
+// properties cannot be read has none, and is no job: if the connection ended for it, the broker
+// would hand it out again on the next one, and on each after that.
 func (m *incoming) header(payload []byte) bool {
 	c := cursor{buf: payload}
 	c.number(4) // class and weight
 	m.size = c.number(8)
+	if m.headed = !c.bad; !m.headed {
+		return false
+	}
 	c.properties(&m.delivery)
-	m.headed = !c.bad
-	return m.headed
+	if c.bad {
+		m.delivery = amqp091.Delivery{DeliveryTag: m.delivery.DeliveryTag, Redelivered: m.delivery.Redelivered}
+	}
+	return !c.bad || m.ledger == nil
 }
 
 // maxAhead is how much is allocated for a body before it has come.

@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -105,4 +106,32 @@ func TestForeignLargest(t *testing.T) {
 			vanish(t, d)
 		}
 	})
+}
+
+// TestForeignNesting: however deep another program nests the headers of an entry, it is handed out,
+// and the connection goes on, on which all queues of the process are consumed.
+func TestForeignNesting(t *testing.T) {
+	d := open(t)
+	q := queue(t, d)
+	c := consume(t, d, q, 10)
+	ch := raw(t, testURL(t))
+	nested := func(depth int) amqp091.Table {
+		table := amqp091.Table{"in": int64(1)}
+		for range depth / 2 {
+			table = amqp091.Table{"in": []any{table}}
+		}
+		return amqp091.Table{"table": table, "small": "x"}
+	}
+	for _, depth := range []int{40, 2 * maxDepth} {
+		id := fmt.Sprint(depth)
+		m := amqp091.Publishing{MessageId: id, Type: "test", Headers: nested(depth), Body: []byte("body")}
+		if err := ch.Publish("", newNames(q).main, false, false, m); err != nil {
+			t.Fatal(err)
+		}
+		got := receive(t, c)
+		if got.ID != id || got.Redeliveries != 0 || got.Headers["small"] != "x" {
+			t.Errorf("received %+v", got)
+		}
+		settle(t, c, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
+	}
 }

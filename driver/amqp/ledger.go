@@ -1,9 +1,8 @@
 package amqp
 
 import (
+	"sort"
 	"sync"
-
-	"github.com/batch-go/batch/internal/fifo"
 )
 
 // ledger has the publications of one channel that the broker has not answered. The broker
@@ -11,10 +10,12 @@ import (
 // https://www.rabbitmq.com/docs/confirms
 type ledger struct {
 	mu sync.Mutex // guards following
-	// open has the publications by their tags, of which first is the first one's. Those that
-	// were answered before one with a lower tag are nil.
-	open  fifo.Queue[*publication]
-	first uint64
+	// open has the publications in the order of their tags, from head on. There are answered ones
+	// among them, fewer than the others or few.
+	open     []openPublication
+	head     int
+	answered int
+	next     uint64 // tag
 	// bytes is the size of them together.
 	bytes int
 	// returned counts the messages that came back. The broker returns a message before it
@@ -24,15 +25,22 @@ type ledger struct {
 	stored bool
 }
 
+// openPublication is one of a ledger. Its item is nil once that is answered.
+type openPublication struct {
+	tag  uint64
+	item *publication
+}
+
 // newLedger makes the ledger of a new channel, whose first message has the tag 1.
-func newLedger() *ledger { return &ledger{first: 1} }
+func newLedger() *ledger { return &ledger{next: 1} }
 
 // add notes that an item is about to be written, and gives it its tag.
 func (l *ledger) add(item *publication) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	item.tag = l.first + uint64(l.open.Len())
-	l.open.Push(item)
+	item.tag = l.next
+	l.next++
+	l.open = append(l.open, openPublication{item.tag, item})
 	l.bytes += item.size
 	item.batch.left++
 }
@@ -41,27 +49,27 @@ func (l *ledger) add(item *publication) {
 func (l *ledger) answer(tag uint64, multiple, stored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	end := l.first + uint64(l.open.Len())
 	switch {
 	case tag == 0 && multiple:
-		tag = end - 1
-	case tag < l.first || tag >= end:
-		return // nothing of that tag is open
+		tag = l.next - 1
+	case tag >= l.next:
+		return // nothing has that tag
 	}
-	from, to := 0, int(tag-l.first)
+	to := l.head + sort.Search(len(l.open)-l.head, func(i int) bool { return l.open[l.head+i].tag > tag })
+	from := l.head
 	if !multiple {
-		from = to
-	}
-	for i := from; i <= to; i++ {
-		if item := l.open.At(i); *item != nil {
-			l.settle(*item, stored)
-			*item = nil
+		if from = to - 1; from < l.head || l.open[from].tag != tag {
+			return
 		}
 	}
-	for l.open.Len() > 0 && *l.open.At(0) == nil { // what is answered at the beginning
-		l.open.Pop()
-		l.first++
+	for i := from; i < to; i++ {
+		if item := l.open[i].item; item != nil {
+			l.open[i].item = nil
+			l.answered++
+			l.settle(item, stored)
+		}
 	}
+	l.advance()
 }
 
 // settle notes what became of an item, and tells its batch. l.mu must be held.
@@ -82,6 +90,35 @@ func (l *ledger) settle(item *publication, stored bool) {
 		case batch.answered <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// fewOpen is how many publications a ledger has room for without looking for answered ones.
+const fewOpen = 1 << 10
+
+// advance forgets what is answered: at the beginning, and if it is most also elsewhere, as one that
+// the broker does not answer for hours must not have all after it kept. l.mu must be held.
+func (l *ledger) advance() {
+	for l.head < len(l.open) && l.open[l.head].item == nil {
+		l.head++
+		l.answered--
+	}
+	switch {
+	case l.head == len(l.open):
+		l.open, l.head = l.open[:0], 0
+		if cap(l.open) > 16*fewOpen {
+			l.open = nil
+		}
+	case l.head > len(l.open)/2 || l.answered > max(fewOpen, len(l.open)/2):
+		n := 0
+		for _, o := range l.open[l.head:] {
+			if o.item != nil {
+				l.open[n] = o
+				n++
+			}
+		}
+		clear(l.open[n:])
+		l.open, l.head, l.answered = l.open[:n], 0, 0
 	}
 }
 

@@ -131,6 +131,34 @@ func TestTap(t *testing.T) {
 	}
 }
 
+// TestTapReadsOn: a delivery whose properties cannot be read arrives with its body, and is no job;
+// what comes behind it is read. It would come again on the next connection.
+func TestTapReadsOn(t *testing.T) {
+	one := append(method(3, basicDeliver, append([]byte{7}, "batch-1\x00\x00\x00\x00\x00\x00\x00\x09\x01\x00\x00"...)...), contentOf(t, 3, everyType)...)
+	for what, damage := range map[string][2]string{
+		"a type that is unknown":  {"\x03int64"[1:] + "l", "int64?"},
+		"a table beyond its end":  {"\x05tableF\x00\x00", "\x05tableF\x01\x00"},
+		"a name beyond the frame": {"\x01g", "\xffg"},
+	} {
+		damaged := bytes.Replace(one, []byte(damage[0]), []byte(damage[1]), 1)
+		if bytes.Equal(one, damaged) {
+			t.Fatalf("%s: nothing is damaged", what)
+		}
+		p := newTap(&said{from: bytes.NewReader(append(damaged, one...)), step: 1 << 16})
+		p.passed = time.Since(epoch) + time.Hour // no sign of life
+		var got []job
+		p.subscribe(func(d *amqp091.Delivery) { got = append(got, decode(d)) })
+		through, err := io.ReadAll(p)
+		if err != nil || len(through) > 0 || len(got) != 2 {
+			t.Errorf("%s: %d deliveries, %d bytes get through, %v", what, len(got), len(through), err)
+			continue
+		}
+		if got[0].bad == "" || got[1].bad != "" || !bytes.Equal(got[0].Body, got[1].Body) {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}
+
 // TestTapShowsSignsOfLife: the library ends a connection on which it reads nothing for three
 // heartbeats, and must not as long as the broker sends what the tap takes.
 func TestTapShowsSignsOfLife(t *testing.T) {
@@ -268,8 +296,8 @@ func TestLedgerInAnyOrder(t *testing.T) {
 	default:
 		t.Error("the batch was not told")
 	}
-	if l.awaits(batch) || l.unanswered() != 0 || l.open.Len() != 0 || l.first != count+1 {
-		t.Errorf("left %d of the batch, %d bytes, %d entries, and the next tag is %d", batch.left, l.bytes, l.open.Len(), l.first)
+	if l.awaits(batch) || l.unanswered() != 0 || len(l.open) != 0 || l.answered != 0 || l.next != count+1 {
+		t.Errorf("left %d of the batch, %d bytes, %d entries, and the next tag is %d", batch.left, l.bytes, len(l.open), l.next)
 	}
 	for i, item := range items {
 		if item.state.Load() != pubAcked {
@@ -322,6 +350,50 @@ func TestDeepTables(t *testing.T) {
 				t.Errorf("%d %s: %d are read, and of the rest %+v", deep, name, depth, got[0])
 			}
 		}
+	}
+}
+
+// TestLedgerWithGaps: what a broker's queue that has no majority does not answer keeps nothing of what
+// is answered later, and is answered in the end.
+func TestLedgerWithGaps(t *testing.T) {
+	l := newLedger()
+	open := func() *publication {
+		item := &publication{batch: newBatch(nil, false), size: 3}
+		item.state.Store(pubWritten)
+		l.add(item)
+		return item
+	}
+	var stuck []*publication
+	for i := range 100_000 {
+		item := open()
+		if i%20_000 == 0 {
+			stuck = append(stuck, item)
+			continue
+		}
+		if l.answer(item.tag, false, true); item.state.Load() != pubAcked {
+			t.Fatalf("item %d is in state %d", i, item.state.Load())
+		}
+		if len(l.open) > 3*fewOpen {
+			t.Fatalf("%d are kept, and %d are not answered", len(l.open), len(stuck))
+		}
+	}
+	l.answer(stuck[1].tag+1, false, false) // of one that is answered
+	if l.unanswered() != 3*len(stuck) {
+		t.Errorf("%d bytes are not answered", l.unanswered())
+	}
+	l.answer(stuck[2].tag+1, true, false)
+	l.answer(0, true, true)
+	for i, item := range stuck {
+		want := pubAcked
+		if i <= 2 {
+			want = pubNacked
+		}
+		if s := item.state.Load(); s != want {
+			t.Errorf("item %d that was stuck is in state %d, want %d", i, s, want)
+		}
+	}
+	if last := open(); last.tag != 100_001 || len(l.open) != 1 {
+		t.Errorf("the next has the tag %d, and there are %d", last.tag, len(l.open))
 	}
 }
 

@@ -71,12 +71,12 @@ func (w *watch) restart(now time.Time) {
 	}
 }
 
-// begin notes that a mover begins. A new connection may be to a server that was started
-// again, and what is known is from before.
+// begin notes that a mover begins. A new connection, after the one before has ended, may be to a
+// server that was started again, and what is known is from before.
 func (w *watch) begin(conn *connection, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.conn != nil && w.conn != conn {
+	if w.conn != nil && w.conn != conn && !w.conn.alive() {
 		w.restart(now)
 	}
 	w.conn = conn

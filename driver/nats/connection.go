@@ -41,9 +41,10 @@ type connection struct {
 }
 
 // listener is what waits for something else than answers, and is told when the
-// connection was lost or closed, and when the server refused it a subject.
+// connection was lost or closed, and when the server refused it a subject or an inbox.
 type listener interface {
 	lost(why error)
+	// forbidden has no subject if the server has refused an inbox and does not say which.
 	forbidden(subject string, why error)
 }
 
@@ -183,6 +184,10 @@ func (c *connection) breakAll(why error) {
 // permission. It ends what was sent to that subject, or all if it is the inbox: those
 // answers would not come, whatever was done.
 func (c *connection) onError(err error) {
+	if errors.Is(err, natsgo.ErrMaxSubscriptionsExceeded) {
+		c.crowd(err)
+		return
+	}
 	if !errors.Is(err, natsgo.ErrPermissionViolation) {
 		return
 	}
@@ -210,6 +215,17 @@ func (c *connection) onError(err error) {
 	}
 	for _, l := range listeners {
 		l.forbidden(subject, why)
+	}
+}
+
+// crowd leaves the subscriptions that there may be to those who cannot do without.
+func (c *connection) crowd(why error) {
+	c.current.Load().mailboxes.end()
+	c.mu.Lock()
+	listeners := slices.Collect(maps.Keys(c.listeners))
+	c.mu.Unlock()
+	for _, l := range listeners {
+		l.forbidden("", why)
 	}
 }
 

@@ -130,6 +130,11 @@
 // subject. On a connection that was passed to [New] that shows only as a call that is
 // not answered, since such errors go to the error handler of the connection.
 //
+// Where the server or the account bounds how many subscriptions there are, a driver needs
+// one, and one more for each Receive that waits. What others it takes, to store single
+// jobs quickly, it gives up when the server refuses one. A Receive that gets none is
+// driver.ErrFull.
+//
 // # Dedup keys
 //
 // A job without a key is one message. With a key it is two, and they are stored in an

@@ -127,6 +127,9 @@ func classify(err error) fault.Verdict {
 		return fault.Unknown(driver.ErrUnauthorized, hintRights)
 	case errors.Is(err, errForbidden):
 		return fault.NotStored(driver.ErrUnauthorized, hintRights)
+	case errors.Is(err, natsgo.ErrMaxSubscriptionsExceeded):
+		// What comes to an inbox is refused, and of that the server has removed nothing.
+		return fault.NotStored(driver.ErrFull, "raise the subscriptions that the server or the account allows: each worker needs a few for each of its queues")
 	case errors.Is(err, natsgo.ErrMaxPayload):
 		return fault.NotStored(driver.ErrTooLarge, "raise max_payload of the server")
 	case errors.As(err, &api):

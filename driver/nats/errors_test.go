@@ -45,6 +45,7 @@ func TestClassify(t *testing.T) {
 		{errChanging, driver.ErrUnavailable, driver.FateNotStored},
 		{fmt.Errorf("%w: %w", errForbidden, natsgo.ErrPermissionViolation), driver.ErrUnauthorized, driver.FateNotStored},
 		{fmt.Errorf("%w: %w", errDeaf, errForbidden), driver.ErrUnauthorized, driver.FateUnknown},
+		{fmt.Errorf("%w: 3", natsgo.ErrMaxSubscriptionsExceeded), driver.ErrFull, driver.FateNotStored},
 		{fmt.Errorf("%w: large", natsgo.ErrMaxPayload), driver.ErrTooLarge, driver.FateNotStored},
 		{&noResponders{"x"}, driver.ErrUnavailable, driver.FateNotStored},
 		{natsgo.ErrAuthorization, driver.ErrUnauthorized, driver.FateNotStored},

@@ -17,7 +17,7 @@ type mailbox struct {
 	answers chan *natsgo.Msg
 	serial  uint64
 	subject []byte
-	heard   bool   // the server knows of it
+	heard   bool   // the server has its subscription
 	header  []byte // of a message, and all of it
 	message []byte
 }
@@ -40,7 +40,7 @@ func (b *mailbox) end() { _ = b.sub.Unsubscribe() } // it fails if the connectio
 type mailboxes struct {
 	mu    sync.Mutex // guards following
 	idle  []*mailbox
-	ended bool // no more are kept
+	ended bool // there are no more
 }
 
 const (
@@ -50,9 +50,13 @@ const (
 	mostAnswers = 8
 )
 
-// take takes one that is used again, or a new one.
+// take takes one that is used again, or a new one; nil if there are no more.
 func (all *mailboxes) take(nc *natsgo.Conn) (*mailbox, error) {
 	all.mu.Lock()
+	if all.ended {
+		all.mu.Unlock()
+		return nil, nil
+	}
 	if last := len(all.idle) - 1; last >= 0 {
 		b := all.idle[last]
 		all.idle = all.idle[:last]
@@ -62,11 +66,13 @@ func (all *mailboxes) take(nc *natsgo.Conn) (*mailbox, error) {
 	all.mu.Unlock()
 	b := &mailbox{inbox: nc.NewInbox() + ".", answers: make(chan *natsgo.Msg, mostAnswers)}
 	var err error
-	b.sub, err = nc.ChanSubscribe(b.inbox+"*", b.answers)
-	return b.next(), err
+	if b.sub, err = nc.ChanSubscribe(b.inbox+"*", b.answers); err != nil {
+		return nil, err
+	}
+	return b.next(), nil
 }
 
-// put keeps one whose answer came, unless the driver is closed.
+// put keeps one whose answer came, unless there are no more.
 func (all *mailboxes) put(b *mailbox) {
 	b.heard = true
 	all.mu.Lock()
@@ -80,7 +86,8 @@ func (all *mailboxes) put(b *mailbox) {
 	}
 }
 
-// end ends those that are kept, and keeps no more.
+// end ends those that are kept, and makes no more: the driver is closed, or the server takes no
+// more subscriptions.
 func (all *mailboxes) end() {
 	all.mu.Lock()
 	idle := all.idle

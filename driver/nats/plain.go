@@ -1,7 +1,9 @@
 package nats
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -18,11 +20,46 @@ func (d *Driver) enqueuePlain(ctx context.Context, n *names, m *driver.Message) 
 	if err != nil {
 		return err
 	}
-	answer, err := d.sendPlain(ctx, r, &job{Message: *m})
+	box, err := r.link.mailbox()
+	if err != nil || box == nil || !box.heard {
+		d.conn.forget(r.id)
+		if err == nil {
+			err = d.enqueueFirst(ctx, n, m, r.link, box)
+		}
+		return err
+	}
+	answer, err := d.sendPlain(ctx, r, box, &job{Message: *m})
 	if err == nil {
 		_, err = readAck(n, answer)
 	}
 	return d.whyUnanswered(ctx, n, err)
+}
+
+// mailbox takes a mailbox, or nil if there are no more.
+func (l *link) mailbox() (*mailbox, error) {
+	b, err := l.mailboxes.take(l.nc)
+	if l.socket != nil && isClosedConn(err) {
+		err = errDown
+	}
+	return b, err
+}
+
+// enqueueFirst is enqueuePlain with a mailbox that is new, or with none. The answer comes to the
+// inbox of all requests, as the server may refuse the mailbox's subscription. By then it has.
+func (d *Driver) enqueueFirst(ctx context.Context, n *names, m *driver.Message, l *link, box *mailbox) error {
+	_, errs := d.publish(ctx, n, []entry{n.newJob(m, moment{}, "")})
+	err := cmp.Or(errs...)
+	switch {
+	case box == nil:
+	case errors.Is(l.nc.LastError(), natsgo.ErrMaxSubscriptionsExceeded):
+		l.mailboxes.end()
+		box.end()
+	case err != nil:
+		box.end()
+	default:
+		l.mailboxes.put(box)
+	}
+	return err
 }
 
 // takesPlain tells whether enqueuePlain is for these messages.
@@ -31,16 +68,9 @@ func takesPlain(messages []*driver.Message) bool {
 }
 
 // sendPlain publishes a job and returns the answer.
-func (d *Driver) sendPlain(ctx context.Context, r *requests, j *job) (*natsgo.Msg, error) {
+func (d *Driver) sendPlain(ctx context.Context, r *requests, box *mailbox, j *job) (*natsgo.Msg, error) {
 	defer d.conn.forget(r.id)
 	l := r.link
-	box, err := l.mailboxes.take(l.nc)
-	if l.socket != nil && isClosedConn(err) {
-		err = errDown
-	}
-	if err != nil {
-		return nil, err
-	}
 	if err := l.publishPlain(box, r.scope, j); err != nil {
 		box.end()
 		return nil, err
@@ -62,9 +92,8 @@ const plainSize = 32 << 10
 // sent.
 func (l *link) publishPlain(box *mailbox, subject string, j *job) error {
 	box.header = j.appendHeader(box.header[:0])
-	// The first comes behind the subscription, which the library writes. It also refuses what is
-	// too large by now: the server would end the connection for that.
-	if size := len(box.header) + len(j.Body); !box.heard || !l.open || len(j.Body) > plainSize || int64(size) > l.payload {
+	// The library refuses what is too large by now: the server would end the connection for that.
+	if size := len(box.header) + len(j.Body); !l.open || len(j.Body) > plainSize || int64(size) > l.payload {
 		return l.publish(&natsgo.Msg{Subject: subject, Reply: string(box.subject), Header: j.header(), Data: j.Body})
 	}
 	b := append(box.message[:0], "HPUB "...)

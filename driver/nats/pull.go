@@ -44,9 +44,10 @@ type inbox struct {
 
 	// puller.mu guards following.
 
-	busy bool // a Receive uses it
-	pull *pull
-	rest []*natsgo.Msg // what came after the consumer was closed
+	busy  bool // a Receive uses it
+	heard bool // something came to it
+	pull  *pull
+	rest  []*natsgo.Msg // what came after the consumer was closed
 	// stray is when a pull has ended at the latest that was taken for lost: the server
 	// may still have it. Nothing else is pulled to this inbox: when a job was handed out
 	// could not be told then.
@@ -205,6 +206,7 @@ func (in *inbox) arrive(m *natsgo.Msg) {
 	p := in.puller
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	in.heard = true
 	if !strings.HasPrefix(m.Reply, "$JS.ACK.") {
 		if end := pullEnd(m); end != nil {
 			in.finish(end)
@@ -291,10 +293,16 @@ func (p *puller) endAll(why error) {
 	}
 }
 
-// forbidden ends all pulls if the server refuses them, or their inboxes.
+// forbidden ends all pulls if the server refuses them, or their inboxes. Without a subject it has
+// refused one of those inboxes to which nothing has come so far.
 func (p *puller) forbidden(subject string, why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, in := range slices.Clone(p.inboxes) {
+		if subject == "" && !in.heard {
+			p.retire(in, why)
+		}
+	}
 	if subject == p.subject || slices.ContainsFunc(p.inboxes, func(in *inbox) bool { return in.subject == subject }) {
 		p.endAll(why)
 	}
@@ -309,7 +317,7 @@ func (p *puller) retire(in *inbox, why error) {
 	}
 	p.inboxes = slices.Delete(p.inboxes, i, i+1)
 	in.finish(why)
-	if why == errCut || why != errEmpty && in.link.socket != nil {
+	if why == errCut || why != errEmpty && in.link.socket != nil && !errors.Is(why, natsgo.ErrMaxSubscriptionsExceeded) {
 		// Nothing comes any more, or is wanted.
 		_ = in.sub.Unsubscribe() // it fails if the connection is closed
 		return
