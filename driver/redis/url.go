@@ -133,11 +133,9 @@ func (c *config) readTLS(p *driver.Params) {
 }
 
 // calls are those that run on their callers' goroutines, or nil. The client of a cluster asks
-// for its nodes and commands with a context of its own, which no caller's end interrupts. What
-// waits for replicas for nearly all of the timeout needs all of it.
+// for its nodes and commands with a context of its own, which no caller's end interrupts.
 func (c *config) calls() *calls {
-	waits := c.options.durability().wanted() && c.options.WaitTimeout >= c.timeout-aheadOfTimeout
-	if c.shape == shapeCluster || waits {
+	if c.shape == shapeCluster {
 		return nil
 	}
 	return newCalls(c.timeout)

@@ -110,25 +110,6 @@ func parsed(raw string) (*config, error) {
 	return parseURL(u)
 }
 
-// TestWaitTimeoutNearTimeout: what waits for replicas has its answer within the deadline of a call,
-// however near the wait is to the timeout.
-func TestWaitTimeoutNearTimeout(t *testing.T) {
-	for url, inPlace := range map[string]bool{
-		"redis://h?timeout=3s&wait_replicas=1&wait_timeout=2999ms": false,
-		"redis://h?timeout=3s&wait_aof=true&wait_timeout=2500ms":   false,
-		"redis://h?timeout=3s&wait_aof=true&wait_timeout=2499ms":   true,
-		"redis://h?timeout=3s&wait_timeout=2999ms":                 true, // nothing waits
-	} {
-		c, err := parsed(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := c.calls(); (got != nil) != inPlace || inPlace && c.options.durability().wanted() && got.timeout <= c.options.WaitTimeout {
-			t.Errorf("%s: %+v", url, got)
-		}
-	}
-}
-
 // TestPoolSize: the connections for pipelines are some of those that the user allows.
 func TestPoolSize(t *testing.T) {
 	for _, size := range []int{2, 3, 4, 39, 40, 512} {
