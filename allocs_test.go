@@ -4,9 +4,11 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver/memory"
@@ -34,6 +36,16 @@ func TestAllocationsPerJob(t *testing.T) {
 		}
 		if best > budget {
 			t.Errorf("%d in a call: %.2f allocations a job, the budget is %.2f", many, best, budget)
+		}
+	}
+}
+
+// TestOutcomeOfAllocations: what a failed job asks for is read several times, and costs nothing.
+func TestOutcomeOfAllocations(t *testing.T) {
+	boom := errors.New("boom")
+	for _, err := range []error{nil, boom, batch.RetryAfter(time.Second, boom), batch.Snooze(time.Second), batch.Permanent(boom)} {
+		if allocs := testing.AllocsPerRun(100, func() { batch.OutcomeOf(err) }); allocs > 0 {
+			t.Errorf("%v: %.1f allocations", err, allocs)
 		}
 	}
 }

@@ -62,16 +62,14 @@ func OutcomeOf(err error) Return {
 	if err == nil {
 		return Return{Kind: ReturnDone}
 	}
-	var permanent *permanentError
-	if errors.As(err, &permanent) {
+	// AsType allocates nothing, and this is read several times of each error.
+	if _, is := errors.AsType[*permanentError](err); is {
 		return Return{Kind: ReturnPermanent}
 	}
-	var snooze *snoozeError
-	if errors.As(err, &snooze) {
+	if snooze, is := errors.AsType[*snoozeError](err); is {
 		return Return{Kind: ReturnSnooze, Delay: snooze.delay}
 	}
-	var after *retryAfterError
-	if errors.As(err, &after) {
+	if after, is := errors.AsType[*retryAfterError](err); is {
 		return Return{Kind: ReturnRetryAfter, Delay: after.delay}
 	}
 	return Return{Kind: ReturnRetry}
@@ -144,6 +142,6 @@ func isUnreadable(err error) bool {
 	if err == nil {
 		return false
 	}
-	var unreadable *unreadableError
-	return errors.As(err, &unreadable)
+	_, is := errors.AsType[*unreadableError](err)
+	return is
 }

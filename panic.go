@@ -134,7 +134,7 @@ func panicOf(err error) (panicked *PanicError) {
 	_ = err.Error()
 	// These walk the whole tree.
 	errors.Is(err, errNone)
-	errors.As(err, new(*noError))
+	errors.AsType[*noError](err)
 	return nil
 }
 
