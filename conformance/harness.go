@@ -43,6 +43,11 @@ type Harness struct {
 	// need not follow the number of processors. Defaults to 16.
 	Parallel int
 
+	// Waiting is Parallel for the cases about time, which run after the others and do
+	// little but wait. More is for brokers that are slow at work, and not late when there
+	// is little of it. Defaults to Parallel.
+	Waiting int
+
 	// Foreign puts something into the queue that is no job, as a foreign producer
 	// or a damaged disk would: with the body, but without what the driver needs
 	// to read it. The queue is declared. Nil if that cannot be done: what the
@@ -140,8 +145,8 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	if h.FreezeOne != nil && h.Servers < 2 {
 		return h, errors.New("conformance: Harness.FreezeOne needs Servers, of which there are several")
 	}
-	if min(h.Slack, h.Lease, h.Timeout, h.Hidden) < 0 || h.Parallel < 0 {
-		return h, errors.New("conformance: Parallel, Slack, Lease, Timeout or Hidden of the Harness is below zero")
+	if min(h.Slack, h.Lease, h.Timeout, h.Hidden) < 0 || min(h.Parallel, h.Waiting) < 0 {
+		return h, errors.New("conformance: Parallel, Waiting, Slack, Lease, Timeout or Hidden of the Harness is below zero")
 	}
 	switch {
 	case limits.MaxLease == 0:
@@ -160,6 +165,9 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	}
 	if h.Parallel == 0 {
 		h.Parallel = 16
+	}
+	if h.Waiting == 0 {
+		h.Waiting = h.Parallel
 	}
 	return h, nil
 }

@@ -27,7 +27,7 @@ func TestHarnessMistakes(t *testing.T) {
 		"Harness.OpenAt needs Addr":                             {good, Harness{Open: open, OpenAt: openAt}},
 		"Harness.Addr is for OpenAt, which is nil":              {good, Harness{Open: open, Addr: "127.0.0.1:1"}},
 		"Harness.Servers is for FreezeOne, which is nil":        {good, Harness{Open: open, Servers: 3}},
-		"Parallel, Slack, Lease, Timeout or Hidden":             {good, Harness{Open: open, Parallel: -1}},
+		"Parallel, Waiting, Slack, Lease, Timeout or Hidden":    {good, Harness{Open: open, Parallel: -1}},
 	} {
 		if err := c.Run(t.Context(), c.Harness); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "panic") {
 			t.Errorf("the error is %v, want one that says %q and no panic", err, want)

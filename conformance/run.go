@@ -54,11 +54,15 @@ type run struct {
 	capabilities []string
 	limits       map[string]string
 	began        time.Time
-	slots        chan struct{}
+	// slots has a place for each case of a phase that may run beside others.
+	slots [alone]chan struct{}
 	// counted is closed when unfinished has all cases that the command line chose.
 	counted chan struct{}
 	// unfinished counts the cases of each phase that are to end before the next.
 	unfinished [phases]sync.WaitGroup
+	// leasing counts the cases about leases that wait for a place. They take longest, so they begin
+	// first: else the phase would end with some of them, and nothing beside.
+	leasing sync.WaitGroup
 	// turn is held by the case of the phase alone that runs.
 	turn sync.Mutex
 
@@ -92,7 +96,8 @@ func begin(t *testing.T, h Harness) *run {
 	if _, err := givenSeed(); err != nil {
 		t.Fatal(err)
 	}
-	r.slots = make(chan struct{}, r.harness.Parallel)
+	r.slots[untimed] = make(chan struct{}, r.harness.Parallel)
+	r.slots[measured] = make(chan struct{}, r.harness.Waiting)
 	return r
 }
 
@@ -102,6 +107,10 @@ func (r *run) launch(t *testing.T, c Case) <-chan error {
 	ctx := t.Context()
 	now := c.phase()
 	r.unfinished[now].Add(1)
+	first := now == measured && c.leases
+	if first {
+		r.leasing.Add(1)
+	}
 	go func() {
 		defer r.unfinished[now].Done()
 		<-r.counted
@@ -112,8 +121,14 @@ func (r *run) launch(t *testing.T, c Case) <-chan error {
 			r.turn.Lock()
 			defer r.turn.Unlock()
 		} else {
-			r.slots <- struct{}{}
-			defer func() { <-r.slots }()
+			if now == measured && !first {
+				r.leasing.Wait()
+			}
+			r.slots[now] <- struct{}{}
+			defer func() { <-r.slots[now] }()
+			if first {
+				r.leasing.Done()
+			}
 		}
 		start := time.Now()
 		notes, err := c.execute(ctx, &r.harness, r.info)

@@ -25,18 +25,22 @@ func broker(t testing.TB) *memory.Broker {
 }
 
 func TestMemory(t *testing.T) {
+	t.Parallel()
 	b := broker(t)
 	conformance.Run(t, conformance.Harness{
 		Open:    func(context.Context) (driver.Driver, error) { return b.Open() },
 		URL:     "memory://",
 		Restart: func(context.Context) error { b.Crash(); return nil },
+		Waiting: 32,
 	})
 }
 
 func TestPortable(t *testing.T) {
+	t.Parallel()
 	b := broker(t)
 	conformance.Run(t, conformance.Harness{
-		Open: func(context.Context) (driver.Driver, error) { return b.OpenPortable() },
+		Open:    func(context.Context) (driver.Driver, error) { return b.OpenPortable() },
+		Waiting: 32,
 	})
 }
 

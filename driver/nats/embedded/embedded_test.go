@@ -93,7 +93,7 @@ func TestConformance(t *testing.T) {
 		BehindBacklog: "a release is a new entry of the stream, as a NAK counts as a lost holder",
 		URL:           url,
 		// The server is in this process, and under the race detector as well.
-		Lease: 5 * time.Second, Slack: 5 * time.Second, Timeout: 3 * time.Minute, Parallel: 8,
+		Lease: 5 * time.Second, Slack: 5 * time.Second, Timeout: 3 * time.Minute, Parallel: 8, Waiting: 24,
 	})
 }
 
