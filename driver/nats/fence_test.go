@@ -28,6 +28,7 @@ func lapse(t *testing.T, d *nats.Driver, q string) (first, second driver.Consume
 // TestLostHolderSettlesNothing: every outcome of a holder that lost its lease is
 // refused, whatever the server would take, and the job stays with its new holder.
 func TestLostHolderSettlesNothing(t *testing.T) {
+	t.Parallel() // it waits for leases
 	d := openURL(t, startServer(t).url())
 	for _, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
 		t.Run(outcome.String(), func(t *testing.T) {
@@ -57,6 +58,7 @@ func TestLostHolderSettlesNothing(t *testing.T) {
 // TestLateButUndisturbed: a holder whose lease ended, and whose job nobody took
 // over, settles it, once.
 func TestLateButUndisturbed(t *testing.T) {
+	t.Parallel() // it waits for leases
 	d := openURL(t, startServer(t).url())
 	for _, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
 		t.Run(outcome.String(), func(t *testing.T) {
@@ -307,6 +309,7 @@ func TestForeignConnection(t *testing.T) {
 
 // TestMixedLeases: consumers of one queue hold jobs for different times.
 func TestMixedLeases(t *testing.T) {
+	t.Parallel() // it waits for a lease
 	d := openURL(t, startServer(t).url())
 	q := declare(t, d)
 	enqueue(t, d, q, message("short"))

@@ -14,6 +14,7 @@ var since = time.UnixMilli(1760000001234).UTC()
 // TestBounces: what a retry or a dead letter is settled with is what the next one to
 // look sees, through releases and lost holders, and a redrive begins anew.
 func TestBounces(t *testing.T) {
+	t.Parallel() // it waits for leases
 	d := openURL(t, startServer(t).url())
 	ctx := testContext(t)
 	q := declare(t, d)
@@ -74,6 +75,7 @@ func TestBounces(t *testing.T) {
 // TestReleaseKeepsLostHolders: a release neither counts as a lost holder nor forgets
 // those that there were, and every other outcome forgets them.
 func TestReleaseKeepsLostHolders(t *testing.T) {
+	t.Parallel() // it waits for a lease
 	d := openURL(t, startServer(t).url())
 	q := declare(t, d)
 	first, second, lost, held := lapse(t, d, q)

@@ -24,6 +24,7 @@ func imported(id string, state driver.State) *driver.Entry {
 // TestImport: jobs of every state are listed with the history that they came with, and
 // handed out with it.
 func TestImport(t *testing.T) {
+	t.Parallel() // it waits for delays
 	for _, parameters := range []string{"", "?group_commit=true"} {
 		d := openURL(t, startServer(t).url()+parameters)
 		ctx := testContext(t)

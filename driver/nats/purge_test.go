@@ -14,6 +14,7 @@ import (
 
 // TestPurge: on one server and on a cluster.
 func TestPurge(t *testing.T) {
+	t.Parallel() // it starts a cluster
 	t.Run("server", func(t *testing.T) { testPurge(t, openURL(t, startServer(t).url())) })
 	t.Run("cluster", func(t *testing.T) {
 		testPurge(t, openURL(t, harness(brokers.NATSCluster(t, brokers.NATS2).URL(), "").URL))

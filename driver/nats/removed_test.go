@@ -122,6 +122,7 @@ func TestRemovedConsumerForgetsMarks(t *testing.T) {
 // TestEditedStream: an operator who sets a limit that drops jobs, on a queue that is in
 // use, is told of by a worker.
 func TestEditedStream(t *testing.T) {
+	t.Parallel() // it waits for the server to tell
 	ts := startServer(t)
 	d := openURL(t, ts.url())
 	ctx := testContext(t)

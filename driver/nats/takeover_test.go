@@ -15,6 +15,7 @@ import (
 // TestLostJobsComeFirst: a job whose holder vanished is handed out before those that
 // wait, with its lost holder counted, as often as that happens, and leaves nothing behind.
 func TestLostJobsComeFirst(t *testing.T) {
+	t.Parallel() // it waits for leases
 	ts := startServer(t)
 	d := openURL(t, ts.url())
 	q := declare(t, d)

@@ -1,8 +1,11 @@
 package brokers
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/batch-go/batch/internal/leak"
@@ -13,6 +16,20 @@ import (
 // it from TestMain.
 func Main(m *testing.M, excused ...leak.Excuse) {
 	leak.Main(tests{m}, excused...)
+}
+
+// AtOnce lets n of the parallel tests run at once, unless -parallel says how many: where they mostly wait for
+// a broker, that need not follow the number of processors. TestMain calls it before Main.
+func AtOnce(n int) {
+	flag.Parse() // before, nobody knows what is given
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return
+	}
+	if err := flag.Set("test.parallel", strconv.Itoa(max(n, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err) // package testing has no such flag any more
+	}
 }
 
 // tests is a test binary's tests together with the brokers that they use. The launcher goes before
