@@ -14,7 +14,10 @@ import (
 	"github.com/batch-go/batch/internal/brokers"
 )
 
-func TestMain(m *testing.M) { brokers.Main(m) }
+func TestMain(m *testing.M) {
+	brokers.AtOnce(6)
+	brokers.Main(m)
+}
 
 // bound is how long a test waits for what should come at once.
 const bound = 20 * time.Second

@@ -115,6 +115,7 @@ func TestConformanceTLS(t *testing.T) {
 // TestOpenRefusesOldBrokers opens a broker from before the oldest that is
 // supported.
 func TestOpenRefusesOldBrokers(t *testing.T) {
+	t.Parallel() // it starts brokers of its own
 	server := brokers.NewRabbitMQ(t, brokers.RabbitMQ3)
 	for _, address := range []string{server.URL(), with(t, server.URL(), "priority", "quorum"), with(t, server.URL(), "priority", "classic")} {
 		refused(t, address)

@@ -30,6 +30,7 @@ func shows(t *testing.T, what string, value any, word string) {
 
 // Nothing that the driver makes shows the password.
 func TestCredentialsAreNotShown(t *testing.T) {
+	t.Parallel() // it waits for those who do not answer
 	const word = "hush"
 	server := brokers.RabbitMQ(t, brokers.RabbitMQ4)
 	d, err := Open(testContext(t), server.URL())

@@ -55,6 +55,7 @@ func TestCut(t *testing.T) {
 // While the broker is short of memory it blocks publishers. Calls wait until
 // their deadline, and acknowledgements go on.
 func TestBlocked(t *testing.T) {
+	t.Parallel() // it has a broker of its own
 	server := brokers.NewRabbitMQ(t, brokers.RabbitMQ4)
 	d, err := Open(testContext(t), server.URL())
 	if err != nil {

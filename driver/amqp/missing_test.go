@@ -140,6 +140,7 @@ func TestMissingQueueHasNoLock(t *testing.T) {
 // Delay queues that a handle knows are gone when the queue was deleted and declared
 // again; jobs are delayed nonetheless, and retries as well.
 func TestDelayQueuesOfADeletedQueue(t *testing.T) {
+	t.Parallel() // it waits for the broker to notice
 	d := open(t)
 	q := queue(t, d)
 	ctx := testContext(t)

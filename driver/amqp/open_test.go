@@ -11,6 +11,7 @@ import (
 )
 
 func TestOpenRefused(t *testing.T) {
+	t.Parallel() // it waits for those who do not answer
 	server := brokers.RabbitMQ(t, brokers.RabbitMQ4)
 	nobody := "amqp://127.0.0.1:1"
 	for what, c := range map[string]struct {
