@@ -34,7 +34,7 @@ func (c *connection) callAPI(ctx context.Context, subject string, request, answe
 
 // callAPIMany makes requests of the API, some at a time, and gives their answers
 // to read in order. An error of the connection ends it.
-func (c *connection) callAPIMany(ctx context.Context, subject string, count int, request func(i int) any, read func(i int, m *natsgo.Msg) error) error {
+func (c *connection) callAPIMany(ctx context.Context, subject string, count int, request func(i int) ([]byte, error), read func(i int, m *natsgo.Msg) error) error {
 	for from := 0; from < count; from += apiWindow {
 		size := min(apiWindow, count-from)
 		r, err := c.requests(size, subject)
@@ -42,7 +42,7 @@ func (c *connection) callAPIMany(ctx context.Context, subject string, count int,
 			return err
 		}
 		for i := range size {
-			data, err := json.Marshal(request(from + i))
+			data, err := request(from + i)
 			if err == nil {
 				err = r.send(i, subject, nil, data)
 			}

@@ -37,8 +37,8 @@ const (
 
 // isCode tells an error of the JetStream API with one of these codes.
 func isCode(err error, codes ...int) bool {
-	var api *apiError
-	return errors.As(err, &api) && slices.Contains(codes, api.ErrCode)
+	api, is := errors.AsType[*apiError](err)
+	return is && slices.Contains(codes, api.ErrCode)
 }
 
 // noResponders is the answer of a server for a subject that nobody listens to.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 
-	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 
 	"github.com/batch-go/batch/internal/fault"
@@ -55,22 +54,21 @@ func (d *Driver) commit(ctx context.Context, n *names, entries []entry) error {
 func (d *Driver) sendBatch(r *requests, entries []entry) error {
 	last := len(entries) - 1
 	id := nuid.Next()
+	space := make(header, 0, 2*lineSpace)
 	for i := range entries {
 		e := &entries[i]
-		e.header[natsBatchID] = []string{id}
-		e.header[natsBatchSeq] = []string{strconv.Itoa(i + 1)}
-		delete(e.header, natsBatchCommit)
+		h := e.header.with(space, natsBatchID, id, natsBatchSeq, strconv.Itoa(i+1))
 		if i == last {
-			e.header[natsBatchCommit] = []string{"1"}
+			h = h.with(nil, natsBatchCommit, "1")
 		}
 		var err error
 		switch {
 		case i == 0 && last > 0:
-			err = r.send(0, e.subject, e.header, e.data)
+			err = r.send(0, e.subject, h, e.data)
 		case i == last:
-			err = r.send(len(r.answers)-1, e.subject, e.header, e.data)
+			err = r.send(len(r.answers)-1, e.subject, h, e.data)
 		default:
-			err = r.link.publish(&natsgo.Msg{Subject: e.subject, Header: e.header, Data: e.data})
+			err = r.tell(e.subject, h, e.data)
 		}
 		if err != nil {
 			return err

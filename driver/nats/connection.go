@@ -104,7 +104,7 @@ func (c *connection) watch(ctx context.Context, l *link) {
 		}
 		// The library says so before it closes the socket. Nothing that is told to be
 		// unsent may leave after that.
-		_ = l.socket.Close() // it is closed twice
+		l.socket.end()
 		c.dialer.learn(l)
 		c.down()
 		if l = c.dialer.redial(ctx); l != nil && c.use(l) != nil {
@@ -286,6 +286,7 @@ func (c *connection) prepare(r *requests, n int) (*requests, error) {
 	}
 	c.next++
 	r.link, r.id = l, c.next
+	r.out.link, r.out.direct = l, l.open && l.heard.Load()
 	if id := r.id; !r.apart {
 		r.forget = func() { c.forget(id) }
 		r.reply = l.inbox + strconv.FormatUint(r.id, 36) + "."
@@ -315,6 +316,9 @@ func (c *connection) dispatch(l *link, m *natsgo.Msg) {
 	i, err := strconv.Atoi(number)
 	if err != nil {
 		return
+	}
+	if !l.heard.Load() {
+		l.heard.Store(true)
 	}
 	c.mu.Lock()
 	r := c.pending[n]

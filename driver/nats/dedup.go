@@ -53,12 +53,12 @@ func (d *Driver) keyedEntries(n *names, messages []*driver.Message, now moment) 
 // whole seconds.
 func (d *Driver) keyEntry(n *names, m *driver.Message, hold string) entry {
 	within := cmp.Or(m.DedupWithin, d.options.DedupWindow)
-	return entry{n.key(m.DedupKey), natsgo.Header{
-		headerID:          {m.ID},
-		headerHold:        {hold},
-		natsTTL:           {strconv.FormatInt(int64((within+time.Second-1)/time.Second), 10)},
-		natsExpectSubject: {"0"},
-	}, nil}
+	return entry{n.key(m.DedupKey), newHeader(
+		headerID, m.ID,
+		headerHold, hold,
+		natsTTL, strconv.FormatInt(int64((within+time.Second-1)/time.Second), 10),
+		natsExpectSubject, "0",
+	), nil}
 }
 
 // enqueueKeyed stores the messages of which index has the numbers, unless their

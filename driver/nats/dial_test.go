@@ -115,11 +115,11 @@ func TestSomeWereSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.close()
-	err = c.callAPIMany(t.Context(), "subject", 2, func(i int) any {
+	err = c.callAPIMany(t.Context(), "subject", 2, func(i int) ([]byte, error) {
 		if i == 1 {
 			l.nc.Close()
 		}
-		return i
+		return []byte("{}"), nil
 	}, nil)
 	if v := classify(err); v.Fate != driver.FateUnknown {
 		t.Errorf("%v is %v", err, v.Fate)

@@ -62,8 +62,11 @@ var (
 
 // isUnanswered tells that no server listens for what was asked, or none answers.
 func isUnanswered(err error) bool {
-	var nobody *noResponders
-	return errors.As(err, &nobody) || errors.Is(err, errSilent) || errors.Is(err, errRemoved)
+	if err == nil {
+		return false
+	}
+	_, nobody := errors.AsType[*noResponders](err)
+	return nobody || errors.Is(err, errSilent) || errors.Is(err, errRemoved)
 }
 
 // isNoQueue tells that the queue's stream or consumer is missing.

@@ -7,23 +7,12 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 )
 
-// headerSize is how many bytes the headers take on the way and in the stream.
-func (e *entry) headerSize() int {
-	n := len("NATS/1.0\r\n\r\n")
-	for name, values := range e.header {
-		for _, v := range values {
-			n += len(name) + len(v) + len(": \r\n")
-		}
-	}
-	return n
-}
-
 // fits refuses an entry that the server would not take, before anything is sent: it
 // counts the length of headers in 16 bits, and ends a connection that sends more than
 // its max_payload.
 func (d *Driver) fits(e *entry) error {
-	headers := e.headerSize()
-	if e.header[natsSchedule] != nil {
+	headers := len(e.header)
+	if e.header.has(natsSchedule) {
 		headers += len(e.subject) + 64 // what the server adds when it is due
 	}
 	if headers > math.MaxUint16 || headers+len(e.data) > d.payload {
@@ -50,7 +39,7 @@ func (d *Driver) stripped(n *names, j *job, extra ...string) entry {
 	}
 	// Our own jobs are never this large: see limitsFor.
 	whole := len(j.Body)
-	j.Body = j.Body[:min(whole, max(0, d.payload-2*shortError-e.headerSize()))]
+	j.Body = j.Body[:min(whole, max(0, d.payload-2*shortError-len(e.header)))]
 	j.lastError = fmt.Sprintf("the body is cut: it had %d bytes, and the server takes %d in all", whole, d.payload)
 	return n.deadEntry(j, extra...)
 }

@@ -3,6 +3,7 @@ package nats
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 
 	natsgo "github.com/nats-io/nats.go"
 )
@@ -18,6 +19,8 @@ type link struct {
 	// open says that the driver may write to the socket beside the library: nothing lies
 	// between them that makes other bytes of what is sent, such as TLS.
 	open bool
+	// heard says that an answer has come to inbox, so that the server knows of it.
+	heard atomic.Bool
 	// payload is as much as the server took in one message when it was made.
 	payload int64
 	// mailboxes are for enqueues that come alone.
@@ -32,10 +35,19 @@ func (l *link) written() uint64 {
 	return l.socket.written.Load()
 }
 
-// publish publishes. It does not wait for the server, and an error says that nothing
-// was sent.
-func (l *link) publish(m *natsgo.Msg) error {
-	err := l.nc.PublishMsg(m)
+// write writes messages beside the client library, if open says that it may.
+func (l *link) write(messages []byte) {
+	if _, err := l.socket.Write(messages); err != nil {
+		// The library sees by that that the connection is lost, and a call that waits is told
+		// how much may have left.
+		_ = l.socket.Close()
+	}
+}
+
+// publish publishes by way of the client library. It does not wait for the server, and an error
+// says that nothing was sent.
+func (l *link) publish(subject, reply string, h header, data []byte) error {
+	err := l.nc.PublishMsg(&natsgo.Msg{Subject: subject, Reply: reply, Header: h.parsed(), Data: data})
 	if l.socket != nil && isClosedConn(err) {
 		return errDown // it is being made anew
 	}

@@ -18,8 +18,8 @@ type mailbox struct {
 	serial  uint64
 	subject []byte
 	heard   bool   // the server knows of it
-	header  []byte // of a message, and all of it
-	message []byte
+	header  header // of a message
+	message []byte // all of it
 }
 
 // next begins the next request. What a second stream has answered to one before is nobody's.

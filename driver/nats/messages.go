@@ -2,7 +2,9 @@ package nats
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,7 +37,7 @@ type getRequest struct {
 func (d *Driver) getAll(ctx context.Context, n *names, requests []getRequest) ([]*stored, error) {
 	messages := make([]*stored, len(requests))
 	subject := d.apiRoot + "STREAM.MSG.GET." + n.stream
-	err := d.conn.callAPIMany(ctx, subject, len(requests), func(i int) any { return requests[i] }, func(i int, m *natsgo.Msg) error {
+	err := d.conn.callAPIMany(ctx, subject, len(requests), func(i int) ([]byte, error) { return json.Marshal(requests[i]) }, func(i int, m *natsgo.Msg) error {
 		var answer struct {
 			Message *stored `json:"message"`
 		}
@@ -58,19 +60,28 @@ func (d *Driver) get(ctx context.Context, n *names, request getRequest) (*stored
 	return messages[0], nil
 }
 
+// removed is the answer to a removal that succeeded, as the server writes it. Any other one is
+// read in full.
+const removed = `{"type":"io.nats.jetstream.api.v1.stream_msg_delete_response","success":true}`
+
 // remove deletes messages by sequence and returns an error for each, or nil.
 // If several callers try to delete one, exactly one succeeds: the others get
 // errTaken. This is what decides which holder settles a job.
 func (d *Driver) remove(ctx context.Context, n *names, seqs []uint64) []error {
-	type request struct {
-		Seq     uint64 `json:"seq"`
-		NoErase bool   `json:"no_erase"`
-	}
 	subject := d.apiRoot + "STREAM.MSG.DELETE." + n.stream
 	var errs []error
 	next := 0
-	broken := d.conn.callAPIMany(ctx, subject, len(seqs), func(i int) any { return request{seqs[i], true} }, func(i int, m *natsgo.Msg) error {
+	var space []byte
+	request := func(i int) ([]byte, error) {
+		space = strconv.AppendUint(append(space[:0], `{"seq":`...), seqs[i], 10)
+		space = append(space, `,"no_erase":true}`...)
+		return space, nil
+	}
+	broken := d.conn.callAPIMany(ctx, subject, len(seqs), request, func(i int, m *natsgo.Msg) error {
 		next = i + 1
+		if string(m.Data) == removed {
+			return nil
+		}
 		err := readAnswer(subject, m, nil)
 		if isGone(err) {
 			err = errTaken
@@ -106,7 +117,7 @@ func (d *Driver) purge(ctx context.Context, n *names, filters []string) (int, er
 	}
 	subject := d.apiRoot + "STREAM.PURGE." + n.stream
 	purged := 0
-	err := d.conn.callAPIMany(ctx, subject, len(filters), func(i int) any { return request{filters[i]} }, func(_ int, m *natsgo.Msg) error {
+	err := d.conn.callAPIMany(ctx, subject, len(filters), func(i int) ([]byte, error) { return json.Marshal(request{filters[i]}) }, func(_ int, m *natsgo.Msg) error {
 		var answer struct {
 			Purged int `json:"purged"`
 		}

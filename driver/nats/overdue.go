@@ -113,11 +113,16 @@ func (d *Driver) storeAgain(ctx context.Context, n *names, subjects []string) er
 			continue // nobody's schedule
 		}
 		// Else it is known already, or taken for a part of the batch in which it once came.
-		for _, name := range []string{natsMsgID, natsBatchID, natsBatchSeq, natsBatchCommit} {
+		for _, name := range []string{natsMsgID, natsBatchID, natsBatchSeq, natsBatchCommit, natsExpectSubject} {
 			delete(h, name)
 		}
-		h[natsExpectSubject] = []string{strconv.FormatUint(m.Seq, 10)}
-		entries = append(entries, entry{m.Subject, h, m.Data})
+		again := newHeader(natsExpectSubject, strconv.FormatUint(m.Seq, 10))
+		for name, values := range h {
+			for _, value := range values {
+				again = again.with(nil, name, value)
+			}
+		}
+		entries = append(entries, entry{m.Subject, again, m.Data})
 	}
 	if len(entries) == 0 {
 		return nil

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -61,39 +60,15 @@ const plainSize = 32 << 10
 // publishPlain publishes a job whose answer comes to a mailbox. An error says that it was not
 // sent.
 func (l *link) publishPlain(box *mailbox, subject string, j *job) error {
-	box.header = j.appendHeader(box.header[:0])
+	box.header = j.append(box.header[:0].begin()).end()
 	// The first comes behind the subscription, which the library writes. It also refuses what is
 	// too large by now: the server would end the connection for that.
 	if size := len(box.header) + len(j.Body); !box.heard || !l.open || len(j.Body) > plainSize || int64(size) > l.payload {
-		return l.publish(&natsgo.Msg{Subject: subject, Reply: string(box.subject), Header: j.header(), Data: j.Body})
+		return l.publish(subject, string(box.subject), box.header, j.Body)
 	}
-	b := append(box.message[:0], "HPUB "...)
-	b = append(append(b, subject...), ' ')
-	b = append(append(b, box.subject...), ' ')
-	b = append(strconv.AppendInt(b, int64(len(box.header)), 10), ' ')
-	b = append(strconv.AppendInt(b, int64(len(box.header)+len(j.Body)), 10), "\r\n"...)
-	b = append(append(append(b, box.header...), j.Body...), "\r\n"...)
-	box.message = b
-	if _, err := l.socket.Write(b); err != nil {
-		// The library sees by that that the connection is lost, and who waits is told how
-		// much may have left.
-		_ = l.socket.Close()
-	}
+	box.message = appendMessage(box.message[:0], subject, box.subject, box.header, j.Body)
+	l.write(box.message)
 	return nil
-}
-
-// appendHeader appends the headers of a job as they are on the wire.
-func (j *job) appendHeader(b []byte) []byte {
-	b = append(b, "NATS/1.0\r\n"...)
-	put := func(name, value string) {
-		b = append(append(b, name...), ": "...)
-		b = append(append(b, value...), "\r\n"...)
-	}
-	j.putFields(put)
-	for name, value := range j.Headers {
-		put(headerOwn+name, encode(value))
-	}
-	return append(b, "\r\n"...)
 }
 
 // waitPlain waits for the answer to a request that has a mailbox. Without one it returns why.

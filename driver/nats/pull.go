@@ -193,7 +193,7 @@ func (in *inbox) request(max int, inTurn bool) (*pull, error) {
 		return nil, err
 	}
 	sent := time.Now()
-	if err := in.link.publish(&natsgo.Msg{Subject: p.subject, Reply: in.subject, Data: data}); err != nil {
+	if err := in.link.publish(p.subject, in.subject, nil, data); err != nil {
 		return nil, err
 	}
 	in.pull = &pull{batch: request.Batch, sent: sent, done: make(chan struct{})}

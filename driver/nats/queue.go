@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
-
 	"github.com/batch-go/batch/driver"
 )
 
@@ -120,7 +118,7 @@ func (d *Driver) awaitInterest(ctx context.Context, n *names) error {
 		if err != nil {
 			return err
 		}
-		_ = r.send(0, n.job, natsgo.Header{"Nats-Expected-Stream": {"-"}}, nil) // its error is told by the answer, which is unsent then
+		_ = r.send(0, n.job, newHeader("Nats-Expected-Stream", "-"), nil) // its error is told by the answer, which is unsent then
 		once, cancel := context.WithTimeout(ctx, queryTimeout)
 		err = r.wait(once)
 		cancel()

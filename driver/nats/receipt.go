@@ -80,15 +80,15 @@ func (r *receipt) held(now time.Time, current epoch) bool {
 	return false
 }
 
-// messageID is the message ID of what takes the place of an entry, so that it is
-// stored once although it is tried again. That of another holder is another: two
+// messageID is the message ID of what takes the place of an entry with an outcome, so that
+// it is stored once although it is tried again. That of another holder is another: two
 // holders would share one new message otherwise, and the second would withdraw what
 // the first settled the job with.
-func (r *receipt) messageID() string {
+func (r *receipt) messageID(outcome string) string {
 	if r.nonce == "" {
 		r.nonce = nuid.Next()
 	}
-	return strconv.FormatUint(r.seq, 10) + "-" + r.nonce
+	return outcome + "-" + strconv.FormatUint(r.seq, 10) + "-" + r.nonce
 }
 
 // ackScope is what the subjects for acknowledgements begin with that are of the same queue.

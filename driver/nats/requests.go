@@ -3,7 +3,6 @@ package nats
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 // answer for one request and take a timer each.
 type requests struct {
 	link  *link
+	out   outbox // what is to be sent
 	scope string // the subject of all requests, or with a dot at its end what they begin with
 	// entries are what the requests store, if that is what they do, and atomic that they
 	// are stored together or not at all. Then there is no scope.
@@ -56,14 +56,19 @@ var (
 	refused = &natsgo.Msg{}
 )
 
-// send sends request i. An error says that it was not sent.
-func (r *requests) send(i int, subject string, header natsgo.Header, data []byte) error {
-	m := natsgo.Msg{Subject: subject, Reply: r.reply + strconv.Itoa(i), Header: header, Data: data}
-	err := r.link.publish(&m)
+// send sends request i, with the others at the latest when wait is called. An error says that it
+// was not sent.
+func (r *requests) send(i int, subject string, h header, data []byte) error {
+	err := r.out.put(subject, r.reply, i, h, data)
 	if err != nil {
 		r.skip(i)
 	}
 	return err
+}
+
+// tell sends a message behind the requests before, to which there is no answer.
+func (r *requests) tell(subject string, h header, data []byte) error {
+	return r.out.put(subject, "", 0, h, data)
 }
 
 // sendForMany sends the only request, whose answers are messages of the stream
@@ -72,7 +77,7 @@ func (r *requests) sendForMany(subject string, data []byte) error {
 	r.mu.Lock()
 	r.many = true
 	r.mu.Unlock()
-	return r.link.publish(&natsgo.Msg{Subject: subject, Reply: r.reply + "0", Data: data})
+	return r.out.put(subject, r.reply, 0, nil, data)
 }
 
 // skip gives up the answer to request i, which was not sent.
@@ -152,14 +157,25 @@ func (r *requests) refuse(subject string, why error) {
 	}
 }
 
-// wait waits for all answers. It returns nil if all came, else why it gave up;
-// what came until then is in the answers, which belong to the caller then.
+// wait sends what is left to send and waits for all answers. It returns nil if all came, else why
+// it gave up; what came until then is in the answers, which belong to the caller then.
 func (r *requests) wait(ctx context.Context) error {
+	if r.ended() {
+		r.out.drop() // nobody waits for what would come of it
+	}
+	r.out.write()
 	r.await(ctx)
 	r.forget()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.broken
+}
+
+// ended tells whether nothing more is awaited.
+func (r *requests) ended() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.over
 }
 
 // await returns when nothing more is awaited.

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
-
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
@@ -149,7 +147,7 @@ func (s *settleCall) ack() {
 		case k == len(s.acks)-1:
 			err = reqs.send(0, reply, nil, nil)
 		default:
-			err = reqs.link.publish(&natsgo.Msg{Subject: reply})
+			err = reqs.tell(reply, nil, nil)
 		}
 		if err != nil {
 			if k > 0 {
@@ -282,18 +280,18 @@ func (s *settleCall) replacement(t *driver.Settlement, now moment) entry {
 	switch t.Outcome {
 	case driver.OutcomeRetry:
 		j.failures, j.lastError, j.bounces, j.bouncedSince = t.Failures, t.Error, t.Bounces, t.BouncedSince
-		return n.entry(&j, dueAfter(now, t.Delay), natsMsgID, "retry-"+r.messageID())
+		return n.entry(&j, dueAfter(now, t.Delay), natsMsgID, r.messageID("retry"))
 	case driver.OutcomeRelease:
 		old := t.Delivery
 		j.failures, j.lastError, j.bounces, j.bouncedSince = old.Failures, old.LastError, old.Bounces, old.BouncedSince
 		j.lost = r.lost // holders that vanished stay counted
-		return n.entry(&j, moment{}, natsMsgID, "release-"+r.messageID())
+		return n.entry(&j, moment{}, natsMsgID, r.messageID("release"))
 	default:
 		j.failures, j.lastError, j.bounces, j.bouncedSince = t.Failures, t.Error, t.Bounces, t.BouncedSince
 		j.reason, j.diedAt = t.Reason, now.server
 		if t.Strip {
-			return s.c.d.stripped(n, &j, natsMsgID, "dead-"+r.messageID())
+			return s.c.d.stripped(n, &j, natsMsgID, r.messageID("dead"))
 		}
-		return n.deadEntry(&j, natsMsgID, "dead-"+r.messageID())
+		return n.deadEntry(&j, natsMsgID, r.messageID("dead"))
 	}
 }

@@ -96,6 +96,14 @@ func (s *socket) writeKept() {
 	}
 }
 
+// end ends the connection, and returns when no Write is under way: all that may have left is
+// counted then.
+func (s *socket) end() {
+	_ = s.Conn.Close() // it may be closed already
+	s.mu.Lock()
+	defer s.mu.Unlock()
+}
+
 // SetDeadline bounds reading. A Write has its own bound.
 func (s *socket) SetDeadline(t time.Time) error { return s.SetReadDeadline(t) }
 

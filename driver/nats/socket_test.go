@@ -187,3 +187,33 @@ func TestUnderWayIsNotUnsent(t *testing.T) {
 	}
 	_ = s.Close() // it ends the Write, and has no error
 }
+
+// lastConn is a connection whose Write takes everything in the moment in which it is closed.
+type lastConn struct {
+	fullConn
+	began chan struct{}
+}
+
+// Write waits for Close.
+func (c *lastConn) Write(b []byte) (int, error) {
+	close(c.began)
+	<-c.closed
+	return len(b), nil
+}
+
+// TestEndCountsWhatLeft: when a connection has ended, all is counted that may have left.
+func TestEndCountsWhatLeft(t *testing.T) {
+	c := &lastConn{fullConn{waits: make(chan struct{}), closed: make(chan struct{})}, make(chan struct{})}
+	s := &socket{Conn: c}
+	wrote := make(chan struct{})
+	go func() {
+		defer close(wrote)
+		_, _ = s.Write([]byte("job")) // it is taken
+	}()
+	<-c.began
+	s.end()
+	if n := s.written.Load(); n != 3 {
+		t.Errorf("%d bytes are counted", n)
+	}
+	<-wrote
+}

@@ -3,8 +3,6 @@ package nats
 import (
 	"strconv"
 	"time"
-
-	natsgo "github.com/nats-io/nats.go"
 )
 
 // spare leaves an entry to its holder that the server hands out again, and tells whether
@@ -20,7 +18,7 @@ func (d *Driver) spare(h *holders, reply string, seq uint64, delivered int64) bo
 // keepFor has the server keep an entry for a time before it hands it out again. What gets
 // lost is made up for by the holder's next extension, or by the server's own lease.
 func (d *Driver) keepFor(reply string, left time.Duration) {
-	_ = d.conn.current.Load().publish(&natsgo.Msg{Subject: reply, Data: lease(left)}) // as above
+	_ = d.conn.current.Load().publish(reply, "", nil, lease(left)) // as above
 }
 
 // lease asks the server for a lease of a length.

@@ -155,12 +155,12 @@ func (c *consumer) unmark(ctx context.Context, receipts []*receipt) {
 // mark is the entry that says who holds another one. before is the sequence of the mark
 // that it replaces, or 0.
 func (n *names) mark(r *receipt, before uint64) entry {
-	return entry{n.held(r.seq), natsgo.Header{
-		headerHolder:      {strconv.FormatInt(r.delivered, 10)},
-		natsTTL:           {strconv.FormatInt(int64(markTime/time.Second), 10)},
-		natsExpectSubject: {strconv.FormatUint(before, 10)},
-		natsRollup:        {"sub"},
-	}, nil}
+	return entry{n.held(r.seq), newHeader(
+		headerHolder, strconv.FormatInt(r.delivered, 10),
+		natsTTL, strconv.FormatInt(int64(markTime/time.Second), 10),
+		natsExpectSubject, strconv.FormatUint(before, 10),
+		natsRollup, "sub",
+	), nil}
 }
 
 // markedBy is which delivery of its entry stored a mark. One that cannot be read is

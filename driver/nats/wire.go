@@ -74,85 +74,82 @@ type job struct {
 	gone                                bool
 }
 
-// header makes the headers of a job. All values share one array, as each would
-// be a slice of one string otherwise.
-func (j *job) header(extra ...string) natsgo.Header {
-	n := 3 + len(extra)/2 + len(j.Headers)
-	values := make([]string, 0, n+16)
-	h := make(natsgo.Header, n)
-	put := func(name, value string) {
-		values = append(values, value)
-		h[name] = values[len(values)-1 : len(values) : len(values)]
+// header makes the headers of a job, and of the names and values in extra.
+func (j *job) header(extra ...string) header {
+	space := lineSpace + len(j.ID) + len(j.Kind) + len(j.lastError) + j.HeaderSize() + 16*len(j.Headers)
+	for _, s := range extra {
+		space += len(s) + len(": ")
 	}
-	j.putFields(put)
-	j.putHistory(put)
+	return j.append(make(header, 0, space).begin()).lines(extra...).end()
+}
+
+// append appends the headers of a job.
+func (j *job) append(h header) header {
+	h = j.appendHistory(j.appendFields(h))
 	for name, value := range j.Headers {
-		put(headerOwn+name, encode(value))
-	}
-	for i := 0; i+1 < len(extra); i += 2 {
-		put(extra[i], extra[i+1])
+		h = h.line(headerOwn+name, encode(value))
 	}
 	return h
 }
 
-// putFields puts the headers of what a job is.
-func (j *job) putFields(put func(name, value string)) {
+// appendFields appends the headers of what a job is.
+func (j *job) appendFields(h header) header {
 	m := &j.Message
-	put(headerID, m.ID)
-	put(headerKind, m.Kind)
-	put(headerAt, strconv.FormatInt(m.EnqueuedAt.UnixMilli(), 10))
+	h = h.line(headerID, m.ID).line(headerKind, m.Kind).number(headerAt, m.EnqueuedAt.UnixMilli())
 	if m.ContentType != defaultType {
-		put(headerType, encode(m.ContentType))
+		h = h.line(headerType, encode(m.ContentType))
 	}
 	if !m.ExpiresAt.IsZero() {
-		put(headerExpires, strconv.FormatInt(m.ExpiresAt.UnixMilli(), 10))
+		h = h.number(headerExpires, m.ExpiresAt.UnixMilli())
 	}
 	if m.MaxAttempts != 0 {
-		put(headerAttempts, strconv.Itoa(m.MaxAttempts))
+		h = h.number(headerAttempts, int64(m.MaxAttempts))
 	}
 	if m.Timeout != 0 {
-		put(headerTimeout, strconv.FormatInt(wire.Millis(m.Timeout), 10))
+		h = h.number(headerTimeout, wire.Millis(m.Timeout))
 	}
 	if m.DedupKey != "" {
-		put(headerKey, m.DedupKey)
+		h = h.line(headerKey, m.DedupKey)
 	}
 	if j.hold != "" {
-		put(headerHold, j.hold)
+		h = h.line(headerHold, j.hold)
 	}
+	return h
 }
 
-// putHistory puts the headers of a job's history.
-func (j *job) putHistory(put func(name, value string)) {
+// appendHistory appends the headers of a job's history.
+func (j *job) appendHistory(h header) header {
 	if j.failures != 0 {
-		put(headerFailures, strconv.Itoa(j.failures))
+		h = h.number(headerFailures, int64(j.failures))
 	}
 	if j.lastError != "" {
-		put(headerError, encode(j.lastError))
+		h = h.line(headerError, encode(j.lastError))
 	}
 	if j.bounces != 0 {
-		put(headerBounces, strconv.Itoa(j.bounces))
+		h = h.number(headerBounces, int64(j.bounces))
 	}
 	if !j.bouncedSince.IsZero() {
-		put(headerBounced, strconv.FormatInt(j.bouncedSince.UnixMilli(), 10))
+		h = h.number(headerBounced, j.bouncedSince.UnixMilli())
 	}
 	if j.deliveries != 0 {
-		put(headerDeliveries, strconv.Itoa(j.deliveries))
+		h = h.number(headerDeliveries, int64(j.deliveries))
 	}
 	if j.lost != 0 {
-		put(headerLost, strconv.Itoa(j.lost))
+		h = h.number(headerLost, int64(j.lost))
 	}
 	if j.reason != "" {
-		put(headerReason, j.reason)
+		h = h.line(headerReason, j.reason)
 	}
 	if !j.diedAt.IsZero() {
-		put(headerDied, strconv.FormatInt(j.diedAt.UnixMilli(), 10))
+		h = h.number(headerDied, j.diedAt.UnixMilli())
 	}
+	return h
 }
 
 // entry is a message on its way to the stream.
 type entry struct {
 	subject string
-	header  natsgo.Header
+	header  header
 	data    []byte
 }
 
