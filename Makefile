@@ -78,8 +78,8 @@ bench: engine images ## run the benchmarks, beside the raw clients: make bench B
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem work
 
 # The comparison with other libraries: make performance BROKER=redis WORKLOAD=enqueue-1,process PEER=batch,asynq
-# ROUNDS=5, or QUICK=1 for the short form; bench/performance/doc.go has the names. Its module is in no workspace: its peers would decide with which
-# versions of the clients everything else is tested, and they take minutes to compile.
+# ROUNDS=5, or QUICK=1 for the short form; bench/performance/doc.go has the names. Its module is in no workspace: its
+# peers would decide with which versions of the clients everything else is tested, and they take minutes to compile.
 WORKLOAD ?=
 PEER ?=
 ROUNDS ?= 0

@@ -19,10 +19,11 @@ const idleConcurrency = 4
 func manyQueues() []Workload {
 	var all []Workload
 	for _, n := range []int{1, 50, 500, 2000} {
-		all = append(all, Workload{
-			Name: fmt.Sprint("queues-", n), What: fmt.Sprintf("A worker with %d handlers on each of %d idle queues: its cost a second, and from an enqueue on any queue to the handler", idleConcurrency, n),
-			Kind: Idle, Queues: n, run: idle,
-		})
+		what := fmt.Sprintf("A worker with %d handlers on each of %d idle queues: its cost a second, and from an enqueue on any queue to the handler", idleConcurrency, n)
+		if n == 1 {
+			what = fmt.Sprintf("A worker with %d handlers on an idle queue: its cost a second, and from an enqueue to the handler", idleConcurrency)
+		}
+		all = append(all, Workload{Name: fmt.Sprint("queues-", n), What: what, Kind: Idle, Queues: n, run: idle})
 	}
 	return all
 }
