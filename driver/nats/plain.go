@@ -44,10 +44,19 @@ func (l *link) mailbox() (*mailbox, error) {
 }
 
 // enqueueFirst is enqueuePlain with a mailbox that is new, or with none. The answer comes to the
-// inbox of all requests, as the server may refuse the mailbox's subscription. By then it has.
+// inbox of all requests, as the server may refuse the mailbox's subscription. By then it has:
+// the job leaves behind that, by way of the client library.
 func (d *Driver) enqueueFirst(ctx context.Context, n *names, m *driver.Message, l *link, box *mailbox) error {
-	_, errs := d.publish(ctx, n, []entry{n.newJob(m, moment{}, "")})
-	err := cmp.Or(errs...)
+	r, err := d.conn.publications([]entry{n.newJob(m, moment{}, "")}, false)
+	if err != nil {
+		if box != nil {
+			box.end()
+		}
+		return err
+	}
+	r.out.direct = false
+	_, errs := d.publishAs(ctx, n, r)
+	err = cmp.Or(errs...)
 	switch {
 	case box == nil:
 	case errors.Is(l.nc.LastError(), natsgo.ErrMaxSubscriptionsExceeded):

@@ -40,7 +40,7 @@ func plainQueue(t *testing.T) (context.Context, *Driver, string) {
 }
 
 // TestPlainIsWrittenByItsCaller: no goroutine of the client library has a part in publishing
-// a job that comes alone, there is one inbox for all that come one after the other, and what
+// a job that comes alone but the first, there is one inbox for all that come one after the other, and what
 // is stored is what the library would have sent.
 func TestPlainIsWrittenByItsCaller(t *testing.T) {
 	ctx, d, queue := plainQueue(t)
@@ -52,8 +52,11 @@ func TestPlainIsWrittenByItsCaller(t *testing.T) {
 			t.Fatal(r[0].Err)
 		}
 	}
-	put("first", 10)
 	nc := d.conn.nc()
+	before := nc.Stats().OutMsgs
+	if put("first", 10); nc.Stats().OutMsgs != before+1 {
+		t.Error("the first job did not leave behind the subscription of its inbox, which the library sends")
+	}
 	sent, inboxes := nc.Stats().OutMsgs, nc.NumSubscriptions()
 	for i := range 20 {
 		put(fmt.Sprint("job-", i), 10*i)

@@ -18,6 +18,12 @@ func (d *Driver) publish(ctx context.Context, n *names, entries []entry) (acks [
 	if err != nil {
 		return nil, fault.All(len(entries), err)
 	}
+	return d.publishAs(ctx, n, r)
+}
+
+// publishAs is publish as publications that were begun.
+func (d *Driver) publishAs(ctx context.Context, n *names, r *requests) (acks []puback, errs []error) {
+	entries := r.entries
 	for i := range entries {
 		e := &entries[i]
 		if err := r.send(i, e.subject, e.header, e.data); err != nil {
