@@ -79,14 +79,13 @@ func (s *session) acknowledge(acks []*receipt, upTo uint64) error {
 // deleted, so it looks for the queue instead. One that was deleted and declared again
 // passes for the old one, and a retry has then been stored in the new one.
 func (s *session) barrier() error {
-	s.asking.Lock()
-	var err error
-	if s.life.Err() == nil {
-		err = s.ch.Qos(s.prefetch, 0, false)
-	} else {
-		_, err = lookUp(s.ch, s.names.main)
-	}
-	s.asking.Unlock()
+	err := s.ask(func() error {
+		if s.life.Err() == nil {
+			return s.ch.Qos(s.prefetch, 0, false)
+		}
+		_, err := lookUp(s.ch, s.names.main)
+		return err
+	})
 	if err != nil {
 		return err
 	}

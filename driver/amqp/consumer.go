@@ -176,7 +176,7 @@ func (c *consumer) loseSession(err error) {
 	c.mu.Unlock()
 	if s != nil {
 		s.end(err)
-		go func() { _ = s.ch.Close() }()
+		s.tasks.Go(s.close)
 	}
 }
 

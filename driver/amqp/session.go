@@ -184,7 +184,7 @@ func (s *session) watch(cancels <-chan string, closes <-chan *amqp091.Error) {
 				continue
 			}
 			s.end(errCancelled)
-			_ = s.ch.Close()
+			s.tasks.Go(s.close) // beside, so that the library can go on to the next frame
 		case err := <-closes:
 			if err != nil {
 				s.end(fmt.Errorf("%w: %w", errUnconfirmed, err))
@@ -213,10 +213,30 @@ func (s *session) end(err error) {
 	close(s.ended)
 }
 
+// close closes the channel of a session that has ended. Nothing may be sent on the channel behind
+// that: the broker would end the connection for it.
+func (s *session) close() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	_ = s.ch.Close() // it may be closed already
+}
+
+// ask makes a request that has an answer. If the session has ended, it returns endedFor.
+func (s *session) ask(request func() error) error {
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	if err := s.endedFor(); err != nil {
+		return err
+	}
+	return request()
+}
+
 // stop closes the channel and waits for what works on it.
 func (s *session) stop() {
 	s.end(driver.ErrClosed)
-	_ = s.ch.Close()
+	s.close()
 	s.tasks.Shut()
 	s.tasks.WaitAll()
 	s.replacements.Wait()
@@ -228,9 +248,7 @@ func (s *session) stop() {
 // https://github.com/rabbitmq/rabbitmq-server/pull/3746. Before 4.3 this counts as a
 // lost holder, and nothing here can know of it: see the package comment.
 func (s *session) cancelSubscription(sub *subscription) error {
-	s.asking.Lock()
-	err := s.ch.Cancel(sub.tag, false)
-	s.asking.Unlock()
+	err := s.ask(func() error { return s.ch.Cancel(sub.tag, false) })
 	s.conn.tap.unsubscribe(sub.tag) // the answer was read after all deliveries
 	return err
 }

@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"errors"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -44,12 +45,16 @@ func (s *session) begin() error {
 	s.mu.Lock()
 	s.crowding = 0
 	s.mu.Unlock()
-	s.asking.Lock()
-	// Nothing comes by the library: see tap.
-	_, err := consumeFrom(s.ch, s.names.main, sub.tag, s.prefetch, s.base.hasTimeout)
-	s.asking.Unlock()
+	err := s.ask(func() error {
+		// Nothing comes by the library: see tap.
+		_, err := consumeFrom(s.ch, s.names.main, sub.tag, s.prefetch, s.base.hasTimeout)
+		return err
+	})
 	if err != nil {
 		s.conn.tap.unsubscribe(sub.tag)
+		if err == s.endedFor() {
+			return nil // Receive sees that
+		}
 		return err
 	}
 	s.mu.Lock()
@@ -172,14 +177,14 @@ func (s *session) withdraw(ctx context.Context) error {
 	s.current = nil
 	s.mu.Unlock()
 	if sub != nil {
-		if err := s.cancelSubscription(sub); err != nil {
+		if err := s.cancelSubscription(sub); err != nil && !errors.Is(err, errCancelled) {
 			return s.conn.explain(err)
 		}
 	}
 	s.replacements.Wait()
 	s.giveBack(ctx)
 	err := s.barrier()
-	if isGone(err) {
+	if isGone(err) || errors.Is(err, errCancelled) {
 		return nil // the queue, and all that it held
 	}
 	return s.conn.explain(err)
