@@ -70,8 +70,11 @@ func TestEndedInTheHandshake(t *testing.T) {
 	listener.down.Store(true)
 	server.CloseClientConnections() // what follows begins with one that was closed while it was idle
 	sent := f.count("SendMessageBatch")
-	for range 3 {
+	for call := range 4 {
 		err := d.Enqueue(t.Context(), "q", []*driver.Message{job("b", 0)})[0].Err
+		if call == 0 && driver.FateOf(err) == driver.FateUnknown && errors.Is(err, io.EOF) {
+			continue // it was written before the client had read that the connection is closed
+		}
 		if !errors.Is(err, driver.ErrUnavailable) || driver.FateOf(err) != driver.FateNotStored || f.count("SendMessageBatch") != sent {
 			t.Errorf("%v, %s", err, driver.FateOf(err))
 		}
