@@ -209,26 +209,33 @@ func (c *connection) pipeline(patience time.Duration, commands ...[]any) ([][]by
 	return c.execute(ctx, c.client.Pipeline(), commands)
 }
 
-// send sends commands by a pipeline, and returns them with their replies. If there is an error
-// they have those that came before it; nil says that nothing was sent.
-func (c *connection) send(ctx context.Context, pipe goredis.Pipeliner, commands [][]any) ([]once, error) {
+// send sends commands by a pipeline, and gives them their replies. If there is an error they have
+// those that came before it; begun tells whether anything was sent.
+func send[T goredis.Cmder](ctx context.Context, c *connection, pipe goredis.Pipeliner, commands []T) (begun bool, err error) {
 	if err := c.life.Begin(ctx); err != nil {
-		return nil, err
+		return false, err
 	}
 	defer c.life.End()
-	sent := make([]once, len(commands))
-	for i, args := range commands {
-		sent[i] = newOnce(ctx, args...)
-		_ = pipe.Process(ctx, sent[i]) // queues it; Exec reports
+	for _, command := range commands {
+		_ = pipe.Process(ctx, command) // queues it; Exec reports
 	}
-	_, err := pipe.Exec(ctx)
-	return sent, c.unlessCut(err)
+	_, err = pipe.Exec(ctx)
+	return true, c.unlessCut(err)
+}
+
+// newOnces makes commands.
+func newOnces(ctx context.Context, commands [][]any) []once {
+	all := make([]once, len(commands))
+	for i, args := range commands {
+		all[i] = newOnce(ctx, args...)
+	}
+	return all
 }
 
 // execute sends commands by a pipeline, and returns their replies.
 func (c *connection) execute(ctx context.Context, pipe goredis.Pipeliner, commands [][]any) ([][]byte, error) {
-	sent, err := c.send(ctx, pipe, commands)
-	if err != nil {
+	sent := newOnces(ctx, commands)
+	if _, err := send(ctx, c, pipe, sent); err != nil {
 		return nil, err
 	}
 	replies := make([][]byte, len(sent))
@@ -244,8 +251,9 @@ func (c *connection) each(patience time.Duration, commands [][]any) (replies [][
 	replies, errs = make([][]byte, len(commands)), make([]error, len(commands))
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
-	sent, err := c.send(ctx, c.client.Pipeline(), commands)
-	if sent == nil {
+	sent := newOnces(ctx, commands)
+	begun, err := send(ctx, c, c.client.Pipeline(), sent)
+	if !begun {
 		for i := range errs {
 			errs[i] = err
 		}

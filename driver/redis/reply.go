@@ -123,17 +123,13 @@ func (c *connection) receive(s *script, args []any, perJob int) (reply, error) {
 
 // executeFor sends commands by a pipeline, and returns their replies, which may have jobs.
 func (c *connection) executeFor(ctx context.Context, pipe goredis.Pipeliner, perJob int, commands ...[]any) ([]reply, error) {
-	if err := c.life.Begin(ctx); err != nil {
-		return nil, err
-	}
-	defer c.life.End()
-	replies := make([]reply, len(commands))
+	replies, sent := make([]reply, len(commands)), make([]goredis.Cmder, len(commands))
 	for i, args := range commands {
 		replies[i].perJob = perJob
-		_ = pipe.Process(ctx, replies[i].command(ctx, args)) // queues it; Exec reports
+		sent[i] = replies[i].command(ctx, args)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, c.unlessCut(err)
+	if _, err := send(ctx, c, pipe, sent); err != nil {
+		return nil, err
 	}
 	return replies, nil
 }
