@@ -5,13 +5,14 @@ package batch_test
 import (
 	"context"
 	"errors"
-	"math"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver/memory"
+	"github.com/batch-go/batch/internal/allocs"
 )
 
 // allocBudgets are what one job may allocate from Enqueue to the confirmed settlement on the
@@ -24,19 +25,13 @@ import (
 // costs each: 17 to 22. The race detector allocates, so this runs without it.
 var allocBudgets = map[int]float64{1: 14.5, 100: 13.8}
 
-// TestAllocationsPerJob judges the best of three runs, as a process allocates for other
-// reasons too.
+// TestAllocationsPerJob has jobs of one producer handled.
 func TestAllocationsPerJob(t *testing.T) {
 	for many, budget := range allocBudgets {
-		best := math.Inf(1)
-		for run := 0; run < 3 && best > budget; run++ {
+		allocs.Within(t, fmt.Sprintf("a job of %d in a call", many), budget, func() float64 {
 			result := testing.Benchmark(func(b *testing.B) { enqueueAndProcess(b, 1, many) })
-			best = min(best, float64(result.MemAllocs)/float64(result.N))
-			t.Logf("%d in a call: %.2f allocations and %d bytes a job, %d jobs/s", many, best, result.AllocedBytesPerOp(), int(float64(result.N)/result.T.Seconds()))
-		}
-		if best > budget {
-			t.Errorf("%d in a call: %.2f allocations a job, the budget is %.2f", many, best, budget)
-		}
+			return float64(result.MemAllocs) / float64(result.N)
+		})
 	}
 }
 
@@ -44,9 +39,7 @@ func TestAllocationsPerJob(t *testing.T) {
 func TestOutcomeOfAllocations(t *testing.T) {
 	boom := errors.New("boom")
 	for _, err := range []error{nil, boom, batch.RetryAfter(time.Second, boom), batch.Snooze(time.Second), batch.Permanent(boom)} {
-		if allocs := testing.AllocsPerRun(100, func() { batch.OutcomeOf(err) }); allocs > 0 {
-			t.Errorf("%v: %.1f allocations", err, allocs)
-		}
+		allocs.Within(t, fmt.Sprint(err), 0, func() float64 { return allocs.PerCall(func() { batch.OutcomeOf(err) }) })
 	}
 }
 

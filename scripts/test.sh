@@ -4,7 +4,7 @@
 #   scripts/test.sh [arguments of go test ...]
 #
 # With RECORDS naming a folder, what the conformance runs have shown is in it afterwards, and nothing
-# that was there before.
+# that was there before. With an empty DETECTOR there is no race detector.
 #
 # Where no Docker engine can be had, tests that need one are skipped, and the last lines say so. With
 # CI=true that is a failure.
@@ -43,7 +43,7 @@ arguments=()
 for argument in "$@"; do
 	[[ "$argument" == work ]] || arguments+=("$argument")
 done
-tests() { go test -race "$@" </dev/null 2>&1 | tee -a "$log"; }
+tests() { go test ${DETECTOR--race} "$@" </dev/null 2>&1 | tee -a "$log"; }
 status=0
 if ((${#arguments[@]} == $#)); then
 	tests -p 1 "${arguments[@]}" || status=$?

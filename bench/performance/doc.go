@@ -37,6 +37,10 @@
 // order; the next round follows, so that all of them see the same weather. A figure is the median of the
 // rounds, with the lowest and the highest beside it.
 //
+// Syncs to the disk are counted in one measurement more of each peer in the workloads of a rate, after the rounds and
+// not timed: the kernel counts them, which takes Linux and root, and makes every system call a little longer. Where that
+// cannot be, the page has no such column.
+//
 // Every job has a number. The workloads count which numbers came to a handler: a measurement in which one
 // was missing says so on the page.
 //

@@ -256,11 +256,27 @@ func measureWorkload(t *testing.T, s *server, broker string, w load.Workload, or
 	}
 	var done []report.Entry
 	for i, e := range entries {
-		if !lacks[i] {
-			done = append(done, e)
+		if lacks[i] {
+			continue
 		}
+		if w.Kind == load.Rate && e.Failed == "" {
+			e.Counted = countFsyncs(t, s.at(rows[i]), assignment{Broker: broker, Peer: e.Peer, Workload: w.Name}, limit)
+		}
+		done = append(done, e)
 	}
 	return done
+}
+
+// countFsyncs does one measurement more, which counts the syncs and is not timed. It returns nil if that cannot be.
+func countFsyncs(t *testing.T, s *server, a assignment, limit time.Duration) *load.Result {
+	a.Scale, a.Meter.Fsyncs = load.Counted, true
+	out, err := measureOne(t.Context(), s, a, limit)
+	if err != nil || out.Error != "" {
+		t.Logf("%s %s: %s: syncs were not counted: %v %s", a.Broker, a.Workload, a.Peer, err, out.Error)
+		return nil
+	}
+	t.Logf("%s %s: %s: %d syncs of %d jobs in %s", a.Broker, a.Workload, a.Peer, out.Result.Fsyncs, out.Result.Jobs, out.Result.Took.Round(time.Millisecond))
+	return &out.Result
 }
 
 // measureOne does one measurement on a server that has nothing else.
@@ -270,7 +286,7 @@ func measureOne(ctx context.Context, s *server, a assignment, limit time.Duratio
 			return answer{}, err
 		}
 	}
-	a.At, a.Meter = s.place, load.Broker{Process: s.process}
+	a.At, a.Meter.Process = s.place, s.process
 	if a.Broker == peer.Redis {
 		a.Meter.Redis = s.place.Addr
 	}

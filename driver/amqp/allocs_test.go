@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/allocs"
 )
 
 const (
@@ -30,15 +31,13 @@ func TestPlainEnqueueAllocations(t *testing.T) {
 	defer cancel()
 	list := []*driver.Message{message("a")}
 	enqueue(t, d, q, list...)
-	allocs := testing.AllocsPerRun(500, func() {
-		if r := d.Enqueue(ctx, q, list); r != nil {
-			t.Fatal(r[0].Err)
-		}
+	allocs.Within(t, "a job", plainAllocs+0.5, func() float64 {
+		return allocs.PerCall(func() {
+			if r := d.Enqueue(ctx, q, list); r != nil {
+				t.Fatal(r[0].Err)
+			}
+		})
 	})
-	t.Logf("%.1f allocations a job", allocs)
-	if allocs > plainAllocs+0.5 {
-		t.Errorf("%.1f allocations a job, the budget is %d", allocs, plainAllocs)
-	}
 }
 
 // TestDeliveryAllocations counts those of jobs that are pushed, received and done.
@@ -50,33 +49,30 @@ func TestDeliveryAllocations(t *testing.T) {
 	for i := range jobs {
 		list = append(list, message(fmt.Sprint(i)))
 	}
-	for i := 0; i < jobs; i += jobs / 2 {
-		enqueue(t, d, q, list[i:i+jobs/2]...)
-	}
 	c := consume(t, d, q, jobs)
 	settlements := make([]driver.Settlement, 0, step)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for done := 0; done < jobs; {
-		deliveries, err := c.Receive(testContext(t), step)
-		if err != nil {
-			t.Fatal(err)
+	handle := func() {
+		for done := 0; done < jobs; {
+			deliveries, err := c.Receive(testContext(t), step)
+			if err != nil {
+				t.Fatal(err)
+			}
+			settlements = settlements[:0]
+			for _, got := range deliveries {
+				settlements = append(settlements, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
+			}
+			if errs := c.Settle(testContext(t), settlements); errs != nil {
+				t.Fatal(errs)
+			}
+			done += len(deliveries)
 		}
-		settlements = settlements[:0]
-		for _, got := range deliveries {
-			settlements = append(settlements, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
-		}
-		if errs := c.Settle(testContext(t), settlements); errs != nil {
-			t.Fatal(errs)
-		}
-		done += len(deliveries)
 	}
-	runtime.ReadMemStats(&after)
-	allocs := float64(after.Mallocs-before.Mallocs) / jobs
-	t.Logf("%.1f allocations a job", allocs)
-	if allocs > deliveredAllocs+0.5 {
-		t.Errorf("%.1f allocations a job, the budget is %d", allocs, deliveredAllocs)
-	}
+	allocs.Within(t, "a job", deliveredAllocs+0.5, func() float64 {
+		enqueue(t, d, q, list[:jobs/2]...)
+		enqueue(t, d, q, list[jobs/2:]...)
+		count, _ := allocs.Of(handle)
+		return count / jobs
+	})
 }
 
 // consumerGoroutines is how many goroutines a consumer has that waits for jobs, besides that of

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/nats-io/nuid"
 
@@ -54,13 +53,14 @@ func (d *Driver) commit(ctx context.Context, n *names, entries []entry) error {
 func (d *Driver) sendBatch(r *requests, entries []entry) error {
 	last := len(entries) - 1
 	id := nuid.Next()
-	space := make(header, 0, 2*lineSpace)
+	h := make(header, 0, 2*lineSpace)
 	for i := range entries {
 		e := &entries[i]
-		h := e.header.with(space, natsBatchID, id, natsBatchSeq, strconv.Itoa(i+1))
+		h = e.header.open(h[:0]).line(natsBatchID, id).number(natsBatchSeq, int64(i+1))
 		if i == last {
-			h = h.with(nil, natsBatchCommit, "1")
+			h = h.line(natsBatchCommit, "1")
 		}
+		h = h.end()
 		var err error
 		switch {
 		case i == 0 && last > 0:

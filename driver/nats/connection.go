@@ -284,7 +284,7 @@ func (c *connection) publications(entries []entry, atomic bool) (*requests, erro
 	return c.prepare(&requests{entries: entries, atomic: atomic}, n)
 }
 
-// prepare makes r that of n requests.
+// prepare makes r that of n requests, by the link that r has, if it has one.
 func (c *connection) prepare(r *requests, n int) (*requests, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -297,7 +297,10 @@ func (c *connection) prepare(r *requests, n int) (*requests, error) {
 		return nil, c.refused
 	}
 	l := c.current.Load()
-	if l.socket != nil && l.socket.isFull() {
+	switch {
+	case r.link != nil && r.link != l:
+		return nil, errDown // it was lost a moment ago
+	case l.socket != nil && l.socket.isFull():
 		return nil, errUnread
 	}
 	c.next++

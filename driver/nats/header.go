@@ -49,9 +49,12 @@ func (h header) number(name string, value int64) header {
 	return append(strconv.AppendInt(h, value, 10), "\r\n"...)
 }
 
+// open appends h to space, without its empty line, so that more can follow.
+func (h header) open(space header) header { return append(space, h[:len(h)-len("\r\n")]...) }
+
 // with appends h and more names and values to space.
 func (h header) with(space header, pairs ...string) header {
-	return append(space, h[:len(h)-len("\r\n")]...).lines(pairs...).end()
+	return h.open(space).lines(pairs...).end()
 }
 
 // has tells whether there is one of a name.

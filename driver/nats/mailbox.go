@@ -17,7 +17,6 @@ type mailbox struct {
 	answers chan *natsgo.Msg
 	serial  uint64
 	subject []byte
-	heard   bool   // the server has its subscription
 	header  header // of a message
 	message []byte // all of it
 }
@@ -35,8 +34,8 @@ func (b *mailbox) next() *mailbox {
 // end ends one whose answer may come yet, or that is not needed any more.
 func (b *mailbox) end() { _ = b.sub.Unsubscribe() } // it fails if the connection is closed
 
-// mailboxes are those of a connection that are not in use. The methods may be called
-// concurrently.
+// mailboxes are those of a connection that are not in use, of whose subscriptions the server
+// knows. The methods may be called concurrently.
 type mailboxes struct {
 	mu    sync.Mutex // guards following
 	idle  []*mailbox
@@ -50,31 +49,38 @@ const (
 	mostAnswers = 8
 )
 
-// take takes one that is used again, or a new one; nil if there are no more.
-func (all *mailboxes) take(nc *natsgo.Conn) (*mailbox, error) {
+// take takes one, or nil if there is none.
+func (all *mailboxes) take() *mailbox {
 	all.mu.Lock()
-	if all.ended {
+	last := len(all.idle) - 1
+	if last < 0 {
 		all.mu.Unlock()
+		return nil
+	}
+	b := all.idle[last]
+	all.idle = all.idle[:last]
+	all.mu.Unlock()
+	return b.next()
+}
+
+// more makes a new one, or returns nil if there are no more.
+func (all *mailboxes) more(nc *natsgo.Conn) (*mailbox, error) {
+	all.mu.Lock()
+	ended := all.ended
+	all.mu.Unlock()
+	if ended {
 		return nil, nil
 	}
-	if last := len(all.idle) - 1; last >= 0 {
-		b := all.idle[last]
-		all.idle = all.idle[:last]
-		all.mu.Unlock()
-		return b.next(), nil
-	}
-	all.mu.Unlock()
 	b := &mailbox{inbox: nc.NewInbox() + ".", answers: make(chan *natsgo.Msg, mostAnswers)}
 	var err error
 	if b.sub, err = nc.ChanSubscribe(b.inbox+"*", b.answers); err != nil {
 		return nil, err
 	}
-	return b.next(), nil
+	return b, nil
 }
 
-// put keeps one whose answer came, unless there are no more.
+// put keeps one that is known to the server and not in use, unless there are no more.
 func (all *mailboxes) put(b *mailbox) {
-	b.heard = true
 	all.mu.Lock()
 	kept := !all.ended && len(all.idle) < mostIdle
 	if kept {

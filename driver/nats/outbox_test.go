@@ -77,6 +77,37 @@ func TestOutboxWritesAtOnce(t *testing.T) {
 	}
 }
 
+// TestBatchIsNumbered: the messages of an atomic batch have its headers behind their own, and the last one commits it.
+// Only the first and the last have answers.
+func TestBatchIsNumbered(t *testing.T) {
+	c := &countedConn{}
+	r := &requests{reply: "_INBOX.x.", answers: make([]*natsgo.Msg, 2), out: outbox{
+		link: &link{socket: &socket{Conn: c}, open: true, payload: 1 << 20}, direct: true,
+	}}
+	entries := []entry{{"a", newHeader("Long", strings.Repeat("x", 500)), []byte("1")}, {"b", newHeader("B", "2"), nil}, {"c", newHeader(), []byte("3")}}
+	if err := new(Driver).sendBatch(r, entries); err != nil {
+		t.Fatal(err)
+	}
+	r.out.write()
+	_, id, _ := strings.Cut(c.text.String(), natsBatchID+": ")
+	id, _, _ = strings.Cut(id, "\r\n")
+	want := ""
+	for i, e := range entries {
+		more := []string{natsBatchID, id, natsBatchSeq, fmt.Sprint(i + 1)}
+		reply := ""
+		switch i {
+		case 0:
+			reply = "_INBOX.x.0"
+		case 2:
+			reply, more = "_INBOX.x.1", append(more, natsBatchCommit, "1")
+		}
+		want += string(appendMessage(nil, e.subject, []byte(reply), e.header.with(nil, more...), e.data))
+	}
+	if got := c.text.String(); got != want || id == "" {
+		t.Errorf("%q\nwant %q", got, want)
+	}
+}
+
 // TestHeaderIsOneLine: no value is taken for another header.
 func TestHeaderIsOneLine(t *testing.T) {
 	for _, h := range []header{newHeader("One", "1\r\nTwo: 2").with(nil, "Three", "3\n3", "Three", ""), newHeader("One", "1"), newHeader(), nil} {

@@ -15,16 +15,14 @@ import (
 // caller writes the message and gets the answer: the client library would hand each over to
 // a goroutine of its own, which take longer than all else that the driver does.
 func (d *Driver) enqueuePlain(ctx context.Context, n *names, m *driver.Message) error {
-	r, err := d.conn.prepare(&requests{scope: n.job, apart: true}, 0)
-	if err != nil {
-		return err
+	l := d.conn.current.Load()
+	box := l.mailboxes.take()
+	if box == nil {
+		return d.enqueueFirst(ctx, n, m)
 	}
-	box, err := r.link.mailbox()
-	if err != nil || box == nil || !box.heard {
-		d.conn.forget(r.id)
-		if err == nil {
-			err = d.enqueueFirst(ctx, n, m, r.link, box)
-		}
+	r, err := d.conn.prepare(&requests{link: l, scope: n.job, apart: true}, 0)
+	if err != nil {
+		l.mailboxes.put(box)
 		return err
 	}
 	answer, err := d.sendPlain(ctx, r, box, &job{Message: *m})
@@ -34,24 +32,18 @@ func (d *Driver) enqueuePlain(ctx context.Context, n *names, m *driver.Message) 
 	return d.whyUnanswered(ctx, n, err)
 }
 
-// mailbox takes a mailbox, or nil if there are no more.
-func (l *link) mailbox() (*mailbox, error) {
-	b, err := l.mailboxes.take(l.nc)
-	if l.socket != nil && isClosedConn(err) {
-		err = errDown
-	}
-	return b, err
-}
-
-// enqueueFirst is enqueuePlain with a mailbox that is new, or with none. The answer comes to the
-// inbox of all requests, as the server may refuse the mailbox's subscription. By then it has:
-// the job leaves behind that, by way of the client library.
-func (d *Driver) enqueueFirst(ctx context.Context, n *names, m *driver.Message, l *link, box *mailbox) error {
+// enqueueFirst is enqueuePlain where no mailbox is free: it makes one, if there may be more. The
+// answer comes to the inbox of all requests, as the server may refuse the mailbox's subscription.
+// By then it has that: the job leaves behind it, by way of the client library.
+func (d *Driver) enqueueFirst(ctx context.Context, n *names, m *driver.Message) error {
 	r, err := d.conn.publications([]entry{n.newJob(m, moment{}, "")}, false)
 	if err != nil {
-		if box != nil {
-			box.end()
-		}
+		return err
+	}
+	l := r.link
+	box, err := l.newMailbox()
+	if err != nil {
+		r.forget()
 		return err
 	}
 	r.out.direct = false
@@ -68,6 +60,15 @@ func (d *Driver) enqueueFirst(ctx context.Context, n *names, m *driver.Message, 
 		l.mailboxes.put(box)
 	}
 	return err
+}
+
+// newMailbox makes a mailbox, or none if there are no more.
+func (l *link) newMailbox() (*mailbox, error) {
+	b, err := l.mailboxes.more(l.nc)
+	if l.socket != nil && isClosedConn(err) {
+		err = errDown
+	}
+	return b, err
 }
 
 // takesPlain tells whether enqueuePlain is for these messages.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/allocs"
 )
 
 const (
@@ -15,23 +16,21 @@ const (
 	// makes 7 of them, three in its look at the connection. A raw XADD has 14 in all.
 	plainAllocs = 8
 	// queueAllocs is the same with the core, its JSON, ID and message included.
-	queueAllocs = 12
+	queueAllocs = 11
 	// manyAllocs is that of each of many in one call: the entry that the server names.
 	manyAllocs = 1
 )
 
-// allocations is what a call of do allocates, within a budget and half of one.
-func allocations(t *testing.T, budget float64, do func() error) {
+// callWithin holds a call of do within a budget and half of one.
+func callWithin(t *testing.T, what string, budget float64, do func() error) {
 	t.Helper()
-	got := testing.AllocsPerRun(500, func() {
-		if err := do(); err != nil {
-			t.Fatal(err)
-		}
+	allocs.Within(t, what, budget+0.5, func() float64 {
+		return allocs.PerCall(func() {
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	})
-	t.Logf("%.1f allocations", got)
-	if got > budget+0.5 {
-		t.Errorf("%.1f allocations, the budget is %.1f", got, budget)
-	}
 }
 
 // TestPlainEnqueueAllocations runs without the race detector, which allocates.
@@ -49,8 +48,8 @@ func TestPlainEnqueueAllocations(t *testing.T) {
 			return nil
 		}
 	}
-	allocations(t, plainAllocs, stored(many(1)))
-	allocations(t, plainAllocs+99*manyAllocs, stored(many(100)))
+	callWithin(t, "a job", plainAllocs, stored(many(1)))
+	callWithin(t, "a hundred jobs", plainAllocs+99*manyAllocs, stored(many(100)))
 }
 
 // TestQueueAllocations is for a caller alone whose context has no deadline.
@@ -59,7 +58,7 @@ func TestQueueAllocations(t *testing.T) {
 	q := batch.NewQueue(d, queue(t, d))
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
-	allocations(t, queueAllocs, func() error { _, err := q.Enqueue(ctx, sent{"x"}); return err })
+	callWithin(t, "a job by its queue", queueAllocs, func() error { _, err := q.Enqueue(ctx, sent{"x"}); return err })
 }
 
 // sent is a job.

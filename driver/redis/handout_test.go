@@ -5,15 +5,18 @@ package redis
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"testing"
 	"time"
+
+	"github.com/batch-go/batch/internal/allocs"
 )
 
 const (
 	// handedOut and handedOutLarge are how many bytes are allocated for each of a reply with many jobs, of 256
 	// bytes and of 64 KiB. The reply is read once, into memory that small jobs share.
 	handedOut, handedOutLarge = 2.4, 1.2
+	// handedOutAllocs is how often is allocated for each job.
+	handedOutAllocs = 1
 )
 
 // TestHandOutAllocations receives full calls.
@@ -27,13 +30,15 @@ func TestHandOutAllocations(t *testing.T) {
 			d := open(t)
 			q := queue(t, d)
 			c := consume(t, d, q, time.Minute)
-			for range calls + 2 {
+			store := func() {
 				list := benchMessages(jobs)
 				for _, m := range list {
 					m.Body = make([]byte, size)
 				}
 				enqueue(t, d, q, list...)
 			}
+			store()
+			store()
 			receive := func() {
 				if got, err := c.Receive(context.Background(), jobs); err != nil || len(got) != jobs {
 					t.Fatalf("%d jobs, %v", len(got), err)
@@ -41,18 +46,19 @@ func TestHandOutAllocations(t *testing.T) {
 			}
 			receive() // their size is known from here on
 			receive()
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for range calls {
-				receive()
+			reply := float64(calls * jobs * int(c.fetcher.perJob.Load()))
+			measure := func() (count, bytes float64) {
+				for range calls {
+					store()
+				}
+				return allocs.Of(func() {
+					for range calls {
+						receive()
+					}
+				})
 			}
-			runtime.ReadMemStats(&after)
-			bytes := float64(after.TotalAlloc-before.TotalAlloc) / float64(calls*jobs*int(c.fetcher.perJob.Load()))
-			allocs := float64(after.Mallocs-before.Mallocs) / float64(calls*jobs)
-			t.Logf("%.2f allocations a job, and %.2f bytes for each of its reply", allocs, bytes)
-			if bytes > budget {
-				t.Errorf("%.2f bytes for each of the reply, the budget is %.2f", bytes, budget)
-			}
+			allocs.Within(t, "bytes for each of the reply", budget, func() float64 { _, bytes := measure(); return bytes / reply })
+			allocs.Within(t, "a job", handedOutAllocs+0.5, func() float64 { count, _ := measure(); return count / float64(calls*jobs) })
 		})
 	}
 }

@@ -49,7 +49,7 @@ var rules = []rule{
 	},
 	{
 		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency"}, // batch/idempotency/storetest is for tests
-		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/leak", "batch/internal/secret"},
+		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
 	},
@@ -59,7 +59,7 @@ var rules = []rule{
 		reason: "the suite judges drivers that it has never heard of, and their authors get no further modules with it",
 	},
 	{
-		from:   []string{"batch/internal/brokers", "batch/internal/brokers/launch", "batch/internal/leak", "batch/internal/secret"},
+		from:   []string{"batch/internal/brokers", "batch/internal/brokers/launch", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret"},
 		may:    []string{"std", "batch/internal/..."},
 		reason: "the tests of every driver import it, and its users would resolve what it requires",
 	},

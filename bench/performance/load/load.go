@@ -78,10 +78,13 @@ type Scale struct {
 	Patience time.Duration // how long the jobs of a measurement are waited for
 }
 
-// Quick and Full are the forms. A round of the full form takes about a quarter of an hour a broker.
+// Quick and Full are the forms. A round of the full form takes about a quarter of an hour a broker. Counted is for
+// what is not timed.
 var (
 	Quick = Scale{Time: time.Second, Jobs: 5_000, Backlog: 20_000, Delayed: 2_000, Window: 10 * time.Second, Patience: 15 * time.Second}
 	Full  = Scale{Time: 2 * time.Second, Jobs: 50_000, Backlog: 1_000_000, Delayed: 100_000, Window: 10 * time.Second, Patience: time.Minute}
+
+	Counted = Scale{Time: 2 * time.Second, Jobs: 50_000, Backlog: 50_000, Patience: time.Minute}
 )
 
 // A Result is what one measurement has shown.
@@ -120,6 +123,7 @@ type run struct {
 type Broker struct {
 	Process string // a PID in its container; empty if that is not known
 	Redis   string // its address, if it is one
+	Fsyncs  bool   // whether syncs are counted, which takes a little time
 }
 
 // Measure has a peer do a workload.
@@ -145,6 +149,9 @@ func Measure(ctx context.Context, name string, open func(context.Context, peer.P
 	r.result.Sent, r.result.Arrived, r.result.Again = r.seen.counts()
 	if cerr := p.Close(); cerr != nil && err == nil {
 		r.result.Note = strings.TrimSpace(r.result.Note + " close: " + cerr.Error())
+	}
+	if r.meter.failed != nil {
+		err = errors.Join(err, r.meter.failed)
 	}
 	return r.result, err
 }

@@ -3,6 +3,8 @@ package load
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -99,5 +101,35 @@ func TestLossesAreSeen(t *testing.T) {
 				t.Errorf("none again of %d", r.Sent)
 			}
 		})
+	}
+}
+
+// syncing is a peer that syncs each job.
+type syncing struct {
+	fake
+	file *os.File
+}
+
+// Enqueue implements peer.Peer.
+func (s *syncing) Enqueue(ctx context.Context, queue string, j peer.Job) error {
+	return errors.Join(s.file.Sync(), s.fake.Enqueue(ctx, queue, j))
+}
+
+// TestFsyncsAreCounted shows that a measurement that is asked for it counts syncs, of the time measured alone.
+func TestFsyncsAreCounted(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }() // its folder goes
+	scale := Scale{Time: time.Minute, Jobs: 100, Patience: time.Second}
+	r, err := Measure(t.Context(), "enqueue-1", func(context.Context, peer.Place) (peer.Peer, error) {
+		return &syncing{fake{waiting: make(chan peer.Job, 1000)}, file}, nil
+	}, peer.Place{}, scale, Broker{Fsyncs: true})
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil || r.Jobs != 100 || r.Fsyncs != 100 {
+		t.Errorf("%d syncs of %d jobs: %v", r.Fsyncs, r.Jobs, err)
 	}
 }

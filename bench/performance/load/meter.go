@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/batch-go/batch/internal/fsyncs"
 )
 
 // A Cost is what jobs have cost, in all.
@@ -20,6 +23,9 @@ type Cost struct {
 	Broker        time.Duration // CPU of the broker's container
 	Wire, Packets uint64        // bytes and packets in and out of the broker's container
 	Commands      uint64        // that Redis has run, those in scripts included
+	// Fsyncs is how often this process and the broker's container synced a file to the disk, of a
+	// measurement that counts them.
+	Fsyncs uint64 `json:",omitempty"`
 }
 
 // meter reads what was used so far.
@@ -27,11 +33,14 @@ type meter struct {
 	process string          // a PID in the broker's container; empty if there is none
 	redis   *goredis.Client // nil if the broker is none
 	start   Cost
+	counts  bool            // whether syncs are counted
+	fsyncs  *fsyncs.Counter // nil while they are not
+	failed  error           // why they were not
 }
 
 // newMeter makes one for a broker.
 func newMeter(b Broker) *meter {
-	m := &meter{process: b.Process}
+	m := &meter{process: b.Process, counts: b.Fsyncs}
 	if b.Redis != "" {
 		m.redis = goredis.NewClient(&goredis.Options{Addr: b.Redis})
 	}
@@ -134,16 +143,46 @@ func (m *meter) now() Cost {
 	return c
 }
 
+// threads are those of this process and of the broker's container.
+func (m *meter) threads() ([]int, error) {
+	all, err := fsyncs.Own()
+	if err != nil || m.process == "" {
+		return all, err
+	}
+	theirs := strings.Fields(m.groupFile("cpuacct", "tasks", "cgroup.threads"))
+	if len(theirs) == 0 {
+		return nil, errors.New("the threads of the broker's container are not known")
+	}
+	for _, text := range theirs {
+		t, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
 // begin notes what was used before.
-func (m *meter) begin() { m.start = m.now() }
+func (m *meter) begin() {
+	if m.counts {
+		m.fsyncs, m.failed = fsyncs.Start(m.threads)
+	}
+	m.start = m.now()
+}
 
 // end returns what was used since begin.
 func (m *meter) end() Cost {
 	c, s := m.now(), m.start
-	return Cost{
+	used := Cost{
 		CPU: c.CPU - s.CPU, Allocs: c.Allocs - s.Allocs, Bytes: c.Bytes - s.Bytes, Broker: c.Broker - s.Broker,
 		Wire: c.Wire - s.Wire, Packets: c.Packets - s.Packets, Commands: c.Commands - s.Commands,
 	}
+	if m.fsyncs != nil {
+		used.Fsyncs, m.failed = m.fsyncs.Stop()
+		m.fsyncs = nil
+	}
+	return used
 }
 
 // memory is that of the broker: what Redis has allocated, and of others the anonymous memory of the container.

@@ -70,6 +70,7 @@ func columnsOf(w load.Workload) []column {
 		plain("wire", bytes, perJob(wire)),
 		plain("packets", small, perJob(packets)),
 		plain("commands", small, perJob(commands)),
+		column{"fsyncs", syncs},
 		plain("memory a waiting job", bytes, func(r load.Result) float64 { return r.Memory }),
 	)
 }
@@ -93,6 +94,18 @@ func ofBatch(r *Results, e *Entry) string {
 		return fmt.Sprintf("%.2f", e.spread(rate).Median/base)
 	}
 	return ""
+}
+
+// syncs are those of a job, where they were counted. None are a figure too.
+func syncs(_ *Results, e *Entry) string {
+	if e.Counted == nil || e.Counted.Jobs == 0 {
+		return ""
+	}
+	n := perJob(func(r load.Result) float64 { return float64(r.Fsyncs) })(*e.Counted)
+	if n > 0 && n < 0.01 {
+		return "1 in " + number(1/n)
+	}
+	return small(n)
 }
 
 // number shows a figure with three digits or so.

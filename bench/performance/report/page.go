@@ -29,7 +29,16 @@ and the figures of all rounds are in [results.json](performance/results.json).
 - **CPU** and **allocations** are those of our process for a job, the load's own included. **Broker CPU** and **wire**,
   bytes in both directions, and **packets** are of the broker's container for a job. **Commands** are what Redis ran for a job, those
   inside scripts included.
-- Every job has a number. A row says so if one that was confirmed was not handled
+`
+
+// counted stands behind it if syncs were counted.
+const counted = `- **Fsyncs** are how often the broker's container and our process synced a file to the disk, for a job: as the kernel counts
+  them, in a measurement of their own that is not timed. What syncs by time, such as every second, has more jobs in between
+  the faster it is.
+`
+
+// rules stands last above the brokers.
+const rules = `- Every job has a number. A row says so if one that was confirmed was not handled
   in the time that a measurement has: it is lost, or the peer is slow.
 - Rates say as much about the machine as about the libraries: broker, load and library share it. Ratios are what counts.
 
@@ -77,6 +86,10 @@ func settings(broker string) string {
 func Page(r *Results) string {
 	var b strings.Builder
 	b.WriteString(head)
+	if slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Counted != nil }) {
+		b.WriteString(counted)
+	}
+	b.WriteString(rules)
 	if form := r.forms(); form != "" {
 		b.WriteString(form + "\n\n")
 	}

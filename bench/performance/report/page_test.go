@@ -40,8 +40,33 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page does not have %q:\n%s", want, page)
 		}
 	}
-	if strings.Contains(page, "| broker CPU |") {
-		t.Error("a column without figures is on the page")
+	for _, never := range []string{"| broker CPU |", "fsyncs", "Fsyncs"} {
+		if strings.Contains(page, never) {
+			t.Errorf("%q is on the page, and there are no figures of it", never)
+		}
+	}
+}
+
+// TestFsyncs shows that syncs are on the page where they were counted: none are a figure, and what was not counted is
+// none.
+func TestFsyncs(t *testing.T) {
+	r := some()
+	for name, n := range map[string]uint64{peers.Ours: 150, "asynq": 0, "watermill": 2} {
+		e := r.Find(peer.Redis, "enqueue-1", peers.Ours)
+		if name != peers.Ours {
+			e = &Entry{Broker: peer.Redis, Workload: "enqueue-1", Peer: name, Form: "full", Rounds: []load.Result{{Jobs: 50, Took: time.Second}}}
+		}
+		e.Counted = &load.Result{Jobs: 1000, Took: time.Second, Cost: load.Cost{Fsyncs: n}}
+		r.Put(*e)
+	}
+	r.Put(Entry{Broker: peer.Redis, Workload: "enqueue-1", Peer: "raw", Form: "full", Rounds: []load.Result{{Jobs: 50, Took: time.Second}}})
+	page := Page(r)
+	for _, want := range []string{
+		"| peer | jobs/s | of batch | fsyncs |", "| batch | 200 (100–300) |  | 0.15 |", "| asynq | 50 | 0.25 | 0 |", "| watermill | 50 | 0.25 | 1 in 500 |", "| raw | 50 | 0.25 |  |", "**Fsyncs** are",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not have %q:\n%s", want, page)
+		}
 	}
 }
 

@@ -17,9 +17,12 @@ type Entry struct {
 	Broker, Workload, Peer string
 
 	Rounds []load.Result
-	Failed string // the error of a round that failed
-	Form   string // "quick" or "full"
-	When   time.Time
+	// Counted is what a further one has shown, which is not timed: the syncs were counted. It is nil where
+	// none was, or where the machine does not tell.
+	Counted *load.Result `json:",omitempty"`
+	Failed  string       // the error of a round that failed
+	Form    string       // "quick" or "full"
+	When    time.Time
 }
 
 // Results are all that were measured.
