@@ -1,0 +1,165 @@
+package batchtest
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// mostDifferences is how many lines a difference has. Nobody reads more, and what differs in all is another value.
+	mostDifferences = 10
+	// mostShown is the length in bytes of a value in a message.
+	mostShown = 200
+	// deepest is how far into values a difference goes.
+	deepest = 32
+)
+
+// difference says in what two values differ, a line for each place, beginning with name. It is empty if they are deeply
+// equal.
+func difference(name string, got, want any) []string {
+	if reflect.DeepEqual(got, want) {
+		return nil
+	}
+	var d differ
+	d.compare(name, reflect.ValueOf(got), reflect.ValueOf(want), 0)
+	switch {
+	case len(d.lines) == 0:
+		d.note(name, reflect.ValueOf(got), reflect.ValueOf(want))
+	case len(d.lines) > mostDifferences:
+		left := len(d.lines) - mostDifferences
+		d.lines = append(d.lines[:mostDifferences], fmt.Sprintf("and %d more places", left))
+	}
+	return d.lines
+}
+
+// differ gathers the lines of a difference.
+type differ struct{ lines []string }
+
+// note adds a line.
+func (d *differ) note(path string, got, want reflect.Value) {
+	d.lines = append(d.lines, fmt.Sprintf("%s is %s, want %s", path, show(got), show(want)))
+}
+
+// compare goes into what has parts, and compares the rest.
+func (d *differ) compare(path string, got, want reflect.Value, depth int) {
+	if !got.IsValid() || !want.IsValid() || got.Type() != want.Type() || isLeaf(got) || depth == deepest {
+		if !equal(got, want) {
+			d.note(path, got, want)
+		}
+		return
+	}
+	switch got.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if got.IsNil() || want.IsNil() {
+			if got.IsNil() != want.IsNil() {
+				d.note(path, got, want)
+			}
+			return
+		}
+		d.compare(path, got.Elem(), want.Elem(), depth+1)
+	case reflect.Struct:
+		for i := range got.NumField() {
+			d.compare(path+"."+got.Type().Field(i).Name, got.Field(i), want.Field(i), depth+1)
+		}
+	case reflect.Slice, reflect.Array:
+		if got.Len() != want.Len() || got.Kind() == reflect.Slice && got.IsNil() != want.IsNil() {
+			d.note(path, got, want)
+			return
+		}
+		for i := range got.Len() {
+			d.compare(fmt.Sprintf("%s[%d]", path, i), got.Index(i), want.Index(i), depth+1)
+		}
+	case reflect.Map:
+		d.compareMaps(path, got, want, depth)
+	default:
+		if !equal(got, want) {
+			d.note(path, got, want)
+		}
+	}
+}
+
+// compareMaps goes through the keys of both maps, in the order of their text.
+func (d *differ) compareMaps(path string, got, want reflect.Value, depth int) {
+	if got.IsNil() != want.IsNil() {
+		d.note(path, got, want)
+		return
+	}
+	keys := got.MapKeys()
+	for _, key := range want.MapKeys() {
+		if !got.MapIndex(key).IsValid() {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(show(a), show(b)) })
+	for _, key := range keys {
+		d.compare(fmt.Sprintf("%s[%s]", path, show(key)), got.MapIndex(key), want.MapIndex(key), depth+1)
+	}
+}
+
+// isLeaf tells whether a value is shown as a whole: it has a text of its own, or is a text.
+func isLeaf(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return false
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return true
+		}
+	}
+	return v.Type().Implements(reflect.TypeFor[fmt.Stringer]()) || v.Type().Implements(reflect.TypeFor[encoding.TextMarshaler]())
+}
+
+// equal compares values as a whole.
+func equal(got, want reflect.Value) bool {
+	switch {
+	case !got.IsValid() || !want.IsValid():
+		return got.IsValid() == want.IsValid()
+	case !got.CanInterface() || !want.CanInterface(): // an unexported field
+		return show(got) == show(want)
+	}
+	a, isTime := got.Interface().(time.Time)
+	if b, both := want.Interface().(time.Time); isTime && both {
+		return a.Equal(b)
+	}
+	return reflect.DeepEqual(got.Interface(), want.Interface())
+}
+
+// show is a value as text, shortened if it is long.
+func show(v reflect.Value) (text string) {
+	defer func() {
+		if recover() != nil { // a method of the value's
+			text = "a value of type " + v.Type().String()
+		}
+	}()
+	for v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer && !v.IsNil() && !isLeaf(v.Elem()) {
+		v = v.Elem()
+	}
+	switch {
+	case !v.IsValid():
+		text = "none"
+	case v.Kind() == reflect.String && !isLeaf(v):
+		text = fmt.Sprintf("%q", v.String())
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 && utf8.Valid(v.Bytes()):
+		text = fmt.Sprintf("%q", v.Bytes())
+	default:
+		if text = fmt.Sprintf("%+v", v); v.CanInterface() {
+			if at, ok := v.Interface().(time.Time); ok {
+				text = at.Format(time.RFC3339Nano)
+			}
+		}
+	}
+	return shorten(text)
+}
+
+// shorten cuts a text off that is too long for a message.
+func shorten(text string) string {
+	if len(text) > mostShown {
+		return strings.ToValidUTF8(text[:mostShown], "") + "..."
+	}
+	return text
+}
