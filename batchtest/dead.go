@@ -9,12 +9,12 @@ import (
 )
 
 // RequireDead returns the one dead letter of A's kind in a queue that is as all matches say, such as [WithReason] and
-// [WithLastError]. If there is none, or more than one, the test fails, and the message says what there is instead. Every broker
-// has dead letters, so the queue may be any. On RabbitMQ and SQS reading them takes their time, and hides them from
-// others meanwhile.
+// [WithLastError]. If there is none, or more than one, the test fails, and the message says what there is instead.
+// Every broker has dead letters, so the queue may be any. On RabbitMQ and SQS it reads all of them, and on SQS that
+// hides them from others for a second.
 func RequireDead[A batch.Args, D batch.Driver](t testing.TB, q *batch.Queue[D], matches ...Match) Stored[A] {
 	t.Helper()
-	ctx, cancel := bounded(t)
+	ctx, cancel := begin(t, q)
 	defer cancel()
 	s := newSearch[A](t, "dead letter", matches)
 	letters, missing, err := listDead(ctx, q)

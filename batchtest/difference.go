@@ -47,11 +47,15 @@ func (d *differ) note(path string, got, want reflect.Value) {
 
 // compare goes into what has parts, and compares the rest.
 func (d *differ) compare(path string, got, want reflect.Value, depth int) {
-	if !got.IsValid() || !want.IsValid() || got.Type() != want.Type() || isLeaf(got) || depth == deepest {
-		if !equal(got, want) {
-			d.note(path, got, want)
+	leaf := !got.IsValid() || !want.IsValid() || got.Type() != want.Type() || depth == deepest
+	if leaf || isLeaf(got) {
+		if equal(got, want) {
+			return
 		}
-		return
+		if leaf || show(got) != show(want) { // otherwise their text hides what differs
+			d.note(path, got, want)
+			return
+		}
 	}
 	switch got.Kind() {
 	case reflect.Pointer, reflect.Interface:

@@ -84,10 +84,18 @@ func TestDifferenceIsBounded(t *testing.T) {
 	if lines := difference("args", a, b); len(lines) > 1 {
 		t.Errorf("the lines are %q", lines)
 	}
-	if lines := difference("args", hostile{1}, hostile{2}); len(lines) != 1 {
+	if lines := difference("args", hostile{1}, hostile{2}); len(lines) != 1 || lines[0] != "args.n is 1, want 2" {
+		t.Errorf("the lines are %q", lines)
+	}
+	if lines := difference("args", discreet{1}, discreet{2}); len(lines) != 1 || lines[0] != "args.N is 1, want 2" {
 		t.Errorf("the lines are %q", lines)
 	}
 }
+
+// discreet is a type whose text does not tell all.
+type discreet struct{ N int }
+
+func (discreet) String() string { return "discreet" }
 
 type hostile struct{ n int }
 

@@ -46,7 +46,7 @@
 //		d := memory.New()
 //		emails := batch.NewQueue(d, "emails")
 //		signUp(t.Context(), emails, 7)
-//		results := batchtest.Drain(t, d, newWorker(d))
+//		batchtest.Drain(t, d, newWorker(d))
 //		batchtest.RequireDead[Welcome](t, emails, batchtest.WithReason(batch.ReasonAttempts))
 //	})
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,15 +15,17 @@ import (
 
 // Drain starts workers on a memory driver, waits until their queues are empty but for dead letters, and returns what became
 // of the jobs, in the order in which they ended. Delays, backoffs and snoozes are waited for, in fake time: it must
-// be called in a bubble of [synctest.Test], in which the driver was made. The workers are stopped when the test has ended.
+// be called in a bubble of [synctest.Test], in which the driver was made. The workers are stopped when the test has
+// ended.
 //
-// The test fails, with a message that says which jobs and why, instead of waiting for ever: when a job was snoozed 10 000
-// times in a row; when 100 000 jobs have ended and there are more; when jobs wait that no worker takes, because their queue
-// is paused for example; and when a handler ignores the end of its context. A queue that is none of the workers' is left as it
-// is. For jobs that are meant to go on for ever, use [Start], and let time pass with time.Sleep.
+// The test fails, with a message that says which jobs and why, instead of waiting for ever: when a job was snoozed
+// 10 000 times in a row; when jobs have ended 100 000 times and there are more; when it is the year 2200; when jobs wait
+// that no worker takes, because their queue is paused for example; and when a handler ignores the end of its context. A
+// queue that is none of the workers' is left as it is. For jobs that are meant to go on for ever, use [Start], and let
+// time pass with time.Sleep.
 //
-// Drain waits in testing/synctest's sense, so what else is in the bubble must come to rest too: a goroutine that waits for the
-// network, such as a test server's, would keep it from that for ever.
+// Drain waits in testing/synctest's sense, so what else is in the bubble must come to rest too. What waits there for the
+// network, as a test server does, for a mutex or for a channel from outside of the bubble, would keep it from that for ever.
 func Drain(t testing.TB, d *memory.Driver, workers ...*batch.Worker) []Result {
 	t.Helper()
 	return Start(t, d, workers...).Drain()
@@ -36,12 +39,12 @@ type Running struct {
 	recorder *recorder
 }
 
-// Start starts workers on a memory driver, and stops them when the test has ended. They must not have been started before. It works
-// outside of a bubble too; [Running.Drain] does not.
+// Start starts workers on a memory driver, and stops them when the test has ended. They must not have been started
+// before. It works outside of a bubble too; [Running.Drain] does not.
 func Start(t testing.TB, d *memory.Driver, workers ...*batch.Worker) *Running {
 	t.Helper()
-	if d == nil || len(workers) == 0 {
-		t.Fatalf("batchtest: Start and Drain need a driver and a worker at least")
+	if d == nil || len(workers) == 0 || slices.Contains(workers, nil) {
+		t.Fatalf("batchtest: Start and Drain need a driver and at least one worker, and none that is nil")
 	}
 	r := &Running{t: t, driver: d, recorder: newRecorder()}
 	t.Cleanup(r.stop)
@@ -84,14 +87,14 @@ func (r *Running) stop() {
 func (r *Running) Results() []Result {
 	r.recorder.mu.Lock()
 	defer r.recorder.mu.Unlock()
-	return append([]Result(nil), r.recorder.results...)
+	return slices.Clone(r.recorder.results)
 }
 
 // queues are those of the workers.
 func (r *Running) queues() []string {
 	r.recorder.mu.Lock()
 	defer r.recorder.mu.Unlock()
-	return append([]string(nil), r.recorder.queues...)
+	return slices.Clone(r.recorder.queues)
 }
 
 // trouble is what makes waiting pointless.

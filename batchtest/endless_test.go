@@ -139,7 +139,9 @@ func TestDrainOfAnotherDriver(t *testing.T) {
 
 func TestDrainThatCannotBe(t *testing.T) {
 	d := memory.New()
-	wantFailure(t, "batchtest: Start and Drain need a driver and a worker at least", func(t testing.TB) { batchtest.Drain(t, d) })
+	for _, workers := range [][]*batch.Worker{{}, {nil}, {welcomes(d, greet), nil}} {
+		wantFailure(t, "batchtest: Start and Drain need a driver and at least one worker, and none that is nil", func(t testing.TB) { batchtest.Drain(t, d, workers...) })
+	}
 	wantFailure(t, "batchtest: Drain is called outside of a bubble: must be within synctest.Test (goroutine is not in a bubble)",
 		func(t testing.TB) { batchtest.Drain(t, d, welcomes(d, greet)) })
 	wantFailure(t, "batchtest: batch: invalid worker without a handler: must be given one for each kind by Handle", func(t testing.TB) {

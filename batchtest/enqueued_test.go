@@ -239,6 +239,20 @@ type lossy struct {
 
 func (*lossy) Kind() string { return "lossy" }
 
+func TestNilQueues(t *testing.T) {
+	var emails *batch.Queue[*memory.Driver]
+	for _, require := range []func(t testing.TB){
+		func(t testing.TB) { batchtest.RequireEnqueued[Welcome](t, emails) },
+		func(t testing.TB) { batchtest.RequireEnqueuedMany[Welcome](t, emails, 1) },
+		func(t testing.TB) { batchtest.RequireNone[Welcome](t, emails) },
+		func(t testing.TB) { batchtest.RequireExactly(t, emails) },
+		func(t testing.TB) { batchtest.RequireEmpty(t, emails) },
+		func(t testing.TB) { batchtest.RequireDead[Welcome](t, emails) },
+	} {
+		wantFailure(t, "batchtest: the queue is nil", require)
+	}
+}
+
 func TestMatchesThatCannotBe(t *testing.T) {
 	emails := batch.NewQueue(memory.New(), "emails")
 	for want, match := range map[string]batchtest.Match{

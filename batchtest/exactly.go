@@ -39,11 +39,11 @@ func (e Expected) fits(ctx context.Context, f *found) bool {
 	return len(differences(ctx, e.matches, f)) == 0
 }
 
-// RequireExactly fails the test unless the jobs that are waiting or scheduled in a queue are the expected ones, of whatever
-// kinds, in any order, and no others. The message has what is missing and what is too much.
+// RequireExactly fails the test unless the jobs that are waiting or scheduled in a queue are the expected ones, of
+// whatever kinds, in any order, and no others. The message has what is missing and what is too much.
 func RequireExactly[D batch.Inspector](t testing.TB, q *batch.Queue[D], expected ...Expected) {
 	t.Helper()
-	ctx, cancel := bounded(t)
+	ctx, cancel := begin(t, q)
 	defer cancel()
 	for i, e := range expected {
 		switch {
@@ -71,11 +71,11 @@ func RequireExactly[D batch.Inspector](t testing.TB, q *batch.Queue[D], expected
 	t.Fatalf("batchtest: queue %s has %d jobs, and not exactly the %d expected ones:%s", q.Name(), len(jobs), len(expected), &b)
 }
 
-// RequireEmpty fails the test if any job, of whatever kind, is waiting or scheduled in a queue. One that does not exist is
-// empty.
+// RequireEmpty fails the test if any job, of whatever kind, is waiting or scheduled in a queue. One that does not exist
+// is empty.
 func RequireEmpty[D batch.Inspector](t testing.TB, q *batch.Queue[D]) {
 	t.Helper()
-	ctx, cancel := bounded(t)
+	ctx, cancel := begin(t, q)
 	defer cancel()
 	jobs, _, err := list(ctx, q, batch.StateWaiting, batch.StateScheduled)
 	if err != nil {
@@ -86,8 +86,8 @@ func RequireEmpty[D batch.Inspector](t testing.TB, q *batch.Queue[D]) {
 	}
 }
 
-// pair gives as many jobs as possible to the expected ones, each to one that it fits, and returns what is left of both. A job
-// may fit several, so an expected one that finds its job taken asks the taker to take another.
+// pair gives as many jobs as possible to the expected ones, each to one that it fits, and returns what is left of both.
+// A job may fit several, so an expected one that finds its job taken asks the taker to take another.
 func pair(ctx context.Context, expected []Expected, jobs []found) (missing []Expected, extra []*found) {
 	takers := make([]int, len(jobs)) // index in expected, plus one
 	var take func(e int, asked []bool) bool

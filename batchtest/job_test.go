@@ -102,6 +102,8 @@ func TestJobsThatCannotBe(t *testing.T) {
 		func(t testing.TB) { batchtest.NewJob(t, Welcome{}, batchtest.Queue("a b")) })
 	wantFailure(t, "batchtest: the kind of batch.Raw is empty: must be the type of the args of one kind",
 		func(t testing.TB) { batchtest.NewJob(t, batch.Raw{}) })
+	wantFailure(t, "batchtest: the args are a nil pointer: must be a value",
+		func(t testing.TB) { batchtest.NewJob(t, (*pointed)(nil)) })
 	wantFailure(t, "batchtest: batch.Args is an interface: must be the type of the args of one kind",
 		func(t testing.TB) { batchtest.NewJob(t, batch.Args(Welcome{})) })
 	wantFailure(t, "batchtest: the args of kind unencodable cannot be encoded by batch.JSON: json: unsupported type: chan int",

@@ -2,6 +2,8 @@ package batchtest
 
 import (
 	"context"
+	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -39,6 +41,9 @@ func prepare[A batch.Args](ctx context.Context, t testing.TB, args A, options []
 	w.entry.ID, w.entry.State = uuid.NewV7(now), batch.StateWaiting
 	w.entry.EnqueuedAt = now.UTC().Truncate(time.Millisecond)
 	kind, err := kindOf[A]()
+	if v := reflect.ValueOf(args); err == nil && v.Kind() == reflect.Pointer && v.IsNil() {
+		err = errors.New("the args are a nil pointer: must be a value")
+	}
 	if err != nil {
 		t.Fatalf("batchtest: %v", err)
 	}

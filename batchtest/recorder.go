@@ -17,8 +17,8 @@ const (
 	mostRuns = 100_000
 )
 
-// recorder is the hook by which a drain knows what its workers do. Jobs that go on for ever without time passing would keep
-// the bubble from coming to rest, so the recorder holds the worker when there are too many.
+// recorder is the hook by which a drain knows what its workers do. Jobs that go on for ever without time passing would
+// keep the bubble from coming to rest, so the recorder holds the worker when there are too many.
 type recorder struct {
 	// released is closed when workers that are held may go on, to stop.
 	released chan struct{}

@@ -37,11 +37,11 @@ func (s *scene) add(other scene) {
 func (s *scene) quiet() bool { return s.waiting+s.scheduled+s.running == 0 }
 
 const (
-	// idleFor is for how long of fake time jobs may wait that nobody takes, while none runs and none is scheduled. A worker that
-	// cannot reach its broker tries again within seconds.
+	// idleFor is for how long of fake time jobs may wait that nobody takes, while none runs and none is scheduled. A
+	// worker whose call to the driver failed tries again within seconds.
 	idleFor = time.Hour
-	// runFor is for how long jobs may run without one that ends. The timeout of a job is 30 days at most, and a handler is stuck
-	// an hour later at most.
+	// runFor is for how long jobs may run without one that ends. The timeout of a job is 30 days at most, and a handler
+	// is stuck an hour later at most.
 	runFor = 31 * 24 * time.Hour
 	// lastYear is when a drain gives up. A bubble begins in the year 2000, and Go's clocks end in 2262.
 	lastYear = 2200

@@ -180,7 +180,8 @@ func TestWorkThatCannotBe(t *testing.T) {
 	wantFailure(t, "batchtest: the handler is nil", func(t testing.TB) { batchtest.Work(t, nil, Welcome{}) })
 	wantFailure(t, "batchtest: option 1 is nil", func(t testing.TB) { batchtest.Work(t, greet, Welcome{}, nil) })
 	wantFailure(t, "batchtest: Context is nil: must be a context", func(t testing.TB) {
-		batchtest.Work(t, greet, Welcome{}, batchtest.Context(nil)) //nolint:staticcheck // it is refused
+		var none context.Context
+		batchtest.Work(t, greet, Welcome{}, batchtest.Context(none))
 	})
 	wantFailure(t, "batchtest: the worker cannot start: batch: invalid Timeout 0s: must be 1ms to 30 days", func(t testing.TB) {
 		batchtest.Work(t, greet, Welcome{}, batchtest.Handling(batch.HandleTimeout(0)))
