@@ -25,6 +25,14 @@ func quoted(name string) string {
 // stamp is a time as text.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
+// jobsAre is a number of jobs with the verb that follows.
+func jobsAre(n int64) string {
+	if n == 1 {
+		return "1 job is"
+	}
+	return fmt.Sprintf("%d jobs are", n)
+}
+
 // describe is a job in one line: what names it, and what of it is not as it is of most.
 func describe(f *found) string {
 	parts := []string{"job " + f.ID + " of kind " + f.Kind, f.State.String()}

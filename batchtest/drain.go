@@ -246,7 +246,7 @@ func (r *Running) lookCloser(ctx context.Context, queue string, s *scene) error 
 		if err != nil {
 			return err
 		}
-		s.idle = fmt.Sprintf("%d jobs are waiting on queue %s", s.waiting, queue)
+		s.idle = jobsAre(s.waiting) + " waiting on queue " + queue
 		if paused {
 			s.idle += ", which is paused"
 		}

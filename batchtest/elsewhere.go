@@ -15,7 +15,7 @@ const mostElsewhere = 100
 // left out: it is a hint beside a failure.
 func elsewhere[D batch.Inspector](ctx context.Context, q *batch.Queue[D], kind string) (hints []string) {
 	if depth, err := q.Depth(ctx); err == nil && depth.Running > 0 {
-		hints = append(hints, fmt.Sprintf("%d jobs are running, which cannot be looked at", depth.Running))
+		hints = append(hints, jobsAre(depth.Running)+" running, which cannot be looked at")
 	}
 	if letters, _, err := q.DeadLetters().List(ctx, "", mostElsewhere); err == nil {
 		for i := range letters {

@@ -121,7 +121,7 @@ func TestDrainSaysWhyItWaitsInVain(t *testing.T) {
 		if err := batch.Pause(t.Context(), emails); err != nil {
 			t.Fatal(err)
 		}
-		wantFailure(t, "batchtest: Drain waits in vain: 1 jobs are waiting on queue emails, which is paused, and no worker takes them",
+		wantFailure(t, "batchtest: Drain waits in vain: 1 job is waiting on queue emails, which is paused, and no worker takes what waits",
 			func(t testing.TB) { batchtest.Drain(t, d, welcomes(d, greet)) })
 	})
 }
@@ -132,7 +132,7 @@ func TestDrainOfAnotherDriver(t *testing.T) {
 		wantFailure(t, "batchtest: queue emails of the workers is not on the driver: must be the driver that the workers were made with: "+
 			"memory: depth on queue emails: not found: the queue does not exist", func(t testing.TB) { batchtest.Drain(t, d, welcomes(other, greet)) })
 		enqueue(t, batch.NewQueue(d, "emails"), "1", Welcome{})
-		wantFailure(t, "batchtest: Drain waits in vain: 1 jobs are waiting on queue emails, and no worker takes them",
+		wantFailure(t, "batchtest: Drain waits in vain: 1 job is waiting on queue emails, and no worker takes what waits",
 			func(t testing.TB) { batchtest.Drain(t, d, welcomes(other, greet)) })
 	})
 }

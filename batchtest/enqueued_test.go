@@ -97,7 +97,7 @@ batchtest: queue emails has no job of kind email.welcome with priority high, max
     header tenant is "other", want missing
     reason is none, want permanent
     args are {UserID:9 Lang:}, and the function returns false
-    it has not a trace
+    it is without a trace
   job near, scheduled, differs:
     priority is normal, want high
     max attempts is 0, want 3
@@ -109,7 +109,7 @@ batchtest: queue emails has no job of kind email.welcome with priority high, max
     header tenant is "acme", want missing
     reason is none, want permanent
     args are {UserID:7 Lang:}, and the function returns false
-    it has not a trace
+    it is without a trace
   it has other kinds: 1 email.goodbye`, func(t testing.TB) {
 			batchtest.RequireEnqueued[Welcome](t, emails, batchtest.WithPriority(batch.High), batchtest.WithMaxAttempts(3), batchtest.WithTimeout(time.Minute),
 				batchtest.WithExpiresIn(time.Hour), batchtest.WithFailures(1), batchtest.WithLastError("full"), batchtest.WithID("x"), batchtest.WithoutHeader("tenant"),
@@ -167,7 +167,7 @@ batchtest: queue emails has no job of kind email.welcome
 	wantFailure(t, `
 batchtest: queue emails has no job of kind email.welcome
   it has none of any kind
-  1 jobs are running, which cannot be looked at
+  1 job is running, which cannot be looked at
   job 2 of the kind is a dead letter (permanent): no such user
   queue mails has 1 of the kind`, func(t testing.TB) { batchtest.RequireEnqueued[Welcome](t, emails) })
 }

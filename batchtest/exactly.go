@@ -68,7 +68,7 @@ func RequireExactly[D batch.Inspector](t testing.TB, q *batch.Queue[D], expected
 	for _, f := range extra {
 		fmt.Fprintf(&b, "\n  too much: %s", describe(f))
 	}
-	t.Fatalf("batchtest: queue %s has %d jobs, and not exactly the %d expected ones:%s", q.Name(), len(jobs), len(expected), &b)
+	t.Fatalf("batchtest: %s in queue %s, not exactly the %d expected:%s", jobsAre(int64(len(jobs))), q.Name(), len(expected), &b)
 }
 
 // RequireEmpty fails the test if any job, of whatever kind, is waiting or scheduled in a queue. One that does not exist
@@ -82,7 +82,7 @@ func RequireEmpty[D batch.Inspector](t testing.TB, q *batch.Queue[D]) {
 		t.Fatalf("batchtest: the jobs of queue %s cannot be listed: %v", q.Name(), err)
 	}
 	if _, extra := pair(ctx, nil, jobs); len(extra) > 0 {
-		t.Fatalf("batchtest: queue %s has %d jobs, want none:%s", q.Name(), len(extra), describeAll(extra))
+		t.Fatalf("batchtest: %s in queue %s, want none:%s", jobsAre(int64(len(extra))), q.Name(), describeAll(extra))
 	}
 }
 

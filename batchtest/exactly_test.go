@@ -22,19 +22,19 @@ func requireExactly(t *testing.T, emails *batch.Queue[*memory.Driver]) {
 	batchtest.RequireExactly(t, emails, any, seven, bye)
 	batchtest.RequireExactly(t, emails, bye, seven, any)
 	wantFailure(t, `
-batchtest: queue emails has 3 jobs, and not exactly the 3 expected ones:
+batchtest: 3 jobs are in queue emails, not exactly the 3 expected:
   missing: a job of kind email.welcome with args {UserID:7 Lang:}
   too much: job 2 of kind email.welcome, scheduled, args {UserID:8 Lang:}, delay 1h0m0s`, func(t testing.TB) {
 		batchtest.RequireExactly(t, emails, seven, seven, bye)
 	})
 	wantFailure(t, `
-batchtest: queue emails has 3 jobs, and not exactly the 1 expected ones:
+batchtest: 3 jobs are in queue emails, not exactly the 1 expected:
   too much: job 1 of kind email.welcome, waiting, body "{\"user_id\":7}"
   too much: job 2 of kind email.welcome, scheduled, body "{\"user_id\":8}", delay 1h0m0s`, func(t testing.TB) {
 		batchtest.RequireExactly(t, emails, bye)
 	})
 	wantFailure(t, `
-batchtest: queue emails has 3 jobs, want none:
+batchtest: 3 jobs are in queue emails, want none:
   job 3 of kind email.goodbye, waiting, body "{\"UserID\":9}", priority high
   job 1 of kind email.welcome, waiting, body "{\"user_id\":7}"
   job 2 of kind email.welcome, scheduled, body "{\"user_id\":8}", delay 1h0m0s`, func(t testing.TB) {

@@ -189,7 +189,7 @@ func Where(what string, ok func(batch.Entry) bool) Match {
 	}
 	m.differs = func(_ context.Context, f *found) []string {
 		if !ok(f.Entry) {
-			return []string{"it has not " + what}
+			return []string{"it is without " + what}
 		}
 		return nil
 	}

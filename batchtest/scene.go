@@ -72,7 +72,7 @@ func (p *pace) next(s scene) (time.Duration, error) {
 	case !s.due.IsZero():
 		return max(s.due.Sub(now), time.Millisecond), nil
 	case waited > idleFor:
-		return 0, errors.New(s.idle + ", and no worker takes them")
+		return 0, errors.New(s.idle + ", and no worker takes what waits")
 	}
 	if !s.due.IsZero() && s.due.After(now) {
 		step = min(step, s.due.Sub(now))
