@@ -2,6 +2,7 @@ package batchtest
 
 import (
 	"encoding"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -151,13 +152,59 @@ func show(v reflect.Value) (text string) {
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 && utf8.Valid(v.Bytes()):
 		text = fmt.Sprintf("%q", v.Bytes())
 	default:
-		if text = fmt.Sprintf("%+v", v); v.CanInterface() {
-			if at, ok := v.Interface().(time.Time); ok {
-				text = at.Format(time.RFC3339Nano)
+		text = showWhole(v)
+	}
+	return shorten(text)
+}
+
+// showWhole is show for what is no text. Package fmt writes an address for a pointer inside of a value, and JSON
+// what it points to.
+func showWhole(v reflect.Value) string {
+	if !v.CanInterface() {
+		return fmt.Sprintf("%+v", v)
+	}
+	whole := v.Interface()
+	if at, ok := whole.(time.Time); ok {
+		return at.Format(time.RFC3339Nano)
+	}
+	if hasPointers(v, 0) && !isLeaf(v) {
+		if text, err := json.Marshal(whole); err == nil {
+			return string(text)
+		}
+	}
+	return fmt.Sprintf("%+v", whole)
+}
+
+// hasPointers tells whether there is a pointer inside of a value.
+func hasPointers(v reflect.Value, depth int) bool {
+	if depth == deepest {
+		return true
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return !v.IsNil()
+	case reflect.Interface:
+		return !v.IsNil() && hasPointers(v.Elem(), depth+1)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if hasPointers(v.Field(i), depth+1) {
+				return true
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if hasPointers(v.Index(i), depth+1) {
+				return true
+			}
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			if hasPointers(v.MapIndex(key), depth+1) {
+				return true
 			}
 		}
 	}
-	return shorten(text)
+	return false
 }
 
 // shorten cuts a text off that is too long for a message.

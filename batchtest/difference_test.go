@@ -87,6 +87,10 @@ func TestDifferenceIsBounded(t *testing.T) {
 	if lines := difference("args", hostile{1}, hostile{2}); len(lines) != 1 || lines[0] != "args.n is 1, want 2" {
 		t.Errorf("the lines are %q", lines)
 	}
+	one, two := 1, 2
+	if lines := difference("args", []*int{&one}, []*int{&two, nil}); len(lines) != 1 || lines[0] != "args is [1], want [2,null]" {
+		t.Errorf("the lines are %q", lines)
+	}
 	if lines := difference("args", discreet{1}, discreet{2}); len(lines) != 1 || lines[0] != "args.N is 1, want 2" {
 		t.Errorf("the lines are %q", lines)
 	}
