@@ -13,10 +13,9 @@ import (
 	"github.com/batch-go/batch/driver/memory"
 )
 
-// Drain starts workers on a memory driver, waits until their queues are empty but for dead letters, and returns what became
-// of the jobs, in the order in which they ended. Delays, backoffs and snoozes are waited for, in fake time: it must
-// be called in a bubble of [synctest.Test], in which the driver was made. The workers are stopped when the test has
-// ended.
+// Drain starts workers on a memory driver, waits until their queues are empty but for dead letters, stops the workers and
+// returns what became of the jobs, in the order in which they ended. Delays, backoffs and snoozes are waited for, in fake
+// time: it must be called in a bubble of [synctest.Test], in which the driver was made.
 //
 // The test fails, with a message that says which jobs and why, instead of waiting for ever: when a job was snoozed
 // 10 000 times in a row; when jobs have ended 100 000 times and there are more; when it is the year 2200; when jobs wait
@@ -28,7 +27,10 @@ import (
 // network, as a test server does, for a mutex or for a channel from outside of the bubble, would keep it from that for ever.
 func Drain(t testing.TB, d *memory.Driver, workers ...*batch.Worker) []Result {
 	t.Helper()
-	return Start(t, d, workers...).Drain()
+	r := Start(t, d, workers...)
+	results := r.Drain()
+	r.stop()
+	return results
 }
 
 // Running are workers that [Start] has started. Its methods are for the test's goroutine.
@@ -37,6 +39,7 @@ type Running struct {
 	driver   *memory.Driver
 	workers  []*batch.Worker
 	recorder *recorder
+	stopped  bool
 }
 
 // Start starts workers on a memory driver, and stops them when the test has ended. They must not have been started
@@ -56,7 +59,7 @@ func Start(t testing.TB, d *memory.Driver, workers ...*batch.Worker) *Running {
 		}
 		switch {
 		case errors.Is(err, batch.ErrStarted):
-			t.Fatalf("batchtest: a worker was started before: Start and Drain do that themselves, and Running.Drain is for a second drain: %v", err)
+			t.Fatalf("batchtest: a worker was started before: Start and Drain do that themselves, and for a second drain there is Running.Drain: %v", err)
 		case err != nil:
 			t.Fatalf("batchtest: %v", err)
 		}
@@ -69,9 +72,13 @@ func Start(t testing.TB, d *memory.Driver, workers ...*batch.Worker) *Running {
 	return r
 }
 
-// stop stops the workers, those that are held too.
+// stop stops the workers, those that are held too. A second stop is a no-op.
 func (r *Running) stop() {
 	r.t.Helper()
+	if r.stopped {
+		return
+	}
+	r.stopped = true
 	close(r.recorder.released)
 	for _, w := range r.workers {
 		if err := w.Stop(withoutEnd(r.t)); err != nil {

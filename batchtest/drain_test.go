@@ -73,8 +73,10 @@ func TestDrainWaitsForWhatFollows(t *testing.T) {
 		if results := batchtest.Drain(t, d, first, second); len(results) != 4 {
 			t.Errorf("there are %d results, want 4", len(results))
 		}
-		batchtest.RequireEmpty(t, emails)
 		batchtest.RequireEmpty(t, bills)
+		enqueue(t, emails, "more", Welcome{}) // nobody works any more
+		synctest.Wait()
+		batchtest.RequireEnqueued[Welcome](t, emails)
 		batchtest.RequireEnqueuedMany[Goodbye](t, later, 2)
 	})
 }

@@ -150,9 +150,13 @@ func TestDrainThatCannotBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
 		w := welcomes(d, greet)
+		const before = "batchtest: a worker was started before: Start and Drain do that themselves, and for a second drain there is Running.Drain: batch: add hooks: "
+		running := batchtest.Start(t, d, w)
+		wantFailure(t, before+"worker already started", func(t testing.TB) { batchtest.Drain(t, d, w) })
+		running.Drain()
+		w = welcomes(d, greet)
 		batchtest.Drain(t, d, w)
-		wantFailure(t, "batchtest: a worker was started before: Start and Drain do that themselves, and Running.Drain is for a second drain: "+
-			"batch: add hooks: worker already started", func(t testing.TB) { batchtest.Drain(t, d, w) })
+		wantFailure(t, before+"worker has stopped, and runs only once", func(t testing.TB) { batchtest.Drain(t, d, w) })
 	})
 }
 

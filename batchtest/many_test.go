@@ -75,6 +75,22 @@ type number struct{ C any }
 
 func (*number) Kind() string { return "number" }
 
+// A test may close the driver before its cleanups stop the workers.
+func TestDriverIsClosedFirst(t *testing.T) {
+	inBubble(t, func(t *testing.T, emails *batch.Queue[*memory.Driver]) {
+		d := emails.Driver()
+		defer d.Close(t.Context())
+		enqueue(t, emails, "1", Welcome{UserID: 7})
+		batchtest.Drain(t, d, welcomes(d, greet))
+	})
+	inBubble(t, func(t *testing.T, emails *batch.Queue[*memory.Driver]) {
+		d := emails.Driver()
+		defer d.Close(t.Context())
+		enqueue(t, emails, "1", Welcome{UserID: 7})
+		batchtest.Start(t, d, welcomes(d, greet)).Drain()
+	})
+}
+
 // A worker that does not go on is not waited for.
 func TestDrainOfAStoppedWorker(t *testing.T) {
 	inBubble(t, func(t *testing.T, emails *batch.Queue[*memory.Driver]) {
