@@ -18,7 +18,7 @@ import (
 // time: it must be called in a bubble of [synctest.Test], in which the driver was made.
 //
 // The test fails, with a message that says which jobs and why, instead of waiting for ever: when a job was snoozed
-// 10 000 times in a row; when jobs have ended 100 000 times and there are more; when it is the year 2200; when jobs wait
+// 10 000 times in a row; when jobs have ended 50 000 times and there are more; when it is the year 2200; when jobs wait
 // that no worker takes, because their queue is paused for example; and when a handler ignores the end of its context. A
 // queue that is none of the workers' is left as it is. For jobs that are meant to go on for ever, use [Start], and let
 // time pass with time.Sleep.

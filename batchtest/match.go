@@ -79,10 +79,9 @@ func WithPriority(level batch.Level) Match {
 	return m
 }
 
-// WithDelay wants a job that is held back for d from when it was enqueued, and with zero one that is not. The
-// clocks of the producer and the broker may differ, and time passes between: a job whose delay differs by a
-// second at most, and by less than half of d, is one. In a bubble of testing/synctest it is exact. A job that has been
-// handed out before is none: it is held back for another reason.
+// WithDelay wants a job that is held back for d from when it was enqueued, and with zero one that is not. The clocks of
+// the producer and the broker may differ, and time passes between: a job is one if its delay differs by a second at
+// most, and by half of d at most. A job that was handed out before is none: it is held back for another reason.
 func WithDelay(d time.Duration) Match {
 	m := Match{want: "delay " + delayText(d)}
 	if d < 0 {

@@ -14,7 +14,7 @@ const (
 	// mostSnoozes is how often a job may be snoozed in a row while [Drain] waits: a poll each second for two and a half hours.
 	mostSnoozes = 10_000
 	// mostRuns is how many results there may be in one [Drain], and at one instant. They take some seconds.
-	mostRuns = 100_000
+	mostRuns = 50_000
 )
 
 // recorder is the hook by which a drain knows what its workers do. Jobs that go on for ever without time passing would
