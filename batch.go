@@ -83,6 +83,10 @@ func (q *Queue[D]) Name() string { return q.name }
 // Driver is the driver that the queue was made with.
 func (q *Queue[D]) Driver() D { return q.driver }
 
+// Codec is the codec of this handle, which encodes the args of the jobs that are enqueued
+// with it. With it a tool or a test can decode the bodies that [ListJobs] shows.
+func (q *Queue[D]) Codec() Codec { return q.producer.codec }
+
 // Declare makes the queue exist on the broker. Enqueueing does so too; call
 // Declare to fail when the program starts. If the queue exists with other
 // properties, the error wraps [ErrConflict]. It tries once, and only ctx bounds it.

@@ -210,8 +210,14 @@
 // whatever hooks it has. When the broker cannot be reached it says so once, every 30
 // seconds, and once when the broker is back.
 //
-// Do not wrap drivers: a wrapper loses the optional interfaces that its driver
-// has.
+// [Worker.AddHooks] is for a worker that other code made. Do not wrap drivers: a wrapper
+// loses the optional interfaces that its driver has.
+//
+// # Tests
+//
+// Package [github.com/batch-go/batch/batchtest] calls handlers with jobs that it makes,
+// asserts on what was enqueued, and runs workers in fake time until all is quiet.
+// docs/testing.md shows how.
 //
 // # Writing a driver
 //

@@ -3,32 +3,10 @@ package batch_test
 import (
 	"context"
 	"fmt"
-	"testing"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver/memory"
 )
-
-// greet is the handler of docs/testing.md.
-func greet(_ context.Context, job *batch.Job[Welcome]) error {
-	if job.Args.UserID == 0 {
-		return batch.Permanent(fmt.Errorf("job %s has no user", job.ID))
-	}
-	return nil
-}
-
-// TestHandlerIsAFunction calls a handler without a worker.
-func TestHandlerIsAFunction(t *testing.T) {
-	job := &batch.Job[Welcome]{JobInfo: &batch.JobInfo{ID: "job", Attempt: 1}, Args: Welcome{UserID: 7}}
-	err := greet(t.Context(), job)
-	if err != nil {
-		t.Error(err)
-	}
-	job.Args.UserID = 0
-	if err := greet(t.Context(), job); err == nil {
-		t.Error("a job without a user was greeted")
-	}
-}
 
 // Greeting is what Welcome was renamed to.
 type Greeting struct{ UserID int }

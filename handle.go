@@ -142,6 +142,28 @@ func HandleMaxAttempts(n int) HandleOption {
 	}}
 }
 
+// AddHooks makes more hooks watch the worker, after those of its config and before its log:
+// for a program that is handed a worker which other code made, such as a test. Call it
+// before the worker is started; after that it is an error that wraps [ErrStarted]. A value
+// that is no hook is an error that wraps [ErrInvalid], and none of the list is added.
+func (w *Worker) AddHooks(list ...Hook) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state != 0 {
+		return w.alreadyStarted("add hooks")
+	}
+	all := slices.Concat(w.config.Hooks, list)
+	var h hooks // apart, so that a refused list leaves the worker as it was
+	if err := h.append(all...); err != nil {
+		return err
+	}
+	d, err := watchWith(unwatched(w.driver), &w.hooks, all, w.config.Log)
+	if err == nil {
+		w.config.Hooks, w.driver = all, d
+	}
+	return err
+}
+
 // add registers a handler with the worker.
 func (w *Worker) add(h *handler) error {
 	w.mu.Lock()

@@ -91,5 +91,14 @@ type Job[A Args] struct {
 	Args A
 }
 
+// NewJob makes a job as a handler gets it, for tests of handlers and middleware: info, with
+// args as the Args of the job and as its DecodedArgs. It checks nothing and fills nothing in.
+// Package [github.com/batch-go/batch/batchtest] has a form that does.
+func NewJob[A Args](info JobInfo, args A) *Job[A] {
+	job := &Job[A]{JobInfo: &info, Args: args}
+	info.decoded = job
+	return job
+}
+
 // decodedArgs are the args with their type erased.
 func (j *Job[A]) decodedArgs() Args { return j.Args }

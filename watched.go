@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -13,6 +14,25 @@ func watch(d driver.Driver, h *hooks) driver.Driver {
 		return d
 	}
 	return &watchedDriver{d, h}
+}
+
+// watchWith makes h of a list of hooks and, after them, a log, and returns the driver that
+// tells them.
+func watchWith(d driver.Driver, h *hooks, list []Hook, log *slog.Logger) (driver.Driver, error) {
+	*h = hooks{}
+	if err := h.append(list...); err != nil {
+		return nil, err
+	}
+	d = watch(d, h)
+	return d, h.addLog(log, d)
+}
+
+// unwatched is what watch was given.
+func unwatched(d driver.Driver) driver.Driver {
+	if watched, ok := d.(*watchedDriver); ok {
+		return watched.Driver
+	}
+	return d
 }
 
 // watchedDriver tells the hooks of each call that the core makes.

@@ -83,11 +83,10 @@ func TryNewWorker(d Driver, config WorkerConfig) (*Worker, error) {
 			return nil, invalid(fmt.Sprintf("middleware %d", i+1), "nil", "a function")
 		}
 	}
-	if err := w.hooks.append(w.config.Hooks...); err != nil {
+	if w.driver, err = watchWith(d, &w.hooks, w.config.Hooks, w.config.Log); err != nil {
 		return nil, err
 	}
-	w.driver = watch(d, &w.hooks)
-	return w, w.hooks.addLog(w.config.Log, w.driver)
+	return w, nil
 }
 
 // Run starts the worker, works until ctx ends and then stops gracefully, as

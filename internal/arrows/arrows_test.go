@@ -49,7 +49,7 @@ var rules = []rule{
 	},
 	{
 		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency"}, // batch/idempotency/storetest is for tests
-		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret"},
+		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret", "batch/batchtest"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
 	},
@@ -57,6 +57,11 @@ var rules = []rule{
 		from:   []string{"batch/conformance", "batch/conformance/..."},
 		may:    []string{"std", "own", "batch", "batch/driver", "batch/conformance", "batch/conformance/...", "batch/idempotency", "batch/internal/secret"},
 		reason: "the suite judges drivers that it has never heard of, and their authors get no further modules with it",
+	},
+	{
+		from:   []string{"batch/batchtest"},
+		may:    []string{"std", "batch", "batch/driver", "batch/driver/memory", "batch/internal/uuid"},
+		reason: "the tests of users get no further modules with it, and no broker",
 	},
 	{
 		from:   []string{"batch/internal/brokers", "batch/internal/brokers/launch", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret"},
@@ -233,6 +238,7 @@ func TestCheckFindsViolations(t *testing.T) {
 		"batch/driver/memory":        {"batch/driver"},
 		"batch/conformance":          {"testing", "batch", "batch/driver"},
 		"batch/idempotency":          {"batch"},
+		"batch/batchtest":            {"testing", "batch", "batch/driver/memory"},
 		"batch/examples/swap":        {"batch", "batch/driver/memory", "batch/driver/redis"},
 		"batch/internal/brokers":     {"testing", "batch/internal/leak"},
 		"github.com/sneaky/unittest": {"testing"},
@@ -250,6 +256,7 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"a driver links testing", "batch/driver/redis", "testing", "must not be in the users' programs"},
 		{"a driver links testing by way of a module", "batch/driver/memory", "github.com/sneaky/unittest", "-> testing"},
 		{"a store links goleak", "batch/idempotency", "go.uber.org/goleak", "must not be in the users' programs"},
+		{"the test kit knows a broker", "batch/batchtest", "batch/driver/redis", "get no further modules with it"},
 		{"the suite knows a driver", "batch/conformance", "batch/driver/memory", "the suite judges"},
 		{"the suite takes a module along", "batch/conformance", "github.com/google/uuid", "the suite judges"},
 		{"the tests of drivers take a module along", "batch/internal/brokers", "github.com/testcontainers/testcontainers-go", "may import only std"},

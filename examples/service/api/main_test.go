@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/batchtest"
 	"github.com/batch-go/batch/driver/memory"
 	"github.com/batch-go/batch/examples/service/jobs"
 )
@@ -30,10 +31,9 @@ func TestWelcomeIsEnqueued(t *testing.T) {
 	if answer := post("/users/x/welcome"); answer.Code != http.StatusBadRequest {
 		t.Errorf("the answer to a bad ID is %d", answer.Code)
 	}
-	waiting, _, err := batch.ListJobs(t.Context(), batch.NewQueue(d, jobs.Emails), batch.StateWaiting, "", 10)
-	if err != nil || len(waiting) != 1 || string(waiting[0].Body) != `{"user_id":7}` {
-		t.Errorf("waiting are %+v, %v", waiting, err)
-	}
+	emails := batch.NewQueue(d, jobs.Emails)
+	batchtest.RequireExactly(t, emails,
+		batchtest.Expect[jobs.Welcome](batchtest.WithArgs(jobs.Welcome{UserID: 7}), batchtest.WithUnique("welcome-7")))
 }
 
 // TestAPIStopsInGoodOrder starts the program's main part and ends its context.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/batchtest"
 	"github.com/batch-go/batch/driver/memory"
 	"github.com/batch-go/batch/examples/service/jobs"
 )
@@ -19,28 +20,21 @@ func TestWelcomeIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
 		emails := batch.NewQueue(d, jobs.Emails)
-		if _, err := emails.Enqueue(t.Context(), jobs.Welcome{UserID: 7}); err != nil {
+		if _, err := emails.Enqueue(t.Context(), jobs.Welcome{UserID: 7}, batch.Delay(emails, time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		var sent []int
-		w := newWorker(d, func(ctx context.Context, userID int) error {
+		results := batchtest.Drain(t, d, newWorker(d, func(ctx context.Context, userID int) error {
 			sent = append(sent, userID)
 			return nil
-		})
-		if err := w.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait() // until nothing moves any more
-		if err := w.Stop(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if len(sent) != 1 || sent[0] != 7 {
-			t.Errorf("mails went to %v, want user 7", sent)
+		}))
+		if len(results) != 1 || len(sent) != 1 || sent[0] != 7 {
+			t.Errorf("after %v mails went to %v, want user 7", results, sent)
 		}
 	})
 }
 
-// TestWelcomeGivesUp fails ten times, which takes hours of fake time and none of ours.
+// TestWelcomeGivesUp fails ten times, which takes minutes of fake time and none of ours.
 func TestWelcomeGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
@@ -48,18 +42,14 @@ func TestWelcomeGivesUp(t *testing.T) {
 		if _, err := emails.Enqueue(t.Context(), jobs.Welcome{UserID: 7}); err != nil {
 			t.Fatal(err)
 		}
-		w := newWorker(d, func(context.Context, int) error { return errors.New("mailbox full") })
-		if err := w.Start(t.Context()); err != nil {
-			t.Fatal(err)
+		results := batchtest.Drain(t, d, newWorker(d, func(context.Context, int) error { return errors.New("mailbox full") }))
+		if len(results) != 10 {
+			t.Errorf("the mail was tried %d times, want 10", len(results))
 		}
-		time.Sleep(24 * time.Hour)
-		if err := w.Stop(t.Context()); err != nil {
-			t.Fatal(err)
+		for _, result := range results {
+			batchtest.RequireRetry(t, result.Err)
 		}
-		dead, _, err := emails.DeadLetters().List(t.Context(), "", 10)
-		if err != nil || len(dead) != 1 || dead[0].Failures != 10 || dead[0].LastError != "mailbox full" {
-			t.Errorf("dead letters: %+v, %v", dead, err)
-		}
+		batchtest.RequireDead[jobs.Welcome](t, emails, batchtest.WithReason(batch.ReasonAttempts), batchtest.WithLastError("mailbox full"))
 	})
 }
 
