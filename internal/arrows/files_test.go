@@ -24,8 +24,8 @@ import (
 // or a variable. There is such an order if no file uses itself by way of others.
 var readDownwards = []string{
 	".", "driver", "driver/memory", "driver/redis", "driver/amqp", "driver/nats", "driver/nats/embedded", "driver/sqs",
-	"conformance", "conformance/proxy", "idempotency",
-	"internal/brokers", "internal/brokers/launcher", "internal/coalesce", "internal/fault", "internal/lifecycle",
+	"conformance", "conformance/proxy", "idempotency", "health", "prombatch",
+	"internal/brokers", "internal/brokers/launcher", "internal/coalesce", "internal/fault", "internal/keda", "internal/lifecycle",
 	"internal/socket",
 }
 

@@ -30,6 +30,11 @@ func TestWelcomeIsEnqueued(t *testing.T) {
 	if answer := post("/users/x/welcome"); answer.Code != http.StatusBadRequest {
 		t.Errorf("the answer to a bad ID is %d", answer.Code)
 	}
+	scale := httptest.NewRecorder()
+	handler(d).ServeHTTP(scale, httptest.NewRequest(http.MethodGet, "/scale", nil))
+	if !strings.Contains(scale.Body.String(), `"emails":{"backlog":1,"demand":1,`) {
+		t.Errorf("the autoscaler is told %s", scale.Body)
+	}
 	waiting, _, err := batch.ListJobs(t.Context(), batch.NewQueue(d, jobs.Emails), batch.StateWaiting, "", 10)
 	if err != nil || len(waiting) != 1 || string(waiting[0].Body) != `{"user_id":7}` {
 		t.Errorf("waiting are %+v, %v", waiting, err)

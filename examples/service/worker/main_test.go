@@ -23,7 +23,7 @@ func TestWelcomeIsSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		var sent []int
-		w := newWorker(d, func(ctx context.Context, userID int) error {
+		w, _ := newWorker(d, func(ctx context.Context, userID int) error {
 			sent = append(sent, userID)
 			return nil
 		})
@@ -48,7 +48,7 @@ func TestWelcomeGivesUp(t *testing.T) {
 		if _, err := emails.Enqueue(t.Context(), jobs.Welcome{UserID: 7}); err != nil {
 			t.Fatal(err)
 		}
-		w := newWorker(d, func(context.Context, int) error { return errors.New("mailbox full") })
+		w, _ := newWorker(d, func(context.Context, int) error { return errors.New("mailbox full") })
 		if err := w.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -64,22 +64,27 @@ func TestWelcomeGivesUp(t *testing.T) {
 }
 
 func TestProbesTellWhatTheWorkerDoes(t *testing.T) {
-	w := newWorker(memory.New(), nil)
-	live := func() int {
+	w, probes := newWorker(memory.New(), nil)
+	get := func(path string) int {
 		answer := httptest.NewRecorder()
-		probes(w).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/livez", nil))
+		probes.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
 		return answer.Code
+	}
+	if code := get("/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("a worker that has not started is ready: %d", code)
 	}
 	if err := w.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if code := live(); code != http.StatusOK {
-		t.Errorf("a worker that runs answers %d", code)
+	for _, path := range []string{"/livez", "/readyz"} {
+		if code := get(path); code != http.StatusOK {
+			t.Errorf("%s of a worker that runs answers %d", path, code)
+		}
 	}
 	if err := w.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if code := live(); code != http.StatusServiceUnavailable {
+	if code := get("/livez"); code != http.StatusServiceUnavailable {
 		t.Errorf("a worker that has stopped answers %d", code)
 	}
 }

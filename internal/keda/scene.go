@@ -1,0 +1,98 @@
+package keda
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/health"
+)
+
+// Message is a job for a queue of a test.
+func Message(id string, delay time.Duration) *driver.Message {
+	return &driver.Message{
+		ID: id, Kind: "test", Body: []byte(`{}`), ContentType: "application/json",
+		EnqueuedAt: time.Now().Truncate(time.Millisecond).UTC(), Delay: delay,
+	}
+}
+
+// Put enqueues messages.
+func Put(ctx context.Context, d driver.Driver, queue string, messages ...*driver.Message) error {
+	var errs []error
+	for _, r := range d.Enqueue(ctx, queue, messages) {
+		errs = append(errs, r.Err)
+	}
+	return errors.Join(errs...)
+}
+
+// Scene declares a queue, and puts in six jobs, of which two are held by a consumer and four wait, and one that is delayed for an
+// hour. leave closes the consumer, which gives back what it holds.
+func Scene(ctx context.Context, d driver.Driver, queue string) (leave func(context.Context) error, err error) {
+	if err := d.Declare(ctx, queue); err != nil {
+		return nil, err
+	}
+	var messages []*driver.Message
+	for i := range 6 {
+		messages = append(messages, Message(fmt.Sprint("ready-", i), 0))
+	}
+	if err := Put(ctx, d, queue, append(messages, Message("later", time.Hour))...); err != nil {
+		return nil, err
+	}
+	o := driver.ConsumeOptions{Prefetch: 2}
+	if d.Info().Limits.MaxLease > 0 {
+		o.Lease = time.Minute
+	}
+	c, err := d.Consume(ctx, queue, o)
+	if err != nil {
+		return nil, err
+	}
+	for held := 0; held < 2; {
+		got, err := c.Receive(ctx, 2-held)
+		if err != nil {
+			return nil, errors.Join(err, c.Close(ctx))
+		}
+		held += len(got)
+	}
+	return c.Close, nil
+}
+
+// Load is what package health tells an autoscaler of a queue. With a short time to keep it, each call is a new look.
+func Load(d driver.Driver, queue string) (load health.QueueLoad, err error) {
+	scale, err := health.TryScale(d, health.ScaleConfig{Queues: []string{queue}, Timeout: 20 * time.Second, CacheFor: time.Nanosecond})
+	if err != nil {
+		return load, err
+	}
+	answer := httptest.NewRecorder()
+	scale.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/scale", nil))
+	var all health.Load
+	if err := json.Unmarshal(answer.Body.Bytes(), &all); err != nil {
+		return load, err
+	}
+	load = all.Queues[queue]
+	if load.Error != "" {
+		return load, errors.New(load.Error)
+	}
+	return load, nil
+}
+
+// Await asks until the answer is the one that is wanted, or ctx ends: brokers count some things with a delay.
+func Await(ctx context.Context, want int64, ask func(context.Context) (int64, error)) error {
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		got, err := ask(ctx)
+		if err == nil && got == want {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the last answer is %d, want %d; error %w", got, want, err)
+		}
+	}
+}
