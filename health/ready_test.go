@@ -33,6 +33,7 @@ func TestReadyThroughAWorkersLife(t *testing.T) {
 		p.start()
 		expect(200, "running")
 		p.enqueue()
+		synctest.Wait() // until it runs
 		stopped := make(chan struct{})
 		go func() {
 			defer close(stopped)

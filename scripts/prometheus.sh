@@ -11,13 +11,16 @@ fail() {
 	exit 1
 }
 
+work=""
+trap '[[ -z "$work" ]] || rm -rf "$work"' EXIT
+
 main() {
-	local folder program work
+	local folder program
 	if command -v prometheus; then
 		return
 	fi
 	folder="${XDG_CACHE_HOME:-$HOME/.cache}/batch-test/prometheus"
-	program="$folder/usr/bin/prometheus"
+	program="$folder/prometheus"
 	mkdir -p "$folder"
 	# Two runs that start at once must not unpack over each other.
 	exec 9>"$folder.lock"
@@ -27,12 +30,13 @@ main() {
 			fail "there is no prometheus in the PATH; install it, from https://prometheus.io/download for example"
 		echo "prometheus: fetching Debian's package" >&2
 		work="$(mktemp -d "$folder.XXXXXX")"
-		trap 'rm -rf "$work"' EXIT
 		{
 			cd "$work"
 			if ! apt-cache show prometheus && [[ "$(id -u)" == 0 ]]; then apt-get update -qq; fi
 			# As root, apt would hand the download to a user of its own, who may not write here.
-			apt-get -q -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb "$folder"
+			apt-get -q -o APT::Sandbox::User=root download prometheus &&
+				dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x -C "$work" ./usr/bin/prometheus &&
+				mv usr/bin/prometheus "$program"
 		} </dev/null >"$work/log" 2>&1 || {
 			tail -n 20 "$work/log" >&2
 			fail "apt-get could not download prometheus; install it, or run apt-get update"
