@@ -86,10 +86,6 @@ func TestKEDA(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer leave(context.WithoutCancel(ctx))
-			// One that is due at once counts, and is in the second queue of a FIFO queue.
-			if err := keda.Put(ctx, d, q, keda.Message("soon", time.Second)); err != nil {
-				t.Fatal(err)
-			}
 			count := func(ctx context.Context) (sum int64, err error) {
 				for _, trigger := range blocks[i] {
 					n, err := kedaCount(ctx, c, trigger)
@@ -100,11 +96,21 @@ func TestKEDA(t *testing.T) {
 				}
 				return sum, nil
 			}
-			if err := keda.Await(ctx, 7, count); err != nil {
+			if err := keda.Await(ctx, 6, count); err != nil {
 				t.Errorf("KEDA: %v", err)
 			}
-			if load, err := keda.Load(d, q); err != nil || *load.Demand != 7 {
+			if load, err := keda.Load(d, q); err != nil || *load.Demand != 6 || *load.Scheduled != 1 {
 				t.Errorf("health tells %+v, %v", load, err)
+			}
+			// The last queue has the delayed job, which SQS will make visible there.
+			last := blocks[i][len(blocks[i])-1]
+			without, err := kedaCount(ctx, c, last)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last.Metadata["scaleOnDelayed"] = "true"
+			if with, err := kedaCount(ctx, c, last); err != nil || with != without+1 {
+				t.Errorf("%s has %d jobs, %v, with those that are delayed, and %d without", last.Metadata["queueURL"], with, err, without)
 			}
 		})
 	}

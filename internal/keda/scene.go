@@ -31,7 +31,7 @@ func Put(ctx context.Context, d driver.Driver, queue string, messages ...*driver
 }
 
 // Scene declares a queue, and puts in six jobs, of which two are held by a consumer and four wait, and one that is delayed for an
-// hour. leave closes the consumer, which gives back what it holds.
+// hour. leave gives back what the consumer holds, and closes it.
 func Scene(ctx context.Context, d driver.Driver, queue string) (leave func(context.Context) error, err error) {
 	if err := d.Declare(ctx, queue); err != nil {
 		return nil, err
@@ -51,14 +51,19 @@ func Scene(ctx context.Context, d driver.Driver, queue string) (leave func(conte
 	if err != nil {
 		return nil, err
 	}
-	for held := 0; held < 2; {
-		got, err := c.Receive(ctx, 2-held)
+	var held []driver.Settlement
+	for len(held) < 2 {
+		got, err := c.Receive(ctx, 2-len(held))
 		if err != nil {
 			return nil, errors.Join(err, c.Close(ctx))
 		}
-		held += len(got)
+		for _, delivery := range got {
+			held = append(held, driver.Settlement{Delivery: delivery, Outcome: driver.OutcomeRelease})
+		}
 	}
-	return c.Close, nil
+	return func(ctx context.Context) error {
+		return errors.Join(errors.Join(c.Settle(ctx, held)...), c.Close(ctx))
+	}, nil
 }
 
 // Load is what package health tells an autoscaler of a queue. With a short time to keep it, each call is a new look.
@@ -92,7 +97,10 @@ func Await(ctx context.Context, want int64, ask func(context.Context) (int64, er
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return fmt.Errorf("the last answer is %d, want %d; error %w", got, want, err)
+			if err == nil {
+				err = ctx.Err()
+			}
+			return fmt.Errorf("the last answer is %d, want %d: %w", got, want, err)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	w, probes := newWorker(d, func(ctx context.Context, userID int) error {
+	w, probes := newProgram(d, func(ctx context.Context, userID int) error {
 		slog.InfoContext(ctx, "mail sent", "user", userID)
 		return nil
 	})
@@ -38,8 +38,14 @@ func main() {
 	}
 }
 
-// newWorker makes the worker, and what answers Kubernetes. What sends mails is passed in, so that tests need no mail server.
-func newWorker(d batch.Driver, send func(ctx context.Context, userID int) error) (w *batch.Worker, probes http.Handler) {
+// newWorker makes the worker alone.
+func newWorker(d batch.Driver, send func(ctx context.Context, userID int) error) *batch.Worker {
+	w, _ := newProgram(d, send)
+	return w
+}
+
+// newProgram makes the worker, and what answers Kubernetes. What sends mails is passed in, so that tests need no mail server.
+func newProgram(d batch.Driver, send func(ctx context.Context, userID int) error) (w *batch.Worker, probes http.Handler) {
 	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: jobs.Emails, Concurrency: 20}}}
 	check := health.Watch(d, &config, health.Config{})
 	w = batch.NewWorker(d, config)

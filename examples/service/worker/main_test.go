@@ -23,7 +23,7 @@ func TestWelcomeIsSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		var sent []int
-		w, _ := newWorker(d, func(ctx context.Context, userID int) error {
+		w := newWorker(d, func(ctx context.Context, userID int) error {
 			sent = append(sent, userID)
 			return nil
 		})
@@ -48,7 +48,7 @@ func TestWelcomeGivesUp(t *testing.T) {
 		if _, err := emails.Enqueue(t.Context(), jobs.Welcome{UserID: 7}); err != nil {
 			t.Fatal(err)
 		}
-		w, _ := newWorker(d, func(context.Context, int) error { return errors.New("mailbox full") })
+		w := newWorker(d, func(context.Context, int) error { return errors.New("mailbox full") })
 		if err := w.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestWelcomeGivesUp(t *testing.T) {
 }
 
 func TestProbesTellWhatTheWorkerDoes(t *testing.T) {
-	w, probes := newWorker(memory.New(), nil)
+	w, probes := newProgram(memory.New(), nil)
 	get := func(path string) int {
 		answer := httptest.NewRecorder()
 		probes.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
