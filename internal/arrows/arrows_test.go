@@ -48,8 +48,8 @@ var rules = []rule{
 		reason: "the core knows no broker: a program that uses one links that one alone",
 	},
 	{
-		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency"}, // batch/idempotency/storetest is for tests
-		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret", "batch/batchtest"},
+		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/health", "batch/prombatch"}, // batch/idempotency/storetest is for tests
+		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret", "batch/batchtest", "batch/internal/keda"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
 	},
@@ -66,6 +66,21 @@ var rules = []rule{
 	{
 		from:   []string{"batch/internal/brokers", "batch/internal/brokers/launch", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret"},
 		may:    []string{"std", "batch/internal/..."},
+		reason: "the tests of every driver import it, and its users would resolve what it requires",
+	},
+	{
+		from:   []string{"batch/health", "batch/internal/depths"},
+		may:    []string{"std", "batch", "batch/internal/depths"},
+		reason: "probes are for any broker, and take no module along",
+	},
+	{
+		from:   []string{"batch/prombatch"},
+		may:    []string{"std", "foreign", "batch", "batch/internal/depths"},
+		reason: "metrics are for any broker",
+	},
+	{
+		from:   []string{"batch/internal/keda"},
+		may:    []string{"std", "batch/driver", "batch/health"},
 		reason: "the tests of every driver import it, and its users would resolve what it requires",
 	},
 	{

@@ -9,7 +9,7 @@ import (
 )
 
 // clients are the modules of others that a module of this repository may require: of a driver its broker's
-// client. Every user of the driver gets what is here, and what that requires. Modules that are not here have
+// client, and of prombatch that of Prometheus. Every user of the driver gets what is here, and what that requires. Modules that are not here have
 // no users, and may require anything.
 var clients = map[string][]string{
 	"batch":                      {}, // every user of every driver would get it
@@ -18,6 +18,7 @@ var clients = map[string][]string{
 	"batch/driver/nats/embedded": {"github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"},
 	"batch/driver/redis":         {"github.com/redis/go-redis/v9"},
 	"batch/driver/sqs":           {"github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/...", "github.com/aws/smithy-go"},
+	"batch/prombatch":            {"github.com/prometheus/client_golang"},
 }
 
 // siblings are the modules of this repository that another may require beside the library.

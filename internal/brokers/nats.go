@@ -26,6 +26,14 @@ func NewNATS(t testing.TB, v Version, args ...string) *Instance {
 	})
 }
 
+// NewNATSMonitored starts a server as NewNATS does, which also answers what monitors ask, at [Instance.HTTP].
+func NewNATSMonitored(t testing.TB, v Version) *Instance {
+	t.Helper()
+	return own(t, func(l *launcher) (*Instance, error) {
+		return l.launchOne(v, launch.Broker{Kind: launch.OneNATS, HTTP: true})
+	})
+}
+
 // OwnOrNATS is NewNATS, or the broker that BATCH_TEST_NATS_URL names: one that is
 // not [Instance.Ours], which the test must not disturb.
 func OwnOrNATS(t testing.TB, v Version) *Instance {

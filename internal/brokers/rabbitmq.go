@@ -26,6 +26,14 @@ func NewRabbitMQ(t testing.TB, v Version, settings ...string) *Instance {
 	})
 }
 
+// NewRabbitMQManaged starts a server as NewRabbitMQ does, with the management plug-in, at [Instance.HTTP].
+func NewRabbitMQManaged(t testing.TB, v Version) *Instance {
+	t.Helper()
+	return own(t, func(l *launcher) (*Instance, error) {
+		return l.launchOne(v, launch.Broker{Kind: launch.OneRabbitMQ, HTTP: true})
+	})
+}
+
 // OwnOrRabbitMQ is NewRabbitMQ, or the broker that BATCH_TEST_RABBITMQ_URL names: one that is
 // not [Instance.Ours], which the test must not disturb.
 func OwnOrRabbitMQ(t testing.TB, v Version) *Instance {

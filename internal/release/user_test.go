@@ -32,7 +32,7 @@ var old = map[string]string{
 	"go.opentelemetry.io/otel/trace":           "v1.28.0",
 }
 
-// TestUsers builds a program for each driver, from a release, and a second one that uses the broker's client
+// TestUsers builds a program for each driver, and one for prombatch, from a release, and a second one that uses the broker's client
 // without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
 // upgrades nothing that the client does not upgrade by itself.
 func TestUsers(t *testing.T) {
@@ -41,6 +41,9 @@ func TestUsers(t *testing.T) {
 	table := fmt.Sprintf("\n%-14s %8s %13s %13s  %s", "driver", "modules", "of its client", "go.sum lines", "upgrades by its client")
 	for _, m := range append(modulesOf(t, repo), goMod{Path: module + "/driver/memory"}) {
 		name, ok := strings.CutPrefix(m.Path, module+"/driver/")
+		if m.Path == module+"/prombatch" {
+			name, ok = "prombatch", true
+		}
 		if !ok {
 			continue
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/examples/service/jobs"
+	"github.com/batch-go/batch/health"
 )
 
 func main() {
@@ -53,10 +54,12 @@ func run(ctx context.Context, listener net.Listener) error {
 	return server.Shutdown(closing)
 }
 
-// handler answers POST /users/{id}/welcome.
+// handler answers POST /users/{id}/welcome, and GET /scale for the autoscaler of the workers, which is here because there
+// may be no worker.
 func handler(d jobs.Broker) http.Handler {
 	emails := batch.NewQueue(d, jobs.Emails, batch.WithEnqueueTimeout(5*time.Second))
 	mux := http.NewServeMux()
+	mux.Handle("GET /scale", health.Scale(d, health.ScaleConfig{Queues: []string{jobs.Emails}}))
 	mux.HandleFunc("POST /users/{id}/welcome", func(w http.ResponseWriter, r *http.Request) {
 		id, err := strconv.Atoi(r.PathValue("id"))
 		if err != nil {

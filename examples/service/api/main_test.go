@@ -31,6 +31,11 @@ func TestWelcomeIsEnqueued(t *testing.T) {
 	if answer := post("/users/x/welcome"); answer.Code != http.StatusBadRequest {
 		t.Errorf("the answer to a bad ID is %d", answer.Code)
 	}
+	scale := httptest.NewRecorder()
+	handler(d).ServeHTTP(scale, httptest.NewRequest(http.MethodGet, "/scale", nil))
+	if !strings.Contains(scale.Body.String(), `"emails":{"backlog":1,"demand":1,`) {
+		t.Errorf("the autoscaler is told %s", scale.Body)
+	}
 	emails := batch.NewQueue(d, jobs.Emails)
 	batchtest.RequireExactly(t, emails,
 		batchtest.Expect[jobs.Welcome](batchtest.WithArgs(jobs.Welcome{UserID: 7}), batchtest.WithUnique("welcome-7")))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/examples/service/jobs"
+	"github.com/batch-go/batch/health"
 )
 
 func main() {
@@ -24,11 +25,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	w := newWorker(d, func(ctx context.Context, userID int) error {
+	w, probes := newProgram(d, func(ctx context.Context, userID int) error {
 		slog.InfoContext(ctx, "mail sent", "user", userID)
 		return nil
 	})
-	go serveProbes(":8081", w)
+	go serve(":8081", probes)
 	if err := w.Run(ctx); err != nil { // until SIGTERM
 		log.Fatal(err)
 	}
@@ -37,34 +38,29 @@ func main() {
 	}
 }
 
-// newWorker makes the worker. What sends mails is passed in, so that tests need no mail server.
+// newWorker makes the worker alone.
 func newWorker(d batch.Driver, send func(ctx context.Context, userID int) error) *batch.Worker {
-	w := batch.NewWorker(d, batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: jobs.Emails, Concurrency: 20}}})
-	batch.Handle(w, func(ctx context.Context, job *batch.Job[jobs.Welcome]) error {
-		return send(ctx, job.Args.UserID)
-	}, batch.HandleMaxAttempts(10))
+	w, _ := newProgram(d, send)
 	return w
 }
 
-// serveProbes answers Kubernetes. The worker is alive as long as this program answers: a restart does not mend a
-// broker that is away, so the broker is not asked.
-func serveProbes(address string, w *batch.Worker) {
-	if err := http.ListenAndServe(address, probes(w)); !errors.Is(err, http.ErrServerClosed) {
-		log.Fatal(err)
-	}
+// newProgram makes the worker, and what answers Kubernetes. What sends mails is passed in, so that tests need no mail server.
+func newProgram(d batch.Driver, send func(ctx context.Context, userID int) error) (w *batch.Worker, probes http.Handler) {
+	config := batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: jobs.Emails, Concurrency: 20}}}
+	check := health.Watch(d, &config, health.Config{})
+	w = batch.NewWorker(d, config)
+	batch.Handle(w, func(ctx context.Context, job *batch.Job[jobs.Welcome]) error {
+		return send(ctx, job.Args.UserID)
+	}, batch.HandleMaxAttempts(10))
+	mux := http.NewServeMux()
+	mux.Handle("GET /livez", check.Live(w))
+	mux.Handle("GET /readyz", check.Ready(w))
+	return w, mux
 }
 
-// probes answers GET /livez, with 503 once the worker has failed or stopped.
-func probes(w *batch.Worker) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(rw http.ResponseWriter, _ *http.Request) {
-		select {
-		case <-w.Failed():
-			http.Error(rw, "the worker has failed", http.StatusServiceUnavailable)
-		case <-w.Stopped():
-			http.Error(rw, "the worker has stopped", http.StatusServiceUnavailable)
-		default:
-		}
-	})
-	return mux
+// serve answers until the program ends.
+func serve(address string, h http.Handler) {
+	if err := http.ListenAndServe(address, h); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
 }

@@ -54,22 +54,27 @@ func TestWelcomeGivesUp(t *testing.T) {
 }
 
 func TestProbesTellWhatTheWorkerDoes(t *testing.T) {
-	w := newWorker(memory.New(), nil)
-	live := func() int {
+	w, probes := newProgram(memory.New(), nil)
+	get := func(path string) int {
 		answer := httptest.NewRecorder()
-		probes(w).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/livez", nil))
+		probes.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
 		return answer.Code
+	}
+	if code := get("/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("a worker that has not started is ready: %d", code)
 	}
 	if err := w.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if code := live(); code != http.StatusOK {
-		t.Errorf("a worker that runs answers %d", code)
+	for _, path := range []string{"/livez", "/readyz"} {
+		if code := get(path); code != http.StatusOK {
+			t.Errorf("%s of a worker that runs answers %d", path, code)
+		}
 	}
 	if err := w.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if code := live(); code != http.StatusServiceUnavailable {
+	if code := get("/livez"); code != http.StatusServiceUnavailable {
 		t.Errorf("a worker that has stopped answers %d", code)
 	}
 }

@@ -49,6 +49,7 @@ type Broker struct {
 	Core   bool     // without JetStream
 	Disk   bool     // with the queues on disk, for SQS
 	Clock  bool     // with a time of day of its own, for one server of Redis or RabbitMQ
+	HTTP   bool     // with its HTTP API, for one server of RabbitMQ or NATS
 }
 
 // An Image says what a server is run from, and how.

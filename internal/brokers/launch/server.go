@@ -43,6 +43,7 @@ type Server struct {
 	Version  string   // the version that the server reports
 	Image    string   // the image it runs from; empty when the launcher did not start it
 	Addr     string   // host:port, reachable from the test
+	HTTP     string   // likewise, of its HTTP API; empty when it was started without
 	Path     string   // of its URL, escaped
 	Username string   // empty for the server's default user
 	Password string   // empty when the server asks for none

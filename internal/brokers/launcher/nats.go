@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,8 +21,11 @@ import (
 	"github.com/batch-go/batch/internal/brokers/launch"
 )
 
-// natsPort is the port inside the container.
-const natsPort = 4222
+// The ports inside the container.
+const (
+	natsPort     = 4222
+	natsHTTPPort = 8222
+)
 
 // natsFile is the configuration inside the container.
 const natsFile = "/etc/batch-nats.conf"
@@ -57,8 +61,16 @@ func startNATS(ctx context.Context, e *engine, b launch.Broker) (*server, error)
 			Username: o.username, Password: o.password,
 		}}
 		s.useTLS(o.authority, true)
+		ports := map[int]int{natsPort: port}
+		o := o // this may run again
+		if b.HTTP {
+			if err := s.addHTTP(ports, natsHTTPPort); err != nil {
+				return nil, err
+			}
+			o.args = append(slices.Clip(o.args), "--http_port", strconv.Itoa(natsHTTPPort))
+		}
 		request := o.request()
-		request.ExposedPorts, request.HostConfigModifier = publish(map[int]int{natsPort: port})
+		request.ExposedPorts, request.HostConfigModifier = publish(ports)
 		return s, s.run(ctx, e, request)
 	})
 }

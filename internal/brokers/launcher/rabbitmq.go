@@ -20,6 +20,8 @@ import (
 const (
 	amqpPort  = 5672
 	amqpsPort = 5671
+	// managementPort is that of the management plug-in.
+	managementPort = 15672
 )
 
 // rabbitmqFile is the configuration inside the container. Official images read their own files too.
@@ -30,12 +32,16 @@ type rabbitmqOptions struct {
 	command   []string
 	settings  []string   // lines of its configuration
 	authority *authority // set when settings make the server speak TLS
+	plugins   string     // the enabled ones, as Erlang writes lists
 }
 
 // startRabbitMQ starts a server in a container of its own, published on a free port.
 func startRabbitMQ(ctx context.Context, e *engine, b launch.Broker) (*server, error) {
 	inside := amqpPort
-	o := rabbitmqOptions{command: b.Image.Command, settings: []string{b.Config}}
+	o := rabbitmqOptions{command: b.Image.Command, settings: []string{b.Config}, plugins: "[]"}
+	if b.HTTP {
+		o.plugins = "[rabbitmq_management]"
+	}
 	if b.TLS {
 		inside = amqpsPort
 		if err := o.useTLS(); err != nil {
@@ -48,8 +54,14 @@ func startRabbitMQ(ctx context.Context, e *engine, b launch.Broker) (*server, er
 			Username: "guest", Password: "guest",
 		}}
 		s.useTLS(o.authority, true)
+		ports := map[int]int{inside: port}
+		if b.HTTP {
+			if err := s.addHTTP(ports, managementPort); err != nil {
+				return nil, err
+			}
+		}
 		request := o.request()
-		request.ExposedPorts, request.HostConfigModifier = publish(map[int]int{inside: port})
+		request.ExposedPorts, request.HostConfigModifier = publish(ports)
 		if b.Clock {
 			if err := addClock(ctx, &request); err != nil {
 				return nil, err
@@ -97,7 +109,7 @@ func (o rabbitmqOptions) request() testcontainers.ContainerRequest {
 		},
 		Files: slices.Concat([]testcontainers.ContainerFile{
 			textFile(rabbitmqFile, strings.Join(settings, "\n")+"\n"),
-			textFile("/etc/rabbitmq/enabled_plugins", "[].\n"),
+			textFile("/etc/rabbitmq/enabled_plugins", o.plugins+".\n"),
 		}, o.authority.files()),
 		ConfigModifier: func(c *container.Config) { c.User = "rabbitmq" },
 	}

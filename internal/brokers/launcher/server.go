@@ -43,6 +43,16 @@ func (s *server) useTLS(a *authority, mutual bool) {
 	s.CA, s.Certificate, s.Key = a.certificate, a.clientCertificate, a.clientKey
 }
 
+// addHTTP adds the port of the server's HTTP API to those that are published.
+func (s *server) addHTTP(ports map[int]int, inside int) error {
+	outside, err := freePort()
+	if err != nil {
+		return err
+	}
+	ports[inside], s.HTTP = outside, hostPort(outside)
+	return nil
+}
+
 // exec runs a command inside the broker's container, as the broker's user, and returns what it printed:
 // rabbitmqctl, for one, can do to a server what no client can. A command that fails is an error.
 func (s *server) exec(ctx context.Context, command []string) (string, error) {
