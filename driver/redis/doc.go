@@ -157,12 +157,16 @@
 // for twice a second: raise pool_size if one process has more queues than that.
 //
 // A lease is the idle time of the group's pending entry; its length is part of
-// the consumer's name. Once or twice in two seconds, and more often with leases below 4 s, each process looks
-// at all its queues, a hundred in one script: which have jobs that may be held, and which are gone. Of
+// the consumer's name. Each process looks at its queues, a hundred in one script: which have jobs that may
+// be held, and which are gone. It does so once a second where there are jobs, and more often with
+// leases below 4 s; where there are none every four seconds, or twice a lease. Of
 // those with jobs one consumer looks for lapsed leases and stores those jobs anew, under a new
-// entry ID: the former holder can neither settle nor extend them any more. A consumer that waits
+// entry ID: the former holder can neither settle nor extend them any more. If all processes that
+// have a short lease died at once, those with a longer one may find what they held some seconds
+// late. A consumer that waits
 // looks by itself where there are jobs and five seconds have passed, in case another died while it had the
-// token. An idle queue costs the server some 3 µs a look.
+// token. Jobs that are scheduled make a queue no less idle: each process has a timer for the first.
+// An idle queue costs the server some 3 µs a look.
 //
 // # A client of your own
 //

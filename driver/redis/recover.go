@@ -8,15 +8,26 @@ import (
 )
 
 const (
-	// recoverMin and recoverMax bound the period in which a lapsed lease is found:
-	// a quarter of a lease, at most a second, and no more than 20 looks a second.
+	// recoverMin and recoverMax bound how often a queue with jobs is looked at, so the time in
+	// which a lapsed lease is found: a quarter of a lease, at most a second, and no more than
+	// 20 looks a second.
 	recoverMin = 50 * time.Millisecond
 	recoverMax = time.Second
+	// idleMax is how often a queue is looked at in which nothing is held, or twice a lease: what
+	// is handed out after one look is seen by the next before its lease can lapse. With the
+	// spread it stays below five seconds, in which a token that was lost is made good, and a
+	// queue that was deleted is noticed.
+	idleMax = 4 * time.Second
 )
 
-// recoverPeriod is how often a queue is looked at whose consumer has this lease.
+// recoverPeriod is how often a queue with jobs is looked at whose consumer has this lease.
 func recoverPeriod(lease time.Duration) time.Duration {
 	return min(max(lease/4, recoverMin), recoverMax)
+}
+
+// idlePeriod is that of a queue in which nothing is held.
+func idlePeriod(lease time.Duration) time.Duration {
+	return min(max(lease/2, 2*recoverMin), idleMax)
 }
 
 // recoverLapsed goes once through all streams in bounded steps, and through some

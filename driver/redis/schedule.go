@@ -71,6 +71,13 @@ func (a *alarm) plan(wait int64, mine bool) {
 	}
 }
 
+// isSet tells whether it will ring.
+func (a *alarm) isSet() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.at.IsZero()
+}
+
 // rang is called when the timer fired, before the server is asked: what is told
 // from then on counts anew.
 func (a *alarm) rang() {

@@ -16,9 +16,10 @@ const (
 	// groupsEvery: every so many looks at a queue with jobs its groups are looked after too.
 	// Only other programs cause what that heals.
 	groupsEvery = 16
-	// idleEvery: every so many looks at a queue without jobs it is looked after as if it had
-	// some. What is not seen otherwise is what other programs left in it.
-	idleEvery = 32
+	// idleEvery: every so many looks at an idle queue it is looked after as if it had jobs,
+	// which is a quarter of an hour with most leases. What is not seen otherwise are consumers
+	// that vanished an hour ago and longer. It is a multiple of groupsEvery.
+	idleEvery = 256
 	// lookPatience is how long what is asked of many queues may take. One node of a cluster that
 	// does not answer keeps the others waiting no longer.
 	lookPatience = 2 * time.Second
@@ -28,10 +29,11 @@ const (
 
 // What sweep.lua finds of a queue.
 const (
-	foundNothing = '0'
-	foundMissing = '1'
-	foundJobs    = '2'
-	foundOther   = '3'
+	foundNothing   = '0'
+	foundMissing   = '1'
+	foundJobs      = '2'
+	foundOther     = '3'
+	foundScheduled = '4' // for later, and nothing else
 )
 
 // sweeper looks after the queues that a driver has consumers of: jobs whose leases have
@@ -39,8 +41,9 @@ const (
 // finds those to which something is to be done, so that a thousand idle queues cost little more
 // than one.
 //
-// An idle queue is looked at half as often. What is handed out after such a look is seen by the
-// next, which comes half a lease later, or 2 s: before the lease can lapse.
+// A queue in which nothing is held is looked at more seldom. What is handed out after such a look
+// is seen by the next, which comes half a lease later at most: before the lease can lapse. Only
+// that of another process's consumer may, if its lease is shorter.
 type sweeper struct {
 	conn *connection
 	// look is how long a Receive that waits may wait without a look of its own.
@@ -60,7 +63,8 @@ type sweeper struct {
 type watched struct {
 	names  *names
 	wakers []*waker
-	next   time.Time // of its looks; no more of them while busy
+	next   time.Time     // of its looks; no more of them while busy
+	every  time.Duration // how long before next that was planned
 	busy   bool
 	round  int
 	cursor string // of the groups that are looked after next
@@ -131,7 +135,7 @@ func (s *sweeper) take(w *waker) <-chan struct{} {
 // plan plans the next look at a queue, in some time or earlier. mu is held.
 func (s *sweeper) plan(q *watched, in time.Duration) {
 	if at := time.Now().Add(in); q.next.IsZero() || at.Before(q.next) {
-		q.next = at
+		q.next, q.every = at, in
 	}
 	if q.next.Before(s.at) {
 		s.tell()
@@ -173,7 +177,7 @@ func (s *sweeper) due() (due []*watched, in time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	s.at = now.Add(recoverMax)
+	s.at = now.Add(idleMax)
 	for _, q := range s.queues {
 		if q.busy {
 			continue
@@ -181,7 +185,7 @@ func (s *sweeper) due() (due []*watched, in time.Duration) {
 		if q.next.Before(s.at) {
 			s.at = q.next
 		}
-		if q.next.Before(now.Add(q.period() / 4)) {
+		if q.next.Before(now.Add(q.every / 4)) {
 			due = append(due, q)
 		}
 	}
@@ -195,11 +199,11 @@ func (s *sweeper) due() (due []*watched, in time.Duration) {
 	return due, 0
 }
 
-// period is how often a queue is looked at.
-func (q *watched) period() time.Duration {
-	shortest := recoverMax
+// lease is the shortest of the queue's consumers here.
+func (q *watched) lease() time.Duration {
+	shortest := maxLease
 	for _, w := range q.wakers {
-		shortest = min(shortest, recoverPeriod(w.lease))
+		shortest = min(shortest, w.lease)
 	}
 	return shortest
 }
@@ -207,59 +211,77 @@ func (q *watched) period() time.Duration {
 // sweep looks at queues, and has what is found looked after.
 func (s *sweeper) sweep(queues []*watched) {
 	found, errs := s.ask(queues)
-	soon := rand.Float64() * 0.4 // alike for all, so that they stay together
+	spread := 0.8 + 0.4*rand.Float64() // alike for all, so that they stay together
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, q := range queues {
-		period := time.Duration(float64(q.period()) * (0.8 + soon))
+		lease := q.lease()
+		busy := time.Duration(float64(recoverPeriod(lease)) * spread)
+		idle := time.Duration(float64(idlePeriod(lease)) * spread)
 		q.round++
-		what := found[i]
-		if what == foundNothing && q.round%idleEvery == 0 {
-			what = foundOther
-		}
+		wakers, again := q.wakers, busy
 		switch {
 		case errs[i] != nil:
-			for _, w := range q.wakers {
+			for _, w := range wakers {
 				w.tell(errs[i])
 			}
-		case what == foundNothing:
-			period *= 2
-		case what == foundMissing:
-			for _, w := range q.wakers {
+		case found[i] == foundMissing:
+			for _, w := range wakers {
 				w.wakeAll(nil) // each finds out by itself
 			}
+		case isIdle(found[i]) && q.round%idleEvery != 0:
+			nudge(wakers, found[i], s.look)
+			again = idle
 		default:
-			wakers := q.wakers
-			for _, w := range wakers {
-				if found[i] != foundNothing {
-					w.nudge(s.look)
-				}
-			}
-			go s.lookAfter(q, wakers, what, period)
+			nudge(wakers, found[i], s.look)
+			go s.lookAfter(q, wakers, found[i], busy, idle)
 			continue
 		}
 		q.busy = false
-		s.plan(q, period)
+		s.plan(q, again)
+	}
+}
+
+// isIdle tells whether what was found says that nothing is held and nothing to be done.
+func isIdle(what byte) bool { return what == foundNothing || what == foundScheduled }
+
+// nudge has those consumers of a queue look that may not know of what was found in it. Who has
+// set an alarm knows of what is scheduled.
+func nudge(wakers []*waker, what byte, look time.Duration) {
+	for _, w := range wakers {
+		switch what {
+		case foundNothing:
+		case foundScheduled:
+			if !w.alarm.isSet() {
+				w.nudge(look)
+			}
+		default:
+			w.nudge(look)
+		}
 	}
 }
 
 // lookAfter does to a queue what is to be done where there is something, and plans the next look.
-func (s *sweeper) lookAfter(q *watched, wakers []*waker, what byte, period time.Duration) {
+func (s *sweeper) lookAfter(q *watched, wakers []*waker, what byte, busy, idle time.Duration) {
 	s.mu.Lock()
 	groups := ""
 	if q.round%groupsEvery == 0 {
 		groups = q.cursor
 	}
 	s.mu.Unlock()
+	again := busy
+	if isIdle(what) {
+		again = idle
+	}
 	if what == foundJobs || groups != "" {
 		s.recovering <- struct{}{}
-		next, first := recoverByOne(wakers, period, groups)
+		next, first := recoverByOne(wakers, busy, groups)
 		<-s.recovering
 		if groups != "" {
 			groups = next
 		}
-		if !first {
-			period *= 2
+		if what == foundJobs && !first {
+			again *= 2
 		}
 	}
 	s.mu.Lock()
@@ -268,7 +290,7 @@ func (s *sweeper) lookAfter(q *watched, wakers []*waker, what byte, period time.
 		q.cursor = groups
 	}
 	q.busy = false
-	s.plan(q, period)
+	s.plan(q, again)
 }
 
 // recoverByOne has the first consumer that is not closed look for lapsed leases.
