@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/batch-go/batch/driver"
@@ -67,10 +68,7 @@ func (d *Driver) redrive(ctx context.Context, n *names, letters []*found) (int, 
 	entries := make([]entry, 0, 2*len(letters))
 	for _, f := range letters {
 		again := job{Message: f.Message, hold: f.hold}
-		// What is left in place of the letter ends by itself if this process does.
-		gone := job{Message: driver.Message{ID: f.ID, Kind: f.Kind, ContentType: defaultType, EnqueuedAt: f.EnqueuedAt}}
-		entries = append(entries, n.entry(&again, moment{}),
-			entry{f.subject, gone.header(headerGone, "1", natsRollup, "sub", natsTTL, "1", natsExpectSubject, strconv.FormatUint(f.seq, 10)), nil})
+		entries = append(entries, n.entry(&again, moment{}), f.replaced())
 	}
 	err := d.commit(ctx, n, entries)
 	if isConflict(err) && len(letters) > 1 {
@@ -91,14 +89,25 @@ func (d *Driver) redrive(ctx context.Context, n *names, letters []*found) (int, 
 	if err != nil {
 		return 0, err
 	}
-	// What is left in their places would be counted as dead for another second. If
-	// this fails, it is.
+	d.sweepReplaced(ctx, n, letters)
+	return len(letters), nil
+}
+
+// replaced is what takes the place of a letter, on the condition that the letter is still there.
+// It ends by itself if this process does.
+func (f *found) replaced() entry {
+	gone := job{Message: driver.Message{ID: f.ID, Kind: f.Kind, ContentType: defaultType, EnqueuedAt: f.EnqueuedAt}}
+	return entry{f.subject, gone.header(headerGone, "1", natsRollup, "sub", natsTTL, "1", natsExpectSubject, strconv.FormatUint(f.seq, 10)), nil}
+}
+
+// sweepReplaced removes what took the places of letters. It would be counted as dead for another
+// second; if this fails, it is.
+func (d *Driver) sweepReplaced(ctx context.Context, n *names, letters []*found) {
 	subjects := make([]string, len(letters))
 	for i, f := range letters {
 		subjects[i] = f.subject
 	}
 	_, _ = d.purge(ctx, n, subjects)
-	return len(letters), nil
 }
 
 // Discard removes dead letters for good, and frees their dedup keys.
@@ -109,13 +118,46 @@ func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selecti
 	}
 	defer d.life.End()
 	n := d.names(queue)
+	info, err := d.streamInfo(ctx, n)
+	if err != nil {
+		return 0, fail(op, queue, err)
+	}
+	discard := d.removeJobs
+	if info.Config.Replicas > 1 {
+		discard = d.discardReplicated
+	}
 	removed := 0
-	err := d.eachSelected(ctx, n, which, func(letters []*found) error {
-		count, err := d.removeJobs(ctx, n, letters)
+	err = d.eachSelected(ctx, n, which, func(letters []*found) error {
+		count, err := discard(ctx, n, letters)
 		removed += count
 		return err
 	})
 	return removed, fail(op, queue, err)
+}
+
+// discardReplicated removes letters of a stream that several servers keep. There a removal that
+// is on its way to them does not refuse a redrive of the same letter, and both would succeed. Of
+// two messages that replace one, the leader refuses the second.
+func (d *Driver) discardReplicated(ctx context.Context, n *names, letters []*found) (int, error) {
+	entries := make([]entry, len(letters))
+	for i, f := range letters {
+		entries[i] = f.replaced()
+	}
+	_, errs := d.publish(ctx, n, entries)
+	for i, err := range errs {
+		if isConflict(err) {
+			errs[i] = errTaken
+		} else if _, answered := errors.AsType[*apiError](err); answered {
+			// A server that has no room for a message still removes one.
+			errs[i] = nil
+			for _, err := range d.remove(ctx, n, []uint64{letters[i].seq}) {
+				errs[i] = err
+			}
+		}
+	}
+	removed, err := d.countRemoved(ctx, n, letters, errs)
+	d.sweepReplaced(ctx, n, letters)
+	return removed, err
 }
 
 // eachSelected gives the dead letters of a selection to do, some at a time.

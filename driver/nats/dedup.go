@@ -158,7 +158,11 @@ func (d *Driver) removeJobs(ctx context.Context, n *names, jobs []*found) (int, 
 	for i, f := range jobs {
 		seqs[i] = f.seq
 	}
-	errs := d.remove(ctx, n, seqs)
+	return d.countRemoved(ctx, n, jobs, d.remove(ctx, n, seqs))
+}
+
+// countRemoved counts jobs without an error, or errTaken, as removed, and frees their dedup keys.
+func (d *Driver) countRemoved(ctx context.Context, n *names, jobs []*found, errs []error) (int, error) {
 	removed := 0
 	var failed error
 	var keyed []*found
