@@ -85,6 +85,11 @@ func (s *sweeper) add(w *waker) {
 	q := s.queues[w.queue]
 	if q == nil {
 		q = &watched{names: w.names, cursor: "0", round: rand.N(idleEvery)}
+		if len(s.queues) == 0 {
+			// The first is looked after at once, also without jobs: a user who lacks a right to
+			// that is to hear of it.
+			q.round = idleEvery - 1
+		}
 		s.queues[w.queue] = q
 	}
 	q.wakers = append(q.wakers, w)
