@@ -85,6 +85,11 @@ func (s *sweeper) add(w *waker) {
 	q := s.queues[w.queue]
 	if q == nil {
 		q = &watched{names: w.names, cursor: "0", round: rand.N(idleEvery)}
+		if len(s.queues) == 0 {
+			// The first is looked after at once, also without jobs: a user who lacks a right to
+			// that is to hear of it.
+			q.round = idleEvery - 1
+		}
 		s.queues[w.queue] = q
 	}
 	q.wakers = append(q.wakers, w)
@@ -245,22 +250,6 @@ func (s *sweeper) sweep(queues []*watched) {
 // isIdle tells whether what was found says that nothing is held and nothing to be done.
 func isIdle(what byte) bool { return what == foundNothing || what == foundScheduled }
 
-// nudge has those consumers of a queue look that may not know of what was found in it. Who has
-// set an alarm knows of what is scheduled.
-func nudge(wakers []*waker, what byte, look time.Duration) {
-	for _, w := range wakers {
-		switch what {
-		case foundNothing:
-		case foundScheduled:
-			if !w.alarm.isSet() {
-				w.nudge(look)
-			}
-		default:
-			w.nudge(look)
-		}
-	}
-}
-
 // lookAfter does to a queue what is to be done where there is something, and plans the next look.
 func (s *sweeper) lookAfter(q *watched, wakers []*waker, what byte, busy, idle time.Duration) {
 	s.mu.Lock()
@@ -269,7 +258,7 @@ func (s *sweeper) lookAfter(q *watched, wakers []*waker, what byte, busy, idle t
 		groups = q.cursor
 	}
 	s.mu.Unlock()
-	again := busy
+	again, missed := busy, 0
 	if isIdle(what) {
 		again = idle
 	}
@@ -280,7 +269,11 @@ func (s *sweeper) lookAfter(q *watched, wakers []*waker, what byte, busy, idle t
 		if groups != "" {
 			groups = next
 		}
-		if what == foundJobs && !first {
+		switch {
+		case first:
+		case isIdle(what):
+			missed = 1
+		case what == foundJobs:
 			again *= 2
 		}
 	}
@@ -289,6 +282,7 @@ func (s *sweeper) lookAfter(q *watched, wakers []*waker, what byte, busy, idle t
 	if groups != "" {
 		q.cursor = groups
 	}
+	q.round -= missed // it is made up for by the next look
 	q.busy = false
 	s.plan(q, again)
 }
