@@ -35,8 +35,8 @@ var old = map[string]string{
 	"go.opentelemetry.io/otel/trace":           "v1.28.0",
 }
 
-// TestUsers builds a program for each driver, and one for prombatch, from a release, and a second one that uses the broker's client
-// without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
+// TestUsers builds a program for each driver, and one for prombatch, from a release, and a second one that uses
+// the broker's client without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
 // upgrades nothing that the client does not upgrade by itself.
 func TestUsers(t *testing.T) {
 	repo := released(t)
