@@ -3,11 +3,16 @@ package redis
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/health"
 	"github.com/batch-go/batch/internal/brokers"
 	"github.com/batch-go/batch/internal/keda"
 )
@@ -77,6 +82,40 @@ func TestKEDA(t *testing.T) {
 				t.Errorf("the second stream has %d, %v", n, err)
 			}
 		})
+	}
+}
+
+// TestScaleOfAFrozenServer has package health answer in its time, with what it does not know as null, while a real server does
+// not answer, and as before when it does.
+func TestScaleOfAFrozenServer(t *testing.T) {
+	server := brokers.NewRedis(t, brokers.Redis8)
+	d := openAt(t, server.URL())
+	q := queue(t, d)
+	scale := health.Scale(d, health.ScaleConfig{Queues: []string{q}, Timeout: 200 * time.Millisecond, CacheFor: time.Millisecond})
+	ask := func(context.Context) (int64, error) {
+		answer := httptest.NewRecorder()
+		scale.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/", nil))
+		if null := strings.Contains(answer.Body.String(), `"backlog":null`); null != (answer.Code != http.StatusOK) {
+			t.Errorf("%d %s", answer.Code, answer.Body)
+		}
+		return int64(answer.Code), nil
+	}
+	ctx := testContext(t)
+	if err := keda.Await(ctx, http.StatusOK, ask); err != nil {
+		t.Fatal(err)
+	}
+	thaw, err := server.Freezer(t)(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if status, _ := ask(ctx); status != http.StatusServiceUnavailable {
+			t.Errorf("the status is %d while the server is frozen", status)
+		}
+	}
+	thaw()
+	if err := keda.Await(ctx, http.StatusOK, ask); err != nil {
+		t.Error(err)
 	}
 }
 

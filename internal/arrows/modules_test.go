@@ -9,8 +9,8 @@ import (
 )
 
 // clients are the modules of others that a module of this repository may require: of a driver its broker's
-// client, and of prombatch that of Prometheus. Every user of the driver gets what is here, and what that requires. Modules that are not here have
-// no users, and may require anything.
+// client, and of prombatch that of Prometheus. Every user of the driver gets what is here, and what that
+// requires. Modules that are not here have no users, and may require anything.
 var clients = map[string][]string{
 	"batch":                      {}, // every user of every driver would get it
 	"batch/driver/amqp":          {"github.com/rabbitmq/amqp091-go"},
