@@ -27,7 +27,7 @@ RECORDS := .conformance
 CHECKS := fmt tidy vet staticcheck examples bench-build allocs vuln fuzz test captable
 
 .DEFAULT_GOAL := help
-.PHONY: help check engine images sweep bench performance performance-page performance-build soak reliability capabilities release $(CHECKS)
+.PHONY: help check engine images sweep bench performance performance-page performance-build telemetry telemetry-build soak reliability capabilities release $(CHECKS)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,7 +65,7 @@ examples: ## build every example, and run the quickstart
 	@timeout 120 $(GO) run ./examples/quickstart
 
 allocs: ## the allocation budgets, which the race detector would upset
-	@$(GO) test -run '^TestAllocations' .
+	@$(GO) test -run '^TestAllocations' . ./otelbatch
 
 # The short form, of 110 s in all. Ten minutes for each target: make fuzz FUZZTIME=10m
 fuzz: ## fuzz what reads bytes that others wrote; FUZZTIME is for each target, FUZZ names some
@@ -96,6 +96,14 @@ performance-page: ## write docs/performance.md again from its results, after a c
 performance-build: ## vet the comparison, and check that its page is of its results
 	@GOWORK=off $(GO) vet -C bench/performance ./...
 	@GOWORK=off $(GO) test -C bench/performance -count=1 ./...
+
+# Package otelbatch against a real OpenTelemetry Collector, on each broker. Its module is in no workspace either: the
+# Collector takes minutes to compile.
+telemetry: engine images ## send spans and metrics to a real OpenTelemetry Collector, on each broker, and read them back
+	@GOWORK=off $(GO) test -C otelbatch/collector -count=1 ./...
+
+telemetry-build: ## vet that test
+	@GOWORK=off $(GO) vet -C otelbatch/collector ./...
 
 # How long and on what: make soak BROKER=redis-8 FOR=20m SEED=7; make reliability BROKER=nats-2 FAULT=cut
 BROKER ?=
