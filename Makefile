@@ -28,7 +28,7 @@ RECORDS := .conformance
 CHECKS := fmt tidy vet staticcheck examples bench-build vuln fuzz test allocs captable
 
 .DEFAULT_GOAL := help
-.PHONY: help check engine images sweep bench performance performance-page performance-build soak reliability capabilities release $(CHECKS)
+.PHONY: help check engine images sweep bench performance performance-page performance-build telemetry telemetry-build soak reliability capabilities release $(CHECKS)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,14 @@ performance-page: ## write docs/performance.md again from its results, after a c
 performance-build: ## vet the comparison, and check that its page is of its results
 	@GOWORK=off $(GO) vet -C bench/performance ./...
 	@GOWORK=off $(GO) test -C bench/performance -count=1 ./...
+
+# Package otelbatch against a real OpenTelemetry Collector, on each broker. Its module is in no workspace either: the
+# Collector takes minutes to compile.
+telemetry: engine images ## send spans and metrics to a real OpenTelemetry Collector, on each broker, and read them back
+	@GOWORK=off $(GO) test -C otelbatch/collector -count=1 ./...
+
+telemetry-build: ## vet that test
+	@GOWORK=off $(GO) vet -C otelbatch/collector ./...
 
 # How long and on what: make soak BROKER=redis-8 FOR=20m SEED=7; make reliability BROKER=nats-2 FAULT=cut
 BROKER ?=

@@ -89,8 +89,14 @@ func (p *producer) complete(ctx context.Context, o *outgoing) error {
 		return o.err
 	}
 	m := o.message
-	var err error
-	o.ctx, err = p.hooks.onEnqueueStart(ctx, m, p.queue)
+	orderly := false
+	defer func() {
+		if !orderly { // the codec or a hook ends this goroutine
+			_ = p.refuse(*o, errGoexit())
+		}
+	}()
+	o.ctx = ctx
+	err := p.hooks.onEnqueueStart(&o.ctx, m, p.queue)
 	switch {
 	case err != nil:
 	case o.args == nil:
@@ -98,6 +104,7 @@ func (p *producer) complete(ctx context.Context, o *outgoing) error {
 	default:
 		err = p.encode(o.ctx, p.queue, m, o.args)
 	}
+	orderly = true
 	if err != nil {
 		err = p.refuse(*o, err)
 	}

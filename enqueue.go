@@ -122,14 +122,25 @@ func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests 
 
 // sendAtomic completes all jobs, and stores all or none of them.
 func (p *producer) sendAtomic(ctx context.Context, jobs []outgoing, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
+	completed := 0
+	var failure error
+	defer func() {
+		if completed == len(jobs) {
+			return
+		}
+		if failure == nil { // the codec or a hook ends this goroutine
+			failure = errGoexit()
+		}
+		for _, job := range jobs[:completed] {
+			_ = p.refuse(job, failure)
+		}
+	}()
 	for i := range jobs {
 		if err := p.complete(ctx, &jobs[i]); err != nil {
-			err = fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
-			for _, completed := range jobs[:i] {
-				_ = p.refuse(completed, err)
-			}
-			return nil, err
+			failure = fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
+			return nil, failure
 		}
+		completed++
 	}
 	return p.enqueueAtomic(ctx, jobs, send)
 }

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"iter"
 	"time"
 )
 
@@ -37,7 +38,8 @@ type EnqueueStart struct {
 
 // EnqueueEndHook is called exactly once for each job after OnEnqueueStart: when the
 // broker has answered, when the caller has stopped waiting, or when the job was
-// refused or its queue could not be declared.
+// refused or its queue could not be declared. So it is if a hook or the codec panics or
+// ends the goroutine.
 type EnqueueEndHook interface {
 	OnEnqueueEnd(ctx context.Context, e EnqueueEnd)
 }
@@ -67,7 +69,10 @@ type JobStartHook interface {
 
 // JobEndHook is called once for each delivery when its fate was decided, before the
 // broker is told, even if the handler was never called: for example because the
-// job had expired or is of an unknown kind. Its context does not end with the job.
+// job had expired or is of an unknown kind. Its context does not end with the job. It
+// never comes before the OnJobStart of the same run has returned: if a [JobStartHook]
+// takes so long that the job is not waited for any more, the handler is not called, and
+// OnJobEnd comes when that hook returns, perhaps after the broker was told.
 type JobEndHook interface {
 	OnJobEnd(ctx context.Context, e JobEnd)
 }
@@ -134,6 +139,11 @@ type Call struct {
 	// Jobs is how many jobs the call was about: those that were passed to it, or that
 	// it returned.
 	Jobs int
+	// Headers are the IDs and the headers of those jobs, in their order, where the core
+	// has them: of OpEnqueue, OpImport, OpReceive, OpSettle, OpExtend and OpAbandon. It is
+	// nil for other calls. It may be ranged over until OnCall returns, and the headers
+	// must not be modified.
+	Headers iter.Seq2[string, map[string]string]
 	// Duration is how long it took. A receive waits until there are jobs.
 	Duration time.Duration
 	// Err is the call's error, the first of those of its jobs, or nil. A receive ends

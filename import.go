@@ -103,7 +103,7 @@ func (c *importCall) try(ctx context.Context, entries []*driver.Entry, errs []er
 	start := hooks.now()
 	resend.begin()
 	results := c.driver.Import(ctx, c.producer.queue, request)
-	hooks.onCall(ctx, OpImport, c.producer.queue, len(request), start, firstFailure(results))
+	onJobsCall(ctx, hooks, OpImport, c.producer.queue, request, ofEntry, start, firstFailure(results))
 	for k := range left {
 		switch r := resultOf(results, k, len(left)); {
 		case r.Err == nil:

@@ -18,26 +18,27 @@ func (h *hooks) logger() *slog.Logger {
 	return h.log.logger
 }
 
-// onEnqueueStart lets hooks add headers to a message, and checks what they added. It
-// returns the context for the rest of the enqueue.
-func (h *hooks) onEnqueueStart(ctx context.Context, m *driver.Message, queue string) (context.Context, error) {
+// onEnqueueStart lets hooks add headers to a message, and checks what they added. ctx is
+// then that for the rest of the enqueue, also if a hook panics or ends the goroutine:
+// what the ones before have begun, their OnEnqueueEnd ends.
+func (h *hooks) onEnqueueStart(ctx *context.Context, m *driver.Message, queue string) error {
 	if len(h.enqueueStart) == 0 {
-		return ctx, nil
+		return nil
 	}
 	e := EnqueueStart{ID: m.ID, Kind: m.Kind, Queue: queue, Headers: maps.Clone(m.Headers)}
 	if e.Headers == nil {
 		e.Headers = make(map[string]string)
 	}
 	for _, w := range h.enqueueStart {
-		next, err := startEnqueue(ctx, w, &e)
+		next, err := startEnqueue(*ctx, w, &e)
 		if err != nil {
-			return ctx, err
+			return err
 		}
 		if next != nil {
-			ctx = next
+			*ctx = next
 		}
 	}
-	return ctx, setHeaders(m, e.Headers)
+	return setHeaders(m, e.Headers)
 }
 
 // startEnqueue calls one hook, and turns a panic into an error.
@@ -63,14 +64,13 @@ func (h *hooks) endEnqueue(ctx context.Context, w EnqueueEndHook, e EnqueueEnd) 
 	w.OnEnqueueEnd(ctx, e)
 }
 
-// onJobStart returns the context for the job's run.
-func (h *hooks) onJobStart(ctx context.Context, job *JobInfo) context.Context {
+// onJobStart makes ctx the context for the job's run, also if a hook ends the goroutine.
+func (h *hooks) onJobStart(ctx *context.Context, job *JobInfo) {
 	for _, w := range h.jobStart {
-		if next := h.startJob(ctx, w, job); next != nil {
-			ctx = next
+		if next := h.startJob(*ctx, w, job); next != nil {
+			*ctx = next
 		}
 	}
-	return ctx
 }
 
 // startJob calls one hook.
@@ -151,11 +151,37 @@ func (h *hooks) tell(ctx context.Context, op Op, queue string, do func() error) 
 
 // onCall is about a call to the driver that began at start, and has returned.
 func (h *hooks) onCall(ctx context.Context, op Op, queue string, jobs int, start time.Time, err error) {
+	if len(h.call) > 0 {
+		h.told(ctx, Call{Op: op, Queue: queue, Jobs: jobs, Duration: time.Since(start), Err: err})
+	}
+}
+
+// onJobsCall is onCall for a call that was about the jobs of a list.
+func onJobsCall[T any](ctx context.Context, h *hooks, op Op, queue string, jobs []T, messageOf func(T) *driver.Message, start time.Time, err error) {
 	if len(h.call) == 0 {
 		return
 	}
-	c := Call{Op: op, Queue: queue, Jobs: jobs, Duration: time.Since(start), Err: err}
+	h.told(ctx, Call{
+		Op: op, Queue: queue, Jobs: len(jobs), Duration: time.Since(start), Err: err,
+		Headers: func(yield func(string, map[string]string) bool) {
+			for _, job := range jobs {
+				if m := messageOf(job); !yield(m.ID, m.Headers) {
+					return
+				}
+			}
+		},
+	})
+}
+
+// told calls the hooks for a call.
+func (h *hooks) told(ctx context.Context, c Call) {
 	for _, w := range h.call {
 		aside(h.logger(), "OnCall", w, func() { w.OnCall(ctx, c) })
 	}
 }
+
+// ofMessage and the functions below are the messages of what calls are about.
+func ofMessage(m *driver.Message) *driver.Message      { return m }
+func ofEntry(e *driver.Entry) *driver.Message          { return &e.Message }
+func ofDelivery(d *driver.Delivery) *driver.Message    { return &d.Message }
+func ofSettlement(s driver.Settlement) *driver.Message { return &s.Delivery.Message }

@@ -35,6 +35,12 @@ func newPanicError(in string, value any) *PanicError {
 	return &PanicError{In: in, Place: panicPlace(), Value: value, Stack: debug.Stack()}
 }
 
+// errGoexit is why a job is not sent whose enqueue was ended with its goroutine. Only the
+// hooks see it.
+func errGoexit() error {
+	return newPanicError("an enqueue", "the codec or a hook called runtime.Goexit")
+}
+
 // textOf is a value as text. Its methods may panic.
 func textOf(value any) (text string) {
 	defer func() {

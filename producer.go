@@ -150,6 +150,15 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 	declaring, bound := p.sender.deadline(ctx) // one for all of the jobs
 	defer bound.end()
 	declared := sync.OnceValue(func() error { return p.declaration.ready(declaring) })
+	orderly := false
+	defer func() {
+		if orderly {
+			return
+		}
+		for k := range jobs { // a codec or a hook ends this goroutine
+			_ = p.refuse(outgoing{message: jobs[k].message, ctx: sent[k].ctx}, errGoexit())
+		}
+	}()
 	for i := range results {
 		o, err := prepare(i)
 		if err == nil {
@@ -164,6 +173,7 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 		jobs = append(jobs, pending{message: o.message, notApplied: o.notApplied, latch: &l, since: p.now()})
 		sent = append(sent, numbered{i, o.ctx})
 	}
+	orderly = true
 	if len(jobs) == 0 {
 		l.stop()
 		return
@@ -218,7 +228,7 @@ func (p *producer) enqueueAtomic(ctx context.Context, jobs []outgoing, send func
 	err := p.sender.sendAtomic(ctx, func() error {
 		begun := p.hooks.now()
 		err := send(ctx, p.queue, messages)
-		p.hooks.onCall(ctx, OpEnqueue, p.queue, len(messages), begun, err)
+		onJobsCall(ctx, &p.hooks, OpEnqueue, p.queue, messages, ofMessage, begun, err)
 		return err
 	})
 	receipts := make([]Receipt, len(messages))

@@ -39,7 +39,10 @@ func (s *settler) settle(t *task, v Verdict, err error, started bool, took time.
 	}
 	// Deferred, as a hook may end this goroutine.
 	defer s.conclude(t, v, err)
-	s.hooks.onJobEnd(t.forHooks(s.working), JobEnd{Job: &t.job, Started: started, Duration: took, Verdict: v, Err: err})
+	e := JobEnd{Job: &t.job, Started: started, Duration: took, Verdict: v, Err: err}
+	if !t.owes(e) {
+		s.hooks.onJobEnd(t.forHooks(s.working), e)
+	}
 }
 
 // settleAside is settle for a caller whose goroutine a hook must not end.

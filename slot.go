@@ -173,14 +173,36 @@ func (s *slot) run(t *task) {
 			s.ended(t, newPanicError("", "the handler or a hook called runtime.Goexit"))
 		}
 	}()
-	ctx := s.hooks.onJobStart(&t.ctx, &t.job)
-	if ctx != context.Context(&t.ctx) {
-		watched := context.WithoutCancel(ctx)
-		t.watched.Store(&watched)
+	ctx, running := s.startHooks(t)
+	if !running {
+		over, s.detached = true, true
+		return
 	}
 	err := t.handler.call(ctx, &t.job)
 	over = true
 	s.ended(t, err)
+}
+
+// startHooks calls the hooks for the start of a run, and returns the context for it. If
+// the task was detached meanwhile, running is false, and the hooks have been told.
+func (s *slot) startHooks(t *task) (ctx context.Context, running bool) {
+	ctx = &t.ctx
+	if len(s.hooks.jobStart) == 0 {
+		return ctx, true
+	}
+	t.owed.Store(&starting)
+	defer func() { // a hook may end this goroutine
+		if ctx != context.Context(&t.ctx) {
+			watched := context.WithoutCancel(ctx)
+			t.watched.Store(&watched)
+		}
+		running = t.owed.CompareAndSwap(&starting, nil)
+		if !running {
+			s.hooks.onJobEnd(t.forHooks(s.working), *t.owed.Load())
+		}
+	}()
+	s.hooks.onJobStart(&ctx, &t.job)
+	return ctx, true
 }
 
 // decide decides whether a task runs. If the codec ends this goroutine, the job is

@@ -37,6 +37,10 @@ type task struct {
 	// nil until then, and if they left it as it was.
 	watched atomic.Pointer[context.Context]
 
+	// owed is what the hooks have yet to be told about the end of a task that was
+	// detached while they were told about its start: it is &starting meanwhile.
+	owed atomic.Pointer[JobEnd]
+
 	// settlement is what the broker is told, written when the task ends.
 	settlement driver.Settlement
 	// uncertain is set after a try to settle whose fate is unknown. If the next
@@ -69,6 +73,19 @@ const (
 	// taskDropped: its lease was lost before it ran.
 	taskDropped
 )
+
+// starting stands for the end of a task while hooks are told about its start.
+var starting JobEnd
+
+// owes reports whether the hooks are told about the end of the task when they have been
+// told about its start. Otherwise it is for the caller to do, at once.
+func (t *task) owes(e JobEnd) bool {
+	if t.owed.Load() != &starting {
+		return false
+	}
+	later := e // only this one is kept
+	return t.owed.CompareAndSwap(&starting, &later)
+}
 
 // ended reports whether the task's fate was decided.
 func (t *task) ended() bool {

@@ -59,7 +59,7 @@ func (d *watchedDriver) DeleteQueue(ctx context.Context, queue string) error {
 func (d *watchedDriver) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	start := d.hooks.now()
 	results := d.Driver.Enqueue(ctx, queue, messages)
-	d.hooks.onCall(ctx, OpEnqueue, queue, len(messages), start, firstFailure(results))
+	onJobsCall(ctx, d.hooks, OpEnqueue, queue, messages, ofMessage, start, firstFailure(results))
 	return results
 }
 
@@ -117,28 +117,28 @@ func (c *watchedConsumer) Receive(ctx context.Context, max int) ([]*driver.Deliv
 	if foundNothing(ctx, err) {
 		told = nil
 	}
-	c.hooks.onCall(ctx, OpReceive, c.queue, len(deliveries), start, told)
+	onJobsCall(ctx, c.hooks, OpReceive, c.queue, deliveries, ofDelivery, start, told)
 	return deliveries, err
 }
 
 func (c *watchedConsumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	start := c.hooks.now()
 	errs := c.Consumer.Settle(ctx, settlements)
-	c.hooks.onCall(ctx, OpSettle, c.queue, len(settlements), start, firstError(errs))
+	onJobsCall(ctx, c.hooks, OpSettle, c.queue, settlements, ofSettlement, start, firstError(errs))
 	return errs
 }
 
 func (c *watchedConsumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []error {
 	start := c.hooks.now()
 	errs := c.Consumer.Extend(ctx, deliveries)
-	c.hooks.onCall(ctx, OpExtend, c.queue, len(deliveries), start, firstError(errs))
+	onJobsCall(ctx, c.hooks, OpExtend, c.queue, deliveries, ofDelivery, start, firstError(errs))
 	return errs
 }
 
 func (c *watchedConsumer) Abandon(ctx context.Context, deliveries []*driver.Delivery) {
 	start := c.hooks.now()
 	c.Consumer.Abandon(ctx, deliveries)
-	c.hooks.onCall(ctx, OpAbandon, c.queue, len(deliveries), start, nil)
+	onJobsCall(ctx, c.hooks, OpAbandon, c.queue, deliveries, ofDelivery, start, nil)
 }
 
 func (c *watchedConsumer) Stop(ctx context.Context) error {

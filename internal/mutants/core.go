@@ -97,10 +97,10 @@ OLD`, "stuck", "permits-return"),
 	at("says of a timeout what the handler says", slotFile, `			err = fmt.Errorf("%w after %s: %w", ErrTimeout, t.job.Timeout, err)`, `			if !MUTANT {
 				OLD
 			}`, "timeout"),
-	at("gives a handler the context of its worker", slotFile, `	ctx := s.hooks.onJobStart(&t.ctx, &t.job)`, `	ctx := s.hooks.onJobStart(&t.ctx, &t.job)
-	if MUTANT {
+	at("gives a handler the context of its worker", slotFile, `	err := t.handler.call(ctx, &t.job)`, `	if MUTANT {
 		ctx = s.working
-	}`, "timeout", "precedence", "slot-reuse"),
+	}
+	OLD`, "timeout", "precedence", "slot-reuse"),
 	at("tells of a deadline that has passed as cancelled", "jobcontext.go", `		return (*ctx).Err()`, `		if MUTANT && (*ctx).Err() != nil {
 			return context.Canceled
 		}

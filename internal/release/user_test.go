@@ -35,8 +35,8 @@ var old = map[string]string{
 	"go.opentelemetry.io/otel/trace":           "v1.28.0",
 }
 
-// TestUsers builds a program for each driver, and one for prombatch, from a release, and a second one that uses
-// the broker's client without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
+// TestUsers builds a program for each driver, for prombatch and for otelbatch, from a release, and a second one that uses the
+// broker's client without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
 // upgrades nothing that the client does not upgrade by itself.
 func TestUsers(t *testing.T) {
 	repo := released(t)
@@ -44,8 +44,12 @@ func TestUsers(t *testing.T) {
 	table := fmt.Sprintf("\n%-14s %8s %13s %13s  %s", "driver", "modules", "of its client", "go.sum lines", "upgrades by its client")
 	for _, m := range append(modulesOf(t, repo), goMod{Path: module + "/driver/memory"}) {
 		name, ok := strings.CutPrefix(m.Path, module+"/driver/")
+		var beside []string // what a program has anyway that uses it
 		if m.Path == module+"/prombatch" {
 			name, ok = "prombatch", true
+		}
+		if m.Path == module+"/otelbatch" {
+			name, ok, beside = "otelbatch", true, []string{"go.opentelemetry.io/otel/sdk/trace", "go.opentelemetry.io/otel/sdk/metric"}
 		}
 		if !ok {
 			continue
@@ -58,7 +62,7 @@ func TestUsers(t *testing.T) {
 			}
 			user.tidy()
 			user.command("build", "-o", os.DevNull, ".")
-			client := newProgram(t, env, clientOf(t, repo, m.Path))
+			client := newProgram(t, env, append(clientOf(t, repo, m.Path), beside...))
 			client.require(m.foreign())
 			client.tidy()
 
