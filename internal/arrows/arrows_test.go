@@ -48,7 +48,7 @@ var rules = []rule{
 		reason: "the core knows no broker: a program that uses one links that one alone",
 	},
 	{
-		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency"}, // batch/idempotency/storetest is for tests
+		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/cmd/..."}, // batch/idempotency/storetest is for tests
 		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/leak", "batch/internal/secret"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
