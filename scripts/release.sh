@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a release of all modules of this repository, under one version: a commit in which they require each
-# other at that version, and a tag for each. It pushes nothing, and prints the command that does.
+# other at that version, and a tag for each. What is below cmd is tagged one commit beside the branch, where its go.mod
+# replaces nothing: go install refuses it otherwise. It pushes nothing, and prints the command that does.
 #
 #   scripts/release.sh version     v1.2.3, or v1.2.3-rc.1
 #
@@ -20,6 +21,25 @@ fail() {
 tag_of() {
 	local below="${1#"$root"}"
 	echo "${below:+${below#/}/}$version"
+}
+
+# installable makes a commit on top of HEAD, on no branch, in which the go.mod of a folder has no replace, and prints
+# it. The working tree stays as it is.
+installable() {
+	local file="${1#"$root"/}/go.mod" path drop=() blob tree
+	for path in "${paths[@]}"; do
+		drop+=("-dropreplace=$path")
+	done
+	blob="$(GOWORK=off go mod edit "${drop[@]}" -print "$file" | git hash-object -w --stdin)"
+	tree="$(
+		GIT_INDEX_FILE="$(mktemp -u)"
+		export GIT_INDEX_FILE
+		git read-tree HEAD
+		git update-index --cacheinfo "100644,$blob,$file"
+		git write-tree
+		rm -f "$GIT_INDEX_FILE"
+	)"
+	git commit-tree -p HEAD -m "$file of $version, without replace" "$tree"
 }
 
 # Go wants another module path from v2 on.
@@ -65,8 +85,10 @@ if ! git diff --quiet; then
 fi
 trap - ERR
 
-for tag in "${tags[@]}"; do
-	git tag -a -m "$tag" "$tag"
+for i in "${!tags[@]}"; do
+	commit=HEAD
+	case "${folders[i]}" in "$root"/cmd/*) commit="$(installable "${folders[i]}")" ;; esac
+	git tag -a -m "${tags[i]}" "${tags[i]}" "$commit"
 done
 
 echo "$version is commit $(git rev-parse --short HEAD), with these tags: ${tags[*]}"

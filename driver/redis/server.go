@@ -79,12 +79,7 @@ func eachPrimary(ctx context.Context, client goredis.UniversalClient, f func(con
 // describe reads the reply of INFO. Valkey calls itself Redis 7.2.4 for old
 // clients, and tells the truth in server_name and valkey_version.
 func describe(info string) server {
-	fields := make(map[string]string)
-	for line := range strings.Lines(info) {
-		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
-			fields[name] = value
-		}
-	}
+	fields := fieldsOf(info)
 	s := server{product: "Redis", version: fields["redis_version"], mode: fields["redis_mode"],
 		eviction: fields["maxmemory_policy"], maxMemory: fields["maxmemory"] != "0",
 		appendOnly: fields["aof_enabled"] == "1"}
@@ -95,6 +90,17 @@ func describe(info string) server {
 		s.mode = fields["server_mode"] // Valkey, if extended compatibility is off
 	}
 	return s
+}
+
+// fieldsOf reads the reply of INFO into its fields.
+func fieldsOf(info string) map[string]string {
+	fields := make(map[string]string)
+	for line := range strings.Lines(info) {
+		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
+			fields[name] = value
+		}
+	}
+	return fields
 }
 
 // check refuses a server on which the driver cannot keep its promises.

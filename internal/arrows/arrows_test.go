@@ -53,7 +53,7 @@ var rules = []rule{
 		reason: "it watches by the hooks that anybody may write, on any driver",
 	},
 	{
-		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/health", "batch/prombatch", "batch/otelbatch"}, // batch/idempotency/storetest is for tests
+		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/health", "batch/prombatch", "batch/otelbatch", "batch/cmd/..."}, // batch/idempotency/storetest is for tests
 		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret", "batch/batchtest", "batch/internal/keda"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",

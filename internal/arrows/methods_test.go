@@ -50,6 +50,7 @@ var methodFiles = map[string]string{
 	"Resume": "pause.go",
 	"Paused": "pause.go",
 
+	"Examine":    "examine.go",
 	"Import":     "import.go",
 	"ListQueues": "queue.go",
 	"Purge":      "purge.go",

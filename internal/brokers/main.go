@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"testing"
 
 	"github.com/batch-go/batch/internal/leak"
 )
@@ -14,7 +13,7 @@ import (
 // Main runs a package's tests, removes the brokers that they started, prints which those were, and
 // fails the run when a goroutine is left. It does not return. A package whose tests use brokers calls
 // it from TestMain.
-func Main(m *testing.M, excused ...leak.Excuse) {
+func Main(m leak.Tests, excused ...leak.Excuse) {
 	leak.Main(tests{m}, excused...)
 }
 
@@ -34,7 +33,7 @@ func AtOnce(n int) {
 
 // tests is a test binary's tests together with the brokers that they use. The launcher goes before
 // goroutines are counted, since one reads what it answers.
-type tests struct{ m *testing.M }
+type tests struct{ m leak.Tests }
 
 // Run implements leak.Tests.
 func (t tests) Run() int {

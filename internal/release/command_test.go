@@ -9,7 +9,7 @@ import (
 )
 
 // TestCommand looks at what the release command leaves: one commit, in which all modules require each other at
-// the version, and a tag for each module.
+// the version, and a tag for each module; that of what is installed is a commit beside it.
 func TestCommand(t *testing.T) {
 	repo := repository(t)
 	before := strings.TrimSpace(git(t, repo, "rev-parse", "HEAD"))
@@ -30,7 +30,11 @@ func TestCommand(t *testing.T) {
 	var want []string
 	modules := modulesOf(t, repo)
 	for _, m := range modules {
-		want = append(want, strings.TrimPrefix(strings.TrimPrefix(m.Path, module)+"/"+version, "/"))
+		if tag := strings.TrimPrefix(strings.TrimPrefix(m.Path, module)+"/"+version, "/"); strings.HasPrefix(tag, "cmd/") {
+			checkInstallable(t, repo, tag)
+		} else {
+			want = append(want, tag)
+		}
 		for _, r := range m.Require {
 			if ours(r.Path) && r.Version != version {
 				t.Errorf("%s requires %s at %s", m.Path, r.Path, r.Version)
@@ -49,10 +53,23 @@ func TestCommand(t *testing.T) {
 	if !strings.Contains(out, push) {
 		t.Errorf("the command does not say how to publish, %q:\n%s", push, out)
 	}
-	for _, tag := range tags {
+	for _, tag := range strings.Fields(git(t, repo, "tag")) {
 		if !strings.Contains(out[strings.Index(out, "git push"):], tag) {
 			t.Errorf("the command for publishing lacks %s:\n%s", tag, out)
 		}
+	}
+}
+
+// checkInstallable looks at the tag of a module that go install is to install: it is the release, but for a go.mod that
+// replaces nothing.
+func checkInstallable(t *testing.T, repo, tag string) {
+	t.Helper()
+	if changed, want := git(t, repo, "diff", "--name-only", "HEAD", tag), strings.TrimSuffix(tag, version)+"go.mod\n"; changed != want {
+		t.Errorf("in %s other files than those of the release are %q, want %q", tag, changed, want)
+	}
+	file := git(t, repo, "show", tag+":"+strings.TrimSuffix(tag, version)+"go.mod")
+	if strings.Contains(file, "\nreplace") || !strings.Contains(file, module+" "+version) {
+		t.Errorf("the go.mod of %s is\n%s", tag, file)
 	}
 }
 

@@ -157,6 +157,17 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// TestInstall installs the command from a release by its name, as a user does who has nothing else, and runs it.
+func TestInstall(t *testing.T) {
+	user := newProgram(t, outside(t, released(t)), nil)
+	bin := t.TempDir()
+	user.env = append(user.env, "GOBIN="+bin, "CGO_ENABLED=0", "GOFLAGS=-modcacherw -trimpath")
+	user.command("install", module+"/cmd/batch@"+version)
+	if out := run(t, bin, nil, filepath.Join(bin, "batch"), "--version"); !strings.Contains(out, version) {
+		t.Errorf("batch --version says %q, want %s", out, version)
+	}
+}
+
 // A goMod is what go mod edit tells of a go.mod file.
 type goMod struct {
 	Path    string

@@ -1,0 +1,80 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// capabilities uses what the driver has beyond what all have, once each. None needs the
+// one before.
+func (t *trial) capabilities(ctx context.Context) {
+	if _, ok := t.driver.(driver.Deduplicator); ok {
+		t.step(ctx, "enqueue a unique job", func(ctx context.Context) error {
+			m := message("unique")
+			m.DedupKey, m.DedupWithin = "doctor", time.Minute
+			return t.send(ctx, m)
+		})
+	}
+	if _, ok := t.driver.(driver.Grouper); ok {
+		t.step(ctx, "enqueue a job of a group", func(ctx context.Context) error {
+			m := message("group")
+			m.Group = "doctor"
+			return t.send(ctx, m)
+		})
+	}
+	if _, ok := t.driver.(driver.Delayer); ok {
+		t.step(ctx, "enqueue a delayed job", func(ctx context.Context) error {
+			m := message("delayed")
+			m.Delay = time.Hour
+			return t.send(ctx, m)
+		})
+	}
+	if d, ok := t.driver.(driver.AtomicEnqueuer); ok {
+		t.step(ctx, "enqueue jobs in one step", func(ctx context.Context) error {
+			return d.EnqueueAtomic(ctx, t.queue, []*driver.Message{message("first"), message("second")})
+		})
+	}
+	if d, ok := t.driver.(driver.Inspector); ok {
+		t.step(ctx, "list, find and delete a job", func(ctx context.Context) error { return t.inspect(ctx, d) })
+	}
+	if d, ok := t.driver.(driver.Pauser); ok {
+		t.step(ctx, "pause and resume a queue", func(ctx context.Context) error {
+			return errors.Join(d.Pause(ctx, t.queue), d.Resume(ctx, t.queue))
+		})
+	}
+	if d, ok := t.driver.(driver.Importer); ok {
+		t.step(ctx, "import a job", func(ctx context.Context) error {
+			e := driver.Entry{Message: *message("imported"), State: driver.StateWaiting}
+			return stored(d.Import(ctx, t.queue, []*driver.Entry{&e}))
+		})
+	}
+	if d, ok := t.driver.(driver.Purger); ok {
+		t.step(ctx, "purge a queue", func(ctx context.Context) error { _, err := d.Purge(ctx, t.queue); return err })
+	}
+	t.step(ctx, "purge dead letters", func(ctx context.Context) error {
+		_, err := t.driver.Discard(ctx, t.queue, driver.Selection{All: true})
+		return err
+	})
+}
+
+// inspect looks at a job that it stores, and deletes it.
+func (t *trial) inspect(ctx context.Context, d driver.Inspector) error {
+	if err := t.send(ctx, message("inspected")); err != nil {
+		return err
+	}
+	if _, _, err := d.List(ctx, t.queue, driver.StateWaiting, "", 10); err != nil {
+		return err
+	}
+	found, err := d.Find(ctx, t.queue, "inspected")
+	if err == nil && found.State != driver.StateWaiting {
+		err = fmt.Errorf("the job that was just stored is %s", found.State)
+	}
+	if err != nil {
+		return err
+	}
+	return d.Delete(ctx, t.queue, "inspected")
+}
