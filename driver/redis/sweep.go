@@ -17,23 +17,15 @@ const (
 	// Only other programs cause what that heals.
 	groupsEvery = 16
 	// idleEvery: every so many looks at an idle queue it is looked after as if it had jobs,
-	// which is a quarter of an hour with most leases. What is not seen otherwise are consumers
-	// that vanished an hour ago and longer. It is a multiple of groupsEvery.
-	idleEvery = 256
+	// which is every three minutes with most leases. What is not seen otherwise is what other
+	// programs left in it, such as the hold on a job that they removed, and consumers that
+	// vanished. It is a multiple of groupsEvery.
+	idleEvery = 48
 	// lookPatience is how long what is asked of many queues may take. One node of a cluster that
 	// does not answer keeps the others waiting no longer.
 	lookPatience = 2 * time.Second
 	// mostRecovering is how many queues are looked after at once.
 	mostRecovering = 8
-)
-
-// What sweep.lua finds of a queue.
-const (
-	foundNothing   = '0'
-	foundMissing   = '1'
-	foundJobs      = '2'
-	foundOther     = '3'
-	foundScheduled = '4' // for later, and nothing else
 )
 
 // sweeper looks after the queues that a driver has consumers of: jobs whose leases have
@@ -246,9 +238,6 @@ func (s *sweeper) sweep(queues []*watched) {
 		s.plan(q, again)
 	}
 }
-
-// isIdle tells whether what was found says that nothing is held and nothing to be done.
-func isIdle(what byte) bool { return what == foundNothing || what == foundScheduled }
 
 // lookAfter does to a queue what is to be done where there is something, and plans the next look.
 func (s *sweeper) lookAfter(q *watched, wakers []*waker, what byte, busy, idle time.Duration) {

@@ -122,7 +122,7 @@ func watch(d *Driver, q string, lease time.Duration) *watched {
 func TestIdleQueuesCostASecond(t *testing.T) {
 	t.Parallel()
 	c := newCosted(t)
-	const queues = 2 * idleEvery / 5
+	const queues = sweepKeys
 	s := newSweeper(c.d.conn, time.Hour)
 	s.at = time.Now().Add(time.Hour) // whatever is planned is told
 	var list []*watched
@@ -160,7 +160,7 @@ func TestIdleQueuesCostASecond(t *testing.T) {
 	if t.Logf("%.2f commands a second, %.3f of them scripts", a, float64(n.scripts)/planned.Seconds()); a > 1 {
 		t.Errorf("an idle queue takes %.2f commands a second", a)
 	}
-	if most := 4 * idleEvery * queues / sweepKeys; n.scripts > most {
+	if most := idleEvery + 3*queues; n.scripts > most {
 		t.Errorf("%d looks at %d queues took %d scripts", idleEvery, queues, n.scripts)
 	}
 }

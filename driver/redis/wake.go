@@ -106,22 +106,6 @@ func (w *waker) nudge(after time.Duration) {
 	}
 }
 
-// nudge has those consumers of a queue look that may not know of what was found in it. Who has
-// set an alarm knows of what is scheduled.
-func nudge(wakers []*waker, what byte, look time.Duration) {
-	for _, w := range wakers {
-		switch what {
-		case foundNothing:
-		case foundScheduled:
-			if !w.alarm.isSet() {
-				w.nudge(look)
-			}
-		default:
-			w.nudge(look)
-		}
-	}
-}
-
 // passOn returns the token to the queue, for another consumer. If that fails, the job waits
 // for the look that consumers take every few seconds.
 func (w *waker) passOn() {
