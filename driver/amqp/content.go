@@ -20,6 +20,7 @@ const (
 
 // The classes with their methods that the driver reads and writes itself.
 const (
+	channelOpen    = 20<<16 | 10
 	channelClose   = 20<<16 | 40
 	channelCloseOk = 20<<16 | 41
 	basicPublish   = 60<<16 | 40

@@ -45,6 +45,8 @@ type tap struct {
 	ledgers     map[uint16]*ledger
 	subscribers map[string]func(*amqp091.Delivery)
 	serial      int
+	// ended are the channels that were closed, by either side, and not opened anew.
+	ended map[uint16]bool
 }
 
 // newTap makes a tap that passes everything on so far.
@@ -52,6 +54,7 @@ func newTap(conn net.Conn) *tap {
 	return &tap{
 		Conn: conn, in: make([]byte, tapSize), coming: make(map[uint16]*incoming),
 		ledgers: make(map[uint16]*ledger), subscribers: make(map[string]func(*amqp091.Delivery)),
+		ended: make(map[uint16]bool),
 	}
 }
 
@@ -125,24 +128,37 @@ func (t *tap) publishHeld(channel uint16, l *ledger, frames []byte) error {
 	return err
 }
 
-// Write writes what the library has to say, and notes what that does to a channel.
+// Write writes what the library has to say, but for what comes behind the end of a channel.
 func (t *tap) Write(b []byte) (int, error) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
-	if len(b) > frameHead+4 && b[0] == methodFrame {
-		channel := binary.BigEndian.Uint16(b[1:])
-		switch binary.BigEndian.Uint32(b[frameHead:]) {
-		case confirmSelect:
-			t.mu.Lock()
-			t.selected, t.ledgers[channel] = channel, t.selecting
-			t.mu.Unlock()
-		case channelClose, channelCloseOk:
-			t.mu.Lock()
-			delete(t.ledgers, channel)
-			t.mu.Unlock()
-		}
+	if len(b) > frameHead+4 && b[0] == methodFrame && !t.note(binary.BigEndian.Uint16(b[1:]), binary.BigEndian.Uint32(b[frameHead:])) {
+		return len(b), nil
 	}
 	return t.Conn.Write(b)
+}
+
+// note notes what a method of the library does to its channel. It is false if the channel has
+// ended: the broker would end the connection, with all consumers on it, for anything but the answer
+// to its own end of the channel. The library looks whether a channel is open before it sends a
+// request, and not in the same step. Who waits for the answer is told when the library has read
+// of the end, or answered it.
+func (t *tap) note(channel uint16, method uint32) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended[channel] && method != channelOpen && method != channelCloseOk {
+		return false
+	}
+	switch method {
+	case channelOpen:
+		delete(t.ended, channel)
+	case confirmSelect:
+		t.selected, t.ledgers[channel] = channel, t.selecting
+	case channelClose, channelCloseOk:
+		t.ended[channel] = true
+		delete(t.ledgers, channel)
+	}
+	return true
 }
 
 // Read reads what is for the library.

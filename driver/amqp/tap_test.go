@@ -184,10 +184,44 @@ func TestTapKeepsOffEndedChannels(t *testing.T) {
 		}
 		_, _ = p.Write(method(4, end))
 		p.selecting = newLedger()
-		_, _ = p.Write(method(4, confirmSelect, 0)) // another with its number
+		_, _ = p.Write(method(4, channelOpen, 0)) // another with its number
+		_, _ = p.Write(method(4, confirmSelect, 0))
 		before := on.written.Len()
 		if err := p.publish(4, l, []byte("a")); !errors.Is(err, amqp091.ErrClosed) || on.written.Len() != before {
 			t.Errorf("%v, and %d bytes are written", err, on.written.Len()-before)
+		}
+	}
+}
+
+// TestTapKeepsTheLibraryOffEndedChannels: the library sends requests, and the answer to the end of
+// a subscription, behind the end of a channel that comes just then. It may answer the broker's end
+// of the channel, and open it anew.
+func TestTapKeepsTheLibraryOffEndedChannels(t *testing.T) {
+	const qos, cancel, cancelOk = 60<<16 | 10, 60<<16 | 30, 60<<16 | 31
+	for _, end := range []uint32{channelClose, channelCloseOk} {
+		on := &said{}
+		p := newTap(on)
+		var want []byte
+		for _, m := range []struct {
+			channel uint16
+			method  uint32
+			written bool
+		}{
+			{4, channelOpen, true}, {4, qos, true}, {4, end, true},
+			{4, qos, false}, {4, cancel, false}, {4, cancelOk, false}, {4, basicAck, false}, {4, channelClose, false},
+			{5, qos, true}, {0, 10<<16 | 50, true}, {4, channelCloseOk, true}, {4, qos, false},
+			{4, channelOpen, true}, {4, qos, true},
+		} {
+			frame := method(m.channel, m.method, 0)
+			if n, err := p.Write(frame); n != len(frame) || err != nil {
+				t.Errorf("%d bytes of %d, %v", n, len(frame), err)
+			}
+			if m.written {
+				want = append(want, frame...)
+			}
+			if !bytes.Equal(on.written.Bytes(), want) {
+				t.Fatalf("behind %d.%d, %d.%d on channel %d: written is not %t", end>>16, end&0xFFFF, m.method>>16, m.method&0xFFFF, m.channel, m.written)
+			}
 		}
 	}
 }
