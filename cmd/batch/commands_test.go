@@ -122,7 +122,7 @@ func TestRedriveAndPurge(t *testing.T) {
 		t.Errorf("a purge that was not confirmed left %+v", got)
 	}
 	r := here(t, url, "dead", "purge", "emails", "--reason", "permanent", "--yes", "-json")
-	r.want(t, exitOK, `"purged":1`, `"selected":1`)
+	r.want(t, exitOK, `"purged":1`, `"selected":1`, `"exact":true`)
 	here(t, url, "dead", "redrive", "emails", "--all").want(t, exitOK, "redriven 1 dead letter of queue emails")
 	here(t, url, "dead", "purge", "emails", "--all", "-y").want(t, exitOK, "purged 0 dead letters")
 	here(t, url, "dead", "redrive", "nowhere", "--all").want(t, exitNotFound)

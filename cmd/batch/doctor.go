@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,10 +37,10 @@ try everything on it and delete it, so that a right that is missing shows here.
 
 RabbitMQ tells its policies and alarms by the management API alone, and NATS how often
 it syncs by its monitoring alone. doctor looks for them on the broker's host, or where
---monitoring says.`,
+--monitoring or BATCH_MONITORING says.`,
 		Example: `  batch doctor
   batch doctor emails reports
-  batch doctor --monitoring http://admin:secret@rabbit:15672
+  BATCH_MONITORING=http://admin:secret@rabbit:15672 batch doctor
   batch doctor --read-only -json | jq 'select(.grade == "fail")'`,
 		ValidArgsFunction: a.completeQueue(true),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -48,6 +49,7 @@ it syncs by its monitoring alone. doctor looks for them on the broker's host, or
 				return err
 			}
 			options.URL, options.Queues, options.Timeout = url, args, a.timeout
+			options.Monitoring = cmp.Or(options.Monitoring, a.env("BATCH_MONITORING"))
 			var grades [driver.GradeFail + 1]int
 			err = doctor.Run(c.Context(), options, func(f driver.Finding) {
 				grades[f.Grade]++
@@ -65,7 +67,7 @@ it syncs by its monitoring alone. doctor looks for them on the broker's host, or
 			return err
 		},
 	}
-	c.Flags().StringVar(&options.Monitoring, "monitoring", "", `the URL of RabbitMQ's management API or of NATS's monitoring, or "none" (default: on the broker's host)`)
+	c.Flags().StringVar(&options.Monitoring, "monitoring", "", `the URL of RabbitMQ's management API or of NATS's monitoring, or "none" (default $BATCH_MONITORING, or on the broker's host)`)
 	c.Flags().BoolVar(&options.ReadOnly, "read-only", false, "make no queue to try everything on, and declare none")
 	return c
 }

@@ -37,6 +37,11 @@ func TestDoctorOnNATS(t *testing.T) {
 	diagnose(t, as("all"), nil, finding{"monitoring", "unknown", "how often the server syncs", "http_port"}, finding{"queues", "ok", "1 of 1", ""},
 		finding{"replication", "ok", "single server", ""}, finding{"exercise", "ok", "", ""})
 	diagnose(t, as("all"), watched, finding{"sync", "warn", "every 2m0s", "sync_interval: always"}, finding{"disk", "ok", "", ""})
+	c := process(t, as("all"), "doctor", "-json")
+	c.Env = append(c.Env, "BATCH_MONITORING="+watched[1])
+	if out, err := c.Output(); err != nil || !strings.Contains(string(out), `"check":"sync"`) {
+		t.Errorf("with BATCH_MONITORING: %v\n%s", err, out)
+	}
 	diagnose(t, as("few"), nil, finding{"exercise", "fail", "MSG.NEXT", "publish and subscribe"})
 	diagnose(t, as("none"), nil, finding{"connection", "fail", "JetStream not enabled for account", "switch JetStream on"})
 	diagnose(t, strings.Replace(as("all"), ":p@", ":wrong@", 1), nil, finding{"connection", "fail", "not authorized", ""})

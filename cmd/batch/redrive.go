@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
 )
 
 // deadRedriveCommand puts dead letters back in the queue.
@@ -19,7 +21,7 @@ func (a *app) deadRedriveCommand() *cobra.Command {
 match, or --all. Each runs again as if it had just been enqueued, with no attempts
 spent. Mend the cause first.
 
-Ctrl-C ends it between two jobs: it says how many were redriven, and the others stay.`,
+Ctrl-C ends it: it says how many were redriven, and the others stay.`,
 		Example: `  batch dead redrive emails 0199a2c4 0199a2c5
   batch dead redrive emails --kind email.welcome --error "connection refused"
   batch dead redrive emails --all`,
@@ -49,7 +51,7 @@ func (a *app) deadPurgeCommand() *cobra.Command {
 		Long: `Remove dead letters for good: the ones with these IDs, those that the filters match,
 or --all. It asks before, unless you say --yes.
 
-Ctrl-C ends it between two jobs: it says how many were purged, and the others stay.`,
+Ctrl-C ends it: it says how many were purged, and the others stay.`,
 		Example: `  batch dead purge emails 0199a2c4
   batch dead purge emails --reason expired
   batch dead purge emails --all --yes`,
@@ -120,7 +122,9 @@ func (a *app) move(ctx context.Context, q *batch.QueueAdmin, s *selection, m mov
 	} else {
 		n, err = a.moveSome(ctx, q, m, ids)
 	}
-	if said := a.moved(q.Name(), m, n, total); err == nil {
+	// A request that was under way when it ended may have been carried out, and is not counted.
+	exact := err == nil || driver.FateOf(err) == driver.FateNotStored
+	if said := a.moved(q.Name(), m, n, total, exact); err == nil {
 		err = said
 	}
 	if missing := len(s.ids) - n; err == nil && missing > 0 {
@@ -129,15 +133,20 @@ func (a *app) move(ctx context.Context, q *batch.QueueAdmin, s *selection, m mov
 	return err
 }
 
-// moved says how many dead letters were moved, of how many.
-func (a *app) moved(queue string, m moving, n int, total int64) error {
+// moved says how many dead letters were moved, of how many, and whether that is all there is to
+// say of it.
+func (a *app) moved(queue string, m moving, n int, total int64, exact bool) error {
 	if a.json {
-		return a.print(map[string]any{"queue": queue, m.done: n, "selected": known(total)})
+		return a.print(map[string]any{"queue": queue, m.done: n, "selected": known(total), "exact": exact})
 	}
-	if total < 0 || int64(n) >= total {
-		return a.say("%s %s of queue %s", m.done, someLetters(int64(n)), queue)
+	some, more := someLetters(int64(n)), ""
+	if total >= 0 && int64(n) < total {
+		some = fmt.Sprintf("%d of %s", n, someLetters(total))
 	}
-	return a.say("%s %d of %s of queue %s", m.done, n, someLetters(total), queue)
+	if !exact {
+		more = ", and perhaps some that were under way when it ended"
+	}
+	return a.say("%s %s of queue %s%s", m.done, some, queue, more)
 }
 
 // countLetters is how many dead letters a queue has, or below zero if nobody knows.
