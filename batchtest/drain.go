@@ -111,12 +111,12 @@ func (r *Running) trouble() (endless, stuck string) {
 	return r.recorder.endless, r.recorder.stuck
 }
 
-// Drain is the function Drain for workers that run, and returns what became of jobs since it was called. It may be called
-// again, after more was enqueued.
+// Drain is the function Drain for workers that run, and leaves them running. It returns what became of jobs since the
+// last Drain, or since the start. It may be called again, after more was enqueued.
 func (r *Running) Drain() []Result {
 	r.t.Helper()
-	began := r.begin()
-	defer r.end()
+	r.draining(true)
+	defer r.draining(false)
 	var p pace
 	for {
 		if err := rest(); err != nil {
@@ -128,7 +128,7 @@ func (r *Running) Drain() []Result {
 			r.t.Fatalf("batchtest: %v", err)
 		}
 		if s.quiet() {
-			return r.Results()[began:]
+			return r.take()
 		}
 		step, err := p.next(s)
 		if err != nil {
@@ -138,19 +138,22 @@ func (r *Running) Drain() []Result {
 	}
 }
 
-// begin begins a drain, and returns the number of results before.
-func (r *Running) begin() int {
+// draining notes whether a drain waits. What goes on for ever is counted from its beginning.
+func (r *Running) draining(waits bool) {
 	r.recorder.mu.Lock()
 	defer r.recorder.mu.Unlock()
-	r.recorder.draining, r.recorder.began = true, len(r.recorder.results)
-	return r.recorder.began
+	r.recorder.draining, r.recorder.began = waits, len(r.recorder.results)
+	clear(r.recorder.snoozes)
 }
 
-// end ends a drain.
-func (r *Running) end() {
+// take are the results that no drain has returned yet. Those of jobs that ended before it began are among them: a worker
+// that has just been started is quick.
+func (r *Running) take() []Result {
 	r.recorder.mu.Lock()
 	defer r.recorder.mu.Unlock()
-	r.recorder.draining = false
+	taken := r.recorder.taken
+	r.recorder.taken = len(r.recorder.results)
+	return slices.Clone(r.recorder.results[taken:])
 }
 
 // check ends the test if waiting is pointless.

@@ -162,3 +162,16 @@ func TestDrainsInParallel(t *testing.T) {
 		})
 	}
 }
+
+// What ends before the drain begins is among its results.
+func TestDrainHasAllResults(t *testing.T) {
+	inBubble(t, func(t *testing.T, emails *batch.Queue[*memory.Driver]) {
+		enqueue(t, emails, "1", Welcome{UserID: 7})
+		running := batchtest.Start(t, emails.Driver(), welcomes(emails.Driver(), greet))
+		synctest.Wait() // it has ended
+		enqueue(t, emails, "2", Welcome{UserID: 7}, batch.Delay(emails, time.Hour))
+		if results := running.Drain(); len(results) != 2 || results[0].Job.ID != "1" || results[1].Job.ID != "2" {
+			t.Errorf("the results are %v", results)
+		}
+	})
+}

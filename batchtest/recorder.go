@@ -26,9 +26,10 @@ type recorder struct {
 	mu      sync.Mutex // guards following
 	results []Result
 	queues  []string // of the workers, sorted
-	// draining says that a drain waits, which began with this number of results.
-	draining bool
-	began    int
+	// draining says that a drain waits, which began with this number of results, and taken is how many earlier ones have
+	// returned.
+	draining     bool
+	began, taken int
 	// snoozes counts the snoozes in a row of each job, and instant the results of one moment.
 	snoozes map[string]int
 	last    time.Time
