@@ -48,10 +48,15 @@ var rules = []rule{
 		reason: "the core knows no broker: a program that uses one links that one alone",
 	},
 	{
-		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency"}, // batch/idempotency/storetest is for tests
+		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/cron"}, // batch/idempotency/storetest is for tests
 		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/leak", "batch/internal/secret"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
+	},
+	{
+		from:   []string{"batch/cron"},
+		may:    []string{"std", "batch", "batch/idempotency", "batch/internal/..."},
+		reason: "schedules run on any broker, and a parser of others would be in every user's go.sum",
 	},
 	{
 		from:   []string{"batch/conformance", "batch/conformance/..."},

@@ -24,7 +24,7 @@ import (
 // or a variable. There is such an order if no file uses itself by way of others.
 var readDownwards = []string{
 	".", "driver", "driver/memory", "driver/redis", "driver/amqp", "driver/nats", "driver/nats/embedded", "driver/sqs",
-	"conformance", "conformance/proxy", "idempotency",
+	"conformance", "conformance/proxy", "idempotency", "cron",
 	"internal/brokers", "internal/brokers/launcher", "internal/coalesce", "internal/fault", "internal/lifecycle",
 	"internal/socket",
 }
