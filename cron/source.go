@@ -22,16 +22,16 @@ type Source[D batch.Driver] interface {
 	// stay as they are, and it is called again after a while. An entry that is not valid,
 	// or has the name of one before it, is refused by itself: if there was a valid one of
 	// the name, that goes on as it was, and the refusal is an [Event] and a line of the
-	// log. One call at a time is made, and ctx ends after
-	// 30 s. The scheduler does not change the list, nor keeps it.
+	// log. One call at a time is made; it has to return when ctx ends, which it does after
+	// 30 s at the latest. The scheduler does not change the list, nor keeps it.
 	Entries(ctx context.Context) ([]Entry[D], error)
 }
 
 // Notifier is a [Source] that can tell when its list has changed.
 type Notifier interface {
 	// Changed is a channel from which something can be received when the list has changed.
-	// The list is then read at once, beside the polls. It is asked for once; a channel that
-	// is closed tells nothing any more.
+	// The list is then read at once, beside the polls. It is asked for once in each Run; a
+	// channel that is closed tells nothing any more.
 	Changed() <-chan struct{}
 }
 
