@@ -14,7 +14,6 @@ import (
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/cron"
 	"github.com/batch-go/batch/driver/memory"
-	"github.com/batch-go/batch/idempotency"
 )
 
 // bench is a memory broker with a queue whose enqueues a test can make fail, and a record
@@ -281,42 +280,4 @@ func TestRun(t *testing.T) {
 			t.Errorf("a later run: %v", err)
 		}
 	})
-}
-
-// What a store cannot tell any more is told: a process that dies between job and mark is
-// made up for by another one, under the same ID.
-func TestStoreThatFails(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		store := &forgetful{Store: idempotency.NewMemory(0)}
-		s := cron.NewWithStore(b.q, store, cron.Fixed(b.entry("hour", "@hourly", cron.Last(time.Minute))), quietLog(), b.observe())
-		ctx, cancel := context.WithCancel(b.Context())
-		defer cancel()
-		done := make(chan error)
-		go func() { done <- s.Run(ctx) }()
-		time.Sleep(time.Minute)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		b.want("tick retried hour 00:00, tick doubtful hour 00:00", cron.TickRetried, cron.TickDoubtful, cron.TickStored, cron.TickSkipped)
-	})
-}
-
-// forgetful is a store that fails at first, and later does not take marks.
-type forgetful struct {
-	idempotency.Store
-	begun int
-}
-
-// Begin implements idempotency.Store.
-func (f *forgetful) Begin(ctx context.Context, key string, ttl time.Duration) (idempotency.Claim, idempotency.State, error) {
-	if f.begun++; f.begun == 1 {
-		return idempotency.Claim{}, 0, errors.New("not now")
-	}
-	return f.Store.Begin(ctx, key, ttl)
-}
-
-// Complete implements idempotency.Store.
-func (f *forgetful) Complete(context.Context, idempotency.Claim, time.Duration) error {
-	return errors.New("not now")
 }
