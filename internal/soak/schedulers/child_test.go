@@ -67,9 +67,6 @@ const (
 	late = 5 * time.Minute * pace
 	// claim is how long a claim lives: that of a process that was killed holds up its tick.
 	claim = time.Second
-	// lookBack is how many ticks a process that starts looks back: those of five seconds. No
-	// process has a clock that is further behind another.
-	lookBack = 200
 )
 
 // fast is a clock that began with the day.
@@ -137,7 +134,7 @@ func (a *assignment) run() error {
 // scheduler makes one scheduler, and returns what runs it.
 func (a *assignment) scheduler(d batch.Driver, skew time.Duration) (func(context.Context) error, error) {
 	options := []cron.Option{
-		cron.WithClock(fast{a.Begin.Add(-skew)}), cron.WithMissed(cron.All(late, lookBack)), cron.WithMaxSkew(time.Hour),
+		cron.WithClock(fast{a.Begin.Add(-skew)}), cron.WithMissed(cron.All(late, 10_000)), cron.WithMaxSkew(time.Hour),
 		cron.WithLog(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))),
 		cron.WithObserver(func(e cron.Event) {
 			switch {

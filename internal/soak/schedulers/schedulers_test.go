@@ -19,7 +19,7 @@ import (
 const (
 	// processes is how many there are at a time, and each how many schedulers a process has:
 	// twenty in all.
-	processes, each = 5, 4
+	processes, each = 4, 5
 	// skew is how far the clocks are off at most: 80 ticks.
 	skew = 2 * time.Second
 )
@@ -27,7 +27,7 @@ const (
 // ticksFlag is how long the day is.
 var ticksFlag = flag.Int("schedulers.ticks", 60, "how many ticks there are, one a minute: 1440 for a whole day")
 
-// TestTwentySchedulers runs twenty schedulers in five processes on each broker, and kills a
+// TestTwentySchedulers runs twenty schedulers in four processes on each broker, and kills a
 // process again and again. Each tick is one job.
 func TestTwentySchedulers(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) (url string, unique bool){
@@ -85,7 +85,7 @@ func (a assignment) disturb(t *testing.T, random *rand.Rand) (kills int) {
 	for i := range running {
 		begin(i)
 	}
-	kills = max(5, a.Ticks/100)
+	kills = max(4, a.Ticks/100)
 	killing := time.NewTicker((time.Duration(a.Ticks)*time.Minute/pace + 2*skew) / time.Duration(kills+1))
 	defer killing.Stop()
 	for range kills {
