@@ -53,10 +53,15 @@ var rules = []rule{
 		reason: "it watches by the hooks that anybody may write, on any driver",
 	},
 	{
-		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/health", "batch/prombatch", "batch/otelbatch", "batch/cmd/..."}, // batch/idempotency/storetest is for tests
+		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/health", "batch/prombatch", "batch/otelbatch", "batch/cmd/...", "batch/cron"}, // batch/idempotency/storetest is for tests
 		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret", "batch/batchtest", "batch/internal/keda"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
+	},
+	{
+		from:   []string{"batch/cron"},
+		may:    []string{"std", "batch", "batch/idempotency", "batch/internal/..."},
+		reason: "schedules run on any broker, and a parser of others would be in every user's go.sum",
 	},
 	{
 		from:   []string{"batch/conformance", "batch/conformance/..."},
