@@ -250,7 +250,8 @@ func TestWhatIsGivenUpIsAbandoned(t *testing.T) {
 					if took := time.Since(start); took < test.after*8/10 || took > test.after+time.Second {
 						t.Errorf("given up after %s, want %s", took, test.after)
 					}
-					time.Sleep(time.Second) // two that were settled apart are given up apart
+					// Two that were settled apart are given up apart.
+				time.Sleep(time.Until(start.Add(test.after + time.Second)))
 					synctest.Wait()
 				}
 				d.mu.Lock()
