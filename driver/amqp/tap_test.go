@@ -226,6 +226,33 @@ func TestTapKeepsTheLibraryOffEndedChannels(t *testing.T) {
 	}
 }
 
+// TestLateOnEndedChannels: what the broker still sends on a channel that has ended does not get
+// through to the library, which would end the connection. What is about the end does.
+func TestLateOnEndedChannels(t *testing.T) {
+	const qosOk = 60<<16 | 11
+	delivery := method(3, basicDeliver, append([]byte{7}, "batch-9\x00\x00\x00\x00\x00\x00\x00\x09\x01\x00\x00"...)...)
+	late := [][]byte{method(3, qosOk), ack(3, basicAck, 1, 0), delivery}
+	about := [][]byte{method(3, channelClose), method(3, channelCloseOk), method(4, qosOk)}
+	for _, end := range []uint32{channelClose, channelCloseOk} {
+		for _, again := range []bool{false, true} {
+			on := &said{from: bytes.NewReader(bytes.Join(append(late, about...), nil)), step: 1 << 16}
+			p := newTap(on)
+			p.passed = time.Since(epoch) + time.Hour // no sign of life
+			_, _ = p.Write(method(3, channelOpen, 0))
+			_, _ = p.Write(method(3, end))
+			want := about
+			if again {
+				_, _ = p.Write(method(3, channelOpen, 0))
+				want = append(append([][]byte(nil), late...), about...)
+			}
+			through, err := io.ReadAll(p)
+			if err != nil || !bytes.Equal(through, bytes.Join(want, nil)) {
+				t.Errorf("behind %d.%d, opened again %t: % x gets through, %v", end>>16, end&0xFFFF, again, through, err)
+			}
+		}
+	}
+}
+
 // TestWritesOfABatch: what a call publishes is one write, unless it is much, and what is one
 // message always is. No frame is larger than was agreed on.
 func TestWritesOfABatch(t *testing.T) {
