@@ -141,7 +141,7 @@ func (t *tap) Write(b []byte) (int, error) {
 // note notes what a method of the library does to its channel. It is false if the channel has
 // ended: the broker would end the connection, with all consumers on it, for anything but the answer
 // to its own end of the channel. The library looks whether a channel is open before it sends a
-// request, and not in the same step. Who waits for the answer is told when the library has read
+// request, and not in the same step. A call that waits for the answer is told when the library has read
 // of the end, or answered it.
 func (t *tap) note(channel uint16, method uint32) bool {
 	t.mu.Lock()
