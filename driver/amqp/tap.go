@@ -275,11 +275,11 @@ func (t *tap) takeMethod(channel uint16, payload []byte) (bool, error) {
 		return t.deliver(channel, &c)
 	case basicAck, basicNack, basicReturn:
 	default:
-		return false, nil
+		return t.isLate(channel, method), nil
 	}
 	l := t.ledgerOf(channel)
 	if l == nil {
-		return false, nil
+		return t.isLate(channel, method), nil
 	}
 	if method == basicReturn {
 		c.number(2) // the code of the reason
@@ -300,6 +300,17 @@ func (t *tap) takeMethod(channel uint16, payload []byte) (bool, error) {
 	return true, nil
 }
 
+// isLate tells whether a method is for a channel that has ended, and not about that. RabbitMQ sends
+// such as were on their way when it ended the channel. The library would end the connection.
+func (t *tap) isLate(channel uint16, method uint64) bool {
+	if method == channelClose || method == channelCloseOk {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ended[channel]
+}
+
 // deliver takes the method of a delivery, if that has a subscriber here.
 func (t *tap) deliver(channel uint16, c *cursor) (bool, error) {
 	consumer := c.short()
@@ -307,7 +318,7 @@ func (t *tap) deliver(channel uint16, c *cursor) (bool, error) {
 	take := t.subscribers[string(consumer)]
 	t.mu.Unlock()
 	if take == nil {
-		return false, nil
+		return t.isLate(channel, basicDeliver), nil
 	}
 	m := t.begin(channel)
 	m.subscriber = take

@@ -193,39 +193,6 @@ func TestTapKeepsOffEndedChannels(t *testing.T) {
 	}
 }
 
-// TestTapKeepsTheLibraryOffEndedChannels: the library sends requests, and the answer to the end of
-// a subscription, behind the end of a channel that comes just then. It may answer the broker's end
-// of the channel, and open it anew.
-func TestTapKeepsTheLibraryOffEndedChannels(t *testing.T) {
-	const qos, cancel, cancelOk = 60<<16 | 10, 60<<16 | 30, 60<<16 | 31
-	for _, end := range []uint32{channelClose, channelCloseOk} {
-		on := &said{}
-		p := newTap(on)
-		var want []byte
-		for _, m := range []struct {
-			channel uint16
-			method  uint32
-			written bool
-		}{
-			{4, channelOpen, true}, {4, qos, true}, {4, end, true},
-			{4, qos, false}, {4, cancel, false}, {4, cancelOk, false}, {4, basicAck, false}, {4, channelClose, false},
-			{5, qos, true}, {0, 10<<16 | 50, true}, {4, channelCloseOk, true}, {4, qos, false},
-			{4, channelOpen, true}, {4, qos, true},
-		} {
-			frame := method(m.channel, m.method, 0)
-			if n, err := p.Write(frame); n != len(frame) || err != nil {
-				t.Errorf("%d bytes of %d, %v", n, len(frame), err)
-			}
-			if m.written {
-				want = append(want, frame...)
-			}
-			if !bytes.Equal(on.written.Bytes(), want) {
-				t.Fatalf("behind %d.%d, %d.%d on channel %d: written is not %t", end>>16, end&0xFFFF, m.method>>16, m.method&0xFFFF, m.channel, m.written)
-			}
-		}
-	}
-}
-
 // TestWritesOfABatch: what a call publishes is one write, unless it is much, and what is one
 // message always is. No frame is larger than was agreed on.
 func TestWritesOfABatch(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -51,7 +52,7 @@ func (d *Driver) enqueueFirst(ctx context.Context, n *names, m *driver.Message) 
 	err = cmp.Or(errs...)
 	switch {
 	case box == nil:
-	case errors.Is(l.nc.LastError(), natsgo.ErrMaxSubscriptionsExceeded):
+	case isRefusedSubscription(l.nc.LastError()):
 		l.mailboxes.end()
 		box.end()
 	case err != nil:
@@ -60,6 +61,13 @@ func (d *Driver) enqueueFirst(ctx context.Context, n *names, m *driver.Message) 
 		l.mailboxes.put(box)
 	}
 	return err
+}
+
+// isRefusedSubscription tells the client library's last error if that is for a subscription: there
+// are as many as may be, or the user has no right to it.
+func isRefusedSubscription(err error) bool {
+	return errors.Is(err, natsgo.ErrMaxSubscriptionsExceeded) ||
+		errors.Is(err, natsgo.ErrPermissionViolation) && strings.Contains(err.Error(), "Subscription")
 }
 
 // newMailbox makes a mailbox, or none if there are no more.

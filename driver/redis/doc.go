@@ -164,8 +164,8 @@
 // entry ID: the former holder can neither settle nor extend them any more. If all processes that
 // have a short lease died at once, those with a longer one may find what they held some seconds
 // late. A consumer that waits
-// looks by itself where there are jobs and five seconds have passed, in case another died while it had the
-// token. Jobs that are scheduled make a queue no less idle: each process has a timer for the first.
+// looks by itself where there are jobs and five to seven seconds have passed, in case another died while it
+// had the token. Jobs that are scheduled make a queue no less idle: each process has a timer for the first.
 // An idle queue costs the server 10 µs a look at most.
 //
 // # A client of your own

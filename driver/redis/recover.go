@@ -15,8 +15,8 @@ const (
 	recoverMax = time.Second
 	// idleMax is how often a queue is looked at in which nothing is held, or twice a lease: what
 	// is handed out after one look is seen by the next before its lease can lapse. With the
-	// spread it stays below five seconds, in which a token that was lost is made good, and a
-	// queue that was deleted is noticed.
+	// spread it stays below five seconds, in which a queue that was deleted is noticed. A token
+	// that was lost is made good by that look or by one of the next, in some seven seconds.
 	idleMax = 4 * time.Second
 )
 
