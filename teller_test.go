@@ -251,7 +251,7 @@ func TestWhatIsGivenUpIsAbandoned(t *testing.T) {
 						t.Errorf("given up after %s, want %s", took, test.after)
 					}
 					// Two that were settled apart are given up apart.
-				time.Sleep(time.Until(start.Add(test.after + time.Second)))
+					time.Sleep(time.Until(start.Add(test.after + time.Second)))
 					synctest.Wait()
 				}
 				d.mu.Lock()
