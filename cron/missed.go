@@ -2,6 +2,8 @@ package cron
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -84,6 +86,23 @@ func newPending(when Schedule, missed Missed, from, now time.Time) *pending {
 		seen-- // a tick of that second counts
 	}
 	return &pending{when: when, missed: missed, seen: seen, looking: from.Before(now)}
+}
+
+// setBackMost is by how much a clock may be set back and is waited for: none of the ticks
+// comes again. By more it must have been wrong, perhaps by years.
+const setBackMost = int64(keyAtLeast / time.Second)
+
+// setBack begins anew if the clock was set back by more than that, and returns by how much,
+// or zero. The ticks that follow count again; the keys of those that were stored are
+// mostly still there.
+func (p *pending) setBack(now int64) time.Duration {
+	back := p.seen - now
+	if back <= setBackMost {
+		return 0
+	}
+	p.seen, p.following = now, 0
+	p.ticks = slices.DeleteFunc(p.ticks, func(tick int64) bool { return tick > now })
+	return time.Duration(min(back, math.MaxInt64/int64(time.Second))) * time.Second
 }
 
 // next is the first tick that was not looked at, or never.

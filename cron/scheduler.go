@@ -74,7 +74,7 @@ func TryNewWithStore[D batch.Driver](q *batch.Queue[D], store idempotency.Store,
 	case s.means.claim == 0:
 		s.means.claim = 30 * time.Second
 	}
-	s.means.once = claimed[D]{store, s.means.claim}
+	s.means.once = claimed[D]{guarded{store}, s.means.claim}
 	return s, s.checkFixed()
 }
 
