@@ -118,8 +118,8 @@ func (s *Scheduler[D]) checkFixed() error {
 
 // Run enqueues jobs until ctx ends, and then returns nil. A call to the broker that is under
 // way has 5 s then, and a call to the store 5 s after that; only an [Entry].Make or a
-// [Func] that does not return holds Run up for longer. What could not be stored is told, by [TickLeft].
-// While Run runs, a second call returns [ErrRunning]; afterwards it may run again. If the
+// [Func] that does not return holds Run up for longer. What could not be stored is told, by
+// [TickLeft]. While Run runs, a second call returns [ErrRunning]; afterwards it may run again. If the
 // driver is closed, Run returns an error that wraps [batch.ErrClosed]; nothing else ends
 // it, as all other failures may pass.
 func (s *Scheduler[D]) Run(ctx context.Context) error {
