@@ -268,6 +268,7 @@ func TestMistakes(t *testing.T) {
 
 // TestStoreIsNeededWithoutUniqueKeys is the promise of the types.
 func TestStoreIsNeededWithoutUniqueKeys(t *testing.T) {
+	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "build", "./testdata/refused").CombinedOutput()
 	if want := "does not satisfy batch.Deduplicator (missing method DedupWindow)"; err == nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v, want an error with %q:\n%s", err, want, out)
