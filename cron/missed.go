@@ -88,6 +88,10 @@ func newPending(when Schedule, missed Missed, from, now time.Time) *pending {
 	return &pending{when: when, missed: missed, seen: seen, looking: from.Before(now)}
 }
 
+// keyAtLeast is how long a key is remembered even if it is needed for less: a clock that is
+// further off than was said does no harm then, and it costs little.
+const keyAtLeast = time.Hour
+
 // setBackMost is by how much a clock may be set back and is waited for: none of the ticks
 // comes again. By more it must have been wrong, perhaps by years.
 const setBackMost = int64(keyAtLeast / time.Second)

@@ -38,10 +38,6 @@ func (m *means[D]) needed(missed Missed) time.Duration {
 	return missed.within + 2*m.skew + callTimeout
 }
 
-// keyAtLeast is how long a key is remembered even if it is needed for less: a clock that is
-// further off than was said does no harm then, and it costs little.
-const keyAtLeast = time.Hour
-
 // remembered is for how long the key of a tick is kept, where that is possible: for as long
 // as others may try to store the tick, and until the one that follows is due. The last tick
 // is then known as stored to a process that looks back further than this one, as it does
