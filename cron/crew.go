@@ -116,11 +116,7 @@ func (c *crew[D]) apply(ctx context.Context, entries []Entry[D], first bool) {
 func (c *crew[D]) start(ctx context.Context, entry *Entry[D], lookBack time.Duration) {
 	ctx, quit := context.WithCancel(ctx)
 	now := c.clock.Now()
-	from := now.Add(-lookBack)
-	if from.Before(entry.Since) {
-		from = entry.Since
-	}
-	r := &runner[D]{means: c.means, pending: newPending(entry.When, entry.Missed, from, now), quit: quit}
+	r := &runner[D]{means: c.means, pending: newPending(entry.When, entry.Missed, now.Add(-lookBack), entry.Since, now), quit: quit}
 	r.entry.Store(entry)
 	c.runners[entry.Name] = r
 	c.all.Go(func() {

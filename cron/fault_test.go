@@ -184,6 +184,25 @@ func TestClockThatWasWrong(t *testing.T) {
 	})
 }
 
+// A schedule that is yet to begin is none whose clock was set back, and begins when it is to,
+// also after that.
+func TestClockBeforeSince(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		clock := &setClock{}
+		e := b.entry("hour", "@hourly", cron.Last(time.Minute))
+		e.Since = time.Now().Add(10 * time.Hour)
+		stop := b.run(cron.Fixed(e), cron.WithClock(clock))
+		defer stop()
+		b.after(5*time.Hour, "schedule started hour")
+		clock.ahead.Store(int64(20 * time.Hour))
+		b.after(2*time.Minute, "tick skipped hour 10:00-00:59", "tick stored hour 01:00")
+		clock.ahead.Store(0)
+		b.after(2*time.Minute, "clock set back hour")
+		b.after(4*time.Hour + 50*time.Minute)
+		b.after(10*time.Minute, "tick stored hour 10:00")
+	})
+}
+
 // What the application gives cannot stop the scheduler: neither an observer that panics nor
 // a log.
 func TestObserverAndLogThatPanic(t *testing.T) {
