@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -164,11 +165,7 @@ func (r *runner[D]) store(ctx context.Context, at time.Time) error {
 	lasting, cancel := outlive(ctx, stopGrace)
 	defer cancel()
 	stored, err := r.once.put(lasting, tick.Key(), r.remembered(entry.Missed, &r.pending.when, at.Unix()), func(ctx context.Context, more ...batch.Option[D]) (batch.Receipt, error) {
-		options := append(entry.Options[:len(entry.Options):len(entry.Options)],
-			batch.ID(r.queue, tick.Key()),
-			batch.Header(r.queue, headerSchedule, tick.Schedule),
-			batch.Header(r.queue, headerTick, at.Format(time.RFC3339)))
-		return r.queue.Enqueue(ctx, args, append(options, more...)...)
+		return r.queue.Enqueue(ctx, args, append(r.optionsOf(entry, tick), more...)...)
 	})
 	late := r.clock.Now().Round(0).Sub(at)
 	switch {
@@ -184,6 +181,14 @@ func (r *runner[D]) store(ctx context.Context, at time.Time) error {
 		r.tellOf(Event{Kind: TickStored, Tick: at, Until: at, Late: late})
 	}
 	return nil
+}
+
+// optionsOf are the options of a tick's job, without those by which it is stored once.
+func (m *means[D]) optionsOf(e *Entry[D], tick Tick) []batch.Option[D] {
+	return append(slices.Clone(e.Options),
+		batch.ID(m.queue, tick.Key()),
+		batch.Header(m.queue, headerSchedule, tick.Schedule),
+		batch.Header(m.queue, headerTick, tick.Time.Format(time.RFC3339)))
 }
 
 // argsOf are the args of a tick's job.

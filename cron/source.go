@@ -43,7 +43,7 @@ type SourceFunc[D batch.Driver] func(context.Context) ([]Entry[D], error)
 func (f SourceFunc[D]) Entries(ctx context.Context) ([]Entry[D], error) { return f(ctx) }
 
 // Fixed is a source of schedules that never change. Unlike those of other sources, they
-// are all checked when the scheduler is made.
+// are all checked when the scheduler is made, with their args and options.
 func Fixed[D batch.Driver](entries ...Entry[D]) Source[D] { return fixed[D](slices.Clone(entries)) }
 
 // fixed is the type of [Fixed].

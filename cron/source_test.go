@@ -191,6 +191,12 @@ func TestSourceThatIsAwayAtFirst(t *testing.T) {
 	})
 }
 
+// unencodable are args that are none.
+type unencodable struct{ C chan int }
+
+// Kind names them.
+func (unencodable) Kind() string { return "tick" }
+
 // Mistakes of the program are found when the scheduler is made.
 func TestMistakes(t *testing.T) {
 	d, err := memory.NewBroker(memory.Options{DedupWindow: 10 * time.Minute})
@@ -219,6 +225,9 @@ func TestMistakes(t *testing.T) {
 		"must be set, one of both": {[]entry{{Name: "a", When: hourly}}, nil},
 		"one of both":              {[]entry{{Name: "a", When: hourly, Args: none}}, nil},
 		"only one of both":         {[]entry{{Name: "a", When: hourly, Args: tickArgs{}, Make: make1}}, nil},
+		"Group with Delay":         {[]entry{{Name: "a", When: hourly, Args: tickArgs{}, Options: []batch.Option[*memory.Driver]{batch.Group(q, "g"), batch.Delay(q, time.Hour)}}}, nil},
+		"schedule \"a\": batch: ":  {[]entry{{Name: "a", When: hourly, Args: tickArgs{}, Options: []batch.Option[*memory.Driver]{{}}}}, nil},
+		"must be encodable":        {[]entry{{Name: "a", When: hourly, Args: unencodable{}}}, nil},
 		"the zero Schedule":        {[]entry{{Name: "a", Args: tickArgs{}}}, nil},
 		"column 1: ":               {[]entry{{Name: "a", When: cron.Expr("@never"), Args: tickArgs{}}}, nil},
 		"DedupWindow of 10m0s":     {[]entry{{Name: "a", When: hourly, Args: tickArgs{}, Missed: cron.Last(8 * time.Minute)}}, nil},
