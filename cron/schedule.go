@@ -60,7 +60,8 @@ func (d interval) next(after int64, zone *time.Location) (int64, error) {
 // Func is due when a function says so: next returns the first tick after a moment, or the
 // zero time if there is none. It gets the moment in the schedule's time zone. It must
 // depend on nothing but the moment, as all processes have to agree, may be called
-// concurrently, and returns at once: its schedule waits for it, also to stop. A tick is a whole second: one that is not counts as the second after it.
+// concurrently, and returns at once: its schedule waits for it, also to stop. A tick is a
+// whole second: one that is not counts as the second after it.
 //
 // Name stands for the function where schedules are compared: give it another one when the
 // function changes. It is 1 to 128 bytes of printable ASCII without spaces.
