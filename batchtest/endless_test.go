@@ -86,7 +86,7 @@ func TestEndlessEnqueuesAreNoticed(t *testing.T) {
 	}
 }
 
-// Outside of a drain jobs may go on for ever, but not without time passing.
+// Outside of a drain jobs may go on for ever.
 func TestEndlessJobsOfAStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -114,6 +114,11 @@ func TestEndlessJobsOfAStart(t *testing.T) {
 			t.Errorf("the test says %q", f.messages)
 		}
 	})
+}
+
+// Without time passing, no jobs may go on for ever.
+func TestEndlessJobsOfAStartAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
 		enqueue(t, batch.NewQueue(d, "emails"), "1", Welcome{})
