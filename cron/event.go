@@ -27,7 +27,8 @@ const (
 	TickSkipped
 	// TickLeft: the scheduler stops, or the schedule was removed or changed, before the
 	// ticks from Tick until Until were stored. Another process stores them, or the next
-	// that starts, as Missed says, if the schedule is still there. Logged at warn.
+	// that starts, as Missed says, if the schedule is still there; or this one, if only
+	// Missed or Since has changed. Logged at warn.
 	TickLeft
 	// TickDoubtful: the tick's job is stored, and another process may store it again, as
 	// Err says: the process was stopped for a long time in between, or the store does not
