@@ -55,7 +55,7 @@ func describe(f *found) string {
 	add(f.DedupKey != "", "unique key %q", f.DedupKey)
 	add(f.Group != "", "group %q", f.Group)
 	for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
-		add(true, "header %s %q", name, f.Headers[name])
+		add(true, "header %s %q", name, shorten(f.Headers[name]))
 	}
 	add(f.Failures > 0, "failures %d", f.Failures)
 	add(f.Reason != "", "reason %s", f.Reason)
@@ -64,14 +64,17 @@ func describe(f *found) string {
 }
 
 // describeAll are the jobs, a line for each, and how many more there are.
-func describeAll(jobs []*found) string {
+func describeAll(jobs []*found) string { return bulleted(jobs, describe) }
+
+// bulleted are things as further lines of a message, and how many more there are.
+func bulleted[T any](list []T, line func(T) string) string {
 	var b strings.Builder
-	for i, f := range jobs {
+	for i, one := range list {
 		if i == mostDescribed {
-			fmt.Fprintf(&b, "\n  and %d more", len(jobs)-i)
+			fmt.Fprintf(&b, "\n  and %d more", len(list)-i)
 			break
 		}
-		b.WriteString("\n  " + describe(f))
+		b.WriteString("\n  " + line(one))
 	}
 	return b.String()
 }

@@ -43,7 +43,8 @@ type differ struct{ lines []string }
 
 // note adds a line.
 func (d *differ) note(path string, got, want reflect.Value) {
-	d.lines = append(d.lines, fmt.Sprintf("%s is %s, want %s", path, show(got), show(want)))
+	has, wants := apart(textOf(got), textOf(want))
+	d.lines = append(d.lines, fmt.Sprintf("%s is %s, want %s", path, has, wants))
 }
 
 // compare goes into what has parts, and compares the rest.
@@ -53,7 +54,7 @@ func (d *differ) compare(path string, got, want reflect.Value, depth int) {
 		if equal(got, want) {
 			return
 		}
-		if leaf || show(got) != show(want) { // otherwise their text hides what differs
+		if leaf || textOf(got) != textOf(want) { // otherwise their text hides what differs
 			d.note(path, got, want)
 			return
 		}
@@ -125,7 +126,7 @@ func equal(got, want reflect.Value) bool {
 	case !got.IsValid() || !want.IsValid():
 		return got.IsValid() == want.IsValid()
 	case !got.CanInterface() || !want.CanInterface(): // an unexported field
-		return show(got) == show(want)
+		return textOf(got) == textOf(want)
 	}
 	a, isTime := got.Interface().(time.Time)
 	if b, both := want.Interface().(time.Time); isTime && both {
@@ -135,7 +136,10 @@ func equal(got, want reflect.Value) bool {
 }
 
 // show is a value as text, shortened if it is long.
-func show(v reflect.Value) (text string) {
+func show(v reflect.Value) string { return shorten(textOf(v)) }
+
+// textOf is a value as text.
+func textOf(v reflect.Value) (text string) {
 	defer func() {
 		if recover() != nil { // a method of the value's
 			text = "a value of type " + v.Type().String()
@@ -146,20 +150,18 @@ func show(v reflect.Value) (text string) {
 	}
 	switch {
 	case !v.IsValid():
-		text = "none"
+		return "none"
 	case v.Kind() == reflect.String && !isLeaf(v):
-		text = fmt.Sprintf("%q", v.String())
+		return fmt.Sprintf("%q", v.String())
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 && utf8.Valid(v.Bytes()):
-		text = fmt.Sprintf("%q", v.Bytes())
-	default:
-		text = showWhole(v)
+		return fmt.Sprintf("%q", v.Bytes())
 	}
-	return shorten(text)
+	return textOfWhole(v)
 }
 
-// showWhole is show for what is no text. Package fmt writes an address for a pointer inside of a value, and JSON
+// textOfWhole is textOf for what is no text. Package fmt writes an address for a pointer inside of a value, and JSON
 // what it points to.
-func showWhole(v reflect.Value) string {
+func textOfWhole(v reflect.Value) string {
 	if !v.CanInterface() {
 		return fmt.Sprintf("%+v", v)
 	}
@@ -213,4 +215,20 @@ func shorten(text string) string {
 		return strings.ToValidUTF8(text[:mostShown], "") + "..."
 	}
 	return text
+}
+
+// apart shortens two texts that differ. What both begin with is left out if the difference would not be seen otherwise.
+func apart(got, want string) (string, string) {
+	n := 0
+	for n < min(len(got), len(want)) && got[n] == want[n] {
+		n++
+	}
+	if n < mostShown {
+		return shorten(got), shorten(want)
+	}
+	cut := max(n-20, 0)
+	from := func(text string) string {
+		return fmt.Sprintf("(%d bytes, from byte %d) ...%s", len(text), cut, shorten(strings.ToValidUTF8(text[cut:], "")))
+	}
+	return from(got), from(want)
 }

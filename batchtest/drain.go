@@ -40,6 +40,8 @@ type Running struct {
 	workers  []*batch.Worker
 	recorder *recorder
 	stopped  bool
+	// ended tells whether the test had failed or was skipped when the drain began.
+	ended bool
 }
 
 // Start starts workers on a memory driver, and stops them when the test has ended. They must not have been started
@@ -117,6 +119,7 @@ func (r *Running) Drain() []Result {
 	r.t.Helper()
 	r.draining(true)
 	defer r.draining(false)
+	r.ended = r.t.Failed() || r.t.Skipped()
 	var p pace
 	for {
 		if err := rest(); err != nil {
@@ -176,7 +179,7 @@ func (r *Running) check() {
 		}
 	}
 	if r.panicked() {
-		endWith(r.t)
+		endWith(r.t, r.ended)
 	}
 }
 

@@ -29,6 +29,7 @@ func drained(t *testing.T, handler func(context.Context, *batch.Job[Welcome]) er
 }
 
 func TestEndlessSnoozeIsNoticed(t *testing.T) {
+	t.Parallel()
 	for _, delay := range []time.Duration{0, time.Millisecond, 24 * time.Hour} {
 		got := drained(t, func(context.Context, *batch.Job[Welcome]) error { return batch.Snooze(delay) })
 		want := "batchtest: job 1 of kind email.welcome on queue emails was snoozed 10000 times in a row, the last time for " + delay.String() +
@@ -41,6 +42,7 @@ func TestEndlessSnoozeIsNoticed(t *testing.T) {
 
 // Snoozes that end are waited for.
 func TestLongPollIsNoEndlessSnooze(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
 		emails := batch.NewQueue(d, "emails")
@@ -59,6 +61,7 @@ func TestLongPollIsNoEndlessSnooze(t *testing.T) {
 }
 
 func TestEndlessEnqueuesAreNoticed(t *testing.T) {
+	t.Parallel()
 	const kinds = "100 of kind email.welcome on queue emails"
 	for name, test := range map[string]struct {
 		delay time.Duration
@@ -69,6 +72,7 @@ func TestEndlessEnqueuesAreNoticed(t *testing.T) {
 		"yearly": {365 * 24 * time.Hour, "batchtest: Drain waits in vain: it is the year 2200 in fake time, and there are still jobs\n  the last results: " + kinds},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inBubble(t, func(t *testing.T, emails *batch.Queue[*memory.Driver]) {
 				enqueue(t, emails, "1", Welcome{})
 				wantFailure(t, test.want, func(t testing.TB) {
@@ -82,8 +86,9 @@ func TestEndlessEnqueuesAreNoticed(t *testing.T) {
 	}
 }
 
-// Outside of a drain jobs may go on for ever, but not without time passing.
+// Outside of a drain jobs may go on for ever.
 func TestEndlessJobsOfAStart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
 		emails := batch.NewQueue(d, "emails")
@@ -109,6 +114,11 @@ func TestEndlessJobsOfAStart(t *testing.T) {
 			t.Errorf("the test says %q", f.messages)
 		}
 	})
+}
+
+// Without time passing, no jobs may go on for ever.
+func TestEndlessJobsOfAStartAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
 		enqueue(t, batch.NewQueue(d, "emails"), "1", Welcome{})

@@ -2,9 +2,7 @@ package batchtest
 
 import (
 	"context"
-	"fmt"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/batch-go/batch"
@@ -61,14 +59,9 @@ func RequireExactly[D batch.Inspector](t testing.TB, q *batch.Queue[D], expected
 	if len(missing)+len(extra) == 0 {
 		return
 	}
-	var b strings.Builder
-	for _, e := range missing {
-		fmt.Fprintf(&b, "\n  missing: %s", e)
-	}
-	for _, f := range extra {
-		fmt.Fprintf(&b, "\n  too much: %s", describe(f))
-	}
-	t.Fatalf("batchtest: %s in queue %s, not exactly the %d expected:%s", jobsAre(int64(len(jobs))), q.Name(), len(expected), &b)
+	lines := bulleted(missing, func(e Expected) string { return "missing: " + e.String() }) +
+		bulleted(extra, func(f *found) string { return "too much: " + describe(f) })
+	t.Fatalf("batchtest: %s in queue %s, not exactly the %d expected:%s", jobsAre(int64(len(jobs))), q.Name(), len(expected), lines)
 }
 
 // RequireEmpty fails the test if any job, of whatever kind, is waiting or scheduled in a queue. One that does not exist
@@ -87,19 +80,22 @@ func RequireEmpty[D batch.Inspector](t testing.TB, q *batch.Queue[D]) {
 }
 
 // pair gives as many jobs as possible to the expected ones, each to one that it fits, and returns what is left of both.
-// A job may fit several, so an expected one that finds its job taken asks the taker to take another.
+// A job may fit several, so an expected one that finds no free job asks the takers of those that fit to take another.
 func pair(ctx context.Context, expected []Expected, jobs []found) (missing []Expected, extra []*found) {
 	takers := make([]int, len(jobs)) // index in expected, plus one
 	var take func(e int, asked []bool) bool
 	take = func(e int, asked []bool) bool {
-		for j := range jobs {
-			if asked[j] || !expected[e].fits(ctx, &jobs[j]) {
-				continue
-			}
-			asked[j] = true
-			if takers[j] == 0 || take(takers[j]-1, asked) {
-				takers[j] = e + 1
-				return true
+		// The free ones first: of many that are alike, none has to ask.
+		for _, taken := range []bool{false, true} {
+			for j := range jobs {
+				if asked[j] || (takers[j] != 0) != taken || !expected[e].fits(ctx, &jobs[j]) {
+					continue
+				}
+				asked[j] = true
+				if !taken || take(takers[j]-1, asked) {
+					takers[j] = e + 1
+					return true
+				}
 			}
 		}
 		return false

@@ -26,8 +26,9 @@ type Match struct {
 
 // fieldMatch is a match of what is stored with a job, which is what got returns as text.
 func fieldMatch(field, want string, got func(*found) string) Match {
-	return Match{want: field + " " + want, differs: func(_ context.Context, f *found) []string {
+	return Match{want: field + " " + shorten(want), differs: func(_ context.Context, f *found) []string {
 		if has := got(f); has != want {
+			has, want := apart(has, want)
 			return []string{fmt.Sprintf("%s is %s, want %s", field, has, want)}
 		}
 		return nil
@@ -172,9 +173,9 @@ func WithFailures(n int) Match {
 
 // WithLastError wants text in the text of the last failure.
 func WithLastError(text string) Match {
-	return Match{want: fmt.Sprintf("last error with %q", text), differs: func(_ context.Context, f *found) []string {
+	return Match{want: fmt.Sprintf("last error with %q", shorten(text)), differs: func(_ context.Context, f *found) []string {
 		if !strings.Contains(f.LastError, text) {
-			return []string{fmt.Sprintf("last error is %q, want %q in it", f.LastError, text)}
+			return []string{fmt.Sprintf("last error is %q, want %q in it", shorten(f.LastError), shorten(text))}
 		}
 		return nil
 	}}

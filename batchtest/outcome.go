@@ -46,7 +46,7 @@ func RequirePanic(t testing.TB, err error) *batch.PanicError {
 	t.Helper()
 	panicked, is := errors.AsType[*batch.PanicError](err)
 	if !is {
-		t.Fatalf("batchtest: the handler asked for %s, want a panic%s", describeReturn(batch.OutcomeOf(err)), textOf(err))
+		t.Fatalf("batchtest: the handler asked for %s, want a panic%s", describeReturn(batch.OutcomeOf(err)), errorText(err))
 	}
 	return panicked
 }
@@ -55,10 +55,10 @@ func RequirePanic(t testing.TB, err error) *batch.PanicError {
 func requireReturn(t testing.TB, err error, want batch.Return) {
 	t.Helper()
 	if panicked, is := errors.AsType[*batch.PanicError](err); is {
-		t.Fatalf("batchtest: the handler panicked, want %s%s\n%s", describeReturn(want), textOf(err), panicked.Stack)
+		t.Fatalf("batchtest: the handler panicked, want %s%s\n%s", describeReturn(want), errorText(err), panicked.Stack)
 	}
 	if asked := batch.OutcomeOf(err); asked != want {
-		t.Fatalf("batchtest: the handler asked for %s, want %s%s", describeReturn(asked), describeReturn(want), textOf(err))
+		t.Fatalf("batchtest: the handler asked for %s, want %s%s", describeReturn(asked), describeReturn(want), errorText(err))
 	}
 }
 
@@ -77,8 +77,8 @@ func describeReturn(r batch.Return) string {
 	return "a dead letter (permanent)"
 }
 
-// textOf is the text of an error as a further line of a message, if there is one.
-func textOf(err error) string {
+// errorText is the text of an error as a further line of a message, if there is one.
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}

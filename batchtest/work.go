@@ -60,6 +60,7 @@ func Work[A batch.Args](t testing.TB, handler func(ctx context.Context, job *bat
 	ctx, cancel := bounded(t)
 	defer cancel()
 	w, _ := prepare(ctx, t, args, options)
+	before := t.Failed() || t.Skipped()
 	var returned atomic.Bool
 	once := &firstEnd{work: w, ended: make(chan Result, 1)}
 	worker, err := batch.TryNewWorker(w.driver, batch.WorkerConfig{
@@ -85,7 +86,7 @@ func Work[A batch.Args](t testing.TB, handler func(ctx context.Context, job *bat
 		t.Fatalf("batchtest: %v", err)
 	}
 	if _, panicked := errors.AsType[*batch.PanicError](result.Err); panicked && !returned.Load() {
-		endWith(t)
+		endWith(t, before)
 	}
 	return result
 }
@@ -104,10 +105,12 @@ func (f *firstEnd) OnJobEnd(ctx context.Context, e batch.JobEnd) {
 }
 
 // endWith ends the test if something else has said so: a handler that calls t.FailNow or t.SkipNow ends its own
-// goroutine by that, and no other.
-func endWith(t testing.TB) {
+// goroutine by that, and no other. Of a test that had failed or was skipped before that handler, nobody knows, and it goes
+// on.
+func endWith(t testing.TB, before bool) {
 	t.Helper()
 	switch {
+	case before:
 	case t.Failed():
 		t.FailNow()
 	case t.Skipped():

@@ -14,8 +14,8 @@ type crew[D batch.Driver] struct {
 	*means[D]
 	source  Source[D]
 	runners map[string]*runner[D]
-	// refused has what was wrong with the entries that were refused the last time.
-	refused map[string]string
+	// refused has for each name what was wrong with entries that were refused the last time.
+	refused map[string][]string
 	stop    context.CancelCauseFunc
 	all     sync.WaitGroup
 }
@@ -71,11 +71,12 @@ func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) <-chan
 func (c *crew[D]) apply(ctx context.Context, entries []Entry[D], first bool) {
 	valid, refused := c.sound(entries)
 	before := c.refused
-	c.refused = make(map[string]string)
+	c.refused = make(map[string][]string)
 	for _, r := range refused {
 		text := r.err.Error()
-		if c.refused[r.name] = text; before[r.name] != text {
-			c.teller.tell(Event{Kind: ScheduleRefused, Schedule: r.name, Err: r.err})
+		c.refused[r.name] = append(c.refused[r.name], text)
+		if !slices.Contains(before[r.name], text) {
+			c.teller.tell(Event{Kind: ScheduleRefused, Schedule: r.name[:min(len(r.name), maxName)], Err: r.err})
 		}
 	}
 	for name, r := range c.runners {
@@ -88,7 +89,10 @@ func (c *crew[D]) apply(ctx context.Context, entries []Entry[D], first bool) {
 	for name, entry := range valid {
 		old := c.runners[name]
 		kind := ScheduleStarted
+		var lookBack time.Duration
 		switch {
+		case old == nil && first:
+			lookBack = entry.Missed.within
 		case old == nil:
 		case old.entry.Load().sameTicks(entry):
 			if before := old.entry.Swap(entry); !before.sameJob(entry) {
@@ -97,25 +101,22 @@ func (c *crew[D]) apply(ctx context.Context, entries []Entry[D], first bool) {
 			continue
 		default:
 			kind = ScheduleChanged
+			if was := old.entry.Load(); was.When.same(&entry.When) {
+				// Its ticks are still pending. Those of before have keys that last so long.
+				lookBack = min(was.Missed.within, entry.Missed.within)
+			}
 			old.quit()
 		}
 		c.teller.tell(Event{Kind: kind, Schedule: name, When: entry.When.String()})
-		c.start(ctx, entry, first)
+		c.start(ctx, entry, lookBack)
 	}
 }
 
-// start starts the runner of an entry.
-func (c *crew[D]) start(ctx context.Context, entry *Entry[D], first bool) {
+// start starts the runner of an entry, with the ticks of the time before.
+func (c *crew[D]) start(ctx context.Context, entry *Entry[D], lookBack time.Duration) {
 	ctx, quit := context.WithCancel(ctx)
 	now := c.clock.Now()
-	from := now
-	if first {
-		from = now.Add(-entry.Missed.within)
-	}
-	if from.Before(entry.Since) {
-		from = entry.Since
-	}
-	r := &runner[D]{means: c.means, pending: newPending(entry.When, entry.Missed, from, now), quit: quit}
+	r := &runner[D]{means: c.means, pending: newPending(entry.When, entry.Missed, now.Add(-lookBack), entry.Since, now), quit: quit}
 	r.entry.Store(entry)
 	c.runners[entry.Name] = r
 	c.all.Go(func() {
@@ -143,7 +144,7 @@ func (m *means[D]) sound(entries []Entry[D]) (valid map[string]*Entry[D], refuse
 			err = &batch.InvalidError{Field: "name of a schedule", Value: shorten(e.Name), Bound: "the only one of the name"}
 		}
 		if err != nil {
-			refused = append(refused, refusal{e.Name[:min(len(e.Name), maxName)], err})
+			refused = append(refused, refusal{e.Name, err})
 			continue
 		}
 		valid[e.Name] = &e
@@ -151,7 +152,7 @@ func (m *means[D]) sound(entries []Entry[D]) (valid map[string]*Entry[D], refuse
 	return valid, refused
 }
 
-// refusal says why an entry, of a name that may be cut off, is not used.
+// refusal says why an entry is not used.
 type refusal struct {
 	name string
 	err  error

@@ -155,9 +155,11 @@ func (c *counted) twice() (n int) {
 // TestADayOfTwentySchedulers runs twenty processes for a day, with clocks that differ by
 // ten seconds, and kills one every few minutes. The 1440 ticks of a schedule are 1440 jobs.
 func TestADayOfTwentySchedulers(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	t.Run("unique keys", func(t *testing.T) {
+		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			d := memory.New()
 			defer d.Close(t.Context())
@@ -173,6 +175,7 @@ func TestADayOfTwentySchedulers(t *testing.T) {
 		})
 	})
 	t.Run("a store", func(t *testing.T) {
+		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			d := memory.NewPortable()
 			defer d.Close(t.Context())

@@ -26,6 +26,11 @@
 //
 // Both run the job at least once, like any other: see package idempotency.
 //
+// Keys are kept until the schedule's next tick is due, or an hour if that is longer, as far
+// as the broker's keys last. A later version of the program with a longer [Last] therefore
+// finds the last tick stored. For a longer [Skip] or [All], set [Entry].Since to the time
+// of its deployment, or ticks of before may be stored again.
+//
 // Removing a job that has not run, by a purge for example, frees its key. A process that
 // is late with the tick may then store it again.
 //
@@ -54,7 +59,8 @@
 //
 // @yearly, @annually, @monthly, @weekly, @daily, @midnight and @hourly stand for the
 // expressions that they stand for everywhere, and "@every 90s" for [Every]. CRON_TZ=ZONE or
-// TZ=ZONE before the expression is the same as [Schedule.In].
+// TZ=ZONE before the expression is the same as [Schedule.In]. Time zones are the system's: a
+// program for an image that has none imports _ "time/tzdata".
 //
 // # Daylight saving
 //

@@ -16,7 +16,7 @@ type Entry[D batch.Driver] struct {
 	// Name tells the schedule from the others of the queue: 1 to 45 bytes of printable
 	// ASCII without spaces. Processes that have a schedule of the same name on the same
 	// queue share its ticks: each tick is one job, also while they disagree on the rest,
-	// as they do during a deployment.
+	// as they do during a deployment. See Since if that raises Missed.
 	Name string
 	// When says when the job is due.
 	When Schedule
@@ -24,8 +24,9 @@ type Entry[D batch.Driver] struct {
 	// [TickOf].
 	Args batch.Args
 	// Make makes the args of a tick instead; one of both is nil. If it fails or panics,
-	// it is tried again as long as the tick is not too late. It is called from a goroutine
-	// of the schedule's own, and perhaps more than once for a tick.
+	// whatever the error, it is tried again as long as the tick is not too late. Ticks are
+	// stored in their order, so later ones wait for that as long as Missed keeps both. It is
+	// called from a goroutine of the schedule's own, and perhaps more than once for a tick.
 	Make func(Tick) (batch.Args, error)
 	// Options are the job's. The scheduler sets the ID, the headers cron-schedule and
 	// cron-tick, and with [New] the unique key: options for these have no effect.
@@ -35,7 +36,8 @@ type Entry[D batch.Driver] struct {
 	Missed Missed
 	// Since is when the schedule begins: there are no ticks before. Zero means that it
 	// was always there. Set it where a tick that seems to be missed, because the schedule
-	// is new, would do harm.
+	// is new, would do harm; and when the time of a [Skip] or an [All] is raised beyond an
+	// hour, as keys of the ticks before were not kept for that long.
 	Since time.Time
 }
 
@@ -80,7 +82,7 @@ func isNil(args batch.Args) bool {
 
 // sameTicks tells whether two entries have the same ticks, and the same are stored late.
 func (e *Entry[D]) sameTicks(other *Entry[D]) bool {
-	return e.When.String() == other.When.String() && e.Missed == other.Missed && e.Since.Equal(other.Since)
+	return e.When.same(&other.When) && e.Missed == other.Missed && e.Since.Equal(other.Since)
 }
 
 // sameJob tells whether two entries have the same job, as far as one can see: options are

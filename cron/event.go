@@ -27,7 +27,8 @@ const (
 	TickSkipped
 	// TickLeft: the scheduler stops, or the schedule was removed or changed, before the
 	// ticks from Tick until Until were stored. Another process stores them, or the next
-	// that starts, as Missed says, if the schedule is still there. Logged at warn.
+	// that starts, as Missed says, if the schedule is still there; or this one, if only
+	// Missed or Since has changed. Logged at warn.
 	TickLeft
 	// TickDoubtful: the tick's job is stored, and another process may store it again, as
 	// Err says: the process was stopped for a long time in between, or the store does not
@@ -46,6 +47,11 @@ const (
 	// SourceFailed: the source could not be read, as Err says; it is read again after
 	// RetryIn. Logged at warn.
 	SourceFailed
+	// ClockSetBack: this process's clock was set back by more than an hour, by -Late, so
+	// what it showed before was wrong. The schedule goes on from now. Ticks that were stored
+	// early come again, and are duplicates for as long as their keys are kept. Logged at
+	// warn.
+	ClockSetBack
 )
 
 // events has for each kind its name, the line of the log, and its level.
@@ -65,6 +71,7 @@ var events = [...]struct {
 	ScheduleRefused: {"schedule refused", "cron schedule refused", slog.LevelError},
 	ScheduleFailed:  {"schedule failed", "cron schedule failed, will be asked again", slog.LevelError},
 	SourceFailed:    {"source failed", "cron source could not be read, will be retried", slog.LevelWarn},
+	ClockSetBack:    {"clock set back", "cron clock was set back, and its schedule goes on from now", slog.LevelWarn},
 }
 
 // String is the kind in lower case.
@@ -85,7 +92,8 @@ type Event struct {
 	// Tick is the tick, or the first of several, and Until the end of them: equal to Tick
 	// for one. Both are zero where it is about no tick.
 	Tick, Until time.Time
-	// Late is how far behind its time the tick was stored, by this process's clock.
+	// Late is how far behind its time the tick was stored, by this process's clock. A tick
+	// that is early has a negative one, and so has ClockSetBack.
 	Late time.Duration
 	// RetryIn is the wait before the next try.
 	RetryIn time.Duration

@@ -2,6 +2,8 @@ package cron
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -54,10 +56,10 @@ func (m Missed) check() error {
 type pending struct {
 	when   Schedule
 	missed Missed
-	// seen is the moment until which ticks were looked at, and ticks those of them that
-	// are left, the oldest first.
-	seen  int64
-	ticks []int64
+	// since is the moment after which the schedule begins, seen that until which ticks were
+	// looked at, and ticks those of them that are left, the oldest first.
+	since, seen int64
+	ticks       []int64
 	// following is the first tick after seen, or zero if it is not known.
 	following int64
 	// looking is true until the ticks from before the start were looked at: which of
@@ -76,14 +78,42 @@ func (p *passed) add(tick int64) {
 	p.last = tick
 }
 
-// newPending begins with the ticks from a moment on. If it is in the past, those from then
-// on are missed.
-func newPending(when Schedule, missed Missed, from, now time.Time) *pending {
-	seen := from.Unix()
-	if from.Nanosecond() == 0 {
-		seen-- // a tick of that second counts
+// newPending begins with the ticks from a moment on, but not before since. If that is in the
+// past, those from then on are missed.
+func newPending(when Schedule, missed Missed, from, since, now time.Time) *pending {
+	if from.Before(since) {
+		from = since
 	}
-	return &pending{when: when, missed: missed, seen: seen, looking: from.Before(now)}
+	return &pending{when: when, missed: missed, since: before(since), seen: before(from), looking: from.Before(now)}
+}
+
+// before is the last second before a moment: a tick of that moment comes after it.
+func before(t time.Time) int64 {
+	if t.Nanosecond() == 0 {
+		return t.Unix() - 1
+	}
+	return t.Unix()
+}
+
+// keyAtLeast is how long a key is remembered even if it is needed for less: a clock that is
+// further off than was said does no harm then, and it costs little.
+const keyAtLeast = time.Hour
+
+// setBackMost is by how much a clock may be set back and is waited for: none of the ticks
+// comes again. By more it must have been wrong, perhaps by years.
+const setBackMost = int64(keyAtLeast / time.Second)
+
+// setBack begins anew if the clock was set back by more than that, and returns by how much,
+// or zero. The ticks that follow count again; the keys of those that were stored are
+// mostly still there.
+func (p *pending) setBack(now int64) time.Duration {
+	back := p.seen - max(now, p.since)
+	if back <= setBackMost {
+		return 0
+	}
+	p.seen, p.following = p.seen-back, 0
+	p.ticks = slices.DeleteFunc(p.ticks, func(tick int64) bool { return tick > now })
+	return time.Duration(min(back, math.MaxInt64/int64(time.Second))) * time.Second
 }
 
 // next is the first tick that was not looked at, or never.

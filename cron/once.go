@@ -17,8 +17,9 @@ type once[D batch.Driver] interface {
 	// try to store a tick.
 	check(e *Entry[D], needed time.Duration) error
 	// put stores the tick of a key, by calling send with the options that it adds, unless
-	// it is stored already; stored tells whether this call did.
-	put(ctx context.Context, key string, needed time.Duration, send sender[D]) (stored bool, err error)
+	// it is stored already; stored tells whether this call did. The key is kept for so long,
+	// or for as long as is possible.
+	put(ctx context.Context, key string, keep time.Duration, send sender[D]) (stored bool, err error)
 }
 
 // sender enqueues a job with further options.
@@ -47,16 +48,12 @@ func (u unique[D]) check(e *Entry[D], needed time.Duration) error {
 	}
 }
 
-// keyAtLeast is how long a key is remembered even if it is needed for less: a clock that is
-// further off than was said does no harm then, and it costs little.
-const keyAtLeast = time.Hour
-
-// put makes the broker refuse what is stored.
-func (u unique[D]) put(ctx context.Context, key string, needed time.Duration, send sender[D]) (bool, error) {
+// put makes the broker refuse what is stored. What check has let through is within its
+// window.
+func (u unique[D]) put(ctx context.Context, key string, keep time.Duration, send sender[D]) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	within := max(needed, min(keyAtLeast, u.queue.Driver().DedupWindow()))
-	receipt, err := send(ctx, batch.UniqueWithin(u.queue, key, within))
+	receipt, err := send(ctx, batch.UniqueWithin(u.queue, key, min(keep, u.queue.Driver().DedupWindow())))
 	return err == nil && !receipt.Duplicate, err
 }
 
@@ -87,7 +84,7 @@ var (
 
 // put claims the key, sends, and marks the key as done. A process that dies before the mark
 // leaves a claim, which expires, and then another one sends the job again.
-func (c claimed[D]) put(ctx context.Context, key string, needed time.Duration, send sender[D]) (bool, error) {
+func (c claimed[D]) put(ctx context.Context, key string, keep time.Duration, send sender[D]) (bool, error) {
 	// From before the claim, as the store may have begun it at any time since then.
 	trying, cancel := context.WithTimeout(ctx, c.ttl/2)
 	defer cancel()
@@ -95,7 +92,7 @@ func (c claimed[D]) put(ctx context.Context, key string, needed time.Duration, s
 	claim, state, err := c.store.Begin(trying, key, c.ttl)
 	switch {
 	case err != nil:
-		return false, fmt.Errorf("cron: claim %s: %w", key, err)
+		return false, &foreignError{fmt.Errorf("cron: claim %s: %w", key, err)}
 	case state == idempotency.Done:
 		return false, nil
 	case state == idempotency.InProgress:
@@ -103,20 +100,20 @@ func (c claimed[D]) put(ctx context.Context, key string, needed time.Duration, s
 	case state != idempotency.Fresh:
 		return false, fmt.Errorf("cron: claim %s: the store's answer is %s", key, state)
 	}
-	_, err = send(trying)
+	receipt, err := send(trying)
 	// What is known has to be told, also if the scheduler stops now.
 	telling, stop := context.WithTimeout(context.WithoutCancel(ctx), min(c.ttl/4, stopGrace))
 	defer stop()
 	if err != nil {
 		if failed := c.store.Abandon(telling, claim); failed != nil {
-			err = fmt.Errorf("%w; cron: give up the claim of %s, which is held for %s: %w", err, key, c.ttl, failed)
+			err = fmt.Errorf("%w; cron: give up the claim of %s, which is held for %s: %v", err, key, c.ttl, failed)
 		}
 		return false, err
 	}
-	if err := c.complete(telling, claim, needed); err != nil {
+	if err := c.complete(telling, claim, keep); err != nil {
 		return true, fmt.Errorf("%w: %w", errUnmarked, err)
 	}
-	return true, nil
+	return !receipt.Duplicate, nil // the entry's options may have a unique key of their own
 }
 
 // complete marks the key as done, and tries again until ctx ends.
@@ -130,5 +127,31 @@ func (c claimed[D]) complete(ctx context.Context, claim idempotency.Claim, reten
 		if lifecycle.Sleep(ctx, wait.next()) != nil {
 			return err
 		}
+	}
+}
+
+// guarded is a store whose panics are errors.
+type guarded struct{ idempotency.Store }
+
+// Begin implements [idempotency.Store], as do the methods below.
+func (g guarded) Begin(ctx context.Context, key string, ttl time.Duration) (claim idempotency.Claim, state idempotency.State, err error) {
+	defer recovered(&err)
+	return g.Store.Begin(ctx, key, ttl)
+}
+
+func (g guarded) Complete(ctx context.Context, claim idempotency.Claim, retention time.Duration) (err error) {
+	defer recovered(&err)
+	return g.Store.Complete(ctx, claim, retention)
+}
+
+func (g guarded) Abandon(ctx context.Context, claim idempotency.Claim) (err error) {
+	defer recovered(&err)
+	return g.Store.Abandon(ctx, claim)
+}
+
+// recovered makes an error of a panic of the store.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("the store panicked: %v", r)
 	}
 }

@@ -140,17 +140,12 @@ func (systemClock) Sleep(ctx context.Context, d time.Duration) error { return li
 // which may have been set.
 const longestNap = time.Minute
 
-// waitUntil returns when the clock has reached a moment, or false when ctx ends.
-func (c *config) waitUntil(ctx context.Context, moment int64) bool {
-	for {
-		// Without its monotonic part: a clock that is set is to be followed.
-		left := time.Unix(moment, 0).Sub(c.clock.Now().Round(0))
-		if left <= 0 {
-			return ctx.Err() == nil
-		}
-		if c.clock.Sleep(ctx, min(left, longestNap)) != nil {
-			return false
-		}
+// nap sleeps until a moment, or for a part of that time.
+func (c *config) nap(ctx context.Context, moment int64) {
+	// Without its monotonic part: a clock that is set is to be followed.
+	left := time.Unix(moment, 0).Sub(c.clock.Now().Round(0))
+	if left > 0 {
+		_ = c.clock.Sleep(ctx, min(left, longestNap))
 	}
 }
 
@@ -164,6 +159,19 @@ func (b *backoff) next() time.Duration {
 	ceiling := min(base<<min(b.failures, 10), limit)
 	b.failures++
 	return ceiling/2 + rand.N(ceiling/2)
+}
+
+// foreignError is what went wrong in what the application gave: Make, or the store. What it
+// wraps is about neither the tick nor the driver.
+type foreignError struct{ error }
+
+// Unwrap returns the error.
+func (e *foreignError) Unwrap() error { return e.error }
+
+// isForeign tells whether an error is the application's.
+func isForeign(err error) bool {
+	_, is := errors.AsType[*foreignError](err)
+	return is
 }
 
 // isFinal tells whether a job will never be stored, however often it is tried.

@@ -79,7 +79,7 @@ func (p *parser) zone(words []word) (*time.Location, []word, error) {
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		return nil, nil, p.fail(at, "zone", "%q is no time zone that this system knows: %v", name, err)
+		return nil, nil, p.fail(at, "zone", "%q is no time zone that this system knows (%v): where there is no tzdata, import _ \"time/tzdata\"", name, err)
 	}
 	return zone, words[1:], nil
 }

@@ -45,6 +45,7 @@ func TestExpressions(t *testing.T) {
 		"CRON_TZ=Asia/Tokyo 0 9 * * *": "2026-01-02T09:00:00+09:00 2026-01-03T09:00:00+09:00",
 		"TZ=Asia/Kolkata @every 1h":    "2026-01-01T06:00:00+05:30 2026-01-01T07:00:00+05:30",
 		"  0\t0   1 * * ":              "2026-02-01T00:00:00Z 2026-03-01T00:00:00Z",
+		"0 0 1 * *\r\n":                "2026-02-01T00:00:00Z 2026-03-01T00:00:00Z",
 	} {
 		s, err := Parse(text)
 		if err != nil {
@@ -150,6 +151,7 @@ cron: "0 0 1 Januar *", column 7: month: "Januar" is none of JAN, FEB, MAR, APR,
 
 // TestNextWallOnRandomSets compares nextWall with going through the seconds.
 func TestNextWallOnRandomSets(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

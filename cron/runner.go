@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,20 @@ func (m *means[D]) needed(missed Missed) time.Duration {
 	return missed.within + 2*m.skew + callTimeout
 }
 
+// remembered is for how long the key of a tick is kept, where that is possible: for as long
+// as others may try to store the tick, and until the one that follows is due. The last tick
+// is then known as stored to a process that looks back further than this one, as it does
+// after Missed was raised.
+func (m *means[D]) remembered(missed Missed, when *Schedule, tick int64) time.Duration {
+	kept := max(m.needed(missed), keyAtLeast)
+	following, err := when.next(tick)
+	if err != nil || following == never {
+		return kept
+	}
+	gap := time.Duration(min(following-tick, int64(maxInterval/time.Second))) * time.Second
+	return max(kept, gap+2*m.skew+callTimeout)
+}
+
 // runner stores the ticks of one schedule.
 type runner[D batch.Driver] struct {
 	*means[D]
@@ -66,7 +81,7 @@ func (r *runner[D]) run(ctx context.Context) error {
 			<-ctx.Done()
 			return nil
 		case len(r.pending.ticks) == 0:
-			r.waitUntil(ctx, next)
+			r.nap(ctx, next)
 			continue
 		}
 		asking = backoff{}
@@ -79,7 +94,12 @@ func (r *runner[D]) run(ctx context.Context) error {
 
 // look takes in what is due by now, and returns the tick that comes after.
 func (r *runner[D]) look() (next int64, err error) {
-	late, many, err := r.pending.advance(r.clock.Now().Unix())
+	now := r.clock.Now().Unix()
+	if back := r.pending.setBack(now); back > 0 {
+		r.last = nil
+		r.tellOf(Event{Kind: ClockSetBack, When: r.pending.when.String(), Late: -back})
+	}
+	late, many, err := r.pending.advance(now)
 	for _, left := range []struct {
 		passed
 		cause error
@@ -110,6 +130,7 @@ func (r *runner[D]) try(ctx context.Context, wait *backoff) error {
 		r.pending.done()
 		r.last, *wait = nil, backoff{}
 		return nil
+	case isForeign(err): // whatever it wraps
 	case errors.Is(err, batch.ErrClosed):
 		return err
 	case errors.Is(err, ErrLate):
@@ -143,12 +164,8 @@ func (r *runner[D]) store(ctx context.Context, at time.Time) error {
 	}
 	lasting, cancel := outlive(ctx, stopGrace)
 	defer cancel()
-	stored, err := r.once.put(lasting, tick.Key(), r.needed(entry.Missed), func(ctx context.Context, more ...batch.Option[D]) (batch.Receipt, error) {
-		options := append(entry.Options[:len(entry.Options):len(entry.Options)],
-			batch.ID(r.queue, tick.Key()),
-			batch.Header(r.queue, headerSchedule, tick.Schedule),
-			batch.Header(r.queue, headerTick, at.Format(time.RFC3339)))
-		return r.queue.Enqueue(ctx, args, append(options, more...)...)
+	stored, err := r.once.put(lasting, tick.Key(), r.remembered(entry.Missed, &r.pending.when, at.Unix()), func(ctx context.Context, more ...batch.Option[D]) (batch.Receipt, error) {
+		return r.queue.Enqueue(ctx, args, append(r.optionsOf(entry, tick), more...)...)
 	})
 	late := r.clock.Now().Round(0).Sub(at)
 	switch {
@@ -166,6 +183,14 @@ func (r *runner[D]) store(ctx context.Context, at time.Time) error {
 	return nil
 }
 
+// optionsOf are the options of a tick's job, without those by which it is stored once.
+func (m *means[D]) optionsOf(e *Entry[D], tick Tick) []batch.Option[D] {
+	return append(slices.Clone(e.Options),
+		batch.ID(m.queue, tick.Key()),
+		batch.Header(m.queue, headerSchedule, tick.Schedule),
+		batch.Header(m.queue, headerTick, tick.Time.Format(time.RFC3339)))
+}
+
 // argsOf are the args of a tick's job.
 func (e *Entry[D]) argsOf(tick Tick) (args batch.Args, err error) {
 	if e.Make == nil {
@@ -173,15 +198,15 @@ func (e *Entry[D]) argsOf(tick Tick) (args batch.Args, err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("cron: Make of schedule %s panicked: %v", e.Name, p)
+			err = &foreignError{fmt.Errorf("cron: Make of schedule %s panicked: %v", e.Name, p)}
 		}
 	}()
 	args, err = e.Make(tick)
 	if err != nil {
-		return nil, fmt.Errorf("cron: Make of schedule %s: %w", e.Name, err)
+		return nil, &foreignError{fmt.Errorf("cron: Make of schedule %s: %w", e.Name, err)}
 	}
 	if isNil(args) {
-		return nil, fmt.Errorf("cron: Make of schedule %s returned no args", e.Name)
+		return nil, &foreignError{fmt.Errorf("cron: Make of schedule %s returned no args", e.Name)}
 	}
 	return args, nil
 }

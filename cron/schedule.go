@@ -59,8 +59,9 @@ func (d interval) next(after int64, zone *time.Location) (int64, error) {
 
 // Func is due when a function says so: next returns the first tick after a moment, or the
 // zero time if there is none. It gets the moment in the schedule's time zone. It must
-// depend on nothing but the moment, as all processes have to agree, and may be called
-// concurrently. A tick is a whole second: one that is not counts as the second after it.
+// depend on nothing but the moment, as all processes have to agree, may be called
+// concurrently, and returns at once: its schedule waits for it, also to stop. A tick is a
+// whole second: one that is not counts as the second after it.
 //
 // Name stands for the function where schedules are compared: give it another one when the
 // function changes. It is 1 to 128 bytes of printable ASCII without spaces.
@@ -142,6 +143,15 @@ func (s Schedule) String() string {
 		return s.text
 	}
 	return "CRON_TZ=" + s.zone.String() + " " + s.text
+}
+
+// same tells whether two schedules have the same ticks, by what stands for them. Zones of the
+// system have names that tell them apart; others need not.
+func (s *Schedule) same(other *Schedule) bool {
+	now := time.Now()
+	_, offset := now.In(s.location()).Zone()
+	_, others := now.In(other.location()).Zone()
+	return s.String() == other.String() && offset == others
 }
 
 // Next is the first tick after a moment, in the schedule's time zone, or the zero time if

@@ -111,7 +111,7 @@ func TestPending(t *testing.T) {
 		"a clock that is set back": {All(time.Hour, 100), "10:00:00", []step{{"10:01:00", "10:00 10:01", "", ""}, {"09:00:00", "10:00 10:01", "", ""}, {"10:02:00", "10:00 10:01 10:02", "", ""}}},
 	} {
 		start := at(test.steps[0].now)
-		p := newPending(Expr("* * * * *"), test.missed, at(test.from), start.Add(time.Nanosecond))
+		p := newPending(Expr("* * * * *"), test.missed, at(test.from), time.Time{}, start.Add(time.Nanosecond))
 		for _, s := range test.steps {
 			late, many, err := p.advance(at(s.now).Unix())
 			if err != nil {

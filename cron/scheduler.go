@@ -3,6 +3,9 @@ package cron
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -74,7 +77,7 @@ func TryNewWithStore[D batch.Driver](q *batch.Queue[D], store idempotency.Store,
 	case s.means.claim == 0:
 		s.means.claim = 30 * time.Second
 	}
-	s.means.once = claimed[D]{store, s.means.claim}
+	s.means.once = claimed[D]{guarded{store}, s.means.claim}
 	return s, s.checkFixed()
 }
 
@@ -102,24 +105,40 @@ func newScheduler[D batch.Driver](q *batch.Queue[D], source Source[D], options [
 	return &Scheduler[D]{means: means[D]{config: c, queue: q, teller: t}, source: source}, nil
 }
 
-// checkFixed refuses a fixed list in which something is wrong.
+// checkFixed refuses a fixed list in which something is wrong, also with a job.
 func (s *Scheduler[D]) checkFixed() error {
 	list, ok := s.source.(fixed[D])
 	if !ok {
 		return nil
 	}
-	_, refused := s.means.sound(list)
-	errs := make([]error, len(refused))
-	for i, r := range refused {
-		errs[i] = r.err
+	valid, refused := s.means.sound(list)
+	var errs []error
+	for _, r := range refused {
+		errs = append(errs, r.err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(valid)) {
+		if err := s.means.checkJob(valid[name]); err != nil {
+			errs = append(errs, fmt.Errorf("schedule %s: %w", shorten(name), err))
+		}
 	}
 	return errors.Join(errs...)
 }
 
+// checkJob refuses a job that could never be stored. What Make makes is not known, and a
+// codec that is told of the job may ask others, who may be away now.
+func (m *means[D]) checkJob(e *Entry[D]) error {
+	if _, asks := m.queue.Codec().(batch.JobCodec); asks || e.Make != nil {
+		return nil
+	}
+	tick := Tick{Queue: m.queue.Name(), Schedule: e.Name, Time: m.clock.Now()}
+	_, err := m.queue.Prepare(context.Background(), e.Args, m.optionsOf(e, tick)...)
+	return err
+}
+
 // Run enqueues jobs until ctx ends, and then returns nil. A call to the broker that is under
-// way has 5 s then, and a call to the store 5 s after that; only an [Entry].Make that does
-// not return holds Run up for longer. What could not be stored is told, by [TickLeft].
-// While Run runs, a second call returns [ErrRunning]; afterwards it may run again. If the
+// way has 5 s then, and a call to the store 5 s after that; only an [Entry].Make or a
+// [Func] that does not return holds Run up for longer. What could not be stored is told, by
+// [TickLeft]. While Run runs, a second call returns [ErrRunning]; afterwards it may run again. If the
 // driver is closed, Run returns an error that wraps [batch.ErrClosed]; nothing else ends
 // it, as all other failures may pass.
 func (s *Scheduler[D]) Run(ctx context.Context) error {

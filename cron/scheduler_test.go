@@ -14,6 +14,7 @@ import (
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/cron"
 	"github.com/batch-go/batch/driver/memory"
+	"github.com/batch-go/batch/idempotency"
 )
 
 // bench is a memory broker with a queue whose enqueues a test can make fail, and a record
@@ -235,6 +236,63 @@ func TestJobsThatFail(t *testing.T) {
 		stop()
 		b.want("tick skipped minute 00:01, tick skipped minute 00:02, tick skipped minute 00:03, tick stored minute 00:04, tick stored minute 00:05",
 			cron.TickSkipped, cron.TickStored)
+	})
+}
+
+// What the error of Make wraps is the application's, and about neither the tick nor the
+// driver: it is tried again, after a while.
+func TestErrorsOfMake(t *testing.T) {
+	for _, wrapped := range []error{batch.ErrClosed, batch.ErrInvalid, cron.ErrLate, cron.ErrSuperseded} {
+		inBubble(t, func(b *bench) {
+			calls := 0
+			e := b.entry("minute", "* * * * *", cron.Last(30*time.Second))
+			e.Since = time.Now().Add(time.Second)
+			e.Args, e.Make = nil, func(cron.Tick) (batch.Args, error) {
+				if calls++; calls < 5 {
+					return nil, fmt.Errorf("another driver: %w", wrapped)
+				}
+				return tickArgs{"x"}, nil
+			}
+			begin := time.Now()
+			stop := b.run(cron.Fixed(e))
+			time.Sleep(90 * time.Second)
+			stop()
+			if len(b.events) != 6 || !errors.Is(b.events[1].Err, wrapped) || b.events[5].Late <= 0 {
+				t.Errorf("with %q, after %s, told: %+v", wrapped, time.Since(begin), b.events)
+			}
+			b.want("tick retried minute 00:01, tick retried minute 00:01, tick retried minute 00:01, tick retried minute 00:01, tick stored minute 00:01",
+				cron.TickRetried, cron.TickSkipped, cron.TickStored, cron.TickLeft)
+		})
+	}
+}
+
+// A process that looks back further than the one before it finds the last tick stored.
+func TestMissedThatIsRaised(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		e := b.entry("daily", "@daily", cron.Last(5*time.Minute))
+		stop := b.run(cron.Fixed(e))
+		time.Sleep(20 * time.Hour)
+		stop()
+		e.Missed = cron.Last(23 * time.Hour)
+		b.run(cron.Fixed(e))()
+		b.want("tick stored daily 00:00, tick duplicate daily 00:00", cron.TickStored, cron.TickDuplicate)
+	})
+	inBubble(t, func(b *bench) {
+		store := idempotency.NewMemory(0)
+		e := b.entry("monthly", "@monthly", cron.Last(5*time.Minute))
+		for _, missed := range []cron.Missed{e.Missed, cron.Last(366 * 24 * time.Hour)} {
+			e.Missed = missed
+			s := cron.NewWithStore(b.q, store, cron.Fixed(e), quietLog(), b.observe())
+			ctx, cancel := context.WithCancel(b.Context())
+			done := make(chan error)
+			go func() { done <- s.Run(ctx) }()
+			time.Sleep(15 * 24 * time.Hour)
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		b.want("tick stored monthly 00:00, tick duplicate monthly 00:00", cron.TickStored, cron.TickDuplicate)
 	})
 }
 

@@ -12,7 +12,8 @@ import (
 // service says. A scheduler reads it when it starts and every [WithPoll] from then on, and
 // compares what it gets with what it has, by content: a schedule that is the same goes on,
 // one whose ticks have changed has those of its new form from then on, one that is new
-// begins, and one that is not there any more ends.
+// begins, and one that is not there any more ends. Ticks that are pending stay so if only
+// Missed, Since or the job has changed.
 //
 // Each process reads the source by itself, so for a while some have the old list and others
 // the new one. A tick that both have is one job; one that only some have is stored by
@@ -42,7 +43,7 @@ type SourceFunc[D batch.Driver] func(context.Context) ([]Entry[D], error)
 func (f SourceFunc[D]) Entries(ctx context.Context) ([]Entry[D], error) { return f(ctx) }
 
 // Fixed is a source of schedules that never change. Unlike those of other sources, they
-// are all checked when the scheduler is made.
+// are all checked when the scheduler is made, with their args and options.
 func Fixed[D batch.Driver](entries ...Entry[D]) Source[D] { return fixed[D](slices.Clone(entries)) }
 
 // fixed is the type of [Fixed].

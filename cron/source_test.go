@@ -47,7 +47,7 @@ func (s *table) set(err error, entries ...cron.Entry[*memory.Driver]) {
 
 // listKinds are the events by which a test sees what became of a list.
 var listKinds = []cron.EventKind{
-	cron.TickStored, cron.TickLeft, cron.TickSkipped, cron.ScheduleStarted, cron.ScheduleChanged, cron.ScheduleRemoved, cron.ScheduleRefused,
+	cron.TickStored, cron.TickLeft, cron.TickSkipped, cron.ScheduleStarted, cron.ScheduleChanged, cron.ScheduleRemoved, cron.ScheduleRefused, cron.ClockSetBack,
 }
 
 // after fails the test unless what was told in a while is what is wanted, in any order.
@@ -113,6 +113,46 @@ func TestSourceRefusals(t *testing.T) {
 		b.after(time.Minute, "schedule refused a", "tick stored a 00:02")
 		s.set(nil, good)
 		b.after(time.Minute, "tick stored a 00:03")
+		// Two mistakes of one name are two, and told of once.
+		s.set(nil, good, good, bad)
+		b.after(time.Minute, "schedule refused a", "schedule refused a", "tick stored a 00:04")
+	})
+}
+
+// A change of Missed leaves the ticks as they are, those that are pending too, and a tick
+// that comes in the moment of the change.
+func TestChangeOfMissed(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		e := b.entry("a", "* * * * *", cron.All(time.Hour, 10))
+		e.Since = time.Now().Add(time.Second)
+		s := &table{}
+		s.set(nil, e)
+		stop := b.run(s, cron.WithPoll(time.Second))
+		defer stop()
+		b.after(61*time.Second, "schedule started a", "tick stored a 00:01")
+		b.setDown(errors.New("away"))
+		b.after(2 * time.Minute)
+		e.Missed = cron.All(2*time.Hour, 10)
+		s.set(nil, e)
+		b.after(2*time.Second, "schedule changed a", "tick left a 00:02-00:03")
+		b.setDown(nil)
+		b.after(10*time.Second, "tick stored a 00:02", "tick stored a 00:03")
+	})
+}
+
+// Zones of one name and other offsets are a change.
+func TestChangeOfZone(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		at := func(offset int) cron.Entry[*memory.Driver] {
+			return cron.Entry[*memory.Driver]{Name: "a", When: cron.Expr("0 12 * * *").In(time.FixedZone("", offset)), Args: tickArgs{}}
+		}
+		s := &table{}
+		s.set(nil, at(3600))
+		stop := b.run(s)
+		defer stop()
+		b.after(time.Second, "schedule started a")
+		s.set(nil, at(7200))
+		b.after(10*time.Hour+time.Minute, "schedule changed a", "tick stored a 12:00")
 	})
 }
 
@@ -151,6 +191,12 @@ func TestSourceThatIsAwayAtFirst(t *testing.T) {
 	})
 }
 
+// unencodable are args that are none.
+type unencodable struct{ C chan int }
+
+// Kind names them.
+func (unencodable) Kind() string { return "tick" }
+
 // Mistakes of the program are found when the scheduler is made.
 func TestMistakes(t *testing.T) {
 	d, err := memory.NewBroker(memory.Options{DedupWindow: 10 * time.Minute})
@@ -179,6 +225,9 @@ func TestMistakes(t *testing.T) {
 		"must be set, one of both": {[]entry{{Name: "a", When: hourly}}, nil},
 		"one of both":              {[]entry{{Name: "a", When: hourly, Args: none}}, nil},
 		"only one of both":         {[]entry{{Name: "a", When: hourly, Args: tickArgs{}, Make: make1}}, nil},
+		"Group with Delay":         {[]entry{{Name: "a", When: hourly, Args: tickArgs{}, Options: []batch.Option[*memory.Driver]{batch.Group(q, "g"), batch.Delay(q, time.Hour)}}}, nil},
+		"schedule \"a\": batch: ":  {[]entry{{Name: "a", When: hourly, Args: tickArgs{}, Options: []batch.Option[*memory.Driver]{{}}}}, nil},
+		"must be encodable":        {[]entry{{Name: "a", When: hourly, Args: unencodable{}}}, nil},
 		"the zero Schedule":        {[]entry{{Name: "a", Args: tickArgs{}}}, nil},
 		"column 1: ":               {[]entry{{Name: "a", When: cron.Expr("@never"), Args: tickArgs{}}}, nil},
 		"DedupWindow of 10m0s":     {[]entry{{Name: "a", When: hourly, Args: tickArgs{}, Missed: cron.Last(8 * time.Minute)}}, nil},
@@ -228,6 +277,7 @@ func TestMistakes(t *testing.T) {
 
 // TestStoreIsNeededWithoutUniqueKeys is the promise of the types.
 func TestStoreIsNeededWithoutUniqueKeys(t *testing.T) {
+	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "build", "./testdata/refused").CombinedOutput()
 	if want := "does not satisfy batch.Deduplicator (missing method DedupWindow)"; err == nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v, want an error with %q:\n%s", err, want, out)

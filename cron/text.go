@@ -49,21 +49,25 @@ func (p *parser) fail(offset int, field, format string, args ...any) error {
 	return &ParseError{Text: p.text, Offset: offset, Field: field, Problem: fmt.Sprintf(format, args...)}
 }
 
-// word is a part of the text without spaces in it, and where it begins.
+// blanks stand between words.
+const blanks = " \t\r\n"
+
+// word is a part of the text without blanks in it, and where it begins.
 type word struct {
 	text string
 	at   int
 }
 
-// words are the parts of the text between spaces and tabs.
+// words are the parts of the text between blanks, such as the one at the end of a line of a
+// file.
 func (p *parser) words() []word {
 	var list []word
 	for at := 0; at < len(p.text); {
-		if p.text[at] == ' ' || p.text[at] == '\t' {
+		if strings.IndexByte(blanks, p.text[at]) >= 0 {
 			at++
 			continue
 		}
-		end := at + strings.IndexAny(p.text[at:]+" ", " \t")
+		end := at + strings.IndexAny(p.text[at:]+" ", blanks)
 		list = append(list, word{p.text[at:end], at})
 		at = end
 	}

@@ -57,12 +57,12 @@ func zones(t *testing.T) map[string]*time.Location {
 }
 
 // changes are the moments between two years at which the zone's clock is set. They are
-// found by looking four times a day, and between two looks that differ.
+// found by looking once a day, and between two looks that differ.
 func changes(zone *time.Location, first, last int) []int64 {
 	offset := func(at int64) int64 { return shows(zone, at) - at }
 	from, to := time.Date(first, time.January, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(last+1, time.January, 1, 0, 0, 0, 0, time.UTC).Unix()
 	var list []int64
-	const step = 6 * 3600
+	const step = 24 * 3600
 	for at, before := from, offset(from); at < to; at += step {
 		after := offset(at + step)
 		if after == before {
@@ -100,22 +100,28 @@ var aroundChanges = []minutes{
 }
 
 // ticks are the ticks of the rule between two moments, found by looking at each of them: a
-// clock on the wall is watched, and the highest that it has shown.
-func (e minutes) ticks(zone *time.Location, from, to int64) []int64 {
+// clock on the wall is watched, and the highest that it has shown. set is when the clock was
+// set the last time before.
+func (e minutes) ticks(zone *time.Location, set, from, to int64) []int64 {
 	has := func(wall int64) bool {
 		return wall%60 == 0 && e.matches(int(wall/3600%24), int(wall/60%60))
 	}
 	var list []int64
 	highest := shows(zone, from-1)
-	for at := from - 26*3600; at < from; at += 300 { // what the clock has shown before
-		highest = max(highest, shows(zone, at))
+	if set > from-26*3600 { // what the clock has shown before may come again
+		for at := set - 300; at < from; at += 300 {
+			highest = max(highest, shows(zone, at))
+		}
 	}
-	// Offsets have been of half minutes at the least.
-	for at := from; at <= to; at += 30 {
+	step := int64(60)
+	if from%60 != 0 || shows(zone, from)%60 != 0 || shows(zone, to)%60 != 0 {
+		step = 30 // offsets have been of half minutes at the least
+	}
+	for at := from; at <= to; at += step {
 		now := shows(zone, at)
 		fires := false
 		if e.wallClock {
-			for wall := highest + 1; wall <= now && !fires; wall++ {
+			for wall := floor(highest, 60)*60 + 60; wall <= now && !fires; wall += 60 {
 				fires = has(wall)
 			}
 		} else {
@@ -130,8 +136,10 @@ func (e minutes) ticks(zone *time.Location, from, to int64) []int64 {
 }
 
 // TestNextAroundEveryChange compares Next with the rule, on both sides of each time that
-// some zone's clock was set since 1970, or will be until 2038.
+// some zone's clock was set since 1970, or will be until 2038: from tick to tick, and from
+// moments between them, as of a process that starts there.
 func TestNextAroundEveryChange(t *testing.T) {
+	t.Parallel()
 	parsed := make([]Schedule, len(aroundChanges))
 	for i, e := range aroundChanges {
 		parsed[i] = Expr(e.text)
@@ -139,23 +147,40 @@ func TestNextAroundEveryChange(t *testing.T) {
 	checked := 0
 	for name, zone := range zones(t) {
 		list := changes(zone, 1970, 2038)
+		var set int64
 		for n, change := range list {
 			// One of the expressions for each change: all of them meet all sorts of changes,
 			// as there are many zones.
 			i := n % len(aroundChanges)
+			s := parsed[i].In(zone)
 			from, to := change-90*60, change+150*60
-			want := aroundChanges[i].ticks(zone, from, to)
-			got := ticksBetween(t, parsed[i].In(zone), from, to)
+			want := aroundChanges[i].ticks(zone, set, from, to)
+			set = change
+			got := ticksBetween(t, s, from, to)
 			if !slices.Equal(got, want) {
 				t.Errorf("%s, %q around %s: ticks %s, want %s", name, aroundChanges[i].text,
 					time.Unix(change, 0).In(zone), show(got, zone), show(want, zone))
 			}
+			askBetween(t, s, from, to, want)
 			checked++
 		}
 	}
 	t.Logf("%d comparisons", checked)
 	if checked < 1000 {
 		t.Error("too few changes were found")
+	}
+}
+
+// askBetween asks for the next tick at moments that are none, and wants the first of the
+// ticks that is after them.
+func askBetween(t *testing.T, s Schedule, from, to int64, ticks []int64) {
+	t.Helper()
+	for after := from; after < to; after += 997 {
+		next, err := s.next(after)
+		i, _ := slices.BinarySearch(ticks, after+1)
+		if err != nil || i < len(ticks) && next != ticks[i] || i == len(ticks) && next <= to {
+			t.Errorf("%s: the tick after %s is %s, %v; the ticks are %s", s, time.Unix(after, 0).In(s.zone), s.time(next), err, show(ticks, s.zone))
+		}
 	}
 }
 

@@ -91,6 +91,13 @@ const (
 	stateStopped = "stopped"
 )
 
+// need panics without a worker, instead of each probe later.
+func need(w *batch.Worker) {
+	if w == nil {
+		panic((&batch.InvalidError{Field: "worker of a probe", Value: "nil", Bound: "the one that was made with the configuration given to Watch"}).Error())
+	}
+}
+
 // stateOf is the state of w. Its channels go before what the hooks were told, which is nothing if the start fails.
 func (c *Check) stateOf(w *batch.Worker) string {
 	select {

@@ -20,8 +20,8 @@
 //
 // [Check.Ready] fails until the worker runs, when it drains, and while the broker has not answered for longer than
 // Patience. Whatever the worker asks of the broker is an answer, so a busy worker costs nothing. On a queue where nothing
-// happens the check asks for the depth now and then. A probe waits for that only if nothing else is known, and for
-// ProbeTimeout at most.
+// happens the check asks for the depth now and then, and while the broker is away no more often than once in a tenth of
+// Patience, whatever the number of probes. A probe waits for that only if nothing else is known, and for ProbeTimeout at most.
 //
 // # Autoscaling
 //

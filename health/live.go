@@ -19,8 +19,10 @@ type Liveness struct {
 }
 
 // Live answers a liveness probe about w, the worker that was made with the configuration given to [Watch]: 200 if it is
-// alive, 503 if it is not, with a [Liveness] as JSON. It is about the process alone and answers at once.
+// alive, 503 if it is not, with a [Liveness] as JSON. It is about the process alone and answers at once. A w of nil is a
+// programming error and panics.
 func (c *Check) Live(w *batch.Worker) http.Handler {
+	need(w)
 	return probe(func(*http.Request) (bool, any) {
 		l := c.liveness(w)
 		return l.Alive, l

@@ -16,9 +16,15 @@ type pulse struct {
 	// then that it did not answer, nil if there is none.
 	answered time.Time
 	silence  error
-	// asking is closed when the question that is under way has ended. It is nil if there is none.
+	// asking is closed when the last question has ended, which it has at ended, zero while it is under way. It is nil
+	// before the first.
 	asking chan struct{}
+	ended  time.Time
 }
+
+// pauseBetween is a part of Patience: for so long no question follows the one before. A broker that refuses connections
+// answers at once, and is asked no more often than one that does not answer, whatever the number of probes.
+const pauseBetween = 10
 
 // note notes what a call tells.
 func (p *pulse) note(call batch.Call, now time.Time) {
@@ -63,22 +69,22 @@ func (p *pulse) isQuiet(d time.Duration) bool {
 	return answered.IsZero() || time.Since(answered) > d
 }
 
-// feel calls question, which asks the broker and tells note of the answer, unless that is under way already. It does not
-// wait. The channel is closed when question has returned; its context ends after patience.
+// feel calls question, which asks the broker and tells note of the answer, unless that is under way already, or has just
+// ended. It does not wait. The channel is closed when question has returned; its context ends after patience.
 func (p *pulse) feel(patience time.Duration, question func(context.Context)) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.asking != nil {
+	if p.asking != nil && (p.ended.IsZero() || time.Since(p.ended) < patience/pauseBetween) {
 		return p.asking
 	}
 	done := make(chan struct{})
-	p.asking = done
+	p.asking, p.ended = done, time.Time{}
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		question(ctx)
 		p.mu.Lock()
-		p.asking = nil
+		p.ended = time.Now()
 		p.mu.Unlock()
 		close(done)
 	}()

@@ -24,8 +24,9 @@ type Readiness struct {
 
 // Ready answers a readiness probe about w, the worker that was made with the configuration given to [Watch]: 200 if it
 // runs and the broker has answered within Patience, and 503 otherwise, with a [Readiness] as JSON. It answers within
-// ProbeTimeout.
+// ProbeTimeout. A w of nil is a programming error and panics.
 func (c *Check) Ready(w *batch.Worker) http.Handler {
+	need(w)
 	return probe(func(r *http.Request) (bool, any) {
 		answer := c.readiness(r.Context(), w)
 		return answer.Ready, answer

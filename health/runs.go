@@ -34,8 +34,8 @@ type run struct {
 	stuck, returned bool
 }
 
-// runKey is the key of the run in the context of a job.
-type runKey struct{}
+// runKey is the key of the run in the context of a job. A worker may have several checks, and each has runs of its own.
+type runKey struct{ of *runs }
 
 // standstill is how long jobs may run without a call that extends their leases before the loop that makes these calls counts
 // as dead. A worker extends a lease when a third of it has passed, and looks every ten seconds where the lease is the
@@ -73,12 +73,12 @@ func (r *runs) start(ctx context.Context, queue string) context.Context {
 	r.mu.Lock()
 	r.lane(queue).held[one] = struct{}{}
 	r.mu.Unlock()
-	return context.WithValue(ctx, runKey{}, one)
+	return context.WithValue(ctx, runKey{r}, one)
 }
 
 // release notes that the lease of a run is not extended any more, because the run has ended or the lease was lost.
 func (r *runs) release(ctx context.Context, queue string) {
-	one, _ := ctx.Value(runKey{}).(*run)
+	one, _ := ctx.Value(runKey{r}).(*run)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.lane(queue).held, one)
@@ -86,7 +86,7 @@ func (r *runs) release(ctx context.Context, queue string) {
 
 // stick notes that a handler does not return.
 func (r *runs) stick(ctx context.Context) {
-	one, is := ctx.Value(runKey{}).(*run)
+	one, is := ctx.Value(runKey{r}).(*run)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if is && !one.returned {
@@ -99,7 +99,7 @@ func (r *runs) stick(ctx context.Context) {
 func (r *runs) middleware(next batch.Handler) batch.Handler {
 	return func(ctx context.Context, job *batch.JobInfo) error {
 		defer func() {
-			one, is := ctx.Value(runKey{}).(*run)
+			one, is := ctx.Value(runKey{r}).(*run)
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if !is {
