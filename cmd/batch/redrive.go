@@ -137,7 +137,7 @@ func (a *app) move(ctx context.Context, q *batch.QueueAdmin, s *selection, m mov
 // say of it.
 func (a *app) moved(queue string, m moving, n int, total int64, exact bool) error {
 	if a.json {
-		return a.print(map[string]any{"queue": queue, m.done: n, "selected": known(total), "exact": exact})
+		return a.print(map[string]any{"queue": queue, m.done: n, "selected": depths.Known(total), "exact": exact})
 	}
 	some, more := someLetters(int64(n)), ""
 	if total >= 0 && int64(n) < total {
