@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,10 +62,7 @@ func (a *app) onQueue(ctx context.Context, queue string, do func(q *batch.QueueA
 // product is how the broker calls itself, with its version.
 func product(d batch.Driver) string {
 	info := d.Info()
-	if info.Version == "" {
-		return info.Broker
-	}
-	return info.Broker + " " + info.Version
+	return printable(strings.TrimSpace(info.Broker + " " + info.Version))
 }
 
 // completionTimeout bounds the look at the broker for one press of the tab key.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,9 @@ Bodies and headers may hold what is nobody's business, and are shown with --body
 			if limit < 0 {
 				return usage("--limit is %d, and must be 0 or more", limit)
 			}
-			s.ids = args[1:]
+			if err := s.take(c, args[1:]); err != nil {
+				return err
+			}
 			return a.onQueue(c.Context(), args[0], func(q *batch.QueueAdmin) error {
 				a.warnOfCost(q.Driver())
 				return a.listLetters(c, q, &s, limit, body)
@@ -53,7 +56,7 @@ Bodies and headers may hold what is nobody's business, and are shown with --body
 		},
 	}
 	s.flags(c, "")
-	c.Flags().IntVar(&limit, "limit", 50, "how many to list; 0 for all")
+	c.Flags().IntVar(&limit, "limit", 50, "how many to list, unless IDs are named; 0 for all")
 	c.Flags().BoolVar(&body, "body", false, "show bodies and headers")
 	return c
 }
@@ -62,7 +65,10 @@ Bodies and headers may hold what is nobody's business, and are shown with --body
 // one table for people.
 func (a *app) listLetters(c *cobra.Command, q *batch.QueueAdmin, s *selection, limit int, body bool) error {
 	ctx, page, n := c.Context(), pageSize, 0
-	if limit > 0 && limit < pageSize && len(s.ids) == 0 && !s.filtered() {
+	switch {
+	case len(s.ids) > 0:
+		limit = len(s.ids)
+	case limit > 0 && limit < pageSize && !s.filtered():
 		page = limit
 	}
 	list := newJobList(a, q.Name(), body, "ID", "KIND", "REASON", ">FAILURES", ">DIED", "LAST ERROR")
@@ -71,13 +77,13 @@ func (a *app) listLetters(c *cobra.Command, q *batch.QueueAdmin, s *selection, l
 		e := l.Entry()
 		return n != limit, list.add(&e, text(e.ID), text(e.Kind), text(e.Reason), number(e.Failures), ago(e.DeadAt), text(e.LastError))
 	})
-	if failed := list.end(); err == nil {
-		err = failed
-	}
 	if err != nil {
+		return errors.Join(list.endEarly(), err)
+	}
+	if err := list.end(); err != nil {
 		return err
 	}
-	if more {
+	if more && len(s.ids) == 0 {
 		a.note("there may be more: these are the first %d; --limit 0 lists all", n)
 	}
 	if missing := len(s.ids) - n; missing > 0 {
