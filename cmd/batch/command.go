@@ -38,7 +38,7 @@ Exit codes:
   1  the broker failed                  6  the broker refused the credentials
   2  flags, arguments or URL are wrong  7  doctor found something that fails
   3  no such queue or job               8  not confirmed
-  4  the broker cannot do this          130, 143  ended by a signal`,
+  4  the broker cannot do this          130, 141, 143  ended by a signal`,
 		Version:               version(),
 		SilenceUsage:          true,
 		SilenceErrors:         true,
