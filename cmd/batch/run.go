@@ -28,7 +28,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if wrong := (*usageError)(nil); errors.As(err, &wrong) && slices.Contains(beforeDashes(args), "--json") {
 		a.json = true // what is wrong came before it, and it was not read
 	}
-	if err != nil && code != exitPipe { // whoever has closed the pipe knows
+	if err != nil && code != exitPipe { // the reader that has closed the pipe knows
 		a.complain(ctx, err, code)
 	}
 	return code
