@@ -105,6 +105,7 @@ func TestDeadList(t *testing.T) {
 	if got := list("0199a2c6", "0199a2c5", "--limit", "1"); len(got) != 2 {
 		t.Errorf("a limit holds for IDs that are named: %q", got)
 	}
+	here(t, url, "dead", "list", "emails", "0199a2c5", "nothing", "neither").want(t, exitNotFound, "permanent", "2 of these 3 IDs")
 	here(t, url, "dead", "list", "emails", "nothing").want(t, exitNotFound, "no dead letter with this ID")
 	if r := here(t, url, "dead", "list", "emails"); strings.Contains(r.both(), "user_id") || strings.Contains(r.both(), "acme") {
 		t.Errorf("bodies and headers are shown unasked:\n%s", r.out)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,17 +66,19 @@ Bodies and headers may hold what is nobody's business, and are shown with --body
 // one table for people.
 func (a *app) listLetters(c *cobra.Command, q *batch.QueueAdmin, s *selection, limit int, body bool) error {
 	ctx, page, n := c.Context(), pageSize, 0
+	left := maps.Clone(s.named) // the IDs that were not found yet
 	switch {
 	case len(s.ids) > 0:
-		limit = len(s.ids)
+		limit = 0
 	case limit > 0 && limit < pageSize && !s.filtered():
 		page = limit
 	}
 	list := newJobList(a, q.Name(), body, "ID", "KIND", "REASON", ">FAILURES", ">DIED", "LAST ERROR")
 	more, err := a.eachLetter(ctx, q, s, page, func(l *batch.DeadLetter) (bool, error) {
 		n++
+		delete(left, l.ID)
 		e := l.Entry()
-		return n != limit, list.add(&e, text(e.ID), text(e.Kind), text(e.Reason), number(e.Failures), ago(e.DeadAt), text(e.LastError))
+		return n != limit && (len(s.ids) == 0 || len(left) > 0), list.add(&e, text(e.ID), text(e.Kind), text(e.Reason), number(e.Failures), ago(e.DeadAt), text(e.LastError))
 	})
 	if err != nil {
 		return errors.Join(list.endEarly(), err)
@@ -86,8 +89,8 @@ func (a *app) listLetters(c *cobra.Command, q *batch.QueueAdmin, s *selection, l
 	if more && len(s.ids) == 0 {
 		a.note("there may be more: these are the first %d; --limit 0 lists all", n)
 	}
-	if missing := len(s.ids) - n; missing > 0 {
-		return notThere(q.Name(), missing, len(s.ids))
+	if len(left) > 0 {
+		return notThere(q.Name(), len(left), len(s.ids))
 	}
 	return nil
 }
