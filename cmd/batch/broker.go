@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,6 +86,10 @@ func (a *app) completeQueue(every bool) cobra.CompletionFunc {
 		var names []string
 		_ = a.on(ctx, func(d batch.Driver) (err error) { // there is nobody to tell
 			names, err = batch.AdminQueues(ctx, d)
+			names = slices.DeleteFunc(names, func(name string) bool { // a shell takes any line for a name
+				_, err := batch.Admin(d, name)
+				return err != nil
+			})
 			return err
 		})
 		return names, none
