@@ -94,7 +94,7 @@ func loadOf(queues []depths.Queue) (known bool, load Load) {
 		load.Queues[q.Name] = queueLoadOf(q)
 		total.add(q)
 	}
-	load.Total = TotalLoad{Backlog: count(total.backlog), Demand: count(total.demand)}
+	load.Total = TotalLoad{Backlog: depths.Known(total.backlog), Demand: depths.Known(total.demand)}
 	return known, load
 }
 
@@ -102,12 +102,9 @@ func loadOf(queues []depths.Queue) (known bool, load Load) {
 func queueLoadOf(q depths.Queue) QueueLoad {
 	d := q.Depth
 	load := QueueLoad{
-		Backlog: count(q.Backlog()), Demand: count(q.Demand()),
-		Waiting: count(d.Waiting), Due: count(d.Due), Scheduled: count(d.Scheduled), Running: count(d.Running), Dead: count(d.Dead),
-	}
-	if d.Age >= 0 {
-		seconds := d.Age.Seconds()
-		load.AgeSeconds = &seconds
+		Backlog: depths.Known(q.Backlog()), Demand: depths.Known(q.Demand()),
+		Waiting: depths.Known(d.Waiting), Due: depths.Known(d.Due), Scheduled: depths.Known(d.Scheduled), Running: depths.Known(d.Running), Dead: depths.Known(d.Dead),
+		AgeSeconds: depths.KnownAge(d.Age),
 	}
 	if q.Err != nil {
 		load.Error = q.Err.Error()
@@ -130,12 +127,4 @@ func (t *totals) add(q depths.Queue) {
 		}
 		*sum.to += sum.n
 	}
-}
-
-// count is a number, nil if it is unknown.
-func count(n int64) *int64 {
-	if n < 0 {
-		return nil
-	}
-	return &n
 }

@@ -4,31 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/internal/depths"
 )
 
-// depthCalls is how many queues are asked at the same time.
-const depthCalls = 16
-
-// depths are the instruments that tell how many jobs queues have.
-type depths struct {
+// gauges are the instruments that tell how many jobs queues have.
+type gauges struct {
 	hook   *Hook
-	queues []*batch.QueueAdmin
+	source *depths.Source
 
 	jobs, due metric.Int64ObservableGauge
 	age       metric.Float64ObservableGauge
-}
-
-// answer is what the broker says of one queue.
-type answer struct {
-	depth batch.Depth
-	err   error
 }
 
 // ObserveDepth reports how many jobs the queues have, whenever metrics are collected, until
@@ -37,22 +28,18 @@ type answer struct {
 // queue that does not exist. The reader gets an error of the broker, once for all queues.
 //
 // The numbers are those of the queue and not of the process, so call it in one process of
-// a service. It costs a request for each queue and collection; 16 run at the same time.
+// a service. It costs a request for each queue and collection; a few run at the same time.
+// Collections at the same time share them, and none begins while those of an earlier one are
+// still under way.
 //
-// The error wraps [batch.ErrInvalid] if a name is not that of a queue or there is none, and is
-// otherwise the meter's.
+// The error wraps [batch.ErrInvalid] if there is no name, one is not that of a queue, or one
+// is there twice, and is otherwise the meter's.
 func (h *Hook) ObserveDepth(queues ...string) (stop func() error, err error) {
-	if len(queues) == 0 {
-		return nil, invalid("queues", "none", "one at least")
+	source, err := depths.New(h.driver, queues, h.config.DepthTimeout, 0)
+	if err != nil {
+		return nil, err
 	}
-	d := &depths{hook: h}
-	for _, name := range queues {
-		q, err := batch.Admin(h.driver, name)
-		if err != nil {
-			return nil, err
-		}
-		d.queues = append(d.queues, q)
-	}
+	d := &gauges{hook: h, source: source}
 	meter := h.metrics.meter
 	var err1, err2, err3 error
 	d.jobs, err1 = meter.Int64ObservableGauge("batch.queue.depth", metric.WithUnit("{job}"),
@@ -72,17 +59,17 @@ func (h *Hook) ObserveDepth(queues ...string) (stop func() error, err error) {
 }
 
 // observe asks the broker and reports what it says.
-func (d *depths) observe(ctx context.Context, o metric.Observer) error {
-	answers := d.ask(ctx)
+func (d *gauges) observe(ctx context.Context, o metric.Observer) error {
+	answers := d.source.Read(ctx)
 	failed, first := 0, error(nil)
-	for i, a := range answers {
+	for _, q := range answers {
 		switch {
-		case a.err == nil:
-			d.report(o, d.queues[i].Name(), a.depth)
-		case errors.Is(a.err, batch.ErrNotFound):
+		case q.Err == nil:
+			d.report(o, q.Name, q.Depth)
+		case errors.Is(q.Err, batch.ErrNotFound):
 		default:
 			if failed++; first == nil {
-				first = a.err
+				first = q.Err
 			}
 		}
 	}
@@ -92,30 +79,8 @@ func (d *depths) observe(ctx context.Context, o metric.Observer) error {
 	return nil
 }
 
-// ask asks the broker for the depth of all queues.
-func (d *depths) ask(ctx context.Context) []answer {
-	ctx, cancel := context.WithTimeout(ctx, d.hook.config.DepthTimeout)
-	defer cancel()
-	answers := make([]answer, len(d.queues))
-	next := make(chan int)
-	var asking sync.WaitGroup
-	for range min(depthCalls, len(d.queues)) {
-		asking.Go(func() {
-			for i := range next {
-				answers[i].depth, answers[i].err = d.queues[i].Depth(ctx)
-			}
-		})
-	}
-	for i := range answers {
-		next <- i
-	}
-	close(next)
-	asking.Wait()
-	return answers
-}
-
 // report reports what is known of one queue.
-func (d *depths) report(o metric.Observer, queue string, depth batch.Depth) {
+func (d *gauges) report(o metric.Observer, queue string, depth batch.Depth) {
 	all := append([]attribute.KeyValue{
 		semconv.MessagingSystemKey.String(d.hook.config.System), semconv.MessagingDestinationName(queue),
 	}, d.hook.config.Attributes...)

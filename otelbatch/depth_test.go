@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,11 +67,46 @@ func TestDepth(t *testing.T) {
 // TestDepthIsChecked refuses what is no queue.
 func TestDepthIsChecked(t *testing.T) {
 	r := newRig(t, nil)
-	for _, queues := range [][]string{nil, {"tasks", "no queue"}} {
+	for _, queues := range [][]string{nil, {"tasks", "no queue"}, {"tasks", "tasks"}} {
 		if _, err := r.hook.ObserveDepth(queues...); !errors.Is(err, batch.ErrInvalid) {
 			t.Errorf("ObserveDepth(%q) = %v", queues, err)
 		}
 	}
+}
+
+// TestDepthOfAHangingDriver: a call that does not end with its context keeps no collection for
+// longer than the timeout, and none is added to it. What is known of other queues is reported.
+func TestDepthOfAHangingDriver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		release, calls := make(chan struct{}), atomic.Int64{}
+		r.driver.depth = func(_ context.Context, queue string) (driver.Depth, error) {
+			if queue == "hangs" {
+				calls.Add(1)
+				<-release
+			}
+			return driver.Depth{Waiting: 1}, nil
+		}
+		if _, err := r.hook.ObserveDepth("hangs", "tasks"); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []int{4, 0} { // what is known of tasks is too old for the second
+			start := time.Now()
+			metrics, err := r.collect()
+			if got := points(metrics["batch.queue.depth"]); err == nil || len(got) != want || time.Since(start) > 5*time.Second {
+				t.Errorf("collection %d ended with %v and %d points after %s, want an error and %d points after 5 s", i+1, err, len(got), time.Since(start), want)
+			}
+			time.Sleep(time.Minute)
+		}
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%d calls hang, want one", n)
+		}
+		close(release)
+		synctest.Wait()
+		if metrics, err := r.collect(); err != nil || len(points(metrics["batch.queue.depth"])) != 8 {
+			t.Errorf("when it has returned there is %v, %v", points(metrics["batch.queue.depth"]), err)
+		}
+	})
 }
 
 // TestDepthOfManyQueues asks several at the same time, and all of them.
@@ -90,8 +126,8 @@ func TestDepthOfManyQueues(t *testing.T) {
 		}
 		start := time.Now()
 		metrics, err := r.collect()
-		if got := points(metrics["batch.queue.depth"]); err != nil || len(got) != 400 || time.Since(start) != 7*time.Second {
-			t.Errorf("%d points after %s, %v; want 400 after 7 s", len(got), time.Since(start), err)
+		if got := points(metrics["batch.queue.depth"]); err != nil || len(got) != 400 || time.Since(start) != 13*time.Second {
+			t.Errorf("%d points after %s, %v; want 400 after 13 s", len(got), time.Since(start), err)
 		}
 	})
 }

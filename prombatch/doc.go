@@ -1,8 +1,14 @@
-// Package prombatch gives Prometheus what it wants to know of queues and workers.
+// Package prombatch gives Prometheus what it wants to know of queues and workers. It is a module of its own, so that
+// programs without Prometheus do not depend on that:
+//
+//	go get github.com/batch-go/batch@main github.com/batch-go/batch/prombatch@main
+//
+// Register what it has where the program registers its own metrics, and serve that by promhttp:
 //
 //	metrics := prombatch.New(prombatch.Config{})
 //	depths := prombatch.NewDepths(d, prombatch.DepthConfig{Queues: []string{"emails"}})
-//	registry.MustRegister(metrics, depths)
+//	prometheus.MustRegister(metrics, depths)
+//	http.Handle("GET /metrics", promhttp.Handler())
 //
 //	emails := batch.NewQueue(d, "emails", batch.WithHooks(metrics))
 //	w := batch.NewWorker(d, batch.WorkerConfig{Queues: queues, Hooks: []batch.Hook{metrics}})
@@ -44,4 +50,14 @@
 // What the broker cannot tell is absent, and never zero. RabbitMQ, for one, does not tell how many jobs run: take the sum of
 // batch_handlers_running there. A broker that does not answer within Timeout leaves batch_queue_up 0 and all else absent, and
 // costs a scrape no more than that. The backlog is what an autoscaler needs: see docs/deploy.md.
+//
+// # Several brokers
+//
+// A registry takes one Metrics and one Depths. Name all queues of a broker in that one, and give the one Metrics to all
+// queues and workers. A program with two brokers gives each its own, with a label that tells them apart:
+//
+//	for name, d := range brokers {
+//		labels := prometheus.Labels{"broker": name}
+//		prometheus.WrapRegistererWith(labels, registry).MustRegister(metrics[name], depths[name])
+//	}
 package prombatch

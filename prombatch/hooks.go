@@ -33,12 +33,16 @@ func resultOf(e batch.EnqueueEnd) string {
 func (m *Metrics) OnJobStart(ctx context.Context, job *batch.JobInfo) context.Context {
 	queue, kind := m.queues.label(job.Queue), m.kinds.label(job.Kind)
 	m.running.WithLabelValues(queue, kind).Inc()
-	if job.Deliveries == 1 && job.Attempt == 1 && !job.EnqueuedAt.IsZero() {
+	if isFirst(job) && !job.EnqueuedAt.IsZero() {
 		// By two clocks, which may differ.
 		m.wait.WithLabelValues(queue, kind).Observe(max(time.Since(job.EnqueuedAt), 0).Seconds())
 	}
 	return ctx
 }
+
+// isFirst tells whether a job was not handed to a handler before, as far as is known: one that a worker has put back
+// because it could not run it was not.
+func isFirst(job *batch.JobInfo) bool { return job.Attempt == 1 && job.Deliveries-job.Bounces <= 1 }
 
 // OnJobEnd implements [batch.JobEndHook].
 func (m *Metrics) OnJobEnd(_ context.Context, e batch.JobEnd) {

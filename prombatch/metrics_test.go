@@ -160,6 +160,19 @@ func TestWaitIsNotNegative(t *testing.T) {
 	})
 }
 
+// Jobs that a worker without their handler has put back, as old ones do in a rollout, have waited like others.
+func TestWaitOfBouncedJobs(t *testing.T) {
+	m := prombatch.New(prombatch.Config{})
+	for _, job := range []batch.JobInfo{
+		{Attempt: 1, Deliveries: 1}, {Attempt: 1, Deliveries: 3, Bounces: 2}, // these start for the first time
+		{Attempt: 1, Deliveries: 2}, {Attempt: 2, Deliveries: 2}, {Attempt: 1, Deliveries: 4, Bounces: 2},
+	} {
+		job.Queue, job.Kind, job.EnqueuedAt = "mails", "mail", time.Now()
+		m.OnJobStart(t.Context(), &job)
+	}
+	gather(t, m).expect(t, samples{"batch_job_wait_seconds_count{kind=mail,queue=mails}": 2})
+}
+
 // A program that enqueues chooses names. They are bounded, and what is no text is no label.
 func TestLabelsAreBounded(t *testing.T) {
 	m := prombatch.New(prombatch.Config{MaxKinds: 2, MaxQueues: 3})

@@ -48,6 +48,12 @@ func gather(t *testing.T, collectors ...prometheus.Collector) samples {
 	for _, p := range problems {
 		t.Errorf("promlint: %s: %s", p.Metric, p.Text)
 	}
+	return samplesOf(t, registry)
+}
+
+// samplesOf are those of a registry.
+func samplesOf(t *testing.T, registry prometheus.Gatherer) samples {
+	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

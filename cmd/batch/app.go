@@ -37,9 +37,16 @@ func newApp(in io.Reader, out, err io.Writer, env func(string) string) *app {
 	return &app{in: in, out: out, err: err, env: env}
 }
 
-// note tells the user something beside the output, on the standard error.
+// note tells the user something beside the output, on the standard error: for programs as an
+// object, as all that they find there.
 func (a *app) note(format string, args ...any) {
-	if !a.quiet {
+	switch {
+	case a.quiet:
+	case a.json:
+		_ = json.NewEncoder(a.err).Encode(struct {
+			Note string `json:"note"`
+		}{fmt.Sprintf(format, args...)})
+	default:
 		fmt.Fprintf(a.err, "note: "+format+"\n", args...)
 	}
 }
@@ -80,7 +87,7 @@ func (a *app) print(values ...any) error {
 	e.SetEscapeHTML(false)
 	for _, v := range values {
 		if err := e.Encode(v); err != nil {
-			return err
+			return wrote(err)
 		}
 	}
 	return nil
@@ -88,11 +95,11 @@ func (a *app) print(values ...any) error {
 
 // show writes a table, for people.
 func (a *app) show(t *table) error {
-	return t.write(a.out, widthOf(a.out), a.colours(a.out))
+	return wrote(t.write(a.out, widthOf(a.out), a.colours(a.out)))
 }
 
 // say writes one sentence as the result of a command that has no table, for people.
 func (a *app) say(format string, args ...any) error {
 	_, err := fmt.Fprintf(a.out, format+"\n", args...)
-	return err
+	return wrote(err)
 }

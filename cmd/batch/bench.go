@@ -60,16 +60,19 @@ func (a *app) bench(ctx context.Context, d batch.Driver, o benchOptions) (err er
 	if err != nil {
 		return err
 	}
-	if err := a.makeOwn(ctx, q); err != nil {
+	if err := a.refuseOthers(ctx, q); err != nil {
 		return err
 	}
-	defer func() {
+	defer func() { // also of what a declaration made before it failed
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), benchCleanup)
 		defer cancel()
 		if deleted := q.Delete(clean); deleted != nil {
-			err = errors.Join(err, fmt.Errorf("the queue %s is left behind: %w", o.queue, deleted))
+			err = errors.Join(err, fmt.Errorf("the queue %s may be left behind: %w", o.queue, deleted))
 		}
 	}()
+	if err := a.declare(ctx, q); err != nil {
+		return err
+	}
 	if !a.json {
 		if err := a.say("%s, queue %s", product(d), o.queue); err != nil {
 			return err
@@ -79,8 +82,8 @@ func (a *app) bench(ctx context.Context, d batch.Driver, o benchOptions) (err er
 	return b.run(ctx)
 }
 
-// makeOwn declares a queue that must not be there.
-func (a *app) makeOwn(ctx context.Context, q *batch.Queue[batch.Driver]) error {
+// refuseOthers refuses a queue that is there already.
+func (a *app) refuseOthers(ctx context.Context, q *batch.Queue[batch.Driver]) error {
 	ctx, cancel := a.within(ctx)
 	defer cancel()
 	there, err := q.Exists(ctx)
@@ -90,6 +93,13 @@ func (a *app) makeOwn(ctx context.Context, q *batch.Queue[batch.Driver]) error {
 	if there {
 		return usage("queue %s exists: bench deletes the queue that it uses, so it takes a new one only", q.Name())
 	}
+	return nil
+}
+
+// declare makes the queue.
+func (a *app) declare(ctx context.Context, q *batch.Queue[batch.Driver]) error {
+	ctx, cancel := a.within(ctx)
+	defer cancel()
 	return q.Declare(ctx)
 }
 

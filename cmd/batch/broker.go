@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,10 +63,7 @@ func (a *app) onQueue(ctx context.Context, queue string, do func(q *batch.QueueA
 // product is how the broker calls itself, with its version.
 func product(d batch.Driver) string {
 	info := d.Info()
-	if info.Version == "" {
-		return info.Broker
-	}
-	return info.Broker + " " + info.Version
+	return printable(strings.TrimSpace(info.Broker + " " + info.Version))
 }
 
 // completionTimeout bounds the look at the broker for one press of the tab key.
@@ -87,6 +86,10 @@ func (a *app) completeQueue(every bool) cobra.CompletionFunc {
 		var names []string
 		_ = a.on(ctx, func(d batch.Driver) (err error) { // there is nobody to tell
 			names, err = batch.AdminQueues(ctx, d)
+			names = slices.DeleteFunc(names, func(name string) bool { // a shell takes any line for a name
+				_, err := batch.Admin(d, name)
+				return err != nil
+			})
 			return err
 		})
 		return names, none

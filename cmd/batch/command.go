@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +38,7 @@ Exit codes:
   1  the broker failed                  6  the broker refused the credentials
   2  flags, arguments or URL are wrong  7  doctor found something that fails
   3  no such queue or job               8  not confirmed
-  4  the broker cannot do this          130, 143  ended by a signal`,
+  4  the broker cannot do this          130, 141, 143  ended by a signal`,
 		Version:               version(),
 		SilenceUsage:          true,
 		SilenceErrors:         true,
@@ -66,6 +68,15 @@ Exit codes:
 		a.doctorCommand(), a.benchCommand(),
 	)
 	return root
+}
+
+// helpOnWhat makes an error of help on a command that is not there, for which cobra shows the
+// help of all.
+func helpOnWhat(help *cobra.Command, args []string) error {
+	if _, rest, err := help.Root().Find(args); err != nil || len(rest) > 0 {
+		return fmt.Errorf("unknown command %q", strings.Join(args, " "))
+	}
+	return nil
 }
 
 // maxTypos is how many letters may be wrong in a command that is suggested.
@@ -114,31 +125,49 @@ func version() string {
 }
 
 // longFlags makes --json of -json for each flag that there is, as the go command's users
-// write it. A dash before one letter stays what it is, and so does all behind "--".
+// write it. A dash before one letter stays what it is, and so does what is the value of a flag
+// or behind "--".
 func longFlags(root *cobra.Command, args []string) []string {
-	known := make(map[string]bool)
-	collect(root, known)
+	takes := make(map[string]bool)
+	collect(root, takes)
 	all := make([]string, 0, len(args))
+	isValue := false
 	for i, arg := range args {
+		if isValue {
+			all, isValue = append(all, arg), false
+			continue
+		}
 		if arg == "--" {
 			return append(all, args[i:]...)
 		}
-		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "-"), "=")
-		if len(name) > 1 && strings.HasPrefix(arg, "-") && known[name] {
-			arg = "-" + arg
+		name, _, given := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
+		if value, known := takes[name]; known && len(name) > 1 && strings.HasPrefix(arg, "-") {
+			if !strings.HasPrefix(arg, "--") {
+				arg = "-" + arg
+			}
+			isValue = value && !given
 		}
 		all = append(all, arg)
 	}
 	return all
 }
 
-// collect notes the names of all flags of a command and of those below it.
-func collect(c *cobra.Command, names map[string]bool) {
-	note := func(f *pflag.Flag) { names[f.Name] = true }
+// beforeDashes are the arguments before "--", where flags may be.
+func beforeDashes(args []string) []string {
+	if i := slices.Index(args, "--"); i >= 0 {
+		return args[:i]
+	}
+	return args
+}
+
+// collect notes the names of all flags of a command and of those below it, and whether they take
+// a value.
+func collect(c *cobra.Command, takes map[string]bool) {
+	note := func(f *pflag.Flag) { takes[f.Name] = f.NoOptDefVal == "" }
 	c.PersistentFlags().VisitAll(note)
 	c.Flags().VisitAll(note)
-	names["help"], names["version"] = true, true // cobra adds these when it runs
+	takes["help"], takes["version"] = false, false // cobra adds these when it runs
 	for _, below := range c.Commands() {
-		collect(below, names)
+		collect(below, takes)
 	}
 }

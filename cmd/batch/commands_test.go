@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch"
 )
@@ -100,6 +101,11 @@ func TestDeadList(t *testing.T) {
 	if r := here(t, url, "dead", "list", "emails", "--limit", "3"); strings.Contains(r.err, "there may be more") {
 		t.Errorf("all are listed, and it says: %s", r.err)
 	}
+	here(t, url, "dead", "list", "emails", "0199a2c4", "0199a2c4").want(t, exitOK)
+	if got := list("0199a2c6", "0199a2c5", "--limit", "1"); len(got) != 2 {
+		t.Errorf("a limit holds for IDs that are named: %q", got)
+	}
+	here(t, url, "dead", "list", "emails", "0199a2c5", "nothing", "neither").want(t, exitNotFound, "permanent", "2 of these 3 IDs")
 	here(t, url, "dead", "list", "emails", "nothing").want(t, exitNotFound, "no dead letter with this ID")
 	if r := here(t, url, "dead", "list", "emails"); strings.Contains(r.both(), "user_id") || strings.Contains(r.both(), "acme") {
 		t.Errorf("bodies and headers are shown unasked:\n%s", r.out)
@@ -113,7 +119,7 @@ func TestRedriveAndPurge(t *testing.T) {
 	seed(t, d, "emails")
 	here(t, url, "dead", "redrive", "emails").want(t, exitUsage, "which dead letters?")
 	here(t, url, "dead", "redrive", "emails", "--all", "--kind", "x").want(t, exitUsage)
-	here(t, url, "dead", "redrive", "emails", "0199a2c4", "nothing").want(t, exitNotFound, "redriven 1 of 2 dead letters", "1 of these 2 IDs")
+	here(t, url, "dead", "redrive", "emails", "0199a2c4", "0199a2c4", "nothing", "nothing").want(t, exitNotFound, "redriven 1 of 2 dead letters", "1 of these 2 IDs")
 	if got := depth(t, d, "emails"); got.Waiting != 3 || got.Dead != 2 {
 		t.Errorf("after a redrive there are %+v", got)
 	}
@@ -124,6 +130,7 @@ func TestRedriveAndPurge(t *testing.T) {
 	r := here(t, url, "dead", "purge", "emails", "--reason", "permanent", "--yes", "-json")
 	r.want(t, exitOK, `"purged":1`, `"selected":1`, `"exact":true`)
 	here(t, url, "dead", "redrive", "emails", "--all").want(t, exitOK, "redriven 1 dead letter of queue emails")
+	here(t, url, "dead", "purge", "emails", "--all").want(t, exitNotConfirmed) // none by the count, which may be old
 	here(t, url, "dead", "purge", "emails", "--all", "-y").want(t, exitOK, "purged 0 dead letters")
 	here(t, url, "dead", "redrive", "nowhere", "--all").want(t, exitNotFound)
 }
@@ -145,7 +152,7 @@ func TestJobs(t *testing.T) {
 	here(t, url, "jobs", "find", "emails", "0199a2c3", "--body").want(t, exitOK, "scheduled", `{"user_id":7}`)
 	here(t, url, "jobs", "find", "emails", "nothing").want(t, exitNotFound)
 	here(t, url, "jobs", "delete", "emails", "0199a2c3").want(t, exitNotConfirmed)
-	here(t, url, "jobs", "delete", "emails", "0199a2c3", "nothing", "--yes").want(t, exitNotFound, "deleted 0199a2c3", "nothing is not there")
+	here(t, url, "jobs", "delete", "emails", "0199a2c3", "0199a2c3", "nothing", "--yes").want(t, exitNotFound, "deleted 0199a2c3", "nothing is not there")
 	if got := depth(t, d, "emails"); got.Scheduled != 0 || got.Waiting != 2 {
 		t.Errorf("after a delete there are %+v", got)
 	}
@@ -158,6 +165,25 @@ func TestPause(t *testing.T) {
 	here(t, url, "stats").want(t, exitOK, "paused")
 	here(t, url, "resume", "emails", "-json").want(t, exitOK, `{"queue":"emails","paused":false}`)
 	here(t, url, "pause", "nowhere").want(t, exitNotFound)
+	here(t, url, "pause", "nowhere", "neither", "emails").want(t, exitNotFound, "paused emails", "nowhere: not found", "neither: not found")
+	r := here(t, url, "resume", "emails", "no name")
+	r.want(t, exitUsage, "invalid queue name")
+	if r.out != "" {
+		t.Errorf("a wrong name is an error before anything is done, and it says %q", r.out)
+	}
+}
+
+// TestOddTimes: a time that RFC 3339 cannot write is none, and does not end the list.
+func TestOddTimes(t *testing.T) {
+	var far batch.Entry
+	far.EnqueuedAt, far.ExpiresAt, far.DeadAt = time.UnixMilli(1<<60), time.UnixMilli(-1<<60), time.Unix(7, 0).In(time.FixedZone("there", 3600))
+	line, err := json.Marshal(jobOf("q", &far, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(line); strings.Contains(s, "enqueued_at") || strings.Contains(s, "expires_at") || !strings.Contains(s, `"dead_at":"1970-01-01T00:00:07Z"`) {
+		t.Errorf("the object is %s", s)
+	}
 }
 
 // TestHostileText: what others wrote into jobs cannot control the terminal, and programs get

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"maps"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +47,9 @@ Bodies and headers may hold what is nobody's business, and are shown with --body
 			if limit < 0 {
 				return usage("--limit is %d, and must be 0 or more", limit)
 			}
-			s.ids = args[1:]
+			if err := s.take(c, args[1:]); err != nil {
+				return err
+			}
 			return a.onQueue(c.Context(), args[0], func(q *batch.QueueAdmin) error {
 				a.warnOfCost(q.Driver())
 				return a.listLetters(c, q, &s, limit, body)
@@ -53,7 +57,7 @@ Bodies and headers may hold what is nobody's business, and are shown with --body
 		},
 	}
 	s.flags(c, "")
-	c.Flags().IntVar(&limit, "limit", 50, "how many to list; 0 for all")
+	c.Flags().IntVar(&limit, "limit", 50, "how many to list, unless IDs are named; 0 for all")
 	c.Flags().BoolVar(&body, "body", false, "show bodies and headers")
 	return c
 }
@@ -62,26 +66,31 @@ Bodies and headers may hold what is nobody's business, and are shown with --body
 // one table for people.
 func (a *app) listLetters(c *cobra.Command, q *batch.QueueAdmin, s *selection, limit int, body bool) error {
 	ctx, page, n := c.Context(), pageSize, 0
-	if limit > 0 && limit < pageSize && len(s.ids) == 0 && !s.filtered() {
+	left := maps.Clone(s.named) // the IDs that were not found yet
+	switch {
+	case len(s.ids) > 0:
+		limit = 0
+	case limit > 0 && limit < pageSize && !s.filtered():
 		page = limit
 	}
 	list := newJobList(a, q.Name(), body, "ID", "KIND", "REASON", ">FAILURES", ">DIED", "LAST ERROR")
 	more, err := a.eachLetter(ctx, q, s, page, func(l *batch.DeadLetter) (bool, error) {
 		n++
+		delete(left, l.ID)
 		e := l.Entry()
-		return n != limit, list.add(&e, text(e.ID), text(e.Kind), text(e.Reason), number(e.Failures), ago(e.DeadAt), text(e.LastError))
+		return n != limit && (len(s.ids) == 0 || len(left) > 0), list.add(&e, text(e.ID), text(e.Kind), text(e.Reason), number(e.Failures), ago(e.DeadAt), text(e.LastError))
 	})
-	if failed := list.end(); err == nil {
-		err = failed
-	}
 	if err != nil {
+		return errors.Join(list.endEarly(), err)
+	}
+	if err := list.end(); err != nil {
 		return err
 	}
-	if more {
+	if more && len(s.ids) == 0 {
 		a.note("there may be more: these are the first %d; --limit 0 lists all", n)
 	}
-	if missing := len(s.ids) - n; missing > 0 {
-		return notThere(q.Name(), missing, len(s.ids))
+	if len(left) > 0 {
+		return notThere(q.Name(), len(left), len(s.ids))
 	}
 	return nil
 }

@@ -50,12 +50,18 @@ it syncs by its monitoring alone. doctor looks for them on the broker's host, or
 			}
 			options.URL, options.Queues, options.Timeout = url, args, a.timeout
 			options.Monitoring = cmp.Or(options.Monitoring, a.env("BATCH_MONITORING"))
+			if !doctor.IsMonitoring(options.Monitoring) {
+				return usage(`--monitoring is no URL of the form http://user:password@host:port, and not "none"`) // it may have a password
+			}
 			var grades [driver.GradeFail + 1]int
+			var shown error
 			err = doctor.Run(c.Context(), options, func(f driver.Finding) {
 				grades[f.Grade]++
-				a.showFinding(f)
+				if shown == nil {
+					shown = a.showFinding(f)
+				}
 			})
-			if err != nil {
+			if err = cmp.Or(err, shown); err != nil {
 				return err
 			}
 			if !a.json {
@@ -77,20 +83,19 @@ var gradeStyles = map[driver.Grade]style{
 	driver.GradeOK: green, driver.GradeUnknown: faint, driver.GradeWarn: yellow, driver.GradeFail: red,
 }
 
-// showFinding prints a finding as it comes. What cannot be printed shows with the next
-// line, or with the exit code.
-func (a *app) showFinding(f driver.Finding) {
+// showFinding prints a finding as it comes.
+func (a *app) showFinding(f driver.Finding) error {
 	if a.json {
-		_ = a.print(findingRecord{f.Subject, f.Grade.String(), f.Detail, f.Remedy})
-		return
+		return a.print(findingRecord{f.Subject, f.Grade.String(), f.Detail, f.Remedy})
 	}
 	grade := f.Grade.String()
 	grade += strings.Repeat(" ", max(len("unknown")-len(grade), 0))
 	if a.colours(a.out) {
 		grade = gradeStyles[f.Grade].paint(grade)
 	}
-	_ = a.say("%s  %-16s  %s", grade, printable(f.Subject), printable(f.Detail))
-	if f.Remedy != "" {
-		_ = a.say("%s  %-16s  -> %s", strings.Repeat(" ", len("unknown")), "", printable(f.Remedy))
+	err := a.say("%s  %-16s  %s", grade, printable(f.Subject), printable(f.Detail))
+	if err != nil || f.Remedy == "" {
+		return err
 	}
+	return a.say("%s  %-16s  -> %s", strings.Repeat(" ", len("unknown")), "", printable(f.Remedy))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/batch-go/batch"
 )
@@ -21,6 +22,7 @@ const (
 	exitUnsound      = 7   // doctor found something that fails
 	exitNotConfirmed = 8   // the question was not answered with yes
 	exitInterrupted  = 130 // Ctrl-C
+	exitPipe         = 141 // nobody reads the output any more, as of head
 	exitTerminated   = 143 // SIGTERM
 )
 
@@ -35,6 +37,18 @@ func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(fo
 
 // errNotConfirmed says that a question was answered with no, or with nothing.
 var errNotConfirmed = errors.New("not confirmed, and nothing was done")
+
+// errPipe says that nobody reads the output any more. It has the code that a shell reports of a
+// program which SIGPIPE ends; this one ends by itself, so that it can clean up.
+var errPipe = errors.New("nobody reads the output")
+
+// wrote is the error of writing to the standard output.
+func wrote(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return errPipe
+	}
+	return err
+}
 
 // unsoundError says that doctor found something that fails.
 type unsoundError struct{ failed int }
@@ -57,6 +71,8 @@ func codeOf(ctx context.Context, err error) int {
 			return exitInterrupted
 		}
 		return exitTerminated
+	case errors.Is(err, errPipe):
+		return exitPipe
 	case errors.As(err, &wrong), errors.Is(err, batch.ErrInvalid), errors.Is(err, batch.ErrConfig):
 		return exitUsage
 	case errors.As(err, &unsound):

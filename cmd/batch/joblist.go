@@ -37,6 +37,14 @@ func (l *jobList) add(e *batch.Entry, cells ...cell) error {
 	return nil
 }
 
+// endEarly prints the jobs that there are, if something has ended the list.
+func (l *jobList) endEarly() error {
+	if len(l.table.rows) == 0 {
+		return nil
+	}
+	return l.end()
+}
+
 // end prints the table.
 func (l *jobList) end() error {
 	if l.app.json {

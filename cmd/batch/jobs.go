@@ -92,7 +92,7 @@ func (a *app) listJobs(ctx context.Context, q *batch.QueueAdmin, state batch.Sta
 		jobs, next, err := q.ListJobs(within, state, cursor, page)
 		cancel()
 		if err != nil {
-			return err
+			return errors.Join(list.endEarly(), err)
 		}
 		for i := range jobs {
 			if err := list.add(&jobs[i], jobCells(&jobs[i])...); err != nil {
@@ -149,7 +149,7 @@ before, unless you say --yes. One that a worker holds is not found.`,
 		Args:              cobra.MinimumNArgs(2),
 		ValidArgsFunction: a.completeQueue(false),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.onQueue(c.Context(), args[0], func(q *batch.QueueAdmin) error { return a.deleteJobs(c.Context(), q, args[1:]) })
+			return a.onQueue(c.Context(), args[0], func(q *batch.QueueAdmin) error { return a.deleteJobs(c.Context(), q, once(args[1:])) })
 		},
 	}
 	return a.destructive(c)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
 )
 
 // pageSize is how many jobs or dead letters are asked for at once: as many as may be, since
@@ -30,6 +31,7 @@ func (a *app) warnOfCost(d batch.Driver) {
 // selection says which dead letters of a queue a command is for.
 type selection struct {
 	ids                 []string
+	named               map[string]bool // the same
 	all                 bool
 	kind, reason, cause string
 }
@@ -42,29 +44,53 @@ func (s *selection) flags(c *cobra.Command, all string) {
 	if all != "" {
 		c.Flags().BoolVar(&s.all, "all", false, all)
 	}
+	reasons := []string{
+		driver.ReasonAttempts, driver.ReasonPermanent, driver.ReasonUndecodable, driver.ReasonBodyUnavailable, driver.ReasonUnknownKind,
+		driver.ReasonExpired, driver.ReasonPoison, driver.ReasonTooLarge, driver.ReasonRemoved, driver.ReasonUnreadable,
+	}
+	_ = c.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions(reasons, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
 // filtered tells whether one of the filters is set.
 func (s *selection) filtered() bool { return s.kind != "" || s.reason != "" || s.cause != "" }
 
-// check refuses what selects nothing, or contradicts itself.
-func (s *selection) check() error {
+// take takes the IDs that were named, each once, and refuses what contradicts itself, or selects
+// nothing although it has to, or all by an empty text.
+func (s *selection) take(c *cobra.Command, ids []string) error {
+	s.ids, s.named = once(ids), make(map[string]bool, len(ids))
+	for _, id := range ids {
+		s.named[id] = true
+	}
+	for _, name := range []string{"kind", "reason", "error"} {
+		if f := c.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+			return usage("--%s is empty, and would select what you may not want: give it a text or leave it out", name)
+		}
+	}
 	switch {
 	case s.all && (len(s.ids) > 0 || s.filtered()):
 		return usage("--all cannot be combined with IDs or with --kind, --reason or --error")
 	case len(s.ids) > 0 && s.filtered():
 		return usage("IDs cannot be combined with --kind, --reason or --error")
-	case !s.all && len(s.ids) == 0 && !s.filtered():
+	case c.Flags().Lookup("all") != nil && !s.all && len(s.ids) == 0 && !s.filtered():
 		return usage("which dead letters? name their IDs, or say --kind, --reason, --error or --all")
 	}
 	return nil
 }
 
-// matches tells whether a dead letter passes the filters, and is one of the IDs if there
-// are any.
+// once is a list without what is in it a second time.
+func once(names []string) []string {
+	seen := make(map[string]bool, len(names))
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		again := seen[name]
+		seen[name] = true
+		return again
+	})
+}
+
+// matches tells whether a dead letter is one of the IDs, or passes the filters if there are none.
 func (s *selection) matches(l *batch.DeadLetter) bool {
-	if len(s.ids) > 0 && !slices.Contains(s.ids, l.ID) {
-		return false
+	if len(s.ids) > 0 {
+		return s.named[l.ID]
 	}
 	return (s.kind == "" || l.Kind == s.kind) && (s.reason == "" || l.Reason == s.reason) &&
 		(s.cause == "" || strings.Contains(l.LastError, s.cause))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -41,25 +42,34 @@ func (a *app) resumeCommand() *cobra.Command {
 	}
 }
 
-// setPaused pauses or resumes queues, one after the other, and says so for each.
+// setPaused pauses or resumes queues, one after the other, and says so for each. One that is
+// not there does not keep it from the others.
 func (a *app) setPaused(ctx context.Context, names []string, to bool, set func(*batch.QueueAdmin, context.Context) error) error {
 	return a.on(ctx, func(d batch.Driver) error {
-		for _, name := range names {
-			q, err := batch.Admin(d, name)
-			if err != nil {
-				return err
-			}
-			within, cancel := a.within(ctx)
-			err = set(q, within)
-			cancel()
-			if err != nil {
-				return err
-			}
-			if err := a.sayPaused(name, to); err != nil {
+		queues := make([]*batch.QueueAdmin, len(names))
+		for i, name := range names { // before anything is done
+			var err error
+			if queues[i], err = batch.Admin(d, name); err != nil {
 				return err
 			}
 		}
-		return nil
+		var missing error
+		for _, q := range queues {
+			within, cancel := a.within(ctx)
+			err := set(q, within)
+			cancel()
+			switch {
+			case errors.Is(err, batch.ErrNotFound):
+				missing = errors.Join(missing, err)
+				continue
+			case err == nil:
+				err = a.sayPaused(q.Name(), to)
+			}
+			if err != nil {
+				return errors.Join(err, missing)
+			}
+		}
+		return missing
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/internal/depths"
 )
 
 // The objects that --json prints. Their fields are a promise to programs: they keep their
@@ -27,24 +28,11 @@ type depthRecord struct {
 
 // depthOf makes the record of a queue. paused is nil if the broker cannot pause.
 func depthOf(queue string, d batch.Depth, paused *bool) depthRecord {
-	r := depthRecord{
+	return depthRecord{
 		Queue: queue, Paused: paused,
-		Waiting: known(d.Waiting), Scheduled: known(d.Scheduled), Running: known(d.Running),
-		Dead: known(d.Dead), Due: known(d.Due),
+		Waiting: depths.Known(d.Waiting), Scheduled: depths.Known(d.Scheduled), Running: depths.Known(d.Running),
+		Dead: depths.Known(d.Dead), Due: depths.Known(d.Due), AgeSeconds: depths.KnownAge(d.Age),
 	}
-	if d.Age != batch.UnknownAge {
-		seconds := d.Age.Seconds()
-		r.AgeSeconds = &seconds
-	}
-	return r
-}
-
-// known is a count, or nil if the broker cannot tell.
-func known(n int64) *int64 {
-	if n == batch.UnknownCount {
-		return nil
-	}
-	return &n
 }
 
 // jobRecord is a job: waiting, scheduled or dead.
@@ -60,7 +48,7 @@ type jobRecord struct {
 	Deliveries int `json:"deliveries"`
 	// MaxAttempts is zero if it is left to the worker.
 	MaxAttempts int        `json:"max_attempts"`
-	EnqueuedAt  time.Time  `json:"enqueued_at"`
+	EnqueuedAt  *time.Time `json:"enqueued_at,omitempty"`
 	DueAt       *time.Time `json:"due_at,omitempty"`
 	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
 	DeadAt      *time.Time `json:"dead_at,omitempty"`
@@ -82,7 +70,7 @@ func jobOf(queue string, e *batch.Entry, body bool) jobRecord {
 	r := jobRecord{
 		Queue: queue, ID: e.ID, Kind: e.Kind, State: e.State.String(), Level: e.Level.String(),
 		Failures: e.Failures, Deliveries: e.Deliveries, MaxAttempts: e.MaxAttempts,
-		EnqueuedAt: e.EnqueuedAt, DueAt: given(e.DueAt), ExpiresAt: given(e.ExpiresAt), DeadAt: given(e.DeadAt),
+		EnqueuedAt: given(e.EnqueuedAt), DueAt: given(e.DueAt), ExpiresAt: given(e.ExpiresAt), DeadAt: given(e.DeadAt),
 		Reason: e.Reason, LastError: e.LastError, Unique: e.DedupKey, Group: e.Group,
 		ContentType: e.ContentType, Size: len(e.Body),
 	}
@@ -98,9 +86,11 @@ func jobOf(queue string, e *batch.Entry, body bool) jobRecord {
 	return r
 }
 
-// given is a time, or nil for none.
+// given is a time, or nil for none. One of a year that RFC 3339 cannot write, which another
+// program may have made, is none.
 func given(t time.Time) *time.Time {
-	if t.IsZero() {
+	t = t.UTC()
+	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
 		return nil
 	}
 	return &t

@@ -9,6 +9,7 @@ import (
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/depths"
 )
 
 // deadRedriveCommand puts dead letters back in the queue.
@@ -28,8 +29,7 @@ Ctrl-C ends it: it says how many were redriven, and the others stay.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeQueue(false),
 		RunE: func(c *cobra.Command, args []string) error {
-			s.ids = args[1:]
-			if err := s.check(); err != nil {
+			if err := s.take(c, args[1:]); err != nil {
 				return err
 			}
 			return a.onQueue(c.Context(), args[0], func(q *batch.QueueAdmin) error {
@@ -58,8 +58,7 @@ Ctrl-C ends it: it says how many were purged, and the others stay.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeQueue(false),
 		RunE: func(c *cobra.Command, args []string) error {
-			s.ids = args[1:]
-			if err := s.check(); err != nil {
+			if err := s.take(c, args[1:]); err != nil {
 				return err
 			}
 			return a.onQueue(c.Context(), args[0], func(q *batch.QueueAdmin) error {
@@ -111,8 +110,12 @@ func (a *app) move(ctx context.Context, q *batch.QueueAdmin, s *selection, m mov
 	if !s.all {
 		total = int64(len(ids))
 	}
-	if total != 0 && m.confirm != nil {
-		if err := m.confirm(total); err != nil {
+	if m.confirm != nil && (total != 0 || s.all) {
+		asked := total
+		if s.all && total == 0 {
+			asked = batch.UnknownCount // some may come, or a count that is approximate may be wrong
+		}
+		if err := m.confirm(asked); err != nil {
 			return err
 		}
 	}
@@ -137,7 +140,7 @@ func (a *app) move(ctx context.Context, q *batch.QueueAdmin, s *selection, m mov
 // say of it.
 func (a *app) moved(queue string, m moving, n int, total int64, exact bool) error {
 	if a.json {
-		return a.print(map[string]any{"queue": queue, m.done: n, "selected": known(total), "exact": exact})
+		return a.print(map[string]any{"queue": queue, m.done: n, "selected": depths.Known(total), "exact": exact})
 	}
 	some, more := someLetters(int64(n)), ""
 	if total >= 0 && int64(n) < total {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,15 +13,22 @@ import (
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.command()
 	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = helpOnWhat
+	}
 	root.InitDefaultCompletionCmd()
 	mistakes(root)
-	root.SetArgs(longFlags(root, args))
+	args = longFlags(root, args)
+	root.SetArgs(args)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
 	code := codeOf(ctx, err)
-	if err != nil {
+	if wrong := (*usageError)(nil); errors.As(err, &wrong) && slices.Contains(beforeDashes(args), "--json") {
+		a.json = true // what is wrong came before it, and it was not read
+	}
+	if err != nil && code != exitPipe { // the reader that has closed the pipe knows
 		a.complain(ctx, err, code)
 	}
 	return code
@@ -40,7 +48,7 @@ func (a *app) complain(ctx context.Context, err error, code int) {
 		}{text, code})
 		return
 	}
-	fmt.Fprintf(a.err, "batch: %s\n", printable(strings.TrimPrefix(text, "batch: ")))
+	fmt.Fprintf(a.err, "batch: %s\n", printable(strings.ReplaceAll(strings.TrimPrefix(text, "batch: "), "\n", "; ")))
 	var wrong *usageError
 	if errors.As(err, &wrong) {
 		fmt.Fprintln(a.err, "See batch help.")

@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/internal/depths"
 )
-
-// statsAtOnce is how many queues are counted at the same time.
-const statsAtOnce = 8
 
 // statsCommand counts the jobs of queues.
 func (a *app) statsCommand() *cobra.Command {
@@ -59,16 +56,7 @@ A count that the broker cannot tell is ?, or null in JSON.`,
 // whose count failed; the others are counted nevertheless.
 func (a *app) depths(ctx context.Context, d batch.Driver, names []string) ([]depthRecord, error) {
 	records, errs := make([]depthRecord, len(names)), make([]error, len(names))
-	places := make(chan struct{}, statsAtOnce)
-	var all sync.WaitGroup
-	for i, name := range names {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			records[i], errs[i] = a.depth(ctx, d, name)
-		})
-	}
-	all.Wait()
+	depths.Each(len(names), func(i int) { records[i], errs[i] = a.depth(ctx, d, names[i]) })
 	var found []depthRecord
 	for i, err := range errs {
 		if err == nil {

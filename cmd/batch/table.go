@@ -52,7 +52,7 @@ func (t *table) add(cells ...cell) { t.rows = append(t.rows, cells) }
 // text is a cell in no style.
 func text(s string) cell { return cell{text: s} }
 
-// write writes the table. On a terminal of a width the last column is cut where the line
+// write writes the table. On a terminal of a width the last column is cut where a line
 // ends, so that a long error does not break the lines; elsewhere all of it is written.
 func (t *table) write(w io.Writer, width int, colours bool) error {
 	head := make([]cell, len(t.columns))
@@ -86,8 +86,8 @@ func (t *table) writeRow(b *bufio.Writer, row []cell, widths []int, width int, c
 			pending, pad = pending+pad, ""
 		} else if i == len(row)-1 {
 			pad = ""
-			if room := width - used; width > 0 && room > 0 {
-				c.text = cut(c.text, room)
+			if width > 0 {
+				c.text = cut(c.text, roomFrom(used, width))
 			}
 		}
 		if c.text != "" {
@@ -102,6 +102,24 @@ func (t *table) writeRow(b *bufio.Writer, row []cell, widths []int, width int, c
 		used += widths[i] + len(gap)
 	}
 	b.WriteByte('\n')
+}
+
+// leastRoom is how many characters the last column has at least that begins behind the end of a
+// terminal's line.
+const leastRoom = 20
+
+// roomFrom is how many characters the last column has that begins after so many. Columns before
+// it are never cut, as an ID that is cut is of no use: if they fill the line, it has the rest of
+// the next.
+func roomFrom(used, width int) int {
+	if used < width {
+		return width - used
+	}
+	room := width - used%width
+	for room < leastRoom {
+		room += width
+	}
+	return room
 }
 
 // cut shortens a text to so many characters.

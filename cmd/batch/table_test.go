@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestTable(t *testing.T) {
@@ -26,6 +27,29 @@ func TestTable(t *testing.T) {
 		}
 		if got := b.String(); strings.TrimRight(got, " \n") != strings.TrimRight(test.want, " \n") {
 			t.Errorf("%s:\n%q, want\n%q", test.name, got, test.want)
+		}
+	}
+}
+
+// TestNarrowTerminal: a long last column never takes more than the rest of a line, also if the
+// columns before it fill one or more.
+func TestNarrowTerminal(t *testing.T) {
+	for _, test := range []struct{ used, width, want int }{
+		{10, 80, 70}, {79, 80, 1}, {80, 80, 80}, {87, 80, 73}, {150, 80, 90}, {87, 40, 33}, {87, 3, 21}, {0, 1, 1},
+	} {
+		if got := roomFrom(test.used, test.width); got != test.want {
+			t.Errorf("after %d characters of a terminal of %d there is room for %d, want %d", test.used, test.width, got, test.want)
+		}
+	}
+	table := newTable("ID", "LAST ERROR")
+	table.add(text(strings.Repeat("x", 90)), text(strings.Repeat("long ", 400)))
+	var b strings.Builder
+	if err := table.write(&b, 80, false); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 160 {
+			t.Errorf("a row takes %d characters: %q", n, line)
 		}
 	}
 }

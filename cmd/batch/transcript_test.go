@@ -185,7 +185,7 @@ func TestDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, code := range []int{exitOK, exitFailed, exitUsage, exitNotFound, exitUnsupported, exitUnavailable, exitUnauthorized, exitUnsound, exitNotConfirmed, exitInterrupted, exitTerminated} {
+	for _, code := range []int{exitOK, exitFailed, exitUsage, exitNotFound, exitUnsupported, exitUnavailable, exitUnauthorized, exitUnsound, exitNotConfirmed, exitInterrupted, exitPipe, exitTerminated} {
 		if !strings.Contains(text, fmt.Sprintf("| %d |", code)) {
 			t.Errorf("docs/cli.md does not say what the exit code %d means", code)
 		}

@@ -24,6 +24,8 @@ func TestUsage(t *testing.T) {
 		{"redis://localhost:6379?poolsize=4", []string{"stats"}, "unknown parameter"},
 		{"memory://", []string{"stat"}, "did you mean stats?"},
 		{"memory://", []string{"completion", "tcsh"}, "unknown command"},
+		{"memory://", []string{"help", "nope"}, `unknown command "nope"`},
+		{"memory://", []string{"help", "dead", "nope"}, `unknown command "dead nope"`},
 		{"memory://", []string{"stats", "--jsn"}, "unknown flag"},
 		{"memory://", []string{"queues", "emails"}, "unknown command"},
 		{"memory://", []string{"dead", "list"}, "requires at least 1 arg"},
@@ -33,6 +35,11 @@ func TestUsage(t *testing.T) {
 		{"memory://", []string{"stats", "--timeout", "0s"}, "more than zero"},
 		{"memory://", []string{"stats", "--timeout", "soon"}, "invalid argument"},
 		{"memory://", []string{"bench", "--jobs", "0"}, "from 1 to"},
+		{"memory://", []string{"dead", "purge", "emails", "--kind", "", "--reason", "expired"}, "--kind is empty"},
+		{"memory://", []string{"dead", "redrive", "emails", "--error="}, "--error is empty"},
+		{"memory://", []string{"dead", "list", "emails", "--reason", ""}, "--reason is empty"},
+		{"memory://", []string{"dead", "list", "emails", "1", "--kind", "x"}, "cannot be combined"},
+		{"memory://", []string{"doctor", "--monitoring", "http://admin:hunter2@rabbit:port"}, "--monitoring"},
 	} {
 		r := here(t, test.url, test.args...)
 		r.want(t, exitUsage, test.want)
@@ -70,8 +77,8 @@ func TestEveryCommandIsExplained(t *testing.T) {
 // TestDashesOfGo: -json is --json, also with a value, and nothing else changes.
 func TestDashesOfGo(t *testing.T) {
 	root := newApp(nil, nil, nil, func(string) string { return "" }).command()
-	got := longFlags(root, []string{"stats", "-json", "-url=x", "--quiet", "-q", "-y", "-unknown", "-", "--", "-json"})
-	want := []string{"stats", "--json", "--url=x", "--quiet", "-q", "-y", "-unknown", "-", "--", "-json"}
+	got := longFlags(root, []string{"stats", "-json", "-url=x", "--quiet", "-q", "-y", "-unknown", "-", "-error", "-all", "--kind", "-json", "--all", "-timeout=1s", "-json", "--", "-json"})
+	want := []string{"stats", "--json", "--url=x", "--quiet", "-q", "-y", "-unknown", "-", "--error", "-all", "--kind", "-json", "--all", "--timeout=1s", "--json", "--", "-json"}
 	if !slices.Equal(got, want) {
 		t.Errorf("longFlags = %q, want %q", got, want)
 	}
@@ -103,6 +110,7 @@ func TestCodes(t *testing.T) {
 		{plain, batch.ErrUnauthorized, exitUnauthorized},
 		{plain, &unsoundError{1}, exitUnsound},
 		{plain, errNotConfirmed, exitNotConfirmed},
+		{plain, errors.Join(wrote(syscall.EPIPE), batch.ErrBroker), exitPipe},
 		{ended(os.Interrupt), context.Canceled, exitInterrupted},
 		{ended(syscall.SIGTERM), context.Canceled, exitTerminated},
 		{ended(os.Interrupt), nil, exitOK},
@@ -120,6 +128,14 @@ func TestErrorsForPrograms(t *testing.T) {
 	if r.out != "" {
 		t.Errorf("the output is %q", r.out)
 	}
+	for _, args := range [][]string{{"--bogus", "stats", "-json"}, {"stats", "--timeout", "soon", "--json"}, {"nope", "-json"}} {
+		if r := here(t, "memory://", args...); r.code != exitUsage || !strings.HasPrefix(r.err, `{"error":"`) || strings.Count(r.err, "\n") != 1 {
+			t.Errorf("batch %q exits with %d and says %q, want one object", args, r.code, r.err)
+		}
+	}
+	if r := here(t, "memory://", "--bogus", "stats", "--", "-json"); strings.HasPrefix(r.err, "{") {
+		t.Errorf("behind the dashes -json is a name, and it says %q", r.err)
+	}
 }
 
 // TestNoPasswordIsShown: an error of a broker that is not there repeats no credential.
@@ -129,6 +145,14 @@ func TestNoPasswordIsShown(t *testing.T) {
 			if r := here(t, url, command); r.code == exitOK || strings.Contains(r.both(), "hunter2") {
 				t.Errorf("batch %s exits with %d and says:\n%s", command, r.code, r.both())
 			}
+		}
+	}
+	for _, monitoring := range []string{
+		"http://admin:hunter2@rabbit:port", "http://admin:hunter2%zz@rabbit", "admin:hunter2@rabbit:15672", "//admin:hunter2@rabbit", "http://u:hunter2@[::1",
+		"http://rabbit?token=hunter2", "ftp://admin:hunter2@rabbit", "NONE",
+	} {
+		if r := here(t, "memory://", "doctor", "--monitoring", monitoring); r.code != exitUsage || strings.Contains(r.both(), "hunter2") {
+			t.Errorf("with the monitoring %s it exits with %d and says:\n%s", monitoring, r.code, r.both())
 		}
 	}
 }

@@ -49,7 +49,7 @@ var rules = []rule{
 	},
 	{
 		from:   []string{"batch/otelbatch"},
-		may:    []string{"std", "foreign", "batch", "batch/driver"},
+		may:    []string{"std", "foreign", "batch", "batch/driver", "batch/internal/depths"},
 		reason: "it watches by the hooks that anybody may write, on any driver",
 	},
 	{

@@ -27,6 +27,20 @@ type Queue struct {
 	Err   error
 }
 
+// Each calls ask for each of n queues, a few at the same time, and returns when all calls have.
+func Each(n int, ask func(i int)) {
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(parallel, n) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				ask(i)
+			}
+		})
+	}
+	all.Wait()
+}
+
 // unknown is the depth of a queue of which nothing is known.
 var unknown = batch.Depth{
 	Waiting: batch.UnknownCount, Scheduled: batch.UnknownCount, Running: batch.UnknownCount,
@@ -113,14 +127,15 @@ func within(field string, d, least, most time.Duration) error {
 // timeout has passed or ctx ends, and not at all if the answers of the last look are still good.
 func (s *Source) Read(ctx context.Context) []Queue {
 	l := s.current()
-	rest := time.NewTimer(time.Until(l.started.Add(s.timeout)))
+	asked := time.Now()
+	rest := time.NewTimer(l.started.Add(s.timeout).Sub(asked))
 	defer rest.Stop()
 	select {
 	case <-l.done:
 	case <-rest.C:
 	case <-ctx.Done():
 	}
-	return l.answers(s.timeout + s.keep)
+	return l.answers(asked.Sub(l.started) > s.timeout+s.keep)
 }
 
 // current is the look to read from: the one that is under way, or the last one if it is good, or a new one.
@@ -151,17 +166,10 @@ func (l *look) good(keep time.Duration) bool {
 func (s *Source) ask(l *look) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
-	var next atomic.Int64
-	var all sync.WaitGroup
-	for range min(parallel, len(s.queues)) {
-		all.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(s.queues)); i = next.Add(1) - 1 {
-				depth, err := s.queues[i].Depth(ctx)
-				l.answered(int(i), depth, err)
-			}
-		})
-	}
-	all.Wait()
+	Each(len(s.queues), func(i int) {
+		depth, err := s.queues[i].Depth(ctx)
+		l.answered(i, depth, err)
+	})
 	l.mu.Lock()
 	l.ended = time.Now()
 	l.mu.Unlock()
@@ -181,13 +189,13 @@ func (l *look) answered(i int, depth batch.Depth, err error) {
 // errHung is about a look that does not end. It keeps others from being begun.
 var errHung = errors.New("an earlier call to the broker has not returned, although its time has passed")
 
-// answers are those that there are by now. They are worth nothing if they are older than they may be, which happens only
-// if a call does not end with its context.
-func (l *look) answers(most time.Duration) []Queue {
+// answers are those that there are by now. They are worth nothing if they were old already when they were asked for,
+// which happens only if a call does not end with its context.
+func (l *look) answers(old bool) []Queue {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := slices.Clone(l.queues)
-	if l.ended.IsZero() && time.Since(l.started) > most {
+	if l.ended.IsZero() && old {
 		for i := range all {
 			all[i].Depth, all[i].Err = unknown, errHung
 		}

@@ -167,6 +167,40 @@ func TestHungCall(t *testing.T) {
 	})
 }
 
+// Without keeping, each call that comes after a look has a new one, and gets what there is when the timeout has passed.
+func TestNothingIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hung := make(chan struct{})
+		b := &broker{depth: func(_ context.Context, queue string) (driver.Depth, error) {
+			if queue == "hung" {
+				<-hung
+			}
+			return driver.Depth{Waiting: 1}, nil
+		}}
+		s, err := New(b, []string{"hung", "quick"}, time.Second, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q := s.Read(t.Context()); q[0].Err == nil || q[1].Err != nil {
+			t.Errorf("read %+v, want the quick queue's depth", q)
+		}
+		time.Sleep(time.Minute)
+		if q := s.Read(t.Context()); !errors.Is(q[0].Err, errHung) || !errors.Is(q[1].Err, errHung) {
+			t.Errorf("a minute later read %+v, want that a call hangs", q)
+		}
+		close(hung)
+		synctest.Wait()
+		for range 2 {
+			if q := s.Read(t.Context()); q[0].Err != nil || q[1].Err != nil {
+				t.Errorf("when it has returned: %+v", q)
+			}
+		}
+		if calls, _ := b.seen(); calls != 6 {
+			t.Errorf("%d calls, want 6", calls)
+		}
+	})
+}
+
 // A caller that goes leaves the look to the others.
 func TestCallerGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,16 @@ import (
 // maxAnswer bounds what is read of an answer: a broker with a thousand queues says a
 // megabyte.
 const maxAnswer = 64 << 20
+
+// IsMonitoring tells whether a text can be Options.Monitoring: the URL of an HTTP server without
+// a query, "none", or nothing.
+func IsMonitoring(s string) bool {
+	if s == "" || s == "none" {
+		return true
+	}
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == ""
+}
 
 // source is where the broker's monitoring is: where the user says, or else on the broker's
 // host by the scheme and the port of at. It has the broker's credentials, unless the user
@@ -55,7 +66,7 @@ func (e statusError) Error() string { return fmt.Sprintf("HTTP status %d", e.cod
 func (s *source) get(ctx context.Context, path string, answer any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+path, nil)
 	if err != nil {
-		return fmt.Errorf("the URL %s is not one of HTTP", s.base)
+		return errors.New("its URL cannot be used") // it may have a password
 	}
 	if s.user != nil {
 		password, _ := s.user.Password()
