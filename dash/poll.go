@@ -1,0 +1,282 @@
+package dash
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/internal/depths"
+)
+
+const (
+	// relist is how often the broker is asked for the names of its queues, at most: what that costs may grow with all that
+	// the broker holds.
+	relist = 15 * time.Second
+	// idleAfter is when nobody looks any more, and idleInterval how often the broker is asked then.
+	idleAfter, idleInterval = 10 * time.Minute, time.Minute
+	// lookTimeout bounds one look at all queues. No page waits for it.
+	lookTimeout = time.Minute
+	// firstWait is how long a page waits for the first answers there are.
+	firstWait = time.Second
+	// closeWait is how long Close waits for calls to end that were cancelled.
+	closeWait = 5 * time.Second
+)
+
+// status is what is known of a queue.
+type status struct {
+	Name  string
+	Depth batch.Depth // the last that was told
+	At    time.Time   // when it was, zero for never
+	// Paused is nil where that is unknown.
+	Paused *bool
+	// Err is why the last look found nothing, and nil if it did.
+	Err   error
+	tried time.Time
+	past  history
+}
+
+// poll asks the broker for all, however many look at it: one look at a time for the whole process.
+type poll struct {
+	driver   batch.Driver
+	interval time.Duration
+	fixed    bool // the names are those of the Config
+
+	cancel context.CancelFunc
+	wake   chan struct{} // somebody looks after a long time
+	first  chan struct{} // closed when the first look has found something
+	calls  sync.WaitGroup
+
+	mu       sync.Mutex // guards following
+	source   *depths.Source
+	order    []string // of the names
+	queues   map[string]*status
+	listErr  error     // of the last list
+	listed   time.Time // when the names were told, zero for never
+	asked    time.Time // when they were asked for
+	asking   bool
+	seen     time.Time // when somebody looked
+	answered time.Time // when the broker told anything last
+}
+
+// newPoll begins to ask.
+func newPoll(d batch.Driver, names []string, interval time.Duration) (*poll, error) {
+	p := &poll{
+		driver: d, interval: interval, fixed: len(names) > 0,
+		wake: make(chan struct{}, 1), first: make(chan struct{}),
+		queues: make(map[string]*status), seen: time.Now(),
+	}
+	if p.fixed {
+		if err := p.setNames(slices.Sorted(slices.Values(names))); err != nil {
+			return nil, err
+		}
+	} else if err := checkLister(d); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	p.calls.Go(func() { p.run(ctx) })
+	return p, nil
+}
+
+// checkLister refuses a broker that cannot list its queues. A context that has ended keeps it from being asked.
+func checkLister(d batch.Driver) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := batch.AdminQueues(ctx, d)
+	if errors.Is(err, batch.ErrCapability) {
+		return &batch.InvalidError{Field: "Queues", Bound: "the names of the queues to show, as this broker cannot list its own", Err: err}
+	}
+	if errors.Is(err, batch.ErrInvalid) {
+		return err
+	}
+	return nil
+}
+
+// run looks until ctx ends.
+func (p *poll) run(ctx context.Context) {
+	opened := false
+	for {
+		begun := time.Now()
+		p.list(ctx)
+		p.look(ctx)
+		if !opened && p.knows() {
+			opened = true
+			close(p.first)
+		}
+		rest := time.NewTimer(time.Until(begun.Add(p.rest())))
+		select {
+		case <-ctx.Done():
+			rest.Stop()
+			return
+		case <-rest.C:
+		case <-p.wake:
+			rest.Stop()
+		}
+	}
+}
+
+// knows tells whether a page has something to show: all were asked once.
+func (p *poll) knows() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.fixed && p.listed.IsZero() {
+		return p.listErr != nil
+	}
+	for _, q := range p.queues {
+		if q.tried.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// rest is how long it is from one look to the next.
+func (p *poll) rest() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.seen) > idleAfter {
+		return max(p.interval, idleInterval)
+	}
+	return p.interval
+}
+
+// list asks for the names of queues if it is time, and waits an interval for them at most.
+func (p *poll) list(ctx context.Context) {
+	p.mu.Lock()
+	due := !p.fixed && !p.asking && (p.listErr != nil || time.Since(p.asked) >= relist)
+	if due {
+		p.asking, p.asked = true, time.Now()
+	}
+	p.mu.Unlock()
+	if !due {
+		return
+	}
+	done := make(chan struct{})
+	p.calls.Go(func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+		names, err := batch.AdminQueues(ctx, p.driver)
+		p.learnNames(names, err)
+	})
+	rest := time.NewTimer(p.interval)
+	defer rest.Stop()
+	select {
+	case <-done:
+	case <-rest.C:
+	}
+}
+
+// learnNames notes what the broker said of the names of its queues.
+func (p *poll) learnNames(names []string, err error) {
+	p.mu.Lock()
+	p.asking, p.listErr = false, err
+	if err == nil {
+		p.listed = time.Now()
+		p.answered = p.listed
+	}
+	same := slices.Equal(names, p.order)
+	p.mu.Unlock()
+	if err != nil || same {
+		return
+	}
+	if err := p.setNames(names); err != nil {
+		p.mu.Lock()
+		p.listErr = err
+		p.mu.Unlock()
+	}
+}
+
+// setNames makes these the queues that are looked at. What was known of them stays.
+func (p *poll) setNames(names []string) error {
+	var source *depths.Source
+	if len(names) > 0 {
+		var err error
+		if source, err = depths.New(p.driver, names, lookTimeout, p.interval/2); err != nil {
+			return err
+		}
+		source.AskPaused()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	queues := make(map[string]*status, len(names))
+	for _, name := range names {
+		if queues[name] = p.queues[name]; queues[name] == nil {
+			queues[name] = &status{Name: name}
+		}
+	}
+	if old := p.source; old != nil {
+		p.calls.Go(func() { closeSource(old) })
+	}
+	p.source, p.order, p.queues = source, slices.Clone(names), queues
+	return nil
+}
+
+// closeSource ends a look that is under way.
+func closeSource(s *depths.Source) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	s.Close(ctx)
+}
+
+// look asks for the depths, and notes what is known after an interval at most. The rest of a slow look comes with the next.
+func (p *poll) look(ctx context.Context) {
+	p.mu.Lock()
+	source := p.source
+	p.mu.Unlock()
+	if source == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.interval)
+	defer cancel()
+	answers := source.Read(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range answers {
+		p.learn(&answers[i])
+	}
+}
+
+// learn notes an answer that is new. p.mu must be held.
+func (p *poll) learn(a *depths.Queue) {
+	q := p.queues[a.Name]
+	if q == nil || !a.At.After(q.tried) {
+		return
+	}
+	q.tried, q.Err = a.At, a.Err
+	if a.Err == nil || errors.Is(a.Err, batch.ErrNotFound) {
+		p.answered = a.At
+	}
+	if a.Err == nil {
+		q.Depth, q.At, q.Paused = a.Depth, a.At, a.Paused
+		q.past = q.past.add(sampleOf(a.Depth, a.At))
+	}
+}
+
+// close ends the poll. The error says that a call to the broker goes on nevertheless.
+func (p *poll) close() error {
+	p.cancel()
+	p.mu.Lock()
+	source := p.source
+	p.source = nil
+	p.mu.Unlock()
+	if source != nil {
+		closeSource(source)
+	}
+	ended := make(chan struct{})
+	go func() {
+		p.calls.Wait()
+		close(ended)
+	}()
+	rest := time.NewTimer(closeWait)
+	defer rest.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-rest.C:
+		return errors.New("dash: a call to the broker has not ended, although it was cancelled")
+	}
+}
