@@ -45,9 +45,9 @@ type Intent struct {
 }
 
 // Authorizer decides whether a request may do what it wants. Nil allows it. An error refuses it, and its text is shown
-// to the user; it is no place for secrets. It is called before anything is read or changed for the action, by many
-// requests at the same time, and again for each, so that a right that was taken back ends at once. Who is asking it finds
-// in the request: in a header of the proxy that authenticates, in a session, in the context.
+// to the user; it is no place for secrets. It is called for each action before anything is changed, so that a right that
+// was taken back ends at once, and by many requests at the same time. It finds in the request who is asking: in a header
+// of the proxy that authenticates, in a session, in the context.
 type Authorizer func(r *http.Request, what Intent) error
 
 // AllowAll is an [Authorizer] that refuses nothing: for a server that only its user can reach, or one where all who are

@@ -77,15 +77,15 @@ func digest(e *batch.Entry) string {
 // edited is the body that a form brings: a form sends its line ends as CR LF.
 func edited(r *http.Request) string { return strings.ReplaceAll(r.Form.Get("body"), "\r\n", "\n") }
 
-// actEdit redrives a dead letter with the body of a form, or answers with the form again if the body cannot be right.
-func (s *site) actEdit(r *request) {
+// sound tells whether the body of a form can be right. If it cannot, the answer is the form again, with what is wrong.
+func (s *site) sound(r *request) bool {
 	text := edited(r.Request)
 	ctx, cancel := s.within(r)
 	defer cancel()
 	e, err := s.editable(ctx, r)
 	if err != nil {
 		s.fail(r, err)
-		return
+		return false
 	}
 	switch {
 	case len(text) > maxEdit:
@@ -93,8 +93,9 @@ func (s *site) actEdit(r *request) {
 	case isJSON(e.ContentType) && !json.Valid([]byte(text)):
 		s.showForm(r, http.StatusUnprocessableEntity, &e, text, refuse(0, "Not redriven", "The body is not JSON: %v.", json.Unmarshal([]byte(text), new(any))))
 	default:
-		s.act(r, "edit")
+		return true
 	}
+	return false
 }
 
 // edit redrives the dead letter of an order with the body of its form, if it is still the one that the form showed. The job

@@ -26,6 +26,13 @@ func secure(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
+// foreign tells whether another site made the browser send a request, a link there for example. Such a page is shown, but
+// reads nothing that is costly.
+func foreign(r *http.Request) bool {
+	from := r.Header.Get("Sec-Fetch-Site")
+	return from != "" && from != "same-origin" && from != "none"
+}
+
 // guard refuses requests that other sites made a browser send.
 type guard struct {
 	protection *http.CrossOriginProtection

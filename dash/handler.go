@@ -138,7 +138,9 @@ func (h *Handler) routeQueue(r *request, rest string) {
 	case rest == "edit" && r.Method != http.MethodPost:
 		s.get(r, func() { s.showEdit(r) })
 	case rest == "edit":
-		s.actEdit(r)
+		if s.sound(r) {
+			s.act(r, rest)
+		}
 	case verbs[rest] != "":
 		s.post(r, func() { s.act(r, rest) })
 	default:

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -38,6 +39,9 @@ func (s *site) find(ctx context.Context, r *request, state batch.State) (batch.E
 	id, cursor := r.FormValue("id"), r.FormValue("cursor")
 	if id == "" || len(id) > maxParameter || len(cursor) > maxParameter {
 		return batch.Entry{}, refuse(http.StatusBadRequest, "Which job?", "The link does not name a job.")
+	}
+	if s := (scan{queue: r.queue, state: state}); s.costly() && foreign(r.Request) {
+		return batch.Entry{}, refuse(http.StatusForbidden, "Not read", "A link of another site led here, and reading dead letters is costly. %s Open the job from its list.", readCost(r.queue))
 	}
 	free, err := s.reserve(ctx)
 	if err != nil {
@@ -91,7 +95,13 @@ func (s *site) showJob(r *request, state batch.State) {
 func (s *site) showFound(r *request) {
 	ctx, cancel := s.within(r)
 	defer cancel()
-	e, err := r.queue.FindJob(ctx, r.FormValue("id"))
+	free, err := s.reserve(ctx)
+	if err != nil {
+		s.fail(r, err)
+		return
+	}
+	defer free()
+	e, err := r.queue.FindJob(ctx, strings.TrimSpace(r.FormValue("id")))
 	if err != nil {
 		s.fail(r, err)
 		return

@@ -42,7 +42,6 @@ type jobsPage struct {
 
 // showJobs answers with a list of jobs in a state.
 func (s *site) showJobs(r *request, state batch.State) {
-	_ = r.FormValue("")
 	p := &jobsPage{State: state.String(), Dead: state == batch.StateDead, filter: filterOf(r.Request), Cursor: r.FormValue("cursor"), Told: unknown}
 	if !r.status.At.IsZero() {
 		d := r.status.Depth
@@ -52,7 +51,7 @@ func (s *site) showJobs(r *request, state batch.State) {
 	p.Cannot = state != batch.StateDead && !r.queue.CanInspect()
 	if p.Dead {
 		p.Cost = readCost(r.queue)
-		p.Unread = p.Cost != "" && r.FormValue("read") == ""
+		p.Unread = p.Cost != "" && (r.FormValue("read") == "" || foreign(r.Request))
 	}
 	code := http.StatusOK
 	switch {

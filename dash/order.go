@@ -95,7 +95,7 @@ func (o *order) intent(r *request) Intent {
 // object is what the order is for, in words.
 func (o *order) object(count int64) string {
 	switch {
-	case o.Action == ActionPurge && count < 0:
+	case o.Action == ActionPurge && count <= 0:
 		return "all waiting jobs"
 	case o.Action == ActionPurge && count == 1:
 		return "the only waiting job"
@@ -107,7 +107,7 @@ func (o *order) object(count int64) string {
 		return "the dead letters " + o.Words()
 	case o.Which == "some":
 		return letters(count)
-	case count < 0:
+	case count <= 0:
 		return "all dead letters"
 	case count == 1:
 		return "the only dead letter"

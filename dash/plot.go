@@ -17,13 +17,13 @@ type plot struct {
 	Dots [][2]string
 	// Text says in words what is drawn.
 	Text string
-	// Top is the largest number, with From and Till what the axis goes from and to.
-	Top, From string
+	// Top is the largest number.
+	Top string
 }
 
 // newPlot draws how many jobs waited in the time until now.
-func newPlot(past history, now time.Time, width, height int) plot {
-	p := plot{Width: width, Height: height, From: short(window) + " ago"}
+func newPlot(past history, now time.Time, width, height, points int) plot {
+	p := plot{Width: width, Height: height}
 	var top int64
 	var known []sample
 	for _, s := range past {
@@ -39,15 +39,32 @@ func newPlot(past history, now time.Time, width, height int) plot {
 	p.Top = thousands(top)
 	p.Text = fmt.Sprintf("Jobs that waited in the last %s: %s at first, %s at last, %s at most",
 		short(now.Sub(known[0].at)), thousands(known[0].backlog), thousands(known[len(known)-1].backlog), p.Top)
+	known = thin(known, points)
 	for start := 0; start < len(known); {
 		end := start + 1
-		for end < len(known) && known[end].at.Sub(known[end-1].at) < 3*max(window/samples, typical(known)) {
+		for end < len(known) && known[end].at.Sub(known[end-1].at) < 3*max(window/time.Duration(points), typical(known)) {
 			end++
 		}
 		p.stretch(known[start:end], now, float64(max(top, 1)))
 		start = end
 	}
 	return p
+}
+
+// thin leaves as many samples as there are points, of those that fall together the largest.
+func thin(known []sample, points int) []sample {
+	step := window / time.Duration(points)
+	var few []sample
+	for _, s := range known {
+		if n := len(few); n > 0 && few[n-1].at.Truncate(step).Equal(s.at.Truncate(step)) {
+			if s.backlog > few[n-1].backlog {
+				few[n-1] = s
+			}
+			continue
+		}
+		few = append(few, s)
+	}
+	return few
 }
 
 // typical is how far two samples mostly are apart.
@@ -77,5 +94,8 @@ func (p *plot) stretch(part []sample, now time.Time, top float64) {
 	}
 	line := strings.Join(points, " ")
 	p.Lines = append(p.Lines, line)
+	if p.Height < 60 {
+		return // a small one has no area, which would double what is sent for a list
+	}
 	p.Areas = append(p.Areas, fmt.Sprintf("%s,%d %s %s,%d", x(part[0]), p.Height, line, x(part[len(part)-1]), p.Height))
 }

@@ -3,6 +3,7 @@ package dash
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,8 @@ const (
 	firstWait = time.Second
 	// closeWait is how long Close waits for calls to end that were cancelled.
 	closeWait = 5 * time.Second
+	// maxQueues is how many queues are shown at most: to ask for more all the time is what a dashboard should not do.
+	maxQueues = 5000
 )
 
 // status is what is known of a queue.
@@ -46,7 +49,6 @@ type poll struct {
 
 	cancel context.CancelFunc
 	wake   chan struct{} // somebody looks after a long time
-	first  chan struct{} // closed when the first look has found something
 	calls  sync.WaitGroup
 
 	mu       sync.Mutex // guards following
@@ -57,16 +59,22 @@ type poll struct {
 	listed   time.Time // when the names were told, zero for never
 	asked    time.Time // when they were asked for
 	asking   bool
-	seen     time.Time // when somebody looked
-	answered time.Time // when the broker told anything last
+	cut      bool          // there are more than maxQueues
+	fresh    chan struct{} // closed by the next look that has found something, nil if there is nothing to wait for
+	seen     time.Time     // when somebody looked
+	resumed  time.Time     // when somebody did after a long time
+	answered time.Time     // when the broker told anything last
 }
 
 // newPoll begins to ask.
 func newPoll(d batch.Driver, names []string, interval time.Duration) (*poll, error) {
 	p := &poll{
 		driver: d, interval: interval, fixed: len(names) > 0,
-		wake: make(chan struct{}, 1), first: make(chan struct{}),
+		wake: make(chan struct{}, 1), fresh: make(chan struct{}),
 		queues: make(map[string]*status), seen: time.Now(),
+	}
+	if len(names) > maxQueues {
+		return nil, &batch.InvalidError{Field: "Queues", Value: fmt.Sprint(len(names)), Bound: fmt.Sprintf("%d names at most", maxQueues)}
 	}
 	if p.fixed {
 		if err := p.setNames(slices.Sorted(slices.Values(names))); err != nil {
@@ -97,15 +105,11 @@ func checkLister(d batch.Driver) error {
 
 // run looks until ctx ends.
 func (p *poll) run(ctx context.Context) {
-	opened := false
 	for {
 		begun := time.Now()
 		p.list(ctx)
 		p.look(ctx)
-		if !opened && p.knows() {
-			opened = true
-			close(p.first)
-		}
+		p.tell()
 		rest := time.NewTimer(time.Until(begun.Add(p.rest())))
 		select {
 		case <-ctx.Done():
@@ -118,10 +122,18 @@ func (p *poll) run(ctx context.Context) {
 	}
 }
 
-// knows tells whether a page has something to show: all were asked once.
-func (p *poll) knows() bool {
+// tell lets the pages go on that wait for a look, if it has found something.
+func (p *poll) tell() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.fresh != nil && p.knows() {
+		close(p.fresh)
+		p.fresh = nil
+	}
+}
+
+// knows tells whether a page has something to show: all were asked once. p.mu must be held.
+func (p *poll) knows() bool {
 	if !p.fixed && p.listed.IsZero() {
 		return p.listErr != nil
 	}
@@ -178,6 +190,7 @@ func (p *poll) learnNames(names []string, err error) {
 		p.listed = time.Now()
 		p.answered = p.listed
 	}
+	names, p.cut = fit(names, p.cut)
 	same := slices.Equal(names, p.order)
 	p.mu.Unlock()
 	if err != nil || same {
@@ -188,6 +201,26 @@ func (p *poll) learnNames(names []string, err error) {
 		p.listErr = err
 		p.mu.Unlock()
 	}
+}
+
+// fit leaves out what is no name of a queue or is there twice, which no broker should tell, and what is too much.
+func fit(names []string, cut bool) ([]string, bool) {
+	if names == nil {
+		return nil, cut
+	}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	names = slices.DeleteFunc(names, func(name string) bool { return !isName(name) })
+	return names[:min(len(names), maxQueues)], len(names) > maxQueues
+}
+
+// isName tells whether a queue can have that name.
+func isName(name string) bool {
+	for _, c := range []byte(name) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return len(name) >= 1 && len(name) <= 64
 }
 
 // setNames makes these the queues that are looked at. What was known of them stays.

@@ -20,7 +20,8 @@ type problem struct {
 	Code int
 }
 
-// kinds are the errors of a broker with their titles and statuses.
+// kinds are the errors of a broker with their titles and statuses. None is 502 or 504, for which some proxies answer with a
+// page of their own.
 var kinds = []struct {
 	err   error
 	title string
@@ -31,10 +32,10 @@ var kinds = []struct {
 	{batch.ErrTooLarge, "Too large for the broker", http.StatusRequestEntityTooLarge},
 	{batch.ErrInvalid, "Not valid", http.StatusBadRequest},
 	{batch.ErrConfig, "Not valid", http.StatusBadRequest}, // a cursor that is none
-	{batch.ErrUnauthorized, "The broker refuses this program the right", http.StatusBadGateway},
-	{batch.ErrFull, "The broker is full", http.StatusBadGateway},
-	{batch.ErrUnavailable, "The broker cannot be reached", http.StatusBadGateway},
-	{context.DeadlineExceeded, "The broker did not answer in time", http.StatusGatewayTimeout},
+	{batch.ErrUnauthorized, "The broker refuses this program the right", http.StatusInternalServerError},
+	{batch.ErrFull, "The broker is full", http.StatusServiceUnavailable},
+	{batch.ErrUnavailable, "The broker cannot be reached", http.StatusServiceUnavailable},
+	{context.DeadlineExceeded, "The broker did not answer in time", http.StatusServiceUnavailable},
 	{batch.ErrClosed, "This program has closed its connection to the broker", http.StatusServiceUnavailable},
 }
 
@@ -47,7 +48,7 @@ func problemOf(err error) *problem {
 	if errors.As(err, &own) {
 		return own
 	}
-	p := &problem{Title: "The broker answered with an error", Text: printable(err.Error()), Code: http.StatusBadGateway}
+	p := &problem{Title: "The broker answered with an error", Text: printable(err.Error()), Code: http.StatusInternalServerError}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			p.Title, p.Code = k.title, k.code

@@ -2,6 +2,7 @@ package dash
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,9 +18,9 @@ const queuesSize = 100
 
 // row is a queue as a list shows it.
 type row struct {
-	Name                                    string
-	Waiting, Scheduled, Running, Dead, Due  string
-	HasDead, HasDue, IsPaused, Known, Stale bool
+	Name                                          string
+	Waiting, Scheduled, Running, Dead, Due        string
+	HasDead, HasDue, IsPaused, Known, Stale, Gone bool
 	// Age is how long the oldest waiting job has waited, and Rate by how many a minute the backlog grows.
 	Age, Rate string
 	// Old is how old the numbers are, and Why what is wrong.
@@ -28,13 +29,13 @@ type row struct {
 }
 
 // rowOf shows a queue.
-func rowOf(q status, now time.Time, interval time.Duration, width, height int) row {
+func rowOf(q status, now time.Time, interval time.Duration, width, height, points int) row {
 	r := row{Name: q.Name, Age: unknown, Rate: unknown, Waiting: unknown, Scheduled: unknown, Running: unknown, Dead: unknown, Due: unknown}
 	if q.Err != nil {
-		r.Why = printable(q.Err.Error())
+		r.Why, r.Gone = printable(q.Err.Error()), errors.Is(q.Err, batch.ErrNotFound)
 	}
 	r.IsPaused = q.Paused != nil && *q.Paused
-	r.Plot = newPlot(q.past, now, width, height)
+	r.Plot = newPlot(q.past, now, width, height, points)
 	if q.At.IsZero() {
 		return r
 	}
@@ -95,7 +96,10 @@ type queuesPage struct {
 	// Names says what is wrong with the list of names, and NamesOld how old it is.
 	Names    *problem
 	NamesOld string
-	Cans     []can
+	// Told says that the names of the queues are known, and Cut that there are more than so many.
+	Told bool
+	Cut  int
+	Cans []can
 }
 
 // choice is one of a list.
@@ -156,7 +160,7 @@ func (s *site) showQueues(r *request, part string) {
 	s.poll.addPast(shown)
 	now := time.Now()
 	for _, q := range shown {
-		p.Rows = append(p.Rows, rowOf(q, now, s.config.Interval, 120, 28))
+		p.Rows = append(p.Rows, rowOf(q, now, s.config.Interval, 120, 28, 40))
 	}
 	if v.listErr != nil {
 		p.Names = problemOf(v.listErr)
@@ -164,6 +168,10 @@ func (s *site) showQueues(r *request, part string) {
 		if !v.listed.IsZero() {
 			p.NamesOld = short(now.Sub(v.listed)) + " old"
 		}
+	}
+	p.Told = len(s.config.Queues) > 0 || !v.listed.IsZero()
+	if v.cut {
+		p.Cut = maxQueues
 	}
 	p.Cans = s.abilities()
 	s.write(r, http.StatusOK, "queues", part, s.frameOf(r, "Queues", p))

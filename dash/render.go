@@ -47,7 +47,7 @@ var templates = loadTemplates("queues", "queue", "jobs", "job", "edit", "confirm
 func loadTemplates(names ...string) map[string]*template.Template {
 	all := make(map[string]*template.Template)
 	common := template.Must(template.New("frame.html").Funcs(template.FuncMap{
-		"count": count, "size": size, "printable": printable, "line": line, "thousands": thousands, "thousands64": func(n int) string { return thousands(int64(n)) },
+		"count": count, "size": size, "printable": printable, "line": line, "thousands": thousands, "ago": func(t time.Time) string { return ago(t, time.Now()) }, "thousands64": func(n int) string { return thousands(int64(n)) },
 		"asset": func(name string) string { return name + "?v=" + assets[name].version },
 	}).ParseFS(files, "pages/frame.html", "pages/parts.html"))
 	for _, name := range names {

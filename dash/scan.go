@@ -62,7 +62,7 @@ func (s *scan) run(ctx context.Context, visit func(page []batch.Entry) (more boo
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		step = min(max(stepBytes*s.read/max(bytes, 1), 1), 500)
+		step = min(max(stepBytes*s.read/max(bytes, 1), 1), 200)
 	}
 }
 

@@ -14,6 +14,8 @@ type view struct {
 	listed  time.Time
 	// answered is when the broker told anything last, zero for never.
 	answered time.Time
+	// cut says that there are more queues than are shown.
+	cut bool
 }
 
 // view returns what is known. Before the first look it waits a moment.
@@ -21,7 +23,7 @@ func (p *poll) view(ctx context.Context) view {
 	p.attend(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := view{queues: make([]status, 0, len(p.order)), listErr: p.listErr, listed: p.listed, answered: p.answered}
+	v := view{queues: make([]status, 0, len(p.order)), listErr: p.listErr, listed: p.listed, answered: p.answered, cut: p.cut}
 	for _, name := range p.order {
 		q := *p.queues[name]
 		q.past = nil
@@ -30,12 +32,22 @@ func (p *poll) view(ctx context.Context) view {
 	return v
 }
 
-// attend notes that somebody looks. It waits for the first look for a moment, and for ctx.
+// attend notes that somebody looks. It waits a moment for the first look, and for the next after a long time.
 func (p *poll) attend(ctx context.Context) {
 	p.mu.Lock()
 	late := time.Since(p.seen) > idleAfter
 	p.seen = time.Now()
+	if late {
+		p.resumed = p.seen
+		if p.fresh == nil {
+			p.fresh = make(chan struct{})
+		}
+	}
+	fresh := p.fresh
 	p.mu.Unlock()
+	if fresh == nil {
+		return
+	}
 	if late {
 		select {
 		case p.wake <- struct{}{}:
@@ -45,7 +57,7 @@ func (p *poll) attend(ctx context.Context) {
 	rest := time.NewTimer(firstWait)
 	defer rest.Stop()
 	select {
-	case <-p.first:
+	case <-fresh:
 	case <-rest.C:
 	case <-ctx.Done():
 	}
@@ -84,9 +96,9 @@ func (p *poll) silence() time.Duration {
 	if p.answered.IsZero() || len(p.order) == 0 {
 		return 0
 	}
-	past := time.Since(p.answered)
-	if past < 2*p.interval+time.Second || past < 2*idleInterval && time.Since(p.seen) > idleAfter {
+	limit := 2*p.interval + time.Second
+	if time.Since(p.answered) < limit || time.Since(p.resumed) < limit {
 		return 0
 	}
-	return past
+	return time.Since(p.answered)
 }

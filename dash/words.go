@@ -52,6 +52,14 @@ func short(d time.Duration) string {
 	return part(d/day, "d") + part(d%day/time.Hour, "h")
 }
 
+// ago is how long before now something was, or how long after it will be.
+func ago(t, now time.Time) string {
+	if t.After(now) {
+		return "in " + short(t.Sub(now))
+	}
+	return short(now.Sub(t)) + " ago"
+}
+
 // size is a number of bytes as people say it.
 func size(n int) string {
 	switch {
