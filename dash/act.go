@@ -182,7 +182,9 @@ func (o *order) told(r *request, done outcome) string {
 		}
 		return text
 	case ActionPurge:
-		text = thousands(done.Done) + " waiting jobs"
+		if text = thousands(done.Done) + " waiting jobs"; done.Done == 1 {
+			text = "1 waiting job"
+		}
 	default:
 		text = letters(done.Done)
 	}

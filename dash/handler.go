@@ -77,7 +77,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.route(&req, parts)
 }
 
-// readForm reads the parameters of a request.
+// maxParameter bounds what a parameter of a URL or a form may be, but a body: more than any cursor, ID or gist of an
+// error is.
+const maxParameter = 1 << 10
+
+// readForm reads the parameters of a request, and refuses what no page of this handler has in its links and forms.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	err := r.ParseForm()
@@ -87,6 +91,13 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusRequestEntityTooLarge, "Too large", "The form is larger than %s. Nothing was done.", size(maxForm))
 	case err != nil:
 		return refuse(http.StatusBadRequest, "Not valid", "The form or the link cannot be read: %v. Nothing was done.", err)
+	}
+	for name, values := range r.Form {
+		for _, value := range values {
+			if text := name != "body"; text && (len(value) > maxParameter || printable(value) != value) {
+				return refuse(http.StatusBadRequest, "Not valid", "The parameter %s is longer than %d bytes, or no text. Nothing was done.", line(name, 64), maxParameter)
+			}
+		}
 	}
 	return nil
 }

@@ -190,7 +190,9 @@ func (p *poll) learnNames(names []string, err error) {
 		p.listed = time.Now()
 		p.answered = p.listed
 	}
-	names, p.cut = fit(names, p.cut)
+	if err == nil {
+		names, p.cut = p.fit(names)
+	}
 	same := slices.Equal(names, p.order)
 	p.mu.Unlock()
 	if err != nil || same {
@@ -204,23 +206,13 @@ func (p *poll) learnNames(names []string, err error) {
 }
 
 // fit leaves out what is no name of a queue or is there twice, which no broker should tell, and what is too much.
-func fit(names []string, cut bool) ([]string, bool) {
-	if names == nil {
-		return nil, cut
-	}
+func (p *poll) fit(names []string) (fit []string, cut bool) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	names = slices.DeleteFunc(names, func(name string) bool { return !isName(name) })
+	names = slices.DeleteFunc(names, func(name string) bool {
+		_, err := batch.Admin(p.driver, name)
+		return err != nil
+	})
 	return names[:min(len(names), maxQueues)], len(names) > maxQueues
-}
-
-// isName tells whether a queue can have that name.
-func isName(name string) bool {
-	for _, c := range []byte(name) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
-			return false
-		}
-	}
-	return len(name) >= 1 && len(name) <= 64
 }
 
 // setNames makes these the queues that are looked at. What was known of them stays.
