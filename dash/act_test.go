@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/batch-go/batch"
@@ -57,6 +58,9 @@ func TestPauseAndResume(t *testing.T) {
 		a.want(a.post("queues/emails/"+step.verb, nil), http.StatusOK, step.want)
 		if paused, err := q.Paused(t.Context()); err != nil || paused != step.paused {
 			t.Errorf("after %s: %v, %v", step.verb, paused, err)
+		}
+		if p := a.get("queues/emails"); strings.Contains(p.text, ">paused<") != step.paused || strings.Contains(p.text, "<button>Pause") == step.paused {
+			t.Errorf("the page after %s does not know: %s", step.verb, p.text)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -69,6 +70,9 @@ func follow(t *testing.T, client *http.Client, start string) (seen map[string]bo
 		if answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: status %d", at, answer.StatusCode)
 		}
+		if path.Base(at.Path) == "live" {
+			continue // its links are those of the page that it is put into
+		}
 		for _, found := range link.FindAllStringSubmatch(w.Body.String(), -1) {
 			if strings.HasPrefix(found[2], "/") || strings.Contains(found[2], "://") {
 				t.Errorf("%s has a link that is not relative: %s", at, found[2])
@@ -118,6 +122,29 @@ func TestPrefixes(t *testing.T) {
 		}
 	}
 	root.Client().CloseIdleConnections()
+}
+
+// The part of a page that renews itself has the links of the page that it is put into.
+func TestLinksOfRenewedParts(t *testing.T) {
+	d := newBroker(t)
+	three(t, d)
+	a := openApp(t, d, acting())
+	for path, live := range map[string]string{"": "live", "queues/emails": "queues/emails/live"} {
+		whole := a.get(path).text
+		links := link.FindAllString(a.get(live).text, -1)
+		if len(links) == 0 {
+			t.Errorf("%s has no links", live)
+		}
+		for _, found := range links {
+			if !strings.Contains(whole, found) {
+				t.Errorf("%s has %s, and %s does not", live, found, path)
+			}
+		}
+	}
+	p := a.get("queues/emails/")
+	if p.code != http.StatusPermanentRedirect || p.head.Get("Location") != "../emails" {
+		t.Errorf("a slash too much: %d to %q", p.code, p.head.Get("Location"))
+	}
 }
 
 // The prefix without its slash leads to the one with it, without knowing what is before it.

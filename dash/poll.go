@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/depths"
 )
 
@@ -80,8 +81,9 @@ func newPoll(d batch.Driver, names []string, interval time.Duration) (*poll, err
 		if err := p.setNames(slices.Sorted(slices.Values(names))); err != nil {
 			return nil, err
 		}
-	} else if err := checkLister(d); err != nil {
-		return nil, err
+	} else if !canList(d) {
+		_, err := batch.AdminQueues(context.Background(), d)
+		return nil, &batch.InvalidError{Field: "Queues", Bound: "the names of the queues to show, as this broker cannot list its own", Err: err}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
@@ -89,18 +91,10 @@ func newPoll(d batch.Driver, names []string, interval time.Duration) (*poll, err
 	return p, nil
 }
 
-// checkLister refuses a broker that cannot list its queues. A context that has ended keeps it from being asked.
-func checkLister(d batch.Driver) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err := batch.AdminQueues(ctx, d)
-	if errors.Is(err, batch.ErrCapability) {
-		return &batch.InvalidError{Field: "Queues", Bound: "the names of the queues to show, as this broker cannot list its own", Err: err}
-	}
-	if errors.Is(err, batch.ErrInvalid) {
-		return err
-	}
-	return nil
+// canList tells whether the broker can list its queues.
+func canList(d batch.Driver) bool {
+	_, can := d.(driver.QueueLister)
+	return can
 }
 
 // run looks until ctx ends.
@@ -279,6 +273,23 @@ func (p *poll) learn(a *depths.Queue) {
 		q.Depth, q.At, q.Paused = a.Depth, a.At, a.Paused
 		q.past = q.past.add(sampleOf(a.Depth, a.At))
 	}
+}
+
+// lookAgain asks for the depth of one queue, so that the page after an action has what it did. It is no harm if that fails.
+func (p *poll) lookAgain(ctx context.Context, q *batch.QueueAdmin) {
+	ctx, cancel := context.WithTimeout(ctx, firstWait)
+	defer cancel()
+	a := depths.Queue{Name: q.Name()}
+	if a.Depth, a.Err = q.Depth(ctx); a.Err != nil {
+		return
+	}
+	if paused, err := q.Paused(ctx); err == nil {
+		a.Paused = &paused
+	}
+	a.At = time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.learn(&a)
 }
 
 // close ends the poll. The error says that a call to the broker goes on nevertheless.
