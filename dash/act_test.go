@@ -11,6 +11,7 @@ import (
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/memory"
 )
 
 // Each action does what it says, says what it did, and is logged.
@@ -106,6 +107,21 @@ func TestPartIsDone(t *testing.T) {
 			"1 of 2 dead letters of queue emails redriven", perhaps, "The broker is full", "<strong>What to do:</strong> raise maxmemory", "OOM")
 		a.logged("level=ERROR", "action=redrive", "done=1 of=2", "OOM")
 	}
+}
+
+// doubtful is a broker that does not say what became of a call.
+type doubtful struct{ *memory.Driver }
+
+func (doubtful) Pause(context.Context, string) error {
+	return &driver.Error{Driver: "memory", Op: "pause", Kind: driver.ErrUnavailable}
+}
+
+// What may have been done is not said to be undone.
+func TestDoubt(t *testing.T) {
+	d := newBroker(t)
+	three(t, d)
+	a := openApp(t, doubtful{d}, acting())
+	a.want(a.post("queues/emails/pause", nil), http.StatusServiceUnavailable, "Queue emails may be paused or not", "!was not paused")
 }
 
 // The Authorizer is told what is to be done, and its answer holds.
