@@ -73,7 +73,7 @@ func TestConfirm(t *testing.T) {
 	a := openApp(t, d, acting())
 	a.want(a.get("queues/emails"), http.StatusOK) // the first look is done
 	a.want(a.get("queues/emails/confirm?do=redrive&which=all"), http.StatusOK, "Redrive all 3 dead letters", `action="../../queues/emails/redrive"`)
-	a.want(a.get("queues/emails/confirm?do=delete&which=matching&kind=email.bill"), http.StatusOK, "of kind email.bill", `name="kind" value="email.bill"`)
+	a.want(a.get("queues/emails/confirm?do=delete&which=matching&kind=email.bill"), http.StatusOK, "of kind email.bill", `name="kind" value="email.bill"`, ">Delete these</button>")
 	a.want(a.get("queues/emails/confirm?do=purge-dead"), http.StatusOK, "Type the queue’s name", "all 3 dead letters")
 	a.want(a.post("queues/emails/confirm", url.Values{"do": {"delete"}, "which": {"some"}, "id": {"b", "a"}}), http.StatusOK, "2 dead letters", `name="id" value="a"`, `name="id" value="b"`)
 	a.want(a.get("queues/emails/confirm?do=delete-job&id=x&state=waiting"), http.StatusOK, "Delete job x")
