@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	if ChildMain() {
 		return
 	}
-	brokers.AtOnce(4) // loads mostly wait
+	brokers.AtOnce(3) // loads mostly wait
 	brokers.Main(m)
 }
 
