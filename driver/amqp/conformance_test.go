@@ -21,9 +21,8 @@ import (
 
 // TestConformance runs the suite on every version of RabbitMQ that the driver
 // supports, each in a container of its own, which the suite crashes, freezes and
-// cuts off in the end. They run side by side: where one waits for its broker, the
-// other has the machine. The oldest version speaks TLS, with a client certificate, and
-// the newest does not: what TLS changes lies below what the versions differ in.
+// cuts off in the end. The oldest version speaks TLS, with a client certificate, and the
+// newest does not: what TLS changes lies below what the versions differ in.
 func TestConformance(t *testing.T) {
 	for _, version := range brokers.RabbitMQVersions() {
 		if version == brokers.RabbitMQ3 {
@@ -34,7 +33,6 @@ func TestConformance(t *testing.T) {
 			name, own, address = name+"-tls", brokers.NewRabbitMQTLS, tlsURL
 		}
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			server := own(t, version)
 			u := address(t, server)
 			h := harness(u, server.String(), server.TLS)
@@ -94,13 +92,16 @@ func registered(ctx context.Context, server *brokers.Instance) error {
 // queue with priorities.
 const behindBacklog = "quorum queues hand out first what came back, whatever its priority, and classic queues do not count it, so that it is stored anew"
 
-// TestConformancePriority runs it on both kinds of queues with priorities.
+// TestConformancePriority runs it on both kinds of queues with priorities, side by side:
+// neither has the cases that disturb the network or the broker, and where one waits, the
+// other has the machine.
 func TestConformancePriority(t *testing.T) {
 	t.Run("quorum", func(t *testing.T) {
 		t.Parallel()
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ4)
 		h := harness(with(t, server.URL(), "priority", "quorum"), server.String(), nil)
 		h.BehindBacklog = behindBacklog
+		h.Parallel, h.Waiting = h.Parallel/2, h.Parallel
 		h.LikeAnother()
 		conformance.Run(t, h)
 	})
@@ -109,6 +110,7 @@ func TestConformancePriority(t *testing.T) {
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ40)
 		h := harness(with(t, server.URL(), "priority", "classic"), server.String(), nil)
 		h.BehindBacklog = behindBacklog
+		h.Parallel, h.Waiting = h.Parallel/2, h.Parallel
 		h.LikeAnother()
 		conformance.Run(t, h)
 	})
@@ -160,8 +162,7 @@ func openURL(ctx context.Context, address string) (driver.Driver, error) {
 // without batch, nil if the server speaks plain TCP.
 func harness(address, name string, secure *tls.Config) conformance.Harness {
 	h := conformance.Harness{
-		Parallel: 16, // of each of the two that run side by side
-		Waiting:  32,
+		Parallel: 32,
 		Open:     func(ctx context.Context) (driver.Driver, error) { return openURL(ctx, address) },
 		URL:      address,
 		Broker:   name,
