@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -35,7 +36,7 @@ func refusals(t *testing.T, subject reflect.Type) {
 	built := make(chan result, 1)
 	ctx, directory := t.Context(), t.TempDir()
 	go func() {
-		output, err := compile(ctx, directory, subject, missing)
+		output, err := compiled.compile(ctx, directory, subject, missing)
 		built <- result{output, err}
 	}()
 	wait := func() result { r := <-built; built <- r; return r }
@@ -81,6 +82,30 @@ func refused(c capability, output string) error {
 
 // control names the program that must compile.
 const control = "portable"
+
+// compilations keeps what the compiler said, by the type: what a type lacks does not change
+// while the process runs, and a process may run the suite on several brokers.
+type compilations struct {
+	mu   sync.Mutex // held while it compiles; guards following
+	said map[reflect.Type]map[string]string
+}
+
+// compiled is what was compiled in this process.
+var compiled = compilations{said: make(map[reflect.Type]map[string]string)}
+
+// compile is the function compile, for the first run with the type that it can be done for.
+func (c *compilations) compile(ctx context.Context, directory string, subject reflect.Type, missing []capability) (map[string]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if output, ok := c.said[subject]; ok {
+		return output, nil
+	}
+	output, err := compile(ctx, directory, subject, missing)
+	if err == nil && ctx.Err() == nil {
+		c.said[subject] = output
+	}
+	return output, err
+}
 
 // compile compiles one program for each capability and the control, with the type, and
 // returns what the compiler says to each: nothing if it compiles. They are

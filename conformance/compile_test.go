@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"strings"
@@ -23,6 +24,21 @@ func TestCompile(t *testing.T) {
 	}
 	if err := refused(all[0], output["Nonsense"]); err == nil {
 		t.Error("a program that fails to compile for another reason counts as a refusal")
+	}
+}
+
+// What was compiled for one run is not compiled again for another, and what was not is.
+func TestCompiledOnce(t *testing.T) {
+	subject := reflect.TypeFor[*memory.Driver]()
+	c := compilations{said: make(map[reflect.Type]map[string]string)}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if output, err := c.compile(ended, t.TempDir(), subject, nil); err == nil || len(c.said) > 0 {
+		t.Errorf("a run that ended has compiled %v, %v", output, c.said)
+	}
+	c.said[subject] = map[string]string{"Pauser": "it does not"}
+	if output, err := c.compile(ended, t.TempDir(), subject, nil); err != nil || output["Pauser"] != "it does not" {
+		t.Errorf("the second run has %v, %v", output, err)
 	}
 }
 

@@ -105,7 +105,11 @@ type Harness struct {
 	// without any one of them: the one at index, from 0, of Servers. Nil if that cannot
 	// be done. Such cases run after all others, alone.
 	FreezeOne func(ctx context.Context, index int) (thaw func(), err error)
-	Servers   int
+
+	// Servers is how many servers there are, if each job is stored by several: cases in
+	// which the driver is to turn pages fill smaller ones then. Zero, the default, is for
+	// all other brokers.
+	Servers int
 }
 
 // open is Open. That it makes nothing is an error, too.
@@ -139,14 +143,11 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	if h.OpenAt == nil && h.Addr != "" {
 		return h, errors.New("conformance: Harness.Addr is for OpenAt, which is nil: with Addr alone, nothing is tested on a network that fails")
 	}
-	if h.FreezeOne == nil && h.Servers != 0 {
-		return h, errors.New("conformance: Harness.Servers is for FreezeOne, which is nil")
-	}
 	if h.FreezeOne != nil && h.Servers < 2 {
 		return h, errors.New("conformance: Harness.FreezeOne needs Servers, of which there are several")
 	}
-	if min(h.Slack, h.Lease, h.Timeout, h.Hidden) < 0 || min(h.Parallel, h.Waiting) < 0 {
-		return h, errors.New("conformance: Parallel, Waiting, Slack, Lease, Timeout or Hidden of the Harness is below zero")
+	if min(h.Slack, h.Lease, h.Timeout, h.Hidden) < 0 || min(h.Parallel, h.Waiting, h.Servers) < 0 {
+		return h, errors.New("conformance: Parallel, Waiting, Servers, Slack, Lease, Timeout or Hidden of the Harness is below zero")
 	}
 	switch {
 	case limits.MaxLease == 0:

@@ -15,6 +15,7 @@ func TestHarnessMistakes(t *testing.T) {
 	openAt := func(ctx context.Context, _ string) (driver.Driver, error) { return open(ctx) }
 	nothing := func(context.Context) (driver.Driver, error) { return nil, nil }
 	nowhere := func(context.Context, string) (driver.Driver, error) { return nil, nil }
+	freezeOne := func(context.Context, int) (func(), error) { return func() {}, nil }
 	good := Case{Name: "good", Rule: "Rule.", run: func(s *stage) { s.declared() }}
 	network := Case{Name: "network", Rule: "Rule.", Needs: networked, run: func(s *stage) { s.through(s.network()) }}
 	for want, c := range map[string]struct {
@@ -26,8 +27,8 @@ func TestHarnessMistakes(t *testing.T) {
 		"Harness.OpenAt returned neither a driver nor an error": {network, Harness{Open: open, Addr: "127.0.0.1:1", OpenAt: nowhere}},
 		"Harness.OpenAt needs Addr":                             {good, Harness{Open: open, OpenAt: openAt}},
 		"Harness.Addr is for OpenAt, which is nil":              {good, Harness{Open: open, Addr: "127.0.0.1:1"}},
-		"Harness.Servers is for FreezeOne, which is nil":        {good, Harness{Open: open, Servers: 3}},
-		"Parallel, Waiting, Slack, Lease, Timeout or Hidden":    {good, Harness{Open: open, Parallel: -1}},
+		"Harness.FreezeOne needs Servers":                       {good, Harness{Open: open, FreezeOne: freezeOne, Servers: 1}},
+		"Parallel, Waiting, Servers, Slack, Lease, Timeout or":  {good, Harness{Open: open, Parallel: -1}},
 	} {
 		if err := c.Run(t.Context(), c.Harness); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "panic") {
 			t.Errorf("the error is %v, want one that says %q and no panic", err, want)

@@ -39,10 +39,11 @@ func caseLeaseExpiry(s *stage) {
 	equal(s, held.Redeliveries, 0, "Redeliveries at first")
 	second := s.consume(s.open(), 1)
 	after := s.vanish(first)
+	vanished := s.history.Now()
 	got := s.receiveBy(after+s.overdue(), second, 1)[0]
 	now := s.history.Now()
 	s.check(Within("the job of a lost lease", begin, now, after, now), "measure")
-	s.check(Within("the job of a lost lease", received, now, 0, after+s.overdue()), "measure")
+	s.handedOver("the job of a lost lease", received+after, vanished, now)
 	s.check(sameMessage(&got.Message, m), "received again")
 	equal(s, got.Redeliveries, 1, "Redeliveries after one lost holder")
 	equal(s, got.Deliveries, 2, "Deliveries after one lost holder")
@@ -97,8 +98,9 @@ func caseExtendEnds(s *stage) {
 	extended := s.history.Now()
 	other := s.consume(s.open(), 1)
 	after := s.vanish(d)
+	vanished := s.history.Now()
 	got := s.receiveBy(after+s.overdue(), other, 1)[0]
-	s.check(Within("the job of a lease that was extended often", extended, s.history.Now(), 0, after+s.overdue()), "measure")
+	s.handedOver("the job of a lease that was extended often", extended+after, vanished, s.history.Now())
 	s.settle(other, got, driver.OutcomeDone)
 }
 

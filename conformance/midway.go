@@ -55,14 +55,16 @@ func caseMidwayEnqueue(s *stage) {
 // checkout receives all that waits and settles it as done, and ends the case unless that is
 // what must be there, and of the rest only what may: once each, or two times if twice says so.
 func (s *stage) checkout(d driver.Driver, must, may, twice map[string]bool) {
-	c := s.consume(d, min(s.info.Limits.ReceiveBatch, 50))
+	hold := min(s.info.Limits.ReceiveBatch, s.info.Limits.SettleBatch, 50)
+	c := s.consume(d, hold)
 	seen := make(map[string]int)
 	missing := len(must)
 	for missing > 0 {
 		ctx, cancel := s.by(s.lease() + s.overdue())
-		all, err := c.Receive(ctx, min(s.info.Limits.ReceiveBatch, 50))
+		all, err := c.Receive(ctx, hold)
 		cancel()
 		s.check(err, "receive with %d missing", missing)
+		var settlements []driver.Settlement // at once: one by one takes longer than a short lease, on a busy machine
 		for _, got := range all {
 			if !must[got.ID] && !may[got.ID] {
 				s.failf("%s is there, which is certainly not stored", got.ID)
@@ -70,8 +72,9 @@ func (s *stage) checkout(d driver.Driver, must, may, twice map[string]bool) {
 			if seen[got.ID]++; seen[got.ID] == 1 && must[got.ID] {
 				missing--
 			}
-			s.check(only(c.Settle(s.ctx, []driver.Settlement{{Delivery: got, Outcome: driver.OutcomeDone}})), "settle %s", got.ID)
+			settlements = append(settlements, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDone})
 		}
+		s.check(errors.Join(c.Settle(s.ctx, settlements)...), "settle %d jobs", len(settlements))
 	}
 	for id, n := range seen {
 		if n > 2 || n == 2 && !twice[id] {

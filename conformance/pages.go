@@ -23,13 +23,17 @@ var pagesCases = []Case{
 	{Name: "find-many", Rule: "Find and Delete reach a job behind more others than a page holds.", Needs: inspector, run: caseFindMany},
 }
 
-// beyondPage is more than fits into a page, and no multiple of any batch. Where a call
-// takes few jobs it is less, which fills as many of the driver's own pages.
-func (s *stage) beyondPage() int {
-	if s.info.Limits.SettleBatch < 100 {
-		return 137
+// beyondPage is more than fits into a page of a size, and no multiple of any batch. Where a
+// call takes few jobs it is less, which fills as many of the driver's own pages. So it is
+// where a job is stored by several servers: the pages are the driver's, and as many.
+func (s *stage) beyondPage() (many, size int) {
+	switch {
+	case s.harness.Servers > 1:
+		return 137, 100
+	case s.info.Limits.SettleBatch < 100:
+		return 137, 1000
 	}
-	return 1037
+	return 1037, 1000
 }
 
 // kill receives n jobs and makes each a dead letter, many at a time.
@@ -75,19 +79,20 @@ func (s *stage) deadIDs(d driver.Driver, size int) []string {
 }
 
 func caseDeadMany(s *stage) {
-	many := s.beyondPage()
+	many, size := s.beyondPage()
 	d := s.declared()
 	s.put(d, messages(many)...)
 	s.kill(d, many)
 	all := names(many)
 	s.eventually("counting the dead letters in pages", func() error {
-		if n := len(s.deadLetters(d, 1000)); n != many {
+		if n := len(s.deadLetters(d, size)); n != many {
 			return fmt.Errorf("there are %d, want %d", n, many)
 		}
 		return nil
 	})
-	s.each("dead letters in pages of 1000", s.deadIDs(d, 1000), all)
-	s.each("dead letters in pages of 400", s.deadIDs(d, 400), all)
+	for _, size := range []int{size, size * 2 / 5} {
+		s.each(fmt.Sprintf("dead letters in pages of %d", size), s.deadIDs(d, size), all)
+	}
 
 	// Every third, from everywhere, in no order, with some that are nobody's.
 	var third, rest []string
@@ -227,11 +232,11 @@ func caseRedriveNone(s *stage) {
 }
 
 func caseListMany(s *stage) {
-	many := s.beyondPage()
+	many, size := s.beyondPage()
 	d := s.declared()
 	s.put(d, messages(many)...)
 	s.waitDepth(d, driver.Depth{Waiting: int64(many)})
-	for _, size := range []int{1000, 333} {
+	for _, size := range []int{size, size / 3} {
 		var ids []string
 		for _, e := range s.list(d, driver.StateWaiting, size) {
 			ids = append(ids, e.ID)
@@ -293,7 +298,7 @@ func caseListScheduled(s *stage) {
 }
 
 func caseFindMany(s *stage) {
-	many := s.beyondPage()
+	many, _ := s.beyondPage()
 	d := s.declared()
 	i := capable[batch.Inspector](s, d)
 	s.put(d, messages(many)...)

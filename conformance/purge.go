@@ -43,7 +43,10 @@ func casePurgeWaiting(s *stage) {
 }
 
 func casePurgeMany(s *stage) {
-	const jobs = 2500 // more than a driver moves at once
+	jobs := 2500 // more than a driver moves at once
+	if s.harness.Servers > 1 {
+		jobs = 250 // which are stored by several, while a driver moves them as it does on one
+	}
 	d := s.declared()
 	all := messages(jobs)
 	if _, ok := bare(d).(driver.Prioritizer); ok {
@@ -59,7 +62,7 @@ func casePurgeMany(s *stage) {
 		}
 	}
 	s.put(d, all...)
-	s.waitDepth(d, driver.Depth{Waiting: jobs})
+	s.waitDepth(d, driver.Depth{Waiting: int64(jobs)})
 	n, err := capable[batch.Purger](s, d).Purge(s.ctx, s.queue)
 	s.check(err, "purge")
 	equal(s, n, jobs, "jobs purged")

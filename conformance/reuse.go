@@ -56,7 +56,7 @@ func caseSlotReuse(s *stage) {
 		enqueue(s, q, n, batch.Timeout(q, 150*time.Millisecond), batch.MaxAttempts(q, 3))
 	}
 	const dead = jobs / 8
-	s.wait("all jobs", func() bool { return s.history.Count(Done) >= jobs-dead && s.history.Count(Died) >= dead })
+	s.waitCount(jobs, Done, Died)
 	events := s.history.Events()
 	s.check(AttemptCounts(events), "judge the history")
 	s.check(NoOverlap(events, 0), "judge the history")

@@ -138,6 +138,13 @@ func (s *stage) doubt(format string, args ...any) {
 // ended leases from time to time, and no promise says how often.
 func (s *stage) overdue() time.Duration { return s.lease() + s.lateness() }
 
+// handedOver checks that what a vanished holder had came in time. It was due then, or when somebody waited for it
+// and the holder was gone, if that took longer.
+func (s *stage) handedOver(what string, due, waited, now time.Duration) {
+	due = max(due, waited)
+	s.check(Within(what, due, now, min(0, now-due), s.overdue()), "measure")
+}
+
 // closed tells whether a channel is.
 func closed(c <-chan struct{}) bool {
 	select {

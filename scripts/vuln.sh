@@ -8,7 +8,7 @@
 # finds nothing, but everything is still loaded and analysed, so that what is wrong with that is seen here
 # and not where releases are made. All modules go through it at once, as the workspace has them: with
 # nothing to find, which versions each module alone would have does not matter, and what they share, which
-# is most of it, is analysed once and not ten times. Each module alone is loaded by vet and staticcheck.
+# is most of it, is analysed once and not ten times. Each module alone is loaded by vet.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -37,7 +37,8 @@ func testContext(t testing.TB) context.Context {
 // open opens a driver that the test closes.
 func open(t testing.TB) *Driver {
 	t.Helper()
-	d, err := Open(testContext(t), testURL(t))
+	address := testURL(t) // before the time begins: it may start the broker
+	d, err := Open(testContext(t), address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,8 @@ func settle(t testing.TB, c driver.Consumer, s driver.Settlement) {
 func TestDeclareConflict(t *testing.T) {
 	d := open(t)
 	q := queue(t, d)
-	p, err := OpenPriority(testContext(t), testURL(t)+"?priority=classic")
+	address := testURL(t) + "?priority=classic"
+	p, err := OpenPriority(testContext(t), address)
 	if err != nil {
 		t.Fatal(err)
 	}

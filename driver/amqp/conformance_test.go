@@ -2,6 +2,7 @@ package amqp_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/url"
 	"os"
@@ -20,16 +21,22 @@ import (
 
 // TestConformance runs the suite on every version of RabbitMQ that the driver
 // supports, each in a container of its own, which the suite crashes, freezes and
-// cuts off in the end.
+// cuts off in the end. The oldest version speaks TLS, with a client certificate, and the
+// newest does not: what TLS changes lies below what the versions differ in.
 func TestConformance(t *testing.T) {
 	for _, version := range brokers.RabbitMQVersions() {
 		if version == brokers.RabbitMQ3 {
 			continue // refused: TestOpenRefusesOldBrokers
 		}
-		t.Run(string(version), func(t *testing.T) {
-			server := brokers.OwnOrRabbitMQ(t, version)
-			h := harness(server.URL(), server.String())
-			if h.StopCounts = stopCounts(t, server.URL()); h.StopCounts != "" {
+		name, own, address := string(version), brokers.OwnOrRabbitMQ, plainURL
+		if version == brokers.RabbitMQ40 {
+			name, own, address = name+"-tls", brokers.NewRabbitMQTLS, tlsURL
+		}
+		t.Run(name, func(t *testing.T) {
+			server := own(t, version)
+			u := address(t, server)
+			h := harness(u, server.String(), server.TLS)
+			if h.StopCounts = stopCounts(t, u); h.StopCounts != "" {
 				h.BehindBacklog = "RabbitMQ before 4.3 takes what is returned for lost, so that a release is a new message"
 			}
 			if version != brokers.RabbitMQ4 {
@@ -85,31 +92,28 @@ func registered(ctx context.Context, server *brokers.Instance) error {
 // queue with priorities.
 const behindBacklog = "quorum queues hand out first what came back, whatever its priority, and classic queues do not count it, so that it is stored anew"
 
-// TestConformancePriority runs it on both kinds of queues with priorities.
+// TestConformancePriority runs it on both kinds of queues with priorities, side by side:
+// neither has the cases that disturb the network or the broker, and where one waits, the
+// other has the machine.
 func TestConformancePriority(t *testing.T) {
 	t.Run("quorum", func(t *testing.T) {
+		t.Parallel()
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ4)
-		h := harness(with(t, server.URL(), "priority", "quorum"), server.String())
+		h := harness(with(t, server.URL(), "priority", "quorum"), server.String(), nil)
 		h.BehindBacklog = behindBacklog
+		h.Parallel, h.Waiting = h.Parallel/2, h.Parallel
 		h.LikeAnother()
 		conformance.Run(t, h)
 	})
 	t.Run("classic", func(t *testing.T) {
+		t.Parallel()
 		server := brokers.RabbitMQ(t, brokers.RabbitMQ40)
-		h := harness(with(t, server.URL(), "priority", "classic"), server.String())
+		h := harness(with(t, server.URL(), "priority", "classic"), server.String(), nil)
 		h.BehindBacklog = behindBacklog
+		h.Parallel, h.Waiting = h.Parallel/2, h.Parallel
 		h.LikeAnother()
 		conformance.Run(t, h)
 	})
-}
-
-// TestConformanceTLS runs it over TLS with a client certificate.
-func TestConformanceTLS(t *testing.T) {
-	brokers.SkipGiven(t, "rabbitmq")
-	server := brokers.RabbitMQTLS(t, brokers.RabbitMQ4)
-	h := harness(tlsURL(t, server), server.String())
-	h.LikeAnother()
-	conformance.Run(t, h)
 }
 
 // TestOpenRefusesOldBrokers opens a broker from before the oldest that is
@@ -154,8 +158,9 @@ func openURL(ctx context.Context, address string) (driver.Driver, error) {
 	return d, nil
 }
 
-// harness is for a server that the URL opens.
-func harness(address, name string) conformance.Harness {
+// harness is for a server that the URL opens. The configuration of TLS is for what opens it
+// without batch, nil if the server speaks plain TCP.
+func harness(address, name string, secure *tls.Config) conformance.Harness {
 	h := conformance.Harness{
 		Parallel: 32,
 		Open:     func(ctx context.Context) (driver.Driver, error) { return openURL(ctx, address) },
@@ -169,19 +174,18 @@ func harness(address, name string) conformance.Harness {
 			other.Host = addr
 			return openURL(ctx, other.String())
 		}
-	}
-	if u, err := url.Parse(address); err == nil && u.Scheme == "amqp" {
-		u.RawQuery = ""
+		bare := *u
+		bare.RawQuery = ""
 		h.Foreign = func(ctx context.Context, queue string, body []byte) error {
-			return publish(ctx, u.String(), queue, body)
+			return publish(ctx, bare.String(), secure, queue, body)
 		}
 	}
 	return h
 }
 
 // publish does what a program that does not know batch might.
-func publish(ctx context.Context, address, queue string, body []byte) error {
-	conn, err := amqp091.DialConfig(address, amqp091.Config{Heartbeat: 10 * time.Second})
+func publish(ctx context.Context, address string, secure *tls.Config, queue string, body []byte) error {
+	conn, err := amqp091.DialConfig(address, amqp091.Config{Heartbeat: 10 * time.Second, TLSClientConfig: secure})
 	if err != nil {
 		return err
 	}
@@ -214,8 +218,11 @@ func with(t testing.TB, address, name, value string) string {
 	return u.String()
 }
 
+// plainURL is the URL of an instance that speaks plain TCP.
+func plainURL(_ testing.TB, server *brokers.Instance) string { return server.URL() }
+
 // tlsURL names the instance's certificates by files.
-func tlsURL(t *testing.T, server *brokers.Instance) string {
+func tlsURL(t testing.TB, server *brokers.Instance) string {
 	t.Helper()
 	address := server.URL()
 	for name, pem := range map[string][]byte{"tls_ca": server.CA, "tls_cert": server.Certificate, "tls_key": server.Key} {

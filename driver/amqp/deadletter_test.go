@@ -94,7 +94,8 @@ func TestCloseWhileDeadLettersAreRedriven(t *testing.T) {
 	d := open(t).base
 	q := queue(t, d)
 	bury(t, d, q, 500)
-	short, err := Open(testContext(t), testURL(t))
+	address := testURL(t)
+	short, err := Open(testContext(t), address)
 	if err != nil {
 		t.Fatal(err)
 	}

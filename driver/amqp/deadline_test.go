@@ -16,6 +16,7 @@ import (
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/brokers"
+	"github.com/batch-go/batch/internal/late"
 )
 
 const (
@@ -26,32 +27,32 @@ const (
 )
 
 // onTime makes calls that cannot end before their deadlines, all at once, and checks that
-// each returns with its own. A call that only waits tells how late the machine is.
+// each returns with its own, as far as the machine is not late.
 func onTime(t *testing.T, when string, calls map[string]func(ctx context.Context) error) {
 	t.Helper()
 	var mu sync.Mutex
-	late := make(map[string]time.Duration)
-	const control = ""
-	calls[control] = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-	var all sync.WaitGroup
-	for what, call := range calls {
-		all.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), shortTime)
-			defer cancel()
-			err := call(ctx)
-			deadline, _ := ctx.Deadline()
-			mu.Lock()
-			defer mu.Unlock()
-			late[what] = time.Since(deadline)
-			if err == nil && what != "extend" && what != "abandon" && !strings.HasPrefix(what, "close") && !strings.HasPrefix(what, "stop") {
-				t.Errorf("%s: %s succeeded", when, what)
-			}
-		})
-	}
-	all.Wait()
-	for what, by := range late {
-		if by > lateBy+2*late[control] {
-			t.Errorf("%s: %s returned %s after its deadline, and the machine is late by %s", when, what, by, late[control])
+	after := make(map[string]time.Duration)
+	lateness := late.During(func() {
+		var all sync.WaitGroup
+		for what, call := range calls {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), shortTime)
+				defer cancel()
+				err := call(ctx)
+				deadline, _ := ctx.Deadline()
+				mu.Lock()
+				defer mu.Unlock()
+				after[what] = time.Since(deadline)
+				if err == nil && what != "extend" && what != "abandon" && !strings.HasPrefix(what, "close") && !strings.HasPrefix(what, "stop") {
+					t.Errorf("%s: %s succeeded", when, what)
+				}
+			})
+		}
+		all.Wait()
+	})
+	for what, by := range after {
+		if by > lateBy+late.Steps*lateness {
+			t.Errorf("%s: %s returned %s after its deadline, and the machine is late by %s", when, what, by, lateness)
 		}
 	}
 }

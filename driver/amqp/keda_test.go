@@ -67,6 +67,7 @@ func (s kedaScaler) managed(ctx context.Context, queue string) (int64, error) {
 // TestKEDA sends what KEDA sends for the triggers of docs/deploy.md. Over AMQP the answer is the backlog that package health
 // tells, over HTTP with what workers hold, and only the second trigger sees a delayed job that is due while there is no worker.
 func TestKEDA(t *testing.T) {
+	t.Parallel() // it waits for the statistics of a broker of its own
 	broker := brokers.NewRabbitMQManaged(t, brokers.RabbitMQ4)
 	d, err := Open(testContext(t), broker.URL())
 	if err != nil {

@@ -167,7 +167,8 @@ func TestDelayQueuesOfADeletedQueue(t *testing.T) {
 
 // What has nothing to do says so without a look at the broker, also after Close.
 func TestNothingToDo(t *testing.T) {
-	d, err := Open(testContext(t), testURL(t))
+	address := testURL(t)
+	d, err := Open(testContext(t), address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,19 +25,18 @@ func eachVersion(t *testing.T, run func(t *testing.T, o opener)) {
 func TestRemovedPartsComeBack(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, o opener) {
+		t.Parallel()
 		names := newNames("")
 		parts := map[string][]string{
 			"dead letters": {names.dead}, "hop queue": {names.hop}, "all delay queues": delayNames(names),
 			"third delay queue": delayNames(names)[2:3],
 		}
-		t.Run("parts", func(t *testing.T) {
-			for what, names := range parts {
-				t.Run(what, func(t *testing.T) {
-					t.Parallel()
-					removeParts(t, o, names)
-				})
-			}
-		})
+		for what, names := range parts {
+			t.Run(what, func(t *testing.T) {
+				t.Parallel()
+				removeParts(t, o, names)
+			})
+		}
 	})
 }
 
@@ -152,8 +151,14 @@ func TestRemovedPartsWithoutConsumer(t *testing.T) {
 		bury(t, d, q, 3)
 		remove(n.hop)
 		enqueue(t, d, q, message("a", delay(10*time.Millisecond)))
-		if depth, err := d.Depth(ctx, q); err != nil || depth.Dead != 3 || depth.Scheduled != 1 {
-			t.Errorf("the depth when the parts are back: %+v, %v", depth, err)
+		for { // on its way from one queue to another a job may be in none that is counted, or in both
+			depth, err := d.Depth(ctx, q)
+			if err == nil && depth.Dead == 3 && depth.Scheduled == 1 {
+				break
+			}
+			if err != nil {
+				t.Fatalf("the depth when the parts are back: %+v, %v", depth, err)
+			}
 		}
 		remove(n.main)
 		remove(n.dead)

@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -104,6 +105,21 @@ func takeRaw(t testing.TB, url, name string) amqp091.Delivery {
 		t.Fatalf("no message came from %s", name)
 	}
 	panic("unreachable")
+}
+
+// unconsumed waits until one of the broker's queues has no consumer. It counts one that is
+// gone for a moment longer: that of takeRaw, say.
+func unconsumed(t testing.TB, url, name string) {
+	t.Helper()
+	for ch, end := raw(t, url), time.Now().Add(bound); ; runtime.Gosched() {
+		queue, err := lookUp(ch, name)
+		if err == nil && queue.Consumers == 0 {
+			return
+		}
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("%s has %d consumers (%v)", name, queue.Consumers, err)
+		}
+	}
 }
 
 // vanish breaks the connection on which a handle holds its deliveries.

@@ -2,6 +2,7 @@ package nats_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,18 +52,35 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestConformanceCluster runs it on three servers, with three replicas of each
-// queue. One of them is frozen in the end.
+// TestConformanceCluster runs it on three servers, with three replicas of each queue.
 func TestConformanceCluster(t *testing.T) {
+	h, _ := clustered(t)
+	conformance.Run(t, h)
+}
+
+// TestFreezeOne freezes one server of a cluster. That case mostly waits, so it does it
+// beside other tests, on a cluster of its own.
+func TestFreezeOne(t *testing.T) {
+	t.Parallel()
+	h, cluster := clustered(t)
+	h.FreezeOne = func(ctx context.Context, index int) (func(), error) {
+		return cluster.Nodes[index].Freezer(t)(ctx)
+	}
+	at := slices.IndexFunc(conformance.Cases(), func(c conformance.Case) bool { return c.Name == "freeze-one" })
+	if err := conformance.Cases()[at].Run(t.Context(), h); err != nil {
+		t.Error(err)
+	}
+}
+
+// clustered starts a cluster, and returns what the suite needs to know of it.
+func clustered(t *testing.T) (conformance.Harness, *brokers.NATSServers) {
+	t.Helper()
 	brokers.SkipGiven(t, "nats")
 	cluster := brokers.NewNATSCluster(t, brokers.NATS2)
 	h := harness(cluster.URL(), cluster.String())
 	h.Lease, h.Slack = 3*time.Second, 3*time.Second
 	h.Servers = len(cluster.Nodes)
-	h.FreezeOne = func(ctx context.Context, index int) (func(), error) {
-		return cluster.Nodes[index].Freezer(t)(ctx)
-	}
-	conformance.Run(t, h)
+	return h, cluster
 }
 
 // harness is for servers that the URL opens.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/driver/nats"
+	"github.com/batch-go/batch/internal/late"
 )
 
 const (
@@ -20,35 +21,12 @@ const (
 	overtime = 100 * time.Millisecond
 )
 
-// machineLate is how late this machine wakes a goroutine, measured while f runs.
-func machineLate(f func()) time.Duration {
-	stop, latest := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		const step = 5 * time.Millisecond
-		worst := time.Duration(0)
-		for {
-			begun := time.Now()
-			end := time.NewTimer(step)
-			select {
-			case <-stop:
-				latest <- worst
-				return
-			case <-end.C:
-				worst = max(worst, time.Since(begun)-step)
-			}
-		}
-	}()
-	f()
-	close(stop)
-	return <-latest
-}
-
 // inTime makes all calls at once, each with a deadline, and demands that they keep it.
 func inTime(t *testing.T, all map[string]func(ctx context.Context) error) {
 	t.Helper()
 	took := make(map[string]time.Duration)
 	var mu sync.Mutex
-	late := machineLate(func() {
+	lateness := late.During(func() {
 		var calls sync.WaitGroup
 		for what, call := range all {
 			calls.Go(func() {
@@ -64,8 +42,8 @@ func inTime(t *testing.T, all map[string]func(ctx context.Context) error) {
 		calls.Wait()
 	})
 	for what, d := range took {
-		if d > callTime+overtime+2*late {
-			t.Errorf("%s took %s with a deadline of %s, on a machine that is %s late", what, d, callTime, late)
+		if d > callTime+overtime+late.Steps*lateness {
+			t.Errorf("%s took %s with a deadline of %s, on a machine that is %s late", what, d, callTime, lateness)
 		}
 	}
 }

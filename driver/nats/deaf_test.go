@@ -41,7 +41,7 @@ func TestLostPull(t *testing.T) {
 			})
 			got := make(chan []*driver.Delivery, 1)
 			go func() {
-				ctx, cancel := context.WithTimeout(context.Background(), 2*seconds)
+				ctx, cancel := context.WithTimeout(context.Background(), 4*seconds)
 				defer cancel()
 				jobs, err := c.Receive(ctx, 1)
 				if err != nil {
@@ -57,7 +57,7 @@ func TestLostPull(t *testing.T) {
 			} else {
 				time.AfterFunc(time.Second, func() { enqueue(t, d, q, message("job")) })
 			}
-			if jobs := <-got; len(jobs) != 1 || time.Since(begun) > seconds {
+			if jobs := <-got; len(jobs) != 1 || time.Since(begun) > 2*seconds {
 				t.Errorf("%d jobs were received after %s", len(jobs), time.Since(begun))
 			}
 		})
@@ -70,7 +70,8 @@ func TestLostPull(t *testing.T) {
 func TestFrozenNode(t *testing.T) {
 	t.Parallel()
 	cluster := brokers.NewNATSCluster(t, brokers.NATS2)
-	ctx := testContext(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // nothing waits for so long but on a busy machine
+	defer cancel()
 	d := openURL(t, harness(cluster.URL(), "").URL)
 	q := declare(t, d)
 	js := rawJetStream(t, cluster.URL())

@@ -31,7 +31,7 @@ func isDuplicate(t *testing.T, d *nats.Driver, q, what string, m *driver.Message
 
 // TestRemovedJobFreesItsKey: whichever call removes it, and in whichever state.
 func TestRemovedJobFreesItsKey(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	ctx := testContext(t)
 	all := driver.Selection{All: true}
 	die := func(q string) error {
@@ -89,7 +89,7 @@ func TestRemovedJobFreesItsKey(t *testing.T) {
 
 // TestDoneKeepsTheKey: a job that has run to its end frees nothing.
 func TestDoneKeepsTheKey(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	q := declare(t, d)
 	enqueue(t, d, q, keyed("job"))
 	c := consume(t, d, q, 30*time.Second)
@@ -103,7 +103,7 @@ func TestDoneKeepsTheKey(t *testing.T) {
 // window, and a job whose time is over frees nothing of the next one, although both
 // have one ID.
 func TestDedupWithin(t *testing.T) {
-	d := openURL(t, startServer(t).url()+"?dedup_window=1h")
+	d := openURL(t, sharedURL(t)+"?dedup_window=1h")
 	ctx := testContext(t)
 	q := declare(t, d)
 	brief, long := keyed("job"), message("long")
@@ -147,7 +147,7 @@ func TestDedupWithin(t *testing.T) {
 // TestFreedKeyHasOneTaker: producers race for a key that is being freed: it is taken
 // once for each time it was freed.
 func TestFreedKeyHasOneTaker(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	ctx := testContext(t)
 	q := declare(t, d)
 	const rounds, producers = 20, 4

@@ -29,7 +29,7 @@ func lapse(t *testing.T, d *nats.Driver, q string) (first, second driver.Consume
 // refused, whatever the server would take, and the job stays with its new holder.
 func TestLostHolderSettlesNothing(t *testing.T) {
 	t.Parallel() // it waits for leases
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	for _, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
 		t.Run(outcome.String(), func(t *testing.T) {
 			q := declare(t, d)
@@ -59,7 +59,7 @@ func TestLostHolderSettlesNothing(t *testing.T) {
 // over, settles it, once.
 func TestLateButUndisturbed(t *testing.T) {
 	t.Parallel() // it waits for leases
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	for _, outcome := range []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead} {
 		t.Run(outcome.String(), func(t *testing.T) {
 			q := declare(t, d)
@@ -90,7 +90,7 @@ func TestLateButUndisturbed(t *testing.T) {
 // TestOneOfManySettles: several holders of one entry settle it at the same time, as
 // after a crash of the server that forgot deliveries: one may.
 func TestOneOfManySettles(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	q := declare(t, d)
 	const rounds, holders = 20, 4
 	for round := range rounds {
@@ -127,7 +127,7 @@ func TestOneOfManySettles(t *testing.T) {
 // TestTwoHoldersLoseNothing: two holders of one entry, both certain of it, settle
 // it in every way, one after the other and at once.
 func TestTwoHoldersLoseNothing(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	outcomes := []driver.Outcome{driver.OutcomeDone, driver.OutcomeRetry, driver.OutcomeRelease, driver.OutcomeDead}
 	q := declare(t, d)
 	c := consume(t, d, q, 30*time.Second)
@@ -189,7 +189,7 @@ func TestTwoHoldersLoseNothing(t *testing.T) {
 // TestDeletedQueueIsAnother: a holder from before a queue was deleted and made
 // again settles nothing of the new one.
 func TestDeletedQueueIsAnother(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	q := declare(t, d)
 	ctx := testContext(t)
 	enqueue(t, d, q, message("one"), message("two"))
@@ -310,7 +310,7 @@ func TestForeignConnection(t *testing.T) {
 // TestMixedLeases: consumers of one queue hold jobs for different times.
 func TestMixedLeases(t *testing.T) {
 	t.Parallel() // it waits for a lease
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	q := declare(t, d)
 	enqueue(t, d, q, message("short"))
 	short := consume(t, d, q, time.Second)
@@ -320,7 +320,7 @@ func TestMixedLeases(t *testing.T) {
 	held := receive(t, long, 1)[0]
 	third := consume(t, d, q, 30*time.Second)
 	begin := time.Now()
-	if got := receive(t, third, 1)[0]; got.ID != "short" || time.Since(begin) > 5*time.Second {
+	if got := receive(t, third, 1)[0]; got.ID != "short" || time.Since(begin) > bound {
 		t.Errorf("received %s after %s", got.ID, time.Since(begin))
 	}
 	if err := settle(t, long, driver.Settlement{Delivery: held, Outcome: driver.OutcomeDone}); err != nil {

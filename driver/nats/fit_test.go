@@ -32,13 +32,13 @@ func jobHeader(id string) natsgo.Header {
 // TestTooLargeToRetry: a job of another producer that does not fit with its history is
 // refused at once and still held, harms no neighbour, and fits when it is stripped.
 func TestTooLargeToRetry(t *testing.T) {
-	ts := startServer(t)
-	d := openURL(t, ts.url())
+	url := sharedURL(t)
+	d := openURL(t, url)
 	q := declare(t, d)
 	large, whole := jobHeader("headers"), jobHeader("body")
 	large["Batch-H-large"] = []string{strings.Repeat("x", 64<<10-300)}
-	publishForeign(t, ts.url(), q, large, []byte("body"))
-	publishForeign(t, ts.url(), q, whole, make([]byte, 1<<20-120))
+	publishForeign(t, url, q, large, []byte("body"))
+	publishForeign(t, url, q, whole, make([]byte, 1<<20-120))
 	enqueue(t, d, q, message("good"), message("again"))
 	c := consume(t, d, q, 30*time.Second)
 	got := receive(t, c, 4)
@@ -80,14 +80,14 @@ func TestTooLargeToRetry(t *testing.T) {
 // TestLargestForeign: what is no job becomes a dead letter at any size, and blocks
 // nothing.
 func TestLargestForeign(t *testing.T) {
-	ts := startServer(t)
-	d := openURL(t, ts.url())
+	url := sharedURL(t)
+	d := openURL(t, url)
 	q := declare(t, d)
-	publishForeign(t, ts.url(), q, nil, make([]byte, 1<<20))
-	publishForeign(t, ts.url(), q, natsgo.Header{"Other": {strings.Repeat("x", 60<<10)}}, make([]byte, 1<<20-61<<10))
+	publishForeign(t, url, q, nil, make([]byte, 1<<20))
+	publishForeign(t, url, q, natsgo.Header{"Other": {strings.Repeat("x", 60<<10)}}, make([]byte, 1<<20-61<<10))
 	bad := jobHeader("bad\nid")
 	bad["Batch-Failures"] = []string{"9223372036854775807"}
-	publishForeign(t, ts.url(), q, bad, []byte("bad"))
+	publishForeign(t, url, q, bad, []byte("bad"))
 	enqueue(t, d, q, message("job"))
 	c := consume(t, d, q, 30*time.Second)
 	if got := receive(t, c, 1)[0]; got.ID != "job" {

@@ -15,7 +15,7 @@ var since = time.UnixMilli(1760000001234).UTC()
 // look sees, through releases and lost holders, and a redrive begins anew.
 func TestBounces(t *testing.T) {
 	t.Parallel() // it waits for leases
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	ctx := testContext(t)
 	q := declare(t, d)
 	enqueue(t, d, q, message("job"))
@@ -76,7 +76,7 @@ func TestBounces(t *testing.T) {
 // those that there were, and every other outcome forgets them.
 func TestReleaseKeepsLostHolders(t *testing.T) {
 	t.Parallel() // it waits for a lease
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	q := declare(t, d)
 	first, second, lost, held := lapse(t, d, q)
 	if err := settle(t, first, driver.Settlement{Delivery: lost, Outcome: driver.OutcomeRelease}); !errors.Is(err, driver.ErrLeaseLost) {

@@ -9,8 +9,8 @@ import (
 // TestClosedWhileIdle: a connection that the other side has closed is noticed before it
 // is used, so that nothing is in doubt of what was not sent.
 func TestClosedWhileIdle(t *testing.T) {
-	ts := startServer(t)
-	r := startRelay(t, ts.url())
+	url := sharedURL(t)
+	r := startRelay(t, url)
 	d := openURL(t, r.url())
 	q := declare(t, d)
 	<-r.accepted

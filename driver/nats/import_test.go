@@ -26,7 +26,7 @@ func imported(id string, state driver.State) *driver.Entry {
 func TestImport(t *testing.T) {
 	t.Parallel() // it waits for delays
 	for _, parameters := range []string{"", "?group_commit=true"} {
-		d := openURL(t, startServer(t).url()+parameters)
+		d := openURL(t, sharedURL(t)+parameters)
 		ctx := testContext(t)
 		q := declare(t, d)
 		waiting, dead, late, soon := imported("waiting", driver.StateWaiting), imported("dead", driver.StateDead), imported("late", driver.StateScheduled), imported("soon", driver.StateScheduled)
@@ -73,7 +73,7 @@ func TestImport(t *testing.T) {
 // TestImportNeitherChecksNorHoldsKeys: a key that another job holds does not keep an
 // import out, an imported job takes no key, and it frees none.
 func TestImportNeitherChecksNorHoldsKeys(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	ctx := testContext(t)
 	q := declare(t, d)
 	keyed := message("job")
@@ -97,7 +97,7 @@ func TestImportNeitherChecksNorHoldsKeys(t *testing.T) {
 
 // TestImportRefuses: what cannot be is refused by itself, and the others are stored.
 func TestImportRefuses(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	ctx := testContext(t)
 	q := declare(t, d)
 	bad := map[string]func(*driver.Entry){

@@ -97,7 +97,7 @@ func TestRefusedMailbox(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			d, err := open(ctx, t, refuseMailboxes(t, "q"))
 			if err != nil {

@@ -136,8 +136,8 @@ func TestMissingQueue(t *testing.T) {
 // TestDeliveriesOfADeletedQueue: they are lost, whatever they are settled with, also
 // for a holder that has not noticed.
 func TestDeliveriesOfADeletedQueue(t *testing.T) {
-	ts := startServer(t)
-	d, other := openURL(t, ts.url()), openURL(t, ts.url())
+	url := sharedURL(t)
+	d, other := openURL(t, url), openURL(t, url)
 	declare(t, d)
 	ctx := testContext(t)
 	q := declare(t, d)

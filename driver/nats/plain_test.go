@@ -24,9 +24,10 @@ func plainMessage(id string, size int) *driver.Message {
 // plainQueue is a driver with a queue of its own.
 func plainQueue(t *testing.T) (context.Context, *Driver, string) {
 	t.Helper()
+	server := brokers.NATS(t, brokers.NATS2) // before the time begins: it may have to be started
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	d, err := Open(ctx, brokers.NATS(t, brokers.NATS2).URL())
+	d, err := Open(ctx, server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 // TestPurge: on one server and on a cluster.
 func TestPurge(t *testing.T) {
 	t.Parallel() // it starts a cluster
-	t.Run("server", func(t *testing.T) { testPurge(t, openURL(t, startServer(t).url())) })
+	t.Run("server", func(t *testing.T) { testPurge(t, openURL(t, sharedURL(t))) })
 	t.Run("cluster", func(t *testing.T) {
 		testPurge(t, openURL(t, harness(brokers.NATSCluster(t, brokers.NATS2).URL(), "").URL))
 	})
@@ -67,10 +67,10 @@ func testPurge(t *testing.T, d *nats.Driver) {
 
 // TestPurgeForeignEntries: what is no job and waits among them is removed too.
 func TestPurgeForeignEntries(t *testing.T) {
-	ts := startServer(t)
-	d := openURL(t, ts.url())
+	url := sharedURL(t)
+	d := openURL(t, url)
 	q := declare(t, d)
-	nc, err := natsgo.Connect(ts.url())
+	nc, err := natsgo.Connect(url)
 	if err != nil {
 		t.Fatal(err)
 	}

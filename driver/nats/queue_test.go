@@ -65,7 +65,7 @@ func TestListQueues(t *testing.T) {
 
 // TestAge: of the oldest job that waits, since it became ready, and zero if none does.
 func TestAge(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	ctx := testContext(t)
 	q := declare(t, d)
 	age := func() time.Duration {
@@ -113,7 +113,7 @@ func TestAge(t *testing.T) {
 // TestCountWithoutMessage: a server that counts a message which is not there does not keep a
 // queue from being empty.
 func TestCountWithoutMessage(t *testing.T) {
-	r := startRelay(t, startServer(t).url())
+	r := startRelay(t, sharedURL(t))
 	d := openURL(t, r.url())
 	q := declare(t, d)
 	r.filter(func(up bool, b []byte) bool {

@@ -13,10 +13,10 @@ import (
 // TestRemovedConsumers: what somebody removed from a queue that is there is made again
 // by the next call that needs it, also where a Receive waits.
 func TestRemovedConsumers(t *testing.T) {
-	ts := startServer(t)
-	d := openURL(t, ts.url())
+	url := sharedURL(t)
+	d := openURL(t, url)
 	ctx := testContext(t)
-	js := rawJetStream(t, ts.url())
+	js := rawJetStream(t, url)
 	q := declare(t, d)
 	remove := func() {
 		t.Helper()
@@ -84,10 +84,10 @@ func TestRemovedConsumers(t *testing.T) {
 // was removed then, is handed out each time that its lease ends, as any other.
 func TestRemovedConsumerForgetsMarks(t *testing.T) {
 	t.Parallel() // it waits for leases
-	ts := startServer(t)
-	d := openURL(t, ts.url())
+	url := sharedURL(t)
+	d := openURL(t, url)
 	ctx := testContext(t)
-	js := rawJetStream(t, ts.url())
+	js := rawJetStream(t, url)
 	q := declare(t, d)
 	enqueue(t, d, q, message("job"))
 	c := consume(t, d, q, time.Second)
@@ -114,7 +114,7 @@ func TestRemovedConsumerForgetsMarks(t *testing.T) {
 	if err := settle(t, c, driver.Settlement{Delivery: next(2), Outcome: driver.OutcomeDone}); err != nil {
 		t.Error(err)
 	}
-	if left := messagesOf(t, ts.url(), q); left != 0 {
+	if left := messagesOf(t, url, q); left != 0 {
 		t.Errorf("%d messages are left in the stream", left)
 	}
 }
@@ -123,10 +123,10 @@ func TestRemovedConsumerForgetsMarks(t *testing.T) {
 // use, is told of by a worker.
 func TestEditedStream(t *testing.T) {
 	t.Parallel() // it waits for the server to tell
-	ts := startServer(t)
-	d := openURL(t, ts.url())
+	url := sharedURL(t)
+	d := openURL(t, url)
 	ctx := testContext(t)
-	js := rawJetStream(t, ts.url())
+	js := rawJetStream(t, url)
 	q := declare(t, d)
 	stream, err := js.Stream(ctx, "batch-"+q)
 	if err != nil {

@@ -38,6 +38,12 @@ func startServer(t testing.TB, config ...string) *testServer {
 	return &testServer{t, brokers.NewNATSConfig(t, brokers.NATS2, strings.Join(config, "\n"))}
 }
 
+// sharedURL is a server for all tests that need no more of one than queues of their own.
+func sharedURL(t testing.TB) string {
+	t.Helper()
+	return brokers.NATS(t, brokers.NATS2).URL()
+}
+
 func (ts *testServer) start() {
 	ts.t.Helper()
 	if err := ts.Start(testContext(ts.t)); err != nil {
@@ -97,12 +103,19 @@ func closeDriver(t testing.TB, d *nats.Driver) {
 
 var serial atomic.Int64
 
-// declare declares a queue. It ends with its server.
+// declare declares a queue. It ends with its server, or with the test where that does not end.
 func declare(t testing.TB, d *nats.Driver) string {
 	t.Helper()
 	q := fmt.Sprintf("t-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), serial.Add(1))
 	if err := d.Declare(testContext(t), q); err != nil {
 		t.Fatal(err)
+	}
+	if brokers.IsGiven("nats") {
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), bound)
+			defer cancel()
+			_ = d.DeleteQueue(ctx, q)
+		})
 	}
 	return q
 }

@@ -15,7 +15,7 @@ import (
 
 // TestStop: on one server and on a cluster.
 func TestStop(t *testing.T) {
-	t.Run("server", func(t *testing.T) { testStop(t, openURL(t, startServer(t).url()), 50) })
+	t.Run("server", func(t *testing.T) { testStop(t, openURL(t, sharedURL(t)), 50) })
 	t.Run("cluster", func(t *testing.T) {
 		testStop(t, openURL(t, harness(brokers.NATSCluster(t, brokers.NATS2).URL(), "").URL), 5)
 	})
@@ -99,7 +99,7 @@ func testStop(t *testing.T, d *nats.Driver, rounds int) {
 // TestStopOverAnEndedContext: it ends receiving, says that it did not end the rest,
 // and Close does.
 func TestStopOverAnEndedContext(t *testing.T) {
-	d := openURL(t, startServer(t).url())
+	d := openURL(t, sharedURL(t))
 	ctx := testContext(t)
 	q := declare(t, d)
 	c := consume(t, d, q, 30*time.Second)

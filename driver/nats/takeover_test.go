@@ -16,8 +16,8 @@ import (
 // wait, with its lost holder counted, as often as that happens, and leaves nothing behind.
 func TestLostJobsComeFirst(t *testing.T) {
 	t.Parallel() // it waits for leases
-	ts := startServer(t)
-	d := openURL(t, ts.url())
+	url := sharedURL(t)
+	d := openURL(t, url)
 	q := declare(t, d)
 	enqueue(t, d, q, message("first"))
 	c := consume(t, d, q, time.Second)
@@ -45,7 +45,7 @@ func TestLostJobsComeFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if left := messagesOf(t, ts.url(), q); left != 0 {
+	if left := messagesOf(t, url, q); left != 0 {
 		t.Errorf("%d messages are left in the stream", left)
 	}
 }
@@ -65,8 +65,8 @@ func messagesOf(t testing.TB, url, q string) uint64 {
 // lost, at the worst of moments, leaves each job there once.
 func TestKilledWhileTakingOver(t *testing.T) {
 	t.Parallel() // it waits for the server's own lease
-	ts := startServer(t)
-	d := openURL(t, ts.url())
+	url := sharedURL(t)
+	d := openURL(t, url)
 	q := declare(t, d)
 	const count = 30
 	var jobs []*driver.Message
@@ -78,23 +78,24 @@ func TestKilledWhileTakingOver(t *testing.T) {
 	end := time.NewTimer(1200 * time.Millisecond)
 	<-end.C
 
-	r := startRelay(t, ts.url())
+	r := startRelay(t, url)
 	dying, err := nats.Open(testContext(t), r.url())
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := consume(t, dying, q, 30*time.Second)
 	// What it stores first arrives, and nothing after that.
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
 	var stored atomic.Bool
 	r.filter(func(up bool, b []byte) bool {
 		if up && !stored.Load() && (bytes.Contains(b, []byte("HPUB batch."+q+".job")) || bytes.Contains(b, []byte("HPUB batch."+q+".held"))) {
 			stored.Store(true)
+			time.AfterFunc(time.Second, cancel) // when it has arrived
 			return false
 		}
 		return stored.Load()
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
 	if got, err := c.Receive(ctx, count); err == nil {
 		t.Fatalf("received %d jobs from a server that does not answer", len(got))
 	}
@@ -106,7 +107,7 @@ func TestKilledWhileTakingOver(t *testing.T) {
 
 	runs := make(map[string]int)
 	last := consume(t, d, q, 30*time.Second)
-	over, stop := context.WithTimeout(context.Background(), 45*time.Second)
+	over, stop := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer stop()
 	for ran := 0; over.Err() == nil; {
 		once, cancel := context.WithTimeout(over, 3*time.Second)
@@ -137,8 +138,8 @@ func TestKilledWhileTakingOver(t *testing.T) {
 // TestTakenOverHasItsLease: a job that was taken over when no Receive waited for it any
 // more has the consumer's lease when the next one returns it.
 func TestTakenOverHasItsLease(t *testing.T) {
-	ts := startServer(t)
-	d := openURL(t, ts.url())
+	url := sharedURL(t)
+	d := openURL(t, url)
 	q := declare(t, d)
 	enqueue(t, d, q, message("job"))
 	c := consume(t, d, q, time.Hour)

@@ -25,13 +25,15 @@ func refused(t *testing.T, what string, err, kind error, word string) {
 }
 
 func TestOldServer(t *testing.T) {
-	_, err := nats.Open(testContext(t), brokers.NATS(t, brokers.NATS29).URL())
+	server := brokers.NATS(t, brokers.NATS29)
+	_, err := nats.Open(testContext(t), server.URL())
 	refused(t, "a server of before schedules", err, driver.ErrUnsupported, "2.9")
 	refused(t, "a server of before schedules", err, driver.ErrUnsupported, "2.12.3 is needed")
 }
 
 func TestJetStreamOff(t *testing.T) {
-	_, err := nats.Open(testContext(t), brokers.NATSWithoutJetStream(t, brokers.NATS2).URL())
+	server := brokers.NATSWithoutJetStream(t, brokers.NATS2)
+	_, err := nats.Open(testContext(t), server.URL())
 	refused(t, "a server without JetStream", err, driver.ErrUnsupported, "JetStream is off")
 }
 

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -18,22 +19,34 @@ import (
 
 // TestConformance runs the suite on every version of Redis and Valkey that the
 // driver supports, each in a container of its own, which the suite crashes and
-// freezes in the end.
+// freezes in the end. Valkey speaks TLS, and has a password: what those change has
+// nothing to do with the version.
 func TestConformance(t *testing.T) {
 	for _, version := range brokers.RedisVersions() {
-		t.Run(string(version), func(t *testing.T) {
+		name, secure := string(version), version == brokers.Valkey8
+		if secure {
+			name += "-tls"
+		}
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			var server *brokers.Instance
+			var address string
 			// The newest runs with the rights that the package documentation lists, and no others.
 			var user []string
 			if version == brokers.Redis8 {
 				user = append([]string{"--user", "batch", "on", ">password"}, redis.LeastRights(t)...)
 			}
-			server := brokers.OwnOrRedis(t, version, user...)
-			address := server.URL()
+			if secure {
+				server = brokers.NewRedisTLS(t, version)
+				address = tlsURL(t, server)
+			} else {
+				server = brokers.OwnOrRedis(t, version, user...)
+				address = server.URL()
+			}
 			if user != nil && server.Ours() {
 				address = strings.Replace(address, "redis://", "redis://batch:password@", 1)
 			}
-			h := harness(t, address, server.String())
+			h := harness(t, address, server.String(), server.TLS)
 			if version != brokers.Redis8 {
 				h.LikeAnother()
 			}
@@ -41,7 +54,7 @@ func TestConformance(t *testing.T) {
 				h.Restart = server.Crash
 				h.Freeze = server.Freezer(t)
 				h.Cut = func(ctx context.Context) error {
-					raw := goredis.NewClient(&goredis.Options{Addr: server.Addr})
+					raw := goredis.NewClient(&goredis.Options{Addr: server.Addr, Password: server.Password, TLSConfig: server.TLS})
 					defer raw.Close()
 					return raw.ClientKillByFilter(ctx, "TYPE", "normal", "SKIPME", "yes").Err()
 				}
@@ -51,31 +64,25 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestConformanceTopologies runs the suite over TLS with a password, on a cluster
-// of three, and on a primary that a sentinel names.
+// TestConformanceTopologies runs the suite on a cluster of three, and on a primary that a
+// sentinel names.
 func TestConformanceTopologies(t *testing.T) {
 	brokers.SkipGiven(t, "redis")
-	t.Run("tls", func(t *testing.T) {
-		t.Parallel()
-		server := brokers.RedisTLS(t, brokers.Redis8)
-		h := harness(t, tlsURL(t, server), server.String())
-		h.LikeAnother()
-		conformance.Run(t, h)
-	})
 	t.Run("cluster", func(t *testing.T) {
 		t.Parallel()
 		cluster := brokers.RedisCluster(t, brokers.Redis8)
-		conformance.Run(t, harness(t, severalURL("redis+cluster", cluster.Addrs(), nil), cluster.String()))
+		conformance.Run(t, harness(t, severalURL("redis+cluster", cluster.Addrs(), nil), cluster.String(), nil))
 	})
 	t.Run("sentinel", func(t *testing.T) {
 		t.Parallel()
 		sentinel := brokers.RedisSentinel(t, brokers.Redis8)
-		conformance.Run(t, harness(t, severalURL("redis+sentinel", sentinel.Addrs(), url.Values{"master": {sentinel.MasterName}}), sentinel.String()))
+		conformance.Run(t, harness(t, severalURL("redis+sentinel", sentinel.Addrs(), url.Values{"master": {sentinel.MasterName}}), sentinel.String(), nil))
 	})
 }
 
-// harness is for a server that the URL opens.
-func harness(t *testing.T, address, name string) conformance.Harness {
+// harness is for a server that the URL opens. The configuration of TLS is for what opens it
+// without batch, nil if the server speaks plain TCP.
+func harness(t *testing.T, address, name string, secure *tls.Config) conformance.Harness {
 	t.Helper()
 	address += separator(address) + "dedup_window=3s" // a window that a case can wait for
 	h := conformance.Harness{
@@ -92,11 +99,12 @@ func harness(t *testing.T, address, name string) conformance.Harness {
 			return redis.Open(ctx, other.String())
 		}
 	}
-	if strings.HasPrefix(address, "redis://") {
+	if strings.HasPrefix(address, "redis://") || secure != nil {
 		options, err := goredis.ParseURL(strings.SplitN(address, "?", 2)[0])
 		if err != nil {
 			t.Fatal(err)
 		}
+		options.TLSConfig = secure
 		h.Foreign = func(ctx context.Context, queue string, body []byte) error {
 			raw := goredis.NewClient(options)
 			defer raw.Close()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/late"
 )
 
 // dropped is a port of this machine whose connections are neither taken nor refused, as
@@ -66,40 +67,19 @@ const (
 	overrun  = 100 * time.Millisecond
 )
 
-// late measures how late the machine is while f runs, by timers that should end with it.
-func late(f func()) (most time.Duration) {
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			start := time.Now()
-			select {
-			case <-stop:
-				return
-			case <-time.After(5 * time.Millisecond):
-				most = max(most, time.Since(start)-5*time.Millisecond)
-			}
-		}
-	}()
-	f()
-	close(stop)
-	<-ended
-	return most
-}
-
 // inTime checks that a call returns by its deadline, with an error.
 func inTime(t *testing.T, what string, call func(ctx context.Context) error) {
 	t.Helper()
 	var took time.Duration
 	var err error
-	lateness := late(func() {
+	lateness := late.During(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), deadline)
 		defer cancel()
 		start := time.Now()
 		err = call(ctx)
 		took = time.Since(start)
 	})
-	if most := deadline + overrun + 3*lateness; took > most {
+	if most := deadline + overrun + late.Steps*lateness; took > most {
 		t.Errorf("%s returned after %s, at most %s is allowed: %v", what, took, most, err)
 	}
 	if err == nil {

@@ -49,12 +49,14 @@ func TestVanishedHolder(t *testing.T) {
 }
 
 func TestExtendKeepsAlsoTheBuffered(t *testing.T) {
+	t.Parallel() // it waits for leases, which a busy machine does not miss
+	const lease = 2 * time.Second
 	d := open(t)
 	q := queue(t, d)
-	c, other := consume(t, d, q, 300*time.Millisecond), consume(t, d, q, 300*time.Millisecond)
+	c, other := consume(t, d, q, lease), consume(t, d, q, lease)
 	enqueue(t, d, q, message("a", level(driver.Critical)), message("b"), message("c"))
 	got := receive(t, c, 3)
-	ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*lease)
 	defer cancel()
 	ch := background(ctx, other, 10)
 	for ctx.Err() == nil {

@@ -20,6 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	// What go-redis logs of sentinels and lost connections would hide what a test logs.
 	goredis.SetLogger(&logging.VoidLogger{})
+	brokers.AtOnce(6)
 	brokers.Main(m)
 }
 

@@ -11,10 +11,12 @@ import (
 )
 
 func TestStop(t *testing.T) {
+	t.Parallel() // it waits for a lease, which a busy machine does not miss
+	const lease = 2 * time.Second
 	d, r := open(t), raw(t)
 	q := queue(t, d)
 	ctx := testContext(t)
-	c := consume(t, d, q, 300*time.Millisecond)
+	c := consume(t, d, q, lease)
 	enqueue(t, d, q, message("a"), message("b"), message("c"))
 	got := receive(t, c, 3)
 	waiting := []chan received{background(ctx, c, 1), background(ctx, c, 1)}
@@ -39,7 +41,7 @@ func TestStop(t *testing.T) {
 		if errs := c.Extend(ctx, got); errs != nil {
 			t.Fatal(errs)
 		}
-		wait, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		wait, cancel := context.WithTimeout(ctx, lease/4)
 		<-wait.Done()
 		cancel()
 	}

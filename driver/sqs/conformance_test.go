@@ -12,16 +12,19 @@ import (
 
 	"github.com/batch-go/batch/conformance"
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	conformance.Run(t, harness(t, testURL(t, scheme), "", func(ctx context.Context, u string) (driver.Driver, error) { return Open(ctx, u) }))
+	u := urlOf(brokers.OwnOrSQS(t), scheme)
+	conformance.Run(t, harness(t, u, "", func(ctx context.Context, u string) (driver.Driver, error) { return Open(ctx, u) }))
 }
 
 func TestConformanceFIFO(t *testing.T) {
 	t.Parallel()
-	h := harness(t, testURL(t, schemeFIFO), fifoSuffix, func(ctx context.Context, u string) (driver.Driver, error) { return OpenFIFO(ctx, u) })
+	u := urlOf(brokers.OwnOrSQS(t), schemeFIFO)
+	h := harness(t, u, fifoSuffix, func(ctx context.Context, u string) (driver.Driver, error) { return OpenFIFO(ctx, u) })
 	h.LikeAnother()
 	conformance.Run(t, h)
 }
@@ -40,7 +43,7 @@ func harness(t *testing.T, u, suffix string, open func(context.Context, string) 
 		Hidden:        scanVisibility,
 		Parallel:      8,                       // the server is one thread
 		Lease:         2500 * time.Millisecond, // SQS rounds up to seconds; listing dead letters takes one
-		Slack:         2 * time.Second,         // one thread serves all cases at once
+		Slack:         2 * time.Second,         // one thread serves all these cases
 		Secrets:       secrets,
 		Foreign:       foreign(t, u, suffix),
 	}

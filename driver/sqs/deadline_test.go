@@ -21,6 +21,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/late"
 )
 
 // serve is the fake behind HTTP. The server answers nothing while frozen is set.
@@ -84,13 +85,14 @@ func promptlyEnds(t *testing.T, what string, do func(context.Context) error) err
 	const patience = 300 * time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var lateness atomic.Int64
-	begin := time.Now()
-	timer := time.AfterFunc(patience, func() { lateness.Store(int64(time.Since(begin) - patience)) })
-	defer timer.Stop()
-	err := do(ctx)
-	took := time.Since(begin)
-	if over := took - patience - 3*time.Duration(lateness.Load()); over > 100*time.Millisecond {
+	var took time.Duration
+	var err error
+	lateness := late.During(func() {
+		begin := time.Now()
+		err = do(ctx)
+		took = time.Since(begin)
+	})
+	if over := took - patience - late.Steps*lateness; over > 100*time.Millisecond {
 		t.Errorf("%s returned %s after its deadline: %v", what, over, err)
 	}
 	return err

@@ -15,7 +15,12 @@ func TestMain(m *testing.M) { brokers.Main(m) }
 // testURL is a URL of the test server, with the shortest poll.
 func testURL(t testing.TB, scheme string) string {
 	t.Helper()
-	query := url.Values{"endpoint": {brokers.SQS(t).URL()}, "wait": {"1s"}, "session_token": {secrets[1]}}
+	return urlOf(brokers.SQS(t), scheme)
+}
+
+// urlOf is that of another server.
+func urlOf(server *brokers.Instance, scheme string) string {
+	query := url.Values{"endpoint": {server.URL()}, "wait": {"1s"}, "session_token": {secrets[1]}}
 	return scheme + "://test:" + secrets[0] + "@us-east-1/?" + query.Encode()
 }
 

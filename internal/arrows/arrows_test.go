@@ -54,7 +54,7 @@ var rules = []rule{
 	},
 	{
 		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/health", "batch/prombatch", "batch/otelbatch", "batch/cmd/...", "batch/cron", "batch/dash"}, // batch/idempotency/storetest is for tests
-		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret", "batch/batchtest", "batch/internal/keda"},
+		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/late", "batch/internal/leak", "batch/internal/secret", "batch/batchtest", "batch/internal/keda"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
 	},
@@ -74,7 +74,7 @@ var rules = []rule{
 		reason: "the tests of users get no further modules with it, and no broker",
 	},
 	{
-		from:   []string{"batch/internal/brokers", "batch/internal/brokers/launch", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/leak", "batch/internal/secret"},
+		from:   []string{"batch/internal/brokers", "batch/internal/brokers/launch", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/late", "batch/internal/leak", "batch/internal/secret"},
 		may:    []string{"std", "batch/internal/..."},
 		reason: "the tests of every driver import it, and its users would resolve what it requires",
 	},

@@ -1,10 +1,7 @@
 package arrows
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"go/ast"
 	"go/importer"
 	"go/parser"
@@ -12,7 +9,6 @@ import (
 	"go/types"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,9 +29,17 @@ var readDownwards = []string{
 type fileGraph map[[2]string][]string
 
 func TestFilesAreReadDownwards(t *testing.T) {
+	list := []string{"list", "-deps", "-export", "-json=Dir,ImportPath,Export,GoFiles"}
+	for _, folder := range readDownwards {
+		list = append(list, "./"+folder)
+	}
+	packages, exports := make(map[string]listed), make(map[string]string)
+	for _, p := range ask[listed](t, list...) { // once for all: each go command looks at the whole workspace
+		packages[p.Dir], exports[p.ImportPath] = p, p.Export
+	}
 	for _, folder := range readDownwards {
 		t.Run(folder, func(t *testing.T) {
-			files, graph, err := fileArrows(filepath.Join(moduleRoot(t), folder), filepath.Join(moduleRoot(t), "go.work"))
+			files, graph, err := fileArrows(packages[filepath.Join(moduleRoot(t), folder)], exports)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,32 +51,16 @@ func TestFilesAreReadDownwards(t *testing.T) {
 	}
 }
 
-// fileArrows type-checks the package of a folder and returns its files and the arrows between them.
-func fileArrows(folder, workspace string) ([]string, fileGraph, error) {
-	type listed struct {
-		Dir, ImportPath, Export string
-		GoFiles                 []string
-	}
-	exports := make(map[string]string)
-	var p listed // the package itself comes last
-	command := exec.Command("go", "list", "-deps", "-export", "-json=Dir,ImportPath,Export,GoFiles", ".")
-	command.Dir = folder
-	command.Env = append(os.Environ(), "GOWORK="+workspace, "GOFLAGS=-mod=readonly")
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	out, err := command.Output()
-	if err != nil {
-		return nil, nil, fmt.Errorf("go list: %w\n%s", err, stderr.String())
-	}
-	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
-		var next listed
-		if err := decoder.Decode(&next); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, nil, err
-		}
-		p = next
-		exports[p.ImportPath] = p.Export
+// listed is a package as go list reports it, with the file that says what it exports.
+type listed struct {
+	Dir, ImportPath, Export string
+	GoFiles                 []string
+}
+
+// fileArrows type-checks a package and returns its files and the arrows between them.
+func fileArrows(p listed, exports map[string]string) ([]string, fileGraph, error) {
+	if len(p.GoFiles) == 0 {
+		return nil, nil, errors.New("there is no package in the folder")
 	}
 	set := token.NewFileSet()
 	var files []*ast.File

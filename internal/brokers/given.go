@@ -64,10 +64,13 @@ func orGiven(t testing.TB, family, port string, p launch.Protocol, own func() *I
 // BATCH_TEST_<FAMILY>_URL names the broker to test with.
 func SkipGiven(t testing.TB, family string) {
 	t.Helper()
-	if variable := (row{family: family}).override("URL"); os.Getenv(variable) != "" {
-		t.Skipf("%s names the one broker to test with", variable)
+	if IsGiven(family) {
+		t.Skipf("%s names the one broker to test with", row{family: family}.override("URL"))
 	}
 }
+
+// IsGiven tells whether BATCH_TEST_<FAMILY>_URL names the broker to test with, which outlives the tests.
+func IsGiven(family string) bool { return os.Getenv(row{family: family}.override("URL")) != "" }
 
 // identify asks a server that runs already for its name and version.
 func identify(s launch.Server) (*Instance, error) {

@@ -45,11 +45,12 @@ func RedisTLS(t testing.TB, v Version) *Instance {
 	}, nil)
 }
 
-// NewRedisTLS starts a server as RedisTLS does, for this test alone.
+// NewRedisTLS starts a server as RedisTLS does, for this test alone. As with NewRedis, what it has
+// acknowledged survives its end.
 func NewRedisTLS(t testing.TB, v Version) *Instance {
 	t.Helper()
 	return own(t, func(l *launcher) (*Instance, error) {
-		return l.launchOne(v, launch.Broker{Kind: launch.OneRedis, TLS: true})
+		return l.launchOne(v, launch.Broker{Kind: launch.OneRedis, TLS: true, Args: []string{"--appendfsync", "always"}})
 	})
 }
 

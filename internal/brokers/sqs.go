@@ -19,12 +19,27 @@ func SQS(t testing.TB) *Instance {
 	t.Helper()
 	return share(t, "sqs", func(l *launcher) (*Instance, error) {
 		return l.launchOne(FauxSQS, launch.Broker{Kind: launch.OneSQS})
-	}, func() (*Instance, error) {
-		i, err := given("sqs", "80", launch.SQS)
-		if i != nil && i.Username == "" {
-			i.Username, i.Password = "test", "test"
-		}
-		return i, err
+	}, givenSQS)
+}
+
+// givenSQS is the server that BATCH_TEST_SQS_URL names, or nil.
+func givenSQS() (*Instance, error) {
+	i, err := given("sqs", "80", launch.SQS)
+	if i != nil && i.Username == "" {
+		i.Username, i.Password = "test", "test"
+	}
+	return i, err
+}
+
+// OwnOrSQS starts a server as [SQS] does, for this test alone, or returns the one that BATCH_TEST_SQS_URL
+// names. It is for tests that keep a server busy, which is one thread.
+func OwnOrSQS(t testing.TB) *Instance {
+	t.Helper()
+	if IsGiven("sqs") {
+		return SQS(t)
+	}
+	return own(t, func(l *launcher) (*Instance, error) {
+		return l.launchOne(FauxSQS, launch.Broker{Kind: launch.OneSQS})
 	})
 }
 

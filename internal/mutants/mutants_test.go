@@ -97,7 +97,7 @@ type result struct {
 }
 
 // slots bound how many programs run at the same time. They mostly wait.
-var slots = make(chan struct{}, 20)
+var slots = make(chan struct{}, 40)
 
 // start runs a program with a mutant alive, and returns where its end will be.
 func start(program string, m Mutant, args ...string) <-chan result {

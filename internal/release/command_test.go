@@ -8,15 +8,25 @@ import (
 	"testing"
 )
 
-// TestCommand looks at what the release command leaves: one commit, in which all modules require each other at
-// the version, and a tag for each module; that of what is installed is a commit beside it.
-func TestCommand(t *testing.T) {
+// TestRelease makes a release, and looks at it as its users do, who have only its modules' names. They share it,
+// and what they have fetched.
+func TestRelease(t *testing.T) {
 	repo := repository(t)
 	before := strings.TrimSpace(git(t, repo, "rev-parse", "HEAD"))
 	out, err := release(t, repo, version)
 	if err != nil {
-		t.Fatalf("%v\n%s\n%s", err, out, needs)
+		t.Fatalf("the release command failed: %v\n%s\n%s", err, out, needs)
 	}
+	env := outside(t, repo)
+	t.Run("command", func(t *testing.T) { checkCommand(t, repo, before, out) })
+	t.Run("users", func(t *testing.T) { checkUsers(t, repo, env) })
+	t.Run("author", func(t *testing.T) { checkAuthor(t, env) })
+	t.Run("install", func(t *testing.T) { checkInstall(t, env) })
+}
+
+// checkCommand looks at what the release command leaves: one commit, in which all modules require each other at
+// the version, and a tag for each module; that of what is installed is a commit beside it.
+func checkCommand(t *testing.T, repo, before, out string) {
 	if parent := strings.TrimSpace(git(t, repo, "rev-parse", "HEAD^")); parent != before {
 		t.Errorf("the release is not one commit: HEAD^ is %s, want %s", parent, before)
 	}
@@ -120,7 +130,7 @@ func TestCommandRefusesReleases(t *testing.T) {
 		"no branch checked out": {"## [0.98.0] - 2000-01-01\n\nSomething.\n", func(repo string) { git(t, repo, "checkout", "-q", "--detach") }, "v0.98.0", "no branch is checked out"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := repository(t)
+			repo := repository(t, "scripts") // it refuses before it looks at a module
 			changelog := filepath.Join(repo, "CHANGELOG.md")
 			if err := os.WriteFile(changelog, []byte("# Changelog\n\n"+test.section), 0o600); err != nil {
 				t.Fatal(err)

@@ -22,11 +22,15 @@ const (
 const root = "../.."
 
 // repository makes a Git repository of the working tree's files, committed, with a section for the version in
-// its changelog.
-func repository(t *testing.T) string {
+// its changelog. With folders it has only the files below them, and the changelog.
+func repository(t *testing.T, folders ...string) string {
 	t.Helper()
 	repo := t.TempDir()
-	list := run(t, root, nil, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	files := []string{"ls-files", "-z", "--cached", "--others", "--exclude-standard"}
+	if len(folders) > 0 {
+		files = append(append(files, "--", "CHANGELOG.md"), folders...)
+	}
+	list := run(t, root, nil, "git", files...)
 	for path := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
 		err := copyFile(filepath.Join(root, path), filepath.Join(repo, path))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file that was deleted and not yet committed
@@ -44,16 +48,6 @@ func repository(t *testing.T) string {
 	}
 	git(t, repo, "init", "-q")
 	commit(t, repo)
-	return repo
-}
-
-// released is a repository in which the release command ran.
-func released(t *testing.T) string {
-	t.Helper()
-	repo := repository(t)
-	if out, err := release(t, repo, version); err != nil {
-		t.Fatalf("the release command failed: %v\n%s\n%s", err, out, needs)
-	}
 	return repo
 }
 

@@ -35,12 +35,10 @@ var old = map[string]string{
 	"go.opentelemetry.io/otel/trace":           "v1.28.0",
 }
 
-// TestUsers builds a program for each driver, for prombatch and for otelbatch, from a release, and a second one that uses the
+// checkUsers builds a program for each driver, for prombatch and for otelbatch, from a release, and a second one that uses the
 // broker's client without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
 // upgrades nothing that the client does not upgrade by itself.
-func TestUsers(t *testing.T) {
-	repo := released(t)
-	env := outside(t, repo)
+func checkUsers(t *testing.T, repo string, env []string) {
 	table := fmt.Sprintf("\n%-14s %8s %13s %13s  %s", "driver", "modules", "of its client", "go.sum lines", "upgrades by its client")
 	for _, m := range append(modulesOf(t, repo), goMod{Path: module + "/driver/memory"}) {
 		name, ok := strings.CutPrefix(m.Path, module+"/driver/")
@@ -114,9 +112,8 @@ func upgrades(t *testing.T, user, client *program, required map[string]string) [
 	return raised
 }
 
-// TestAuthor runs the suite's cases that compile programs from the module of somebody who wrote a driver.
-func TestAuthor(t *testing.T) {
-	env := outside(t, released(t))
+// checkAuthor runs the suite's cases that compile programs from the module of somebody who wrote a driver.
+func checkAuthor(t *testing.T, env []string) {
 	author := newProgram(t, env, nil)
 	author.write("acme.go", `// Package acme is a driver that lacks everything.
 package acme
@@ -149,7 +146,7 @@ func TestConformance(t *testing.T) {
 	if n := len(author.modules()); n > 2 {
 		t.Errorf("an author resolves %d modules, want their own and batch's", n)
 	}
-	out := author.command("test", "-v", "-run", "TestConformance/(compiles-|does-not-compile-)")
+	out := author.command("test", "-count=1", "-v", "-run", "TestConformance/(compiles-|does-not-compile-)")
 	for _, name := range []string{"compiles-portable", "does-not-compile-Prioritizer", "does-not-compile-Pauser"} {
 		if !strings.Contains(out, "--- PASS: TestConformance/"+name) {
 			t.Errorf("the case %s did not pass:\n%s", name, out)
@@ -157,11 +154,12 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestInstall installs the command from a release by its name, as a user does who has nothing else, and runs it.
-func TestInstall(t *testing.T) {
-	user := newProgram(t, outside(t, released(t)), nil)
+// checkInstall installs the command from a release by its name, as a user does who has no module around it, and
+// runs it.
+func checkInstall(t *testing.T, env []string) {
+	user := newProgram(t, env, nil)
 	bin := t.TempDir()
-	user.env = append(user.env, "GOBIN="+bin, "CGO_ENABLED=0", "GOFLAGS=-modcacherw -trimpath")
+	user.env = append(slices.Clone(user.env), "GOBIN="+bin, "CGO_ENABLED=0", "GOFLAGS=-modcacherw -trimpath")
 	user.command("install", module+"/cmd/batch@"+version)
 	if out := run(t, bin, nil, filepath.Join(bin, "batch"), "--version"); !strings.Contains(out, version) {
 		t.Errorf("batch --version says %q, want %s", out, version)

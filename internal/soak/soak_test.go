@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 	if ChildMain() {
 		return
 	}
+	brokers.AtOnce(3) // loads mostly wait
 	brokers.Main(m)
 }
 
@@ -58,11 +59,11 @@ func TestSoak(t *testing.T) {
 	}
 	for _, k := range chosen(t) {
 		t.Run(k.name, func(t *testing.T) {
-			t.Logf("seed %d", seed)
-			r := newRun(t, k)
 			if *forFlag == 0 {
 				t.Parallel() // the short forms mostly wait
 			}
+			t.Logf("seed %d", seed)
+			r := newRun(t, k)
 			ctx, stop := context.WithTimeout(t.Context(), length+5*time.Minute)
 			defer stop()
 			v, err := r.long(ctx, t, length, seed)

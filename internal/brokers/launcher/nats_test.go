@@ -54,9 +54,10 @@ func TestNATSRestartKeepsStreams(t *testing.T) {
 
 func TestNATSWithoutJetStream(t *testing.T) {
 	t.Parallel()
+	i := brokers.NATSWithoutJetStream(t, brokers.NATS2)
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
-	_, err := jetStream(t, brokers.NATSWithoutJetStream(t, brokers.NATS2).URL()).AccountInfo(ctx)
+	_, err := jetStream(t, i.URL()).AccountInfo(ctx)
 	if !errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
 		t.Errorf("ask for the account = %v, want %v", err, jetstream.ErrJetStreamNotEnabled)
 	}
