@@ -16,6 +16,8 @@ import (
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/batch-go/batch/examples/service/jobs"
 )
 
 // span is a span with the name of its service.
@@ -80,13 +82,20 @@ func newCollector(t *testing.T) *collector {
 	return c
 }
 
-// spans are those that have come, by the times of their beginnings.
+// spans are those that have come, by the times of their beginnings, of all traces but those of digests: whether there are any
+// depends on the time of the day.
 func (c *collector) spans() []span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.SortedFunc(slices.Values(c.all), func(a, b span) int {
-		return cmp.Compare(a.StartTimeUnixNano, b.StartTimeUnixNano)
-	})
+	others := make(map[string]bool)
+	for _, s := range c.all {
+		if s.attribute("messaging.destination.name") == jobs.Reports {
+			others[s.trace()] = true
+		}
+	}
+	all := slices.DeleteFunc(slices.Clone(c.all), func(s span) bool { return others[s.trace()] })
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.StartTimeUnixNano, b.StartTimeUnixNano) })
+	return all
 }
 
 // draw draws the traces of spans: a line for each span, below that of its parent.
@@ -105,7 +114,7 @@ func draw(spans []span) string {
 	var write func(s span, depth int)
 	write = func(s span, depth int) {
 		kind := strings.ToLower(strings.TrimPrefix(s.Kind.String(), "SPAN_KIND_"))
-		fmt.Fprintf(&picture, "  %-10s %-8s %s%s\n", s.service, kind, strings.Repeat("  ", depth), s.Name+result(s))
+		fmt.Fprintf(&picture, "  %-11s  %-8s  %s%s\n", s.service, kind, strings.Repeat("  ", depth), s.Name+result(s))
 		for _, child := range children[s.id()] {
 			write(child, depth+1)
 		}

@@ -64,7 +64,7 @@ func TestStopLosesNoJob(t *testing.T) {
 	}
 }
 
-// TestAPIStopsInGoodOrder sends SIGTERM to the API. It ends with the code 0, and is not ready before.
+// TestWrongConfigurations has what an operator gets wrong. The process ends, and says what it is.
 func TestWrongConfigurations(t *testing.T) {
 	for name, test := range map[string]struct {
 		env  []string

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
+
+	"github.com/batch-go/batch/examples/service/mail"
 )
 
 // provider is one of mails, for tests.
@@ -13,26 +16,26 @@ type provider struct {
 
 	mu   sync.Mutex
 	sent map[string]int // guarded by mu: how often each mail was accepted, by its key
-	// traces are those of requests, guarded by mu.
-	traces []string
-	// hold, if it is there, holds answers back until it is closed. began gets a key for each mail that it holds.
+	// hold, if it is set before the first request, holds answers back until it is closed. began gets the key of each mail
+	// that is held back.
 	hold  chan struct{}
 	began chan string
 }
 
-// newProvider starts a provider that refuses the first so many requests.
+// newProvider starts a provider that refuses the first so many welcomes. Digests it takes without further ado: whether there is
+// one depends on the time of the day.
 func newProvider(t *testing.T, refusals int) *provider {
 	p := &provider{sent: make(map[string]int), began: make(chan string, 1000)}
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var m mail.Mail
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil || m.Template != "welcome" {
+			return
+		}
 		key := r.Header.Get("Idempotency-Key")
-		p.mu.Lock()
-		hold := p.hold
-		p.traces = append(p.traces, r.Header.Get("traceparent"))
-		p.mu.Unlock()
-		if hold != nil {
+		if p.hold != nil {
 			p.began <- key
 			select {
-			case <-hold:
+			case <-p.hold:
 			case <-r.Context().Done():
 				return
 			}

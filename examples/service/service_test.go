@@ -14,8 +14,14 @@ import (
 
 // picture is what one job of the service looks like in a tracing tool. It is in docs/telemetry.md too.
 const picture = `trace 1
-  shop-api    server   POST /users/{id}/welcome: 202
-  shop-api    producer   send emails
+  shop-api     server    POST /users/{id}/welcome: 202
+  shop-api     producer    send emails
+trace 2, linked to "send emails" of trace 1
+  shop-worker  consumer  process emails: attempt 1, retry, error "mail: the provider answers 503 Service Unavailable"
+  shop-worker  client      HTTP POST: 503
+trace 3, linked to "send emails" of trace 1
+  shop-worker  consumer  process emails: attempt 2, done
+  shop-worker  client      HTTP POST: 200
 `
 
 // TestOneJob follows one job through the whole service, from the request over a mail that is refused to one that is sent:
@@ -77,7 +83,7 @@ func checkMetrics(t *testing.T, api, worker, scheduler *process) {
 // checkLog looks for the line about the run that failed. It leads to its trace.
 func checkLog(t *testing.T, worker *process, spans []span) {
 	t.Helper()
-	line := worker.logged("a line about the failure", func(line map[string]any) bool { return line["level"] == "WARN" && line["trace_id"] != nil })
+	line := worker.logged("a line about the failure", func(line map[string]any) bool { return line["level"] == "WARN" && line["kind"] == "email.welcome" })
 	for _, s := range spans {
 		if s.trace() == line["trace_id"] && s.attribute("batch.job.outcome") == "retry" {
 			return

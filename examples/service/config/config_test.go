@@ -9,7 +9,9 @@ import (
 )
 
 // from makes an environment.
-func from(env map[string]string) func(string) string { return func(name string) string { return env[name] } }
+func from(env map[string]string) func(string) string {
+	return func(name string) string { return env[name] }
+}
 
 func TestDefaults(t *testing.T) {
 	c, err := config.Load(from(map[string]string{"BATCH_URL": "redis://localhost"}))
