@@ -25,6 +25,10 @@ type Queue struct {
 	// Depth has unknown counts and an unknown age if Err is not nil.
 	Depth batch.Depth
 	Err   error
+	// At is when this was answered, zero if nothing has been yet.
+	At time.Time
+	// Paused tells whether the queue is paused, nil if that is unknown or is not asked: see [Source.AskPaused].
+	Paused *bool
 }
 
 // unknown is the depth of a queue of which nothing is known.
@@ -60,6 +64,10 @@ type Source struct {
 	queues []*batch.QueueAdmin
 	// timeout bounds a look, and keep is how long its answers are good after it.
 	timeout, keep time.Duration
+	paused        bool // ask that, too
+
+	ctx    context.Context // of the looks
+	cancel context.CancelFunc
 
 	mu   sync.Mutex // guards following
 	last *look      // nil before the first
@@ -88,10 +96,13 @@ func New(d batch.Driver, names []string, timeout, keep time.Duration) (*Source, 
 		return nil, err
 	}
 	s := &Source{timeout: timeout, keep: keep}
-	for i, name := range names {
-		if slices.Contains(names[:i], name) {
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		if seen[name] {
 			return nil, &batch.InvalidError{Field: "Queues", Value: fmt.Sprintf("names %q twice", name), Bound: "a list that names each queue once"}
 		}
+		seen[name] = true
 		q, err := batch.Admin(d, name)
 		if err != nil {
 			return nil, err
@@ -99,6 +110,26 @@ func New(d batch.Driver, names []string, timeout, keep time.Duration) (*Source, 
 		s.queues = append(s.queues, q)
 	}
 	return s, nil
+}
+
+// AskPaused makes each look ask of each queue, too, whether it is paused, where the broker can pause. It is called before
+// the first Read.
+func (s *Source) AskPaused() { s.paused = true }
+
+// Close ends a look that is under way, and waits for it until ctx ends. A Read afterwards finds nothing. Only a source
+// that is given up before the program ends needs it.
+func (s *Source) Close(ctx context.Context) {
+	s.cancel()
+	s.mu.Lock()
+	last := s.last
+	s.mu.Unlock()
+	if last == nil {
+		return
+	}
+	select {
+	case <-last.done:
+	case <-ctx.Done():
+	}
 }
 
 // within refuses a time that is out of bounds.
@@ -149,7 +180,7 @@ func (l *look) good(keep time.Duration) bool {
 
 // ask looks. It belongs to no caller: what it finds is for those, too, that come after the first has gone.
 func (s *Source) ask(l *look) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
+	ctx, cancel := context.WithTimeout(s.ctx, s.timeout)
 	defer cancel()
 	var next atomic.Int64
 	var all sync.WaitGroup
@@ -157,7 +188,7 @@ func (s *Source) ask(l *look) {
 		all.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(s.queues)); i = next.Add(1) - 1 {
 				depth, err := s.queues[i].Depth(ctx)
-				l.answered(int(i), depth, err)
+				l.answered(int(i), depth, s.isPaused(ctx, i, err), err)
 			}
 		})
 	}
@@ -168,14 +199,27 @@ func (s *Source) ask(l *look) {
 	close(l.done)
 }
 
+// isPaused asks whether a queue is paused, if that is to be asked and the depth was answered.
+func (s *Source) isPaused(ctx context.Context, i int64, err error) *bool {
+	if !s.paused || err != nil || !s.queues[i].CanPause() {
+		return nil
+	}
+	is, err := s.queues[i].Paused(ctx)
+	if err != nil {
+		return nil
+	}
+	return &is
+}
+
 // answered notes the answer about one queue.
-func (l *look) answered(i int, depth batch.Depth, err error) {
+func (l *look) answered(i int, depth batch.Depth, paused *bool, err error) {
 	if err != nil {
 		depth = unknown
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.queues[i].Depth, l.queues[i].Err = depth, err
+	q := &l.queues[i]
+	q.Depth, q.Paused, q.Err, q.At = depth, paused, err, time.Now()
 }
 
 // errHung is about a look that does not end. It keeps others from being begun.

@@ -1,0 +1,87 @@
+// Renews the part of a page that has data-live, with what its URL answers. Without this script the pages work too.
+"use strict";
+(() => {
+  // A box that chooses all jobs of a list.
+  for (const place of document.querySelectorAll("[data-all]")) {
+    const boxes = place.closest("table").querySelectorAll("input[type=checkbox][name=id]");
+    const all = document.createElement("input");
+    all.type = "checkbox";
+    all.setAttribute("aria-label", "Choose all jobs of this page");
+    all.addEventListener("change", () => boxes.forEach((box) => { box.checked = all.checked; }));
+    place.append(all);
+  }
+
+  const part = document.querySelector("[data-live]");
+  if (!part || !window.fetch) return;
+  const bar = document.querySelector("[data-live-bar]");
+  const status = document.querySelector("[data-live-status]");
+  const toggle = document.querySelector("[data-live-toggle]");
+  const every = Math.max(1000, Number(part.dataset.every));
+  let stopped = false, failures = 0, timer = 0, shown = part.innerHTML, since = Date.now();
+
+  const say = (text, state) => {
+    if (status.textContent !== text) status.textContent = text;
+    bar.dataset.state = state;
+  };
+
+  // What has the focus keeps it, as far as it is still there.
+  const replace = (html) => {
+    if (html === shown) return;
+    const selection = getSelection();
+    if (!selection.isCollapsed && part.contains(selection.anchorNode)) return; // somebody is copying
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
+    const href = focused && focused.getAttribute("href");
+    const label = focused && focused.getAttribute("aria-label");
+    const scrolls = [...part.querySelectorAll(".scroll")].map((e) => e.scrollLeft);
+    part.innerHTML = shown = html;
+    part.querySelectorAll(".scroll").forEach((e, i) => { e.scrollLeft = scrolls[i] || 0; });
+    if (!focused) return;
+    for (const e of part.querySelectorAll("a[href], [tabindex]")) {
+      if (href ? e.getAttribute("href") === href : label && e.getAttribute("aria-label") === label) {
+        e.focus({ preventScroll: true });
+        return;
+      }
+    }
+  };
+
+  const renew = async () => {
+    const gone = new AbortController();
+    const limit = setTimeout(() => gone.abort(), 15000);
+    try {
+      const answer = await fetch(part.dataset.live, { signal: gone.signal, credentials: "same-origin", redirect: "error", cache: "no-store" });
+      if (!answer.ok) throw new Error(String(answer.status));
+      const html = await answer.text();
+      if (stopped) return;
+      replace(html);
+      failures = 0;
+      since = Date.now();
+      say("Live", "on");
+    } catch {
+      failures++;
+      if (!stopped) say("Not live for " + Math.round((Date.now() - since) / 1000) + " s", "off");
+    } finally {
+      clearTimeout(limit);
+    }
+  };
+
+  const next = () => {
+    clearTimeout(timer);
+    if (stopped || document.hidden) return;
+    timer = setTimeout(async () => { await renew(); next(); }, Math.min(every * 2 ** Math.min(failures, 4), 60000));
+  };
+
+  toggle.addEventListener("click", async () => {
+    stopped = !stopped;
+    toggle.textContent = stopped ? "Start updates" : "Stop updates";
+    say(stopped ? "Stopped" : "Live", stopped ? "off" : "on");
+    if (!stopped) await renew();
+    next();
+  });
+  document.addEventListener("visibilitychange", async () => {
+    if (!document.hidden && !stopped) await renew();
+    next();
+  });
+  bar.hidden = false;
+  say("Live", "on");
+  next();
+})();

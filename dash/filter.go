@@ -1,0 +1,99 @@
+package dash
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/batch-go/batch"
+)
+
+// maxParameter bounds what a parameter of a URL or a form may be: more than any cursor, ID or gist of an error is.
+const maxParameter = 1 << 10
+
+// filter selects dead letters. What is empty selects all.
+type filter struct {
+	Kind, Reason string
+	// Error is the gist of the last error, and HasError tells whether it is to be looked at: it may be empty.
+	Error    string
+	HasError bool
+}
+
+// filterOf reads a filter from the parameters of a request.
+func filterOf(r *http.Request) filter {
+	f := filter{Kind: r.FormValue("kind"), Reason: r.FormValue("reason"), Error: r.FormValue("error")}
+	_, f.HasError = r.Form["error"]
+	return f
+}
+
+// Set tells whether it selects.
+func (f filter) Set() bool { return f.Kind != "" || f.Reason != "" || f.HasError }
+
+// matches tells whether it selects a dead letter.
+func (f filter) matches(e *batch.Entry) bool {
+	return (f.Kind == "" || e.Kind == f.Kind) && (f.Reason == "" || e.Reason == f.Reason) && (!f.HasError || gist(e.LastError) == f.Error)
+}
+
+// Words are a filter in words.
+func (f filter) Words() string {
+	var parts []string
+	if f.Kind != "" {
+		parts = append(parts, "of kind "+line(f.Kind, 128))
+	}
+	if f.Reason != "" {
+		parts = append(parts, "that died for "+line(f.Reason, 64))
+	}
+	if f.HasError {
+		parts = append(parts, fmt.Sprintf("with the error “%s”", line(f.Error, 200)))
+	}
+	return strings.Join(parts, " ")
+}
+
+// group is how many dead letters are of one kind, reason and error.
+type group struct {
+	filter
+	Count  int64
+	Sample string // the last error of one of them
+}
+
+// summary counts dead letters by kind, reason and error.
+type summary struct {
+	counts map[filter]*group
+	Read   int64 // how many it has counted
+}
+
+// add counts dead letters.
+func (s *summary) add(page []batch.Entry) {
+	if s.counts == nil {
+		s.counts = make(map[filter]*group)
+	}
+	for i := range page {
+		e := &page[i]
+		f := filter{Kind: e.Kind, Reason: e.Reason, Error: gist(e.LastError), HasError: true}
+		if s.counts[f] == nil {
+			s.counts[f] = &group{filter: f, Sample: line(e.LastError, 200)}
+		}
+		s.counts[f].Count++
+		s.Read++
+	}
+}
+
+// maxGroups is how many groups a page shows.
+const maxGroups = 20
+
+// Groups are the largest groups.
+func (s *summary) Groups() []*group {
+	all := make([]*group, 0, len(s.counts))
+	for _, g := range s.counts {
+		all = append(all, g)
+	}
+	slices.SortFunc(all, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Error, b.Error))
+	})
+	return all[:min(len(all), maxGroups)]
+}
+
+// Left is how many groups are not among them.
+func (s *summary) Left() int { return max(len(s.counts)-maxGroups, 0) }

@@ -1,0 +1,73 @@
+package dash
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+)
+
+// policy lets a page load what this handler serves, send its forms here, and nothing else. No script and no style is in
+// a page itself.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// secure sets the headers that every answer has.
+func secure(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	// No other site is told anything. With no-referrer the browser would say that the origin of a form is null, and one
+	// that was sent by a page of this handler could not be told from any other where there is no Sec-Fetch-Site, which
+	// browsers send to https and localhost only.
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	h.Set("Cache-Control", "no-store")
+}
+
+// foreign tells whether another site made the browser send a request, a link there for example. Such a page is shown, but
+// reads nothing that is costly.
+func foreign(r *http.Request) bool {
+	from := r.Header.Get("Sec-Fetch-Site")
+	return from != "" && from != "same-origin" && from != "none"
+}
+
+// guard refuses requests that other sites made a browser send.
+type guard struct {
+	protection *http.CrossOriginProtection
+	trusted    []string
+}
+
+// newGuard makes a guard. The origins were checked.
+func newGuard(trusted []string) (guard, error) {
+	g := guard{protection: http.NewCrossOriginProtection(), trusted: trusted}
+	for _, origin := range trusted {
+		if err := g.protection.AddTrustedOrigin(origin); err != nil {
+			return g, err
+		}
+	}
+	return g, nil
+}
+
+// check refuses what is not certain to come from a page of this handler. The protection of the standard library lets a
+// request pass that has neither Sec-Fetch-Site nor Origin, since all browsers of the last years send one of them. A
+// browser older than that sends a Referer.
+func (g guard) check(r *http.Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return nil
+	}
+	if err := g.protection.Check(r); err != nil {
+		return refuse(http.StatusForbidden, "Refused", "The request was not sent by a page of this dashboard (%v). "+
+			"Behind a proxy that changes the Host of requests, the program has to name its origin in TrustedOrigins.", err)
+	}
+	if r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "" {
+		return nil
+	}
+	from, err := url.Parse(r.Referer())
+	if err == nil && from.Host != "" && (from.Host == r.Host || slices.Contains(g.trusted, from.Scheme+"://"+from.Host)) {
+		return nil
+	}
+	return refuse(http.StatusForbidden, "Refused", "The request does not say which page sent it: it has no Sec-Fetch-Site, Origin or Referer of this host. "+
+		"Programs use the command batch, or send an Origin.")
+}
