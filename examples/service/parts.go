@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -49,15 +50,36 @@ func newAPI(s *service) (part, error) {
 		return nil, err
 	}
 	s.ops.mux.Handle("GET /scale", scale)
-	listener, err := net.Listen("tcp", s.config.Address)
+	mux := http.NewServeMux()
+	mux.Handle("/", s.telemetry.Requests(api.Handler(api.Config{Broker: s.broker, Hooks: s.hooks, Log: s.telemetry.Log})))
+	closeBoard, err := mountDashboard(s, mux)
 	if err != nil {
 		return nil, err
 	}
-	mux := api.Handler(api.Config{Broker: s.broker, Hooks: s.hooks, Log: s.telemetry.Log})
+	listener, err := net.Listen("tcp", s.config.Address)
+	if err != nil {
+		return nil, errors.Join(err, closeBoard())
+	}
 	return func(ctx context.Context) error {
+		defer closeBoard()
 		s.telemetry.Log.InfoContext(ctx, "the API listens", "address", listener.Addr().String())
-		return serve(ctx, listener, s.telemetry.Requests(mux), s.config)
+		return serve(ctx, listener, mux, s.config)
 	}, nil
+}
+
+// mountDashboard puts the dashboard below /batch/, if anybody may see it.
+func mountDashboard(s *service, mux *http.ServeMux) (closeBoard func() error, err error) {
+	logins := api.Logins{api.Viewer: s.config.ViewerPassword, api.Admin: s.config.AdminPassword}
+	if logins[api.Viewer] == "" && logins[api.Admin] == "" {
+		s.telemetry.Log.Info("there is no dashboard, as nobody has a password for it")
+		return func() error { return nil }, nil
+	}
+	board, err := api.Dashboard(s.broker, s.telemetry.Log)
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/batch/", logins.Require(http.StripPrefix("/batch", board)))
+	return board.Close, nil
 }
 
 // serve answers until ctx ends, and then the requests that have begun.
