@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/batch-go/batch/examples/service/config"
 	"github.com/batch-go/batch/examples/service/jobs"
 	"github.com/batch-go/batch/health"
 	"github.com/batch-go/batch/internal/brokers"
@@ -84,5 +87,12 @@ func TestWrongConfigurations(t *testing.T) {
 				t.Errorf("the process exits with %d and says\n%s\nwant %d and in it %s", code, p.raw.String(), test.code, test.want)
 			}
 		})
+	}
+}
+
+// TestRolesAreThoseOfTheConfiguration compares the two lists.
+func TestRolesAreThoseOfTheConfiguration(t *testing.T) {
+	if got := slices.Sorted(maps.Keys(roles)); !slices.Equal(got, slices.Sorted(slices.Values(config.Roles))) {
+		t.Errorf("the program has the roles %q, the configuration %q", got, config.Roles)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/batch-go/batch/examples/service/config"
 	"github.com/batch-go/batch/examples/service/telemetry"
 )
 
@@ -41,9 +42,9 @@ func (o *ops) serve(ctx context.Context, about *telemetry.Telemetry) {
 		o.live = answer(func() bool { return true })
 		o.ready = answer(func() bool { return ctx.Err() == nil })
 	}
-	o.mux.Handle("GET /livez", o.live)
-	o.mux.Handle("GET /readyz", o.ready)
-	o.mux.Handle("GET /metrics", about.Scrape())
+	o.mux.Handle("GET "+config.LivePath, o.live)
+	o.mux.Handle("GET "+config.ReadyPath, o.ready)
+	o.mux.Handle("GET "+config.MetricsPath, about.Scrape())
 	go func() { _ = o.server.Serve(o.listener) }()
 }
 

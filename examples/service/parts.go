@@ -49,7 +49,7 @@ func newAPI(s *service) (part, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.ops.mux.Handle("GET /scale", scale)
+	s.ops.mux.Handle("GET "+config.ScalePath, scale)
 	mux := http.NewServeMux()
 	mux.Handle("/", s.telemetry.Requests(api.Handler(api.Config{Broker: s.broker, Hooks: s.hooks, Log: s.telemetry.Log})))
 	closeBoard, err := mountDashboard(s, mux)

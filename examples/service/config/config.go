@@ -22,7 +22,15 @@ const (
 	// CloseTimeout is how long each step may take that comes after that: to close the connection to the broker, and to
 	// send the last traces.
 	CloseTimeout = 5 * time.Second
+	// These are the paths at OpsAddress: for probes, for Prometheus, and for the autoscaler, who asks the API.
+	LivePath    = "/livez"
+	ReadyPath   = "/readyz"
+	MetricsPath = "/metrics"
+	ScalePath   = "/scale"
 )
+
+// Roles are what a process can be called as.
+var Roles = []string{"api", "worker", "scheduler", "all"}
 
 // Config is the configuration of one process.
 type Config struct {
