@@ -41,7 +41,9 @@ func (s *site) act(r *request, verb string) {
 	defer cancel()
 	stop := context.AfterFunc(s.closing, cancel)
 	defer stop()
-	s.report(r, &o, s.do(ctx, r, &o))
+	done := s.do(ctx, r, &o)
+	s.poll.lookAgain(ctx, r.queue)
+	s.report(r, &o, done)
 }
 
 // do carries an order out.
@@ -182,7 +184,9 @@ func (o *order) told(r *request, done outcome) string {
 		}
 		return text
 	case ActionPurge:
-		text = thousands(done.Done) + " waiting jobs"
+		if text = thousands(done.Done) + " waiting jobs"; done.Done == 1 {
+			text = "1 waiting job"
+		}
 	default:
 		text = letters(done.Done)
 	}

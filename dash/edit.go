@@ -38,7 +38,7 @@ func (s *site) showEdit(r *request) {
 func (s *site) showForm(r *request, code int, e *batch.Entry, text string, wrong *problem) {
 	p := &editPage{
 		ID: line(e.ID, 128), RawID: e.ID, Cursor: r.FormValue("cursor"), Kind: line(e.Kind, 128), ContentType: line(e.ContentType, 128),
-		Error: printable(e.LastError), Text: text, Digest: digest(e), Cost: readCost(r.queue), Wrong: wrong,
+		Error: printable(e.LastError), Text: printable(text), Digest: digest(e), Cost: readCost(r.queue), Wrong: wrong,
 	}
 	f := s.frameOf(r, "Edit and redrive "+p.ID, p)
 	f.Tab = "dead"

@@ -10,10 +10,7 @@ import (
 	"github.com/batch-go/batch"
 )
 
-// maxParameter bounds what a parameter of a URL or a form may be: more than any cursor, ID or gist of an error is.
-const maxParameter = 1 << 10
-
-// filter selects dead letters. What is empty selects all.
+// filter selects dead letters, by what a page shows of them. What is empty selects all.
 type filter struct {
 	Kind, Reason string
 	// Error is the gist of the last error, and HasError tells whether it is to be looked at: it may be empty.
@@ -33,20 +30,20 @@ func (f filter) Set() bool { return f.Kind != "" || f.Reason != "" || f.HasError
 
 // matches tells whether it selects a dead letter.
 func (f filter) matches(e *batch.Entry) bool {
-	return (f.Kind == "" || e.Kind == f.Kind) && (f.Reason == "" || e.Reason == f.Reason) && (!f.HasError || gist(e.LastError) == f.Error)
+	return (f.Kind == "" || line(e.Kind, 128) == f.Kind) && (f.Reason == "" || line(e.Reason, 64) == f.Reason) && (!f.HasError || gist(e.LastError) == f.Error)
 }
 
 // Words are a filter in words.
 func (f filter) Words() string {
 	var parts []string
 	if f.Kind != "" {
-		parts = append(parts, "of kind "+line(f.Kind, 128))
+		parts = append(parts, "of kind "+f.Kind)
 	}
 	if f.Reason != "" {
-		parts = append(parts, "that died for "+line(f.Reason, 64))
+		parts = append(parts, "that died for "+f.Reason)
 	}
 	if f.HasError {
-		parts = append(parts, fmt.Sprintf("with the error “%s”", line(f.Error, 200)))
+		parts = append(parts, fmt.Sprintf("with the error “%s”", f.Error))
 	}
 	return strings.Join(parts, " ")
 }
@@ -71,7 +68,7 @@ func (s *summary) add(page []batch.Entry) {
 	}
 	for i := range page {
 		e := &page[i]
-		f := filter{Kind: e.Kind, Reason: e.Reason, Error: gist(e.LastError), HasError: true}
+		f := filter{Kind: line(e.Kind, 128), Reason: line(e.Reason, 64), Error: gist(e.LastError), HasError: true}
 		if s.counts[f] == nil {
 			s.counts[f] = &group{filter: f, Sample: line(e.LastError, 200)}
 		}

@@ -61,8 +61,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req, parts := newRequest(w, r)
 	if r.URL.Path == "" && !strings.HasSuffix(strings.SplitN(r.RequestURI, "?", 2)[0], "/") {
 		// The prefix without its slash: the links of a page would lead beside it. What comes before it nobody knows here.
-		w.Header().Set("Location", path.Base(strings.SplitN(r.RequestURI, "?", 2)[0])+"/")
-		w.WriteHeader(http.StatusPermanentRedirect)
+		redirect(&req, path.Base(strings.SplitN(r.RequestURI, "?", 2)[0])+"/")
 		return
 	}
 	if err := h.site.guard.check(r); err != nil {
@@ -77,7 +76,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.route(&req, parts)
 }
 
-// readForm reads the parameters of a request.
+// maxParameter bounds what a parameter of a URL or a form may be, but a body: more than any cursor, ID or gist of an
+// error is.
+const maxParameter = 1 << 10
+
+// redirect leads to a path that is relative to the one that was asked for, which [http.Redirect] would make absolute, and
+// wrong under a prefix.
+func redirect(r *request, to string) {
+	r.w.Header().Set("Location", to)
+	r.w.WriteHeader(http.StatusPermanentRedirect)
+}
+
+// readForm reads the parameters of a request, and refuses what no page of this handler has in its links and forms.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	err := r.ParseForm()
@@ -87,6 +97,13 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusRequestEntityTooLarge, "Too large", "The form is larger than %s. Nothing was done.", size(maxForm))
 	case err != nil:
 		return refuse(http.StatusBadRequest, "Not valid", "The form or the link cannot be read: %v. Nothing was done.", err)
+	}
+	for name, values := range r.Form {
+		for _, value := range values {
+			if text := name != "body"; text && (len(value) > maxParameter || printable(value) != value) {
+				return refuse(http.StatusBadRequest, "Not valid", "The parameter %s is longer than %d bytes, or no text. Nothing was done.", line(name, 64), maxParameter)
+			}
+		}
 	}
 	return nil
 }
@@ -101,6 +118,8 @@ func (h *Handler) route(r *request, parts []string) {
 		s.get(r, func() { s.showQueues(r, "live") })
 	case len(parts) == 1 && assets[parts[0]].content != nil:
 		s.get(r, func() { serveAsset(r, assets[parts[0]]) })
+	case len(parts) == 3 && parts[0] == "queues" && parts[2] == "":
+		redirect(r, "../"+parts[1])
 	case len(parts) >= 2 && parts[0] == "queues" && len(parts) <= 4:
 		if err := s.open(r, parts[1]); err != nil {
 			s.fail(r, err)
@@ -124,6 +143,7 @@ func (h *Handler) routeQueue(r *request, rest string) {
 	case rest == "":
 		s.get(r, func() { s.showQueue(r, "frame.html") })
 	case rest == "live":
+		r.base = "../" // that of the page of which it is a part
 		s.get(r, func() { s.showQueue(r, "live") })
 	case isState && !nested:
 		s.get(r, func() { s.showJobs(r, listed) })

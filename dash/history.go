@@ -11,8 +11,8 @@ import (
 const (
 	// window is how far a plot goes back.
 	window = 10 * time.Minute
-	// samples is how many points it has at most: more are not to be told apart on a screen, and a thousand queues with
-	// these take 4 MiB.
+	// samples is how many points it has: more are not to be told apart on a screen. Up to twice as many are kept, where
+	// the interval does not divide their distance, and a thousand queues with these take 8 MiB.
 	samples = 120
 	// steady is how long a queue must have been watched before a rate is told.
 	steady = 15 * time.Second
@@ -40,13 +40,13 @@ func sampleOf(d batch.Depth, at time.Time) sample {
 
 // add notes a sample, and forgets those that are too old. Of two that are too close for the plot, the newer stays.
 func (h history) add(s sample) history {
-	if n := len(h); n > 1 && s.at.Sub(h[n-2].at) < window/samples {
+	if n := len(h); n > 1 && s.at.Sub(h[n-2].at) <= window/samples {
 		h[n-1] = s
 		return h
 	}
 	h = append(h, s)
 	first := 0
-	for first < len(h)-1 && (s.at.Sub(h[first].at) > window || len(h)-first > samples+1) {
+	for first < len(h)-1 && (s.at.Sub(h[first].at) > window || len(h)-first > 2*samples) {
 		first++
 	}
 	return slices.Delete(h, 0, first)

@@ -54,16 +54,11 @@ func (s *site) showJobs(r *request, state batch.State) {
 		p.Unread = p.Cost != "" && (r.FormValue("read") == "" || foreign(r.Request))
 	}
 	code := http.StatusOK
-	switch {
-	case len(p.Cursor) > maxParameter:
-		p.Problem = refuse(http.StatusBadRequest, "Not valid", "The link to this page is damaged.")
-	case !p.Cannot && !p.Unread:
+	if !p.Cannot && !p.Unread {
 		if err := s.readJobs(r, state, p); err != nil {
 			p.Problem = problemOf(err)
+			code = p.Problem.Code
 		}
-	}
-	if p.Problem != nil {
-		code = p.Problem.Code
 	}
 	title := map[batch.State]string{batch.StateDead: "Dead letters", batch.StateWaiting: "Waiting jobs", batch.StateScheduled: "Scheduled jobs"}[state]
 	f := s.frameOf(r, title+" of "+r.queue.Name(), p)

@@ -36,13 +36,6 @@ func orderOf(r *http.Request, verb string) (order, error) {
 		Verb: verb, Action: verbs[verb], Which: r.Form.Get("which"), IDs: r.Form["id"], filter: filterOf(r),
 		State: r.Form.Get("state"), Cursor: r.Form.Get("cursor"),
 	}
-	for _, values := range r.Form {
-		for _, value := range values {
-			if len(value) > maxParameter && verb != "edit" {
-				return o, refuse(http.StatusBadRequest, "Not valid", "A value of the form is longer than %d bytes.", maxParameter)
-			}
-		}
-	}
 	slices.Sort(o.IDs)
 	o.IDs = slices.Compact(o.IDs)
 	switch o.Action {

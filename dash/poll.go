@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/depths"
 )
 
@@ -80,8 +81,9 @@ func newPoll(d batch.Driver, names []string, interval time.Duration) (*poll, err
 		if err := p.setNames(slices.Sorted(slices.Values(names))); err != nil {
 			return nil, err
 		}
-	} else if err := checkLister(d); err != nil {
-		return nil, err
+	} else if !canList(d) {
+		_, err := batch.AdminQueues(context.Background(), d)
+		return nil, &batch.InvalidError{Field: "Queues", Bound: "the names of the queues to show, as this broker cannot list its own", Err: err}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
@@ -89,18 +91,10 @@ func newPoll(d batch.Driver, names []string, interval time.Duration) (*poll, err
 	return p, nil
 }
 
-// checkLister refuses a broker that cannot list its queues. A context that has ended keeps it from being asked.
-func checkLister(d batch.Driver) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err := batch.AdminQueues(ctx, d)
-	if errors.Is(err, batch.ErrCapability) {
-		return &batch.InvalidError{Field: "Queues", Bound: "the names of the queues to show, as this broker cannot list its own", Err: err}
-	}
-	if errors.Is(err, batch.ErrInvalid) {
-		return err
-	}
-	return nil
+// canList tells whether the broker can list its queues.
+func canList(d batch.Driver) bool {
+	_, can := d.(driver.QueueLister)
+	return can
 }
 
 // run looks until ctx ends.
@@ -190,7 +184,9 @@ func (p *poll) learnNames(names []string, err error) {
 		p.listed = time.Now()
 		p.answered = p.listed
 	}
-	names, p.cut = fit(names, p.cut)
+	if err == nil {
+		names, p.cut = p.fit(names)
+	}
 	same := slices.Equal(names, p.order)
 	p.mu.Unlock()
 	if err != nil || same {
@@ -204,23 +200,13 @@ func (p *poll) learnNames(names []string, err error) {
 }
 
 // fit leaves out what is no name of a queue or is there twice, which no broker should tell, and what is too much.
-func fit(names []string, cut bool) ([]string, bool) {
-	if names == nil {
-		return nil, cut
-	}
+func (p *poll) fit(names []string) (fit []string, cut bool) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	names = slices.DeleteFunc(names, func(name string) bool { return !isName(name) })
+	names = slices.DeleteFunc(names, func(name string) bool {
+		_, err := batch.Admin(p.driver, name)
+		return err != nil
+	})
 	return names[:min(len(names), maxQueues)], len(names) > maxQueues
-}
-
-// isName tells whether a queue can have that name.
-func isName(name string) bool {
-	for _, c := range []byte(name) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
-			return false
-		}
-	}
-	return len(name) >= 1 && len(name) <= 64
 }
 
 // setNames makes these the queues that are looked at. What was known of them stays.
@@ -287,6 +273,23 @@ func (p *poll) learn(a *depths.Queue) {
 		q.Depth, q.At, q.Paused = a.Depth, a.At, a.Paused
 		q.past = q.past.add(sampleOf(a.Depth, a.At))
 	}
+}
+
+// lookAgain asks for the depth of one queue, so that the page after an action has what it did. It is no harm if that fails.
+func (p *poll) lookAgain(ctx context.Context, q *batch.QueueAdmin) {
+	ctx, cancel := context.WithTimeout(ctx, firstWait)
+	defer cancel()
+	a := depths.Queue{Name: q.Name()}
+	if a.Depth, a.Err = q.Depth(ctx); a.Err != nil {
+		return
+	}
+	if paused, err := q.Paused(ctx); err == nil {
+		a.Paused = &paused
+	}
+	a.At = time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.learn(&a)
 }
 
 // close ends the poll. The error says that a call to the broker goes on nevertheless.

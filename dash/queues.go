@@ -290,7 +290,7 @@ func (s *site) abilities() []can {
 	}
 	return []can{
 		{"count jobs by state, and list dead letters", true},
-		{"list its queues", checkLister(s.driver) == nil},
+		{"list its queues", canList(s.driver)},
 		{"list, find and delete waiting and scheduled jobs", q.CanInspect()},
 		{"pause queues", q.CanPause()},
 		{"purge waiting jobs", q.CanPurge()},

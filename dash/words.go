@@ -78,12 +78,12 @@ func size(n int) string {
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\n' || r == '\t':
-			return r
-		case r == utf8.RuneError || !unicode.IsPrint(r) && !unicode.IsSpace(r) || r == '\r' || r == '\v' || r == '\f' || r == '\u2028' || r == '\u2029':
+		case r == utf8.RuneError:
 			return '\uFFFD'
+		case r == '\n' || r == '\t' || unicode.IsPrint(r) || unicode.Is(unicode.Zs, r):
+			return r
 		}
-		return r
+		return '\uFFFD'
 	}, s)
 }
 

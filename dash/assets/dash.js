@@ -17,27 +17,30 @@
   const status = document.querySelector("[data-live-status]");
   const toggle = document.querySelector("[data-live-toggle]");
   const every = Math.max(1000, Number(part.dataset.every));
-  let stopped = false, failures = 0, timer = 0, shown = part.innerHTML, since = Date.now();
+  let stopped = false, failures = 0, timer = 0, shown = part.innerHTML, held = false, since = Date.now();
 
   const say = (text, state) => {
     if (status.textContent !== text) status.textContent = text;
     bar.dataset.state = state;
   };
 
+  part.addEventListener("pointerdown", () => { held = true; });
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { setTimeout(() => { held = false; }); });
+
   // What has the focus keeps it, as far as it is still there.
   const replace = (html) => {
     if (html === shown) return;
     const selection = getSelection();
-    if (!selection.isCollapsed && part.contains(selection.anchorNode)) return; // somebody is copying
+    if (held || !selection.isCollapsed && part.contains(selection.anchorNode)) return; // somebody is clicking or copying
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
-    const href = focused && focused.getAttribute("href");
-    const label = focused && focused.getAttribute("aria-label");
+    const key = (e) => e.tagName + (e.getAttribute("href") || e.getAttribute("aria-label") || e.textContent);
+    const wanted = focused && key(focused);
     const scrolls = [...part.querySelectorAll(".scroll")].map((e) => e.scrollLeft);
     part.innerHTML = shown = html;
     part.querySelectorAll(".scroll").forEach((e, i) => { e.scrollLeft = scrolls[i] || 0; });
     if (!focused) return;
-    for (const e of part.querySelectorAll("a[href], [tabindex]")) {
-      if (href ? e.getAttribute("href") === href : label && e.getAttribute("aria-label") === label) {
+    for (const e of part.querySelectorAll("a[href], button, [tabindex]")) {
+      if (key(e) === wanted) {
         e.focus({ preventScroll: true });
         return;
       }

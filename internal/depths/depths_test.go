@@ -189,6 +189,77 @@ func TestCallerGoes(t *testing.T) {
 	})
 }
 
+// pauser is a broker that can pause.
+type pauser struct {
+	*broker
+	driver.Pauser
+	paused func(queue string) (bool, error)
+}
+
+func (p *pauser) Paused(_ context.Context, queue string) (bool, error) { return p.paused(queue) }
+
+// Whether a queue is paused is known where it was asked for and the broker told, and each answer has its time.
+func TestPaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &broker{depth: func(_ context.Context, queue string) (driver.Depth, error) {
+			if queue == "gone" {
+				return driver.Depth{}, driver.ErrNotFound
+			}
+			time.Sleep(time.Second / 2)
+			return driver.Depth{}, nil
+		}}
+		p := &pauser{broker: b, paused: func(queue string) (bool, error) {
+			if queue == "mute" {
+				return false, driver.ErrBroker
+			}
+			return queue == "still", nil
+		}}
+		begun := time.Now()
+		for _, asks := range []bool{true, false} {
+			s, err := New(p, []string{"still", "busy", "mute", "gone"}, time.Second, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if asks {
+				s.AskPaused()
+			}
+			q := s.Read(t.Context())
+			if known := q[0].Paused != nil && *q[0].Paused && q[1].Paused != nil && !*q[1].Paused; known != asks || q[2].Paused != nil || q[3].Paused != nil || q[2].Err != nil {
+				t.Errorf("asks is %v: %+v", asks, q)
+			}
+			if !q[3].At.Before(q[0].At) || q[3].At.Before(begun) {
+				t.Errorf("answered at %s and %s", q[3].At, q[0].At)
+			}
+		}
+	})
+}
+
+// A source that is closed ends the look that is under way.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &broker{depth: func(ctx context.Context, _ string) (driver.Depth, error) {
+			<-ctx.Done()
+			return driver.Depth{}, ctx.Err()
+		}}
+		s, err := New(b, []string{"a"}, time.Minute, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close(t.Context()) // before the first look
+		if s, err = New(b, []string{"a"}, time.Minute, 0); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan []Queue)
+		go func() { ended <- s.Read(t.Context()) }()
+		synctest.Wait()
+		begun := time.Now()
+		s.Close(t.Context())
+		if q := <-ended; !errors.Is(q[0].Err, context.Canceled) || time.Since(begun) > 0 {
+			t.Errorf("after %s: %+v", time.Since(begun), q)
+		}
+	})
+}
+
 func TestManyQueues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &broker{depth: func(_ context.Context, queue string) (driver.Depth, error) {
