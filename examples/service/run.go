@@ -26,7 +26,12 @@ func run(ctx context.Context, role string, c config.Config, stderr io.Writer) (e
 	if err != nil {
 		return err
 	}
-	defer closing(&err, about.Close)
+	defer func() { // a collector that is away is no failure of the service
+		var lost error
+		if closing(&lost, about.Close); lost != nil {
+			about.Log.Warn("the last traces are lost", "err", lost)
+		}
+	}()
 
 	patient, cancel := context.WithTimeout(ctx, c.BrokerPatience)
 	broker, err := jobs.Open(patient, c.BatchURL, about.Log)

@@ -1,9 +1,14 @@
 package deploy
 
 import (
+	"bytes"
 	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -97,6 +102,29 @@ func TestAlerts(t *testing.T) {
 			if !slices.Contains(by, found[1]) {
 				t.Errorf("%s: its summary has a label %s that the alert has not", rule.Alert, found[1])
 			}
+		}
+	}
+}
+
+// TestAlertsFire has Prometheus's own tool evaluate the alerts over a made-up hour. As for brokers, a test without it is
+// skipped, and fails in CI.
+func TestAlertsFire(t *testing.T) {
+	find := exec.CommandContext(t.Context(), "../../scripts/prometheus.sh")
+	var stderr bytes.Buffer
+	find.Stderr = &stderr
+	program, err := find.Output()
+	if err != nil {
+		if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
+			t.Fatalf("%v: %s", err, &stderr)
+		}
+		t.Skipf("no Prometheus to test with: %s", strings.Join(strings.Fields(stderr.String()), " "))
+	}
+	promtool := filepath.Join(filepath.Dir(string(program)), "promtool")
+	for _, args := range [][]string{{"check", "config", "--syntax-only", "prometheus.yaml"}, {"test", "rules", "alerts_test.yaml"}} {
+		command := exec.CommandContext(t.Context(), promtool, args...)
+		command.Dir = folder
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -30,7 +31,8 @@ type Sender interface {
 type Refused struct {
 	// Status is that of HTTP.
 	Status int
-	// RetryAfter is when the provider wants to be asked again, zero if it does not say.
+	// RetryAfter is when the provider wants to be asked again, zero if it does not say in how many
+	// seconds.
 	RetryAfter time.Duration
 }
 
@@ -67,6 +69,7 @@ func (p *Provider) Send(ctx context.Context, m Mail) error {
 		return err
 	}
 	defer answer.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<16)) // the connection is used again
 	if answer.StatusCode < 300 {
 		return nil
 	}
