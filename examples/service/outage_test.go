@@ -13,7 +13,7 @@ import (
 // is not ready in between, so that a rollout stops there; the API is, and says that it cannot take the job.
 func TestProbesThroughAnOutage(t *testing.T) {
 	mails, redis := newProvider(t, 0), brokers.NewRedis(t, brokers.Redis8)
-	env := []string{"BATCH_URL=" + redis.URL(), "MAIL_URL=" + mails.URL, "BROKER_PATIENCE=2s"}
+	env := []string{"BATCH_URL=" + redis.URL(), "MAIL_URL=" + mails.URL, "BROKER_PATIENCE=5s"}
 	api, worker := start(t, "api", env...), start(t, "worker", env...)
 	is := func(p *process, path string, want int) func() bool {
 		return func() bool { status, _ := get(p.ops() + path); return status == want }
