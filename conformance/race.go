@@ -12,6 +12,7 @@ import (
 var raceCases = []Case{
 	{Name: "settle-race", Rule: "Of two settlements of one delivery at the same time one is carried out, and the other is ErrLeaseLost.", run: caseSettleRace},
 	{Name: "redrive-race", Rule: "A redrive and a discard at the same time move each dead letter once.", run: caseRedriveRace},
+	{Name: "redrive-delete-race", Rule: "A dead letter that is deleted while a redrive goes on is found, and is gone in every state.", Needs: inspector, run: caseRedriveDeleteRace},
 	{Name: "enqueue-owns", Rule: "What a caller does with its messages and settlements after a call does not change what was stored.", run: caseEnqueueOwns},
 	{Name: "returns-owned", Rule: "What a call has returned belongs to the caller: a later call does not change it.", run: caseReturnsOwned},
 	{Name: "lease-apart", Rule: "Consumers with different leases each have their own.", leases: true, run: caseLeaseApart},
@@ -74,6 +75,25 @@ func caseRedriveRace(s *stage) {
 	equal(s, one.n+two.n, jobs, "dead letters moved by a redrive and a discard together")
 	s.waitDepth(d, driver.Depth{Waiting: int64(one.n)})
 	s.finish(d, one.n)
+	s.waitDepth(d, driver.Depth{})
+}
+
+func caseRedriveDeleteRace(s *stage) {
+	const jobs = 20
+	d := s.declared()
+	s.put(d, messages(jobs)...)
+	s.kill(d, jobs)
+	letters := s.waitDeadLetters(d, jobs)
+	redriven := make(chan error, 1)
+	other := s.open()
+	go func() {
+		_, err := other.Redrive(s.ctx, s.queue, driver.Selection{All: true})
+		redriven <- err
+	}()
+	for _, letter := range letters {
+		s.delete(d, letter.ID)
+	}
+	s.check(<-redriven, "redrive")
 	s.waitDepth(d, driver.Depth{})
 }
 

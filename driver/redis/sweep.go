@@ -150,6 +150,7 @@ func (s *sweeper) tell() {
 // run looks until stop is closed, and then closes ended.
 func (s *sweeper) run(stop <-chan struct{}, ended chan<- struct{}) {
 	defer close(ended)
+	defer s.tell() // what it took on its way out may have been meant for the next run
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

@@ -240,8 +240,9 @@ func TestDeadlineOfOpen(t *testing.T) {
 	}
 }
 
-// A connection that the server closed while it was idle fails no call, and one whose
-// end is seen too late fails it as certainly not stored.
+// A connection that the server closed while it was idle fails no call. One whose end is seen too
+// late may: the fate is that nothing is stored, or that it is unknown, where the job was written before
+// the end was read. Nearly all ends are seen in time.
 func TestIdleConnections(t *testing.T) {
 	for name, start := range map[string]func(*httptest.Server){"HTTP": (*httptest.Server).Start, "TLS": (*httptest.Server).StartTLS} {
 		f := newFake()
@@ -263,20 +264,21 @@ func TestIdleConnections(t *testing.T) {
 		if err := d.Declare(t.Context(), "q"); err != nil {
 			t.Fatal(err)
 		}
-		refused := 0
-		for range 200 {
+		const calls, late = 200, 20
+		stored, unknown := 0, 0
+		for range calls {
 			server.CloseClientConnections()
-			err := enqueued(t, d)
-			if err == nil {
-				continue
-			}
-			refused++
-			if driver.FateOf(err) != driver.FateNotStored {
+			switch err := enqueued(t, d); {
+			case err == nil:
+				stored++
+			case !errors.Is(err, driver.ErrUnavailable):
 				t.Errorf("%s, on a connection that was closed while it was idle: %v", name, err)
+			case driver.FateOf(err) == driver.FateUnknown:
+				unknown++
 			}
 		}
-		if n := len(f.queues["q"].messages); n != 200-refused || refused > 20 {
-			t.Errorf("%s: %d of 200 jobs are stored, and %d were refused", name, n, refused)
+		if n := len(f.queues["q"].messages); n < stored || n > stored+unknown || stored < calls-late {
+			t.Errorf("%s: of %d jobs %d are stored, %d were confirmed, and of %d it is unknown", name, calls, n, stored, unknown)
 		}
 	}
 	var own *http.Request

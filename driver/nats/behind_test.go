@@ -1,0 +1,72 @@
+package nats_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// behind is a domain whose API is that of the server, but for some answers of one kind, which are
+// those of a server of a cluster that does not know of the stream yet.
+type behind struct {
+	kind string       // as in "CONSUMER.CREATE."
+	left atomic.Int32 // how many answers are of one that is behind
+}
+
+// serve answers the domain "behind" at url until the test ends.
+func (b *behind) serve(t *testing.T, url string) {
+	t.Helper()
+	nc, err := natsgo.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	_, err = nc.Subscribe("$JS.behind.API.>", func(m *natsgo.Msg) {
+		call := strings.TrimPrefix(m.Subject, "$JS.behind.API.")
+		if strings.HasPrefix(call, b.kind) && b.left.Add(-1) >= 0 {
+			_ = m.Respond([]byte(`{"error": {"code": 404, "err_code": 10059, "description": "stream not found"}}`))
+			return
+		}
+		_ = nc.PublishRequest("$JS.API."+call, m.Reply, m.Data) // who asked hears nothing, and its context ends
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDeclareOnServersBehind: the servers of a cluster learn of a stream one after the other, and of
+// its end. One that does not know yet what another has told fails no Declare.
+func TestDeclareOnServersBehind(t *testing.T) {
+	ts := startServer(t)
+	for kind, declared := range map[string]bool{"CONSUMER.CREATE.": false, "CONSUMER.INFO.": true} {
+		b := behind{kind: kind}
+		b.serve(t, ts.url())
+		d := openURL(t, ts.url()+"?domain=behind")
+		q := "new"
+		if declared {
+			q = declare(t, d)
+		}
+		b.left.Store(4)
+		if err := d.Declare(testContext(t), q); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		enqueue(t, d, q, message("a"))
+		b.left.Store(1 << 30)
+		ctx, cancel := context.WithCancel(testContext(t))
+		ended := make(chan error, 1)
+		go func() { ended <- d.Declare(ctx, q+"-never") }()
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) && !errors.Is(err, driver.ErrUnavailable) {
+			t.Errorf("%s: a call that is canceled while it waits for a server: %v", kind, err)
+		}
+	}
+}
