@@ -12,7 +12,7 @@ import (
 // Config configures a [Handler]. A field that is zero has its default; one that is out of bounds is refused.
 type Config struct {
 	// Queues are the queues to show, and no others. If it is empty, they are those that the driver lists, which is asked
-	// again every 15 s. On a broker that cannot list its queues, as RabbitMQ, they must be named.
+	// again every 15 s, or more rarely if that takes long. On a broker that cannot list its queues, as RabbitMQ, they must be named.
 	Queues []string
 	// Authorizer decides who may do what. If it is nil, the pages only show: nobody may change anything.
 	Authorizer Authorizer

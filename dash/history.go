@@ -52,6 +52,20 @@ func (h history) add(s sample) history {
 	return slices.Delete(h, 0, first)
 }
 
+// deaths is by how many the dead letters have grown, net, and over which time; zero if that is unknown.
+func (h history) deaths() (n int64, over time.Duration) {
+	if len(h) == 0 || h[len(h)-1].dead < 0 {
+		return 0, 0
+	}
+	last := h[len(h)-1]
+	for _, s := range h {
+		if s.dead >= 0 {
+			return last.dead - s.dead, last.at.Sub(s.at)
+		}
+	}
+	return 0, 0
+}
+
 // rate is by how many jobs a minute the backlog has grown lately, and whether that is known. It is a net rate: jobs that
 // came and went between two looks were seen by nobody.
 func (h history) rate() (perMinute float64, known bool) {

@@ -67,6 +67,25 @@ func TestRate(t *testing.T) {
 	}
 }
 
+func TestDeaths(t *testing.T) {
+	deaths := func(dead ...int64) (h history) {
+		for i, n := range dead {
+			h = h.add(sample{at: start.Add(time.Duration(i) * time.Minute), dead: n})
+		}
+		return h
+	}
+	const none = batch.UnknownCount
+	for _, test := range []struct {
+		h    history
+		n    int64
+		over time.Duration
+	}{{nil, 0, 0}, {deaths(3), 0, 0}, {deaths(3, 4, 9), 6, 2 * time.Minute}, {deaths(none, 4, 1), -3, time.Minute}, {deaths(3, none), 0, 0}, {deaths(none, none), 0, 0}} {
+		if n, over := test.h.deaths(); n != test.n || over != test.over {
+			t.Errorf("%v: %d over %s, want %d over %s", test.h, n, over, test.n, test.over)
+		}
+	}
+}
+
 func TestSampleOf(t *testing.T) {
 	for _, test := range []struct{ waiting, due, backlog int64 }{{3, 2, 5}, {3, batch.UnknownCount, 3}, {batch.UnknownCount, 2, batch.UnknownCount}} {
 		if got := sampleOf(batch.Depth{Waiting: test.waiting, Due: test.due}, start).backlog; got != test.backlog {

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// relist is how often the broker is asked for the names of its queues, at most: what that costs may grow with all that
-	// the broker holds.
-	relist = 15 * time.Second
+	// relist is how often the broker is asked for the names of its queues, at most, and relistShare how many times as long
+	// as the answer took there is until the next time: what that costs may grow with all that the broker holds. Redis goes
+	// through all its keys.
+	relist, relistShare = 15 * time.Second, 50
 	// idleAfter is when nobody looks any more, and idleInterval how often the broker is asked then.
 	idleAfter, idleInterval = 10 * time.Minute, time.Minute
 	// lookTimeout bounds one look at all queues. No page waits for it.
@@ -58,7 +59,7 @@ type poll struct {
 	queues   map[string]*status
 	listErr  error     // of the last list
 	listed   time.Time // when the names were told, zero for never
-	asked    time.Time // when they were asked for
+	relistAt time.Time // when they are to be asked for again
 	asking   bool
 	cut      bool          // there are more than maxQueues
 	fresh    chan struct{} // closed by the next look that has found something, nil if there is nothing to wait for
@@ -152,10 +153,8 @@ func (p *poll) rest() time.Duration {
 // list asks for the names of queues if it is time, and waits an interval for them at most.
 func (p *poll) list(ctx context.Context) {
 	p.mu.Lock()
-	due := !p.fixed && !p.asking && (p.listErr != nil || time.Since(p.asked) >= relist)
-	if due {
-		p.asking, p.asked = true, time.Now()
-	}
+	due := !p.fixed && !p.asking && time.Now().After(p.relistAt)
+	p.asking = p.asking || due
 	p.mu.Unlock()
 	if !due {
 		return
@@ -165,8 +164,9 @@ func (p *poll) list(ctx context.Context) {
 		defer close(done)
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
+		begun := time.Now()
 		names, err := batch.AdminQueues(ctx, p.driver)
-		p.learnNames(names, err)
+		p.learnNames(names, time.Since(begun), err)
 	})
 	rest := time.NewTimer(p.interval)
 	defer rest.Stop()
@@ -176,11 +176,13 @@ func (p *poll) list(ctx context.Context) {
 	}
 }
 
-// learnNames notes what the broker said of the names of its queues.
-func (p *poll) learnNames(names []string, err error) {
+// learnNames notes what the broker said of the names of its queues, and how long it took.
+func (p *poll) learnNames(names []string, took time.Duration, err error) {
 	p.mu.Lock()
 	p.asking, p.listErr = false, err
+	p.relistAt = time.Now() // after an error, with the next look
 	if err == nil {
+		p.relistAt = p.relistAt.Add(max(relist, relistShare*took) - p.interval/2)
 		p.listed = time.Now()
 		p.answered = p.listed
 	}

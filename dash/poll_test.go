@@ -126,6 +126,23 @@ func TestOnePollForAllBrowsers(t *testing.T) {
 	})
 }
 
+// Where it takes long to list the queues, it is done rarely.
+func TestSlowListIsAskedForRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newCounter()
+		fill(t, d, "emails")
+		d.set(func() { d.delay = 3 * time.Second })
+		a := openApp(t, d, Config{})
+		for range 10 {
+			time.Sleep(time.Minute)
+			a.want(a.get(""), http.StatusOK, "emails")
+		}
+		if asked := d.count("list"); asked < 3 || asked > 5 {
+			t.Errorf("asked %d times in ten minutes for a list that takes 3 s, want about 4", asked)
+		}
+	})
+}
+
 // When nobody looks for a long time, the broker is asked rarely, and at once when somebody does again.
 func TestPollRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

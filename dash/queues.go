@@ -23,6 +23,8 @@ type row struct {
 	HasDead, HasDue, IsPaused, Known, Stale, Gone bool
 	// Age is how long the oldest waiting job has waited, and Rate by how many a minute the backlog grows.
 	Age, Rate string
+	// Died is by how much the dead letters have grown lately, empty for nothing.
+	Died string
 	// Old is how old the numbers are, and Why what is wrong.
 	Old, Why string
 	Plot     plot
@@ -50,6 +52,9 @@ func rowOf(q status, now time.Time, interval time.Duration, width, height, point
 		r.Age = "–"
 	case d.Age != batch.UnknownAge:
 		r.Age = short(d.Age)
+	}
+	if n, over := q.past.deaths(); n != 0 {
+		r.Died = signed(thousands(n)) + " in " + short(over)
 	}
 	if d.Waiting >= 0 {
 		r.Rate = rateText(q.past)
