@@ -56,9 +56,9 @@ func (s *site) do(ctx context.Context, r *request, o *order) outcome {
 	case ActionDelete:
 		return s.move(ctx, r, o, dead.Delete, nil)
 	case ActionPurgeDead:
-		return counted(o.intent(r).Count)(dead.Purge(ctx))
+		return all(o.intent(r).Count)(dead.Purge(ctx))
 	case ActionPurge:
-		return counted(o.intent(r).Count)(q.Purge(ctx))
+		return all(o.intent(r).Count)(q.Purge(ctx))
 	case ActionDeleteJob:
 		one.fail(q.DeleteJob(ctx, o.IDs[0]))
 	case ActionPause:
@@ -66,15 +66,22 @@ func (s *site) do(ctx context.Context, r *request, o *order) outcome {
 	case ActionResume:
 		one.fail(q.Resume(ctx))
 	case ActionEdit:
-		one.fail(s.edit(ctx, r, o))
+		err := s.edit(ctx, r, o)
+		one.fail(err)
+		// The fate of an error after the job was stored is that of its dead letter.
+		var discard *driver.Error
+		var store *batch.EnqueueError
+		one.Exact = one.Exact && (!errors.As(err, &discard) || errors.As(err, &store))
 	}
 	return one
 }
 
 // fail notes an error of an order that is for one thing.
 func (o *outcome) fail(err error) {
+	var own *problem
 	if err != nil {
-		o.Done, o.Err, o.Exact = 0, err, driver.FateOf(err) == driver.FateNotStored || errors.Is(err, batch.ErrCapability) || errors.Is(err, batch.ErrInvalid)
+		o.Done, o.Err = 0, err
+		o.Exact = driver.FateOf(err) == driver.FateNotStored || errors.As(err, &own) || errors.Is(err, batch.ErrCapability) || errors.Is(err, batch.ErrInvalid)
 	}
 }
 
@@ -85,11 +92,21 @@ func counted(of int64) func(n int, err error) outcome {
 	}
 }
 
+// all is counted for a call that is for all there are, of which the last count is only told if it ends early.
+func all(of int64) func(n int, err error) outcome {
+	return func(n int, err error) outcome {
+		if err == nil {
+			of = int64(n)
+		}
+		return counted(of)(n, err)
+	}
+}
+
 // move moves the dead letters that an order is for.
-func (s *site) move(ctx context.Context, r *request, o *order, some func(context.Context, ...string) (int, error), all func(context.Context) (int, error)) outcome {
+func (s *site) move(ctx context.Context, r *request, o *order, some func(context.Context, ...string) (int, error), whole func(context.Context) (int, error)) outcome {
 	switch o.Which {
 	case "all":
-		return counted(o.intent(r).Count)(all(ctx))
+		return all(o.intent(r).Count)(whole(ctx))
 	case "some":
 		return counted(int64(len(o.IDs)))(some(ctx, o.IDs...))
 	}
@@ -170,31 +187,26 @@ func (s *site) report(r *request, o *order, done outcome) {
 // told says what became of an order, in the words of the command line.
 func (o *order) told(r *request, done outcome) string {
 	name, past := r.queue.Name(), verbWords[o.Action][1]
-	var text string
 	switch o.Action {
 	case ActionPause, ActionResume:
-		if done.Err != nil {
-			return fmt.Sprintf("Queue %s was not %s.", name, past)
+		if done.Err == nil {
+			return fmt.Sprintf("Queue %s is %s.", name, past)
 		}
-		return fmt.Sprintf("Queue %s is %s.", name, past)
+		return done.failed("Queue "+name, past)
 	case ActionDeleteJob, ActionEdit:
-		text = fmt.Sprintf("Job %s of queue %s was %s.", line(o.IDs[0], 128), name, past)
-		if done.Err != nil {
-			return fmt.Sprintf("Job %s of queue %s was not %s.", line(o.IDs[0], 128), name, past)
+		job := fmt.Sprintf("Job %s of queue %s", line(o.IDs[0], 128), name)
+		if done.Err == nil {
+			return job + " was " + past + "."
 		}
-		return text
-	case ActionPurge:
-		if text = thousands(done.Done) + " waiting jobs"; done.Done == 1 {
-			text = "1 waiting job"
-		}
-	default:
-		text = letters(done.Done)
+		return done.failed(job, past)
 	}
+	some := letters
+	if o.Action == ActionPurge {
+		some = waiting
+	}
+	text := some(done.Done)
 	if done.Of >= 0 && done.Done < done.Of {
-		text = thousands(done.Done) + " of " + thousands(done.Of) + " dead letters"
-		if o.Action == ActionPurge {
-			text = thousands(done.Done) + " of " + thousands(done.Of) + " waiting jobs"
-		}
+		text = thousands(done.Done) + " of " + some(done.Of)
 	}
 	text = fmt.Sprintf("%s of queue %s %s", text, name, past)
 	if !done.Exact {
@@ -204,4 +216,12 @@ func (o *order) told(r *request, done outcome) string {
 		text += ": the others were not there any more"
 	}
 	return text + "."
+}
+
+// failed says that something was not done, if that is certain.
+func (o outcome) failed(what, past string) string {
+	if o.Exact {
+		return what + " was not " + past + "."
+	}
+	return what + " may be " + past + " or not: the error says what is known."
 }

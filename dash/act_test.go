@@ -11,6 +11,7 @@ import (
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/memory"
 )
 
 // Each action does what it says, says what it did, and is logged.
@@ -72,7 +73,7 @@ func TestConfirm(t *testing.T) {
 	a := openApp(t, d, acting())
 	a.want(a.get("queues/emails"), http.StatusOK) // the first look is done
 	a.want(a.get("queues/emails/confirm?do=redrive&which=all"), http.StatusOK, "Redrive all 3 dead letters", `action="../../queues/emails/redrive"`)
-	a.want(a.get("queues/emails/confirm?do=delete&which=matching&kind=email.bill"), http.StatusOK, "of kind email.bill", `name="kind" value="email.bill"`)
+	a.want(a.get("queues/emails/confirm?do=delete&which=matching&kind=email.bill"), http.StatusOK, "of kind email.bill", `name="kind" value="email.bill"`, ">Delete these</button>")
 	a.want(a.get("queues/emails/confirm?do=purge-dead"), http.StatusOK, "Type the queue’s name", "all 3 dead letters")
 	a.want(a.post("queues/emails/confirm", url.Values{"do": {"delete"}, "which": {"some"}, "id": {"b", "a"}}), http.StatusOK, "2 dead letters", `name="id" value="a"`, `name="id" value="b"`)
 	a.want(a.get("queues/emails/confirm?do=delete-job&id=x&state=waiting"), http.StatusOK, "Delete job x")
@@ -106,6 +107,21 @@ func TestPartIsDone(t *testing.T) {
 			"1 of 2 dead letters of queue emails redriven", perhaps, "The broker is full", "<strong>What to do:</strong> raise maxmemory", "OOM")
 		a.logged("level=ERROR", "action=redrive", "done=1 of=2", "OOM")
 	}
+}
+
+// doubtful is a broker that does not say what became of a call.
+type doubtful struct{ *memory.Driver }
+
+func (doubtful) Pause(context.Context, string) error {
+	return &driver.Error{Driver: "memory", Op: "pause", Kind: driver.ErrUnavailable}
+}
+
+// What may have been done is not said to be undone.
+func TestDoubt(t *testing.T) {
+	d := newBroker(t)
+	three(t, d)
+	a := openApp(t, doubtful{d}, acting())
+	a.want(a.post("queues/emails/pause", nil), http.StatusServiceUnavailable, "Queue emails may be paused or not", "!was not paused")
 }
 
 // The Authorizer is told what is to be done, and its answer holds.

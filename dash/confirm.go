@@ -6,6 +6,8 @@ import "net/http"
 type confirmPage struct {
 	order
 	Do, Object string
+	// Button is what the button says: it is short where the heading is long.
+	Button string
 	// Danger tells that it cannot be undone.
 	Danger bool
 	// Note says what else there is to know.
@@ -31,7 +33,9 @@ func (s *site) showConfirm(r *request) {
 		order: o, Do: verbWords[o.Action][0], Object: o.object(o.intent(r).Count), Back: o.back(),
 		Danger: o.Action != ActionRedrive && o.Action != ActionPause && o.Action != ActionResume, Note: notes[o.Action],
 	}
+	p.Button = p.Do + " " + p.Object
 	if o.Which == "matching" {
+		p.Button = p.Do + " these"
 		p.Note += " One action looks at the first " + thousands(moveSize) + " dead letters at most, and says if there may be more."
 		if cost := readCost(r.queue); cost != "" {
 			p.Note += " " + cost

@@ -53,7 +53,7 @@ func (s *site) editable(ctx context.Context, r *request) (batch.Entry, error) {
 	if !s.acts() {
 		return batch.Entry{}, s.authorize(r.Request, Intent{})
 	}
-	if err := s.mayRead(r); err != nil {
+	if err := s.mayRead(r, r.FormValue("id")); err != nil {
 		return batch.Entry{}, err
 	}
 	e, err := s.find(ctx, r, batch.StateDead)

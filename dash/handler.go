@@ -61,7 +61,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req, parts := newRequest(w, r)
 	if r.URL.Path == "" && !strings.HasSuffix(strings.SplitN(r.RequestURI, "?", 2)[0], "/") {
 		// The prefix without its slash: the links of a page would lead beside it. What comes before it nobody knows here.
-		redirect(&req, path.Base(strings.SplitN(r.RequestURI, "?", 2)[0])+"/")
+		redirect(&req, "./"+path.Base(strings.SplitN(r.RequestURI, "?", 2)[0])+"/")
 		return
 	}
 	if err := h.site.guard.check(r); err != nil {

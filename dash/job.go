@@ -115,7 +115,7 @@ func (s *site) showEntry(r *request, e *batch.Entry) {
 		ID: line(e.ID, 128), RawID: e.ID, Cursor: r.FormValue("cursor"), Kind: line(e.Kind, 128), State: e.State.String(),
 		Dead: e.State == batch.StateDead, Reason: line(e.Reason, 64), Error: printable(e.LastError), Fields: fieldsOf(e),
 	}
-	if err := s.mayRead(r); err != nil {
+	if err := s.mayRead(r, e.ID); err != nil {
 		p.Hidden = problemOf(err)
 	} else {
 		p.Body = bodyOf(e)

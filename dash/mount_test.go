@@ -150,7 +150,7 @@ func TestLinksOfRenewedParts(t *testing.T) {
 // The prefix without its slash leads to the one with it, without knowing what is before it.
 func TestPrefixWithoutSlash(t *testing.T) {
 	h := openApp(t, newBroker(t), Config{}).h
-	for path, want := range map[string]string{"/batch": "batch/", "/ops/batch": "batch/", "/batch?q=x": "batch/"} {
+	for path, want := range map[string]string{"/batch": "./batch/", "/ops/batch": "./batch/", "/batch?q=x": "./batch/"} {
 		w := httptest.NewRecorder()
 		prefix, _, _ := strings.Cut(path, "?")
 		http.StripPrefix(prefix, h).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

@@ -219,6 +219,11 @@ func TestSlowBroker(t *testing.T) {
 		if took := time.Since(begun); took > firstWait {
 			t.Errorf("the first page took %s", took)
 		}
+		begun = time.Now()
+		a.want(a.get("queues/q00"), http.StatusOK)
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("the second page took %s", took)
+		}
 		time.Sleep(15 * time.Second) // 40 queues, 8 at a time, take 10 s
 		begun = time.Now()
 		a.want(a.get(""), http.StatusOK, "!unknown", "<strong>40</strong> waiting")

@@ -77,15 +77,15 @@ func (s *site) authorize(r *http.Request, what Intent) error {
 	return nil
 }
 
-// mayRead is nil if the request may see bodies of the queue, and else says why not.
-func (s *site) mayRead(r *request) error {
+// mayRead is nil if the request may see the body of a job of the queue, and else says why not.
+func (s *site) mayRead(r *request, id string) error {
 	if !s.config.ShowBodies {
 		return refuse(http.StatusForbidden, "Bodies are hidden", "Bodies and headers are not shown, since the program does not set ShowBodies.")
 	}
 	if s.config.Authorizer == nil {
 		return nil
 	}
-	if err := s.config.Authorizer(r.Request, Intent{Action: ActionReadBody, Queue: r.queue.Name(), Count: 1}); err != nil {
+	if err := s.config.Authorizer(r.Request, Intent{Action: ActionReadBody, Queue: r.queue.Name(), IDs: []string{id}, Count: 1}); err != nil {
 		return refuse(http.StatusForbidden, "Bodies are hidden", "%v", err)
 	}
 	return nil

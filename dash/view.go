@@ -59,7 +59,18 @@ func (p *poll) attend(ctx context.Context) {
 	select {
 	case <-fresh:
 	case <-rest.C:
+		p.release(fresh)
 	case <-ctx.Done():
+	}
+}
+
+// release lets all go on that wait for a look which takes too long. The next do not wait for it.
+func (p *poll) release(fresh chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fresh == fresh {
+		close(fresh)
+		p.fresh = nil
 	}
 }
 

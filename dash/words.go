@@ -135,6 +135,14 @@ func isWordByte(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_' || c >= utf8.RuneSelf
 }
 
+// waiting is a number of waiting jobs in words.
+func waiting(n int64) string {
+	if n == 1 {
+		return "1 waiting job"
+	}
+	return thousands(n) + " waiting jobs"
+}
+
 // letters is a number of dead letters in words, as the command line says it.
 func letters(n int64) string {
 	switch {
