@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that there is a Prometheus server to test with, and prints the path of its program.
+# Makes sure that there is a Prometheus server to test with, and prints the path of its program. Beside it is promtool.
 #
 # One in the PATH wins. Otherwise, on Debian or Ubuntu, the program is taken out of Debian's package, which is fetched from
 # the mirror that this machine uses, checked as apt checks it, and not installed: that would start a service. It is kept in
@@ -25,7 +25,7 @@ main() {
 	# Two runs that start at once must not unpack over each other.
 	exec 9>"$folder.lock"
 	if command -v flock >/dev/null; then flock 9; fi
-	if [[ ! -x "$program" ]]; then
+	if [[ ! -x "$program" || ! -x "$folder/promtool" ]]; then
 		command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
 			fail "there is no prometheus in the PATH; install it, from https://prometheus.io/download for example"
 		echo "prometheus: fetching Debian's package" >&2
@@ -35,8 +35,8 @@ main() {
 			if ! apt-cache show prometheus && [[ "$(id -u)" == 0 ]]; then apt-get update -qq; fi
 			# As root, apt would hand the download to a user of its own, who may not write here.
 			apt-get -q -o APT::Sandbox::User=root download prometheus &&
-				dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x -C "$work" ./usr/bin/prometheus &&
-				mv usr/bin/prometheus "$program"
+				dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x -C "$work" ./usr/bin/prometheus ./usr/bin/promtool &&
+				mv usr/bin/prometheus usr/bin/promtool "$folder"
 		} </dev/null >"$work/log" 2>&1 || {
 			tail -n 20 "$work/log" >&2
 			fail "apt-get could not download prometheus; install it, or run apt-get update"

@@ -1,19 +1,7 @@
-// Package jobs is what the two programs of the service share: the jobs, the queue and what they rely on of the
-// broker.
+// Package jobs is what the parts of the service share: the jobs, their queues, and what they rely on of the broker.
 package jobs
 
-import (
-	"context"
-	"fmt"
-	"os"
-
-	"github.com/batch-go/batch"
-
-	// The brokers that BATCH_URL may name. A program of your own imports one.
-	_ "github.com/batch-go/batch/driver/memory"
-	_ "github.com/batch-go/batch/driver/nats"
-	_ "github.com/batch-go/batch/driver/redis"
-)
+import "github.com/batch-go/batch"
 
 // Broker is what the service relies on: its capability set.
 type Broker interface {
@@ -21,10 +9,16 @@ type Broker interface {
 	batch.Deduplicator
 }
 
-// Emails is the name of the queue.
-const Emails = "emails"
+// The queues.
+const (
+	Emails  = "emails"
+	Reports = "reports"
+)
 
-// Welcome greets a user who has signed up.
+// Queues are all queues.
+func Queues() []string { return []string{Emails, Reports} }
+
+// Welcome greets a user who has signed up. It is on the queue emails.
 type Welcome struct {
 	UserID int `json:"user_id"`
 }
@@ -32,11 +26,10 @@ type Welcome struct {
 // Kind names the job on the wire.
 func (Welcome) Kind() string { return "email.welcome" }
 
-// Open connects to the broker that BATCH_URL names.
-func Open(ctx context.Context) (Broker, error) {
-	url := os.Getenv("BATCH_URL")
-	if url == "" {
-		return nil, fmt.Errorf("BATCH_URL is not set: want the broker's URL, such as redis://localhost:6379")
-	}
-	return batch.Open[Broker](ctx, url)
+// Digest tells a team what happened on the day before. It is on the queue reports.
+type Digest struct {
+	Team string `json:"team"`
 }
+
+// Kind names the job on the wire.
+func (Digest) Kind() string { return "report.digest" }
