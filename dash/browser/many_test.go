@@ -114,7 +114,7 @@ func TestManyQueues(t *testing.T) {
 			renewed -= one.renewals()
 		}
 		for _, one := range tabs {
-			one.await("five renewals", fmt.Sprintf("%s >= %d", renewals, one.renewals()+5))
+			one.await("two renewals", fmt.Sprintf("%s >= %d", renewals, one.renewals()+2))
 		}
 		for _, one := range tabs {
 			renewed += one.renewals()
