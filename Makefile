@@ -28,7 +28,7 @@ RECORDS := .conformance
 CHECKS := fmt tidy vet staticcheck examples bench-build vuln fuzz test allocs captable
 
 .DEFAULT_GOAL := help
-.PHONY: help check engine images sweep bench performance performance-page performance-build telemetry telemetry-build soak reliability capabilities release $(CHECKS)
+.PHONY: help check engine images sweep bench performance performance-page performance-build telemetry telemetry-build screenshots soak reliability capabilities release $(CHECKS)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,10 @@ telemetry: engine images ## send spans and metrics to a real OpenTelemetry Colle
 
 telemetry-build: ## vet that test
 	@GOWORK=off $(GO) vet -C otelbatch/collector ./...
+
+# The browser's tests tell the story of docs/dash-tour.md, and take its pictures when they are told where to put them.
+screenshots: engine ## take the pictures of docs/dash-tour.md anew, which takes three minutes
+	@$(GO) test -C dash/browser -count=1 -v -run '^TestTour$$' . -screenshots '$(CURDIR)/docs/dash-tour'
 
 # How long and on what: make soak BROKER=redis-8 FOR=20m SEED=7; make reliability BROKER=nats-2 FAULT=cut
 BROKER ?=

@@ -310,6 +310,7 @@ func TestThousandQueues(t *testing.T) {
 		if len(p.text) > 256<<10 {
 			t.Errorf("the page has %d bytes", len(p.text))
 		}
+		a.want(a.get("?page=2&q=tenant"), http.StatusOK, `?page=1&amp;q=tenant&amp;sort=name">Previous<`, `?page=3&amp;q=tenant&amp;sort=name">Next<`)
 		a.want(a.get("?page=11"), http.StatusOK, "tenant-999", "Page 11 of 11", "!tenant-900")
 		a.want(a.get("?page=99"), http.StatusOK, "Page 11 of 11")
 		a.want(a.get("?q=T-50"), http.StatusOK, "10 of 1,001 queues", "tenant-509", "!tenant-510")

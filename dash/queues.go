@@ -3,6 +3,7 @@ package dash
 import (
 	"cmp"
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -92,7 +93,8 @@ type queuesPage struct {
 	Sorts, Onlys       []choice
 	// Matching of All queues match, and Page of Pages is shown.
 	Matching, All, Page, Pages int
-	Previous, Next             string
+	// Previous and Next are queries that need no more escaping.
+	Previous, Next template.URL
 	// Query is that of the page, for the renewal of its list.
 	Query string
 	// Totals are sums over the queues that match, as far as they are known.
@@ -268,10 +270,10 @@ func (p *queuesPage) paginate(page string) {
 	p.Page = min(max(p.Page, 1), p.Pages)
 	p.Query = p.query(p.Page)
 	if p.Page > 1 {
-		p.Previous = p.query(p.Page - 1)
+		p.Previous = template.URL(p.query(p.Page - 1))
 	}
 	if p.Page < p.Pages {
-		p.Next = p.query(p.Page + 1)
+		p.Next = template.URL(p.query(p.Page + 1))
 	}
 }
 

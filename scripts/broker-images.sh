@@ -124,23 +124,10 @@ mirror() {
 	echo "$found"
 }
 
-# ensure installs a Debian package unless the command that it brings is there.
+# ensure makes sure that a command is there that building an image needs.
 ensure() {
-	local command="$1" package="$2" log
-	command -v "$command" >/dev/null && return
-	[[ "$(id -u)" == 0 ]] ||
-		fail "images can be pulled from no registry here, and building them needs $command: apt-get install $package"
-	say "installing $package"
-	log="$(mktemp)"
-	{
-		export DEBIAN_FRONTEND=noninteractive
-		apt-get update -qq &&
-			apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends "$package"
-	} </dev/null >"$log" 2>&1 || {
-		tail -n 20 "$log" >&2
-		fail "apt-get could not install $package; the whole log is in $log"
-	}
-	rm -f "$log"
+	"$root/scripts/install.sh" "$@" 9>&- ||
+		fail "images can be pulled from no registry here, and building them needs $1"
 }
 
 build() {

@@ -30,6 +30,9 @@ main() {
 			fail "there is no prometheus in the PATH; install it, from https://prometheus.io/download for example"
 		echo "prometheus: fetching Debian's package" >&2
 		work="$(mktemp -d "$folder.XXXXXX")"
+		# scripts/install.sh renews apt's lists too, and apt does not wait for itself there.
+		exec 8>"${TMPDIR:-/tmp}/batch-test-install.lock"
+		if command -v flock >/dev/null; then flock 8; fi
 		{
 			cd "$work"
 			if ! apt-cache show prometheus && [[ "$(id -u)" == 0 ]]; then apt-get update -qq; fi

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes a release of all modules of this repository, under one version: a commit in which they require each
 # other at that version, and a tag for each. What is below cmd is tagged one commit beside the branch, where its go.mod
-# replaces nothing: go install refuses it otherwise. It pushes nothing, and prints the command that does.
+# replaces nothing: go install refuses it otherwise. What holds nothing but tests has no tag, as nobody could use it. It pushes
+# nothing, and prints the command that does.
 #
 #   scripts/release.sh version     v1.2.3, or v1.2.3-rc.1
 #
@@ -11,6 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root="$PWD"
 readonly root version="${1:-}"
+readonly tests_only=(bench dash/browser internal/deploy)
 
 fail() {
 	echo "release: $*" >&2
@@ -65,7 +67,7 @@ modules="$(scripts/modules.sh)"
 while read -r path folder; do
 	paths+=("$path")
 	folders+=("$folder")
-	tags+=("$(tag_of "$folder")")
+	[[ " ${tests_only[*]} " == *" ${folder#"$root"/} "* ]] || tags[${#folders[@]} - 1]="$(tag_of "$folder")"
 done <<<"$modules"
 for tag in "${tags[@]}"; do
 	! git rev-parse -q --verify "refs/tags/$tag" >/dev/null || fail "the tag $tag is there already"

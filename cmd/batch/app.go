@@ -103,3 +103,11 @@ func (a *app) say(format string, args ...any) error {
 	_, err := fmt.Fprintf(a.out, format+"\n", args...)
 	return wrote(err)
 }
+
+// logs is where lines go that tell what happened, beside the output: nowhere with --quiet.
+func (a *app) logs() io.Writer {
+	if a.quiet {
+		return io.Discard
+	}
+	return a.err
+}

@@ -63,7 +63,7 @@ Exit codes:
 		&cobra.Group{ID: groupBroker, Title: "The broker:"},
 	)
 	root.AddCommand(
-		a.queuesCommand(), a.statsCommand(), a.deadCommand(), a.jobsCommand(),
+		a.queuesCommand(), a.statsCommand(), a.deadCommand(), a.jobsCommand(), a.dashCommand(),
 		a.pauseCommand(), a.resumeCommand(),
 		a.doctorCommand(), a.benchCommand(),
 	)

@@ -24,7 +24,7 @@ RabbitMQ cannot list them: AMQP has no such request.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.on(c.Context(), func(d batch.Driver) error {
-				names, err := a.listQueues(c.Context(), d)
+				names, err := a.listQueues(c.Context(), d, "batch stats emails reports")
 				if err != nil {
 					return err
 				}
@@ -46,13 +46,13 @@ RabbitMQ cannot list them: AMQP has no such request.`,
 	}
 }
 
-// listQueues lists the queues of the broker. Where it cannot, the error says what to do.
-func (a *app) listQueues(ctx context.Context, d batch.Driver) ([]string, error) {
+// listQueues lists the queues of the broker. Where it cannot, the error says what to do, with an example.
+func (a *app) listQueues(ctx context.Context, d batch.Driver, example string) ([]string, error) {
 	ctx, cancel := a.within(ctx)
 	defer cancel()
 	names, err := batch.AdminQueues(ctx, d)
 	if errors.Is(err, batch.ErrCapability) {
-		return nil, fmt.Errorf("%w: name the queues, as in batch stats emails reports", err)
+		return nil, fmt.Errorf("%w: name the queues, as in %s", err, example)
 	}
 	return names, err
 }

@@ -38,7 +38,7 @@ A count that the broker cannot tell is ?, or null in JSON.`,
 			return a.on(ctx, func(d batch.Driver) error {
 				if len(names) == 0 {
 					var err error
-					if names, err = a.listQueues(ctx, d); err != nil {
+					if names, err = a.listQueues(ctx, d, "batch stats emails reports"); err != nil {
 						return err
 					}
 				}

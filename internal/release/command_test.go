@@ -8,6 +8,9 @@ import (
 	"testing"
 )
 
+// testsOnly are the modules that hold nothing but tests, which are not released.
+var testsOnly = []string{"bench", "dash/browser", "internal/deploy"}
+
 // TestRelease makes a release, and looks at it as its users do, who have only its modules' names. They share it,
 // and what they have fetched.
 func TestRelease(t *testing.T) {
@@ -40,9 +43,10 @@ func checkCommand(t *testing.T, repo, before, out string) {
 	var want []string
 	modules := modulesOf(t, repo)
 	for _, m := range modules {
-		if tag := strings.TrimPrefix(strings.TrimPrefix(m.Path, module)+"/"+version, "/"); strings.HasPrefix(tag, "cmd/") {
+		switch tag := strings.TrimPrefix(strings.TrimPrefix(m.Path, module)+"/"+version, "/"); {
+		case strings.HasPrefix(tag, "cmd/"):
 			checkInstallable(t, repo, tag)
-		} else {
+		case !slices.Contains(testsOnly, strings.TrimSuffix(tag, "/"+version)):
 			want = append(want, tag)
 		}
 		for _, r := range m.Require {
