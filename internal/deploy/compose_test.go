@@ -85,6 +85,22 @@ func TestComposeRunsTheProgram(t *testing.T) {
 	}
 }
 
+// TestComposeIsForThisMachine looks for ports that other machines could reach: the passwords are in the file, and there is no TLS.
+func TestComposeIsForThisMachine(t *testing.T) {
+	ports := 0
+	for name, s := range readCompose(t).Services {
+		for _, port := range s.Ports {
+			ports++
+			if port.HostIP != "127.0.0.1" {
+				t.Errorf("the port %s of %s is open on %q", port.Published, name, port.HostIP)
+			}
+		}
+	}
+	if ports == 0 {
+		t.Error("nobody can reach the API")
+	}
+}
+
 // TestComposeKeepsJobs looks for what a broker needs so that it loses no job.
 func TestComposeKeepsJobs(t *testing.T) {
 	broker, err := readCompose(t).GetService("broker")

@@ -58,17 +58,31 @@ type manifests struct {
 	scaled      map[string]*scaledObject
 }
 
+// newManifests has none yet.
+func newManifests() *manifests {
+	return &manifests{
+		make(map[string]*apps.Deployment), make(map[string]*core.Service), make(map[string]*core.Secret),
+		make(map[string]*policy.PodDisruptionBudget), make(map[string]*scaledObject),
+	}
+}
+
 // readManifests decodes all documents strictly, as "kubectl apply --validate=strict" does: a field that the type does not
 // have, or that is there twice, fails the test.
 func readManifests(t *testing.T) *manifests {
 	t.Helper()
-	m := &manifests{
-		make(map[string]*apps.Deployment), make(map[string]*core.Service), make(map[string]*core.Secret),
-		make(map[string]*policy.PodDisruptionBudget), make(map[string]*scaledObject),
+	m := newManifests()
+	for _, pattern := range []string{"*.yaml", "example/*.yaml"} {
+		m.readFiles(t, pattern)
 	}
-	paths, err := filepath.Glob(filepath.Join(folder, "kubernetes", "*.yaml"))
+	return m
+}
+
+// readFiles decodes the manifests whose names match a pattern.
+func (m *manifests) readFiles(t *testing.T, pattern string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(folder, "kubernetes", pattern))
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("there are no manifests, %v", err)
+		t.Fatalf("there are no manifests %s, %v", pattern, err)
 	}
 	for _, path := range paths {
 		for i, document := range strings.Split(read(t, path), "\n---\n") {
@@ -77,7 +91,16 @@ func readManifests(t *testing.T) *manifests {
 			}
 		}
 	}
-	return m
+}
+
+// TestNoSecretIsApplied: "kubectl apply -f" of the folder, as each deployment does it, must not write the values of the
+// example over the real ones.
+func TestNoSecretIsApplied(t *testing.T) {
+	m := newManifests()
+	m.readFiles(t, "*.yaml")
+	if len(m.deployments) == 0 || len(m.secrets) != 0 {
+		t.Errorf("the folder has %d deployments, and %d secrets, want none", len(m.deployments), len(m.secrets))
+	}
 }
 
 // decode decodes a document by its kind.
