@@ -60,7 +60,7 @@ func (s *site) do(ctx context.Context, r *request, o *order) outcome {
 	case ActionPurge:
 		return all(o.intent(r).Count)(q.Purge(ctx))
 	case ActionDeleteJob:
-		one.fail(q.DeleteJob(ctx, o.IDs[0]))
+		one.fail(deleteJob(ctx, q, o.IDs[0]))
 	case ActionPause:
 		one.fail(q.Pause(ctx))
 	case ActionResume:
@@ -74,6 +74,19 @@ func (s *site) do(ctx context.Context, r *request, o *order) outcome {
 		one.Exact = one.Exact && (!errors.As(err, &discard) || errors.As(err, &store))
 	}
 	return one
+}
+
+// deleteJob removes a waiting or scheduled job. One that has died since its page was made stays: the right to delete dead
+// letters is another one, and so is their page.
+func deleteJob(ctx context.Context, q *batch.QueueAdmin, id string) error {
+	e, err := q.FindJob(ctx, id)
+	if err != nil {
+		return err
+	}
+	if e.State == batch.StateDead {
+		return refuse(http.StatusConflict, "The job has died", "Job %s is a dead letter by now, and stays. Delete it there.", line(id, 128))
+	}
+	return q.DeleteJob(ctx, id)
 }
 
 // fail notes an error of an order that is for one thing.

@@ -17,7 +17,7 @@ type confirmPage struct {
 
 // showConfirm asks whether what a form or a link wants is meant. Nothing is done.
 func (s *site) showConfirm(r *request) {
-	if verbs[r.Form.Get("do")] == "" {
+	if action := verbs[r.Form.Get("do")]; action == "" || action == ActionEdit && s.acts() { // an edit has a page of its own
 		s.fail(r, refuse(http.StatusBadRequest, "Which action?", "The link does not name an action."))
 		return
 	}

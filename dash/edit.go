@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/batch-go/batch"
 )
@@ -34,11 +35,12 @@ func (s *site) showEdit(r *request) {
 	s.showForm(r, http.StatusOK, &e, string(e.Body), nil)
 }
 
-// showForm answers with the form.
+// showForm answers with the form. The text is that of a body that can be edited, or what was typed: it goes back as it is,
+// since a mark for a character that is not seen would be stored with the next try.
 func (s *site) showForm(r *request, code int, e *batch.Entry, text string, wrong *problem) {
 	p := &editPage{
 		ID: line(e.ID, 128), RawID: e.ID, Cursor: r.FormValue("cursor"), Kind: line(e.Kind, 128), ContentType: line(e.ContentType, 128),
-		Error: printable(e.LastError), Text: printable(text), Digest: digest(e), Cost: readCost(r.queue), Wrong: wrong,
+		Error: printable(e.LastError), Text: text, Digest: digest(e), Cost: readCost(r.queue), Wrong: wrong,
 	}
 	f := s.frameOf(r, "Edit and redrive "+p.ID, p)
 	f.Tab = "dead"
@@ -88,6 +90,8 @@ func (s *site) sound(r *request) bool {
 		return false
 	}
 	switch {
+	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+		s.showForm(r, http.StatusUnprocessableEntity, &e, printable(text), refuse(0, "Not redriven", "The body is not text in UTF-8."))
 	case len(text) > maxEdit:
 		s.showForm(r, http.StatusUnprocessableEntity, &e, text, refuse(0, "Not redriven", "The body is larger than %s.", size(maxEdit)))
 	case isJSON(e.ContentType) && !json.Valid([]byte(text)):

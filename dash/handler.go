@@ -113,7 +113,7 @@ func (h *Handler) route(r *request, parts []string) {
 	s := h.site
 	switch {
 	case len(parts) == 0:
-		s.get(r, func() { s.showQueues(r, "frame.html") })
+		s.get(r, func() { s.showQueues(r, wholePage) })
 	case len(parts) == 1 && parts[0] == "live":
 		s.get(r, func() { s.showQueues(r, "live") })
 	case len(parts) == 1 && assets[parts[0]].content != nil:
@@ -141,7 +141,7 @@ func (h *Handler) routeQueue(r *request, rest string) {
 	listed, isState := map[string]batch.State{"waiting": batch.StateWaiting, "scheduled": batch.StateScheduled, "dead": batch.StateDead}[state]
 	switch {
 	case rest == "":
-		s.get(r, func() { s.showQueue(r, "frame.html") })
+		s.get(r, func() { s.showQueue(r, wholePage) })
 	case rest == "live":
 		r.base = "../" // that of the page of which it is a part
 		s.get(r, func() { s.showQueue(r, "live") })

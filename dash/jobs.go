@@ -51,7 +51,7 @@ func (s *site) showJobs(r *request, state batch.State) {
 	p.Cannot = state != batch.StateDead && !r.queue.CanInspect()
 	if p.Dead {
 		p.Cost = readCost(r.queue)
-		p.Unread = p.Cost != "" && (r.FormValue("read") == "" || foreign(r.Request))
+		p.Unread = p.Cost != "" && (r.FormValue("read") == "" || s.guard.foreign(r.Request))
 	}
 	code := http.StatusOK
 	if !p.Cannot && !p.Unread {

@@ -3,6 +3,7 @@ package dash
 import (
 	"cmp"
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -92,9 +93,11 @@ type queuesPage struct {
 	Sorts, Onlys       []choice
 	// Matching of All queues match, and Page of Pages is shown.
 	Matching, All, Page, Pages int
-	Previous, Next             string
+	// Previous and Next are the queries of the pages beside it, empty if there are none. As a plain string a template
+	// would take each for a single parameter.
+	Previous, Next template.URL
 	// Query is that of the page, for the renewal of its list.
-	Query string
+	Query template.URL
 	// Totals are sums over the queues that match, as far as they are known.
 	Waiting, Running, Dead, Unanswered string
 	HasDead                            bool
@@ -276,7 +279,7 @@ func (p *queuesPage) paginate(page string) {
 }
 
 // query is that of another page of the same list.
-func (p *queuesPage) query(page int) string {
+func (p *queuesPage) query(page int) template.URL {
 	v := url.Values{"sort": {p.Sort}, "page": {strconv.Itoa(page)}}
 	if p.Filter != "" {
 		v.Set("q", p.Filter)
@@ -284,7 +287,7 @@ func (p *queuesPage) query(page int) string {
 	if p.Only != "" {
 		v.Set("only", p.Only)
 	}
-	return v.Encode()
+	return template.URL(v.Encode())
 }
 
 // abilities are what the broker can do for this dashboard.

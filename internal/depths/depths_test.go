@@ -152,7 +152,7 @@ func TestHungCall(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		start := time.Now()
-		if q := s.Read(t.Context()); !errors.Is(q[1].Err, errHung) || q[1].Depth.Waiting != batch.UnknownCount || time.Since(start) > 0 {
+		if q := s.Read(t.Context()); !errors.Is(q[1].Err, ErrHung) || q[1].Depth.Waiting != batch.UnknownCount || time.Since(start) > 0 {
 			t.Errorf("a minute later, after %s, the quick queue is %+v", time.Since(start), q[1])
 		}
 		if calls, _ := b.seen(); calls != 2 {
@@ -185,7 +185,7 @@ func TestNothingIsKept(t *testing.T) {
 			t.Errorf("read %+v, want the quick queue's depth", q)
 		}
 		time.Sleep(time.Minute)
-		if q := s.Read(t.Context()); !errors.Is(q[0].Err, errHung) || !errors.Is(q[1].Err, errHung) {
+		if q := s.Read(t.Context()); !errors.Is(q[0].Err, ErrHung) || !errors.Is(q[1].Err, ErrHung) {
 			t.Errorf("a minute later read %+v, want that a call hangs", q)
 		}
 		close(hung)
@@ -341,5 +341,18 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if _, err := New(nil, []string{"a"}, time.Second, 0); !errors.Is(err, batch.ErrInvalid) {
 		t.Errorf("no driver: %v, want ErrInvalid", err)
+	}
+}
+
+// A source that is closed asks nobody, not even with a context that has ended.
+func TestReadAfterClose(t *testing.T) {
+	b := &broker{depth: func(context.Context, string) (driver.Depth, error) { return driver.Depth{}, nil }}
+	s := source(t, b, "a")
+	s.Close(t.Context())
+	if q := s.Read(t.Context()); q[0].Err == nil || !q[0].At.IsZero() {
+		t.Errorf("read %+v", q)
+	}
+	if calls, _ := b.seen(); calls != 0 || s.Looking() {
+		t.Errorf("%d calls after Close, looking %v", calls, s.Looking())
 	}
 }
