@@ -59,13 +59,13 @@ func (h *Handler) Close() error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
 	req, parts := newRequest(w, r)
-	if r.URL.Path == "" && !strings.HasSuffix(strings.SplitN(r.RequestURI, "?", 2)[0], "/") {
+	if asked, _, _ := strings.Cut(r.RequestURI, "?"); r.URL.Path == "" && strings.HasPrefix(asked, "/") && !strings.HasSuffix(asked, "/") {
 		// The prefix without its slash: the links of a page would lead beside it. What comes before it nobody knows here.
-		redirect(&req, "./"+path.Base(strings.SplitN(r.RequestURI, "?", 2)[0])+"/")
+		redirect(&req, "./"+path.Base(asked)+"/")
 		return
 	}
 	if err := h.site.guard.check(r); err != nil {
-		h.site.config.Logger.WarnContext(r.Context(), "dash: request of another site refused", "path", r.URL.Path, "remote", r.RemoteAddr, "err", err)
+		h.site.config.Logger.WarnContext(r.Context(), "dash: request of another site refused", "path", line(r.URL.Path, 128), "remote", r.RemoteAddr, "err", err)
 		h.site.fail(&req, err)
 		return
 	}

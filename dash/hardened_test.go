@@ -148,3 +148,56 @@ func TestEditFormKeepsWhatWasTyped(t *testing.T) {
 	}
 	a.want(a.get("queues/emails/confirm?do=edit&id=a"), http.StatusBadRequest, "Which action?")
 }
+
+// What is not the path of a prefix leads to the first page, and not in a circle: an adapter may leave it out.
+func TestPathsWithoutPrefix(t *testing.T) {
+	h := openApp(t, newBroker(t), Config{}).h
+	for _, asked := range []string{"", "/", "/batch/", "http://example.com", "/batch/?q=x"} {
+		r := httptest.NewRequest(http.MethodGet, "http://example.com/", nil)
+		r.URL.Path, r.RequestURI = "", asked
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			t.Errorf("%q: %d to %q", asked, w.Code, w.Header().Get("Location"))
+		}
+	}
+}
+
+// A refused request does not write more than a line of the log.
+func TestRefusedPathIsShort(t *testing.T) {
+	a := openApp(t, newBroker(t), acting())
+	r := form(strings.Repeat("x", 1<<19), nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	a.want(a.do(r), http.StatusForbidden)
+	if n := len(a.log.String()); n > 1<<10 {
+		t.Errorf("%d bytes of log", n)
+	}
+}
+
+// An Authorizer that panics allows nothing, and holds nothing up.
+func TestAuthorizerThatPanics(t *testing.T) {
+	d := newBroker(t)
+	q := three(t, d)
+	c := acting()
+	c.Authorizer = func(*http.Request, Intent) error { panic("no session") }
+	a := openApp(t, d, c)
+	for range 2 * readers {
+		for _, r := range []*http.Request{
+			form("queues/emails/redrive", url.Values{"which": {"all"}}), form("queues/emails/edit", url.Values{"id": {"a"}}),
+			httptest.NewRequest(http.MethodGet, "/batch/queues/emails/find?id=a", nil), httptest.NewRequest(http.MethodGet, "/batch/queues/emails/dead/job?id=a", nil),
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: no panic", r.URL)
+					}
+				}()
+				a.do(r)
+			}()
+		}
+	}
+	a.want(a.get("queues/emails/dead"), http.StatusOK)
+	if dead := ids(t, q, batch.StateDead); dead != "abc" {
+		t.Errorf("dead are %q", dead)
+	}
+}
