@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/batch-go/batch"
@@ -19,9 +20,14 @@ type editPage struct {
 	// Digest is that of the dead letter as the form shows it.
 	Digest string
 	Cost   string
+	// Expired tells that the job will be too late to run.
+	Expired bool
 	// Wrong says what is wrong with the text that was sent.
 	Wrong *problem
 }
+
+// editHold is how long a job is held back that [batch.RedriveWithBody] has stored.
+const editHold = 5 * time.Second
 
 // showEdit answers with the form for another body of a dead letter.
 func (s *site) showEdit(r *request) {
@@ -40,7 +46,7 @@ func (s *site) showEdit(r *request) {
 func (s *site) showForm(r *request, code int, e *batch.Entry, text string, wrong *problem) {
 	p := &editPage{
 		ID: line(e.ID, 128), RawID: e.ID, Cursor: r.FormValue("cursor"), Kind: line(e.Kind, 128), ContentType: line(e.ContentType, 128),
-		Error: printable(e.LastError), Text: text, Digest: digest(e), Cost: readCost(r.queue), Wrong: wrong,
+		Error: printable(e.LastError), Text: text, Digest: digest(e), Cost: readCost(r.queue), Expired: expired(e, editHold), Wrong: wrong,
 	}
 	f := s.frameOf(r, "Edit and redrive "+p.ID, p)
 	f.Tab = "dead"

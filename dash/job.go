@@ -24,9 +24,11 @@ type jobPage struct {
 	// RawID is the ID for links, and Cursor where its list began.
 	RawID, Cursor string
 	Dead          bool
-	Fields        []field
-	Headers       []field
-	Body          body
+	// Expired tells that the job cannot run any more: redriven, it dies again.
+	Expired bool
+	Fields  []field
+	Headers []field
+	Body    body
 	// Hidden says why body and headers are not shown, nil if they are.
 	Hidden *problem
 	// Uneditable says why the body cannot be edited, empty if it can.
@@ -135,11 +137,16 @@ func (s *site) showEntry(r *request, e *batch.Entry) {
 		p.Uneditable = uneditable(e.Body)
 	}
 	if p.Dead {
-		p.Cost = readCost(r.queue)
+		p.Cost, p.Expired = readCost(r.queue), expired(e, 0)
 	}
 	f := s.frameOf(r, p.Kind+" "+p.ID, p)
 	f.Tab = p.State
 	s.show(r, http.StatusOK, "job", f)
+}
+
+// expired tells whether a job that could be started after a time would be too late.
+func expired(e *batch.Entry, after time.Duration) bool {
+	return !e.ExpiresAt.IsZero() && time.Until(e.ExpiresAt) <= after
 }
 
 // fieldsOf are what is known of a job besides its body and headers.
