@@ -36,6 +36,10 @@ func (s *site) act(r *request, verb string) {
 		s.fail(r, refuse(http.StatusUnprocessableEntity, "That is not the queue's name", "You typed %q. To %s the queue, type its name: %s. Nothing was done.", line(name, 64), verb, r.queue.Name()))
 		return
 	}
+	if s.closing.Err() != nil {
+		s.fail(r, refuse(http.StatusServiceUnavailable, "This dashboard is closed", "The program that serves it ends. Nothing was done."))
+		return
+	}
 	// The action does not end with the request, so that a tab that is closed leaves nothing half done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.config.ActionTimeout)
 	defer cancel()

@@ -110,7 +110,13 @@ func (s *site) sound(r *request) bool {
 
 // edit redrives the dead letter of an order with the body of its form, if it is still the one that the form showed. The job
 // is stored with the new body before the dead letter is discarded: nothing is lost, and an error says if both are there.
+// A second one of the same dead letter, as a double click sends it, would find it, too, and store the job twice.
 func (s *site) edit(ctx context.Context, r *request, o *order) error {
+	key := [2]string{r.queue.Name(), o.IDs[0]}
+	if _, busy := s.edits.LoadOrStore(key, true); busy {
+		return refuse(http.StatusConflict, "It is being redriven", "Another edit of job %s is under way, perhaps by a double click. This one has done nothing.", line(o.IDs[0], 128))
+	}
+	defer s.edits.Delete(key)
 	e, err := s.find(ctx, r, batch.StateDead)
 	if err != nil {
 		return err

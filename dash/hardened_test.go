@@ -125,7 +125,9 @@ func TestCostlyReadsOfOtherSites(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, "/batch/queues/emails/"+path, nil)
 			r.Header.Set("Referer", test.referer)
 			before := d.count("dead")
-			a.do(r)
+			if p := a.do(r); !test.read {
+				a.want(p, p.code, "A link of another site led here, or the browser does not say what did")
+			}
 			if read := d.count("dead") > before; read != test.read {
 				t.Errorf("%s from %q: read %v", path, test.referer, read)
 			}
