@@ -48,8 +48,9 @@ func New(d batch.Driver, c Config) (*Handler, error) {
 	return &Handler{&site{driver: d, config: c, poll: p, guard: g, reads: make(chan struct{}, places), closing: closing}, cancel}, nil
 }
 
-// Close ends the asking, and cuts off the actions that are under way; later ones are refused. What the pages show afterwards grows old. The error
-// says that a call to the broker goes on although it was cancelled, which a driver does not do. A second Close is a no-op.
+// Close ends the asking, and cuts off the actions that are under way; later ones are refused. What the pages show
+// afterwards grows old. The error says that a call to the broker goes on although it was cancelled, which a driver does
+// not do. A second Close is a no-op.
 func (h *Handler) Close() error {
 	h.close()
 	return h.site.poll.close()
