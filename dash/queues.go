@@ -57,7 +57,7 @@ func rowOf(q status, now time.Time, interval time.Duration, width, height, point
 	if n, over := q.past.deaths(); n != 0 {
 		r.Died = signed(thousands(n)) + " in " + short(over)
 	}
-	if d.Waiting >= 0 {
+	if d.Waiting >= 0 && interval < recent { // two looks that are further apart tell of no rate
 		r.Rate = rateText(q.past)
 	}
 	return r

@@ -150,3 +150,15 @@ func TestPagesOfQueues(t *testing.T) {
 		t.Errorf("%d pages have %d queues, want 3 with 250", pages, len(seen))
 	}
 }
+
+// Where looks are so rare that no rate is ever known, the page does not say for ever that it is being measured.
+func TestRateOfRareLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newCounter()
+		fill(t, d, "emails", waitingJobs(3)...)
+		a := openApp(t, d, Config{Interval: 10 * time.Minute})
+		a.get("")
+		time.Sleep(time.Hour)
+		a.want(a.get("queues/emails"), http.StatusOK, "<dd>3</dd>", "!measuring")
+	})
+}
