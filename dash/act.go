@@ -36,6 +36,10 @@ func (s *site) act(r *request, verb string) {
 		s.fail(r, refuse(http.StatusUnprocessableEntity, "That is not the queue's name", "You typed %q. To %s the queue, type its name: %s. Nothing was done.", line(name, 64), verb, r.queue.Name()))
 		return
 	}
+	if s.closing.Err() != nil {
+		s.fail(r, refuse(http.StatusServiceUnavailable, "This dashboard is closed", "The program that serves it ends. Nothing was done."))
+		return
+	}
 	// The action does not end with the request, so that a tab that is closed leaves nothing half done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.config.ActionTimeout)
 	defer cancel()
@@ -60,7 +64,7 @@ func (s *site) do(ctx context.Context, r *request, o *order) outcome {
 	case ActionPurge:
 		return all(o.intent(r).Count)(q.Purge(ctx))
 	case ActionDeleteJob:
-		one.fail(q.DeleteJob(ctx, o.IDs[0]))
+		one.fail(deleteJob(ctx, q, o.IDs[0]))
 	case ActionPause:
 		one.fail(q.Pause(ctx))
 	case ActionResume:
@@ -74,6 +78,19 @@ func (s *site) do(ctx context.Context, r *request, o *order) outcome {
 		one.Exact = one.Exact && (!errors.As(err, &discard) || errors.As(err, &store))
 	}
 	return one
+}
+
+// deleteJob removes a waiting or scheduled job. One that has died since its page was made stays: the right to delete dead
+// letters is another one, and so is their page.
+func deleteJob(ctx context.Context, q *batch.QueueAdmin, id string) error {
+	e, err := q.FindJob(ctx, id)
+	if err != nil {
+		return err
+	}
+	if e.State == batch.StateDead {
+		return refuse(http.StatusConflict, "The job has died", "Job %s is a dead letter by now, and stays. Delete it there.", line(id, 128))
+	}
+	return q.DeleteJob(ctx, id)
 }
 
 // fail notes an error of an order that is for one thing.

@@ -19,7 +19,7 @@ const (
 	ActionDelete Action = "delete"
 	// ActionPurgeDead removes all dead letters for good.
 	ActionPurgeDead Action = "purge-dead"
-	// ActionDeleteJob removes a waiting or scheduled job for good.
+	// ActionDeleteJob removes a waiting or scheduled job for good, and no dead letter.
 	ActionDeleteJob Action = "delete-job"
 	// ActionPurge removes all waiting jobs for good.
 	ActionPurge Action = "purge"

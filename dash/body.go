@@ -14,6 +14,9 @@ import (
 const (
 	// maxShown is how much of a body that is text a page shows, and maxDump of one that is not.
 	maxShown, maxDump = 64 << 10, 2 << 10
+	// maxNesting is how deep JSON is nested at most that is indented: each line has as many spaces as it is deep, so that a
+	// short body could become a very long one.
+	maxNesting = 50
 	// maxEdit is the largest body that can be edited in a page.
 	maxEdit = 256 << 10
 )
@@ -41,7 +44,7 @@ func bodyOf(e *batch.Entry) body {
 		b.Text = hex.Dump(content)
 		return b
 	}
-	if isJSON(e.ContentType) && len(content) <= maxShown {
+	if isJSON(e.ContentType) && len(content) <= maxShown && nesting(content) <= maxNesting {
 		var indented bytes.Buffer
 		if json.Indent(&indented, content, "", "  ") == nil && indented.Len() <= 4*maxShown {
 			b.Indented = !bytes.Equal(indented.Bytes(), content)
@@ -52,6 +55,27 @@ func bodyOf(e *batch.Entry) body {
 	}
 	b.Text = printable(strings.ToValidUTF8(string(content), ""))
 	return b
+}
+
+// nesting is how deep JSON is nested.
+func nesting(content []byte) (deepest int) {
+	depth, quoted, escaped := 0, false, false
+	for _, c := range content {
+		switch {
+		case escaped:
+			escaped = false
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+			escaped = c == '\\'
+		case c == '[', c == '{':
+			depth++
+			deepest = max(deepest, depth)
+		case c == ']', c == '}':
+			depth--
+		}
+	}
+	return deepest
 }
 
 // isJSON tells whether a content type is that of JSON.

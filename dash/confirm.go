@@ -17,7 +17,7 @@ type confirmPage struct {
 
 // showConfirm asks whether what a form or a link wants is meant. Nothing is done.
 func (s *site) showConfirm(r *request) {
-	if verbs[r.Form.Get("do")] == "" {
+	if action := verbs[r.Form.Get("do")]; action == "" || action == ActionEdit && s.acts() { // an edit has a page of its own
 		s.fail(r, refuse(http.StatusBadRequest, "Which action?", "The link does not name an action."))
 		return
 	}
@@ -46,7 +46,7 @@ func (s *site) showConfirm(r *request) {
 
 // notes are what there is to know of an action before it is done.
 var notes = map[Action]string{
-	ActionRedrive:   "Each runs again as if it had just been enqueued, with no attempts spent. Mend the cause first.",
+	ActionRedrive:   "Each runs again as if it had just been enqueued, with no attempts spent. One that has expired dies again instead. Mend the cause first.",
 	ActionDelete:    "They are gone for good.",
 	ActionPurgeDead: "They are gone for good.",
 	ActionDeleteJob: "It is gone for good.",

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/batch-go/batch"
 )
@@ -18,9 +20,14 @@ type editPage struct {
 	// Digest is that of the dead letter as the form shows it.
 	Digest string
 	Cost   string
+	// Expired tells that the job will be too late to run.
+	Expired bool
 	// Wrong says what is wrong with the text that was sent.
 	Wrong *problem
 }
+
+// editHold is how long a job is held back that [batch.RedriveWithBody] has stored.
+const editHold = 5 * time.Second
 
 // showEdit answers with the form for another body of a dead letter.
 func (s *site) showEdit(r *request) {
@@ -34,11 +41,12 @@ func (s *site) showEdit(r *request) {
 	s.showForm(r, http.StatusOK, &e, string(e.Body), nil)
 }
 
-// showForm answers with the form.
+// showForm answers with the form. The text is that of a body that can be edited, or what was typed: it goes back as it is,
+// since a mark for a character that is not seen would be stored with the next try.
 func (s *site) showForm(r *request, code int, e *batch.Entry, text string, wrong *problem) {
 	p := &editPage{
 		ID: line(e.ID, 128), RawID: e.ID, Cursor: r.FormValue("cursor"), Kind: line(e.Kind, 128), ContentType: line(e.ContentType, 128),
-		Error: printable(e.LastError), Text: printable(text), Digest: digest(e), Cost: readCost(r.queue), Wrong: wrong,
+		Error: printable(e.LastError), Text: text, Digest: digest(e), Cost: readCost(r.queue), Expired: expired(e, editHold), Wrong: wrong,
 	}
 	f := s.frameOf(r, "Edit and redrive "+p.ID, p)
 	f.Tab = "dead"
@@ -88,6 +96,8 @@ func (s *site) sound(r *request) bool {
 		return false
 	}
 	switch {
+	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+		s.showForm(r, http.StatusUnprocessableEntity, &e, printable(text), refuse(0, "Not redriven", "The body is not text in UTF-8."))
 	case len(text) > maxEdit:
 		s.showForm(r, http.StatusUnprocessableEntity, &e, text, refuse(0, "Not redriven", "The body is larger than %s.", size(maxEdit)))
 	case isJSON(e.ContentType) && !json.Valid([]byte(text)):
@@ -100,7 +110,13 @@ func (s *site) sound(r *request) bool {
 
 // edit redrives the dead letter of an order with the body of its form, if it is still the one that the form showed. The job
 // is stored with the new body before the dead letter is discarded: nothing is lost, and an error says if both are there.
+// A second one of the same dead letter, as a double click sends it, would find it, too, and store the job twice.
 func (s *site) edit(ctx context.Context, r *request, o *order) error {
+	key := [2]string{r.queue.Name(), o.IDs[0]}
+	if _, busy := s.edits.LoadOrStore(key, true); busy {
+		return refuse(http.StatusConflict, "It is being redriven", "Another edit of job %s is under way, perhaps by a double click. This one has done nothing.", line(o.IDs[0], 128))
+	}
+	defer s.edits.Delete(key)
 	e, err := s.find(ctx, r, batch.StateDead)
 	if err != nil {
 		return err

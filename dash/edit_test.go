@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
@@ -167,4 +168,18 @@ func TestBodiesAreHidden(t *testing.T) {
 			a.want(edit, http.StatusForbidden, "!secret")
 		}
 	}
+}
+
+// A job that has expired does not run again, and no page says that it does.
+func TestExpiredJobs(t *testing.T) {
+	d := newBroker(t)
+	late, early, other := letter("a", "k", "expired", "", "{}"), letter("b", "k", "expired", "", "{}"), letter("c", "k", "permanent", "", "{}")
+	late.ExpiresAt, early.ExpiresAt = time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
+	fill(t, d, "emails", late, early, other)
+	a := openApp(t, d, acting())
+	for id, dies := range map[string]string{"a": "", "b": "!", "c": "!"} {
+		a.want(a.get("queues/emails/dead/job?id="+id), http.StatusOK, dies+"it dies again instead of running")
+		a.want(a.get("queues/emails/edit?id="+id), http.StatusOK, dies+"it dies again instead of running")
+	}
+	a.want(a.get("queues/emails/confirm?do=redrive&which=all"), http.StatusOK, "One that has expired dies again instead")
 }

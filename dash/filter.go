@@ -10,39 +10,49 @@ import (
 	"github.com/batch-go/batch"
 )
 
-// filter selects dead letters, by what a page shows of them. What is empty selects all.
+// filter selects dead letters, by what a page shows of them. Each part may be empty, and selects those that have none: a
+// message that no program of this library sent may be without a kind. What selects is told apart from that.
 type filter struct {
 	Kind, Reason string
-	// Error is the gist of the last error, and HasError tells whether it is to be looked at: it may be empty.
-	Error    string
-	HasError bool
+	// Error is the gist of the last error.
+	Error                        string
+	HasKind, HasReason, HasError bool
 }
 
 // filterOf reads a filter from the parameters of a request.
 func filterOf(r *http.Request) filter {
 	f := filter{Kind: r.FormValue("kind"), Reason: r.FormValue("reason"), Error: r.FormValue("error")}
-	_, f.HasError = r.Form["error"]
+	f.HasKind, f.HasReason, f.HasError = r.Form.Has("kind"), r.Form.Has("reason"), r.Form.Has("error")
 	return f
 }
 
 // Set tells whether it selects.
-func (f filter) Set() bool { return f.Kind != "" || f.Reason != "" || f.HasError }
+func (f filter) Set() bool { return f.HasKind || f.HasReason || f.HasError }
 
 // matches tells whether it selects a dead letter.
 func (f filter) matches(e *batch.Entry) bool {
-	return (f.Kind == "" || line(e.Kind, 128) == f.Kind) && (f.Reason == "" || line(e.Reason, 64) == f.Reason) && (!f.HasError || gist(e.LastError) == f.Error)
+	return (!f.HasKind || line(e.Kind, 128) == f.Kind) && (!f.HasReason || line(e.Reason, 64) == f.Reason) && (!f.HasError || gist(e.LastError) == f.Error)
 }
 
 // Words are a filter in words.
 func (f filter) Words() string {
 	var parts []string
-	if f.Kind != "" {
+	switch {
+	case f.Kind != "":
 		parts = append(parts, "of kind "+f.Kind)
+	case f.HasKind:
+		parts = append(parts, "of no kind")
 	}
-	if f.Reason != "" {
+	switch {
+	case f.Reason != "":
 		parts = append(parts, "that died for "+f.Reason)
+	case f.HasReason:
+		parts = append(parts, "that died for no reason")
 	}
-	if f.HasError {
+	switch {
+	case f.HasError && f.Error == "":
+		parts = append(parts, "without an error")
+	case f.HasError:
 		parts = append(parts, fmt.Sprintf("with the error “%s”", f.Error))
 	}
 	return strings.Join(parts, " ")
@@ -68,7 +78,7 @@ func (s *summary) add(page []batch.Entry) {
 	}
 	for i := range page {
 		e := &page[i]
-		f := filter{Kind: line(e.Kind, 128), Reason: line(e.Reason, 64), Error: gist(e.LastError), HasError: true}
+		f := filter{Kind: line(e.Kind, 128), Reason: line(e.Reason, 64), Error: gist(e.LastError), HasKind: true, HasReason: true, HasError: true}
 		if s.counts[f] == nil {
 			s.counts[f] = &group{filter: f, Sample: line(e.LastError, 200)}
 		}

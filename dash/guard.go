@@ -26,13 +26,6 @@ func secure(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// foreign tells whether another site made the browser send a request, a link there for example. Such a page is shown, but
-// reads nothing that is costly.
-func foreign(r *http.Request) bool {
-	from := r.Header.Get("Sec-Fetch-Site")
-	return from != "" && from != "same-origin" && from != "none"
-}
-
 // guard refuses requests that other sites made a browser send.
 type guard struct {
 	protection *http.CrossOriginProtection
@@ -64,10 +57,29 @@ func (g guard) check(r *http.Request) error {
 	if r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "" {
 		return nil
 	}
-	from, err := url.Parse(r.Referer())
-	if err == nil && from.Host != "" && (from.Host == r.Host || slices.Contains(g.trusted, from.Scheme+"://"+from.Host)) {
+	if g.refers(r) {
 		return nil
 	}
 	return refuse(http.StatusForbidden, "Refused", "The request does not say which page sent it: it has no Sec-Fetch-Site, Origin or Referer of this host. "+
 		"Programs use the command batch, or send an Origin.")
+}
+
+// refers tells whether the Referer of a request is a page of this host or of a trusted origin.
+func (g guard) refers(r *http.Request) bool {
+	from, err := url.Parse(r.Referer())
+	return err == nil && from.Host != "" && (from.Host == r.Host || slices.Contains(g.trusted, from.Scheme+"://"+from.Host))
+}
+
+// foreign tells whether another site may have made the browser send a request, by a link or an image for example. Such a
+// page is shown, but reads nothing that is costly. Browsers send Sec-Fetch-Site to https and localhost only; elsewhere the
+// pages of this handler send a Referer, and what sends none is not certain to come from one. What changes something was
+// checked before.
+func (g guard) foreign(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if from := r.Header.Get("Sec-Fetch-Site"); from != "" {
+		return from != "same-origin" && from != "none"
+	}
+	return !g.refers(r)
 }

@@ -48,8 +48,9 @@ func New(d batch.Driver, c Config) (*Handler, error) {
 	return &Handler{&site{driver: d, config: c, poll: p, guard: g, reads: make(chan struct{}, places), closing: closing}, cancel}, nil
 }
 
-// Close ends the asking, and cuts off the actions that are under way. What the pages show afterwards grows old. The error
-// says that a call to the broker goes on although it was cancelled, which a driver does not do. A second Close is a no-op.
+// Close ends the asking, and cuts off the actions that are under way; later ones are refused. What the pages show
+// afterwards grows old. The error says that a call to the broker goes on although it was cancelled, which a driver does
+// not do. A second Close is a no-op.
 func (h *Handler) Close() error {
 	h.close()
 	return h.site.poll.close()
@@ -59,13 +60,13 @@ func (h *Handler) Close() error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
 	req, parts := newRequest(w, r)
-	if r.URL.Path == "" && !strings.HasSuffix(strings.SplitN(r.RequestURI, "?", 2)[0], "/") {
+	if asked, _, _ := strings.Cut(r.RequestURI, "?"); r.URL.Path == "" && strings.HasPrefix(asked, "/") && !strings.HasSuffix(asked, "/") {
 		// The prefix without its slash: the links of a page would lead beside it. What comes before it nobody knows here.
-		redirect(&req, "./"+path.Base(strings.SplitN(r.RequestURI, "?", 2)[0])+"/")
+		redirect(&req, "./"+path.Base(asked)+"/")
 		return
 	}
 	if err := h.site.guard.check(r); err != nil {
-		h.site.config.Logger.WarnContext(r.Context(), "dash: request of another site refused", "path", r.URL.Path, "remote", r.RemoteAddr, "err", err)
+		h.site.config.Logger.WarnContext(r.Context(), "dash: request of another site refused", "path", line(r.URL.Path, 128), "remote", r.RemoteAddr, "err", err)
 		h.site.fail(&req, err)
 		return
 	}
@@ -113,7 +114,7 @@ func (h *Handler) route(r *request, parts []string) {
 	s := h.site
 	switch {
 	case len(parts) == 0:
-		s.get(r, func() { s.showQueues(r, "frame.html") })
+		s.get(r, func() { s.showQueues(r, wholePage) })
 	case len(parts) == 1 && parts[0] == "live":
 		s.get(r, func() { s.showQueues(r, "live") })
 	case len(parts) == 1 && assets[parts[0]].content != nil:
@@ -141,7 +142,7 @@ func (h *Handler) routeQueue(r *request, rest string) {
 	listed, isState := map[string]batch.State{"waiting": batch.StateWaiting, "scheduled": batch.StateScheduled, "dead": batch.StateDead}[state]
 	switch {
 	case rest == "":
-		s.get(r, func() { s.showQueue(r, "frame.html") })
+		s.get(r, func() { s.showQueue(r, wholePage) })
 	case rest == "live":
 		r.base = "../" // that of the page of which it is a part
 		s.get(r, func() { s.showQueue(r, "live") })

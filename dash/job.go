@@ -2,6 +2,7 @@ package dash
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -23,9 +24,11 @@ type jobPage struct {
 	// RawID is the ID for links, and Cursor where its list began.
 	RawID, Cursor string
 	Dead          bool
-	Fields        []field
-	Headers       []field
-	Body          body
+	// Expired tells that the job cannot run any more: redriven, it dies again.
+	Expired bool
+	Fields  []field
+	Headers []field
+	Body    body
 	// Hidden says why body and headers are not shown, nil if they are.
 	Hidden *problem
 	// Uneditable says why the body cannot be edited, empty if it can.
@@ -40,8 +43,8 @@ func (s *site) find(ctx context.Context, r *request, state batch.State) (batch.E
 	if id == "" {
 		return batch.Entry{}, refuse(http.StatusBadRequest, "Which job?", "The link does not name a job.")
 	}
-	if s := (scan{queue: r.queue, state: state}); s.costly() && foreign(r.Request) {
-		return batch.Entry{}, refuse(http.StatusForbidden, "Not read", "A link of another site led here, and reading dead letters is costly. %s Open the job from its list.", readCost(r.queue))
+	if list := (scan{queue: r.queue, state: state}); list.costly() && s.guard.foreign(r.Request) {
+		return batch.Entry{}, refuse(http.StatusForbidden, "Not read", "A link of another site led here, or the browser does not say what did, and reading dead letters is costly. %s Open the job from its list.", readCost(r.queue))
 	}
 	free, err := s.reserve(ctx)
 	if err != nil {
@@ -59,16 +62,21 @@ func (s *site) find(ctx context.Context, r *request, state batch.State) (batch.E
 	if err != nil {
 		return batch.Entry{}, err
 	}
-	if found.ID == "" && r.queue.CanInspect() {
-		if e, err := r.queue.FindJob(ctx, id); err == nil && e.State == state {
-			found = e
+	if found.ID != "" {
+		return found, nil
+	}
+	if r.queue.CanInspect() {
+		switch e, err := r.queue.FindJob(ctx, id); {
+		case err == nil && e.State == state:
+			return e, nil
+		case err == nil:
+			return e, refuse(http.StatusNotFound, "The job is not there any more", "Job %s is not among the %s jobs of queue %s: it is %s now.", line(id, 128), state, r.queue.Name(), e.State)
+		case !errors.Is(err, batch.ErrNotFound):
+			return e, err
 		}
 	}
-	if found.ID == "" {
-		return found, refuse(http.StatusNotFound, "The job is not there any more", "Job %s is not among the %s jobs of queue %s. "+
-			"It was redriven, deleted or handed to a worker meanwhile, or is further down the list.", line(id, 128), state, r.queue.Name())
-	}
-	return found, nil
+	return found, refuse(http.StatusNotFound, "The job is not there any more", "Job %s is not among the %s jobs of queue %s. "+
+		"It was redriven, deleted or handed to a worker meanwhile, or is further down the list.", line(id, 128), state, r.queue.Name())
 }
 
 // searchLimit is how many jobs are looked at for one that a link names.
@@ -95,18 +103,22 @@ func (s *site) showJob(r *request, state batch.State) {
 func (s *site) showFound(r *request) {
 	ctx, cancel := s.within(r)
 	defer cancel()
-	free, err := s.reserve(ctx)
-	if err != nil {
-		s.fail(r, err)
-		return
-	}
-	defer free()
-	e, err := r.queue.FindJob(ctx, strings.TrimSpace(r.FormValue("id")))
+	e, err := s.findAny(ctx, r, strings.TrimSpace(r.FormValue("id")))
 	if err != nil {
 		s.fail(r, err)
 		return
 	}
 	s.showEntry(r, &e)
+}
+
+// findAny finds the job with an ID. The place to read is free before the page is made and sent, however slow that is.
+func (s *site) findAny(ctx context.Context, r *request, id string) (batch.Entry, error) {
+	free, err := s.reserve(ctx)
+	if err != nil {
+		return batch.Entry{}, err
+	}
+	defer free()
+	return r.queue.FindJob(ctx, id)
 }
 
 // showEntry answers with the page of a job.
@@ -125,11 +137,16 @@ func (s *site) showEntry(r *request, e *batch.Entry) {
 		p.Uneditable = uneditable(e.Body)
 	}
 	if p.Dead {
-		p.Cost = readCost(r.queue)
+		p.Cost, p.Expired = readCost(r.queue), expired(e, 0)
 	}
 	f := s.frameOf(r, p.Kind+" "+p.ID, p)
 	f.Tab = p.State
 	s.show(r, http.StatusOK, "job", f)
+}
+
+// expired tells whether a job that could be started after a time would be too late.
+func expired(e *batch.Entry, after time.Duration) bool {
+	return !e.ExpiresAt.IsZero() && time.Until(e.ExpiresAt) <= after
 }
 
 // fieldsOf are what is known of a job besides its body and headers.

@@ -34,6 +34,8 @@ type jobsPage struct {
 	// Cost says what reading costs where it is more than a page, and Unread that nothing was read for that reason.
 	Cost   string
 	Unread bool
+	// Foreign says that it was asked for, not certainly by a page of this handler.
+	Foreign bool
 	// Cannot says that the broker cannot list these jobs.
 	Cannot  bool
 	Problem *problem
@@ -51,7 +53,8 @@ func (s *site) showJobs(r *request, state batch.State) {
 	p.Cannot = state != batch.StateDead && !r.queue.CanInspect()
 	if p.Dead {
 		p.Cost = readCost(r.queue)
-		p.Unread = p.Cost != "" && (r.FormValue("read") == "" || foreign(r.Request))
+		p.Foreign = p.Cost != "" && r.FormValue("read") != "" && s.guard.foreign(r.Request)
+		p.Unread = p.Cost != "" && (r.FormValue("read") == "" || p.Foreign)
 	}
 	code := http.StatusOK
 	if !p.Cannot && !p.Unread {

@@ -54,6 +54,7 @@ type poll struct {
 	calls  sync.WaitGroup
 
 	mu       sync.Mutex // guards following
+	closed   bool
 	source   *depths.Source
 	order    []string // of the names
 	queues   map[string]*status
@@ -150,10 +151,11 @@ func (p *poll) rest() time.Duration {
 	return p.interval
 }
 
-// list asks for the names of queues if it is time, and waits an interval for them at most.
+// list asks for the names of queues if it is time, and waits an interval for them at most. New names begin a new look, so
+// it is not time while one is under way: the last queues of a slow one would never be looked at.
 func (p *poll) list(ctx context.Context) {
 	p.mu.Lock()
-	due := !p.fixed && !p.asking && time.Now().After(p.relistAt)
+	due := !p.fixed && !p.asking && time.Now().After(p.relistAt) && (p.source == nil || !p.source.Looking())
 	p.asking = p.asking || due
 	p.mu.Unlock()
 	if !due {
@@ -223,6 +225,9 @@ func (p *poll) setNames(names []string) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed { // a list that came too late: nobody would close the source
+		return nil
+	}
 	queues := make(map[string]*status, len(names))
 	for _, name := range names {
 		if queues[name] = p.queues[name]; queues[name] == nil {
@@ -264,7 +269,10 @@ func (p *poll) look(ctx context.Context) {
 // learn notes an answer that is new. p.mu must be held.
 func (p *poll) learn(a *depths.Queue) {
 	q := p.queues[a.Name]
-	if q == nil || !a.At.After(q.tried) {
+	if q != nil && errors.Is(a.Err, depths.ErrHung) {
+		q.Err = a.Err // nothing is told any more, and this is why
+	}
+	if q == nil || !a.At.After(q.tried) || errors.Is(a.Err, depths.ErrHung) {
 		return
 	}
 	q.tried, q.Err = a.At, a.Err
@@ -299,7 +307,7 @@ func (p *poll) close() error {
 	p.cancel()
 	p.mu.Lock()
 	source := p.source
-	p.source = nil
+	p.source, p.closed = nil, true
 	p.mu.Unlock()
 	if source != nil {
 		closeSource(source)

@@ -57,7 +57,7 @@ func rowOf(q status, now time.Time, interval time.Duration, width, height, point
 	if n, over := q.past.deaths(); n != 0 {
 		r.Died = signed(thousands(n)) + " in " + short(over)
 	}
-	if d.Waiting >= 0 {
+	if d.Waiting >= 0 && interval < recent { // two looks that are further apart tell of no rate
 		r.Rate = rateText(q.past)
 	}
 	return r
@@ -93,10 +93,11 @@ type queuesPage struct {
 	Sorts, Onlys       []choice
 	// Matching of All queues match, and Page of Pages is shown.
 	Matching, All, Page, Pages int
-	// Previous and Next are queries that need no more escaping.
+	// Previous and Next are the queries of the pages beside it, empty if there are none. As a plain string a template
+	// would take each for a single parameter.
 	Previous, Next template.URL
 	// Query is that of the page, for the renewal of its list.
-	Query string
+	Query template.URL
 	// Totals are sums over the queues that match, as far as they are known.
 	Waiting, Running, Dead, Unanswered string
 	HasDead                            bool
@@ -278,7 +279,7 @@ func (p *queuesPage) paginate(page string) {
 }
 
 // query is that of another page of the same list.
-func (p *queuesPage) query(page int) string {
+func (p *queuesPage) query(page int) template.URL {
 	v := url.Values{"sort": {p.Sort}, "page": {strconv.Itoa(page)}}
 	if p.Filter != "" {
 		v.Set("q", p.Filter)
@@ -286,7 +287,7 @@ func (p *queuesPage) query(page int) string {
 	if p.Only != "" {
 		v.Set("only", p.Only)
 	}
-	return v.Encode()
+	return template.URL(v.Encode())
 }
 
 // abilities are what the broker can do for this dashboard.

@@ -97,16 +97,23 @@ func (s *site) frameOf(r *request, title string, page any) *frame {
 
 // show answers with a page. It is made whole before, so that a fault in it is not half a page.
 func (s *site) show(r *request, code int, name string, f *frame) {
-	s.write(r, code, name, "frame.html", f)
+	s.write(r, code, name, wholePage, f)
 }
 
-// write answers with a part of a page.
+// wholePage is the part of a page that has all others.
+const wholePage = "frame.html"
+
+// write answers with a page or a part of it. A part says in a header that it is one: what a proxy answers in its place, the
+// page of a login for example, must not be put into a page.
 func (s *site) write(r *request, code int, name, part string, f *frame) {
 	var b bytes.Buffer
 	if err := templates[name].ExecuteTemplate(&b, part, f); err != nil {
 		s.config.Logger.ErrorContext(r.Context(), "dash: page not made", "page", name, "err", err)
 		http.Error(r.w, "The page could not be made. The log says why.", http.StatusInternalServerError)
 		return
+	}
+	if part != wholePage {
+		r.w.Header().Set("Dash-Part", part)
 	}
 	r.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	r.w.Header().Set("Content-Length", strconv.Itoa(b.Len()))

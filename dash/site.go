@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/batch-go/batch"
 )
@@ -18,6 +19,8 @@ type site struct {
 	reads chan struct{}
 	// closing ends when the handler is closed.
 	closing context.Context
+	// edits are the dead letters that are being edited, by queue and ID.
+	edits sync.Map
 }
 
 // readers is how many reads of jobs may be under way. Where each takes all dead letters of a queue, it is one.

@@ -85,6 +85,11 @@ func TestDoctorOnNATSCluster(t *testing.T) {
 	cluster := brokers.NewNATSCluster(t, brokers.NATS2)
 	url := "nats://" + strings.ReplaceAll(cluster.URL(), "nats://", "")
 	seed(t, open(t, url), "safe")
+	for strings.Contains(away(t, url, "doctor", "-json").both(), "away or behind") { // its servers have only begun
+		if testContext(t).Err() != nil {
+			break
+		}
+	}
 	diagnose(t, url, nil, finding{"replication", "ok", "each of the 1 queues", ""}, finding{"exercise", "ok", "", ""})
 	seed(t, open(t, url+"?replicas=1"), "single")
 	diagnose(t, url, nil, finding{"replication", "warn", "queue single has one replica", "--replicas 3"})

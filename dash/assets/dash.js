@@ -15,12 +15,15 @@
   if (!part || !window.fetch) return;
   const bar = document.querySelector("[data-live-bar]");
   const status = document.querySelector("[data-live-status]");
+  const age = document.querySelector("[data-live-age]");
   const toggle = document.querySelector("[data-live-toggle]");
   const every = Math.max(1000, Number(part.dataset.every));
   let stopped = false, failures = 0, timer = 0, shown = part.innerHTML, held = false, since = Date.now();
 
-  const say = (text, state) => {
+  // What is announced to people who do not see it changes only with the state; the seconds stand beside it.
+  const say = (text, state, seconds = "") => {
     if (status.textContent !== text) status.textContent = text;
+    age.textContent = seconds;
     bar.dataset.state = state;
   };
 
@@ -45,6 +48,7 @@
         return;
       }
     }
+    document.getElementById("main").focus({ preventScroll: true }); // it is gone: do not begin at the top of the page
   };
 
   const renew = async () => {
@@ -52,7 +56,8 @@
     const limit = setTimeout(() => gone.abort(), 15000);
     try {
       const answer = await fetch(part.dataset.live, { signal: gone.signal, credentials: "same-origin", redirect: "error", cache: "no-store" });
-      if (!answer.ok) throw new Error(String(answer.status));
+      // A login page that a proxy answers with is no part of this page.
+      if (!answer.ok || !answer.headers.has("Dash-Part")) throw new Error(String(answer.status));
       const html = await answer.text();
       if (stopped) return;
       replace(html);
@@ -61,7 +66,7 @@
       say("Live", "on");
     } catch {
       failures++;
-      if (!stopped) say("Not live for " + Math.round((Date.now() - since) / 1000) + " s", "off");
+      if (!stopped) say("Not live", "off", " for " + Math.round((Date.now() - since) / 1000) + " s");
     } finally {
       clearTimeout(limit);
     }

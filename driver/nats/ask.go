@@ -31,6 +31,23 @@ func (d *Driver) query(ctx context.Context, subject string, answer timed) error 
 	}
 }
 
+// behindLooks is how often a cluster is asked again that knows of no such stream, after 10 ms, 20 ms
+// and so on, 310 ms in all: any server may answer, and one that is busy learns late of a stream.
+const behindLooks = 5
+
+// queryKnown is query for what belongs to a stream that should be there.
+func (d *Driver) queryKnown(ctx context.Context, subject string, answer timed) error {
+	for look := 0; ; look++ {
+		err := d.query(ctx, subject, answer)
+		if !isCode(err, codeStreamNotFound) || look == behindLooks || d.conn.nc().ConnectedClusterName() == "" {
+			return err
+		}
+		if d.conn.sleep(ctx, clusterPoll<<look) != nil {
+			return err
+		}
+	}
+}
+
 // streamInfo asks for the stream of a queue.
 func (d *Driver) streamInfo(ctx context.Context, n *names) (*streamInfo, error) {
 	var info streamInfo
@@ -78,7 +95,7 @@ func (d *Driver) streamNames(ctx context.Context, filter string) ([]string, erro
 // if the queue is there.
 func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*consumerInfo, error) {
 	var info consumerInfo
-	err := d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info)
+	err := d.queryKnown(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info)
 	if isCode(err, codeConsumerNotFound) {
 		made, err := d.createConsumer(ctx, n, n.consumer(name))
 		if err == nil && name == consumerJobs && made.NumPending > 0 {

@@ -75,11 +75,17 @@ func TestFrozenNode(t *testing.T) {
 	d := openURL(t, harness(cluster.URL(), "").URL)
 	q := declare(t, d)
 	js := rawJetStream(t, cluster.URL())
-	jobs, err := js.Consumer(ctx, "batch-"+q, "jobs")
-	if err != nil {
-		t.Fatal(err)
+	name := ""
+	for name == "" { // while the cluster chooses one there is none
+		jobs, err := js.Consumer(ctx, "batch-"+q, "jobs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info := jobs.CachedInfo(); info.Cluster != nil {
+			name = info.Cluster.Leader
+		}
 	}
-	leader := int(strings.TrimPrefix(jobs.CachedInfo().Cluster.Leader, "node-")[0] - '1')
+	leader := int(strings.TrimPrefix(name, "node-")[0] - '1')
 	// The driver is connected to a server that goes on.
 	other := openURL(t, cluster.Nodes[(leader+1)%3].URL())
 	c := consume(t, other, q, 30*time.Second)

@@ -177,13 +177,33 @@ func (s *Source) current() *look {
 		return s.last
 	}
 	l := &look{started: time.Now(), done: make(chan struct{}), queues: make([]Queue, len(s.queues))}
+	if s.ctx.Err() != nil { // closed: nobody is asked
+		l.ended = l.started
+		close(l.done)
+	}
 	none := fmt.Errorf("the broker has not answered: %w", context.DeadlineExceeded)
 	for i, q := range s.queues {
 		l.queues[i] = Queue{Name: q.Name(), Depth: unknown, Err: none}
 	}
 	s.last = l
-	go s.ask(l)
+	if l.ended.IsZero() {
+		go s.ask(l)
+	}
 	return l
+}
+
+// Looking tells whether a look is under way.
+func (s *Source) Looking() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last != nil && s.last.underWay()
+}
+
+// underWay tells whether a look is.
+func (l *look) underWay() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended.IsZero()
 }
 
 // good tells whether a look is under way, or was a short time ago.
@@ -230,8 +250,8 @@ func (l *look) answered(i int, depth batch.Depth, paused *bool, err error) {
 	q.Depth, q.Paused, q.Err, q.At = depth, paused, err, time.Now()
 }
 
-// errHung is about a look that does not end. It keeps others from being begun.
-var errHung = errors.New("an earlier call to the broker has not returned, although its time has passed")
+// ErrHung is about a look that does not end. It keeps others from being begun.
+var ErrHung = errors.New("an earlier call to the broker has not returned, although its time has passed")
 
 // answers are those that there are by now. They are worth nothing if they were old already when they were asked for,
 // which happens only if a call does not end with its context.
@@ -241,7 +261,7 @@ func (l *look) answers(old bool) []Queue {
 	all := slices.Clone(l.queues)
 	if l.ended.IsZero() && old {
 		for i := range all {
-			all[i].Depth, all[i].Err = unknown, errHung
+			all[i].Depth, all[i].Err = unknown, ErrHung
 		}
 	}
 	return all

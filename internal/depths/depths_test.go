@@ -152,7 +152,7 @@ func TestHungCall(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		start := time.Now()
-		if q := s.Read(t.Context()); !errors.Is(q[1].Err, errHung) || q[1].Depth.Waiting != batch.UnknownCount || time.Since(start) > 0 {
+		if q := s.Read(t.Context()); !errors.Is(q[1].Err, ErrHung) || q[1].Depth.Waiting != batch.UnknownCount || time.Since(start) > 0 {
 			t.Errorf("a minute later, after %s, the quick queue is %+v", time.Since(start), q[1])
 		}
 		if calls, _ := b.seen(); calls != 2 {
@@ -185,7 +185,7 @@ func TestNothingIsKept(t *testing.T) {
 			t.Errorf("read %+v, want the quick queue's depth", q)
 		}
 		time.Sleep(time.Minute)
-		if q := s.Read(t.Context()); !errors.Is(q[0].Err, errHung) || !errors.Is(q[1].Err, errHung) {
+		if q := s.Read(t.Context()); !errors.Is(q[0].Err, ErrHung) || !errors.Is(q[1].Err, ErrHung) {
 			t.Errorf("a minute later read %+v, want that a call hangs", q)
 		}
 		close(hung)
