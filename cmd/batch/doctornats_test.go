@@ -85,10 +85,8 @@ func TestDoctorOnNATSCluster(t *testing.T) {
 	cluster := brokers.NewNATSCluster(t, brokers.NATS2)
 	url := "nats://" + strings.ReplaceAll(cluster.URL(), "nats://", "")
 	seed(t, open(t, url), "safe")
-	for strings.Contains(away(t, url, "doctor", "-json").both(), "away or behind") { // its servers have only begun
-		if testContext(t).Err() != nil {
-			break
-		}
+	ctx := testContext(t)
+	for ctx.Err() == nil && strings.Contains(away(t, url, "doctor", "-json").both(), "away or behind") { // they have only begun
 	}
 	diagnose(t, url, nil, finding{"replication", "ok", "each of the 1 queues", ""}, finding{"exercise", "ok", "", ""})
 	seed(t, open(t, url+"?replicas=1"), "single")
