@@ -40,7 +40,8 @@ type Running struct {
 	workers  []*batch.Worker
 	recorder *recorder
 	stopped  bool
-	// ended tells whether the test had failed or was skipped when the drain began.
+	// ended tells whether the test had failed or was skipped before any handler could do that: when the workers were
+	// started, or when a drain began and none had panicked.
 	ended bool
 }
 
@@ -51,7 +52,7 @@ func Start(t testing.TB, d *memory.Driver, workers ...*batch.Worker) *Running {
 	if d == nil || len(workers) == 0 || slices.Contains(workers, nil) {
 		t.Fatalf("batchtest: Start and Drain need a driver and at least one worker, and none that is nil")
 	}
-	r := &Running{t: t, driver: d, recorder: newRecorder()}
+	r := &Running{t: t, driver: d, recorder: newRecorder(), ended: t.Failed() || t.Skipped()}
 	t.Cleanup(r.stop)
 	for _, w := range workers {
 		err := w.AddHooks(r.recorder)
@@ -119,11 +120,12 @@ func (r *Running) Drain() []Result {
 	r.t.Helper()
 	r.draining(true)
 	defer r.draining(false)
-	r.ended = r.t.Failed() || r.t.Skipped()
-	var p pace
-	for {
+	for first, p := true, (pace{}); ; first = false {
 		if err := rest(); err != nil {
 			r.t.Fatalf("batchtest: %v", err)
+		}
+		if first && !slices.ContainsFunc(r.Results(), isPanic) {
+			r.ended = r.t.Failed() || r.t.Skipped()
 		}
 		r.check()
 		s, err := r.look()
@@ -188,11 +190,13 @@ func (r *Running) panicked() bool {
 	r.recorder.mu.Lock()
 	defer r.recorder.mu.Unlock()
 	n := len(r.recorder.results)
-	if n == 0 {
-		return false
-	}
-	_, panicked := errors.AsType[*batch.PanicError](r.recorder.results[n-1].Err)
-	return panicked
+	return n > 0 && isPanic(r.recorder.results[n-1])
+}
+
+// isPanic tells whether a handler panicked.
+func isPanic(r Result) bool {
+	_, is := errors.AsType[*batch.PanicError](r.Err)
+	return is
 }
 
 // last is what happened last, as further lines of a message.

@@ -14,7 +14,7 @@ import (
 // up: what head leaves unread must leave no queue on the broker.
 func TestClosedPipe(t *testing.T) {
 	t.Parallel()
-	url := brokers.Redis(t, brokers.Redis8).URL() + "/6"
+	url := brokers.Redis(t, brokers.Redis8).URL() + "/11"
 	d := open(t, url)
 	for _, args := range [][]string{{"bench", "--jobs", "20000", "--single", "0"}, {"doctor"}, {"doctor", "-json"}} {
 		c := process(t, url, args...)
