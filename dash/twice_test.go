@@ -54,6 +54,7 @@ func TestActionAfterClose(t *testing.T) {
 	d := newBroker(t)
 	q := three(t, d)
 	a := openApp(t, d, acting())
+	a.want(a.get("queues/emails"), http.StatusOK) // the queue is known
 	if err := a.h.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -156,11 +156,11 @@ func (d *Driver) whyUnanswered(ctx context.Context, n *names, err error) error {
 		return err
 	}
 	for look := range 7 {
-		info, again := d.consumerInfo(ctx, n, consumerJobs)
+		_, again := d.consumerInfo(ctx, n, consumerJobs)
 		if isNoQueue(again) {
 			return errNoQueue
 		}
-		if again != nil || info.Cluster == nil {
+		if d.conn.nc().ConnectedClusterName() == "" {
 			return err
 		}
 		// The servers of a cluster learn of a deletion one after the other: the one
