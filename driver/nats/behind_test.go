@@ -10,6 +10,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/brokers"
 )
 
 // behind is a domain whose API is that of the server, but for some answers of one kind, which are
@@ -17,6 +18,8 @@ import (
 type behind struct {
 	kind string       // as in "CONSUMER.CREATE."
 	left atomic.Int32 // how many answers are of one that is behind
+	// refuses makes them those of a server that has the stream yet, to a pull that is none.
+	refuses bool
 }
 
 // serve answers the domain "behind" at url until the test ends.
@@ -30,6 +33,10 @@ func (b *behind) serve(t *testing.T, url string) {
 	_, err = nc.Subscribe("$JS.behind.API.>", func(m *natsgo.Msg) {
 		call := strings.TrimPrefix(m.Subject, "$JS.behind.API.")
 		if strings.HasPrefix(call, b.kind) && b.left.Add(-1) >= 0 {
+			if b.refuses {
+				_ = m.RespondMsg(&natsgo.Msg{Header: natsgo.Header{"Status": {"400"}, "Description": {"Bad Request"}}})
+				return
+			}
 			_ = m.Respond([]byte(`{"error": {"code": 404, "err_code": 10059, "description": "stream not found"}}`))
 			return
 		}
@@ -68,5 +75,21 @@ func TestDeclareOnServersBehind(t *testing.T) {
 		if err := <-ended; !errors.Is(err, context.Canceled) && !errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("%s: a call that is canceled while it waits for a server: %v", kind, err)
 		}
+	}
+}
+
+// TestDeleteOnServersBehind: a queue of a cluster is deleted when no server takes pulls of it any more,
+// which may be later than no server tells of it.
+func TestDeleteOnServersBehind(t *testing.T) {
+	url := harness(brokers.NATSCluster(t, brokers.NATS2).URL(), "").URL
+	b := behind{kind: "CONSUMER.MSG.NEXT.", refuses: true}
+	b.serve(t, url)
+	q := declare(t, openURL(t, url))
+	b.left.Store(3)
+	if err := openURL(t, url+"&domain=behind").DeleteQueue(testContext(t), q); err != nil {
+		t.Fatal(err)
+	}
+	if left := b.left.Load(); left >= 0 {
+		t.Errorf("the queue was deleted while a server would have taken %d pulls more", left)
 	}
 }

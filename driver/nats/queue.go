@@ -192,7 +192,31 @@ func (d *Driver) awaitGone(ctx context.Context, n *names, created time.Time) err
 			return err
 		}
 	}
-	return nil
+	return d.awaitNoPulls(ctx, n)
+}
+
+// awaitNoPulls waits until no server takes pulls of a queue that was deleted. Who answers that there is
+// no stream is not who had it, and that one may hand out jobs for some milliseconds more. The pull that
+// asks is none: a server that takes it refuses what it says. Silence is no server that hands out.
+func (d *Driver) awaitNoPulls(ctx context.Context, n *names) error {
+	subject := d.pullSubject(n)
+	for look := range 7 {
+		r, err := d.conn.requests(1, subject)
+		if err != nil {
+			return err
+		}
+		_ = r.send(0, subject, nil, []byte("-")) // its error is told by the answer, which is unsent then
+		once, cancel := context.WithTimeout(ctx, queryTimeout)
+		err = r.wait(once)
+		cancel()
+		if m := r.answers[0]; err != nil || m == unsent || status(m) != "400" {
+			return ctx.Err()
+		}
+		if err := d.conn.sleep(ctx, clusterPoll<<look); err != nil {
+			return err
+		}
+	}
+	return nil // somebody has made the queue again
 }
 
 // Depth counts the queue's jobs by what the server knows of the three
