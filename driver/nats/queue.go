@@ -195,9 +195,9 @@ func (d *Driver) awaitGone(ctx context.Context, n *names, created time.Time) err
 	return d.awaitNoPulls(ctx, n)
 }
 
-// awaitNoPulls waits until no server takes pulls of a queue that was deleted. Who answers that there is
-// no stream is not who had it, and that one may hand out jobs for some milliseconds more. The pull that
-// asks is none: a server that takes it refuses what it says. Silence is no server that hands out.
+// awaitNoPulls waits until no server takes pulls of a queue that was deleted. The server that
+// says that there is no stream is not the one that had it, which may hand out jobs for some milliseconds
+// more. The pull that asks is none: a server that takes pulls refuses it. No answer, and none hands out.
 func (d *Driver) awaitNoPulls(ctx context.Context, n *names) error {
 	subject := d.pullSubject(n)
 	for look := range 7 {
