@@ -37,8 +37,14 @@ const behindLooks = 5
 
 // queryKnown is query for what belongs to a stream that should be there.
 func (d *Driver) queryKnown(ctx context.Context, subject string, answer timed) error {
+	return d.whileBehind(ctx, func() error { return d.query(ctx, subject, answer) })
+}
+
+// whileBehind asks, and asks a cluster again as long as a server says that there is no such stream: it
+// may be behind the one that has it. The error is that of the last time.
+func (d *Driver) whileBehind(ctx context.Context, ask func() error) error {
 	for look := 0; ; look++ {
-		err := d.query(ctx, subject, answer)
+		err := ask()
 		if !isCode(err, codeStreamNotFound) || look == behindLooks || d.conn.nc().ConnectedClusterName() == "" {
 			return err
 		}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -16,10 +18,19 @@ import (
 // behind is a domain whose API is that of the server, but for some answers of one kind, which are
 // those of a server of a cluster that does not know of the stream yet.
 type behind struct {
+	mu   sync.Mutex   // guards kind
 	kind string       // as in "CONSUMER.CREATE."
 	left atomic.Int32 // how many answers are of one that is behind
 	// refuses makes them those of a server that has the stream yet, to a pull that is none.
 	refuses bool
+}
+
+// set makes the next answers of a kind those of one that is behind.
+func (b *behind) set(kind string, left int32) {
+	b.mu.Lock()
+	b.kind = kind
+	b.mu.Unlock()
+	b.left.Store(left)
 }
 
 // serve answers the domain "behind" at url until the test ends.
@@ -32,7 +43,10 @@ func (b *behind) serve(t *testing.T, url string) {
 	t.Cleanup(nc.Close)
 	_, err = nc.Subscribe("$JS.behind.API.>", func(m *natsgo.Msg) {
 		call := strings.TrimPrefix(m.Subject, "$JS.behind.API.")
-		if strings.HasPrefix(call, b.kind) && b.left.Add(-1) >= 0 {
+		b.mu.Lock()
+		ours := strings.HasPrefix(call, b.kind)
+		b.mu.Unlock()
+		if ours && b.left.Add(-1) >= 0 {
 			if b.refuses {
 				_ = m.RespondMsg(&natsgo.Msg{Header: natsgo.Header{"Status": {"400"}, "Description": {"Bad Request"}}})
 				return
@@ -91,5 +105,45 @@ func TestDeleteOnServersBehind(t *testing.T) {
 	}
 	if left := b.left.Load(); left >= 0 {
 		t.Errorf("the queue was deleted while a server would have taken %d pulls more", left)
+	}
+}
+
+// TestSettleOnServersBehind: a server of a cluster that does not know of the stream yet makes no lease
+// lost, no dead letter missing and no queue that is there a missing one.
+func TestSettleOnServersBehind(t *testing.T) {
+	url := harness(brokers.NATSCluster(t, brokers.NATS2).URL(), "").URL
+	b := behind{kind: "none"}
+	b.serve(t, url)
+	d := openURL(t, url+"&domain=behind")
+	q := declare(t, openURL(t, url))
+	c := consume(t, d, q, time.Minute)
+	calls := map[string]func() error{
+		"STREAM.MSG.DELETE.": func() error {
+			enqueue(t, d, q, message("a"))
+			got := receive(t, c, 1)[0]
+			return errors.Join(c.Settle(testContext(t), []driver.Settlement{{Delivery: got, Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent, Error: "e"}})...)
+		},
+		"STREAM.PURGE.": func() error { _, err := d.Purge(testContext(t), q); return err },
+		"CONSUMER.PAUSE.": func() error {
+			return errors.Join(d.Pause(testContext(t), q), d.Resume(testContext(t), q))
+		},
+		"STREAM.MSG.GET.": func() error {
+			enqueue(t, d, q, message("b")) // so that Depth looks how old it is
+			_, err := d.Depth(testContext(t), q)
+			return err
+		},
+	}
+	for kind, call := range calls {
+		b.set(kind, 3)
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	b.set("STREAM.INFO.", 3)
+	if err := d.DeleteQueue(testContext(t), q); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openURL(t, url).Depth(testContext(t), q); !errors.Is(err, driver.ErrNotFound) {
+		t.Errorf("the queue was deleted: %v", err)
 	}
 }

@@ -122,7 +122,8 @@ func (d *Driver) subjects(ctx context.Context, n *names, filter string) ([]strin
 			Offset int    `json:"offset,omitempty"`
 		}{filter, len(list)}
 		var info streamInfo
-		if err := d.conn.callAPI(ctx, d.apiRoot+"STREAM.INFO."+n.stream, request, &info); err != nil {
+		err := d.whileBehind(ctx, func() error { return d.conn.callAPI(ctx, d.apiRoot+"STREAM.INFO."+n.stream, request, &info) })
+		if err != nil {
 			return nil, err
 		}
 		for s := range info.State.Subjects {

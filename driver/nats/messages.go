@@ -37,7 +37,7 @@ type getRequest struct {
 func (d *Driver) getAll(ctx context.Context, n *names, requests []getRequest) ([]*stored, error) {
 	messages := make([]*stored, len(requests))
 	subject := d.apiRoot + "STREAM.MSG.GET." + n.stream
-	err := d.conn.callAPIMany(ctx, subject, len(requests), func(i int) ([]byte, error) { return json.Marshal(requests[i]) }, func(i int, m *natsgo.Msg) error {
+	read := func(i int, m *natsgo.Msg) error {
 		var answer struct {
 			Message *stored `json:"message"`
 		}
@@ -47,6 +47,9 @@ func (d *Driver) getAll(ctx context.Context, n *names, requests []getRequest) ([
 		}
 		messages[i] = answer.Message
 		return err
+	}
+	err := d.whileBehind(ctx, func() error {
+		return d.conn.callAPIMany(ctx, subject, len(requests), func(i int) ([]byte, error) { return json.Marshal(requests[i]) }, read)
 	})
 	return messages, err
 }
@@ -68,6 +71,49 @@ const removed = `{"type":"io.nats.jetstream.api.v1.stream_msg_delete_response","
 // If several callers try to delete one, exactly one succeeds: the others get
 // errTaken. This is what decides which holder settles a job.
 func (d *Driver) remove(ctx context.Context, n *names, seqs []uint64) []error {
+	errs := d.removeOnce(ctx, n, seqs)
+	if errs != nil && d.conn.nc().ConnectedClusterName() != "" {
+		d.removeBehind(ctx, n, seqs, errs)
+	}
+	for i, err := range errs {
+		if isGone(err) {
+			errs[i] = errTaken
+		}
+	}
+	return errs
+}
+
+// removeBehind asks again for those of which a server said that there is no such stream.
+func (d *Driver) removeBehind(ctx context.Context, n *names, seqs []uint64, errs []error) {
+	first := true
+	_ = d.whileBehind(ctx, func() error {
+		var index []int
+		var again []uint64
+		for i, err := range errs {
+			if isCode(err, codeStreamNotFound) {
+				index, again = append(index, i), append(again, seqs[i])
+			}
+		}
+		if len(index) == 0 {
+			return nil
+		}
+		if first { // they were asked for a moment ago
+			first = false
+			return errs[index[0]]
+		}
+		answers := d.removeOnce(ctx, n, again)
+		for k, i := range index {
+			errs[i] = nil
+			if answers != nil {
+				errs[i] = answers[k]
+			}
+		}
+		return errs[index[0]]
+	})
+}
+
+// removeOnce is remove that takes the first answer for the last, and any for an error.
+func (d *Driver) removeOnce(ctx context.Context, n *names, seqs []uint64) []error {
 	subject := d.apiRoot + "STREAM.MSG.DELETE." + n.stream
 	var errs []error
 	next := 0
@@ -82,11 +128,7 @@ func (d *Driver) remove(ctx context.Context, n *names, seqs []uint64) []error {
 		if string(m.Data) == removed {
 			return nil
 		}
-		err := readAnswer(subject, m, nil)
-		if isGone(err) {
-			err = errTaken
-		}
-		if err != nil {
+		if err := readAnswer(subject, m, nil); err != nil {
 			errs = fault.Set(errs, len(seqs), i, err)
 		}
 		return nil
@@ -117,13 +159,16 @@ func (d *Driver) purge(ctx context.Context, n *names, filters []string) (int, er
 	}
 	subject := d.apiRoot + "STREAM.PURGE." + n.stream
 	purged := 0
-	err := d.conn.callAPIMany(ctx, subject, len(filters), func(i int) ([]byte, error) { return json.Marshal(request{filters[i]}) }, func(_ int, m *natsgo.Msg) error {
+	read := func(_ int, m *natsgo.Msg) error {
 		var answer struct {
 			Purged int `json:"purged"`
 		}
 		err := readAnswer(subject, m, &answer)
 		purged += answer.Purged
 		return err
+	}
+	err := d.whileBehind(ctx, func() error {
+		return d.conn.callAPIMany(ctx, subject, len(filters), func(i int) ([]byte, error) { return json.Marshal(request{filters[i]}) }, read)
 	})
 	return purged, err
 }

@@ -159,7 +159,8 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 	}
 	defer d.life.End()
 	n := d.names(queue)
-	before, err := d.streamInfo(ctx, n)
+	var before streamInfo
+	err := d.queryKnown(ctx, d.apiRoot+"STREAM.INFO."+n.stream, &before)
 	if err == nil {
 		err = d.conn.callAPI(ctx, d.apiRoot+"STREAM.DELETE."+n.stream, nil, nil)
 	}
