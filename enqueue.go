@@ -92,57 +92,9 @@ func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests 
 			return nil, fmt.Errorf("job %d of %d: %w", i+1, len(requests), err)
 		}
 	}
-	if p.enqueuer == nil {
-		return p.sendAtomic(ctx, jobs, q.driver.EnqueueAtomic)
-	}
-	results := p.through(ctx, jobs, func(ctx context.Context, some []outgoing) []Result {
-		results := make([]Result, len(some))
-		receipts, err := p.sendAtomic(ctx, some, q.driver.EnqueueAtomic)
-		for i := range results {
-			results[i].Err = err
-			if err == nil {
-				results[i].Receipt = receipts[i]
-			}
-		}
-		return results
+	return p.enqueueAll(ctx, jobs, p.sender.sendAtomic, func(ctx context.Context, messages []*driver.Message) ([]driver.Result, error) {
+		return nil, q.driver.EnqueueAtomic(ctx, q.name, messages)
 	})
-	receipts := make([]Receipt, len(results))
-	stored := slices.ContainsFunc(results, func(r Result) bool { return r.Err == nil })
-	for i, r := range results {
-		if r.Err != nil && stored { // a middleware has divided the call
-			return nil, &EnqueueError{ID: jobs[i].message.ID, Queue: q.name, Fate: FateUnknown, Err: r.Err}
-		}
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		receipts[i] = r.Receipt
-	}
-	return receipts, nil
-}
-
-// sendAtomic completes all jobs, and stores all or none of them.
-func (p *producer) sendAtomic(ctx context.Context, jobs []outgoing, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
-	completed := 0
-	var failure error
-	defer func() {
-		if completed == len(jobs) {
-			return
-		}
-		if failure == nil { // the codec or a hook ends this goroutine
-			failure = errGoexit()
-		}
-		for _, job := range jobs[:completed] {
-			_ = p.refuse(job, failure)
-		}
-	}()
-	for i := range jobs {
-		if err := p.complete(ctx, &jobs[i]); err != nil {
-			failure = fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
-			return nil, failure
-		}
-		completed++
-	}
-	return p.enqueueAtomic(ctx, jobs, send)
 }
 
 // sendMany completes and sends jobs, each independently of the others.

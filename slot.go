@@ -249,6 +249,9 @@ func (s *slot) ended(t *task, err error) {
 		}
 	}
 	v, reason := s.judge.end(t, stage, err)
+	if v.Outcome == OutcomeDone && t.inTx.Load() {
+		s.uncommitted(t)
+	}
 	s.took = time.Since(t.started)
 	s.settler.settle(t, v, reason, true, s.took)
 }

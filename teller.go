@@ -61,6 +61,7 @@ func (l *teller) flush(batch []*task) {
 	errs := l.consumer.Settle(ctx, settlements)
 	if errs == nil {
 		l.buffer.settled(time.Since(start))
+		l.reportUncommitted(batch)
 		l.told(batch)
 		l.answered()
 		return
@@ -71,6 +72,7 @@ func (l *teller) flush(batch []*task) {
 	for i, t := range batch {
 		switch err := answer(errs, i, len(batch)); {
 		case err == nil:
+			l.reportUncommitted(batch[i : i+1])
 			told = append(told, t)
 		case errors.Is(err, ErrLeaseLost):
 			if !t.uncertain {
