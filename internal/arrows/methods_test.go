@@ -54,6 +54,10 @@ var methodFiles = map[string]string{
 	"Import":     "import.go",
 	"ListQueues": "queue.go",
 	"Purge":      "purge.go",
+
+	"TxType":     "tx.go",
+	"EnqueueTx":  "tx.go",
+	"CompleteTx": "tx.go",
 }
 
 // otherMethods are types of the drivers' packages that have methods of those names and are not the driver.
