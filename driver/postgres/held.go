@@ -1,0 +1,36 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// held is heldJobs with further columns, each a type and a name.
+func held(columns ...string) string {
+	var types, names strings.Builder
+	for i, column := range columns {
+		kind, name, _ := strings.Cut(column, " ")
+		fmt.Fprintf(&types, ", $%d::%s[]", i+4, kind)
+		names.WriteString(", " + name)
+	}
+	return fmt.Sprintf(heldJobs, types.String(), names.String())
+}
+
+// findHeld finds the jobs that are held by these receipts.
+func (d *base) findHeld(ctx context.Context, receipts []*receipt) (map[int64]bool, error) {
+	seqs, tokens := make([]int64, len(receipts)), make([]int64, len(receipts))
+	for i, r := range receipts {
+		seqs[i], tokens[i] = r.seq, r.token
+	}
+	found := make(map[int64]bool)
+	err := d.whole(ctx, step{stillHeld, []any{seqs, tokens}, func(rows pgx.Rows) error {
+		var seq int64
+		err := rows.Scan(&seq)
+		found[seq] = true
+		return err
+	}})
+	return found, err
+}
