@@ -24,25 +24,6 @@ func broker(t testing.TB) *memory.Broker {
 	return b
 }
 
-// transactionsOn are the transactions of an application on a memory broker, each by a handle of
-// its own: the broker may have crashed meanwhile.
-func transactionsOn(b *memory.Broker) *conformance.Transactions {
-	return conformance.TransactionsOf(func(ctx context.Context) (*memory.Tx, conformance.TxEnd, error) {
-		d, err := b.Open()
-		if err != nil {
-			return nil, conformance.TxEnd{}, err
-		}
-		tx, err := d.Begin(ctx)
-		if err != nil {
-			return nil, conformance.TxEnd{}, err
-		}
-		closing := func(end func(context.Context) error) func(context.Context) error {
-			return func(ctx context.Context) error { return errors.Join(end(ctx), d.Close(ctx)) }
-		}
-		return tx, conformance.TxEnd{Commit: closing(tx.Commit), Rollback: closing(tx.Rollback)}, nil
-	})
-}
-
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	b := broker(t)
@@ -52,7 +33,7 @@ func TestMemory(t *testing.T) {
 		Restart: func(context.Context) error { b.Crash(); return nil },
 		Waiting: 32,
 
-		Transactions: transactionsOn(b), OtherTransactions: transactionsOn(broker(t)),
+		Transactions: transactionsOn(b, &faults{}), OtherTransactions: transactionsOn(broker(t), &faults{}),
 	})
 }
 

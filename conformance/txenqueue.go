@@ -79,6 +79,7 @@ func caseTxUnseen(s *stage) {
 	s.commit(tx)
 	s.finish(d, 3)
 	s.check(ExactCover(s.history.Events(), names(3)), "judge the history")
+	s.waitDepth(d, driver.Depth{})
 }
 
 func caseTxRollback(s *stage) {

@@ -128,6 +128,7 @@ func caseTxEffects(s *stage) {
 	}
 	s.put(d, tasks(jobs)...)
 	e.once(0, jobs)
+	equal(s, s.history.Count(Lost), 0, "leases that count as lost, beside transactions that were committed")
 	for id, runs := range s.runs() {
 		var n int
 		fmt.Sscanf(id, "job-%d", &n)

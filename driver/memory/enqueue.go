@@ -64,6 +64,24 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 	}
 }
 
+// newJobs makes the jobs of messages of which all or none are to be stored.
+func (b *Broker) newJobs(op, queue string, messages []*driver.Message) ([]*job, error) {
+	if err := tooMany(op, queue, len(messages)); err != nil {
+		return nil, err
+	}
+	jobs := make([]*job, len(messages))
+	content := 0
+	for i, m := range messages {
+		headers := m.HeaderSize()
+		if err := b.fits(op, queue, m, nil, headers); err != nil {
+			return nil, err
+		}
+		content += len(m.Body) + headers
+		jobs[i] = newJob(m, headers)
+	}
+	return jobs, b.tooHeavy(op, queue, content, len(messages))
+}
+
 // duplicateOf is the error of an atomic enqueue with a job whose key is that of another.
 func duplicateOf(op, queue, id string) error {
 	return faults.Refuse(op, queue, driver.ErrDuplicate, fmt.Errorf("of job %s", id), "")

@@ -125,24 +125,6 @@ func (q *queueState) storeEach(op string, jobs []*job, messages []*driver.Messag
 	return results
 }
 
-// newJobs makes the jobs of messages of which all or none are to be stored.
-func (b *Broker) newJobs(op, queue string, messages []*driver.Message) ([]*job, error) {
-	if err := tooMany(op, queue, len(messages)); err != nil {
-		return nil, err
-	}
-	jobs := make([]*job, len(messages))
-	content := 0
-	for i, m := range messages {
-		headers := m.HeaderSize()
-		if err := b.fits(op, queue, m, nil, headers); err != nil {
-			return nil, err
-		}
-		content += len(m.Body) + headers
-		jobs[i] = newJob(m, headers)
-	}
-	return jobs, b.tooHeavy(op, queue, content, len(messages))
-}
-
 // entryOf is the entry of message i, or nil if it is enqueued.
 func entryOf(entries []*driver.Entry, i int) *driver.Entry {
 	if entries == nil {
