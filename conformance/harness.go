@@ -92,6 +92,16 @@ type Harness struct {
 	// cannot be done. Cases that cut connections run after all others, alone.
 	Cut func(ctx context.Context) error
 
+	// Transactions begins transactions of an application in the database that is the broker;
+	// see [TransactionsOf]. It is needed for a driver that takes them, and not used for
+	// others.
+	Transactions *Transactions
+
+	// OtherTransactions begins transactions of another database of that kind, which has no
+	// queues of this broker. Nil if there is none: what the driver does with such a
+	// transaction is not checked then.
+	OtherTransactions *Transactions
+
 	// Addr is where the broker listens on TCP, host:port, and OpenAt does what Open
 	// does by way of another address that leads there: the suite puts a proxy in
 	// between, one for each handle, which cuts, resets, delays, holds back and forgets

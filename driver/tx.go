@@ -33,7 +33,9 @@ type TxEnqueuer[T any] interface {
 	// that the database may refuse all but a rollback of tx, or of the savepoint
 	// that it was at. Whether a job with a DedupKey is a duplicate may depend on
 	// another transaction that is open: then the call waits until that one has
-	// ended or ctx ends.
+	// ended or ctx ends. If two wait for each other, one of them gets an error.
+	// Enqueue and EnqueueAtomic wait too; the other jobs of an Enqueue are stored
+	// meanwhile.
 	//
 	// A transaction of another database than that of the driver is an error that
 	// wraps [ErrConfig]; nothing is stored there. The bounds are those of
@@ -47,7 +49,8 @@ type TxEnqueuer[T any] interface {
 	// lost is an error that wraps [ErrLeaseLost], and tx goes on without a change:
 	// the caller rolls it back, as another holder may have the job.
 	//
-	// While tx is open, [Consumer].Extend counts the delivery as held. After the
-	// commit Settle and Extend say [ErrLeaseLost].
+	// While tx is open, [Consumer].Extend counts the delivery as held, and Settle
+	// refuses it, alone and at once, with an error that wraps [ErrUnavailable] and has
+	// FateNotStored. After the commit Settle and Extend say [ErrLeaseLost].
 	CompleteTx(ctx context.Context, tx T, delivery *Delivery) error
 }
