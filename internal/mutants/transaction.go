@@ -63,9 +63,11 @@ var transactionMutants = []Mutant{
 	}
 	OLD`, "tx-beside"),
 	at("lets transactions wait for each other", holderFile, `	for next := other; t.all[next]; next = t.waits[next] {`, `	for next := other; !MUTANT && t.all[next]; next = t.waits[next] {`, "tx-deadlock"),
-	at("goes on with a transaction when the broker has crashed", brokerFile, `	b.holders.endUnusable()`, `	if !MUTANT {
+	{Name: "commits a transaction that was open when the broker crashed", Killers: []string{"tx-effects-restart"}, Changes: []Change{
+		{brokerFile, `	b.holders.endUnusable()`, `	if !MUTANT {
 		OLD
-	}`, "tx-effects-restart"),
+	}`},
+		{txStateFile, `	if err := fail(op, "", t.conn.usable()); err != nil {`, `	if err := fail(op, "", t.conn.usable()); err != nil && !MUTANT {`}}},
 	at("removes the job before the commit", txStateFile, lockPlace, `	if MUTANT {
 		j := q.running.remove(l)
 		q.dropFromGroup(j)

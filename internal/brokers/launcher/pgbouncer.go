@@ -35,7 +35,7 @@ func startPgBouncer(ctx context.Context, e *engine, b launch.Broker) (*pooled, e
 		}
 		s := o.server(pool)
 		s.Image, s.greet = image, greetPgBouncer
-		_, err := p.add(ctx, s, pgbouncerRequest(o, b, database, pool))
+		_, err := p.add(ctx, s, pgbouncerRequest(b, database, pool))
 		return err
 	})
 	if err != nil {
@@ -46,7 +46,7 @@ func startPgBouncer(ctx context.Context, e *engine, b launch.Broker) (*pooled, e
 
 // pgbouncerRequest returns what to run, but for the network: a pool at one port for the database at the
 // other.
-func pgbouncerRequest(o postgresqlOptions, b launch.Broker, database, pool int) testcontainers.ContainerRequest {
+func pgbouncerRequest(b launch.Broker, database, pool int) testcontainers.ContainerRequest {
 	// By default there is a socket in a folder that images need not have. Of 100 clients, the default, a
 	// test of one driver may use half. For the version a client has to ask as an administrator.
 	configuration := fmt.Sprintf(`[databases]
@@ -68,7 +68,7 @@ max_client_conn = 1000
 		Cmd:        []string{pgbouncerFile},
 		Files: []testcontainers.ContainerFile{
 			textFile(pgbouncerFile, configuration),
-			textFile(pgbouncerUsers, fmt.Sprintf("%q %q\n", postgresqlName, o.password)),
+			textFile(pgbouncerUsers, fmt.Sprintf("%q %q\n", postgresqlName, postgresqlPassword)),
 		},
 		ConfigModifier: func(c *container.Config) {
 			c.User = "65534"        // anybody but root, and not by name, which differs from image to image

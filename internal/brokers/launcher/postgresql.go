@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	_ "embed" // for postgresqlInit
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,56 +21,67 @@ import (
 // postgresqlPort is the port inside a container of its own.
 const postgresqlPort = 5432
 
-// postgresqlName is that of the superuser and of the database.
-const postgresqlName = "batch"
+// The superuser and the database are both called postgresqlName. The password is no secret: ports are
+// published on the loopback interface alone.
+const (
+	postgresqlName     = "batch"
+	postgresqlPassword = "only-for-tests"
+)
 
 // Where a server finds its configuration inside the container, and where it keeps its data: not in the
 // folder that official images make a volume of.
 const (
-	postgresqlFile     = "/etc/batch-postgresql.conf"
-	postgresqlHBA      = "/etc/batch-pg_hba.conf"
-	postgresqlPassword = "/etc/batch-password"
-	postgresqlData     = "/var/lib/postgresql/batch"
-	postgresqlKey      = postgresqlData + "/server.key"
+	postgresqlFile   = "/etc/batch-postgresql.conf"
+	postgresqlHBA    = "/etc/batch-pg_hba.conf"
+	postgresqlScript = "/etc/batch-postgresql-init.sh"
+	postgresqlData   = "/var/lib/postgresql/batch"
+	postgresqlKey    = postgresqlData + "/server.key"
 )
 
-// postgresqlPath puts the programs of Debian's packages into the PATH, which are in a folder for each
-// version. Other images have them in the PATH.
-const postgresqlPath = `set -e; for bin in /usr/lib/postgresql/*/bin; do PATH="$bin:$PATH"; done
-`
+// postgresqlInit makes the data of a server.
+//
+//go:embed postgresql/init.sh
+var postgresqlInit string
 
-// postgresqlInit makes the data at the first start. Nothing is flushed to the disk: that would take a
-// second, and a container does not survive its machine. The server itself flushes what it commits.
-const postgresqlInit = `if [ ! -s "$PGDATA/PG_VERSION" ]; then
-	initdb --no-sync --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --username="$PGUSER" --pwfile=` + postgresqlPassword + ` >/dev/null
-	echo "CREATE DATABASE $PGDATABASE" | postgres --single -F postgres >/dev/null
-fi
-`
+// postgresqlTemplate is a folder with what postgresqlInit has made, in images that are built here. The
+// name is that of no other version of it.
+func postgresqlTemplate() string {
+	sum := sha256.Sum256([]byte(postgresqlInit))
+	return postgresqlData + "-" + hex.EncodeToString(sum[:])[:12]
+}
 
-// postgresqlSecure gives the server a key that is its own: it takes no other.
-const postgresqlSecure = `if [ -e ` + keyFile + ` ]; then (umask 077; cat ` + keyFile + ` >` + postgresqlKey + `); fi
+// postgresqlStart is what a container runs, with the command to run in the end, the script that makes the
+// data at the first start, and the folder of the template. The programs of Debian's packages are in a
+// folder for each version; other images have them in the PATH. The server takes no key but its own.
+const postgresqlStart = `set -e
+for bin in /usr/lib/postgresql/*/bin; do PATH="$bin:$PATH"; done
+template="$1"; shift
+[ -s "$PGDATA/PG_VERSION" ] || . ` + postgresqlScript + `
+[ ! -e ` + keyFile + ` ] || (umask 077; cat ` + keyFile + ` >` + postgresqlKey + `)
+exec "$@"`
+
+// postgresqlCopy is in front of postgresqlInit.
+const postgresqlCopy = `if [ -d "$template" ]; then cp -a "$template" "$PGDATA"; return; fi
 `
 
 // postgresqlOptions says how a server differs from the plain one.
 type postgresqlOptions struct {
 	command   []string
-	port      int    // that the server listens on
-	init      string // a script that makes the data
-	settings  string // lines of its configuration, which win over those before them
-	hba       string // who may connect from elsewhere
-	password  string
+	port      int        // that the server listens on
+	init      string     // a script that makes the data, with the template in $template
+	settings  string     // lines of its configuration, which win over those before them
+	hba       string     // who may connect from elsewhere
 	authority *authority // set when settings make the server speak TLS
 }
 
-// newPostgreSQLOptions returns the options of a plain server, with a password that is made up anew.
+// newPostgreSQLOptions returns the options of a plain server.
 func newPostgreSQLOptions(b launch.Broker) postgresqlOptions {
 	return postgresqlOptions{
 		command:  b.Image.Command,
 		port:     postgresqlPort,
-		init:     postgresqlInit,
+		init:     postgresqlCopy + postgresqlInit,
 		settings: b.Config,
 		hba:      "host all all all scram-sha-256",
-		password: rand.Text(),
 	}
 }
 
@@ -99,7 +112,7 @@ func startPostgreSQL(ctx context.Context, e *engine, b launch.Broker) (*server, 
 func (o postgresqlOptions) server(port int) *server {
 	return &server{greet: greetPostgreSQL, Server: launch.Server{
 		Protocol: launch.PostgreSQL, Addr: hostPort(port), Path: "/" + postgresqlName,
-		Username: postgresqlName, Password: o.password,
+		Username: postgresqlName, Password: postgresqlPassword,
 	}}
 }
 
@@ -132,9 +145,8 @@ max_connections = 200
 	// From outside nobody comes from the loopback interface: the engine passes connections on from an
 	// address of its own.
 	hba := "local all all trust\nhost replication all 127.0.0.1/32 scram-sha-256\n" + o.hba + "\n"
-	script := postgresqlPath + o.init + postgresqlSecure + `exec "$0" "$@"`
 	return testcontainers.ContainerRequest{
-		Cmd: slices.Concat([]string{"sh", "-c", script}, o.command, []string{"-c", "config_file=" + postgresqlFile}),
+		Cmd: slices.Concat([]string{"sh", "-c", postgresqlStart, "sh", postgresqlTemplate()}, o.command, []string{"-c", "config_file=" + postgresqlFile}),
 		Env: map[string]string{
 			"PGDATA":     postgresqlData,
 			"PGHOST":     "/tmp",
@@ -145,7 +157,7 @@ max_connections = 200
 		Files: slices.Concat([]testcontainers.ContainerFile{
 			textFile(postgresqlFile, settings),
 			textFile(postgresqlHBA, hba),
-			textFile(postgresqlPassword, o.password+"\n"),
+			textFile(postgresqlScript, o.init),
 		}, o.authority.files()),
 		ConfigModifier: func(c *container.Config) {
 			c.User = "postgres"

@@ -8,12 +8,9 @@ import (
 	"github.com/batch-go/batch/internal/brokers/launch"
 )
 
-// postgresqlCopy makes the data of a standby from those of the primary at the first start, and notes
-// there how to follow it.
-const postgresqlCopy = `if [ ! -s "$PGDATA/PG_VERSION" ]; then
-	PGPASSWORD="$(cat ` + postgresqlPassword + `)" pg_basebackup --no-sync --checkpoint=fast --wal-method=stream --write-recovery-conf \
-		--pgdata="$PGDATA" --host=127.0.0.1 --port=%d
-fi
+// postgresqlBackup makes the data of a standby from those of the primary, and notes there how to follow it.
+const postgresqlBackup = `PGPASSWORD=` + postgresqlPassword + ` pg_basebackup --no-sync --checkpoint=fast --wal-method=stream \
+	--write-recovery-conf --pgdata="$PGDATA" --host=127.0.0.1 --port=%d
 `
 
 // A postgresqlReplica is a server of PostgreSQL with a hot standby. Its pod has them in this order.
@@ -41,7 +38,7 @@ func (r *postgresqlReplica) build(ctx context.Context, p *pod, o postgresqlOptio
 	if r.primary, err = p.addPostgreSQL(ctx, primary, o); err != nil {
 		return err
 	}
-	o.init = fmt.Sprintf(postgresqlCopy, primary)
+	o.init = fmt.Sprintf(postgresqlBackup, primary)
 	if r.standby, err = p.addPostgreSQL(ctx, standby, o); err != nil {
 		return err
 	}
