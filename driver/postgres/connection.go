@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,12 +25,26 @@ func (d *base) bind(ctx context.Context) (context.Context, context.CancelFunc) {
 // whole runs statements in one transaction and one round trip, and gives the rows of each to its reader,
 // which is nil where there are none.
 func (d *base) whole(ctx context.Context, steps ...step) error {
+	return d.within(ctx, patience, steps)
+}
+
+// patience is how long the server may take for an answer, if nothing has to wait for a transaction of the
+// application. A connection on which nothing passes any more costs that much.
+const patience = 5 * time.Second
+
+// within is whole that takes so long at most, or 0 for as long as ctx lasts.
+func (d *base) within(ctx context.Context, most time.Duration, steps []step) error {
 	if err := d.life.Begin(ctx); err != nil {
 		return err
 	}
 	defer d.life.End()
 	bound, release := d.bind(ctx)
 	defer release()
+	if most > 0 {
+		limited, cancel := context.WithTimeout(bound, most)
+		defer cancel()
+		bound = limited
+	}
 	conn, err := d.pool.Acquire(bound)
 	if err != nil {
 		return fault.NotSent{Err: d.ended(ctx, err)}
@@ -78,17 +93,22 @@ func (s *step) consume(results pgx.BatchResults) error {
 // ended is what a call ended with: the end of its context, or of the driver, where that is why.
 func (d *base) ended(ctx context.Context, err error) error {
 	var pg *pgconn.PgError
+	err = withoutConfig(err)
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil && errors.As(err, &pg):
 		return fault.NotSent{Err: ctx.Err()} // the server gave the statement up
-	case ctx.Err() != nil && pgconn.SafeToRetry(err):
-		return fault.NotSent{Err: ctx.Err()}
 	case ctx.Err() != nil:
+		if ctx.Err() == context.DeadlineExceeded {
+			d.pool.Reset() // the others may be as dead
+		}
 		return ctx.Err()
 	case d.cut.Err() != nil && !errors.As(err, &pg):
-		return driver.ErrClosed
+		return errCut
+	case errors.Is(err, context.DeadlineExceeded): // of patience
+		d.pool.Reset()
+		return errSilent
 	}
 	return err
 }

@@ -19,14 +19,12 @@ type consumer struct {
 	lease time.Duration
 	waker *waker
 
-	// calls are those under way, and fetches what they left behind when their ctx ended.
+	// calls are those under way, and fetches their looks at the queue, which go on when the ctx of
+	// a call has ended.
 	calls, receives, fetches lifecycle.Gate
 	stops, ending            lifecycle.Closing
 	halting                  sync.Once
 	stopped                  chan struct{}
-
-	mu    sync.Mutex // guards following
-	ready []*driver.Delivery
 }
 
 // Consume opens a consumer. It sends nothing.
@@ -53,7 +51,7 @@ func (d *base) Consume(ctx context.Context, queue string, options driver.Consume
 // Lease is the one that the consumer was opened with, in whole ms.
 func (c *consumer) Lease() time.Duration { return c.lease }
 
-// Stop ends receiving, and gives back what was handed out to a call that had ended.
+// Stop ends receiving. It waits until what was handed out to a call that had ended is given back.
 func (c *consumer) Stop(ctx context.Context) error {
 	if !c.stops.Begin(ctx) {
 		return nil
@@ -70,23 +68,7 @@ func (c *consumer) halt(ctx context.Context) error {
 		return err
 	}
 	c.fetches.Shut()
-	if err := c.fetches.Wait(ctx); err != nil {
-		return err
-	}
-	rest := c.takeReady(maxBatch)
-	if len(rest) == 0 {
-		return nil
-	}
-	settlements := make([]driver.Settlement, len(rest))
-	for i, delivery := range rest {
-		settlements[i] = driver.Settlement{Delivery: delivery, Outcome: driver.OutcomeRelease}
-	}
-	for _, err := range c.settle(ctx, settlements) {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.fetches.Wait(ctx)
 }
 
 // Close ends the consumer.
@@ -115,25 +97,4 @@ func (c *consumer) begin(ctx context.Context) error {
 		return driver.ErrClosed
 	}
 	return nil
-}
-
-// takeReady takes what was handed out and not returned.
-func (c *consumer) takeReady(most int) []*driver.Delivery {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := min(most, len(c.ready))
-	taken := c.ready[:n:n]
-	c.ready = c.ready[n:]
-	return taken
-}
-
-// keepReady keeps what was handed out for a call that has ended.
-func (c *consumer) keepReady(deliveries []*driver.Delivery) {
-	if len(deliveries) == 0 {
-		return
-	}
-	c.mu.Lock()
-	c.ready = append(c.ready, deliveries...)
-	c.mu.Unlock()
-	c.waker.ring()
 }

@@ -38,7 +38,9 @@ type base struct {
 	cut  context.Context
 	stop context.CancelCauseFunc
 	bell *bell
-	life lifecycle.Handle
+	// dialer has all connections.
+	dialer *dialer
+	life   lifecycle.Handle
 }
 
 // Info describes the server.
@@ -63,6 +65,7 @@ func (d *base) AtomicLimit() int { return maxBatch }
 func (d *base) Close(ctx context.Context) error {
 	return fail("close", "", d.life.Close(ctx, func() bool {
 		d.stop(driver.ErrClosed)
+		d.dialer.close()
 		d.bell.close()
 		d.pool.Close()
 		return true

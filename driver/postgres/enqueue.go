@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -126,11 +127,18 @@ func (d *base) storeOne(ctx context.Context, queue string, m *driver.Message) dr
 // store stores messages in a transaction of its own.
 func (d *base) store(ctx context.Context, queue string, patient bool, messages []*driver.Message) (refused []refusal, err error) {
 	ring := d.bell.rings(queue)
-	err = d.whole(ctx, step{storeJobs, d.args(queue, patient, ring, d.columnsOf(messages)), func(rows pgx.Rows) error {
+	most := patience
+	for _, m := range messages {
+		most += time.Duration(m.Size()) * time.Microsecond // a megabyte a second, at the slowest
+	}
+	if patient {
+		most = 0
+	}
+	err = d.within(ctx, most, []step{{storeJobs, d.args(queue, patient, ring, d.columnsOf(messages)), func(rows pgx.Rows) error {
 		r, err := scanRefusal(rows, len(messages))
 		refused = append(refused, r)
 		return err
-	}})
+	}}})
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,10 @@ var (
 	errNoQueue = errors.New("the queue does not exist")
 	// errInTx says that a row is locked, by CompleteTx in a transaction that is open.
 	errInTx = errors.New("a transaction of the application holds the job")
+	// errCut is the end of a call that Close has cut off.
+	errCut = errors.New("cut off")
+	// errSilent says that no answer came.
+	errSilent = errors.New("no answer came in time")
 	// errAnswer is the end of an answer before it was whole.
 	errAnswer = errors.New("the server's answer cannot be read")
 )
@@ -50,6 +54,55 @@ func isCode(err error, code string) bool {
 	return errors.As(err, &pg) && pg.Code == code
 }
 
+// connectError is why no connection came about, without the configuration that the client library's own
+// error carries, password included.
+type connectError struct {
+	text  string
+	cause error
+}
+
+// Error is the text of the cause, or of all of several.
+func (e *connectError) Error() string { return e.text }
+
+// Unwrap returns the cause.
+func (e *connectError) Unwrap() error { return e.cause }
+
+// withoutConfig replaces an error of the client library's that carries the configuration.
+func withoutConfig(err error) error {
+	var connect *pgconn.ConnectError
+	if !errors.As(err, &connect) {
+		return err
+	}
+	e := &connectError{text: "no connection"}
+	if inner := connect.Unwrap(); inner != nil {
+		e.text = strings.Join(strings.Fields(inner.Error()), " ")
+	}
+	var pg *pgconn.PgError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &pg):
+		e.cause = pg
+	case errors.Is(err, context.Canceled):
+		e.cause = context.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		e.cause = context.DeadlineExceeded
+	case errors.As(err, &op):
+		e.cause = op
+	case fault.IsTLS(err):
+		e.cause = errTLS
+	}
+	return e
+}
+
+// isConnect tells whether an error is that no connection came about.
+func isConnect(err error) bool {
+	var connect *connectError
+	return errors.As(err, &connect)
+}
+
+// errTLS stands for a failure of the TLS handshake.
+var errTLS = errors.New("the TLS handshake failed")
+
 // classify says what an error of the client library or the server means.
 func classify(err error) fault.Verdict {
 	var pg *pgconn.PgError
@@ -60,15 +113,19 @@ func classify(err error) fault.Verdict {
 		return classifyCode(pg)
 	case err == context.Canceled || err == context.DeadlineExceeded:
 		return fault.Unknown(err, "")
+	case errors.Is(err, errSilent):
+		return fault.Unknown(driver.ErrUnavailable, "")
+	case errors.Is(err, errCut):
+		return fault.Verdict{Kind: driver.ErrClosed, Fate: driver.FateUnknown, Bare: true}
 	case errors.Is(err, errAnswer):
 		return fault.Unknown(driver.ErrBroker, "")
 	case fault.IsDial(err):
 		return fault.NotStored(driver.ErrUnavailable, "is the server running, and the address right?")
 	case fault.IsName(err):
 		return fault.NotStored(driver.ErrUnavailable, "the server's name cannot be resolved")
-	case fault.IsTLS(err):
+	case fault.IsTLS(err) || errors.Is(err, errTLS):
 		return fault.NotStored(driver.ErrUnavailable, "the TLS handshake failed: see sslmode and sslrootcert")
-	case pgconn.SafeToRetry(err):
+	case isConnect(err):
 		return fault.NotStored(driver.ErrUnavailable, "")
 	}
 	var network net.Error

@@ -40,7 +40,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	}})
 	if err == nil && len(kept) < len(receipts) {
 		// Those that a transaction of the application has locked are held as long as it is open.
-		kept, err = c.d.findHeld(ctx, receipts)
+		kept, _, err = c.d.findHeld(ctx, receipts)
 	}
 	if err != nil {
 		return fault.All(len(deliveries), fail(op, c.queue, err))

@@ -51,19 +51,22 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fail("open", "", fault.NotSent{Err: err})
 	}
+	dialer := newDialer(&c.pool.ConnConfig.Config)
 	s, err := c.ask(ctx)
 	if err != nil {
+		dialer.close()
 		return nil, refused(err)
 	}
 	if s.pooled {
 		// What is prepared on one connection of the server is not there on the next.
 		c.pool.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
+	c.pool.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) { return isUsable(conn), nil }
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), c.pool)
 	if err != nil {
-		return nil, refused(err)
+		return nil, refused(withoutConfig(err))
 	}
-	d := &base{pool: pool, texts: statementsOf(c.schema), schema: c.schema, identity: s.identity, window: c.window}
+	d := &base{pool: pool, texts: statementsOf(c.schema), schema: c.schema, identity: s.identity, window: c.window, dialer: dialer}
 	d.info = driver.Info{Driver: Name, Broker: "PostgreSQL", Version: s.version, Limits: limits}
 	d.cut, d.stop = context.WithCancelCause(context.Background())
 	listening := c.pool.ConnConfig

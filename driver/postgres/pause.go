@@ -19,7 +19,7 @@ var (
 func (d *base) Pause(ctx context.Context, queue string) error {
 	err := d.whole(ctx, d.mustExist(queue), step{setPaused, []any{queue, true}, nil})
 	if err == nil {
-		err = d.whole(ctx, step{awaitTakes, []any{queue}, nil})
+		err = d.within(ctx, 0, []step{{awaitTakes, []any{queue}, nil}})
 	}
 	return fail("pause", queue, err)
 }

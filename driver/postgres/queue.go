@@ -18,6 +18,7 @@ var (
 	dropDead    = newStatement(`DELETE FROM batch.dead WHERE queue = $1::integer`)
 	dropKeys    = newStatement(`DELETE FROM batch.keys WHERE queue = $1::integer`)
 	dropClaims  = newStatement(`DELETE FROM batch.claims WHERE queue = $1::integer`)
+	dropEnded   = newStatement(`DELETE FROM batch.ended WHERE queue = $1::integer`)
 	dropTallies = newStatement(`DELETE FROM batch.tallies WHERE queue = $1::integer`)
 	listQueues  = newStatement(`SELECT name FROM batch.queues ORDER BY name`)
 
@@ -65,7 +66,7 @@ func (d *base) DeleteQueue(ctx context.Context, queue string) error {
 		if err == pgx.ErrNoRows {
 			return nil
 		}
-		for _, s := range []statement{lockQueue, dropQueue, dropJobs, dropDead, dropKeys, dropClaims, dropTallies} {
+		for _, s := range []statement{lockQueue, dropQueue, dropJobs, dropDead, dropKeys, dropClaims, dropEnded, dropTallies} {
 			if err == nil {
 				_, err = tx.Exec(ctx, d.text(s), id)
 			}

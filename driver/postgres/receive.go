@@ -17,8 +17,15 @@ var (
 	takeJobs  = newStatement(`SELECT seq, token, lost,` + jobColumns + `FROM batch.take($1::text, $2::integer, $3::bigint * interval '1 millisecond')`)
 	lookAhead = newStatement(`SELECT
 		NOT q.paused AND EXISTS (SELECT 1 FROM batch.jobs j WHERE j.queue = q.id AND j.state = 'w'),
+		EXISTS (SELECT 1 FROM batch.ended e WHERE e.queue = q.id),
 		(extract(epoch FROM (SELECT min(j.due) FROM batch.jobs j WHERE j.queue = q.id AND j.state IN ('s', 'r')) - clock_timestamp()) * 1000)::bigint
 		FROM batch.queues q WHERE q.name = $1::text`)
+	untake       = newStatement(held() + `, back AS (
+		UPDATE batch.jobs j SET state = 'w', due = NULL, token = NULL, since = clock_timestamp(), deliveries = j.deliveries - 1
+		FROM held h WHERE j.seq = h.seq RETURNING j.queue
+	)
+	INSERT INTO batch.tallies (queue, running, waiting) SELECT queue, -count(*), count(*) FROM back GROUP BY queue`)
+	followGroups = newStatement(`SELECT batch.follow($1::text)`)
 )
 
 // receipt is what settling a delivery takes.
@@ -60,9 +67,6 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*driver.Delivery, er
 	}
 	defer c.receives.Exit()
 	for looks := 0; ; looks++ {
-		if ready := c.takeReady(max); len(ready) > 0 {
-			return ready, nil
-		}
 		signal := c.waker.signal()
 		f := c.look(ctx, max)
 		if f.err != nil {
@@ -99,14 +103,12 @@ func (c *consumer) wait(ctx context.Context, signal <-chan struct{}, pause time.
 	return nil
 }
 
-// look is one look at the queue. It goes on when ctx has ended: what it brings then is kept for the next
-// call, as the server has handed it out.
+// look is one look at the queue. It goes on when ctx has ended, as the server may hand out jobs, and gives
+// back what it brings then.
 func (c *consumer) look(ctx context.Context, max int) fetched {
 	done := make(chan fetched, 1)
 	started := c.fetches.Go(func() {
-		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.lease)
-		defer cancel()
-		done <- c.fetch(bound, max)
+		done <- c.fetch(context.WithoutCancel(ctx), max)
 	})
 	if !started {
 		return fetched{err: driver.ErrClosed}
@@ -116,14 +118,32 @@ func (c *consumer) look(ctx context.Context, max int) fetched {
 		return f
 	case <-ctx.Done():
 	}
-	c.fetches.Go(func() { c.keepReady((<-done).deliveries) }) // Stop lets it in: it waits for this call first
+	c.fetches.Go(func() { c.giveBack((<-done).deliveries) }) // Stop lets it in: it waits for this call first
 	return fetched{err: ctx.Err()}
+}
+
+// giveBack makes jobs ready again that no call returned. What fails becomes ready when its lease ends.
+func (c *consumer) giveBack(deliveries []*driver.Delivery) {
+	if len(deliveries) == 0 {
+		return
+	}
+	seqs, tokens := make([]int64, len(deliveries)), make([]int64, len(deliveries))
+	for i, delivery := range deliveries {
+		r, _ := receiptOf(delivery)
+		seqs[i], tokens[i] = r.seq, r.token
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.lease)
+	defer cancel()
+	if c.d.whole(ctx, step{untake, []any{c.queue, seqs, tokens}, nil}) == nil { // as above
+		c.d.bell.local(c.queue)
+	}
 }
 
 // fetch asks the server.
 func (c *consumer) fetch(ctx context.Context, max int) fetched {
 	f := fetched{next: idlePoll}
 	var damaged []driver.Settlement
+	var ended bool // groups have jobs that transactions completed
 	f.err = c.d.whole(ctx,
 		step{takeJobs, []any{c.queue, max, c.lease.Milliseconds()}, func(rows pgx.Rows) error {
 			delivery, err := c.scan(rows)
@@ -139,7 +159,7 @@ func (c *consumer) fetch(ctx context.Context, max int) fetched {
 		}},
 		step{lookAhead, []any{c.queue}, func(rows pgx.Rows) error {
 			var next *int64
-			if err := rows.Scan(&f.more, &next); err != nil {
+			if err := rows.Scan(&f.more, &ended, &next); err != nil {
 				return fmt.Errorf("%w: %w", errAnswer, err)
 			}
 			if next != nil {
@@ -147,6 +167,12 @@ func (c *consumer) fetch(ctx context.Context, max int) fetched {
 			}
 			return nil
 		}})
+	if f.err == nil && ended {
+		// By itself, as it takes the locks of groups in an order of its own. The next look does what fails.
+		if c.d.whole(ctx, step{followGroups, []any{c.queue}, nil}) == nil {
+			f.more = true
+		}
+	}
 	if f.err != nil {
 		f.deliveries = nil
 	} else if len(damaged) > 0 {

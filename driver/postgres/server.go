@@ -25,7 +25,7 @@ type server struct {
 func (c *config) ask(ctx context.Context) (*server, error) {
 	conn, err := pgx.ConnectConfig(ctx, c.pool.ConnConfig)
 	if err != nil {
-		return nil, connectFailure(ctx, err)
+		return nil, connectFailure(ctx, withoutConfig(err))
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/lifecycle"
 	"github.com/batch-go/batch/internal/wire"
 )
 
@@ -65,8 +67,11 @@ var (
 
 	// goOn lets groups go on, and stillHeld finds jobs that are held after all: a transaction has locked them.
 	goOn      = newStatement(`SELECT batch.go_on(q.id, $2::text[]) FROM batch.queues q WHERE q.name = $1::text`)
-	stillHeld = newStatement(`SELECT j.seq FROM unnest($1::bigint[], $2::bigint[]) AS g (seq, token) JOIN batch.jobs j ON j.seq = g.seq AND j.token = g.token AND j.state = 'r'`)
+	stillHeld = newStatement(`SELECT j.seq, pg_try_advisory_xact_lock_shared('batch.ended'::regclass::oid::bigint::integer, (j.seq % 2147483647)::integer) FROM unnest($1::bigint[], $2::bigint[]) AS g (seq, token) JOIN batch.jobs j ON j.seq = g.seq AND j.token = g.token AND j.state = 'r'`)
 )
+
+// lockPause is how long is waited at most between looks at a row that another call has locked.
+const lockPause = 50 * time.Millisecond
 
 // Settle ends deliveries, all that can be in one transaction.
 func (c *consumer) Settle(ctx context.Context, settlements []driver.Settlement) []error {
@@ -94,8 +99,15 @@ func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) 
 	}
 	err := c.d.whole(ctx, s.steps()...)
 	var locked map[int64]bool
-	if err == nil && s.missing() {
-		locked, err = c.d.findHeld(ctx, s.receipts())
+	for pause := time.Millisecond; err == nil && s.missing(); pause = min(2*pause, lockPause) {
+		// Another call may have locked a row for a moment, or a transaction of the application for long.
+		var moment bool
+		if locked, moment, err = c.d.findHeld(ctx, s.receipts()); err != nil || !moment {
+			break
+		}
+		if err = lifecycle.Sleep(ctx, pause); err == nil {
+			err = c.d.whole(ctx, s.steps()...)
+		}
 	}
 	for seq, i := range s.places {
 		var why error
@@ -160,7 +172,7 @@ func (s *settleCall) steps() []step {
 	for outcome, statement := range map[driver.Outcome]statement{
 		driver.OutcomeDone: settleDone, driver.OutcomeRelease: settleRelease, driver.OutcomeRetry: settleRetry, driver.OutcomeDead: settleDead,
 	} {
-		if index := s.outcomes[outcome]; len(index) > 0 {
+		if index := s.left(outcome); len(index) > 0 {
 			steps = append(steps, step{statement, s.columns(outcome, index), s.end})
 		}
 	}
@@ -168,6 +180,16 @@ func (s *settleCall) steps() []step {
 		steps = append(steps, step{goOn, []any{s.queue, s.groups}, nil})
 	}
 	return steps
+}
+
+// left are the settlements with an outcome that are not ended.
+func (s *settleCall) left(outcome driver.Outcome) (index []int) {
+	for _, i := range s.outcomes[outcome] {
+		if !s.ended[i] {
+			index = append(index, i)
+		}
+	}
+	return index
 }
 
 // end takes note of a job that a step has ended.

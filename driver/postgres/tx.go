@@ -16,12 +16,18 @@ import (
 var completeJob = newStatement(`WITH gone AS (
 		DELETE FROM batch.jobs j USING batch.queues q
 		WHERE q.name = $1::text AND j.queue = q.id AND j.seq = $2::bigint AND j.token = $3::bigint AND j.state = 'r'
+			-- By this lock others know that it is a transaction of the application that has the row.
+			AND pg_advisory_xact_lock('batch.ended'::regclass::oid::bigint::integer, ($2::bigint % 2147483647)::integer) IS NOT NULL
 			AND EXISTS (SELECT 1 FROM batch.meta m WHERE m.identity = $4::text::uuid)
-		RETURNING j.queue
+		RETURNING j.queue, j.grp
 	), counted AS (
 		INSERT INTO batch.tallies (queue, running) SELECT queue, -1 FROM gone
+	), ended AS (
+		INSERT INTO batch.ended (queue, grp) SELECT queue, grp FROM gone WHERE grp IS NOT NULL
+	), rung AS (
+		SELECT pg_notify('batch', $1::text) FROM gone WHERE grp IS NOT NULL
 	)
-	SELECT count(*) FROM gone`)
+	SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM rung)`)
 
 // TxType is pgx.Tx.
 func (d *Driver) TxType() reflect.Type { return reflect.TypeFor[pgx.Tx]() }
@@ -97,7 +103,7 @@ func (d *base) enqueueTx(ctx context.Context, queue string, messages []*driver.M
 // CompleteTx removes the job of a delivery as part of a transaction.
 func (d *Driver) CompleteTx(ctx context.Context, tx pgx.Tx, delivery *driver.Delivery) error {
 	return d.completeTx(ctx, delivery, func(text string, args ...any) (n int, err error) {
-		err = tx.QueryRow(ctx, text, args...).Scan(&n)
+		err = tx.QueryRow(ctx, text, args...).Scan(&n, new(int))
 		return n, err
 	})
 }
@@ -105,7 +111,7 @@ func (d *Driver) CompleteTx(ctx context.Context, tx pgx.Tx, delivery *driver.Del
 // CompleteTx removes the job of a delivery as part of a transaction.
 func (d *SQLDriver) CompleteTx(ctx context.Context, tx *sql.Tx, delivery *driver.Delivery) error {
 	return d.completeTx(ctx, delivery, func(text string, args ...any) (n int, err error) {
-		err = tx.QueryRowContext(ctx, text, args...).Scan(&n)
+		err = tx.QueryRowContext(ctx, text, args...).Scan(&n, new(int))
 		return n, err
 	})
 }

@@ -60,6 +60,21 @@ BEGIN
 	END LOOP;
 END $$;
 
+-- follow lets the groups go on of which transactions of the application have completed jobs.
+CREATE FUNCTION batch.follow(name text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	q integer := (SELECT x.id FROM batch.queues x WHERE x.name = follow.name);
+	grps text[];
+BEGIN
+	WITH picked AS MATERIALIZED (
+		SELECT e.ctid AS place FROM batch.ended e WHERE e.queue = q LIMIT 1000 FOR UPDATE SKIP LOCKED
+	), gone AS (
+		DELETE FROM batch.ended e USING picked p WHERE e.ctid = p.place RETURNING e.grp
+	)
+	SELECT array_agg(DISTINCT g.grp) INTO grps FROM gone g;
+	PERFORM batch.go_on(q, coalesce(grps, '{}'));
+END $$;
+
 -- take hands out jobs of a queue, the highest level first. While a queue is paused it hands out none.
 CREATE FUNCTION batch.take(name text, most integer, lease interval) RETURNS SETOF batch.jobs LANGUAGE plpgsql AS $$
 DECLARE

@@ -101,6 +101,15 @@ CREATE TABLE batch.claims (
 	PRIMARY KEY (queue, grp)
 );
 
+-- The groups of which a transaction of the application has completed a job, and whose next job is to be made
+-- ready.
+CREATE TABLE batch.ended (
+	queue integer NOT NULL,
+	grp text COLLATE "C" NOT NULL
+);
+
+CREATE INDEX ended_by_queue ON batch.ended (queue);
+
 -- Changes of the numbers of jobs. Each is a row of its own: transactions that changed one counter
 -- would wait for each other. Their sums are the numbers.
 CREATE TABLE batch.tallies (
