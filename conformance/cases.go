@@ -12,7 +12,7 @@ var parts = [][]Case{
 	reuseCases, permitsCases, precedenceCases, negativeCases, unsettledCases, effectsCases, custodyCases, midwayCases, raceCases,
 	rowsCases, producingCases, claimsCases,
 	importCases, queueListCases, purgeCases,
-	txCases, txKeyCases, txCompleteCases, txWorkCases,
+	txCases, txRefusedCases, txKeyCases, txCompleteCases, txWorkCases,
 	deadlineCases, connectionCases, disturbCases, disturbKeyCases, indexCases,
 	faultCases, settlingCases,
 }

@@ -183,6 +183,28 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 	return h, nil
 }
 
+// transacts is nil if the harness can begin the transactions that the driver takes.
+func (h *Harness) transacts(d driver.Driver) error {
+	t, ok := d.(driver.Transactional)
+	if !ok {
+		return nil
+	}
+	of := t.TxType()
+	if h.Transactions == nil {
+		return fmt.Errorf("conformance: %T takes transactions, so Harness.Transactions must begin some, of type %s", d, of)
+	}
+	for field, given := range map[string]*Transactions{"Transactions": h.Transactions, "OtherTransactions": h.OtherTransactions} {
+		switch {
+		case given == nil:
+		case given.of != of:
+			return fmt.Errorf("conformance: Harness.%s begins transactions of type %s, and TxType of %T says %s", field, given.of, d, of)
+		case !given.taken(d):
+			return fmt.Errorf("conformance: TxType of %T says %s, and it is no driver.TxEnqueuer of these", d, of)
+		}
+	}
+	return nil
+}
+
 // soakVariable makes cases run in full that else take a sample, if it is set.
 const soakVariable = "BATCH_CONFORMANCE_SOAK"
 

@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"sync/atomic"
 
@@ -128,25 +127,3 @@ func (t *transaction) rollback(ctx context.Context) error {
 
 // txEnqueuer is the name of the capability.
 const txEnqueuer = "TxEnqueuer"
-
-// transacts is nil if the harness can begin the transactions that the driver takes.
-func (h *Harness) transacts(d driver.Driver) error {
-	t, ok := d.(driver.Transactional)
-	if !ok {
-		return nil
-	}
-	of := t.TxType()
-	if h.Transactions == nil {
-		return fmt.Errorf("conformance: %T takes transactions, so Harness.Transactions must begin some, of type %s", d, of)
-	}
-	for field, given := range map[string]*Transactions{"Transactions": h.Transactions, "OtherTransactions": h.OtherTransactions} {
-		switch {
-		case given == nil:
-		case given.of != of:
-			return fmt.Errorf("conformance: Harness.%s begins transactions of type %s, and TxType of %T says %s", field, given.of, d, of)
-		case !given.taken(d):
-			return fmt.Errorf("conformance: TxType of %T says %s, and it is no driver.TxEnqueuer of these", d, of)
-		}
-	}
-	return nil
-}

@@ -30,8 +30,6 @@ var (
 	_ driver.QueueLister    = (*Driver)(nil)
 	_ driver.Purger         = (*Driver)(nil)
 
-	_ driver.TxEnqueuer[*Tx] = (*Driver)(nil)
-
 	_ driver.Driver = (*Portable)(nil)
 )
 

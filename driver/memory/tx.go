@@ -13,6 +13,8 @@ var (
 	errOtherBroker = errors.New("the transaction is none of this broker")
 )
 
+var _ driver.TxEnqueuer[*Tx] = (*Driver)(nil)
+
 // Tx is a transaction on a [Broker], as an application has one of its own database. In tests
 // it stands for that: batch.EnqueueTx and batch.CompleteTx take it. It has nothing but jobs.
 // [Driver.Begin] makes one, and Commit or Rollback ends it.
