@@ -20,7 +20,7 @@ var (
 		EXISTS (SELECT 1 FROM batch.ended e WHERE e.queue = q.id),
 		(extract(epoch FROM (SELECT min(j.due) FROM batch.jobs j WHERE j.queue = q.id AND j.state IN ('s', 'r')) - clock_timestamp()) * 1000)::bigint
 		FROM batch.queues q WHERE q.name = $1::text`)
-	untake       = newStatement(held() + `, back AS (
+	untake = newStatement(held() + `, back AS (
 		UPDATE batch.jobs j SET state = 'w', due = NULL, token = NULL, since = clock_timestamp(), deliveries = j.deliveries - 1
 		FROM held h WHERE j.seq = h.seq RETURNING j.queue
 	)
