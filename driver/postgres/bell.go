@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// idlePoll is how often a queue is looked at where nothing tells of its jobs: a notification
-	// that is lost costs that much.
-	idlePoll = time.Second
+	// idlePoll is how often a driver looks for what no notification tells. One that is lost costs
+	// that much.
+	idlePoll = 500 * time.Millisecond
+	// restPoll is how often a consumer looks by itself that is left to idlePoll.
+	restPoll = 30 * time.Second
 	// busyPoll is how soon a queue is looked at again that had jobs a moment ago. Where jobs come one
 	// after the other, not each rings.
 	busyPoll = 25 * time.Millisecond
@@ -65,7 +67,9 @@ func (w *waker) pause(next time.Duration) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d := min(next, w.quiet)
-	w.quiet = min(2*w.quiet, idlePoll)
+	if w.quiet *= 2; w.quiet > idlePoll {
+		w.quiet = restPoll
+	}
 	return d
 }
 
@@ -74,6 +78,7 @@ type bell struct {
 	config *pgx.ConnConfig // nil: nothing can be listened to
 	schema string
 	done   chan struct{}
+	poll   func() // looks from time to time, until done
 	ended  sync.WaitGroup
 
 	mu     sync.Mutex // guards following
@@ -96,8 +101,12 @@ func (b *bell) join(w *waker) {
 		b.wakers[w.queue] = make(map[*waker]struct{})
 	}
 	b.wakers[w.queue][w] = struct{}{}
-	if !b.begun && !b.over && b.config != nil {
-		b.begun = true
+	if b.begun || b.over {
+		return
+	}
+	b.begun = true
+	b.ended.Go(b.poll)
+	if b.config != nil {
 		b.ended.Go(b.listen)
 	}
 }
@@ -152,15 +161,10 @@ func (b *bell) close() {
 func (b *bell) listen() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {})
-	defer stop()
-	go func() {
-		select {
-		case <-b.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	b.ended.Go(func() {
+		<-b.done
+		cancel()
+	})
 	for ctx.Err() == nil {
 		b.listenOnce(ctx)
 		timer := time.NewTimer(idlePoll)

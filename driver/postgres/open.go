@@ -74,6 +74,7 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 		listening = nil // a notification would go to whoever has that connection by then
 	}
 	d.bell = newBell(listening, c.schema)
+	d.bell.poll = d.poll
 	return &Driver{d}, nil
 }
 

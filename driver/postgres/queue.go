@@ -71,11 +71,11 @@ func (d *base) DeleteQueue(ctx context.Context, queue string) error {
 				_, err = tx.Exec(ctx, d.text(s), id)
 			}
 		}
+		if err == nil { // so that consumers see it
+			_, err = tx.Exec(ctx, d.text(ringAll), d.schema, queue)
+		}
 		return err
 	})
-	if err == nil {
-		d.bell.local(queue) // consumers see it
-	}
 	return fail("delete queue", queue, err)
 }
 

@@ -141,7 +141,7 @@ func (c *consumer) giveBack(deliveries []*driver.Delivery) {
 
 // fetch asks the server.
 func (c *consumer) fetch(ctx context.Context, max int) fetched {
-	f := fetched{next: idlePoll}
+	f := fetched{next: restPoll}
 	var damaged []driver.Settlement
 	var ended bool // groups have jobs that transactions completed
 	f.err = c.d.whole(ctx,
