@@ -27,7 +27,7 @@ var (
 // not changed: each change is a migration of its own.
 var migrations = []string{tablesSQL + enqueueSQL + receiveSQL}
 
-// Schema is the SQL that makes the schema of that name, for whoever has the right to. The driver is opened with
+// Schema is the SQL that makes the schema of that name, for a role that may. The driver is opened with
 // migrate=false then.
 func Schema(name string) (string, error) {
 	if !schemaName.MatchString(name) {

@@ -71,7 +71,7 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	d.cut, d.stop = context.WithCancelCause(context.Background())
 	listening := c.pool.ConnConfig
 	if s.pooled {
-		listening = nil // a notification would go to whoever has that connection by then
+		listening = nil // a notification would go to the client that has that connection by then
 	}
 	d.bell = newBell(listening, c.schema)
 	d.bell.poll = d.poll
