@@ -113,3 +113,6 @@
 //
 // The tables are described in docs/wire-postgres.md.
 package postgres
+
+// Name is the driver's name, and the scheme of its URLs.
+const Name = "postgres"

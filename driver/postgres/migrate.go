@@ -36,22 +36,6 @@ func Schema(name string) (string, error) {
 	return "CREATE SCHEMA IF NOT EXISTS " + pgx.Identifier{name}.Sanitize() + ";\n" + inSchema(strings.Join(migrations, "\n"), name), nil
 }
 
-// Migrate makes the schema of the URL, or brings it up to date, for programs whose role may not: they open the
-// driver with migrate=false. Programs may do it at the same time.
-func Migrate(ctx context.Context, rawURL string) error {
-	u, err := driver.ParseURL(Name, rawURL)
-	if err != nil {
-		return err
-	}
-	c, err := parseURL(u)
-	if err != nil {
-		return err
-	}
-	c.migrate = true
-	_, err = c.ask(ctx)
-	return refused(err)
-}
-
 // checkSchema sees to it that the schema has the version of this program.
 func (c *config) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 	version, err := c.version(ctx, conn)
