@@ -92,6 +92,13 @@ type (
 	}
 )
 
+// TxEnqueuer is a broker in the application's own database, which stores and ends
+// jobs in the application's transactions, of type T. See [EnqueueTx] and [CompleteTx].
+type TxEnqueuer[T any] interface {
+	Driver
+	driver.TxEnqueuer[T]
+}
+
 // capability is one row of the table of capabilities.
 type capability struct {
 	name string
@@ -110,6 +117,7 @@ var capabilities = []capability{
 	{"Importer", reflect.TypeFor[driver.Importer]()},
 	{"QueueLister", reflect.TypeFor[driver.QueueLister]()},
 	{"Purger", reflect.TypeFor[driver.Purger]()},
+	{"TxEnqueuer", reflect.TypeFor[driver.Transactional]()}, // of any type of transaction
 }
 
 // Capabilities lists the names of the capability sets that d has, in the order

@@ -63,9 +63,9 @@
 //
 // Brokers differ. What all of them can do is [Driver]. What only some can do are
 // interfaces that embed it: [Prioritizer], [Delayer], [Deduplicator], [Grouper],
-// [AtomicEnqueuer], [Inspector], [Pauser], [Importer], [QueueLister] and [Purger]. A
-// driver implements those whose promise it keeps on every broker that it connects to,
-// and no others.
+// [AtomicEnqueuer], [Inspector], [Pauser], [Importer], [QueueLister], [Purger] and
+// [TxEnqueuer]. A driver implements those whose promise it keeps on every broker that
+// it connects to, and no others.
 //
 // D in Queue[D] is the queue's capability set: the driver's own type, or an
 // interface with what your program relies on.
@@ -115,6 +115,14 @@
 // ([AtomicEnqueuer]); [ListJobs], [FindJob] and [DeleteJob] ([Inspector]); [Pause],
 // [Resume] and [Paused] ([Pauser]); [Import] and [RedriveWithBody] ([Importer]);
 // [Purge] ([Purger]). [ListQueues], of a driver, needs a [QueueLister].
+//
+// # Transactions
+//
+// On a [TxEnqueuer], which is a broker in the application's own database, a job and
+// the data that it is about are stored together: [EnqueueTx] and [EnqueueManyTx] take a
+// transaction of the application, and the job exists from its commit on. A handler ends
+// its job in the transaction of its effect with [CompleteTx], so that the effect comes
+// once, however often workers die.
 //
 // # Outcomes
 //

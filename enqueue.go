@@ -3,8 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -92,57 +90,9 @@ func EnqueueAtomic[D AtomicEnqueuer](ctx context.Context, q *Queue[D], requests 
 			return nil, fmt.Errorf("job %d of %d: %w", i+1, len(requests), err)
 		}
 	}
-	if p.enqueuer == nil {
-		return p.sendAtomic(ctx, jobs, q.driver.EnqueueAtomic)
-	}
-	results := p.through(ctx, jobs, func(ctx context.Context, some []outgoing) []Result {
-		results := make([]Result, len(some))
-		receipts, err := p.sendAtomic(ctx, some, q.driver.EnqueueAtomic)
-		for i := range results {
-			results[i].Err = err
-			if err == nil {
-				results[i].Receipt = receipts[i]
-			}
-		}
-		return results
+	return p.enqueueAll(ctx, jobs, p.sender.sendAtomic, func(ctx context.Context, messages []*driver.Message) ([]driver.Result, error) {
+		return nil, q.driver.EnqueueAtomic(ctx, q.name, messages)
 	})
-	receipts := make([]Receipt, len(results))
-	stored := slices.ContainsFunc(results, func(r Result) bool { return r.Err == nil })
-	for i, r := range results {
-		if r.Err != nil && stored { // a middleware has divided the call
-			return nil, &EnqueueError{ID: jobs[i].message.ID, Queue: q.name, Fate: FateUnknown, Err: r.Err}
-		}
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		receipts[i] = r.Receipt
-	}
-	return receipts, nil
-}
-
-// sendAtomic completes all jobs, and stores all or none of them.
-func (p *producer) sendAtomic(ctx context.Context, jobs []outgoing, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
-	completed := 0
-	var failure error
-	defer func() {
-		if completed == len(jobs) {
-			return
-		}
-		if failure == nil { // the codec or a hook ends this goroutine
-			failure = errGoexit()
-		}
-		for _, job := range jobs[:completed] {
-			_ = p.refuse(job, failure)
-		}
-	}()
-	for i := range jobs {
-		if err := p.complete(ctx, &jobs[i]); err != nil {
-			failure = fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
-			return nil, failure
-		}
-		completed++
-	}
-	return p.enqueueAtomic(ctx, jobs, send)
 }
 
 // sendMany completes and sends jobs, each independently of the others.
@@ -153,58 +103,4 @@ func (p *producer) sendMany(ctx context.Context, jobs []outgoing) []Result {
 		return jobs[i], err
 	})
 	return results
-}
-
-// through sends jobs by way of the middleware, and returns a result for each of
-// them: those whose err is set are not sent.
-func (p *producer) through(ctx context.Context, jobs []outgoing, send func(context.Context, []outgoing) []Result) []Result {
-	call := &enqueueCall{jobs: jobs, send: send}
-	results := make([]Result, len(jobs))
-	list := make([]*EnqueueJob, 0, len(jobs))
-	for i, job := range jobs {
-		if job.err != nil {
-			results[i].Err = job.err
-			continue
-		}
-		m := job.message
-		one := &EnqueueJob{ID: m.ID, Kind: m.Kind, Queue: p.queue, Args: job.args, Headers: maps.Clone(m.Headers), call: call, index: i}
-		if one.Headers == nil {
-			one.Headers = make(map[string]string)
-		}
-		list = append(list, one)
-	}
-	if len(list) == 0 {
-		return results
-	}
-	got, err := p.callEnqueuer(ctx, slices.Clone(list)) // which it may change in place
-	for k, job := range list {
-		r := &results[job.index]
-		switch {
-		case err != nil:
-			fate := FateNotStored
-			if call.sent.Load() {
-				fate = FateUnknown
-			}
-			r.Err = &EnqueueError{ID: job.ID, Queue: p.queue, Fate: fate, Err: err}
-		default:
-			*r = got[k]
-			r.Err = sound(r.Err, "an enqueue middleware")
-		}
-	}
-	return results
-}
-
-// callEnqueuer calls the middleware. It is an error if it panics, or returns another
-// number of results.
-func (p *producer) callEnqueuer(ctx context.Context, jobs []*EnqueueJob) (results []Result, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = newPanicError("an enqueue middleware", r)
-		}
-	}()
-	results = p.enqueuer(ctx, jobs)
-	if len(results) != len(jobs) {
-		return nil, fmt.Errorf("an enqueue middleware returned %d results for %d jobs", len(results), len(jobs))
-	}
-	return results, nil
 }

@@ -55,7 +55,7 @@ func ExampleOpen() {
 	_, err = batch.Open[Broker](ctx, "memory://?max_job=7")
 	fmt.Println(err)
 	// Output:
-	// memory [Prioritizer Delayer Deduplicator Grouper AtomicEnqueuer Inspector Pauser Importer QueueLister Purger]
+	// memory [Prioritizer Delayer Deduplicator Grouper AtomicEnqueuer Inspector Pauser Importer QueueLister Purger TxEnqueuer]
 	// plain lacks [Prioritizer Delayer]
 	// batch: driver plain (Plain 1.0) lacks Prioritizer (supported by: memory), and Delayer (supported by: memory)
 	// memory: open: invalid configuration: unknown parameter max_job; known: dedup_window, max_bytes, max_jobs

@@ -198,9 +198,9 @@ func (k *keeper) extend(ctx context.Context, tasks []*task) {
 			t.extended = start
 			k.unlink(t)
 			k.append(t)
-		case t.ended():
+		case t.ended(), t.inTx.Load() && errors.Is(err, ErrLeaseLost):
 			// The broker may have settled it, and the answer be on its way: that
-			// answer tells whether the lease was lost.
+			// answer tells whether the lease was lost. Or a transaction has ended it.
 			if errors.Is(err, ErrLeaseLost) {
 				k.unlink(t)
 			}

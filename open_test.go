@@ -64,7 +64,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestCapabilities(t *testing.T) {
-	want := []string{"Prioritizer", "Delayer", "Deduplicator", "Grouper", "AtomicEnqueuer", "Inspector", "Pauser", "Importer", "QueueLister", "Purger"}
+	want := []string{"Prioritizer", "Delayer", "Deduplicator", "Grouper", "AtomicEnqueuer", "Inspector", "Pauser", "Importer", "QueueLister", "Purger", "TxEnqueuer"}
 	if got := batch.Capabilities(memory.New()); !slices.Equal(got, want) {
 		t.Errorf("memory has %v, want all", got)
 	}

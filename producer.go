@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -194,53 +193,6 @@ func (p *producer) enqueueMany(ctx context.Context, results []Result, prepare fu
 type numbered struct {
 	number int
 	ctx    context.Context
-}
-
-// enqueueAtomic sends all messages or none, in one request of their own.
-func (p *producer) enqueueAtomic(ctx context.Context, jobs []outgoing, send func(context.Context, string, []*driver.Message) error) ([]Receipt, error) {
-	if len(jobs) == 0 {
-		return nil, nil
-	}
-	size := 0
-	messages := make([]*driver.Message, len(jobs))
-	for i, job := range jobs {
-		messages[i] = job.message
-		size += job.message.Size()
-	}
-	if limit := p.info.Limits.EnqueueBytes; size > limit {
-		e := invalid("jobs", fmt.Sprintf("of %d bytes together", size), fmt.Sprintf("at most %d bytes in one atomic enqueue on %s", limit, p.info.Driver))
-		e.Err = ErrTooLarge
-		for _, job := range jobs {
-			_ = p.refuse(job, e)
-		}
-		return nil, e
-	}
-	ctx, bound := p.sender.deadline(ctx)
-	defer bound.end()
-	first := messages[0].ID
-	if err := p.declaration.ready(ctx); err != nil {
-		for _, job := range jobs {
-			_ = p.undeclared(job, err)
-		}
-		return nil, &EnqueueError{ID: first, Queue: p.queue, Fate: FateNotStored, Err: err}
-	}
-	start := time.Now()
-	err := p.sender.sendAtomic(ctx, func() error {
-		begun := p.hooks.now()
-		err := send(ctx, p.queue, messages)
-		onJobsCall(ctx, &p.hooks, OpEnqueue, p.queue, messages, ofMessage, begun, err)
-		return err
-	})
-	receipts := make([]Receipt, len(messages))
-	for i, job := range jobs {
-		sent := &pending{message: job.message, notApplied: job.notApplied, since: start}
-		sent.answer(driver.Result{Err: err})
-		receipts[i], _ = p.collect(job.ctx, sent, nil)
-	}
-	if err != nil {
-		return nil, &EnqueueError{ID: first, Queue: p.queue, Fate: driver.FateOf(err), Err: err}
-	}
-	return receipts, nil
 }
 
 // collect ends an enqueue: it turns what became of the job into the caller's

@@ -61,6 +61,12 @@ func (s *settler) conclude(t *task, v Verdict, err error) {
 		s.finish(t)
 		return
 	}
+	if t.inTx.Load() { // a commit may have ended it, which the broker says is a lost lease
+		t.uncertain = true
+	}
+	if t.uncommitted != nil { // which the broker takes only if none has
+		v, err = t.uncommitted.verdict, t.uncommitted.err
+	}
 	if v.Outcome == OutcomeRelease {
 		s.tally.returned.Add(1)
 	}

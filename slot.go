@@ -249,8 +249,18 @@ func (s *slot) ended(t *task, err error) {
 		}
 	}
 	v, reason := s.judge.end(t, stage, err)
+	if v.Outcome == OutcomeDone && t.inTx.Load() {
+		s.uncommitted(t)
+	}
 	s.took = time.Since(t.started)
 	s.settler.settle(t, v, reason, true, s.took)
+}
+
+// uncommitted decides what becomes of a task whose handler has returned nil after CompleteTx, if the
+// transaction was not committed.
+func (s *slot) uncommitted(t *task) {
+	v, err := s.judge.end(t, returned, ErrUncommitted)
+	t.uncommitted = &reverted{v, err}
 }
 
 // stuck ends the slot of a task whose handler ignores its timeout for too long: the

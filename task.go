@@ -41,6 +41,12 @@ type task struct {
 	// detached while they were told about its start: it is &starting meanwhile.
 	owed atomic.Pointer[JobEnd]
 
+	// inTx is set when the handler ends the job in a transaction: with its commit the broker
+	// does not know the delivery any more. uncommitted is what becomes of the job if that is
+	// not committed and the handler returned nil; it is set with the end of such a task.
+	inTx        atomic.Bool
+	uncommitted *reverted
+
 	// settlement is what the broker is told, written when the task ends.
 	settlement driver.Settlement
 	// uncertain is set after a try to settle whose fate is unknown. If the next
@@ -56,6 +62,12 @@ type task struct {
 	// extended is when the task was received or its lease last extended, guarded
 	// likewise.
 	extended time.Time
+}
+
+// reverted is a verdict for a job that is not done although its handler returned nil.
+type reverted struct {
+	verdict Verdict
+	err     error
 }
 
 // The states of a task. Every move is a compare-and-swap, so that each task is

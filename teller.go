@@ -61,6 +61,7 @@ func (l *teller) flush(batch []*task) {
 	errs := l.consumer.Settle(ctx, settlements)
 	if errs == nil {
 		l.buffer.settled(time.Since(start))
+		l.reportUncommitted(batch)
 		l.told(batch)
 		l.answered()
 		return
@@ -71,6 +72,7 @@ func (l *teller) flush(batch []*task) {
 	for i, t := range batch {
 		switch err := answer(errs, i, len(batch)); {
 		case err == nil:
+			l.reportUncommitted(batch[i : i+1])
 			told = append(told, t)
 		case errors.Is(err, ErrLeaseLost):
 			if !t.uncertain {
@@ -95,6 +97,16 @@ func (l *teller) flush(batch []*task) {
 		l.answered()
 	}
 	l.again(failed, failure)
+}
+
+// reportUncommitted tells the hooks of tasks that the broker has stored again, as no
+// transaction had ended them.
+func (l *teller) reportUncommitted(told []*task) {
+	for _, t := range told {
+		if t.uncommitted != nil {
+			l.hooks.onFault(t.forHooks(l.settling), Fault{Queue: l.queue, Op: OpSettle, Jobs: 1, Err: ErrUncommitted, Job: &t.job})
+		}
+	}
 }
 
 // answered tells the log that the broker has answered a settle, unless it did not take

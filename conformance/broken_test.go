@@ -46,6 +46,7 @@ type faults struct {
 	// call is asked before every call to the broker.
 	call func(ctx context.Context) error
 	spiFaults
+	txFaults
 }
 
 // broken is the memory driver with faults. It has every capability.

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
@@ -29,6 +30,7 @@ var allCapabilities = []capability{
 	{"Importer", reflect.TypeFor[driver.Importer](), []string{"batch.Import(ctx, q, nil)"}},
 	{"QueueLister", reflect.TypeFor[driver.QueueLister](), []string{"batch.ListQueues(ctx, q.Driver())"}},
 	{"Purger", reflect.TypeFor[driver.Purger](), []string{"batch.Purge(ctx, q)"}},
+	{txEnqueuer, reflect.TypeFor[driver.Transactional](), []string{"batch.EnqueueTx(ctx, 0, q, nil)", "batch.EnqueueManyTx(ctx, 0, q, nil)", "batch.CompleteTx(ctx, 0, q, &batch.Job[batch.Raw]{})"}},
 }
 
 // partly says of which capabilities a type has some methods and not all, or one
@@ -36,6 +38,12 @@ var allCapabilities = []capability{
 func partly(t reflect.Type) []error {
 	var errs []error
 	for _, c := range allCapabilities {
+		if c.name == txEnqueuer {
+			if err := partlyTransactional(t); err != nil {
+				errs = append(errs, err)
+			}
+			continue
+		}
 		if t.Implements(c.methods) {
 			continue
 		}
@@ -56,6 +64,48 @@ func partly(t reflect.Type) []error {
 		}
 	}
 	return errs
+}
+
+// partlyTransactional is partly for driver.TxEnqueuer, whose methods depend on the type of
+// the transactions: that is the one of EnqueueTx.
+func partlyTransactional(t reflect.Type) error {
+	var have, lack []string
+	methods := make(map[string]reflect.Type)
+	for _, name := range []string{"CompleteTx", "EnqueueTx", "TxType"} {
+		if m, ok := t.MethodByName(name); ok {
+			have = append(have, name)
+			methods[name] = m.Type
+		} else {
+			lack = append(lack, name)
+		}
+	}
+	if len(have) == 0 {
+		return nil
+	}
+	why := "lacks " + strings.Join(lack, ", ")
+	if len(lack) == 0 {
+		if enqueue := methods["EnqueueTx"]; enqueue.NumIn() == 5 {
+			tx := enqueue.In(2)
+			if t.Implements(reflect.TypeFor[driver.Transactional]()) &&
+				enqueue == method[[]driver.Result](t, tx, reflect.TypeFor[string](), reflect.TypeFor[[]*driver.Message]()) &&
+				methods["CompleteTx"] == method[struct{}](t, tx, reflect.TypeFor[*driver.Delivery]()) {
+				return nil
+			}
+		}
+		why = "with another signature"
+	}
+	return fmt.Errorf("%s has %s of driver.%s but %s", t, strings.Join(have, ", "), txEnqueuer, why)
+}
+
+// method is the type of a method of t with a context and other parameters, and with an R,
+// unless that is an empty struct, and an error as its results.
+func method[R any](t reflect.Type, parameters ...reflect.Type) reflect.Type {
+	in := append([]reflect.Type{t, reflect.TypeFor[context.Context]()}, parameters...)
+	out := []reflect.Type{reflect.TypeFor[error]()}
+	if r := reflect.TypeFor[R](); r != reflect.TypeFor[struct{}]() {
+		out = append([]reflect.Type{r}, out...)
+	}
+	return reflect.FuncOf(in, out, false)
 }
 
 // untested says which capabilities were declared without a case that ran.

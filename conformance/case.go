@@ -49,6 +49,7 @@ const (
 	needsCut     = "Harness.Cut"
 	needsOpenAt  = "Harness.OpenAt"
 	needsOne     = "Harness.FreezeOne"
+	needsOther   = "Harness.OtherTransactions"
 	needsCounts  = "exact counts"
 )
 
@@ -85,7 +86,7 @@ func (h *Harness) gives() map[string]bool {
 	return map[string]bool{
 		needsURL: h.URL != "", needsForeign: h.Foreign != nil, needsSecrets: len(h.Secrets) > 0,
 		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
-		needsOpenAt: h.OpenAt != nil, needsOne: h.FreezeOne != nil,
+		needsOpenAt: h.OpenAt != nil, needsOne: h.FreezeOne != nil, needsOther: h.OtherTransactions != nil,
 		needsCounts: h.CoarseCounts == "",
 	}
 }
@@ -113,12 +114,15 @@ func (c Case) Run(ctx context.Context, h Harness) error {
 	if err != nil {
 		return fmt.Errorf("conformance: open the driver: %w", err)
 	}
-	info, capabilities := d.Info(), batch.Capabilities(d)
+	info, capabilities, untransacted := d.Info(), batch.Capabilities(d), h.transacts(d)
 	if err := d.Close(ctx); err != nil {
 		return fmt.Errorf("conformance: close the driver: %w", err)
 	}
 	if !c.suits(&h, capabilities) {
 		return fmt.Errorf("%w: %s needs %s", ErrNotApplicable, c.Name, strings.Join(c.Needs, ", "))
+	}
+	if untransacted != nil && slices.Contains(c.Needs, txEnqueuer) {
+		return untransacted
 	}
 	if h, err = h.withDefaults(info.Limits); err != nil {
 		return err

@@ -12,6 +12,7 @@ var parts = [][]Case{
 	reuseCases, permitsCases, precedenceCases, negativeCases, unsettledCases, effectsCases, custodyCases, midwayCases, raceCases,
 	rowsCases, producingCases, claimsCases,
 	importCases, queueListCases, purgeCases,
+	txCases, txRefusedCases, txKeyCases, txCompleteCases, txWorkCases,
 	deadlineCases, connectionCases, disturbCases, disturbKeyCases, indexCases,
 	faultCases, settlingCases,
 }

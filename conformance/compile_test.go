@@ -13,6 +13,14 @@ import (
 // What compiles must be seen to compile, or the refusals show nothing.
 func TestCompile(t *testing.T) {
 	all := append([]capability{{name: "Nonsense", uses: []string{"batch.Nonsense(q)"}}}, allCapabilities...)
+	for i, c := range all {
+		if c.name == txEnqueuer { // whose uses are with a transaction that is none
+			all[i].uses = nil
+			for _, use := range c.uses {
+				all[i].uses = append(all[i].uses, strings.Replace(use, "ctx, 0,", "ctx, nil,", 1))
+			}
+		}
+	}
 	output, err := compile(t.Context(), t.TempDir(), reflect.TypeFor[*memory.Driver](), all)
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +66,11 @@ func TestRefused(t *testing.T) {
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: the error is %v, want %q", name, err, test.want)
 		}
+	}
+	// Where the type of transactions cannot be inferred the compiler names the parameter.
+	c.name, line = txEnqueuer, strings.ReplaceAll(line, "Pauser", "TxEnqueuer[T]")
+	if err := refused(c, "# x\n"+line+line); err != nil {
+		t.Errorf("a refusal of a capability with a parameter: %v", err)
 	}
 }
 

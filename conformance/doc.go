@@ -66,6 +66,17 @@
 // passed leaves a [Record] in the folder that it names, from which tables of
 // capabilities are made.
 //
+// # Transactions
+//
+// A driver that is a driver.TxEnqueuer needs one more field, a function that begins a
+// transaction as an application does:
+//
+//	Transactions: conformance.TransactionsOf(func(ctx context.Context) (pgx.Tx, conformance.TxEnd, error) { ... }),
+//
+// OtherTransactions is for those of another database, which the driver must refuse. The
+// effects that are to happen once are jobs themselves, on a second queue, stored in the
+// transaction that completes the job whose effect they are.
+//
 // # Time
 //
 // A broker's time is real, so cases measure it: events are recorded with their time

@@ -92,6 +92,16 @@ type Harness struct {
 	// cannot be done. Cases that cut connections run after all others, alone.
 	Cut func(ctx context.Context) error
 
+	// Transactions begins transactions of an application in the database that is the broker;
+	// see [TransactionsOf]. It is needed for a driver that takes them, and not used for
+	// others.
+	Transactions *Transactions
+
+	// OtherTransactions begins transactions of another database of that kind, which has no
+	// queues of this broker. Nil if there is none: what the driver does with such a
+	// transaction is not checked then.
+	OtherTransactions *Transactions
+
 	// Addr is where the broker listens on TCP, host:port, and OpenAt does what Open
 	// does by way of another address that leads there: the suite puts a proxy in
 	// between, one for each handle, which cuts, resets, delays, holds back and forgets
@@ -171,6 +181,28 @@ func (h Harness) withDefaults(limits driver.Limits) (Harness, error) {
 		h.Waiting = h.Parallel
 	}
 	return h, nil
+}
+
+// transacts is nil if the harness can begin the transactions that the driver takes.
+func (h *Harness) transacts(d driver.Driver) error {
+	t, ok := d.(driver.Transactional)
+	if !ok {
+		return nil
+	}
+	of := t.TxType()
+	if h.Transactions == nil {
+		return fmt.Errorf("conformance: %T takes transactions, so Harness.Transactions must begin some, of type %s", d, of)
+	}
+	for field, given := range map[string]*Transactions{"Transactions": h.Transactions, "OtherTransactions": h.OtherTransactions} {
+		switch {
+		case given == nil:
+		case given.of != of:
+			return fmt.Errorf("conformance: Harness.%s begins transactions of type %s, and TxType of %T says %s", field, given.of, d, of)
+		case !given.taken(d):
+			return fmt.Errorf("conformance: TxType of %T says %s, and it is no driver.TxEnqueuer of these", d, of)
+		}
+	}
+	return nil
 }
 
 // soakVariable makes cases run in full that else take a sample, if it is set.

@@ -24,6 +24,9 @@ func on(t *testing.T, f *faults) conformance.Harness {
 		Lease:   500 * time.Millisecond,
 		Slack:   300 * time.Millisecond,
 		Timeout: 20 * time.Second,
+
+		Restart:      func(context.Context) error { b.Crash(); return nil },
+		Transactions: transactionsOn(b, f), OtherTransactions: transactionsOn(broker(t), f),
 	}
 }
 
@@ -90,7 +93,7 @@ type mutantTable = map[string]mutant
 // mutants are all broken drivers, made anew, with faults that have not counted yet.
 func mutants() mutantTable {
 	all := make(mutantTable)
-	for _, table := range []mutantTable{coreMutants(), historyMutants(), queueMutants(), stopMutants(), otherMutants(), keyMutants()} {
+	for _, table := range []mutantTable{coreMutants(), historyMutants(), queueMutants(), stopMutants(), otherMutants(), keyMutants(), txMutants()} {
 		maps.Copy(all, table)
 	}
 	return all

@@ -92,6 +92,9 @@ func limits(d driver.Driver) map[string]string {
 	if p, ok := d.(driver.AtomicEnqueuer); ok {
 		all["AtomicLimit"] = text(p.AtomicLimit())
 	}
+	if p, ok := d.(driver.Transactional); ok {
+		all["TxType"] = p.TxType().String()
+	}
 	return all
 }
 

@@ -90,6 +90,9 @@ func begin(t *testing.T, h Harness) *run {
 	if err := d.Close(t.Context()); err != nil {
 		t.Fatalf("conformance: close the first handle: %v", err)
 	}
+	if err := h.transacts(d); err != nil {
+		t.Fatal(err)
+	}
 	if r.harness, err = h.withDefaults(r.info.Limits); err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +189,7 @@ func (r *run) summarize(t *testing.T) {
 		}
 	}
 	given := r.harness.gives()
-	for _, need := range []string{needsURL, needsForeign, needsSecrets, needsRestart, needsFreeze, needsCut, needsOpenAt, needsOne, needsCounts} {
+	for _, need := range []string{needsURL, needsForeign, needsSecrets, needsRestart, needsFreeze, needsCut, needsOpenAt, needsOne, needsOther, needsCounts} {
 		switch n := r.ran[need]; {
 		case n > 0:
 			fmt.Fprintf(&b, "  %-18s %d cases\n", need, n)

@@ -32,6 +32,8 @@ func TestMemory(t *testing.T) {
 		URL:     "memory://",
 		Restart: func(context.Context) error { b.Crash(); return nil },
 		Waiting: 32,
+
+		Transactions: transactionsOn(b, &faults{}), OtherTransactions: transactionsOn(broker(t), &faults{}),
 	})
 }
 

@@ -146,6 +146,34 @@ var sentences = []struct {
 		{"OutcomeDead moves the job to the dead letters", "permanent settle-each bounce-dead"},
 		{"Strip is set with Dead when the job did not fit", "dead-stripped"},
 	}},
+	{"TxEnqueuer", []sentence{
+		{"TxType is the type of the transactions that the driver takes", "tx-commit"},
+		{"takes effect when the application commits the transaction, together with all else in it", "tx-commit tx-unseen tx-queues tx-concurrent tx-complete-enqueue tx-effects tx-effects-restart"},
+		{"and never if the transaction is rolled back", "tx-rollback tx-many tx-queues tx-concurrent tx-effects"},
+		{"What was committed is handed out at once, as after Enqueue", "tx-wakes-idle tx-wakes-worker"},
+		{"The promises of the driver's other capabilities hold for what a transaction stores", "tx-commit tx-priority tx-group tx-duplicate tx-key-free"},
+		{"delays count from the call", "tx-delay"},
+		{"Neither method begins, commits or rolls back tx", "tx-unseen tx-complete-lost tx-effects-drain"},
+	}},
+	{"TxEnqueuer.EnqueueTx", []sentence{
+		{"one result for each, in their order, or nil when none is a duplicate", "tx-duplicate tx-many tx-closed"},
+		{"An error says that nothing of the call is part of tx", "tx-refused tx-missing tx-context tx-key-context tx-closed"},
+		{"then the call waits until that one has ended or ctx ends", "tx-key-commit tx-key-rollback tx-key-context"},
+		{"If two wait for each other, one of them gets an error", "tx-deadlock"},
+		{"Enqueue and EnqueueAtomic wait too", "tx-key-enqueue tx-key-atomic"},
+		{"the other jobs of an Enqueue are stored meanwhile", "tx-beside"},
+		{"A transaction of another database than that of the driver is an error that wraps [ErrConfig]", "tx-elsewhere"},
+		{"The bounds are those of [Driver].Enqueue", "tx-many tx-refused"},
+	}},
+	{"TxEnqueuer.CompleteTx", []sentence{
+		{"CompleteTx removes the job of a delivery as part of tx, as Settle does", "tx-complete tx-complete-group tx-effects"},
+		{"While tx is open nobody is handed the job, whether or not its lease ends meanwhile", "tx-complete-outlives tx-effects-killed"},
+		{"the delivery is held as before, for what is left of its lease", "tx-complete-rollback tx-complete-remains"},
+		{"is an error that wraps [ErrLeaseLost], and tx goes on without a change", "tx-complete-lost tx-effects-lost"},
+		{"[Consumer].Extend counts the delivery as held", "tx-complete-outlives tx-complete-beside"},
+		{"and Settle refuses it, alone and at once", "tx-complete-beside"},
+		{"After the commit Settle and Extend say [ErrLeaseLost]", "tx-complete tx-complete-outlives"},
+	}},
 }
 
 // spoken is the text of a package's comments, each on one line.
@@ -164,7 +192,7 @@ func spoken(t *testing.T, files ...string) string {
 
 // Each sentence of the table must be in the source, and its cases in the suite.
 func TestSentencesAreKept(t *testing.T) {
-	source := spoken(t, "../driver/driver.go", "../driver/message.go", "../driver/capability.go")
+	source := spoken(t, "../driver/driver.go", "../driver/message.go", "../driver/capability.go", "../driver/tx.go")
 	known := make(map[string]bool)
 	for _, c := range conformance.Cases() {
 		known[c.Name] = true

@@ -54,6 +54,15 @@ type half struct{ driver.Driver }
 
 func (half) Pause(context.Context, string) error { return nil }
 func (half) PriorityLevels() string              { return "five" }
+func (half) TxType() reflect.Type                { return nil }
+func (half) EnqueueTx(context.Context, int, string, []*driver.Message) ([]driver.Result, error) {
+	return nil, nil
+}
+
+// mixed takes transactions of two types.
+type mixed struct{ half }
+
+func (mixed) CompleteTx(context.Context, string, *driver.Delivery) error { return nil }
 
 func TestPartly(t *testing.T) {
 	if errs := partly(reflect.TypeFor[*memory.Driver]()); len(errs) > 0 {
@@ -66,10 +75,15 @@ func TestPartly(t *testing.T) {
 	for _, want := range []string{
 		"has Pause of driver.Pauser but lacks Paused, Resume",
 		"has PriorityLevels of driver.Prioritizer but with another signature",
+		"has EnqueueTx, TxType of driver.TxEnqueuer but lacks CompleteTx",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the errors lack %q:\n%s", want, text)
 		}
+	}
+	text = errors.Join(partly(reflect.TypeFor[mixed]())...).Error()
+	if want := "has CompleteTx, EnqueueTx, TxType of driver.TxEnqueuer but with another signature"; !strings.Contains(text, want) {
+		t.Errorf("the errors lack %q:\n%s", want, text)
 	}
 }
 

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -58,6 +59,16 @@ func (s *stage) reaches(ch <-chan int32, n int32, what string) {
 			s.failf("waiting for %d %s: %v; there are %d", n, what, context.Cause(ctx), last)
 		}
 	}
+}
+
+// waitSoon is wait for what is not in the history.
+func (s *stage) waitSoon(what string, ok func() bool) {
+	s.eventually("waiting for "+what, func() error {
+		if !ok() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
 }
 
 // eventually ends the case if ok, which asks the broker, keeps returning an error.

@@ -16,7 +16,7 @@
 // A driver implements [Driver], and those of the optional interfaces in this
 // package whose promise its broker keeps: [Prioritizer], [Delayer],
 // [Deduplicator], [Grouper], [AtomicEnqueuer], [Inspector], [Pauser], [Importer],
-// [QueueLister], [Purger]. A capability is never approximated: if the promise cannot be kept, the type
+// [QueueLister], [Purger], [TxEnqueuer]. A capability is never approximated: if the promise cannot be kept, the type
 // must not have the methods, so that programs that rely on it do not compile.
 // A package may have several driver types if its broker has several kinds of
 // queue.

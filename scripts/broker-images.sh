@@ -16,8 +16,16 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly root
 readonly brokers="$root/internal/brokers"
 readonly table="$brokers/images.txt"
+readonly postgresql_init="$brokers/launcher/postgresql/init.sh"
 readonly npm_files=(Dockerfile package.json package-lock.json)
 readonly repository=batch-test
+# What no test needs of Debian's packages: half of what they are with PostgreSQL, whose compiler of queries
+# is most of that. Without its library a server does without it.
+readonly unneeded=(
+	'/usr/share/doc/*' '/usr/share/man/*' '/usr/share/locale/*' '/usr/share/info/*'
+	'/usr/lib/llvm-*' '/usr/lib/*/libLLVM*' '/usr/lib/*/libz3*'
+	'/usr/lib/postgresql/*/lib/llvmjit*' '/usr/lib/postgresql/*/lib/bitcode/*'
+)
 
 fail() {
 	echo "broker-images: $*" >&2
@@ -130,18 +138,31 @@ ensure() {
 		fail "images can be pulled from no registry here, and building them needs $1"
 }
 
+# make_database makes the database with which each PostgreSQL of an image starts, if there is one in the root file
+# system $1, by the script $2. Its name is that which the launcher looks for: where this has failed, that makes one.
+make_database() {
+	[ -d "$1/usr/lib/postgresql" ] || return 0
+	data="/var/lib/postgresql/batch-$(sha256sum "$2" | cut -c1-12)"
+	chroot "$1" setpriv --reuid=postgres --regid=postgres --clear-groups \
+		env "PGDATA=$data" sh -c "$(cat "$2")" || rm -rf "$1$data"
+}
+
 build() {
-	local suite="$1" image="$2" packages archive log id
+	local suite="$1" image="$2" packages archive log id path excluded=()
 	packages="$(suite_packages "$suite" | paste -sd, -)"
 	archive="$(mirror)"
 	log="$(mktemp)"
+	for path in "${unneeded[@]}"; do excluded+=("--dpkgopt=path-exclude=$path"); done
 	say "building $image ($packages)"
 	# Half a root file system imports as well as a whole one, so the image gets its name last.
 	# Mirrors may keep a release that is still in the making past the date that its index names. Its
 	# signature is still checked. What is built here is thrown away when a build fails, so
-	# nothing is gained by flushing each file to disk.
+	# nothing is gained by flushing each file to disk. Debian's PostgreSQL would make a database of its own.
 	if ! id="$(mmdebstrap --quiet --variant=minbase --components=main --include="$packages" \
-		--aptopt='Acquire::Check-Valid-Until "false"' --dpkgopt='force-unsafe-io' \
+		--aptopt='Acquire::Check-Valid-Until "false"' --dpkgopt='force-unsafe-io' "${excluded[@]}" \
+		--essential-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d"' \
+		--essential-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.d/batch.conf"' \
+		--customize-hook="$(declare -f make_database); make_database \"\$1\" $(printf %q "$postgresql_init")" \
 		"$suite" - "$archive" 2>"$log" </dev/null | docker import -)"; then
 		[[ -z "$id" ]] || docker image rm "$id" >/dev/null 2>&1 || true
 		tail -n 20 "$log" >&2

@@ -3,10 +3,8 @@ package performance
 import (
 	"context"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	goredis "github.com/redis/go-redis/v9"
@@ -75,42 +73,17 @@ func processOf(t *testing.T, container string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// startPostgres starts PostgreSQL, which is in no other test and so not among the brokers of the tests.
+// startPostgres starts PostgreSQL, with more memory and more connections than it has in tests.
 func startPostgres(t *testing.T) *server {
 	t.Helper()
-	run := func(name string, args ...string) string {
-		out, err := exec.CommandContext(t.Context(), name, args...).Output()
-		if err != nil {
-			t.Fatalf("%s %v: %v", name, args, err)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	image := run(filepath.Join("..", "..", "scripts", "postgres-image.sh"))
-	container := run("docker", "run", "-d", "--rm", "-e", "POSTGRES_HOST_AUTH_METHOD=trust", "-p", "127.0.0.1::5432", image)
-	t.Cleanup(func() {
-		if err := exec.Command("docker", "rm", "-f", "-v", container).Run(); err != nil {
-			t.Errorf("remove PostgreSQL: %v", err)
-		}
-	})
-	addr := strings.SplitN(run("docker", "port", container, "5432/tcp"), "\n", 2)[0]
-	s := &server{process: processOf(t, container)}
-	s.place.Addr, s.place.URL = addr, "postgres://postgres@"+addr+"/postgres"
+	i := brokers.NewPostgreSQL(t, brokers.PostgreSQL17, "max_connections=300", "shared_buffers=512MB")
+	s := of(t, i)
+	s.name = "PostgreSQL " + i.Version
 	s.clear = func(ctx context.Context) error {
 		_, err := s.query(ctx, "drop schema public cascade; create schema public")
 		return err
 	}
-	deadline := time.Now().Add(time.Minute)
-	for {
-		version, err := s.query(t.Context(), "show server_version")
-		if err == nil {
-			s.name = "PostgreSQL " + strings.Fields(version)[0]
-			return s
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("PostgreSQL does not answer: %v", err)
-		}
-		<-time.After(200 * time.Millisecond)
-	}
+	return s
 }
 
 // query runs statements on PostgreSQL, and returns the first value of the last, if there is one.

@@ -14,15 +14,18 @@ import (
 // methods may be called concurrently with each other and with those of its
 // handles.
 type Broker struct {
-	// Locks are taken in this order: named.mu or consumer.mu, Broker.mu,
-	// queueState.mu, capacity.mu. None is held while waiting for anything but the
-	// next.
+	// Locks are taken in this order: txState.mu, Broker.committing, named.mu or
+	// consumer.mu, Broker.mu, queueState.mu, capacity.mu or holders.mu. None is held while
+	// waiting for anything but the next. Broker.committing is for who locks several queues.
 	options  Options
 	limits   driver.Limits
 	name     string // by which memory://name finds the broker, or empty
 	clock    clock
 	capacity capacity
 	swept    atomic.Int64 // when sweep last ran
+	holders  holders
+
+	committing sync.Mutex
 
 	mu          sync.RWMutex // guards following
 	queues      map[string]*queueState
@@ -79,9 +82,15 @@ func namedBroker(name string, given Options) (*Broker, error) {
 // driver.ErrUnavailable and driver.FateNotStored, and Receive calls that wait
 // return. What is confirmed is kept, as the package documentation says. All leases
 // end: before Crash returns, jobs that were delivered and not settled are waiting
-// again, with their Redeliveries counted up. [Broker.Open] makes a handle on what
-// is left.
+// again, with their Redeliveries counted up, and open transactions are rolled back.
+// [Broker.Open] makes a handle on what is left.
 func (b *Broker) Crash() {
+	b.cut()
+	b.holders.endUnusable()
+}
+
+// cut is Crash without what becomes of transactions.
+func (b *Broker) cut() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// The connections are cut before any queue is touched, and every operation
@@ -102,7 +111,7 @@ func (b *Broker) connect() (*connection, error) {
 	if b.ended {
 		return nil, faults.Refuse("open", "", driver.ErrClosed, nil, "the named broker ended with its last handle")
 	}
-	c := new(connection)
+	c := newConnection()
 	b.connections[c] = struct{}{}
 	return c, nil
 }
@@ -173,6 +182,18 @@ func (b *Broker) queue(name string) *queueState {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.queues[name]
+}
+
+// queueOf is the queue that handed out a delivery, or nil if there is none on this broker.
+func (b *Broker) queueOf(l *lease) *queueState {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, q := range b.queues {
+		if l != nil && l.of == &q.running {
+			return q
+		}
+	}
+	return nil
 }
 
 // allQueues is every queue of this moment.

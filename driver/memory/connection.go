@@ -9,7 +9,14 @@ import (
 // connection is the link of a handle to its broker. Its state is looked at under
 // the lock of the queue that a call works on, so that no call has an effect once
 // Close or Crash has been there.
-type connection struct{ state atomic.Int32 }
+type connection struct {
+	state atomic.Int32
+	// ended is closed when the connection is not usable any more, for calls that wait.
+	ended chan struct{}
+}
+
+// newConnection makes one that is open.
+func newConnection() *connection { return &connection{ended: make(chan struct{})} }
 
 // The states of a connection.
 const (
@@ -33,7 +40,17 @@ func (c *connection) usable() error {
 func (c *connection) isClosed() bool { return c.state.Load() == stateClosed }
 
 // cut breaks the connection, as a crash of the broker does.
-func (c *connection) cut() { c.state.CompareAndSwap(stateOpen, stateCut) }
+func (c *connection) cut() {
+	if c.state.CompareAndSwap(stateOpen, stateCut) {
+		close(c.ended)
+	}
+}
 
 // close closes the connection; false says that it was closed before.
-func (c *connection) close() bool { return c.state.Swap(stateClosed) != stateClosed }
+func (c *connection) close() bool {
+	before := c.state.Swap(stateClosed)
+	if before == stateOpen {
+		close(c.ended)
+	}
+	return before != stateClosed
+}

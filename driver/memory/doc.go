@@ -30,7 +30,8 @@
 // an error with [driver.FateNotStored]. No error leaves the fate unknown.
 // [Broker.Crash] cuts all handles and keeps what is confirmed: queues, jobs
 // with their delays and histories, dead letters, remembered keys, pauses. The
-// leases end, so that what was delivered and not settled is available at once.
+// leases end, so that what was delivered and not settled is available at once. Open
+// transactions are rolled back.
 //
 // # Order
 //
@@ -62,6 +63,16 @@
 // A key is remembered for DedupWithin, or else for the dedup_window, also after its
 // job is done or dead. Deleting, purging or discarding the job that took the key frees
 // it, and so does DeleteQueue.
+//
+// # Transactions
+//
+// A [Tx] stands for a transaction of the application's database in tests of code that uses
+// batch.EnqueueTx and batch.CompleteTx. [Driver.Begin] begins one. What it stores and
+// completes takes effect at its Commit, in one instant on all queues. Until then
+// what it stores takes room and holds its dedup keys: another call with such a key waits for
+// the end of the transaction, and knows then whether it is a duplicate. Of transactions that
+// wait for each other one gets an error that wraps [driver.ErrUnavailable], at once. The
+// window of a key begins with the commit, and so does the place of a job in the order.
 //
 // # Queues
 //

@@ -64,10 +64,12 @@ func (d *Driver) AtomicLimit() int { return maxBatch }
 
 // Close ends the handle and its consumers. It does not wait: the only calls that
 // do are those of Receive, which return at once, and no call has an effect after
-// Close. What the consumers held stays leased until the leases end. The broker of
+// Close. What the consumers held stays leased until the leases end. Open transactions
+// of [Driver.Begin] are rolled back. The broker of
 // a memory://name URL ends with its last handle.
 func (d *base) Close(context.Context) error {
 	if d.conn.close() {
+		d.broker.holders.endUnusable()
 		d.broker.disconnect(d.conn)
 	}
 	return nil

@@ -28,62 +28,97 @@ func (p *Portable) Enqueue(ctx context.Context, queue string, messages []*driver
 	return p.storeAll(ctx, "enqueue", queue, messages, nil)
 }
 
-// EnqueueAtomic stores all messages or none, under one lock.
+// EnqueueAtomic stores all messages or none, under one lock. It waits for the end of
+// transactions that hold one of the keys.
 func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*driver.Message) error {
 	const op = "enqueue atomic"
 	if len(messages) == 0 {
 		return nil
 	}
-	if err := tooMany(op, queue, len(messages)); err != nil {
+	jobs, err := d.broker.newJobs(op, queue, messages)
+	if err != nil {
 		return err
 	}
-	jobs := make([]*job, len(messages))
 	var bytes int64
-	content := 0
 	var keys map[string]string
-	duplicate := func(of string) error {
-		return faults.Refuse(op, queue, driver.ErrDuplicate, fmt.Errorf("of job %s", of), "")
-	}
-	for i, m := range messages {
-		headers := m.HeaderSize()
-		if err := d.broker.fits(op, queue, m, nil, headers); err != nil {
-			return err
-		}
-		content += len(m.Body) + headers
-		jobs[i] = newJob(m, headers)
-		bytes += jobs[i].cost(false)
-		if m.DedupKey == "" {
+	for _, j := range jobs {
+		bytes += j.cost(false)
+		key := j.msg.DedupKey
+		if key == "" {
 			continue
 		}
-		if of, ok := keys[m.DedupKey]; ok {
-			return duplicate(of)
+		if of, ok := keys[key]; ok {
+			return duplicateOf(op, queue, of)
 		}
 		if keys == nil {
 			keys = make(map[string]string)
 		}
-		keys[m.DedupKey] = m.ID
+		keys[key] = j.msg.ID
 	}
-	if err := d.broker.tooHeavy(op, queue, content, len(messages)); err != nil {
-		return err
+	for {
+		other, err := d.storeTogether(ctx, op, queue, jobs, messages, bytes, keys)
+		if other == nil {
+			return err
+		}
+		other.await(ctx, d.conn, nil)
 	}
+}
+
+// newJobs makes the jobs of messages of which all or none are to be stored.
+func (b *Broker) newJobs(op, queue string, messages []*driver.Message) ([]*job, error) {
+	if err := tooMany(op, queue, len(messages)); err != nil {
+		return nil, err
+	}
+	jobs := make([]*job, len(messages))
+	content := 0
+	for i, m := range messages {
+		headers := m.HeaderSize()
+		if err := b.fits(op, queue, m, nil, headers); err != nil {
+			return nil, err
+		}
+		content += len(m.Body) + headers
+		jobs[i] = newJob(m, headers)
+	}
+	return jobs, b.tooHeavy(op, queue, content, len(messages))
+}
+
+// duplicateOf is the error of an atomic enqueue with a job whose key is that of another.
+func duplicateOf(op, queue, id string) error {
+	return faults.Refuse(op, queue, driver.ErrDuplicate, fmt.Errorf("of job %s", id), "")
+}
+
+// storeTogether stores all jobs, which take so many bytes and these keys, or none. It stores
+// none and names the transaction that holds one of the keys, if one does.
+func (d *Driver) storeTogether(ctx context.Context, op, queue string, jobs []*job, messages []*driver.Message, bytes int64, keys map[string]string) (*holder, error) {
 	q, now, reserved, err := d.beginReserved(ctx, op, queue, bytes, len(jobs))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer q.end(now)
+	stored := false
+	defer func() {
+		if reserved && !stored {
+			d.broker.capacity.free(bytes, len(jobs))
+		}
+	}()
+	var other *holder
 	for key := range keys {
 		if k := q.keys.find(key); k != nil {
-			if reserved {
-				d.broker.capacity.free(bytes, len(jobs))
-			}
-			return duplicate(k.id)
+			return nil, duplicateOf(op, queue, k.id)
+		}
+		if held, ok := q.held[key]; ok {
+			other = held.by
 		}
 	}
-	if !reserved {
-		return faults.Refuse(op, queue, driver.ErrFull, errFull, hintFull)
+	switch {
+	case other != nil:
+		return other, nil
+	case !reserved:
+		return nil, faults.Refuse(op, queue, driver.ErrFull, errFull, hintFull)
 	}
 	for i, j := range jobs {
 		q.store(j, messages[i], now)
 	}
-	return nil
+	stored = true
+	return nil, nil
 }

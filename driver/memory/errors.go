@@ -10,6 +10,9 @@ import (
 // errNoQueue says what was not found.
 var errNoQueue = errors.New("the queue does not exist")
 
+// errInTx says why a delivery cannot be settled.
+var errInTx = errors.New("an open transaction completes the job")
+
 // faults makes the errors of this driver.
 var faults = fault.Maker{Driver: Name, Classify: classify}
 

@@ -23,6 +23,10 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 			errs = fault.Set(errs, len(deliveries), i, faults.LeaseLost("extend", q.name))
 			continue
 		}
+		if l.locked != nil { // for the case of a rollback
+			l.list, l.deadline = sub.leases, now+sub.leases.length
+			continue
+		}
 		l.list.remove(l)
 		sub.leases.push(l, now)
 	}

@@ -24,6 +24,7 @@ type queueState struct {
 	backlog
 	running running
 	keys    rememberedKeys
+	held    map[string]heldKey // the keys that open transactions hold
 
 	subscriptions map[*subscription]struct{}
 	waiters       waiters
@@ -204,6 +205,9 @@ func (q *queueState) crash() {
 	for s := range q.subscriptions {
 		q.unsubscribe(s, driver.ErrUnavailable)
 	}
+	for l := range q.running.locked {
+		q.lose(l, now)
+	}
 	for _, list := range q.running.lists {
 		for list.first != nil {
 			q.lose(list.first, now)
@@ -222,5 +226,6 @@ func (q *queueState) delete() {
 	}
 	waiting, nwaiting := q.backlog.clear()
 	held, nheld := q.running.clear()
+	q.held = nil
 	q.capacity.free(q.keys.clear()+waiting+held, nwaiting+nheld)
 }

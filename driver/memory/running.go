@@ -20,6 +20,9 @@ type lease struct {
 	list       *leaseList
 	deadline   instant
 	prev, next *lease
+	// locked is the open transaction that completes the job, or nil. The lease is in no list
+	// then, and does not end.
+	locked *holder
 }
 
 // leaseList is a queue's leases of one length. Since each goes to the end when
@@ -43,6 +46,25 @@ func (list *leaseList) push(l *lease, now instant) {
 	list.last = l
 }
 
+// insert puts a lease that was removed back to where its deadline belongs.
+func (list *leaseList) insert(l *lease) {
+	before := list.last
+	for before != nil && before.deadline > l.deadline {
+		before = before.prev
+	}
+	l.list, l.prev = list, before
+	if before == nil {
+		l.next, list.first = list.first, l
+	} else {
+		l.next, before.next = before.next, l
+	}
+	if l.next == nil {
+		list.last = l
+	} else {
+		l.next.prev = l
+	}
+}
+
 // remove takes a lease out of the list.
 func (list *leaseList) remove(l *lease) {
 	if l.prev == nil {
@@ -62,8 +84,9 @@ func (list *leaseList) remove(l *lease) {
 // are as many lists as consumers have asked for different lengths: one, in
 // practice. The queue's mu guards it.
 type running struct {
-	n     int
-	lists []*leaseList
+	n      int
+	lists  []*leaseList
+	locked map[*lease]struct{} // those of no list
 }
 
 // ofLength is the list for leases of a length.
@@ -106,20 +129,48 @@ func (r *running) add(j *job, list *leaseList, now instant) *driver.Delivery {
 // held is the lease of a delivery, or nil if it is none of this queue or is not
 // held any more.
 func (r *running) held(d *driver.Delivery) *lease {
-	if d == nil {
-		return nil
-	}
-	l, ok := d.Receipt.(*lease)
-	if !ok || l.of != r || l.job == nil {
+	l := leaseOf(d)
+	if l == nil || l.of != r || l.job == nil {
 		return nil
 	}
 	return l
 }
 
+// leaseOf is the lease that a delivery began with, or nil if it is none of this driver.
+func leaseOf(d *driver.Delivery) *lease {
+	if d == nil {
+		return nil
+	}
+	l, _ := d.Receipt.(*lease)
+	return l
+}
+
+// lock keeps a lease from ending, for a transaction that is to complete its job.
+func (r *running) lock(l *lease, h *holder) {
+	l.list.remove(l)
+	l.locked = h
+	if r.locked == nil {
+		r.locked = make(map[*lease]struct{})
+	}
+	r.locked[l] = struct{}{}
+}
+
+// unlock lets a lease end at its deadline again.
+func (r *running) unlock(l *lease) {
+	delete(r.locked, l)
+	l.locked = nil
+	r.ofLength(l.list.length).insert(l) // its own list may have been dropped
+}
+
 // remove ends a lease and returns its job.
 func (r *running) remove(l *lease) *job {
 	j := l.job
-	l.list.remove(l)
+	if l.locked == nil {
+		l.list.remove(l)
+	} else {
+		delete(r.locked, l)
+		l.locked = nil
+	}
 	l.job = nil
 	r.n--
 	return j
@@ -138,6 +189,10 @@ func (r *running) first() *lease {
 
 // clear ends all leases, and returns the bytes and the number of their jobs.
 func (r *running) clear() (bytes int64, jobs int) {
+	for l := range r.locked {
+		bytes += r.remove(l).size
+		jobs++
+	}
 	for _, list := range r.lists {
 		for list.first != nil {
 			bytes += r.remove(list.first).size

@@ -41,6 +41,9 @@ func (q *queueState) settle(s *driver.Settlement, now instant) (*job, error) {
 	if l == nil {
 		return nil, faults.LeaseLost("settle", q.name)
 	}
+	if l.locked != nil {
+		return nil, faults.Refuse("settle", q.name, driver.ErrUnavailable, errInTx, "commit it or roll it back")
+	}
 	if err := faults.CheckSettlement(q.name, s, maxDelay); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,12 @@ func NewRedisClock(t testing.TB, v Version) *Instance {
 	return newClock(t, v, launch.OneRedis)
 }
 
+// NewPostgreSQLClock is NewPostgreSQL with a time of day of its own, for [Instance.SetClock].
+func NewPostgreSQLClock(t testing.TB, v Version) *Instance {
+	t.Helper()
+	return newClock(t, v, launch.OnePostgreSQL)
+}
+
 // newClock starts a server with a time of day of its own for one test.
 func newClock(t testing.TB, v Version, kind launch.Kind) *Instance {
 	t.Helper()

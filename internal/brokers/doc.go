@@ -8,14 +8,14 @@
 //
 // Two variables a family override the table: BATCH_TEST_REDIS_URL names a broker that runs already,
 // and nothing is started; BATCH_TEST_REDIS_IMAGE names another image. The other families are RABBITMQ,
-// NATS and SQS.
+// NATS, SQS, POSTGRES and MARIADB, and PGBOUNCER for an image.
 //
 // # Shared and own
 //
-// [Redis], [RabbitMQ], [NATS], [SQS] and their siblings without "New" start a broker once per test
-// binary and share it: tests tell their keys, queues and streams apart by a prefix and must not stop,
-// freeze or flush it. The siblings with "New" start one for a single test, which may do to it what it
-// likes; it is removed when the test ends.
+// [Redis], [RabbitMQ], [NATS], [SQS], [PostgreSQL], [MariaDB] and their siblings without "New" start a
+// broker once per test binary and share it: tests tell their keys, queues, streams and tables apart by a
+// prefix and must not stop, freeze or flush it. The siblings with "New" start one for a single test,
+// which may do to it what it likes; it is removed when the test ends.
 //
 // # Without Docker
 //

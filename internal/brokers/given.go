@@ -31,7 +31,12 @@ func given(family, port string, p launch.Protocol) (*Instance, error) {
 	if u.Host == "" || u.Scheme != plain && u.Scheme != secure {
 		return nil, fmt.Errorf("%s is %q, want %s://host:port or %s://host:port", variable, u.Redacted(), plain, secure)
 	}
-	s := launch.Server{Protocol: p, Addr: u.Host, Username: u.User.Username(), Secure: u.Scheme == secure, Host: u.Hostname()}
+	s := launch.Server{Protocol: p, Addr: u.Host, Username: u.User.Username(), Host: u.Hostname()}
+	if plain == secure {
+		s.Query = u.RawQuery
+	} else {
+		s.Secure = u.Scheme == secure
+	}
 	if u.Port() == "" {
 		s.Addr = net.JoinHostPort(u.Hostname(), port)
 	}

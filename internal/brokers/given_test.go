@@ -21,6 +21,9 @@ func TestGivenBrokerIsUsed(t *testing.T) {
 			func(t testing.TB) *Instance { return OwnOrRabbitMQ(t, RabbitMQ4) }},
 		{"nats", launch.NATS, func(t testing.TB) *Instance { return NATS(t, NATS2) },
 			func(t testing.TB) *Instance { return OwnOrNATS(t, NATS2) }},
+		{"postgres", launch.PostgreSQL, func(t testing.TB) *Instance { return PostgreSQL(t, PostgreSQL17) },
+			func(t testing.TB) *Instance { return OwnOrPostgreSQL(t, PostgreSQL17) }},
+		{"mariadb", launch.MariaDB, func(t testing.TB) *Instance { return MariaDB(t, MariaDB11) }, nil},
 		{"sqs", launch.SQS, func(t testing.TB) *Instance { return SQS(t) }, nil},
 	}
 	for _, test := range tests {
@@ -49,6 +52,24 @@ func TestGivenBrokerIsUsed(t *testing.T) {
 				t.Errorf("a wrong URL: %q, want an error that names %s and no password", got, variable)
 			}
 		})
+	}
+}
+
+// The query of a PostgreSQL's URL says how to connect.
+func TestGivenQueryIsKept(t *testing.T) {
+	i := PostgreSQL(t, PostgreSQL17)
+	const query = "?sslmode=disable"
+	t.Setenv("BATCH_TEST_POSTGRES_URL", i.URL()+query)
+	got, err := given("postgres", "5432", launch.PostgreSQL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.URL() != i.URL()+query {
+		t.Errorf("URL = %q, want %q", got.URL(), i.URL()+query)
+	}
+	t.Setenv("BATCH_TEST_POSTGRES_URL", i.URL()+"?sslmode=verify-full")
+	if _, err := given("postgres", "5432", launch.PostgreSQL); err == nil {
+		t.Error("a server without TLS was taken for one with it")
 	}
 }
 

@@ -28,6 +28,12 @@ const (
 	NATS212    Version = "nats-2.12"    // 2.12.3, the oldest that the driver takes
 	NATS2      Version = "nats-2"       // 2.15 or newer
 	FauxSQS    Version = "sqs"
+
+	PostgreSQL15 Version = "postgres-15"
+	PostgreSQL17 Version = "postgres-17"
+	PgBouncer118 Version = "pgbouncer-1.18" // before 1.21: knows no prepared statements
+	PgBouncer1   Version = "pgbouncer-1"    // 1.24 or newer
+	MariaDB11    Version = "mariadb-11"
 )
 
 // imagesScript makes the image of a row.

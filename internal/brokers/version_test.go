@@ -18,6 +18,7 @@ func TestVersionsAreTheTable(t *testing.T) {
 	}
 	want := []Version{
 		Redis7, Redis8, Valkey8, RabbitMQ3, RabbitMQ40, RabbitMQ4, NATS29, NATS212, NATS2, FauxSQS,
+		PostgreSQL15, PostgreSQL17, PgBouncer118, PgBouncer1, MariaDB11,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("images.txt has the rows %q, the constants are %q", got, want)

@@ -71,7 +71,7 @@ func TestWriteThenCheck(t *testing.T) {
 	}
 	path := filepath.Join(root, "docs", "capabilities.md")
 	text, _ := os.ReadFile(path)
-	for _, want := range []string{"| pause | yes | | `pause", "`does-not-compile-Prioritizer`", "| `MaxBody` | 1 MiB |", "| `MaxLease` | the connection |"} {
+	for _, want := range []string{"| pause | yes | | `pause", "`does-not-compile-Prioritizer`", "| transactions | no | | `does-not-compile-TxEnqueuer` |", "| `MaxBody` | 1 MiB |", "| `MaxLease` | the connection |"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the document lacks %q:\n%s", want, text)
 		}
@@ -107,7 +107,7 @@ func TestHumane(t *testing.T) {
 	for _, c := range [][3]string{
 		{"MaxBody", "262144", "256 KiB"}, {"MaxBody", "67174400", "65600 KiB"}, {"MaxBody", "1000", "1000 bytes"},
 		{"MaxDelay", "87840h0m0s", "3660 days"}, {"MaxLease", "12h0m0s", "12 h"}, {"MinLease", "10ms", "10ms"},
-		{"EnqueueBatch", "10", "10"}, {"MaxGroups", "0", "no bound"},
+		{"EnqueueBatch", "10", "10"}, {"MaxGroups", "0", "no bound"}, {"TxType", "pgx.Tx", "`pgx.Tx`"},
 	} {
 		if got := humane(c[0], c[1]); got != c[2] {
 			t.Errorf("%s of %s is written %q, want %q", c[0], c[1], got, c[2])

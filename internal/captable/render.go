@@ -50,6 +50,7 @@ var capabilities = []struct{ name, title, limit string }{
 	{"Importer", "import", ""},
 	{"QueueLister", "list queues", ""},
 	{"Purger", "purge", ""},
+	{"TxEnqueuer", "transactions", "TxType"},
 }
 
 // faults are what a broker was put through.
@@ -60,6 +61,7 @@ var faults = []struct{ need, title string }{
 	{"Harness.Foreign", "a foreign message in the queue"},
 	{"Harness.Secrets", "credentials in the URL"},
 	{"Harness.URL", "opened by URL"},
+	{"Harness.OtherTransactions", "a transaction of another database"},
 }
 
 const every = "enqueue, retry, timeout, expiry, dead letters, depth"
@@ -184,6 +186,8 @@ func humane(name, value string) string {
 		}
 	case "DedupWindow":
 		return "the URL's `dedup_window`" // a test's is short
+	case "TxType":
+		return code([]string{value})
 	case "MaxGroups":
 		if value == "0" {
 			return "no bound"

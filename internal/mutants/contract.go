@@ -101,15 +101,12 @@ OLD`, "extend-ends"),
 			continue
 		}
 		OLD`, "window-atomic"),
-	at("stores what fits of an atomic enqueue", enqueueFile, `			return err
+	at("stores what fits of an atomic enqueue", enqueueFile, `	jobs, err := d.broker.newJobs(op, queue, messages)`, `	OLD
+	for _, m := range messages {
+		if MUTANT && err != nil && len(messages) > 1 {
+			_ = d.EnqueueAtomic(ctx, queue, []*driver.Message{m})
 		}
-		content += len(m.Body) + headers`, `			if MUTANT && len(messages) > 1 {
-				rest := append(append([]*driver.Message(nil), messages[:i]...), messages[i+1:]...)
-				_ = d.EnqueueAtomic(ctx, queue, rest)
-			}
-			return err
-		}
-		content += len(m.Body) + headers`, "body-too-large-driver"),
+	}`, "body-too-large-driver"),
 	at("takes a key again on redrive whose window is over", deadLetterFile, forgetPlace, `	if MUTANT && j.msg.DedupKey != "" && q.keys.find(j.msg.DedupKey) == nil {
 		j.keyNumber = q.keys.add(j.msg.DedupKey, j.msg.ID, now+q.window)
 	}

@@ -87,7 +87,7 @@ OLD`},
 				return fault.Results(len(messages), err)
 			}
 			OLD`, "import-partly"),
-	at("settles a delivery twice", runningFile, `	if !ok || l.of != r || l.job == nil {`, `	if MUTANT && ok && l.job == nil && l.delivery.ID != "" {
+	at("settles a delivery twice", runningFile, `	if l == nil || l.of != r || l.job == nil {`, `	if MUTANT && l != nil && l.job == nil && l.delivery.ID != "" {
 		if l.delivery.Failures == 0 {
 			l.delivery.Failures--
 			l.job = &job{msg: l.delivery.Message}

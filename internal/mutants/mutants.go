@@ -40,7 +40,7 @@ const Variable = "BATCH_MUTANT"
 // All are all mutants, in the order of the document.
 func All() []Mutant {
 	return slices.Concat(driverMutants, storageMutants, orderMutants, midwayMutants, coreMutants, decisionMutants, producerMutants, idempotencyMutants,
-		contractMutants, handleMutants)
+		contractMutants, handleMutants, transactionMutants)
 }
 
 // at makes a mutant of one change.

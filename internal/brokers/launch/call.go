@@ -29,6 +29,10 @@ const (
 	OneNATS       Kind = "nats"
 	NATSCluster   Kind = "nats cluster"
 	OneSQS        Kind = "sqs"
+	OnePostgreSQL Kind = "postgresql"
+	PostgreSQLs   Kind = "postgresql with a replica"
+	PgBouncer     Kind = "pgbouncer"
+	OneMariaDB    Kind = "mariadb"
 )
 
 // SentinelMaster is the name by which clients ask the sentinel of RedisSentinel for the master.
@@ -42,13 +46,14 @@ type Broker struct {
 	Call
 	Kind  Kind
 	Image Image
+	Back  Image // of the PostgreSQL behind PgBouncer
 
-	TLS    bool     // with TLS, for one server of Redis, RabbitMQ or NATS
-	Args   []string // added to the command line of one server of Redis or NATS
-	Config string   // the text of a configuration file, for one server of RabbitMQ or NATS
+	TLS    bool     // with TLS, for one server of Redis, RabbitMQ, NATS or PostgreSQL
+	Args   []string // added to the command line of one server of Redis, NATS or MariaDB
+	Config string   // the text of a configuration file, for servers of RabbitMQ, NATS, PostgreSQL or PgBouncer
 	Core   bool     // without JetStream
 	Disk   bool     // with the queues on disk, for SQS
-	Clock  bool     // with a time of day of its own, for one server of Redis or RabbitMQ
+	Clock  bool     // with a time of day of its own, for one server of Redis, RabbitMQ or PostgreSQL
 	HTTP   bool     // with its HTTP API, for one server of RabbitMQ or NATS
 }
 

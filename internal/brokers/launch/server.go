@@ -17,9 +17,13 @@ const (
 	RabbitMQ Protocol = "rabbitmq"
 	NATS     Protocol = "nats"
 	SQS      Protocol = "sqs"
+
+	PostgreSQL Protocol = "postgresql"
+	MariaDB    Protocol = "mariadb" // that of MySQL
 )
 
-// Schemes returns the scheme of URLs, and the one of URLs of servers that speak TLS.
+// Schemes returns the scheme of URLs, and the one of URLs of servers that speak TLS. Both are the same where
+// the query of a URL says whether there is TLS.
 func (p Protocol) Schemes() (plain, secure string) {
 	switch p {
 	case Redis:
@@ -30,6 +34,10 @@ func (p Protocol) Schemes() (plain, secure string) {
 		return "nats", "tls"
 	case SQS:
 		return "http", "https"
+	case PostgreSQL:
+		return "postgres", "postgres"
+	case MariaDB:
+		return "mysql", "mysql"
 	}
 	panic(fmt.Sprintf("launch: no protocol %q", string(p)))
 }
@@ -44,7 +52,8 @@ type Server struct {
 	Image    string   // the image it runs from; empty when the launcher did not start it
 	Addr     string   // host:port, reachable from the test
 	HTTP     string   // likewise, of its HTTP API; empty when it was started without
-	Path     string   // of its URL, escaped
+	Path     string   // of its URL, escaped; with SQL it names the database
+	Query    string   // of its URL, encoded; only of a server that the launcher did not start
 	Username string   // empty for the server's default user
 	Password string   // empty when the server asks for none
 	Secure   bool     // it speaks nothing but TLS
@@ -58,17 +67,26 @@ type Server struct {
 
 // URL returns the address in the form of the server's clients: redis://, amqp:// and nats://, or
 // rediss://, amqps:// and tls:// with TLS, each with the name and the password when there are any. For
-// SQS it is the endpoint, whose URL has no place for them.
+// SQS it is the endpoint, whose URL has no place for them. The forms of PostgreSQL and MariaDB, postgres://
+// and mysql://, do not tell TLS.
 func (s *Server) URL() string {
 	plain, secure := s.Protocol.Schemes()
 	u := url.URL{Scheme: plain, Host: s.Addr}
 	if s.Secure {
 		u.Scheme = secure
 	}
-	if s.Password != "" && s.Protocol != SQS {
+	switch {
+	case s.Protocol == SQS:
+	case s.Password != "":
 		u.User = url.UserPassword(s.Username, s.Password)
+	case s.Username != "":
+		u.User = url.User(s.Username)
 	}
-	return u.String() + s.Path
+	text := u.String() + s.Path
+	if s.Query != "" {
+		text += "?" + s.Query
+	}
+	return text
 }
 
 // TLSConfig returns what a client needs, or nil when the server speaks plain TCP.

@@ -106,6 +106,14 @@ func startBroker(ctx context.Context, e *engine, b launch.Broker) (broker, error
 		return startNATSCluster(ctx, e, b.Image)
 	case launch.OneSQS:
 		return startSQS(ctx, e, b)
+	case launch.OnePostgreSQL:
+		return startPostgreSQL(ctx, e, b)
+	case launch.PostgreSQLs:
+		return startPostgreSQLReplica(ctx, e, b)
+	case launch.PgBouncer:
+		return startPgBouncer(ctx, e, b)
+	case launch.OneMariaDB:
+		return startMariaDB(ctx, e, b)
 	}
 	return nil, fmt.Errorf("nothing is called %q", b.Kind)
 }
@@ -116,6 +124,9 @@ var greetings = map[launch.Protocol]greeting{
 	launch.RabbitMQ: greetRabbitMQ,
 	launch.NATS:     greetJetStream,
 	launch.SQS:      greetSQS,
+
+	launch.PostgreSQL: greetPostgreSQL,
+	launch.MariaDB:    greetMariaDB,
 }
 
 // Identify asks a server that runs already for its name and version.

@@ -62,9 +62,12 @@ func (p *pod) hold(ctx context.Context, ports []int) error {
 	return err
 }
 
-// add starts a server in the pod and returns when it answers.
+// add starts a server in the pod, from the image of the pod unless it has one of its own, and returns
+// when it answers.
 func (p *pod) add(ctx context.Context, s *server, request testcontainers.ContainerRequest) (*server, error) {
-	s.Image = p.image
+	if s.Image == "" {
+		s.Image = p.image
+	}
 	request.HostConfigModifier = func(host *container.HostConfig) {
 		host.NetworkMode = container.NetworkMode("container:" + p.id())
 	}

@@ -88,8 +88,24 @@ func harness(small bool, slack time.Duration) (conformance.Harness, error) {
 			return limited{d}, nil
 		},
 		Lease: 500 * time.Millisecond, Slack: slack, Timeout: 20 * time.Second,
-		Restart: func(context.Context) error { b.Crash(); return nil },
+		Restart:      func(context.Context) error { b.Crash(); return nil },
+		Transactions: transactions(b),
 	}, err
+}
+
+// transactions are those of an application, each by a handle of its own: the broker may have crashed meanwhile.
+func transactions(b *memory.Broker) *conformance.Transactions {
+	return conformance.TransactionsOf(func(ctx context.Context) (*memory.Tx, conformance.TxEnd, error) {
+		d, err := b.Open()
+		if err != nil {
+			return nil, conformance.TxEnd{}, err
+		}
+		tx, err := d.Begin(ctx)
+		closing := func(end func(context.Context) error) func(context.Context) error {
+			return func(ctx context.Context) error { return errors.Join(end(ctx), d.Close(ctx)) }
+		}
+		return tx, conformance.TxEnd{Commit: closing(tx.Commit), Rollback: closing(tx.Rollback)}, err
+	})
 }
 
 // limited is the memory driver with the small limits that some brokers have, and with several receivers.

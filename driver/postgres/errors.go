@@ -1,0 +1,176 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
+)
+
+// faults makes the driver's errors.
+var faults = fault.Maker{Driver: Name, Classify: classify}
+
+// The driver's own codes, of which the functions of the schema make errors.
+const (
+	codeNoQueue  = "BA404"
+	codeDatabase = "BA001"
+)
+
+var (
+	// errNoQueue says that a queue does not exist.
+	errNoQueue = errors.New("the queue does not exist")
+	// errInTx says that a row is locked, by CompleteTx in a transaction that is open.
+	errInTx = errors.New("a transaction of the application holds the job")
+	// errCut is the end of a call that Close has cut off.
+	errCut = errors.New("cut off")
+	// errSilent says that no answer came.
+	errSilent = errors.New("no answer came in time")
+	// errAnswer is the end of an answer before it was whole.
+	errAnswer = errors.New("the server's answer cannot be read")
+)
+
+// fail makes a driver error of what an operation ended with.
+func fail(op, queue string, err error) error {
+	if isCode(err, codeNoQueue) {
+		return faults.Refuse(op, queue, driver.ErrNotFound, errNoQueue, "")
+	}
+	return faults.Fail(op, queue, err)
+}
+
+// closed is the error of an operation after Close.
+func closed(op, queue string) error { return faults.Closed(op, queue) }
+
+// invalid is the error of a URL or option that cannot be.
+func invalid(err error) error { return faults.Invalid(err) }
+
+// isCode tells whether an error is the server's with this code.
+func isCode(err error, code string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == code
+}
+
+// connectError is why no connection came about, without the configuration that the client library's own
+// error carries, password included.
+type connectError struct {
+	text  string
+	cause error
+}
+
+// Error is the text of the cause, or of all of several.
+func (e *connectError) Error() string { return e.text }
+
+// Unwrap returns the cause.
+func (e *connectError) Unwrap() error { return e.cause }
+
+// withoutConfig replaces an error of the client library's that carries the configuration.
+func withoutConfig(err error) error {
+	var connect *pgconn.ConnectError
+	if !errors.As(err, &connect) {
+		return err
+	}
+	e := &connectError{text: "no connection"}
+	if inner := connect.Unwrap(); inner != nil {
+		e.text = strings.Join(strings.Fields(inner.Error()), " ")
+	}
+	var pg *pgconn.PgError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &pg):
+		e.cause = pg
+	case errors.Is(err, context.Canceled):
+		e.cause = context.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		e.cause = context.DeadlineExceeded
+	case errors.As(err, &op):
+		e.cause = op
+	case fault.IsTLS(err):
+		e.cause = errTLS
+	}
+	return e
+}
+
+// isConnect tells whether an error is that no connection came about.
+func isConnect(err error) bool {
+	var connect *connectError
+	return errors.As(err, &connect)
+}
+
+// errTLS stands for a failure of the TLS handshake.
+var errTLS = errors.New("the TLS handshake failed")
+
+// classify says what an error of the client library or the server means.
+func classify(err error) fault.Verdict {
+	var pg *pgconn.PgError
+	switch {
+	case errors.Is(err, errInTx):
+		return fault.NotStored(driver.ErrUnavailable, "it goes on when the transaction has ended")
+	case errors.As(err, &pg):
+		return classifyCode(pg)
+	case err == context.Canceled || err == context.DeadlineExceeded:
+		return fault.Unknown(err, "")
+	case errors.Is(err, errSilent):
+		return fault.Unknown(driver.ErrUnavailable, "")
+	case errors.Is(err, errCut):
+		return fault.Verdict{Kind: driver.ErrClosed, Fate: driver.FateUnknown, Bare: true}
+	case errors.Is(err, errAnswer):
+		return fault.Unknown(driver.ErrBroker, "")
+	case fault.IsDial(err):
+		return fault.NotStored(driver.ErrUnavailable, "is the server running, and the address right?")
+	case fault.IsName(err):
+		return fault.NotStored(driver.ErrUnavailable, "the server's name cannot be resolved")
+	case fault.IsTLS(err) || errors.Is(err, errTLS):
+		return fault.NotStored(driver.ErrUnavailable, "the TLS handshake failed: see sslmode and sslrootcert")
+	case isConnect(err):
+		return fault.NotStored(driver.ErrUnavailable, "")
+	}
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
+		return fault.Unknown(driver.ErrUnavailable, "the server did not answer in time")
+	}
+	return fault.Unknown(driver.ErrUnavailable, "")
+}
+
+// codes are what the server's codes mean, by their beginning; the first that fits counts. A statement
+// that fails, and a transaction of which one does, changes nothing:
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+var codes = []struct {
+	prefix string
+	kind   error
+	hint   string
+}{
+	{codeDatabase, driver.ErrConfig, "begin the transaction on the database and in the schema that the driver was opened with"},
+	{"42P01", driver.ErrConfig, "the schema is not there: open the driver with migrate=true, or run Migrate"},
+	{"42883", driver.ErrConfig, "the schema is not there: open the driver with migrate=true, or run Migrate"},
+	{"3F000", driver.ErrConfig, "the schema is not there: open the driver with migrate=true, or run Migrate"},
+	{"3D000", driver.ErrConfig, "the database does not exist"},
+	{"28", driver.ErrUnauthorized, "the user or password is wrong, or pg_hba.conf refuses them"},
+	{"42501", driver.ErrUnauthorized, "grant the role what the documentation of driver/postgres lists under Rights"},
+	{"25006", driver.ErrUnavailable, "the server is a replica, or its transactions are read-only"},
+	{"25P02", driver.ErrBroker, "an earlier statement of the transaction has failed: roll it back"},
+	{"40", driver.ErrUnavailable, "transactions were in each other's way: roll back and try again"},
+	{"53100", driver.ErrFull, "the server's disk is full"},
+	{"53200", driver.ErrFull, "the server is out of memory"},
+	{"53300", driver.ErrUnavailable, "the server has no connection left: see max_connections, and pool_size of all programs"},
+	{"53", driver.ErrUnavailable, ""},
+	{"54", driver.ErrTooLarge, ""},
+	{"55P03", driver.ErrUnavailable, "a lock was not free within lock_timeout"},
+	{"57014", driver.ErrUnavailable, "the statement took longer than statement_timeout"},
+	{"57P", driver.ErrUnavailable, "the server is starting or shutting down"},
+	{"08", driver.ErrUnavailable, ""},
+	{"58", driver.ErrUnavailable, ""},
+}
+
+// classifyCode says what an error of the server means.
+func classifyCode(err *pgconn.PgError) fault.Verdict {
+	for _, c := range codes {
+		if strings.HasPrefix(err.Code, c.prefix) {
+			return fault.NotStored(c.kind, c.hint)
+		}
+	}
+	return fault.NotStored(driver.ErrBroker, "")
+}
