@@ -19,8 +19,8 @@ readonly table="$brokers/images.txt"
 readonly postgresql_init="$brokers/launcher/postgresql/init.sh"
 readonly npm_files=(Dockerfile package.json package-lock.json)
 readonly repository=batch-test
-# What no test needs of Debian's packages: half of what they are with PostgreSQL, whose compiler of queries
-# is most of that. Without its library a server does without it.
+# What no test needs of Debian's packages. Most of it is a compiler that PostgreSQL has for long queries: a server
+# that does not find its library goes without.
 readonly unneeded=(
 	'/usr/share/doc/*' '/usr/share/man/*' '/usr/share/locale/*' '/usr/share/info/*'
 	'/usr/lib/llvm-*' '/usr/lib/*/libLLVM*' '/usr/lib/*/libz3*'
