@@ -51,7 +51,7 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 		}
 		content += len(m.Body) + headers
 		jobs[i] = newJob(m, headers)
-		bytes += jobs[i].cost(false)
+		bytes += jobs[i].cost(nil)
 		if m.DedupKey == "" {
 			continue
 		}

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -14,4 +15,23 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 		messages[i] = &e.Message
 	}
 	return d.storeAll(ctx, "import", queue, messages, entries)
+}
+
+// ImportWindow is the broker's window for dedup keys.
+func (d *Driver) ImportWindow() time.Duration { return d.DedupWindow() }
+
+// ForgetImports forgets keys under one lock.
+func (d *Driver) ForgetImports(ctx context.Context, queue string, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	q, now, err := d.begin(ctx, "forget imports", queue)
+	if err != nil {
+		return err
+	}
+	defer q.end(now)
+	for _, key := range keys {
+		q.capacity.free(q.imports.forget(key), 0)
+	}
+	return nil
 }

@@ -24,6 +24,7 @@ type queueState struct {
 	backlog
 	running running
 	keys    rememberedKeys
+	imports rememberedKeys // those of imports
 
 	subscriptions map[*subscription]struct{}
 	waiters       waiters
@@ -70,8 +71,8 @@ func (q *queueState) advance(now instant) {
 			q.lose(q.running.first(), at)
 		}
 	}
-	if q.keys.any() {
-		q.capacity.free(q.keys.expire(now), 0)
+	if q.keys.any() || q.imports.any() {
+		q.capacity.free(q.keys.expire(now)+q.imports.expire(now), 0)
 	}
 	if q.nready != before {
 		q.wake()
@@ -222,5 +223,5 @@ func (q *queueState) delete() {
 	}
 	waiting, nwaiting := q.backlog.clear()
 	held, nheld := q.running.clear()
-	q.capacity.free(q.keys.clear()+waiting+held, nwaiting+nheld)
+	q.capacity.free(q.keys.clear()+q.imports.clear()+waiting+held, nwaiting+nheld)
 }

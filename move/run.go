@@ -1,0 +1,211 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+)
+
+// grace is how long what is under way may take after the end of ctx: to store a batch and to
+// remove it from the source, so that a stop doubles nothing.
+const grace = 10 * time.Second
+
+// errEmpty ends a move: there is nothing left.
+var errEmpty = errors.New("the source is empty")
+
+// Run moves the jobs of a queue from one broker to another: waiting and scheduled jobs and
+// dead letters, while producers and workers of both go on. The package comment says how, and
+// what is promised. The queue must exist on the source; on the target it is declared. Both
+// handles must stay open until Run has returned, and must not be two on the same queue.
+//
+// It returns when the source is empty and nothing runs there ([Quiet]), or with [Follow] when ctx
+// ends: with nil, and how much was moved. Else the error says why it ended: a [*RefusedError] for a
+// job that the target cannot keep, the error of a broker that failed for too long ([Patience]),
+// one that wraps [batch.ErrInvalid] for a wrong argument, before anything is sent, or ctx's. Whatever
+// ended it, every job is on the source, on the target, or on both: then it was counted as
+// [Progress].Doubled. To go on, run it again.
+//
+// When ctx ends, the batches that are under way are finished, for ten seconds at most.
+func Run(ctx context.Context, from batch.Driver, to batch.Importer, queue string, options ...Option) (Progress, error) {
+	c, err := newConfig(queue, options)
+	if err != nil {
+		return Progress{}, err
+	}
+	m, err := newMover(c, from, to)
+	if err != nil {
+		return Progress{}, err
+	}
+	if err := m.ready(ctx); err != nil {
+		return m.tally.look(m.depth(ctx)), err
+	}
+	return m.run(ctx)
+}
+
+// mover moves one queue.
+type mover struct {
+	config
+	from   batch.Driver
+	source *batch.QueueAdmin
+	target *target
+	tally  *tally
+	// forgetter is the source if it remembers what it has imported, else nil.
+	forgetter driver.OnceImporter
+	circle    circle
+	// finishing ends some time after the move has to.
+	finishing context.Context
+}
+
+// newMover checks the arguments. It does not talk to the brokers.
+func newMover(c config, from batch.Driver, to batch.Importer) (*mover, error) {
+	source, err := batch.Admin(from, c.queue)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := batch.Admin(to, c.to); err != nil {
+		return nil, err
+	}
+	if from == batch.Driver(to) && c.queue == c.to {
+		return nil, invalid("target", "the source itself", "another queue or another broker")
+	}
+	m := &mover{config: c, from: from, source: source, tally: newTally(&c)}
+	if m.target, err = newTarget(&m.config, to); err != nil {
+		return nil, err
+	}
+	m.forgetter, _ = from.(driver.OnceImporter)
+	return m, nil
+}
+
+// ready looks whether both queues can be used, and declares that of the target.
+func (m *mover) ready(ctx context.Context) error {
+	wait := patience{config: &m.config}
+	for {
+		err := m.look(ctx)
+		if err == nil {
+			return nil
+		}
+		if err := wait.await(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// look is ready once.
+func (m *mover) look(ctx context.Context) error {
+	if _, err := m.source.Depth(ctx); err != nil {
+		return err
+	}
+	if m.source.CanPause() && m.states[batch.StateWaiting] {
+		paused, err := m.source.Paused(ctx)
+		if err != nil {
+			return err
+		}
+		if paused {
+			return invalid("queue "+m.queue, "on the source, which is paused", "resumed: a paused queue hands its jobs to nobody, the mover included")
+		}
+	}
+	return m.target.queue.Declare(ctx)
+}
+
+// run moves until the end.
+func (m *mover) run(ctx context.Context) (Progress, error) {
+	work, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	finishing, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	m.finishing = finishing
+	defer context.AfterFunc(work, func() {
+		_ = pause(finishing, grace)
+		cut()
+	})()
+	var loops sync.WaitGroup
+	loop := func(run func(context.Context) error) {
+		loops.Go(func() {
+			if err := run(work); err != nil {
+				stop(err)
+			}
+		})
+	}
+	if m.states[batch.StateWaiting] {
+		hands := m.concurrency
+		if m.selective() {
+			hands = 1
+		}
+		for range hands {
+			loop(func(ctx context.Context) error {
+				h, err := m.newHand(ctx)
+				if err != nil {
+					return err
+				}
+				return h.run(ctx)
+			})
+		}
+	}
+	loop(m.shelves)
+	loop(m.watch)
+	loops.Wait()
+	cause := context.Cause(work)
+	if errors.Is(cause, errEmpty) || m.follow && ctx.Err() != nil && cause == context.Cause(ctx) {
+		cause = nil
+	}
+	last := m.tally.look(m.depth(context.WithoutCancel(ctx)))
+	m.progress(last)
+	return last, cause
+}
+
+// depth is what the source has, or unknown.
+func (m *mover) depth(ctx context.Context) batch.Depth {
+	ctx, cancel := context.WithTimeout(ctx, depthTimeout)
+	defer cancel()
+	depth, err := m.source.Depth(ctx)
+	if err != nil {
+		return unknownDepth
+	}
+	return depth
+}
+
+// forget makes the source forget that it had imported jobs which leave it now.
+func (m *mover) forget(ctx context.Context, parcels []*parcel, most time.Duration) error {
+	if m.forgetter == nil || len(parcels) == 0 {
+		return nil
+	}
+	wait := patience{config: &m.config}
+	keys := make([]string, len(parcels))
+	for i, p := range parcels {
+		keys[i] = importKey(&p.entry)
+	}
+	for {
+		call, cancel := context.WithTimeout(ctx, most)
+		err := m.forgetter.ForgetImports(call, m.queue, keys)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if err := wait.await(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// double counts a job that may be on both sides.
+func (m *mover) double(p *parcel, err error) {
+	m.tally.change(func(c *Progress) { c.Doubled++ })
+	m.fault(fmt.Errorf("move: the job %s is stored on queue %s, and may be on the source too: %w", quote(p.entry.ID), m.to, err))
+}
+
+// doubt is double for a job that stays although a try to store it may have been carried out.
+func (m *mover) doubt(p *parcel, err error) {
+	if p.doubtful {
+		m.double(p, err)
+	}
+}
+
+// refuse counts a job that is left because the target cannot keep it.
+func (m *mover) refuse(p *parcel) {
+	m.tally.change(func(c *Progress) { c.Refused++ })
+	m.fault(p.refused)
+}

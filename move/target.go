@@ -1,0 +1,212 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/driver"
+)
+
+// target stores jobs.
+type target struct {
+	carrier
+	config *config
+	queue  *batch.Queue[batch.Importer]
+	// look is nil if the target cannot be looked into.
+	look driver.Inspector
+}
+
+// newTarget makes the target. It does not talk to the broker.
+func newTarget(c *config, to batch.Importer) (*target, error) {
+	q, err := batch.TryNewQueue(to, c.to)
+	if err != nil {
+		return nil, err
+	}
+	look, _ := to.(driver.Inspector)
+	return &target{carrier: newCarrier(to), config: c, queue: q, look: look}, nil
+}
+
+// parcel is one job on its way.
+type parcel struct {
+	entry batch.Entry
+	// delivery is the lease on a waiting job, else nil.
+	delivery *driver.Delivery
+
+	stored bool
+	// earlier says that a mover has stored it before, which died before it was removed.
+	earlier bool
+	// doubtful says that a try to store it may have been carried out although it failed.
+	doubtful bool
+	refused  *RefusedError
+	// gone says that the job is no longer ours to move: somebody else holds it.
+	gone bool
+	// twin says that this move has moved a job with the same key before.
+	twin bool
+	// forced are the properties that were taken from it after a refusal.
+	forced map[Property]bool
+}
+
+// open tells whether there is still something to do to store it.
+func (p *parcel) open() bool { return !p.stored && p.refused == nil && !p.gone }
+
+// store stores parcels, each of which is stored, refused or gone afterwards, unless there is an
+// error. keep is called before each try but the first: it may find that some are gone. Each
+// try takes no longer than most.
+func (t *target) store(ctx context.Context, parcels []*parcel, most time.Duration, keep func(context.Context, []*parcel)) error {
+	p := patience{config: t.config}
+	for _, one := range parcels {
+		t.strip(&one.entry, t.config.drop)
+		if t.once && one.entry.ImportKey == "" {
+			one.entry.ImportKey = importKey(&one.entry)
+		}
+	}
+	for left := parcels; ; {
+		if left = stillOpen(left); len(left) == 0 {
+			return nil
+		}
+		failed := t.try(ctx, left, most)
+		if failed == nil {
+			continue
+		}
+		if err := p.await(ctx, failed); err != nil {
+			return err
+		}
+		keep(ctx, left)
+		t.recognize(ctx, left, most)
+	}
+}
+
+// stillOpen are the parcels that are still to be stored.
+func stillOpen(parcels []*parcel) []*parcel {
+	var left []*parcel
+	for _, p := range parcels {
+		if p.open() {
+			left = append(left, p)
+		}
+	}
+	return left
+}
+
+// try makes one import. It returns an error that has to be waited out, or nil: then those that
+// are still open can be tried again at once.
+func (t *target) try(ctx context.Context, parcels []*parcel, most time.Duration) (failed error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	entries := make([]batch.Entry, len(parcels))
+	for i, p := range parcels {
+		entries[i] = p.entry
+	}
+	results, _ := batch.Import(ctx, t.queue, entries) // the results have the errors
+	for i, r := range results {
+		err := error(nil)
+		switch {
+		case r.Err != nil:
+			err = t.judge(parcels[i], r.Err)
+		case r.Duplicate:
+			err = t.verify(ctx, parcels[i])
+		default:
+			parcels[i].stored = true
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// judge notes why a parcel was not stored. It returns an error that has to be waited out.
+func (t *target) judge(p *parcel, err error) error {
+	if refused := t.refusal(&p.entry, t.queue.Name(), err); refused != nil {
+		if !t.config.drop[refused.Property] || p.forced[refused.Property] {
+			p.refused = refused
+			return nil
+		}
+		p.force(refused.Property)
+		return nil
+	}
+	var sent *batch.EnqueueError
+	if errors.As(err, &sent) && sent.Fate == driver.FateUnknown {
+		p.doubtful = true
+	}
+	return err
+}
+
+// verify looks at a parcel whose key the target knows. If a mover left it behind as it died, it is
+// stored already. Else it is another job: a twin, or one that was moved there before and came
+// back. Then it is stored without a key, for to take it for the first would lose it.
+func (t *target) verify(ctx context.Context, p *parcel) error {
+	is, err := t.leftover(ctx, p)
+	switch {
+	case err != nil:
+		return err
+	case is:
+		p.stored, p.earlier = true, true
+	default:
+		p.entry.ImportKey = ""
+	}
+	return nil
+}
+
+// leftover tells whether a parcel whose key the target knows is a job that a mover has stored and
+// not removed. The holder of a waiting job has vanished then. A scheduled or dead one is still
+// on the target, unless it has run since, which nobody can tell.
+func (t *target) leftover(ctx context.Context, p *parcel) (bool, error) {
+	switch {
+	case p.doubtful: // it was stored by the try before
+		return true, nil
+	case p.delivery != nil:
+		return p.delivery.Redeliveries > 0, nil
+	case p.twin || t.look == nil:
+		return false, nil
+	}
+	found, err := t.look.Find(ctx, t.queue.Name(), p.entry.ID)
+	if errors.Is(err, batch.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && sameJob(&found, &p.entry), err
+}
+
+// force takes a property from the job that was refused because of it.
+func (p *parcel) force(property Property) {
+	if p.forced == nil {
+		p.forced = make(map[Property]bool)
+	}
+	p.forced[property] = true
+	switch e := &p.entry; property {
+	case Priority:
+		e.Level = batch.Normal
+	case Group:
+		e.Group = ""
+	case DedupKey:
+		e.DedupKey = ""
+	case Headers:
+		e.Headers = nil
+	case Delay:
+		e.Delay = 0
+	}
+}
+
+// recognize looks for the doubtful ones where the target can be looked into and knows no keys:
+// what is found need not be stored again.
+func (t *target) recognize(ctx context.Context, parcels []*parcel, most time.Duration) {
+	if t.look == nil || t.once {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	for _, p := range parcels {
+		if !p.doubtful || !p.open() {
+			continue
+		}
+		if found, err := t.look.Find(ctx, t.queue.Name(), p.entry.ID); err == nil && sameJob(&found, &p.entry) {
+			p.stored, p.doubtful = true, false
+		}
+	}
+}
+
+// sameJob tells whether two entries are of one job, by what a move does not change.
+func sameJob(a, b *batch.Entry) bool {
+	return a.ID == b.ID && a.Kind == b.Kind && a.EnqueuedAt.Equal(b.EnqueuedAt) && string(a.Body) == string(b.Body)
+}
