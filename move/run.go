@@ -174,9 +174,9 @@ func (m *mover) forget(ctx context.Context, parcels []*parcel, most time.Duratio
 		return nil
 	}
 	wait := patience{config: &m.config}
-	keys := make([]string, len(parcels))
-	for i, p := range parcels {
-		keys[i] = importKey(&p.entry)
+	keys := make([]string, 0, 2*len(parcels)) // it may have died or been redriven since it came
+	for _, p := range parcels {
+		keys = append(keys, importKey(&p.entry, false), importKey(&p.entry, true))
 	}
 	for {
 		call, cancel := context.WithTimeout(ctx, most)

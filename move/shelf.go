@@ -33,7 +33,7 @@ const (
 // shelves moves what is not handed out, dead letters and scheduled jobs, until ctx ends.
 func (m *mover) shelves(ctx context.Context) error {
 	wait := patience{config: &m.config}
-	letters, shelf := &letters{mover: m}, &shelf{mover: m, gone: make(map[string]bool)}
+	letters, shelf := &letters{mover: m}, &shelf{mover: m}
 	for ctx.Err() == nil {
 		start := time.Now()
 		moved := 0
@@ -77,7 +77,6 @@ func (m *mover) shelves(ctx context.Context) error {
 // shelf moves the scheduled jobs of a source that can be looked into.
 type shelf struct {
 	*mover
-	gone map[string]bool // the keys of jobs that were moved
 	// pending says that the last pass left a job that is to be moved: it becomes waiting.
 	pending bool
 }
@@ -137,7 +136,6 @@ func (s *shelf) move(parcels []*parcel) (moved int, err error) {
 			s.pending = true
 		} else {
 			p.entry.Delay = max(time.Until(p.entry.DueAt), 0)
-			p.twin = s.gone[importKey(&p.entry)]
 			found = append(found, p)
 		}
 	}
@@ -200,7 +198,6 @@ func (s *shelf) delete(ctx context.Context, p *parcel) (moved int, err error) {
 		switch {
 		case err == nil, errors.Is(err, batch.ErrNotFound) && again:
 			s.tally.moved(p)
-			s.gone[importKey(&p.entry)] = true
 			return 1, nil
 		case errors.Is(err, batch.ErrNotFound):
 			s.undo(ctx, p)

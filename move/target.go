@@ -16,6 +16,8 @@ type target struct {
 	queue  *batch.Queue[batch.Importer]
 	// look is nil if the target cannot be looked into.
 	look driver.Inspector
+	// known are the keys of scheduled and dead jobs that this move has stored. Only shelves uses it.
+	known map[string]bool
 }
 
 // newTarget makes the target. It does not talk to the broker.
@@ -25,7 +27,7 @@ func newTarget(c *config, to batch.Importer) (*target, error) {
 		return nil, err
 	}
 	look, _ := to.(driver.Inspector)
-	return &target{carrier: newCarrier(to), config: c, queue: q, look: look}, nil
+	return &target{carrier: newCarrier(to), config: c, queue: q, look: look, known: make(map[string]bool)}, nil
 }
 
 // parcel is one job on its way.
@@ -42,8 +44,6 @@ type parcel struct {
 	refused  *RefusedError
 	// gone says that the job is no longer ours to move: somebody else holds it.
 	gone bool
-	// twin says that this move has moved a job with the same key before.
-	twin bool
 	// forced are the properties that were taken from it after a refusal.
 	forced map[Property]bool
 }
@@ -59,7 +59,7 @@ func (t *target) store(ctx context.Context, parcels []*parcel, most time.Duratio
 	for _, one := range parcels {
 		t.strip(&one.entry, t.config.drop)
 		if t.once && one.entry.ImportKey == "" {
-			one.entry.ImportKey = importKey(&one.entry)
+			one.entry.ImportKey = importKey(&one.entry, one.entry.State == batch.StateDead)
 		}
 	}
 	for left := parcels; ; {
@@ -108,6 +108,7 @@ func (t *target) try(ctx context.Context, parcels []*parcel, most time.Duration)
 			err = t.verify(ctx, parcels[i])
 		default:
 			parcels[i].stored = true
+			t.know(parcels[i])
 		}
 		if failed == nil {
 			failed = err
@@ -143,6 +144,7 @@ func (t *target) verify(ctx context.Context, p *parcel) error {
 		return err
 	case is:
 		p.stored, p.earlier = true, true
+		t.know(p)
 	default:
 		p.entry.ImportKey = ""
 	}
@@ -158,14 +160,22 @@ func (t *target) leftover(ctx context.Context, p *parcel) (bool, error) {
 		return true, nil
 	case p.delivery != nil:
 		return p.delivery.Redeliveries > 0, nil
-	case p.twin || t.look == nil:
+	case t.known[p.entry.ImportKey] || t.look == nil:
 		return false, nil
 	}
 	found, err := t.look.Find(ctx, t.queue.Name(), p.entry.ID)
 	if errors.Is(err, batch.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && sameJob(&found, &p.entry), err
+	return err == nil && found.State == p.entry.State && sameJob(&found, &p.entry), err
+}
+
+// know notes the key of a scheduled or dead job that is on the target now: another one that has it
+// is a twin.
+func (t *target) know(p *parcel) {
+	if p.delivery == nil && t.once {
+		t.known[p.entry.ImportKey] = true
+	}
 }
 
 // force takes a property from the job that was refused because of it.
