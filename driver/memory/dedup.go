@@ -98,7 +98,7 @@ func (r *rememberedKeys) free(key string, number uint64) int64 {
 	return k.size()
 }
 
-// forget forgets a key, whoever holds it, and returns the bytes that became free.
+// forget forgets a key, whichever job holds it, and returns the bytes that became free.
 func (r *rememberedKeys) forget(key string) int64 {
 	k := r.byKey.get(key)
 	if k == nil {

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"time"
 
 	"github.com/batch-go/batch/driver"
 )
@@ -16,9 +15,6 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 	}
 	return d.storeAll(ctx, "import", queue, messages, entries)
 }
-
-// ImportWindow is the broker's window for dedup keys.
-func (d *Driver) ImportWindow() time.Duration { return d.DedupWindow() }
 
 // ForgetImports forgets keys under one lock.
 func (d *Driver) ForgetImports(ctx context.Context, queue string, keys []string) error {

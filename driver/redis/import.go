@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"time"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -99,9 +98,6 @@ func (d *Driver) importPage(ctx context.Context, queue string, entries []*driver
 	}
 	return readDuplicates(raw, len(entries))
 }
-
-// ImportWindow is how long an import key is remembered: as long as a dedup key at most.
-func (d *Driver) ImportWindow() time.Duration { return d.dedupWindow }
 
 // ForgetImports forgets keys, a page a script.
 func (d *Driver) ForgetImports(ctx context.Context, queue string, keys []string) error {
