@@ -36,12 +36,14 @@ type aside struct {
 	seed  maphash.Seed
 	seen  map[uint64]bool
 	again bool // one was met a second time
+	// extended is when all that is held was extended, or the sweep began.
+	extended time.Time
 }
 
 // sweep goes through the queue once, gives back what is to stay, and rests.
 func (h *hand) sweep(ctx context.Context) error {
 	start := time.Now()
-	h.aside = aside{seed: maphash.MakeSeed(), seen: make(map[uint64]bool)}
+	h.aside = aside{seed: maphash.MakeSeed(), seen: make(map[uint64]bool), extended: start}
 	moved := false
 	for ctx.Err() == nil && !h.aside.again {
 		receiving, cancel := context.WithTimeout(ctx, sweepWait)
@@ -57,8 +59,9 @@ func (h *hand) sweep(ctx context.Context) error {
 		if len(parcels) == 0 && ended {
 			break
 		}
-		if time.Since(h.extended) > h.most {
+		if time.Since(h.aside.extended) > h.most {
 			h.extend(h.finishing, h.aside.held)
+			h.aside.extended = time.Now()
 		}
 	}
 	h.settleAside()

@@ -24,9 +24,8 @@ type hand struct {
 	patience patience
 	// aside are the jobs that it holds and that are not to be moved.
 	aside aside
-	// most bounds one request, so that no lease ends in it.
-	most     time.Duration
-	extended time.Time // the last time that all that is held was extended
+	// most bounds one request, so that no lease ends while a job is stored, forgotten and settled.
+	most time.Duration
 }
 
 // newHand opens a consumer, as often as it takes.
@@ -46,7 +45,7 @@ func (m *mover) newHand(ctx context.Context) (*hand, error) {
 			h.consumer = c
 			h.most = leaseTime / 2
 			if lease := c.Lease(); lease > 0 {
-				h.most = lease / 3
+				h.most = lease / 4
 			}
 			return h, nil
 		}
@@ -115,8 +114,6 @@ func entryOf(d *driver.Delivery) batch.Entry {
 // of another kind, is put aside or given back. A stop of the mover does not interrupt it.
 func (h *hand) carry(parcels []*parcel) error {
 	ctx := h.finishing
-	received := time.Now()
-	h.extended = received
 	var wanted, others []*parcel
 	for _, p := range parcels {
 		if h.wants(p.entry.Kind) {
@@ -165,13 +162,12 @@ func (h *hand) extend(ctx context.Context, parcels []*parcel) {
 			deliveries[i] = p.delivery
 		}
 		for i, err := range h.consumer.Extend(ctx, deliveries) {
-			if errors.Is(err, batch.ErrLeaseLost) {
-				chunk[i].gone = true
-				h.doubt(chunk[i], err)
+			if p := chunk[i]; errors.Is(err, batch.ErrLeaseLost) && !p.stored {
+				p.gone = true
+				h.doubt(p, err)
 			}
 		}
 	}
-	h.extended = time.Now()
 }
 
 // remove removes from the source what is stored on the target. The source forgets first that it
@@ -226,6 +222,7 @@ func (h *hand) done(ctx context.Context, left []*parcel) ([]*parcel, error) {
 		if err := wait.await(ctx, failed); err != nil {
 			return left, err
 		}
+		h.extend(ctx, left)
 	}
 }
 

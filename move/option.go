@@ -175,7 +175,8 @@ func duration(name string, d, least, most time.Duration, set func(*config)) Opti
 	}}
 }
 
-// OnProgress calls a function about once a second, and at the end, from one goroutine. The move
+// OnProgress calls a function about once a second, with [Follow] every five seconds, and at the end,
+// from one goroutine at a time. The move
 // does not wait for it, except at the end.
 func OnProgress(f func(Progress)) Option {
 	return Option{func(c *config) error {

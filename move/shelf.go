@@ -22,8 +22,8 @@ const (
 	// fewWaiting is how long the queue may be for scheduled jobs to be removed by their IDs. It
 	// may read the queue for each.
 	fewWaiting = 1000
-	// shelfRest is the time between two looks, and longRest that after one which found nothing
-	// that could be moved.
+	// shelfRest is the time between two looks, and longRest the longest after some which found
+	// nothing that could be moved.
 	shelfRest = 500 * time.Millisecond
 	longRest  = 5 * time.Second
 	// shelfCall bounds one request about what no lease holds.
@@ -34,6 +34,7 @@ const (
 func (m *mover) shelves(ctx context.Context) error {
 	wait := patience{config: &m.config}
 	letters, shelf := &letters{mover: m}, &shelf{mover: m}
+	idle := shelfRest
 	for ctx.Err() == nil {
 		start := time.Now()
 		moved := 0
@@ -47,7 +48,6 @@ func (m *mover) shelves(ctx context.Context) error {
 			n, err = shelf.pass(ctx)
 			moved += n
 		}
-		rest := shelfRest
 		switch {
 		case ctx.Err() != nil:
 			return nil // for which the move ends anyway, unless a job was refused
@@ -64,12 +64,12 @@ func (m *mover) shelves(ctx context.Context) error {
 			if !shelf.pending {
 				m.tally.found("shelves", start)
 			}
-			if depth.Dead != 0 || depth.Scheduled != 0 {
-				rest = min(longRest, max(m.quiet, shelfRest))
-			}
+			idle = min(2*idle, longRest)
+		default:
+			idle = shelfRest
 		}
 		wait.well()
-		_ = pause(ctx, rest) // the loop sees why
+		_ = pause(ctx, idle) // the loop sees why
 	}
 	return nil
 }

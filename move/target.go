@@ -16,8 +16,8 @@ type target struct {
 	queue  *batch.Queue[batch.Importer]
 	// look is nil if the target cannot be looked into.
 	look driver.Inspector
-	// known are the keys of scheduled and dead jobs that this move has stored. Only shelves uses it.
-	known map[string]bool
+	// known are the keys of jobs that this move has stored, of late.
+	known recent
 }
 
 // newTarget makes the target. It does not talk to the broker.
@@ -27,7 +27,7 @@ func newTarget(c *config, to batch.Importer) (*target, error) {
 		return nil, err
 	}
 	look, _ := to.(driver.Inspector)
-	return &target{carrier: newCarrier(to), config: c, queue: q, look: look, known: make(map[string]bool)}, nil
+	return &target{carrier: newCarrier(to), config: c, queue: q, look: look}, nil
 }
 
 // parcel is one job on its way.
@@ -108,7 +108,7 @@ func (t *target) try(ctx context.Context, parcels []*parcel, most time.Duration)
 			err = t.verify(ctx, parcels[i])
 		default:
 			parcels[i].stored = true
-			t.know(parcels[i])
+			t.known.add(parcels[i].entry.ImportKey)
 		}
 		if failed == nil {
 			failed = err
@@ -144,7 +144,7 @@ func (t *target) verify(ctx context.Context, p *parcel) error {
 		return err
 	case is:
 		p.stored, p.earlier = true, true
-		t.know(p)
+		t.known.add(p.entry.ImportKey)
 	default:
 		p.entry.ImportKey = ""
 	}
@@ -152,30 +152,23 @@ func (t *target) verify(ctx context.Context, p *parcel) error {
 }
 
 // leftover tells whether a parcel whose key the target knows is a job that a mover has stored and
-// not removed. The holder of a waiting job has vanished then. A scheduled or dead one is still
-// on the target, unless it has run since, which nobody can tell.
+// not removed. The holder of a waiting job has vanished then, but a broker that crashed may have
+// forgotten that. So it is looked for, unless this mover has stored one that is equal: that is a
+// twin. If it is on the target no more, nobody can tell whether it has run there or was taken back to the source.
 func (t *target) leftover(ctx context.Context, p *parcel) (bool, error) {
 	switch {
 	case p.doubtful: // it was stored by the try before
 		return true, nil
-	case p.delivery != nil:
-		return p.delivery.Redeliveries > 0, nil
-	case t.known[p.entry.ImportKey] || t.look == nil:
+	case p.delivery != nil && p.delivery.Redeliveries > 0:
+		return true, nil
+	case t.known.has(p.entry.ImportKey) || t.look == nil:
 		return false, nil
 	}
 	found, err := t.look.Find(ctx, t.queue.Name(), p.entry.ID)
 	if errors.Is(err, batch.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && found.State == p.entry.State && sameJob(&found, &p.entry), err
-}
-
-// know notes the key of a scheduled or dead job that is on the target now: another one that has it
-// is a twin.
-func (t *target) know(p *parcel) {
-	if p.delivery == nil && t.once {
-		t.known[p.entry.ImportKey] = true
-	}
+	return err == nil && sameJob(&found, &p.entry) && (p.delivery != nil || found.State == p.entry.State), err
 }
 
 // force takes a property from the job that was refused because of it.

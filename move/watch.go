@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// watchEvery is how often the source is asked for its depth, and progress is told.
-	watchEvery = time.Second
+	// watchEvery is how often the source is asked for its depth, and progress is told; and
+	// followEvery the same of a move that does not end: the question costs money on some brokers.
+	watchEvery  = time.Second
+	followEvery = 5 * time.Second
 	// depthTimeout bounds one such question.
 	depthTimeout = 10 * time.Second
 )
@@ -29,6 +31,9 @@ func (m *mover) watch(ctx context.Context) error {
 		<-over
 	}()
 	every := min(watchEvery, max(m.quiet/4, 10*time.Millisecond))
+	if m.follow {
+		every = followEvery
+	}
 	var empty time.Time // since when, or zero
 	last := time.Time{}
 	for ctx.Err() == nil {
