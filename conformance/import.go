@@ -20,9 +20,6 @@ var importCases = []Case{
 	{Name: "import-goes-on", Rule: "An imported job is settled like all others: it can be retried, released, lost and die.", Needs: importer, leases: true, run: caseImportGoesOn},
 	{Name: "import-moves", Rule: "What batch.Import gets from one queue's dead letters is the same on another, and what it must refuse is refused before anything is sent.", Needs: importer, run: caseImportMoves},
 	{Name: "import-key", Rule: "An import neither checks nor takes a DedupKey, and keeps it with the job.", Needs: []string{"Importer", "Deduplicator"}, run: caseImportKey},
-	{Name: "import-once", Rule: "An entry with an ImportKey that was imported within the ImportWindow is a duplicate and not stored, in whatever state it comes, also after the first has run or been removed; of two in one call the first is stored.", Needs: []string{"Importer", "Deduplicator"}, run: caseImportOnce},
-	{Name: "import-forget", Rule: "An ImportKey that was forgotten can be imported again, and one of a queue that was deleted; one that nobody knows can be forgotten.", Needs: []string{"Importer", "Deduplicator"}, run: caseImportForget},
-	{Name: "import-once-race", Rule: "Of many imports of one ImportKey at once exactly one is stored.", Needs: []string{"Importer", "Deduplicator"}, run: caseImportOnceRace},
 	{Name: "import-group", Rule: "An imported job of a group goes to its end, and holds up those that come after it.", Needs: []string{"Importer", "Grouper"}, run: caseImportGroup},
 	{Name: "import-list", Rule: "List shows an imported job in its state with all that was imported.", Needs: []string{"Importer", "Inspector"}, run: caseImportList},
 }

@@ -7,6 +7,12 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
+var importOnceCases = []Case{
+	{Name: "import-once", Rule: "An entry with an ImportKey that was imported within the ImportWindow is a duplicate and not stored, in whatever state it comes, also after the first has run or been removed; of two in one call the first is stored.", Needs: []string{"Importer", "Deduplicator"}, run: caseImportOnce},
+	{Name: "import-forget", Rule: "An ImportKey that was forgotten can be imported again, and one of a queue that was deleted; one that nobody knows can be forgotten.", Needs: []string{"Importer", "Deduplicator"}, run: caseImportForget},
+	{Name: "import-once-race", Rule: "Of many imports of one ImportKey at once exactly one is stored.", Needs: []string{"Importer", "Deduplicator"}, run: caseImportOnceRace},
+}
+
 // once is the driver as one that remembers what it has imported, which each Importer that is a
 // Deduplicator has to be.
 func (s *stage) once(d driver.Driver) driver.OnceImporter {

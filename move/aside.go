@@ -1,11 +1,8 @@
 package move
 
 import (
-	"context"
 	"hash/maphash"
 	"time"
-
-	"github.com/batch-go/batch/driver"
 )
 
 // A job that is to stay cannot be given back at once: it would be the next that is handed out.
@@ -40,49 +37,9 @@ type aside struct {
 	extended time.Time
 }
 
-// sweep goes through the queue once, gives back what is to stay, and rests.
-func (h *hand) sweep(ctx context.Context) error {
-	start := time.Now()
-	h.aside = aside{seed: maphash.MakeSeed(), seen: make(map[uint64]bool), extended: start}
-	moved := false
-	for ctx.Err() == nil && !h.aside.again {
-		receiving, cancel := context.WithTimeout(ctx, sweepWait)
-		parcels, err := h.takeOnce(ctx, receiving)
-		ended := receiving.Err() != nil
-		cancel()
-		for _, p := range parcels {
-			moved = moved || p.stored
-		}
-		if err != nil {
-			return err
-		}
-		if len(parcels) == 0 && ended {
-			break
-		}
-		if time.Since(h.aside.extended) > h.most {
-			h.extend(h.finishing, h.aside.held)
-			h.aside.extended = time.Now()
-		}
-	}
-	h.settleAside()
-	if ctx.Err() != nil {
-		return nil
-	}
-	if !moved {
-		h.tally.found("waiting", start)
-	}
-	_ = pause(ctx, max(restTimes*time.Since(start), leastRest)) // run sees why
-	return nil
-}
-
-// asides puts parcels aside.
-func (h *hand) asides(parcels []*parcel) {
-	var behind []*parcel
-	a := &h.aside
+// take holds parcels until the end of the sweep, and returns those that are too many.
+func (a *aside) take(parcels []*parcel) (behind []*parcel) {
 	for _, p := range parcels {
-		if p.refused == nil {
-			h.tally.change(func(c *Progress) { c.Others++ })
-		}
 		number := maphash.String(a.seed, p.entry.ID)
 		a.again = a.again || a.seen[number]
 		a.seen[number] = true
@@ -93,11 +50,5 @@ func (h *hand) asides(parcels []*parcel) {
 			behind = append(behind, p)
 		}
 	}
-	h.settle(behind, driver.OutcomeRetry)
-}
-
-// settleAside gives back what is held.
-func (h *hand) settleAside() {
-	h.giveBack(h.aside.held)
-	h.aside.held = nil
+	return behind
 }

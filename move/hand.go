@@ -55,28 +55,6 @@ func (m *mover) newHand(ctx context.Context) (*hand, error) {
 	}
 }
 
-// run moves waiting jobs until ctx ends, or a job is refused, or a broker fails for too long.
-func (h *hand) run(ctx context.Context) (err error) {
-	defer func() {
-		h.settleAside()
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-		defer cancel()
-		_ = h.consumer.Stop(closing)  // what it holds comes back by itself
-		_ = h.consumer.Close(closing) // the same
-	}()
-	for ctx.Err() == nil {
-		if h.selective() {
-			err = h.sweep(ctx)
-		} else {
-			_, err = h.takeOnce(ctx, ctx)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // takeOnce receives jobs once and moves them. receiving bounds the wait for them. It returns
 // those that it took.
 func (h *hand) takeOnce(ctx, receiving context.Context) ([]*parcel, error) {
@@ -100,14 +78,6 @@ func (h *hand) takeOnce(ctx, receiving context.Context) ([]*parcel, error) {
 		parcels[i] = &parcel{entry: entryOf(d), delivery: d}
 	}
 	return parcels, h.carry(parcels)
-}
-
-// entryOf is a delivery as it was before the mover took it.
-func entryOf(d *driver.Delivery) batch.Entry {
-	return batch.Entry{
-		Message: d.Message, State: batch.StateWaiting, Failures: d.Failures, LastError: d.LastError,
-		Bounces: d.Bounces, BouncedSince: d.BouncedSince, Deliveries: max(d.Deliveries-1, 0),
-	}
 }
 
 // carry moves parcels: it stores them, then removes them from the source. What is refused, or is
@@ -145,7 +115,12 @@ func (h *hand) carry(parcels []*parcel) error {
 		err = h.circle.check(stored)
 	}
 	h.giveBack(back)
-	h.asides(others)
+	for _, p := range others {
+		if p.refused == nil {
+			h.tally.change(func(c *Progress) { c.Others++ })
+		}
+	}
+	h.settle(h.aside.take(others), driver.OutcomeRetry)
 	if err == nil && refused != nil {
 		return refused
 	}
@@ -206,9 +181,9 @@ func (h *hand) done(ctx context.Context, left []*parcel) ([]*parcel, error) {
 		for i, p := range left {
 			switch err := at(errs, i); {
 			case err == nil, errors.Is(err, batch.ErrLeaseLost) && again[p]:
-				h.tally.moved(p)
+				h.tally.moved(p.entry.State, p.earlier)
 			case errors.Is(err, batch.ErrLeaseLost):
-				h.tally.moved(p)
+				h.tally.moved(p.entry.State, p.earlier)
 				h.double(p, err)
 			default:
 				again[p] = again[p] || driver.FateOf(err) == driver.FateUnknown
@@ -281,17 +256,4 @@ func at(errs []error, i int) error {
 		return nil
 	}
 	return errs[i]
-}
-
-// chunks cuts parcels into pieces of at most n.
-func chunks(parcels []*parcel, n int) func(yield func([]*parcel) bool) {
-	return func(yield func([]*parcel) bool) {
-		for len(parcels) > 0 {
-			k := min(max(n, 1), len(parcels))
-			if !yield(parcels[:k]) {
-				return
-			}
-			parcels = parcels[k:]
-		}
-	}
 }

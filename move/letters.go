@@ -166,7 +166,7 @@ func (l *letters) discard(ctx context.Context, parcels []*parcel) (moved int, er
 		}
 	}
 	for _, p := range parcels {
-		l.tally.moved(p)
+		l.tally.moved(p.entry.State, p.earlier)
 	}
 	switch missing := len(parcels) - total; {
 	case missing > 0 && exact:

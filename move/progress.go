@@ -60,9 +60,9 @@ var unknownDepth = batch.Depth{
 }
 
 // newTally begins to count.
-func newTally(c *config) *tally {
+func newTally(from, to string) *tally {
 	now := time.Now()
-	return &tally{progress: Progress{From: c.queue, To: c.to, Left: unknownDepth}, start: now, active: now, idle: make(map[string]time.Time)}
+	return &tally{progress: Progress{From: from, To: to, Left: unknownDepth}, start: now, active: now, idle: make(map[string]time.Time)}
 }
 
 // change changes the counts.
@@ -72,11 +72,11 @@ func (t *tally) change(f func(*Progress)) {
 	f(&t.progress)
 }
 
-// moved counts parcels that were moved, each in its state.
-func (t *tally) moved(p *parcel) {
+// moved counts a job that was moved in a state; found says that it was stored before.
+func (t *tally) moved(state batch.State, found bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch p.entry.State {
+	switch state {
 	case batch.StateScheduled:
 		t.progress.Scheduled++
 	case batch.StateDead:
@@ -84,7 +84,7 @@ func (t *tally) moved(p *parcel) {
 	default:
 		t.progress.Waiting++
 	}
-	if p.earlier {
+	if found {
 		t.progress.Found++
 	}
 	t.active = time.Now()
@@ -103,12 +103,12 @@ func (t *tally) work(n int) {
 	t.busy += n
 }
 
-// found says that one of the loops has looked through all, beginning at a time, and found nothing
+// nothing says that one of the loops has looked through all, beginning at a time, and found nothing
 // to move.
-func (t *tally) found(nothing string, since time.Time) {
+func (t *tally) nothing(loop string, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.idle[nothing] = since
+	t.idle[loop] = since
 }
 
 // look makes a progress report with what the source has left, and a sample of the rate.

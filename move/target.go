@@ -30,27 +30,6 @@ func newTarget(c *config, to batch.Importer) (*target, error) {
 	return &target{carrier: newCarrier(to), config: c, queue: q, look: look}, nil
 }
 
-// parcel is one job on its way.
-type parcel struct {
-	entry batch.Entry
-	// delivery is the lease on a waiting job, else nil.
-	delivery *driver.Delivery
-
-	stored bool
-	// earlier says that a mover has stored it before, which died before it was removed.
-	earlier bool
-	// doubtful says that a try to store it may have been carried out although it failed.
-	doubtful bool
-	refused  *RefusedError
-	// gone says that the job is no longer ours to move: somebody else holds it.
-	gone bool
-	// forced are the properties that were taken from it after a refusal.
-	forced map[Property]bool
-}
-
-// open tells whether there is still something to do to store it.
-func (p *parcel) open() bool { return !p.stored && p.refused == nil && !p.gone }
-
 // store stores parcels, each of which is stored, refused or gone afterwards, unless there is an
 // error. keep is called before each try but the first: it may find that some are gone. Each
 // try takes no longer than most.
@@ -76,17 +55,6 @@ func (t *target) store(ctx context.Context, parcels []*parcel, most time.Duratio
 		keep(ctx, left)
 		t.recognize(ctx, left, most)
 	}
-}
-
-// stillOpen are the parcels that are still to be stored.
-func stillOpen(parcels []*parcel) []*parcel {
-	var left []*parcel
-	for _, p := range parcels {
-		if p.open() {
-			left = append(left, p)
-		}
-	}
-	return left
 }
 
 // try makes one import. It returns an error that has to be waited out, or nil: then those that
@@ -171,26 +139,6 @@ func (t *target) leftover(ctx context.Context, p *parcel) (bool, error) {
 	return err == nil && sameJob(&found, &p.entry) && (p.delivery != nil || found.State == p.entry.State), err
 }
 
-// force takes a property from the job that was refused because of it.
-func (p *parcel) force(property Property) {
-	if p.forced == nil {
-		p.forced = make(map[Property]bool)
-	}
-	p.forced[property] = true
-	switch e := &p.entry; property {
-	case Priority:
-		e.Level = batch.Normal
-	case Group:
-		e.Group = ""
-	case DedupKey:
-		e.DedupKey = ""
-	case Headers:
-		e.Headers = nil
-	case Delay:
-		e.Delay = 0
-	}
-}
-
 // recognize looks for the doubtful ones where the target can be looked into and knows no keys:
 // what is found need not be stored again.
 func (t *target) recognize(ctx context.Context, parcels []*parcel, most time.Duration) {
@@ -207,9 +155,4 @@ func (t *target) recognize(ctx context.Context, parcels []*parcel, most time.Dur
 			p.stored, p.doubtful = true, false
 		}
 	}
-}
-
-// sameJob tells whether two entries are of one job, by what a move does not change.
-func sameJob(a, b *batch.Entry) bool {
-	return a.ID == b.ID && a.Kind == b.Kind && a.EnqueuedAt.Equal(b.EnqueuedAt) && string(a.Body) == string(b.Body)
 }

@@ -12,8 +12,6 @@ const (
 	// followEvery the same of a move that does not end: the question costs money on some brokers.
 	watchEvery  = time.Second
 	followEvery = 5 * time.Second
-	// depthTimeout bounds one such question.
-	depthTimeout = 10 * time.Second
 )
 
 // watch tells the progress, and ends the move when the source is empty.
