@@ -152,7 +152,7 @@ func Concurrency(n int) Option {
 
 // Quiet is for how long the source must have been empty, with nothing running, before the move
 // ends: 10 ms to an hour. Defaults to 5 s. On SQS, whose counts are late by some seconds, take a
-// minute.
+// minute. RabbitMQ does not tell what runs: a job that fails there after the end is left on the source.
 func Quiet(d time.Duration) Option {
 	return duration("Quiet", d, 10*time.Millisecond, time.Hour, func(c *config) { c.quiet = d })
 }

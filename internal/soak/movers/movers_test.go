@@ -60,8 +60,7 @@ func TestQueuesMoveBetweenBrokers(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("seed %d", seed)
-	var mu sync.Mutex
-	var rows []row
+	rows := make([]row, len(kinds)*len(kinds))
 	t.Run("pairs", func(t *testing.T) {
 		for i, from := range kinds {
 			for k, to := range kinds {
@@ -69,19 +68,17 @@ func TestQueuesMoveBetweenBrokers(t *testing.T) {
 					continue
 				}
 				t.Run(from.name+" to "+to.name, func(t *testing.T) {
-					if !*allPairs {
-						t.Parallel() // they mostly wait for leases
-					}
-					r := movePair(t, from, to, rand.New(rand.NewPCG(seed, uint64(10*i+k))))
-					mu.Lock()
-					defer mu.Unlock()
-					rows = append(rows, r)
+					t.Parallel() // they mostly wait for leases
+					rows[i*len(kinds)+k] = movePair(t, from, to, rand.New(rand.NewPCG(seed, uint64(10*i+k))))
 				})
 			}
 		}
 	})
 	t.Log("| from | to | jobs | movers killed | lost | there twice | found by the next mover |")
 	for _, r := range rows {
+		if r.from == "" {
+			continue
+		}
 		t.Logf("| %s | %s | %d | %d | %d | %d | %d |", r.from, r.to, r.jobs, r.killed, r.lost, r.doubled, r.found)
 	}
 }
