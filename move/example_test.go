@@ -42,3 +42,16 @@ func ExampleRun() {
 	fmt.Println(progress.Moved(), "moved,", progress.Doubled, "doubled")
 	// Output: 3 moved, 0 doubled
 }
+
+// A mover that runs as a service, until it is told to stop.
+func ExampleFollow() {
+	run := func(ctx context.Context, oldBroker batch.Driver, newBroker batch.Importer) error {
+		progress, err := move.Run(ctx, oldBroker, newBroker, "emails",
+			move.Follow(),
+			move.Drop(move.Priority),
+			move.OnProgress(func(p move.Progress) { log.Printf("%d moved, %.0f/s", p.Moved(), p.Rate) }))
+		log.Printf("%d were moved, %d may be there twice", progress.Moved(), progress.Doubled)
+		return err
+	}
+	_ = run // with two brokers
+}
