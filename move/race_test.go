@@ -344,3 +344,43 @@ type settleKillsConsumer struct{ driver.Consumer }
 func (s settleKillsConsumer) Settle(_ context.Context, all []driver.Settlement) []error {
 	return each(len(all), errKilled)
 }
+
+// tardy is a target that takes a second to store jobs, and remembers nothing.
+type tardy struct{ plain }
+
+func (d tardy) Import(ctx context.Context, queue string, entries []*driver.Entry) []driver.Result {
+	time.Sleep(time.Second)
+	return d.plain.Import(ctx, queue, entries)
+}
+
+// TestStopFinishesWhatIsUnderWay: a mover that is told to stop doubles nothing, on any target.
+func TestStopFinishesWhatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := brokers(t)
+		var entries []batch.Entry
+		for i := range 1500 {
+			entries = append(entries, bare(numbered(i), batch.State(1+i%3), nil))
+		}
+		fill(t, from, "q", entries)
+		want := content(t, from, "q")
+		for stops := 0; ; stops++ {
+			ctx, cancel := context.WithTimeout(t.Context(), 1700*time.Millisecond)
+			start := time.Now()
+			p, err := move.Run(ctx, from, tardy{plainOf(to)}, "q", move.Concurrency(2))
+			cancel()
+			if p.Doubled != 0 || time.Since(start) > 10*time.Second {
+				t.Fatalf("after %s the progress is %+v", time.Since(start), p)
+			}
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			if left := len(content(t, from, "q")); left == 0 {
+				if stops < 3 {
+					t.Errorf("there were %d stops", stops)
+				}
+				break
+			}
+		}
+		same(t, onceMore(content(t, to, "q"), want), want)
+	})
+}
