@@ -272,3 +272,32 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// TestGroupBehindARetry: the jobs of a group that stand behind one that is held back do so on the
+// target, too.
+func TestGroupBehindARetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := brokers(t)
+		of := func(e *batch.Entry) { e.Group = "g" }
+		fill(t, from, "q", []batch.Entry{bare("1", batch.StateScheduled, of), bare("2", batch.StateWaiting, of), bare("3", batch.StateWaiting, of)})
+		if _, err := move.Run(t.Context(), from, to, "q"); err != nil {
+			t.Fatal(err)
+		}
+		c, err := to.Consume(t.Context(), "q", driver.ConsumeOptions{Lease: time.Minute, Prefetch: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		early, stop := context.WithTimeout(t.Context(), 50*time.Minute)
+		defer stop()
+		if got, err := c.Receive(early, 1); err == nil {
+			t.Fatalf("%s was handed out before its time", got[0].ID)
+		}
+		for _, id := range []string{"1", "2", "3"} {
+			got, err := c.Receive(t.Context(), 1)
+			if err != nil || got[0].ID != id {
+				t.Fatalf("got %v, %v, want %s", got, err, id)
+			}
+			c.Settle(t.Context(), []driver.Settlement{{Delivery: got[0], Outcome: driver.OutcomeDone}})
+		}
+	})
+}
