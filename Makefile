@@ -28,7 +28,7 @@ RECORDS := .conformance
 CHECKS := fmt tidy vet staticcheck examples bench-build vuln fuzz test allocs captable
 
 .DEFAULT_GOAL := help
-.PHONY: help check engine images sweep bench performance performance-page performance-build telemetry telemetry-build screenshots soak reliability capabilities release $(CHECKS)
+.PHONY: help check engine images sweep bench performance performance-page performance-build telemetry telemetry-build screenshots soak reliability moves capabilities release $(CHECKS)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,6 +125,9 @@ soak: $(SOAK_NEEDS) ## a long load with random faults: make soak BROKER=redis-8 
 
 reliability: $(SOAK_NEEDS) ## each fault by itself on each broker, and write docs/reliability.md: make reliability BROKER=nats-2 FAULT=cut
 	@$(SOAK) -run '^TestReliability$$' -soak.table -soak.fault='$(FAULT)'
+
+moves: engine images ## move queues between all brokers, with movers that are killed, for the table in docs/reliability.md
+	@$(GO) test -C internal/soak -v -count=1 -timeout 12h -parallel 4 ./movers -movers.all -movers.jobs=6000 -movers.kills=3 -movers.seed=$(SEED)
 
 engine: ## make sure that a Docker engine answers
 	@scripts/docker-engine.sh

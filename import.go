@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -16,7 +17,9 @@ import (
 // until its DueAt if Delay is zero, by the clock of this process. A level, group or key
 // that the broker has no capability for has to be cleared first. A Unique key is kept
 // with the job, and neither checked nor taken: an import is never a duplicate, and
-// importing a job again stores it twice. The queue is declared first, as for an enqueue.
+// importing a job again stores it twice, unless the entry has an ImportKey that was imported into
+// the queue before: the result then says Duplicate, with the ID of the job that is stored. A driver
+// that is no [driver.OnceImporter] refuses an ImportKey. The queue is declared first, as for an enqueue.
 // ctx bounds the call, and the queue's enqueue timeout each of its requests: when one has
 // got no answer in that time, no other is made.
 //
@@ -45,10 +48,11 @@ func Import[D Importer](ctx context.Context, q *Queue[D], entries []Entry) ([]Re
 	call := importCall{driver: q.driver, producer: q.producer}
 	for len(valid) > 0 {
 		n := fitting(valid, q.producer.info.Limits)
-		for k, err := range call.send(ctx, valid[:n]) {
-			if err != nil {
-				results[index[k]].Err = err
+		for k, r := range call.send(ctx, valid[:n]) {
+			if r.ID == "" {
+				r.ID = results[index[k]].ID
 			}
+			results[index[k]] = r
 		}
 		valid, index = valid[n:], index[n:]
 	}
@@ -62,13 +66,13 @@ type importCall struct {
 	over     error // why nothing more is sent
 }
 
-// send stores entries that fit in one request, and returns an error for each, or nil
-// for one that is stored. Those that are certainly not stored, because the broker
-// cannot be reached or the queue was deleted, are sent again within the enqueue timeout.
-func (c *importCall) send(ctx context.Context, entries []*driver.Entry) []error {
+// send stores entries that fit in one request, and returns a result for each. Those that
+// are certainly not stored, because the broker cannot be reached or the queue was deleted, are sent
+// again within the enqueue timeout.
+func (c *importCall) send(ctx context.Context, entries []*driver.Entry) []Result {
 	ctx, bound := c.producer.sender.deadline(ctx)
 	defer bound.end()
-	errs := make([]error, len(entries))
+	results := make([]Result, len(entries))
 	left := make([]int, len(entries)) // indexes of those that are to be sent
 	for i := range left {
 		left[i] = i
@@ -79,22 +83,23 @@ func (c *importCall) send(ctx context.Context, entries []*driver.Entry) []error 
 	again := resend{declaration: c.producer.declaration}
 	for len(left) > 0 && c.over == nil {
 		var last error
-		if left, last = c.try(ctx, entries, errs, left, &again); len(left) > 0 {
+		if left, last = c.try(ctx, entries, results, left, &again); len(left) > 0 {
 			if gaveUp := again.await(ctx); gaveUp != nil {
 				c.over = because(gaveUp, last)
 			}
 		}
 	}
-	c.fail(entries, errs, left, FateNotStored, c.over)
-	if c.over == nil && ctx.Err() != nil && firstError(errs) != nil {
+	c.fail(entries, results, left, FateNotStored, c.over)
+	failed := slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil })
+	if c.over == nil && ctx.Err() != nil && failed {
 		c.over = context.Cause(ctx) // otherwise each request would wait as long for no answer
 	}
-	return errs
+	return results
 }
 
 // try makes one request for the entries that are left, and returns those that may be
 // sent again, and why.
-func (c *importCall) try(ctx context.Context, entries []*driver.Entry, errs []error, left []int, resend *resend) (again []int, last error) {
+func (c *importCall) try(ctx context.Context, entries []*driver.Entry, all []Result, left []int, resend *resend) (again []int, last error) {
 	request := make([]*driver.Entry, len(left))
 	for k, i := range left {
 		request[k] = entries[i]
@@ -107,19 +112,20 @@ func (c *importCall) try(ctx context.Context, entries []*driver.Entry, errs []er
 	for k := range left {
 		switch r := resultOf(results, k, len(left)); {
 		case r.Err == nil:
+			all[left[k]].Duplicate, all[left[k]].ID = r.Duplicate, r.DuplicateOf
 		case resend.failed(r.Err):
 			again, last = append(again, left[k]), r.Err
 		default:
-			c.fail(entries, errs, left[k:k+1], driver.FateOf(r.Err), r.Err)
+			c.fail(entries, all, left[k:k+1], driver.FateOf(r.Err), r.Err)
 		}
 	}
 	return again, last
 }
 
 // fail sets the errors of some entries.
-func (c *importCall) fail(entries []*driver.Entry, errs []error, some []int, fate Fate, err error) {
+func (c *importCall) fail(entries []*driver.Entry, results []Result, some []int, fate Fate, err error) {
 	for _, i := range some {
-		errs[i] = &EnqueueError{ID: entries[i].ID, Queue: c.producer.queue, Fate: fate, Err: err}
+		results[i].Err = &EnqueueError{ID: entries[i].ID, Queue: c.producer.queue, Fate: fate, Err: err}
 	}
 }
 
@@ -153,6 +159,14 @@ func checkEntry(d Driver, info *driver.Info, e *Entry) error {
 	}
 	if e.Reason != "" && checkContentType(e.Reason) != nil {
 		return invalid("reason", quote(e.Reason), fmt.Sprintf("at most %d bytes of printable ASCII", maxToken))
+	}
+	if e.ImportKey != "" {
+		if err := checkToken("ImportKey", e.ImportKey); err != nil {
+			return err
+		}
+		if !has[driver.OnceImporter](d) {
+			return invalid("ImportKey", quote(e.ImportKey), "empty on "+info.Driver+", which remembers none")
+		}
 	}
 	m := e.Message
 	m.Delay = 0 // an import holds jobs back on every driver

@@ -11,7 +11,7 @@ var parts = [][]Case{
 	partlyCases, wakesCases, pagesCases, countsCases, alikeCases, clockCases, groupLifeCases, windowCases, boundsCases, comebackCases,
 	reuseCases, permitsCases, precedenceCases, negativeCases, unsettledCases, effectsCases, custodyCases, midwayCases, raceCases,
 	rowsCases, producingCases, claimsCases,
-	importCases, queueListCases, purgeCases,
+	importCases, importOnceCases, queueListCases, purgeCases,
 	txCases, txRefusedCases, txKeyCases, txCompleteCases, txWorkCases,
 	deadlineCases, connectionCases, disturbCases, disturbKeyCases, indexCases,
 	faultCases, settlingCases,

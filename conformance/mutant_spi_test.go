@@ -220,6 +220,12 @@ func otherMutants() mutantTable {
 			imported.set(e.ID, 1)
 			return next()
 		}}}, []string{"import-again"}, []string{"import-batch", "import-waiting"}},
+		"remembers no import keys": {importing(func(e *driver.Entry) { e.ImportKey = "" }), []string{"import-once", "import-forget", "import-once-race"}, []string{"import-again", "import-key"}},
+		"has one import key for a state": {importing(func(e *driver.Entry) {
+			if e.ImportKey != "" {
+				e.ImportKey += e.State.String()
+			}
+		}), []string{"import-once", "import-forget"}, []string{"import-once-race", "import-again"}},
 		"takes keys when it imports": {&faults{spiFaults: spiFaults{load: func(ctx context.Context, d *memory.Driver, queue string, e *driver.Entry, next func() driver.Result) driver.Result {
 			if e.State != driver.StateWaiting || e.DedupKey == "" {
 				return next()

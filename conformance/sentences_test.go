@@ -122,6 +122,13 @@ var sentences = []struct {
 		{"Close ends the consumer", "close-unblocks consumers-apart"},
 		{"becomes available when its lease ends, at the latest", "close-keeps closed-consumer group-close"},
 	}},
+	{"OnceImporter", []sentence{
+		{"is not stored, in whatever state and with whatever history it comes", "import-once"},
+		{"also after the first has run, died or been removed", "import-once"},
+		{"there is never one without the other", "import-once-race"},
+		{"DeleteQueue forgets all keys", "import-forget"},
+		{"so that an entry with one is stored again", "import-forget"},
+	}},
 	{"Message", []sentence{
 		{"drivers carry all of them, unchanged, from Enqueue to [Delivery] and [DeadLetter]", "fields keeps-on-retry keeps-on-release keeps-on-loss keeps-on-death keeps-on-redrive receive-each bounds-message"},
 		{"drivers do not enforce that", "same-id same-id-dead"},

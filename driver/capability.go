@@ -123,8 +123,31 @@ type Importer interface {
 	// job of a group goes to the end of its group.
 	//
 	// The bounds, the results and what an error means are those of
-	// [Driver].Enqueue. Importing a job again stores it twice.
+	// [Driver].Enqueue. Importing a job again stores it twice, unless it has an
+	// ImportKey and the driver is a [OnceImporter]; no other is passed one.
 	Import(ctx context.Context, queue string, entries []*Entry) []Result
+}
+
+// OnceImporter is an [Importer] that remembers what it has imported, so that a mover that died
+// after it had stored a job does not store it again. It is no capability, since no program
+// relies on it: without it such a job is there twice, with the same ID. Every [Importer] that is
+// a [Deduplicator] has it.
+type OnceImporter interface {
+	Importer
+
+	// ImportWindow is for how long Import remembers an [Entry].ImportKey: as long as the
+	// driver remembers dedup keys. An entry with a key that was imported into the same queue
+	// within that time is not stored, in whatever state and with whatever history it comes, and
+	// its Result says Duplicate; also after the first has run, died or been removed. Of two
+	// in one call with one key the first is stored. The key is remembered in one step with the
+	// storing: there is never one without the other. It is no [Message].DedupKey, and none
+	// equals one. DeleteQueue forgets all keys. It does not block.
+	ImportWindow() time.Duration
+
+	// ForgetImports forgets keys, so that an entry with one is stored again. It is for jobs
+	// that leave the queue for another, from where they may come back. A key that is not
+	// remembered is not an error.
+	ForgetImports(ctx context.Context, queue string, keys []string) error
 }
 
 // QueueLister lists the queues of the broker.

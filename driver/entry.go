@@ -45,6 +45,10 @@ type Entry struct {
 	// Reason is why a dead job died, and DeadAt when.
 	Reason string
 	DeadAt time.Time
+	// ImportKey makes the import of an entry a duplicate if one with this key was imported
+	// before: see [OnceImporter]. 1 to 128 bytes of printable ASCII without spaces, or empty for none. It is
+	// part of Import only: an [Inspector] shows none.
+	ImportKey string
 }
 
 // DeadLetter is a job that will not run again unless it is redriven.

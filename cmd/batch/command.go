@@ -64,7 +64,7 @@ Exit codes:
 	)
 	root.AddCommand(
 		a.queuesCommand(), a.statsCommand(), a.deadCommand(), a.jobsCommand(), a.dashCommand(),
-		a.pauseCommand(), a.resumeCommand(),
+		a.pauseCommand(), a.resumeCommand(), a.moveCommand(),
 		a.doctorCommand(), a.benchCommand(),
 	)
 	return root

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/move"
 )
 
 // The exit codes. They are a promise to scripts; docs/cli.md has the same table.
@@ -63,6 +64,7 @@ func codeOf(ctx context.Context, err error) int {
 	var wrong *usageError
 	var unsound *unsoundError
 	var ended signalError
+	var refused *move.RefusedError
 	switch {
 	case err == nil:
 		return exitOK
@@ -73,6 +75,8 @@ func codeOf(ctx context.Context, err error) int {
 		return exitTerminated
 	case errors.Is(err, errPipe):
 		return exitPipe
+	case errors.As(err, &refused):
+		return exitUnsupported
 	case errors.As(err, &wrong), errors.Is(err, batch.ErrInvalid), errors.Is(err, batch.ErrConfig):
 		return exitUsage
 	case errors.As(err, &unsound):

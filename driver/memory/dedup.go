@@ -98,6 +98,15 @@ func (r *rememberedKeys) free(key string, number uint64) int64 {
 	return k.size()
 }
 
+// forget forgets a key, whichever job holds it, and returns the bytes that became free.
+func (r *rememberedKeys) forget(key string) int64 {
+	k := r.byKey.get(key)
+	if k == nil {
+		return 0
+	}
+	return r.free(key, k.number)
+}
+
 // expire forgets what has ended, and returns the bytes that became free.
 func (r *rememberedKeys) expire(now instant) int64 {
 	var freed int64

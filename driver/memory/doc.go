@@ -62,7 +62,8 @@
 //
 // A key is remembered for DedupWithin, or else for the dedup_window, also after its
 // job is done or dead. Deleting, purging or discarding the job that took the key frees
-// it, and so does DeleteQueue.
+// it, and so does DeleteQueue. Import keys are remembered for the dedup_window, each counts
+// towards max_bytes, and only ForgetImports and DeleteQueue free them.
 //
 // # Transactions
 //

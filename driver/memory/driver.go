@@ -56,6 +56,9 @@ func (d *Driver) MaxDelay() time.Duration { return maxDelay }
 // DedupWindow is [Options].DedupWindow.
 func (d *Driver) DedupWindow() time.Duration { return d.broker.options.DedupWindow }
 
+// ImportWindow is that of dedup keys.
+func (d *Driver) ImportWindow() time.Duration { return d.DedupWindow() }
+
 // MaxGroups is 0: only memory bounds them.
 func (d *Driver) MaxGroups() int { return 0 }
 

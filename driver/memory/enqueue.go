@@ -42,7 +42,7 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 	var bytes int64
 	var keys map[string]string
 	for _, j := range jobs {
-		bytes += j.cost(false)
+		bytes += j.cost(nil)
 		key := j.msg.DedupKey
 		if key == "" {
 			continue

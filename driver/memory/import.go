@@ -15,3 +15,19 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 	}
 	return d.storeAll(ctx, "import", queue, messages, entries)
 }
+
+// ForgetImports forgets keys under one lock.
+func (d *Driver) ForgetImports(ctx context.Context, queue string, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	q, now, err := d.begin(ctx, "forget imports", queue)
+	if err != nil {
+		return err
+	}
+	defer q.end(now)
+	for _, key := range keys {
+		q.capacity.free(q.imports.forget(key), 0)
+	}
+	return nil
+}

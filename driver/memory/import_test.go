@@ -109,3 +109,40 @@ func TestImportHasNoKey(t *testing.T) {
 	}
 	r.add("c", key("free"))
 }
+
+// An import key counts towards the bounds for as long as it is remembered, and no longer.
+func TestImportKeysAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{DedupWindow: time.Minute})
+		once := func(id, key string) *driver.Entry {
+			e := entry(id, driver.StateWaiting)
+			e.ImportKey = key
+			return e
+		}
+		empty := func() bool {
+			bytes, jobs := r.d.broker.capacity.used()
+			return bytes == 0 && jobs == 0
+		}
+		r.load(once("a", "k"), once("b", "l"))
+		results := r.d.Import(t.Context(), "q", []*driver.Entry{once("c", "k"), once("d", "m"), once("e", "m")})
+		if len(results) != 3 || results[0].DuplicateOf != "a" || results[1].Duplicate || results[2].DuplicateOf != "d" {
+			t.Fatalf("%+v", results)
+		}
+		for _, d := range r.get(10, "a", "b", "d") {
+			r.end(d, driver.OutcomeDone)
+		}
+		if empty() {
+			t.Error("remembered keys count nothing")
+		}
+		r.ok(r.d.ForgetImports(t.Context(), "q", []string{"k", "nothing"}))
+		r.load(once("again", "k"))
+		r.end(r.get(10, "again")[0], driver.OutcomeDone)
+		time.Sleep(time.Minute)
+		r.load(once("later", "k"))
+		r.end(r.get(10, "later")[0], driver.OutcomeDone)
+		r.ok(r.d.DeleteQueue(t.Context(), "q"))
+		if !empty() {
+			t.Error("what is forgotten still counts")
+		}
+	})
+}

@@ -25,6 +25,7 @@ type queueState struct {
 	running running
 	keys    rememberedKeys
 	held    map[string]heldKey // the keys that open transactions hold
+	imports rememberedKeys // those of imports
 
 	subscriptions map[*subscription]struct{}
 	waiters       waiters
@@ -71,8 +72,8 @@ func (q *queueState) advance(now instant) {
 			q.lose(q.running.first(), at)
 		}
 	}
-	if q.keys.any() {
-		q.capacity.free(q.keys.expire(now), 0)
+	if q.keys.any() || q.imports.any() {
+		q.capacity.free(q.keys.expire(now)+q.imports.expire(now), 0)
 	}
 	if q.nready != before {
 		q.wake()
@@ -227,5 +228,5 @@ func (q *queueState) delete() {
 	waiting, nwaiting := q.backlog.clear()
 	held, nheld := q.running.clear()
 	q.held = nil
-	q.capacity.free(q.keys.clear()+waiting+held, nwaiting+nheld)
+	q.capacity.free(q.keys.clear()+q.imports.clear()+waiting+held, nwaiting+nheld)
 }

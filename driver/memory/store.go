@@ -42,7 +42,7 @@ func (d *base) storeAll(ctx context.Context, op, queue string, messages []*drive
 		}
 		j := newJob(m, headers)
 		jobs = append(jobs, j)
-		bytes += j.cost(entries != nil)
+		bytes += j.cost(entryOf(entries, i))
 		count++
 	}
 	if err := d.broker.tooHeavy(op, queue, content, len(messages)); err != nil {
@@ -67,7 +67,7 @@ func (d *base) storeAll(ctx context.Context, op, queue string, messages []*drive
 func (d *base) storeLater(ctx context.Context, op, queue string, one []*job, message []*driver.Message, other *holder) driver.Result {
 	for {
 		other.await(ctx, d.conn, nil)
-		q, now, reserved, err := d.beginReserved(ctx, op, queue, one[0].cost(false), 1)
+		q, now, reserved, err := d.beginReserved(ctx, op, queue, one[0].cost(nil), 1)
 		if err != nil {
 			return driver.Result{Err: err}
 		}
@@ -94,35 +94,46 @@ func (q *queueState) storeEach(op string, jobs []*job, messages []*driver.Messag
 		if j == nil {
 			continue
 		}
-		if entries == nil && j.msg.DedupKey != "" {
-			if k := q.keys.find(j.msg.DedupKey); k != nil {
-				results = setResult(results, len(jobs), i, driver.Result{Duplicate: true, DuplicateOf: k.id})
-				unused += j.cost(false)
-				duplicates++
-				continue
-			}
-			if held, ok := q.held[j.msg.DedupKey]; ok {
-				results = setResult(results, len(jobs), i, driver.Result{Err: heldError{held.by}})
-				unused += j.cost(false)
-				duplicates++
-				continue
-			}
+		e := entryOf(entries, i)
+		if k := q.first(&j.msg, e); k != nil {
+			results = setResult(results, len(jobs), i, driver.Result{Duplicate: true, DuplicateOf: k.id})
+			unused += j.cost(e)
+			duplicates++
+			continue
 		}
-		if !reserved && !q.capacity.reserve(j.cost(entries != nil), 1) {
+		if held, ok := q.held[j.msg.DedupKey]; ok && e == nil {
+			results = setResult(results, len(jobs), i, driver.Result{Err: heldError{held.by}})
+			unused += j.cost(e)
+			duplicates++
+			continue
+		}
+		if !reserved && !q.capacity.reserve(j.cost(e), 1) {
 			err := faults.Refuse(op, q.name, driver.ErrFull, errFull, hintFull)
 			results = setResult(results, len(jobs), i, driver.Result{Err: err})
 			continue
 		}
-		if entries == nil {
+		if e == nil {
 			q.store(j, messages[i], now)
 		} else {
-			q.restore(j, entries[i], now)
+			q.restore(j, e, now)
 		}
 	}
 	if reserved {
 		q.capacity.free(unused, duplicates)
 	}
 	return results
+}
+
+// first is the remembered key that makes a message, or an entry if there is one, a duplicate,
+// or nil. q.mu must be held.
+func (q *queueState) first(m *driver.Message, e *driver.Entry) *rememberedKey {
+	switch {
+	case e != nil && e.ImportKey != "":
+		return q.imports.find(e.ImportKey)
+	case e == nil && m.DedupKey != "":
+		return q.keys.find(m.DedupKey)
+	}
+	return nil
 }
 
 // entryOf is the entry of message i, or nil if it is enqueued.
@@ -183,6 +194,9 @@ func (q *queueState) store(j *job, m *driver.Message, now instant) {
 // restore takes a job into the queue as it was elsewhere. q.mu must be held.
 func (q *queueState) restore(j *job, e *driver.Entry, now instant) {
 	j.recordEntry(e)
+	if e.ImportKey != "" {
+		q.imports.add(e.ImportKey, e.ID, now+q.window)
+	}
 	switch {
 	case e.State == driver.StateDead && e.DeadAt.IsZero():
 		q.addDead(j, e.Reason, now)
@@ -195,13 +209,17 @@ func (q *queueState) restore(j *job, e *driver.Entry, now instant) {
 	}
 }
 
-// cost is the capacity that a new job takes, that of its dedup key included unless
-// it is imported.
-func (j *job) cost(imported bool) int64 {
-	if imported || j.msg.DedupKey == "" {
+// cost is the capacity that a new job takes, that of the key which it takes included: the
+// dedup key, or the import key if it is imported as e.
+func (j *job) cost(e *driver.Entry) int64 {
+	key := j.msg.DedupKey
+	if e != nil {
+		key = e.ImportKey
+	}
+	if key == "" {
 		return j.size
 	}
-	return j.size + keySize(j.msg.DedupKey, j.msg.ID)
+	return j.size + keySize(key, j.msg.ID)
 }
 
 // tooMany is nil, or the error of a call with more messages than the limit.

@@ -77,7 +77,7 @@ func (t *txState) store(ctx context.Context, d *base, op, queue string, jobs []*
 			if results != nil && results[i].Duplicate {
 				continue
 			}
-			bytes += j.cost(false)
+			bytes += j.cost(nil)
 			s := storedJob{job: j, queue: q, window: messages[i].DedupWithin}
 			if s.window == 0 {
 				s.window = q.window
@@ -261,7 +261,7 @@ func (t *txState) finish(why error) {
 		s.queue.mu.Lock()
 		s.queue.release(t.holder, s.msg.DedupKey)
 		s.queue.mu.Unlock()
-		s.queue.capacity.free(s.cost(false), 1)
+		s.queue.capacity.free(s.cost(nil), 1)
 	}
 	for _, c := range t.completed {
 		now := c.queue.begin()

@@ -33,65 +33,84 @@ import (
 // another process stores or loses the same keys in that moment.
 const keyRounds = 8
 
+// claim is a job that is stored with a key, unless another job has that.
+type claim struct {
+	subject string // of the key
+	id      string
+	within  time.Duration
+	// entry is that of the job, which has the hold of the key.
+	entry func(hold string) entry
+}
+
+// claimOf is the claim of a message with a dedup key.
+func (d *Driver) claimOf(n *names, m *driver.Message, now moment) claim {
+	return claim{n.key(m.DedupKey), m.ID, cmp.Or(m.DedupWithin, d.options.DedupWindow), func(hold string) entry { return n.newJob(m, now, hold) }}
+}
+
+// entries are those of the key and of its job. The server counts the key's time in whole
+// seconds.
+func (c *claim) entries() (key, job entry) {
+	hold := nuid.Next()
+	key = entry{c.subject, newHeader(
+		headerID, c.id,
+		headerHold, hold,
+		natsTTL, strconv.FormatInt(int64((c.within+time.Second-1)/time.Second), 10),
+		natsExpectSubject, "0",
+	), nil}
+	return key, c.entry(hold)
+}
+
 // keyedEntries are the entries of messages, that of a dedup key before that of
-// its job. keyed are the messages that have one.
-func (d *Driver) keyedEntries(n *names, messages []*driver.Message, now moment) (entries []entry, keyed []*driver.Message) {
+// its job. keyed are the claims of those that have one.
+func (d *Driver) keyedEntries(n *names, messages []*driver.Message, now moment) (entries []entry, keyed []claim) {
 	entries = make([]entry, 0, 2*len(messages))
 	for _, m := range messages {
-		hold := ""
-		if m.DedupKey != "" {
-			hold = nuid.Next()
-			entries = append(entries, d.keyEntry(n, m, hold))
-			keyed = append(keyed, m)
+		if m.DedupKey == "" {
+			entries = append(entries, n.newJob(m, now, ""))
+			continue
 		}
-		entries = append(entries, n.newJob(m, now, hold))
+		c := d.claimOf(n, m, now)
+		key, job := c.entries()
+		entries, keyed = append(entries, key, job), append(keyed, c)
 	}
 	return entries, keyed
 }
 
-// keyEntry is the message that remembers the key of m. The server counts its time in
-// whole seconds.
-func (d *Driver) keyEntry(n *names, m *driver.Message, hold string) entry {
-	within := cmp.Or(m.DedupWithin, d.options.DedupWindow)
-	return entry{n.key(m.DedupKey), newHeader(
-		headerID, m.ID,
-		headerHold, hold,
-		natsTTL, strconv.FormatInt(int64((within+time.Second-1)/time.Second), 10),
-		natsExpectSubject, "0",
-	), nil}
-}
-
-// enqueueKeyed stores the messages of which index has the numbers, unless their
-// keys are taken.
-func (d *Driver) enqueueKeyed(ctx context.Context, n *names, messages []*driver.Message, index []int, now moment, results []driver.Result) {
-	for len(index) > 0 {
-		k := min(len(index), atomicLimit)
-		d.enqueueKeys(ctx, n, messages, index[:k], now, results)
-		index = index[k:]
+// storeClaims stores the jobs of claims, unless their keys are taken, and writes what became of
+// them into the results that index names.
+func (d *Driver) storeClaims(ctx context.Context, op string, n *names, claims []claim, index []int, results []driver.Result) {
+	for len(claims) > 0 {
+		k := min(len(claims), atomicLimit)
+		some := d.storeSome(ctx, op, n, claims[:k])
+		for i, r := range some {
+			results[index[i]] = r
+		}
+		claims, index = claims[k:], index[k:]
 	}
 }
 
-// enqueueKeys is enqueueKeyed for as many as fit into one atomic batch.
-func (d *Driver) enqueueKeys(ctx context.Context, n *names, messages []*driver.Message, index []int, now moment, results []driver.Result) {
+// storeSome is storeClaims for as many as fit into one atomic batch.
+func (d *Driver) storeSome(ctx context.Context, op string, n *names, claims []claim) []driver.Result {
+	results := make([]driver.Result, len(claims))
 	// The first of several with one key is stored, or none.
-	first := make(map[string]int, len(index))
+	first := make(map[string]int, len(claims))
 	var left, second []int
-	for _, i := range index {
-		key := messages[i].DedupKey
-		if _, taken := first[key]; taken {
+	for i := range claims {
+		if _, taken := first[claims[i].subject]; taken {
 			second = append(second, i)
 			continue
 		}
-		first[key] = i
+		first[claims[i].subject] = i
 		left = append(left, i)
 	}
 	err := errChanging
 	for round := 0; round < keyRounds && len(left) > 0; round++ {
-		some := make([]*driver.Message, len(left))
+		some, entries := make([]claim, len(left)), make([]entry, 0, 2*len(left))
 		for k, i := range left {
-			some[k] = messages[i]
+			some[k] = claims[i]
+			key, job := claims[i].entries()
+			entries = append(entries, key, job)
 		}
-		entries, keyed := d.keyedEntries(n, some, now)
 		if err = d.commit(ctx, n, entries); err == nil {
 			left = nil
 			break
@@ -99,7 +118,7 @@ func (d *Driver) enqueueKeys(ctx context.Context, n *names, messages []*driver.M
 		if !isConflict(err) {
 			break
 		}
-		owners, failed := d.keyOwners(ctx, n, keyed)
+		owners, failed := d.keyOwners(ctx, n, some)
 		if failed != nil {
 			err = fault.NotSent{Err: failed} // the batch was refused
 			break
@@ -115,22 +134,23 @@ func (d *Driver) enqueueKeys(ctx context.Context, n *names, messages []*driver.M
 		left, err = free, errChanging
 	}
 	for _, i := range left {
-		results[i].Err = fail("enqueue", n.queue, err)
+		results[i].Err = fail(op, n.queue, err)
 	}
 	for _, i := range second {
-		results[i] = results[first[messages[i].DedupKey]]
+		results[i] = results[first[claims[i].subject]]
 		if r := &results[i]; r.Err == nil && !r.Duplicate {
-			*r = driver.Result{Duplicate: true, DuplicateOf: messages[first[messages[i].DedupKey]].ID}
+			*r = driver.Result{Duplicate: true, DuplicateOf: claims[first[claims[i].subject]].id}
 		}
 	}
+	return results
 }
 
-// keyOwners tells for each message which job has its key, or "".
-func (d *Driver) keyOwners(ctx context.Context, n *names, keyed []*driver.Message) ([]string, error) {
+// keyOwners tells for each claim which job has its key, or "".
+func (d *Driver) keyOwners(ctx context.Context, n *names, keyed []claim) ([]string, error) {
 	owners := make([]string, len(keyed))
 	requests := make([]getRequest, len(keyed))
-	for i, m := range keyed {
-		requests[i].Last = n.key(m.DedupKey)
+	for i := range keyed {
+		requests[i].Last = keyed[i].subject
 	}
 	messages, err := d.getAll(ctx, n, requests)
 	if err != nil {

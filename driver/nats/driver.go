@@ -109,6 +109,9 @@ func (d *Driver) MaxDelay() time.Duration { return maxDelay }
 // DedupWindow is how long a dedup key is remembered.
 func (d *Driver) DedupWindow() time.Duration { return d.options.DedupWindow }
 
+// ImportWindow is that of dedup keys.
+func (d *Driver) ImportWindow() time.Duration { return d.options.DedupWindow }
+
 // AtomicLimit is half of what the server takes in one atomic batch, as a job
 // with a dedup key needs two messages.
 func (d *Driver) AtomicLimit() int { return atomicLimit }

@@ -38,13 +38,14 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 	}
 	results := make([]driver.Result, len(messages))
 	plain, keyed := make([]int, 0, len(messages)), []int(nil)
+	var claims []claim
 	var failed bool
 	for i, m := range messages {
 		switch err := d.unfit(op, queue, m); {
 		case err != nil:
 			results[i].Err, failed = fail(op, queue, err), true
 		case m.DedupKey != "":
-			keyed = append(keyed, i)
+			keyed, claims = append(keyed, i), append(claims, d.claimOf(n, m, now))
 		default:
 			plain = append(plain, i)
 		}
@@ -57,7 +58,7 @@ func (d *Driver) Enqueue(ctx context.Context, queue string, messages []*driver.M
 		failed = d.storeEach(ctx, op, n, entries, plain, results) || failed
 	}
 	if len(keyed) > 0 {
-		d.enqueueKeyed(ctx, n, messages, keyed, now, results)
+		d.storeClaims(ctx, op, n, claims, keyed, results)
 		failed = true // the results say what was a duplicate
 	}
 	if !failed {
@@ -137,12 +138,26 @@ func (d *Driver) EnqueueAtomic(ctx context.Context, queue string, messages []*dr
 		}
 		for i, owner := range owners {
 			if owner != "" {
-				return duplicate(op, queue, keyed[i].DedupKey, owner)
+				return duplicate(op, queue, keyOf(messages, i), owner)
 			}
 		}
 		// The key was in flight, or its time ended between the two looks.
 	}
 	return fail(op, queue, errChanging)
+}
+
+// keyOf is the dedup key of message i of those that have one.
+func keyOf(messages []*driver.Message, i int) string {
+	for _, m := range messages {
+		if m.DedupKey == "" {
+			continue
+		}
+		if i == 0 {
+			return m.DedupKey
+		}
+		i--
+	}
+	return ""
 }
 
 // duplicate is the error of a dedup key that is taken.

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
@@ -9,7 +10,7 @@ import (
 
 // Import stores jobs with their history, each in the state of its entry. They are
 // stored as Enqueue and Settle store them, but nothing is remembered of a dedup
-// key.
+// key. Those with an import key are stored in atomic batches together with the keys.
 func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Entry) []driver.Result {
 	const op = "import"
 	if len(entries) == 0 {
@@ -26,6 +27,8 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 	}
 	results := make([]driver.Result, len(entries))
 	stored, index := make([]entry, 0, len(entries)), make([]int, 0, len(entries))
+	var claims []claim
+	var keyed []int
 	failed := false
 	for i, e := range entries {
 		made, err := d.imported(n, e, now)
@@ -33,15 +36,57 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 			results[i].Err, failed = fail(op, queue, err), true
 			continue
 		}
+		if e.ImportKey != "" {
+			claims = append(claims, claim{n.imported(e.ImportKey), e.ID, d.options.DedupWindow, func(string) entry { return made }})
+			keyed = append(keyed, i)
+			continue
+		}
 		stored, index = append(stored, made), append(index, i)
 	}
 	if len(stored) > 0 && d.storeEach(ctx, op, n, stored, index, results) {
 		failed = true
 	}
+	if len(claims) > 0 {
+		d.storeClaims(ctx, op, n, claims, keyed, results)
+		failed = true // the results say what was a duplicate
+	}
 	if !failed {
 		return nil
 	}
 	return results
+}
+
+// ForgetImports removes the messages of the keys.
+func (d *Driver) ForgetImports(ctx context.Context, queue string, keys []string) error {
+	const op = "forget imports"
+	if len(keys) == 0 {
+		return nil
+	}
+	if err := d.life.Begin(ctx); err != nil {
+		return fail(op, queue, err)
+	}
+	defer d.life.End()
+	n := d.names(queue)
+	requests := make([]getRequest, len(keys))
+	for i, key := range keys {
+		requests[i].Last = n.imported(key)
+	}
+	messages, err := d.getAll(ctx, n, requests)
+	if err != nil {
+		return fail(op, queue, d.whyUnanswered(ctx, n, err))
+	}
+	var seqs []uint64
+	for _, m := range messages {
+		if m != nil {
+			seqs = append(seqs, m.Seq)
+		}
+	}
+	for _, err := range d.remove(ctx, n, seqs) {
+		if err != nil && !errors.Is(err, errTaken) {
+			return fail(op, queue, err)
+		}
+	}
+	return nil
 }
 
 // importTime is the server's time if one of the entries needs it.

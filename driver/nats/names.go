@@ -78,6 +78,10 @@ func (n *names) deadOf(id string) string { return n.root + "dead." + token(id) +
 // key is the subject of a remembered dedup key, which is its only message.
 func (n *names) key(key string) string { return n.root + "key." + token(key) }
 
+// imported is the subject of a remembered import key, which is its only message. No dedup key has
+// a space in it.
+func (n *names) imported(key string) string { return n.key("import " + key) }
+
 // held is the subject of the mark of an entry that was taken over.
 func (n *names) held(seq uint64) string { return n.root + "held." + strconv.FormatUint(seq, 10) }
 

@@ -127,7 +127,8 @@
 // stand behind another of their group, which are not in the order of time.
 //
 // Delete, Discard, Purge and DeleteQueue free dedup keys. A job that was imported
-// holds none. One that a version before this stored frees its key if that names
+// holds none. Import keys are remembered for the dedup_window in the same way, and only
+// ForgetImports and DeleteQueue free them. A job that a version before this stored frees its dedup key if that names
 // the job's ID.
 //
 // # How it works

@@ -55,6 +55,9 @@ func (d *Driver) MaxDelay() time.Duration { return maxDelay }
 // not say.
 func (d *Driver) DedupWindow() time.Duration { return d.dedupWindow }
 
+// ImportWindow is that of dedup keys.
+func (d *Driver) ImportWindow() time.Duration { return d.dedupWindow }
+
 // MaxGroups is zero: a group is a field of a hash, and only memory bounds them.
 func (d *Driver) MaxGroups() int { return 0 }
 

@@ -18,18 +18,28 @@ func (d *Driver) Import(ctx context.Context, queue string, entries []*driver.Ent
 		return fault.Results(len(entries), err)
 	}
 	results, fit, index := checkEntries(queue, entries)
+	place := func(i int) int { // of a fit one among the entries
+		if index == nil {
+			return i
+		}
+		return index[i]
+	}
 	for at := 0; at < len(fit); at += pageJobs {
 		page := fit[at:min(at+pageJobs, len(fit))]
-		if err := d.importPage(ctx, queue, page); err != nil {
+		duplicates, err := d.importPage(ctx, queue, page)
+		if results == nil && (err != nil || len(duplicates) > 0) {
+			results = make([]driver.Result, len(entries))
+		}
+		if err != nil {
 			failed := make([]driver.Result, len(fit))
 			failPages(failed, at, len(page), fail("import", queue, err))
-			if results == nil {
-				return failed
-			}
-			for i, r := range failed {
-				results[index[i]] = r
+			for i, r := range failed[at:] {
+				results[place(at+i)] = r
 			}
 			return results
+		}
+		for i, first := range duplicates {
+			results[place(at+i)] = driver.Result{Duplicate: true, DuplicateOf: first}
 		}
 	}
 	return results
@@ -58,21 +68,51 @@ func checkEntries(queue string, entries []*driver.Entry) (results []driver.Resul
 	return results, fit, index
 }
 
-// importPage stores jobs with one script.
-func (d *Driver) importPage(ctx context.Context, queue string, entries []*driver.Entry) error {
+// importPage stores jobs with one script. Of each that was imported before it returns, by its
+// position, the ID of the first job with its key.
+func (d *Driver) importPage(ctx context.Context, queue string, entries []*driver.Entry) (map[int]string, error) {
+	n := d.names(queue)
+	var keys []string
+	numbers := make(map[string]int) // import key to its number among keys, from 1
+	for _, e := range entries {
+		if e.ImportKey != "" && numbers[e.ImportKey] == 0 {
+			keys = append(keys, n.imported(e.ImportKey))
+			numbers[e.ImportKey] = len(keys)
+		}
+	}
 	s := argStrings{strings: make([]string, 0, 4*len(entries)+8)}
-	args := importScript.args(d.names(queue), 12*len(entries))
+	args := importScript.args(n, 1+13*len(entries), keys...)
+	args = append(args, wire.Millis(d.dedupWindow))
 	for _, e := range entries {
 		at := len(args)
-		args = append(args, nil, e.State.String(), wire.Millis(e.Delay), s.add(e.Group))
+		args = append(args, nil, e.State.String(), wire.Millis(e.Delay), numbers[e.ImportKey], s.add(e.Group))
 		args = appendRequired(args, &s, &e.Message)
 		optional := len(args)
 		args = appendOptional(args, &s, &e.Message)
 		args = appendHistory(args, &s, e)
 		args[at] = messageCode(&e.Message, len(args)-optional)
 	}
-	_, err := d.conn.evalStore(ctx, importScript, args)
-	return err
+	raw, err := d.conn.evalStore(ctx, importScript, args)
+	if err != nil {
+		return nil, err
+	}
+	return readDuplicates(raw, len(entries))
+}
+
+// ForgetImports forgets keys, a page a script.
+func (d *Driver) ForgetImports(ctx context.Context, queue string, keys []string) error {
+	n := d.names(queue)
+	for len(keys) > 0 {
+		page := make([]string, min(pageJobs, len(keys)))
+		for i := range page {
+			page[i] = n.imported(keys[i])
+		}
+		if _, err := d.conn.eval(ctx, forgetScript, forgetScript.args(n, 0, page...)); err != nil {
+			return fail("forget imports", queue, err)
+		}
+		keys = keys[len(page):]
+	}
+	return nil
 }
 
 // checkEntry refuses what would be stored as another job than was meant, or as one that

@@ -119,6 +119,9 @@ func newNames(queue string) *names {
 // dedup is the key that remembers a dedup key.
 func (n *names) dedup(key string) string { return n.prefix + "dedup:" + key }
 
+// imported is the key that remembers an import key.
+func (n *names) imported(key string) string { return n.prefix + "import:" + key }
+
 // unblock is a list that ends a BLPOP of the consumer's process when other keys are to be
 // waited on, or none.
 func (n *names) unblock(consumer string) string { return n.prefix + "poke:" + consumer }

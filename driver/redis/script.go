@@ -26,6 +26,7 @@ var (
 	retractScript     = load("retract")
 	enqueueAnyScript  = load("base", "lib", "enqueue_any")
 	importScript      = load("base", "lib", "import")
+	forgetScript      = load("base", "forget")
 	receiveScript     = load("base", "receive", "lib", "due")
 	settleScript      = load("base", "done", "lib", "settle")
 	extendScript      = load("base", "extend")

@@ -18,6 +18,7 @@ var methodFiles = map[string]string{
 	"PriorityLevels": "driver.go",
 	"MaxDelay":       "driver.go",
 	"DedupWindow":    "driver.go",
+	"ImportWindow":   "driver.go",
 	"MaxGroups":      "driver.go",
 	"AtomicLimit":    "driver.go",
 	"Close":          "driver.go",
@@ -50,10 +51,11 @@ var methodFiles = map[string]string{
 	"Resume": "pause.go",
 	"Paused": "pause.go",
 
-	"Examine":    "examine.go",
-	"Import":     "import.go",
-	"ListQueues": "queue.go",
-	"Purge":      "purge.go",
+	"Examine":       "examine.go",
+	"Import":        "import.go",
+	"ForgetImports": "import.go",
+	"ListQueues":    "queue.go",
+	"Purge":         "purge.go",
 
 	"TxType":     "tx.go",
 	"EnqueueTx":  "tx.go",

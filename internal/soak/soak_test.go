@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,7 +155,11 @@ func TestTableIsComplete(t *testing.T) {
 			}
 		}
 	}
-	if got, want := keys(string(text)), keys(table(want)); !slices.Equal(got, want) {
+	faulty, _, moves := strings.Cut(string(text), movesHeading)
+	if !moves {
+		t.Errorf("docs/reliability.md has no part %q, which make reliability is to leave there", strings.TrimSpace(movesHeading))
+	}
+	if got, want := keys(faulty), keys(table(want)); !slices.Equal(got, want) {
 		t.Errorf("docs/reliability.md has other rows than there are: %q, want %q; make reliability writes it", got, want)
 	}
 }

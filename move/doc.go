@@ -1,0 +1,63 @@
+// Package move carries a live queue from any broker to any other, or to another name on the same
+// broker, while its producers and workers go on:
+//
+//	progress, err := move.Run(ctx, oldBroker, newBroker, "emails")
+//
+// docs/move.md is the procedure for production. batch move is the same as a command.
+//
+// # What is moved
+//
+// Jobs that wait, jobs that are scheduled (with what is left of their delay), and dead letters, each
+// with its ID, body, headers, priority, group, dedup key, times, attempts and history. What is not
+// carried over: how often a holder vanished with the job, since the one that counts that is the
+// broker; and that a dedup key is taken, see below. Jobs that are running stay with their workers: if
+// they fail they are moved when they wait again.
+//
+// # How
+//
+// A waiting job is received from the source, stored on the target, and then settled as done. Its lease
+// keeps it from everybody else meanwhile. So do the jobs of a group keep their order: the source hands
+// out the next of a group when the one before is settled, and the target puts each at the end.
+//
+// Dead letters are listed, stored, and then discarded. Those with one ID are stored together before any
+// of them is discarded, since to discard one discards all.
+//
+// Scheduled jobs are listed, stored and then deleted, where the source can be looked into
+// ([batch.Inspector]). No lease protects them, so only those are moved that are not due for half a minute:
+// they are deleted well before anybody could be handed them. Others are moved when they have become due.
+// To take all of them only then would be simpler, and is what happens on RabbitMQ and SQS, which cannot
+// list them: there the move goes on until the last of them is due. Where a delay may be a month, the old
+// broker would have to stay for a month.
+//
+// # What is promised
+//
+// Nothing is lost. Whenever the mover or a broker dies, each job is on the source, on the target, or on
+// both. It is on both if the mover dies after it has stored a job and before it has removed it. Then
+// the next one finds out, where the target remembers what it has imported ([driver.OnceImporter]: the
+// memory, Redis and NATS drivers), and only removes it. It does so for as long as that broker remembers
+// dedup keys. On RabbitMQ and SQS the job is there twice, with the same ID, as after any other
+// delivery at least once. These may be doubled on any target, and are counted in
+// [Progress].Doubled if the mover knows of them:
+//
+//   - a job whose lease ended before it could be settled: the source may have handed it to a worker;
+//   - a scheduled job or a dead letter that somebody else deletes, redrives or moves in the same moment;
+//   - a scheduled job that a mover stored and did not delete as it died, if no other mover runs before it is due.
+//
+// Several movers may work on one queue at a time. On a target that remembers nothing let one of them have
+// all states, and the others only those that wait: [Only].
+//
+// # What the target cannot keep
+//
+// A job that the target cannot keep as it is stops the move with a [*RefusedError], before anything of it
+// is stored: one with a priority or a group on a broker without, or with a body that is too large. The job
+// is given back to the source. [Drop] says which properties may be given up, and [LeaveRefused] that
+// such jobs stay.
+//
+// # Dedup keys
+//
+// A moved job keeps its dedup key, and the target does not count it as taken: nobody can tell how much of its
+// window is left, and a key that is taken for too long refuses jobs that somebody needs. The source still
+// counts the key of a waiting job as taken, so producers that still use it are told of duplicates.
+// After a producer has changed to the target, one more job with the key may be stored there. For
+// scheduled jobs and dead letters the source frees the key, as it does when one is deleted.
+package move

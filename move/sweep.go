@@ -1,0 +1,70 @@
+package move
+
+import (
+	"context"
+	"hash/maphash"
+	"time"
+)
+
+// run moves waiting jobs until ctx ends, or a job is refused, or a broker fails for too long.
+func (h *hand) run(ctx context.Context) (err error) {
+	defer func() {
+		h.settleAside()
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		_ = h.consumer.Stop(closing)  // what it holds comes back by itself
+		_ = h.consumer.Close(closing) // the same
+	}()
+	for ctx.Err() == nil {
+		if h.selective() {
+			err = h.sweep(ctx)
+		} else {
+			_, err = h.takeOnce(ctx, ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep goes through the queue once, gives back what is to stay, and rests.
+func (h *hand) sweep(ctx context.Context) error {
+	start := time.Now()
+	h.aside = aside{seed: maphash.MakeSeed(), seen: make(map[uint64]bool), extended: start}
+	moved := false
+	for ctx.Err() == nil && !h.aside.again {
+		receiving, cancel := context.WithTimeout(ctx, sweepWait)
+		parcels, err := h.takeOnce(ctx, receiving)
+		ended := receiving.Err() != nil
+		cancel()
+		for _, p := range parcels {
+			moved = moved || p.stored
+		}
+		if err != nil {
+			return err
+		}
+		if len(parcels) == 0 && ended {
+			break
+		}
+		if time.Since(h.aside.extended) > h.most {
+			h.extend(h.finishing, h.aside.held)
+			h.aside.extended = time.Now()
+		}
+	}
+	h.settleAside()
+	if ctx.Err() != nil {
+		return nil
+	}
+	if !moved {
+		h.tally.nothing("waiting", start)
+	}
+	_ = pause(ctx, max(restTimes*time.Since(start), leastRest)) // run sees why
+	return nil
+}
+
+// settleAside gives back what is held.
+func (h *hand) settleAside() {
+	h.giveBack(h.aside.held)
+	h.aside.held = nil
+}
