@@ -52,6 +52,9 @@ func (d *base) MaxDelay() time.Duration { return maxDelay }
 // DedupWindow is how long a key is remembered if its message does not say.
 func (d *base) DedupWindow() time.Duration { return d.window }
 
+// ImportWindow is how long an import key is remembered: as long as a dedup key.
+func (d *base) ImportWindow() time.Duration { return d.window }
+
 // MaxGroups is 0: only the disk bounds them.
 func (d *base) MaxGroups() int { return 0 }
 

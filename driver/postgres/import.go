@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -67,9 +66,6 @@ func importing(first, second string) string {
 			RETURNING k.number
 		)`
 }
-
-// ImportWindow is how long an import key is remembered: as long as a dedup key.
-func (d *base) ImportWindow() time.Duration { return d.window }
 
 // ForgetImports forgets import keys.
 func (d *base) ForgetImports(ctx context.Context, queue string, keys []string) error {
