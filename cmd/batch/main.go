@@ -14,6 +14,7 @@ import (
 	_ "github.com/batch-go/batch/driver/memory"
 	_ "github.com/batch-go/batch/driver/nats"
 	_ "github.com/batch-go/batch/driver/nats/embedded"
+	_ "github.com/batch-go/batch/driver/postgres"
 	_ "github.com/batch-go/batch/driver/redis"
 	_ "github.com/batch-go/batch/driver/sqs"
 )

@@ -64,7 +64,7 @@ func TestWriteThenCheck(t *testing.T) {
 		t.Errorf("what was written does not pass the check: %v", err)
 	}
 	readme, _ := os.ReadFile(filepath.Join(root, "README.md"))
-	for _, want := range []string{"before\n", "\nafter\n", "| pause | | yes | | | | | | |\n", "| tested on | Broker 1.2 |"} {
+	for _, want := range []string{"before\n", "\nafter\n", "| pause | | yes | | | | | | | | |\n", "| tested on | Broker 1.2 |"} {
 		if !strings.Contains(string(readme), want) {
 			t.Errorf("the README lacks %q:\n%s", want, readme)
 		}

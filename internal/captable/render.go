@@ -30,6 +30,8 @@ func columns() []*column {
 		{path: "amqp", typ: "PriorityDriver", title: "RabbitMQ with priorities", note: "The URL has `priority=quorum`, on 4.3 and newer, or `priority=classic`."},
 		{path: "nats", typ: "Driver", title: "NATS JetStream"},
 		{path: "nats/embedded", typ: "Driver", title: "JetStream in the process", note: "Jobs live in a folder and survive the process."},
+		{path: "postgres", typ: "Driver", title: "PostgreSQL", note: "Transactions are of type `pgx.Tx`."},
+		{path: "postgres", typ: "SQLDriver", title: "PostgreSQL by the standard library", note: "Transactions are of type `*sql.Tx`, of package database/sql."},
 		{path: "sqs", typ: "Driver", title: "Amazon SQS"},
 		{path: "sqs", typ: "FIFODriver", title: "Amazon SQS FIFO"},
 	}
