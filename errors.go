@@ -26,6 +26,10 @@ var (
 	ErrBroker       = driver.ErrBroker
 )
 
+// ErrUncommitted is the failure of a job whose handler called [CompleteTx] and
+// returned nil, and whose transaction was not committed.
+var ErrUncommitted = errors.New("batch: the transaction that completes the job was not committed")
+
 // Mistakes of the program, for errors.Is. Nothing was sent.
 var (
 	// ErrInvalid: a name, option or argument is out of its bounds. The error is

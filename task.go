@@ -64,6 +64,24 @@ type task struct {
 	extended time.Time
 }
 
+// reverted is a verdict for a job that is not done although its handler returned nil.
+type reverted struct {
+	verdict Verdict
+	err     error
+}
+
+// completing is the method of held.
+func (t *task) completing() *driver.Delivery {
+	if t.lost.Load() || t.state.Load() != taskRunning {
+		return nil
+	}
+	t.inTx.Store(true)
+	return t.delivery
+}
+
+// notCompleting is the method of held.
+func (t *task) notCompleting() { t.inTx.Store(false) }
+
 // The states of a task. Every move is a compare-and-swap, so that each task is
 // ended exactly once.
 const (
