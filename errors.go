@@ -26,6 +26,10 @@ var (
 	ErrBroker       = driver.ErrBroker
 )
 
+// ErrUncommitted is the failure of a job whose handler called [CompleteTx] and
+// returned nil, and whose transaction was not committed.
+var ErrUncommitted = errors.New("batch: the transaction that completes the job was not committed")
+
 // Mistakes of the program, for errors.Is. Nothing was sent.
 var (
 	// ErrInvalid: a name, option or argument is out of its bounds. The error is
@@ -58,10 +62,6 @@ var (
 	// attempt.
 	ErrShutdown = errors.New("batch: worker is shutting down")
 )
-
-// ErrUncommitted is the failure of a job whose handler called [CompleteTx] and
-// returned nil, and whose transaction was not committed.
-var ErrUncommitted = errors.New("batch: the transaction that completes the job was not committed")
 
 // timeoutError is the type of [ErrTimeout].
 type timeoutError struct{}

@@ -73,8 +73,8 @@ type JobInfo struct {
 
 	// decoded is the *Job[A] that the handler gets.
 	decoded interface{ decodedArgs() Args }
-	// run is the worker's task, nil for a job that no worker received.
-	run any
+	// held is how a worker has the job, nil for one that was made by NewJob.
+	held held
 }
 
 // DecodedArgs are the args as the handler gets them: the same value as the Args of
@@ -104,3 +104,12 @@ func NewJob[A Args](info JobInfo, args A) *Job[A] {
 
 // decodedArgs are the args with their type erased.
 func (j *Job[A]) decodedArgs() Args { return j.Args }
+
+// held is a job that a worker has, for calls about it while its handler runs.
+type held interface {
+	// completing notes that the handler ends the job in a transaction, and returns its
+	// delivery, or nil if the job is not held any more or does not run.
+	completing() *driver.Delivery
+	// notCompleting notes that it does not.
+	notCompleting()
+}

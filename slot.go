@@ -256,8 +256,8 @@ func (s *slot) ended(t *task, err error) {
 	s.settler.settle(t, v, reason, true, s.took)
 }
 
-// uncommitted decides what becomes of a task whose handler has returned nil after CompleteTx, if the
-// transaction was not committed.
+// uncommitted is what becomes of a task whose handler has returned nil after
+// CompleteTx, if the transaction was not committed.
 func (s *slot) uncommitted(t *task) {
 	v, err := s.judge.end(t, returned, ErrUncommitted)
 	t.uncommitted = &reverted{v, err}

@@ -70,6 +70,18 @@ type reverted struct {
 	err     error
 }
 
+// completing is the method of held.
+func (t *task) completing() *driver.Delivery {
+	if t.lost.Load() || t.state.Load() != taskRunning {
+		return nil
+	}
+	t.inTx.Store(true)
+	return t.delivery
+}
+
+// notCompleting is the method of held.
+func (t *task) notCompleting() { t.inTx.Store(false) }
+
 // The states of a task. Every move is a compare-and-swap, so that each task is
 // ended exactly once.
 const (

@@ -88,26 +88,22 @@ func EnqueueManyTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D
 // otherwise. A job that no worker has received, as that of a test, is an
 // error that wraps [ErrInvalid].
 func CompleteTx[D TxEnqueuer[T], T any, A Args](ctx context.Context, tx T, q *Queue[D], job *Job[A]) error {
-	var t *task
-	if job != nil && job.JobInfo != nil {
-		t, _ = job.run.(*task)
-	}
-	if t == nil {
+	if job == nil || job.JobInfo == nil || job.held == nil {
 		return invalid("job", "that no worker received", "one that a handler was called with")
 	}
 	if job.Queue != q.name {
 		return invalid("queue", quote(q.name), "that of the job, "+quote(job.Queue))
 	}
-	if t.lost.Load() || t.state.Load() != taskRunning {
+	// Before the call: whatever its answer, the job may be gone with a commit.
+	delivery := job.held.completing()
+	if delivery == nil {
 		return fmt.Errorf("batch: complete job %s on queue %s: %w", job.ID, q.name, ErrLeaseLost)
 	}
-	// Before the call: whatever its answer, the job may be gone with a commit.
-	t.inTx.Store(true)
 	start := time.Now()
-	err := q.driver.CompleteTx(ctx, tx, t.delivery)
-	onJobsCall(ctx, &q.producer.hooks, OpSettle, q.name, []*driver.Delivery{t.delivery}, ofDelivery, start, err)
+	err := q.driver.CompleteTx(ctx, tx, delivery)
+	onJobsCall(ctx, &q.producer.hooks, OpSettle, q.name, []*driver.Delivery{delivery}, ofDelivery, start, err)
 	if errors.Is(err, ErrLeaseLost) {
-		t.inTx.Store(false)
+		job.held.notCompleting()
 	}
 	return err
 }
