@@ -27,7 +27,7 @@ type transaction interface {
 type till[D batch.TxEnqueuer[T], T transaction] struct {
 	begin              func(ctx context.Context) (T, error)
 	invoices, payments *batch.Queue[D]
-	refuse             error // of the first attempt, after its effect
+	print              func(Invoice) error
 }
 
 // book is the handler of invoices.
@@ -40,8 +40,8 @@ func (c *till[D, T]) book(ctx context.Context, job *batch.Job[Invoice]) error {
 	if _, err := batch.EnqueueTx(ctx, tx, c.payments, Payment{Invoice: job.ID}); err != nil {
 		return err
 	}
-	if c.refuse != nil && job.Attempt == 1 {
-		return c.refuse
+	if err := c.print(job.Args); err != nil {
+		return err
 	}
 	if err := batch.CompleteTx(ctx, tx, c.invoices, job); err != nil {
 		return err
@@ -54,9 +54,17 @@ func (c *till[D, T]) book(ctx context.Context, job *batch.Job[Invoice]) error {
 func TestTransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := memory.New()
+		printed := 0
 		c := &till[*memory.Driver, *memory.Tx]{
-			begin: d.Begin, invoices: batch.NewQueue(d, "invoices"), payments: batch.NewQueue(d, "payments"),
-			refuse: errors.New("the printer is busy"),
+			begin:    d.Begin,
+			invoices: batch.NewQueue(d, "invoices"),
+			payments: batch.NewQueue(d, "payments"),
+			print: func(Invoice) error {
+				if printed++; printed == 1 {
+					return errors.New("the printer is busy")
+				}
+				return nil
+			},
 		}
 		w := batch.NewWorker(d, batch.WorkerConfig{Queues: []batch.WorkerQueue{{Name: "invoices"}}, Log: silent})
 		batch.Handle(w, c.book)
@@ -66,7 +74,7 @@ func TestTransaction(t *testing.T) {
 		enqueue(t, c.invoices, "one", Invoice{Customer: 7})
 		results := batchtest.Drain(t, d, w)
 		if len(results) != 2 {
-			t.Fatalf("there are %d results, want that of the attempt that was refused, and another", len(results))
+			t.Fatalf("there are %d results, want that of the attempt that failed, and another", len(results))
 		}
 		batchtest.RequireRetry(t, results[0].Err)
 		batchtest.RequireDone(t, results[1].Err)
