@@ -228,7 +228,13 @@ func (d *base) inTx(ctx context.Context, run func(context.Context, pgx.Tx) error
 	if err != nil {
 		return fault.NotSent{Err: d.ended(ctx, err)}
 	}
-	if err := run(bound, tx); err != nil {
+	if d.plain {
+		_, err = tx.Exec(bound, d.text(makeDurable))
+	}
+	if err == nil {
+		err = run(bound, tx)
+	}
+	if err != nil {
 		_ = tx.Rollback(bound) // a connection that cannot is closed, which does the same
 		return fault.NotSent{Err: d.ended(ctx, err)}
 	}

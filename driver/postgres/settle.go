@@ -97,7 +97,7 @@ func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) 
 	if len(s.places) == 0 {
 		return s.errs
 	}
-	err := c.d.whole(ctx, s.steps()...)
+	err := s.run(ctx, c.d)
 	var locked map[int64]bool
 	for pause := time.Millisecond; err == nil && s.missing(); pause = min(2*pause, lockPause) {
 		// Another call may have locked a row for a moment, or a transaction of the application for long.
@@ -106,13 +106,13 @@ func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) 
 			break
 		}
 		if err = lifecycle.Sleep(ctx, pause); err == nil {
-			err = c.d.whole(ctx, s.steps()...)
+			err = s.run(ctx, c.d)
 		}
 	}
 	for seq, i := range s.places {
 		var why error
 		switch {
-		case s.ended[i] && err == nil:
+		case s.ended[i]:
 			continue
 		case err != nil:
 			why = fail(op, c.queue, err)
@@ -135,7 +135,8 @@ type settleCall struct {
 	settlements []driver.Settlement
 	errs        []error
 	places      map[int64]int // by the number of the job
-	ended       []bool
+	ended       []bool        // by a transaction that is committed
+	ending      []int         // by the one that is under way
 	outcomes    [driver.OutcomeDead + 1][]int
 	groups      []string
 	wakes       bool // a job may be handed out at once
@@ -162,6 +163,18 @@ func (s *settleCall) plan(i int) error {
 	}
 	if t.Outcome == driver.OutcomeRelease || t.Outcome == driver.OutcomeRetry {
 		s.wakes = true
+	}
+	return nil
+}
+
+// run carries out what is left, in one transaction.
+func (s *settleCall) run(ctx context.Context, d *base) error {
+	s.ending = nil
+	if err := d.whole(ctx, s.steps()...); err != nil {
+		return err
+	}
+	for _, i := range s.ending {
+		s.ended[i] = true
 	}
 	return nil
 }
@@ -199,7 +212,7 @@ func (s *settleCall) end(rows pgx.Rows) error {
 		return err
 	}
 	if i, known := s.places[seq]; known {
-		s.ended[i] = true
+		s.ending = append(s.ending, i)
 	}
 	return nil
 }
