@@ -20,9 +20,9 @@ func TestPooler(t *testing.T) {
 			}
 			q := queue(t, d)
 			c, other := consume(t, d, q), openAt(t, pooler.Pool.URL())
-			for range 5 { // the connections of the server take turns
+			for _, mode := range []string{"exec", "simple_protocol", "cache_describe", "describe_exec"} { // of the application
 				enqueue(t, other, q, message("a"), message("b"))
-				tx, err := connect(t, withParams(t, pooler.Pool.URL(), "default_query_exec_mode", "exec")).Begin(testContext(t))
+				tx, err := connect(t, withParams(t, pooler.Pool.URL(), "default_query_exec_mode", mode)).Begin(testContext(t))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -23,10 +23,10 @@ type server struct {
 
 // ask connects once, checks the server, and sees to the schema.
 func (c *config) ask(ctx context.Context) (*server, error) {
-	conn, err := pgx.ConnectConfig(ctx, c.pool.ConnConfig)
+	conn, err := c.connect(ctx)
 	if isCode(err, "08P01") { // as PgBouncer refuses a parameter that it does not know
 		c.makePlain()
-		conn, err = pgx.ConnectConfig(ctx, c.pool.ConnConfig)
+		conn, err = c.connect(ctx)
 	}
 	if err != nil {
 		return nil, connectFailure(ctx, withoutConfig(err))
@@ -62,4 +62,11 @@ func (c *config) ask(ctx context.Context) (*server, error) {
 		return nil, err
 	}
 	return &s, conn.QueryRow(ctx, inSchema(`SELECT identity FROM batch.meta`, c.schema)).Scan(&s.identity)
+}
+
+// connect makes a connection that prepares nothing: there may be a pooler.
+func (c *config) connect(ctx context.Context) (*pgx.Conn, error) {
+	own := c.pool.ConnConfig.Copy()
+	own.DefaultQueryExecMode = pgx.QueryExecModeExec
+	return pgx.ConnectConfig(ctx, own)
 }
