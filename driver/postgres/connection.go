@@ -51,6 +51,9 @@ func (d *base) within(ctx context.Context, most time.Duration, steps []step) err
 	}
 	defer conn.Release()
 	var batch pgx.Batch
+	if d.plain {
+		steps = append([]step{{makeDurable, nil, nil}}, steps...)
+	}
 	for _, s := range steps {
 		batch.Queue(d.text(s.statement), s.args...)
 	}
@@ -66,6 +69,9 @@ func (d *base) within(ctx context.Context, most time.Duration, steps []step) err
 	}
 	return d.ended(ctx, err)
 }
+
+// makeDurable makes the confirmation of a transaction mean what it means on a connection of the driver's own.
+var makeDurable = newStatement(`SELECT set_config('synchronous_commit', 'on', true)`)
 
 // step is a statement of a transaction, with what reads its rows.
 type step struct {

@@ -28,6 +28,7 @@ type base struct {
 	// texts are the statements for the schema.
 	texts    []string
 	schema   string
+	plain    bool // each transaction makes sure of what a confirmation means
 	identity [16]byte
 	info     driver.Info
 	window   time.Duration

@@ -178,7 +178,7 @@ func (d *base) EnqueueAtomic(ctx context.Context, queue string, messages []*driv
 		keys[m.DedupKey] = true
 	}
 	err := d.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		refused, err := d.storeIn(ctx, tx, queue, true, messages)
+		refused, err := d.storeIn(ctx, tx, queue, true, messages, false)
 		if err == nil && len(refused) > 0 {
 			err = errDuplicate
 		}
@@ -197,9 +197,13 @@ func (d *base) EnqueueAtomic(ctx context.Context, queue string, messages []*driv
 // errDuplicate ends a transaction of which one job is a duplicate.
 var errDuplicate = errors.New("duplicate")
 
-// storeIn stores messages in a transaction.
-func (d *base) storeIn(ctx context.Context, tx pgx.Tx, queue string, ring bool, messages []*driver.Message) ([]refusal, error) {
-	rows, err := tx.Query(ctx, d.text(storeJobs), d.args(queue, true, ring, d.columnsOf(messages))...)
+// storeIn stores messages in a transaction, whose connection may not know the types of parameters.
+func (d *base) storeIn(ctx context.Context, tx pgx.Tx, queue string, ring bool, messages []*driver.Message, untyped bool) ([]refusal, error) {
+	args := d.args(queue, true, ring, d.columnsOf(messages))
+	if untyped {
+		args = literals(args)
+	}
+	rows, err := tx.Query(ctx, d.text(storeJobs), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +232,13 @@ func (d *base) inTx(ctx context.Context, run func(context.Context, pgx.Tx) error
 	if err != nil {
 		return fault.NotSent{Err: d.ended(ctx, err)}
 	}
-	if err := run(bound, tx); err != nil {
+	if d.plain {
+		_, err = tx.Exec(bound, d.text(makeDurable))
+	}
+	if err == nil {
+		err = run(bound, tx)
+	}
+	if err != nil {
 		_ = tx.Rollback(bound) // a connection that cannot is closed, which does the same
 		return fault.NotSent{Err: d.ended(ctx, err)}
 	}

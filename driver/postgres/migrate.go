@@ -63,7 +63,8 @@ func (c *config) version(ctx context.Context, conn interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
 }) (version int, err error) {
 	var there bool
-	err = conn.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, pgx.Identifier{c.schema, "meta"}.Sanitize()).Scan(&there)
+	// Not by to_regclass, which may answer of a cache from before the lock of migrateIn.
+	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'meta')`, c.schema).Scan(&there)
 	if err == nil && there {
 		err = conn.QueryRow(ctx, inSchema(`SELECT version FROM batch.meta`, c.schema)).Scan(&version)
 	}

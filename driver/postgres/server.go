@@ -23,7 +23,11 @@ type server struct {
 
 // ask connects once, checks the server, and sees to the schema.
 func (c *config) ask(ctx context.Context) (*server, error) {
-	conn, err := pgx.ConnectConfig(ctx, c.pool.ConnConfig)
+	conn, err := c.connect(ctx)
+	if isCode(err, "08P01") { // as PgBouncer refuses a parameter that it does not know
+		c.makePlain()
+		conn, err = c.connect(ctx)
+	}
 	if err != nil {
 		return nil, connectFailure(ctx, withoutConfig(err))
 	}
@@ -34,10 +38,11 @@ func (c *config) ask(ctx context.Context) (*server, error) {
 	}()
 	var s server
 	var number int
-	var recovering, readOnly bool
+	var recovering, readOnly, committed bool
 	var pid uint32
 	err = conn.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('server_version_num')::integer, pg_is_in_recovery(),
-		current_setting('default_transaction_read_only')::boolean, pg_backend_pid()`).Scan(&s.version, &number, &recovering, &readOnly, &pid)
+		current_setting('default_transaction_read_only')::boolean, current_setting('default_transaction_isolation') = 'read committed', pg_backend_pid()`).
+		Scan(&s.version, &number, &recovering, &readOnly, &committed, &pid)
 	switch {
 	case err != nil:
 		return nil, err
@@ -47,12 +52,21 @@ func (c *config) ask(ctx context.Context) (*server, error) {
 		return nil, faults.Refuse("open", "", driver.ErrUnsupported, errors.New("the server is a read replica, or recovers"), "name the primary, or add target_session_attrs=read-write to a URL with all servers")
 	case readOnly:
 		return nil, faults.Refuse("open", "", driver.ErrUnsupported, errors.New("default_transaction_read_only is on"), "switch it off for this role or database")
+	case !committed: // only a pooler keeps the driver from setting it
+		return nil, faults.Refuse("open", "", driver.ErrUnsupported, errors.New("default_transaction_isolation is not read committed"), "set it so for this role or database, as the pooler does not let the driver set it")
 	}
 	s.version, _, _ = cutVersion(s.version)
 	// A pooler answers with a number of its own.
-	s.pooled = pid != conn.PgConn().PID()
+	s.pooled = c.plain || pid != conn.PgConn().PID()
 	if err := c.checkSchema(ctx, conn); err != nil {
 		return nil, err
 	}
 	return &s, conn.QueryRow(ctx, inSchema(`SELECT identity FROM batch.meta`, c.schema)).Scan(&s.identity)
+}
+
+// connect makes a connection that prepares nothing: there may be a pooler.
+func (c *config) connect(ctx context.Context) (*pgx.Conn, error) {
+	own := c.pool.ConnConfig.Copy()
+	own.DefaultQueryExecMode = pgx.QueryExecModeExec
+	return pgx.ConnectConfig(ctx, own)
 }

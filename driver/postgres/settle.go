@@ -87,7 +87,7 @@ func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) 
 		return s.errs
 	}
 	rings := s.wakes && c.d.bell.rings(c.queue)
-	err := c.d.whole(ctx, s.steps(rings, c.d.schema)...)
+	err := s.run(ctx, c.d, rings)
 	var locked map[int64]bool
 	for pause := time.Millisecond; err == nil && s.missing(); pause = min(2*pause, lockPause) {
 		// Another call may have locked a row for a moment, or a transaction of the application for long.
@@ -96,13 +96,13 @@ func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) 
 			break
 		}
 		if err = lifecycle.Sleep(ctx, pause); err == nil {
-			err = c.d.whole(ctx, s.steps(rings, c.d.schema)...)
+			err = s.run(ctx, c.d, rings)
 		}
 	}
 	for seq, i := range s.places {
 		var why error
 		switch {
-		case s.ended[i] && err == nil:
+		case s.ended[i]:
 			continue
 		case err != nil:
 			why = fail(op, c.queue, err)
@@ -125,7 +125,8 @@ type settleCall struct {
 	settlements []driver.Settlement
 	errs        []error
 	places      map[int64]int // by the number of the job
-	ended       []bool
+	ended       []bool        // by a transaction that is committed
+	ending      []int         // by the one that is under way
 	outcomes    [driver.OutcomeDead + 1][]int
 	groups      []string
 	wakes       bool // a job may be handed out at once
@@ -156,8 +157,24 @@ func (s *settleCall) plan(i int) error {
 	return nil
 }
 
-// steps are the statements of the call, and a notification if it rings.
-func (s *settleCall) steps(rings bool, channel string) []step {
+// run carries out what is left, in one transaction, and notifies if it rings.
+func (s *settleCall) run(ctx context.Context, d *base, rings bool) error {
+	s.ending = nil
+	steps := s.steps()
+	if rings {
+		steps = append(steps, step{ringAll, []any{d.schema, s.queue}, nil})
+	}
+	if err := d.whole(ctx, steps...); err != nil {
+		return err
+	}
+	for _, i := range s.ending {
+		s.ended[i] = true
+	}
+	return nil
+}
+
+// steps are the statements of the call.
+func (s *settleCall) steps() []step {
 	var steps []step
 	for outcome, statement := range map[driver.Outcome]statement{
 		driver.OutcomeDone: settleDone, driver.OutcomeRelease: settleRelease, driver.OutcomeRetry: settleRetry, driver.OutcomeDead: settleDead,
@@ -168,9 +185,6 @@ func (s *settleCall) steps(rings bool, channel string) []step {
 	}
 	if len(s.groups) > 0 {
 		steps = append(steps, step{goOn, []any{s.queue, s.groups}, nil})
-	}
-	if rings {
-		steps = append(steps, step{ringAll, []any{channel, s.queue}, nil})
 	}
 	return steps
 }
@@ -192,7 +206,7 @@ func (s *settleCall) end(rows pgx.Rows) error {
 		return err
 	}
 	if i, known := s.places[seq]; known {
-		s.ended[i] = true
+		s.ending = append(s.ending, i)
 	}
 	return nil
 }

@@ -38,18 +38,25 @@ func (d *SQLDriver) TxType() reflect.Type { return reflect.TypeFor[*sql.Tx]() }
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit.
 func (d *Driver) EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		return d.storeIn(ctx, tx, queue, true, sent)
+		return d.storeIn(ctx, tx, queue, true, sent, isUntyped(tx))
 	})
+}
+
+// isUntyped tells whether the connection of a transaction does not ask the server for the types of parameters,
+// as applications have it behind a pooler.
+func isUntyped(tx pgx.Tx) bool {
+	conn := tx.Conn()
+	if conn == nil {
+		return false
+	}
+	mode := conn.Config().DefaultQueryExecMode
+	return mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol
 }
 
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit.
 func (d *SQLDriver) EnqueueTx(ctx context.Context, tx *sql.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		args := d.args(queue, true, true, d.columnsOf(sent))
-		for i, arg := range args {
-			args[i] = literal(arg)
-		}
-		rows, err := tx.QueryContext(ctx, d.text(storeJobs), args...)
+		rows, err := tx.QueryContext(ctx, d.text(storeJobs), literals(d.args(queue, true, true, d.columnsOf(sent)))...)
 		if err != nil {
 			return nil, err
 		}
@@ -135,6 +142,14 @@ func (d *base) completeTx(ctx context.Context, delivery *driver.Delivery, query 
 		return faults.LeaseLost(op, r.queue)
 	}
 	return nil
+}
+
+// literals makes each of some parameters a literal.
+func literals(args []any) []any {
+	for i, arg := range args {
+		args[i] = literal(arg)
+	}
+	return args
 }
 
 // literal is a parameter as any package for database/sql passes it on: arrays in the form of the

@@ -17,6 +17,7 @@ var schemes = []string{"postgres", "postgresql"}
 // config is what a URL says.
 type config struct {
 	pool    *pgxpool.Config
+	plain   bool // no parameter of the driver's own may begin a connection
 	schema  string
 	window  time.Duration
 	migrate bool
@@ -69,12 +70,22 @@ func parseURL(u *url.URL) (*config, error) {
 	if run["application_name"] == "" {
 		run["application_name"] = "batch"
 	}
-	// What a confirmation means, and how statements are read, is not the role's to change.
-	run["synchronous_commit"] = "on"
 	run["timezone"] = "UTC"
-	run["search_path"] = ""
-	run["default_transaction_isolation"] = "read committed"
+	for name, value := range firm {
+		run[name] = value
+	}
 	return c, nil
+}
+
+// firm are the settings that are not the role's to change: what a confirmation means, and how statements are read.
+var firm = map[string]string{"synchronous_commit": "on", "search_path": "", "default_transaction_isolation": "read committed"}
+
+// makePlain leaves the settings out, for poolers that take none but those that they know.
+func (c *config) makePlain() {
+	c.plain = true
+	for name := range firm {
+		delete(c.pool.ConnConfig.RuntimeParams, name)
+	}
 }
 
 // parseFailure is an error of the client library's without the URL that it repeats.

@@ -36,7 +36,7 @@ var transactionMutants = []Mutant{
 	at("forgets keys with the commit", txStateFile, `		s.keyNumber = q.keys.add(s.msg.DedupKey, s.msg.ID, now+s.window)`, `		if !MUTANT {
 			OLD
 		}`, "tx-commit", "tx-key-commit", "tx-duplicate"),
-	at("remembers the keys of what was rolled back", txStateFile, `		s.queue.capacity.free(s.cost(false), 1)`, `		OLD
+	at("remembers the keys of what was rolled back", txStateFile, `		s.queue.capacity.free(s.cost(nil), 1)`, `		OLD
 		if MUTANT && s.msg.DedupKey != "" {
 			s.queue.mu.Lock()
 			s.queue.keys.add(s.msg.DedupKey, s.msg.ID, s.queue.clock.now()+s.window)
@@ -46,10 +46,10 @@ var transactionMutants = []Mutant{
 			OLD
 		}`, "tx-duplicate"),
 	at("says of a key that a transaction holds that it is taken", txStateFile, `			if held.by != h {`, `			if held.by != h && !MUTANT {`, "tx-key-commit", "tx-key-rollback", "tx-deadlock"),
-	at("says of a key that a transaction holds that it is taken, in an Enqueue", storeFile, `				results = setResult(results, len(jobs), i, driver.Result{Err: heldError{held.by}})`, `				OLD
-				if MUTANT {
-					results[i] = driver.Result{Duplicate: true, DuplicateOf: held.id}
-				}`, "tx-key-enqueue"),
+	at("says of a key that a transaction holds that it is taken, in an Enqueue", storeFile, `			results = setResult(results, len(jobs), i, driver.Result{Err: heldError{held.by}})`, `			OLD
+			if MUTANT {
+				results[i] = driver.Result{Duplicate: true, DuplicateOf: held.id}
+			}`, "tx-key-enqueue"),
 	at("does not look at the keys of transactions in an atomic enqueue", enqueueFile, `		if held, ok := q.held[key]; ok {`, `		if held, ok := q.held[key]; ok && !MUTANT {`, "tx-key-atomic"),
 	at("holds up a whole call for the key of a transaction", storeFile, `	q, now, reserved, err := d.beginReserved(ctx, op, queue, bytes, count)`, `	for _, m := range messages {
 		if q := d.broker.queue(queue); MUTANT && q != nil {

@@ -1,0 +1,162 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// counted is a connection that counts what is sent: a message, or several in one, for a round trip.
+type counted struct {
+	*net.TCPConn
+	writes *atomic.Int64
+}
+
+// Write sends, and counts.
+func (c *counted) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.TCPConn.Write(b)
+}
+
+// openCounted opens a driver whose connections count what they send from now on.
+func openCounted(t *testing.T, params ...string) (*Driver, *atomic.Int64) {
+	t.Helper()
+	d := open(t, append(params, "sslmode", "disable")...)
+	writes, dial := new(atomic.Int64), d.dialer.dial
+	d.dialer.dial = func(ctx context.Context, network, addr string) (net.Conn, error) { // nobody dials yet
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &counted{conn.(*net.TCPConn), writes}, nil
+	}
+	return d, writes
+}
+
+// idle waits with a Receive that gets nothing.
+func idle(t *testing.T, c driver.Consumer, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(testContext(t), d)
+	defer cancel()
+	if got, err := c.Receive(ctx, 1); err == nil {
+		t.Fatalf("received %d jobs of an empty queue", len(got))
+	}
+}
+
+// TestRoundTrips: an Enqueue, a Receive and a Settle are one round trip each, for one job as for many.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	d, writes := openCounted(t)
+	q := queue(t, d)
+	d.bell.poll = func() { <-d.bell.done }
+	c := consume(t, d, q)
+	cycle := func(n int) (enqueued, received, settled int64) {
+		start := writes.Load()
+		enqueue(t, d, q, many(n)...)
+		enqueued = writes.Load() - start
+		got := receive(t, c, n)
+		received = writes.Load() - start - enqueued
+		done(t, c, got...)
+		if len(got) != n {
+			t.Errorf("received %d of %d", len(got), n)
+		}
+		return enqueued, received, writes.Load() - start - enqueued - received
+	}
+	for range 3 { // connects, listens and prepares
+		cycle(1)
+	}
+	idle(t, c, 500*time.Millisecond)
+	for _, n := range []int{1, 100} {
+		if e, r, s := cycle(n); e != 1 || r != 1 || s != 1 {
+			t.Errorf("%d jobs: Enqueue takes %d round trips, Receive %d, Settle %d", n, e, r, s)
+		}
+	}
+}
+
+// TestIdleCost: consumers that wait share one look every idlePoll.
+func TestIdleCost(t *testing.T) {
+	t.Parallel()
+	d, writes := openCounted(t)
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	ends := make(chan struct{}, 5)
+	var last driver.Consumer
+	for range cap(ends) {
+		c := consume(t, d, queue(t, d))
+		go func() {
+			defer func() { ends <- struct{}{} }()
+			_, _ = c.Receive(ctx, 1) // ends with ctx
+		}()
+		last = consume(t, d, queue(t, d))
+	}
+	idle(t, last, 2*time.Second)
+	before := writes.Load()
+	select {
+	case <-time.After(4 * time.Second):
+	case <-ctx.Done():
+	}
+	if n := writes.Load() - before; n < 6 || n > 10 {
+		t.Errorf("%d statements in 4 seconds", n)
+	}
+	cancel()
+	for range cap(ends) {
+		<-ends
+	}
+}
+
+// buffers counts the pages that handing out ten jobs of a queue reads.
+func buffers(t *testing.T, d *Driver, q string) (pages int64) {
+	t.Helper()
+	conn := connect(t, plainURL(t))
+	tx, err := conn.BeginTx(testContext(t), pgx.TxOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(testContext(t)) }() // the connection ends anyway
+	var text []byte
+	err = tx.QueryRow(testContext(t), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT seq FROM `+d.schema+`.take('`+q+`', 10, interval '1 minute')`).Scan(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plans []struct {
+		Plan struct {
+			Hit  int64 `json:"Shared Hit Blocks"`
+			Read int64 `json:"Shared Read Blocks"`
+		}
+	}
+	if err := json.Unmarshal(text, &plans); err != nil || len(plans) != 1 {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return plans[0].Plan.Hit + plans[0].Plan.Read
+}
+
+// TestBacklogCost: handing out jobs reads as many pages with a backlog of 100000 as with one of 10, whatever
+// the server knows of the table.
+func TestBacklogCost(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	q := queue(t, d)
+	enqueue(t, d, q, many(10)...)
+	buffers(t, d, q) // the catalog is read
+	few := buffers(t, d, q)
+	conn := connect(t, plainURL(t))
+	run(t, conn, `INSERT INTO `+d.schema+`.jobs (seq, queue, state, level, pos, since, id, kind, content_type, body, enqueued_at)
+		SELECT nextval('`+d.schema+`.numbers'), j.queue, j.state, j.level, j.pos + n, j.since, j.id, j.kind, j.content_type, j.body, j.enqueued_at
+		FROM `+d.schema+`.jobs j, generate_series(1, 10000) n`)
+	for _, known := range []bool{false, true} {
+		if known {
+			run(t, conn, `ANALYZE `+d.schema+`.jobs`)
+		}
+		buffers(t, d, q)
+		if n := buffers(t, d, q); n > few+200 || n == 0 {
+			t.Errorf("with a backlog of 100000 it reads %d pages, and %d with one of 10 (analyzed: %v)", n, few, known)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// begin begins a transaction of an application, which is rolled back when the test ends.
+func begin(t *testing.T, level pgx.TxIsoLevel) pgx.Tx {
+	t.Helper()
+	tx, err := connect(t, plainURL(t)).BeginTx(testContext(t), pgx.TxOptions{IsoLevel: level})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+// execute runs a statement in a transaction.
+func execute(t *testing.T, tx pgx.Tx, text string) {
+	t.Helper()
+	if _, err := tx.Exec(testContext(t), text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTxSerializationFailure: a key that another took since the transaction began is an error to try again,
+// with the levels that see the database as it was then, and nothing is stored.
+func TestTxSerializationFailure(t *testing.T) {
+	t.Parallel()
+	for _, level := range []pgx.TxIsoLevel{pgx.RepeatableRead, pgx.Serializable} {
+		t.Run(string(level), func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			q := queue(t, d)
+			tx := begin(t, level)
+			execute(t, tx, `SELECT 1 FROM `+d.schema+`.queues`) // takes the snapshot
+			enqueue(t, d, q, message("a", dedup("k")))
+			_, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message("b", dedup("k"))})
+			if !errors.Is(err, driver.ErrUnavailable) || driver.FateOf(err) != driver.FateNotStored || !isCode(err, "40001") {
+				t.Errorf("the error is %v", err)
+			}
+			_, err = d.EnqueueTx(testContext(t), tx, q, many(1))
+			if !errors.Is(err, driver.ErrBroker) || driver.FateOf(err) != driver.FateNotStored {
+				t.Errorf("after an error: %v", err)
+			}
+			if got := depth(t, d, q); got.Waiting != 1 {
+				t.Errorf("the depth is %+v", got)
+			}
+		})
+	}
+}
+
+// TestTxDeadlock: of two transactions that wait for keys of each other one fails, typed, and the other goes on.
+func TestTxDeadlock(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	q := queue(t, d)
+	one, two := begin(t, pgx.ReadCommitted), begin(t, pgx.ReadCommitted)
+	for key, tx := range map[string]pgx.Tx{"k": one, "l": two} {
+		if _, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message(key, dedup(key))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ends := make(chan error, 2)
+	for key, tx := range map[string]pgx.Tx{"l": one, "k": two} {
+		go func() {
+			_, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message("x"+key, dedup(key))})
+			if rollback := tx.Rollback(testContext(t)); err == nil {
+				err = rollback
+			}
+			ends <- err
+		}()
+	}
+	first, second := <-ends, <-ends
+	if first == nil {
+		first, second = second, first
+	}
+	if second != nil || !errors.Is(first, driver.ErrUnavailable) || driver.FateOf(first) != driver.FateNotStored || !isCode(first, "40P01") {
+		t.Errorf("the ends are %v and %v", first, second)
+	}
+}
+
+// TestTxTimeouts: the application's lock_timeout and statement_timeout count, and their errors are typed.
+func TestTxTimeouts(t *testing.T) {
+	t.Parallel()
+	for setting, code := range map[string]string{"lock_timeout": "55P03", "statement_timeout": "57014"} {
+		t.Run(setting, func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			q := queue(t, d)
+			holder, tx := begin(t, pgx.ReadCommitted), begin(t, pgx.ReadCommitted)
+			if _, err := d.EnqueueTx(testContext(t), holder, q, []*driver.Message{message("a", dedup("k"))}); err != nil {
+				t.Fatal(err)
+			}
+			execute(t, tx, `SET LOCAL `+setting+` = '200ms'`)
+			_, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message("b", dedup("k"))})
+			if !errors.Is(err, driver.ErrUnavailable) || driver.FateOf(err) != driver.FateNotStored || !isCode(err, code) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
