@@ -25,7 +25,7 @@ type queueState struct {
 	running running
 	keys    rememberedKeys
 	held    map[string]heldKey // the keys that open transactions hold
-	imports rememberedKeys // those of imports
+	imports rememberedKeys     // those of imports
 
 	subscriptions map[*subscription]struct{}
 	waiters       waiters

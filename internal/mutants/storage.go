@@ -15,7 +15,7 @@ const (
 
 // The places in the source that several mutants change.
 const (
-	duplicatePlace = `				results = setResult(results, len(jobs), i, driver.Result{Duplicate: true, DuplicateOf: k.id})`
+	duplicatePlace = `			results = setResult(results, len(jobs), i, driver.Result{Duplicate: true, DuplicateOf: k.id})`
 	rememberPlace  = `		j.keyNumber = q.keys.add(m.DedupKey, m.ID, now+within)`
 	delayPlace     = `	if m.Delay > 0 {
 		q.admitLater(j, now+m.Delay)
@@ -72,8 +72,8 @@ OLD`, "window-delayed"),
 			within += time.Until(m.EnqueuedAt)
 		}
 OLD`, "clock-key"),
-	at("takes keys for equal whatever their case", storeFile, `			if k := q.keys.find(j.msg.DedupKey); k != nil {`, `			k := q.keys.find(j.msg.DedupKey)
-			if MUTANT && k == nil {
+	at("takes keys for equal whatever their case", storeFile, `		if k := q.first(&j.msg, e); k != nil {`, `		k := q.first(&j.msg, e)
+			if MUTANT && k == nil && e == nil && j.msg.DedupKey != "" {
 				for key, other := range q.keys.byKey.entries {
 					if strings.EqualFold(key, j.msg.DedupKey) {
 						k = other
@@ -81,8 +81,8 @@ OLD`, "clock-key"),
 				}
 			}
 			if k != nil {`, "dedup-keys", "alike-keys"),
-	at("takes keys for equal that begin with 100 equal bytes", storeFile, `			if k := q.keys.find(j.msg.DedupKey); k != nil {`, `			k := q.keys.find(j.msg.DedupKey)
-			if MUTANT && k == nil && len(j.msg.DedupKey) > 100 {
+	at("takes keys for equal that begin with 100 equal bytes", storeFile, `		if k := q.first(&j.msg, e); k != nil {`, `		k := q.first(&j.msg, e)
+			if MUTANT && k == nil && e == nil && len(j.msg.DedupKey) > 100 {
 				for key, other := range q.keys.byKey.entries {
 					if strings.HasPrefix(key, j.msg.DedupKey[:100]) {
 						k = other
