@@ -121,7 +121,7 @@ func (d *base) ListQueues(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// must runs a statement of a transaction on a queue that has to exist.
+// mustExist is a step of a transaction that fails if the queue does not exist.
 func (d *base) mustExist(queue string) step {
 	return step{enterQueue, []any{queue}, nil}
 }
