@@ -59,6 +59,10 @@ var (
 	ErrShutdown = errors.New("batch: worker is shutting down")
 )
 
+// ErrUncommitted is the failure of a job whose handler called [CompleteTx] and
+// returned nil, and whose transaction was not committed.
+var ErrUncommitted = errors.New("batch: the transaction that completes the job was not committed")
+
 // timeoutError is the type of [ErrTimeout].
 type timeoutError struct{}
 

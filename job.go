@@ -73,8 +73,8 @@ type JobInfo struct {
 
 	// decoded is the *Job[A] that the handler gets.
 	decoded interface{ decodedArgs() Args }
-	// task is what a worker runs, nil for a job that was made by NewJob.
-	task *task
+	// run is the worker's task, nil for a job that no worker received.
+	run any
 }
 
 // DecodedArgs are the args as the handler gets them: the same value as the Args of

@@ -51,7 +51,7 @@ func (j *judge) newTask(d *driver.Delivery, queue string, now time.Time) *task {
 		EnqueuedAt: d.EnqueuedAt, ExpiresAt: d.ExpiresAt, Timeout: d.Timeout,
 		Priority: d.Level, Group: d.Group,
 		Headers: d.Headers, ContentType: d.ContentType, Body: d.Body,
-		task: t,
+		run: t,
 	}
 	if t.job.MaxAttempts == 0 && t.handler != nil {
 		t.job.MaxAttempts = t.handler.maxAttempts

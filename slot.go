@@ -256,6 +256,13 @@ func (s *slot) ended(t *task, err error) {
 	s.settler.settle(t, v, reason, true, s.took)
 }
 
+// uncommitted decides what becomes of a task whose handler has returned nil after CompleteTx, if the
+// transaction was not committed.
+func (s *slot) uncommitted(t *task) {
+	v, err := s.judge.end(t, returned, ErrUncommitted)
+	t.uncommitted = &reverted{v, err}
+}
+
 // stuck ends the slot of a task whose handler ignores its timeout for too long: the
 // job has failed, and another goroutine takes the slot. The handler's goroutine
 // cannot be ended, and what it returns is ignored.

@@ -64,6 +64,12 @@ type task struct {
 	extended time.Time
 }
 
+// reverted is a verdict for a job that is not done although its handler returned nil.
+type reverted struct {
+	verdict Verdict
+	err     error
+}
+
 // The states of a task. Every move is a compare-and-swap, so that each task is
 // ended exactly once.
 const (

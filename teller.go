@@ -99,6 +99,16 @@ func (l *teller) flush(batch []*task) {
 	l.again(failed, failure)
 }
 
+// reportUncommitted tells the hooks of tasks that the broker has stored again, as no
+// transaction had ended them.
+func (l *teller) reportUncommitted(told []*task) {
+	for _, t := range told {
+		if t.uncommitted != nil {
+			l.hooks.onFault(t.forHooks(l.settling), Fault{Queue: l.queue, Op: OpSettle, Jobs: 1, Err: ErrUncommitted, Job: &t.job})
+		}
+	}
+}
+
 // answered tells the log that the broker has answered a settle, unless it did not take
 // others.
 func (l *teller) answered() {

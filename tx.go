@@ -9,10 +9,6 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// ErrUncommitted is the failure of a job whose handler called [CompleteTx] and
-// returned nil, and whose transaction was not committed.
-var ErrUncommitted = errors.New("batch: the transaction that completes the job was not committed")
-
 // EnqueueTx stores a job as part of a transaction of the application: the job
 // exists from the commit on, and never if tx is rolled back. The type of tx is
 // that of the driver, and is inferred:
@@ -92,10 +88,13 @@ func EnqueueManyTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D
 // otherwise. A job that no worker has received, as that of a test, is an
 // error that wraps [ErrInvalid].
 func CompleteTx[D TxEnqueuer[T], T any, A Args](ctx context.Context, tx T, q *Queue[D], job *Job[A]) error {
-	if job == nil || job.JobInfo == nil || job.task == nil {
+	var t *task
+	if job != nil && job.JobInfo != nil {
+		t, _ = job.run.(*task)
+	}
+	if t == nil {
 		return invalid("job", "that no worker received", "one that a handler was called with")
 	}
-	t := job.task
 	if job.Queue != q.name {
 		return invalid("queue", quote(q.name), "that of the job, "+quote(job.Queue))
 	}
@@ -111,27 +110,4 @@ func CompleteTx[D TxEnqueuer[T], T any, A Args](ctx context.Context, tx T, q *Qu
 		t.inTx.Store(false)
 	}
 	return err
-}
-
-// uncommitted is what becomes of a task whose handler has returned nil after
-// CompleteTx, if the transaction was not committed.
-func (s *slot) uncommitted(t *task) {
-	v, err := s.judge.end(t, returned, ErrUncommitted)
-	t.uncommitted = &reverted{v, err}
-}
-
-// reverted is a verdict for a job that is not done although its handler returned nil.
-type reverted struct {
-	verdict Verdict
-	err     error
-}
-
-// reportUncommitted tells the hooks of tasks that the broker has stored again, as no
-// transaction had ended them.
-func (l *teller) reportUncommitted(told []*task) {
-	for _, t := range told {
-		if t.uncommitted != nil {
-			l.hooks.onFault(t.forHooks(l.settling), Fault{Queue: l.queue, Op: OpSettle, Jobs: 1, Err: ErrUncommitted, Job: &t.job})
-		}
-	}
 }

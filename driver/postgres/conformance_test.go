@@ -63,7 +63,7 @@ func with(address, parameters string) string {
 // harness is for a server at an address, and transactions of pgx.
 func harness(t *testing.T, address, name string) conformance.Harness {
 	t.Helper()
-	own := with(address, "dedup_window=3s&pool_size=8") // a window that a case can wait for
+	own := with(address, "dedup_window=6s&pool_size=8") // a window that a case can wait for
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)

@@ -118,3 +118,6 @@ func (d *base) ended(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// text is a statement for the driver's schema.
+func (d *base) text(s statement) string { return d.texts[s] }

@@ -28,8 +28,7 @@
 //
 // Those of libpq that are read: sslmode, sslrootcert, sslcert, sslkey, sslpassword,
 // sslsni, channel_binding, target_session_attrs, connect_timeout, application_name. Any
-// other is refused, as is a password file's absence of a password: the URL has it, or
-// PGPASSWORD, as for every client.
+// other is refused.
 //
 // # Transactions
 //
@@ -92,7 +91,7 @@
 // # Schema and rights
 //
 // Open makes the schema and brings it up to date, under a lock, in one transaction, if
-// the role may. Otherwise whoever may runs [Migrate], or what [Schema] returns, and the
+// the role may. Otherwise a role that may runs [Migrate], or what [Schema] returns, and the
 // role of the program needs USAGE on the schema and on its sequence, SELECT, INSERT,
 // UPDATE and DELETE on its tables, and EXECUTE on its functions, which everybody has by
 // default. A schema of a newer version than the program's is refused.
@@ -114,3 +113,6 @@
 //
 // The tables are described in docs/wire-postgres.md.
 package postgres
+
+// Name is the driver's name, and the scheme of its URLs.
+const Name = "postgres"

@@ -10,9 +10,6 @@ import (
 	"github.com/batch-go/batch/internal/lifecycle"
 )
 
-// Name is the driver's name, and the scheme of its URLs.
-const Name = "postgres"
-
 // Driver is a connection to a database whose transactions are of type pgx.Tx. It has
 // every capability.
 type Driver struct{ *base }

@@ -27,29 +27,13 @@ var (
 // not changed: each change is a migration of its own.
 var migrations = []string{tablesSQL + enqueueSQL + receiveSQL}
 
-// Schema is the SQL that makes the schema of that name, for whoever has the right to. The driver is opened with
+// Schema is the SQL that makes the schema of that name, for a role that may. The driver is opened with
 // migrate=false then.
 func Schema(name string) (string, error) {
 	if !schemaName.MatchString(name) {
 		return "", invalid(fmt.Errorf("the schema %q is not a name of lower-case letters, digits and underscores, up to 48", name))
 	}
 	return "CREATE SCHEMA IF NOT EXISTS " + pgx.Identifier{name}.Sanitize() + ";\n" + inSchema(strings.Join(migrations, "\n"), name), nil
-}
-
-// Migrate makes the schema of the URL, or brings it up to date, for programs whose role may not: they open the
-// driver with migrate=false. Programs may do it at the same time.
-func Migrate(ctx context.Context, rawURL string) error {
-	u, err := driver.ParseURL(Name, rawURL)
-	if err != nil {
-		return err
-	}
-	c, err := parseURL(u)
-	if err != nil {
-		return err
-	}
-	c.migrate = true
-	_, err = c.ask(ctx)
-	return refused(err)
 }
 
 // checkSchema sees to it that the schema has the version of this program.

@@ -42,6 +42,22 @@ func OpenSQL(ctx context.Context, rawURL string) (*SQLDriver, error) {
 	return d.SQL(), nil
 }
 
+// Migrate makes the schema of the URL, or brings it up to date, for programs whose role may not: they open the
+// driver with migrate=false. Programs may do it at the same time.
+func Migrate(ctx context.Context, rawURL string) error {
+	u, err := driver.ParseURL(Name, rawURL)
+	if err != nil {
+		return err
+	}
+	c, err := parseURL(u)
+	if err != nil {
+		return err
+	}
+	c.migrate = true
+	_, err = c.ask(ctx)
+	return refused(err)
+}
+
 // openURL is Open for a URL that was parsed.
 func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	c, err := parseURL(u)
@@ -71,7 +87,7 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	d.cut, d.stop = context.WithCancelCause(context.Background())
 	listening := c.pool.ConnConfig
 	if s.pooled {
-		listening = nil // a notification would go to whoever has that connection by then
+		listening = nil // a notification would go to the client that has that connection by then
 	}
 	d.bell = newBell(listening, c.schema)
 	d.bell.poll = d.poll

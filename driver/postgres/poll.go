@@ -17,12 +17,20 @@ var askQueues = newStatement(`SELECT n.name FROM unnest($1::text[]) AS n (name) 
 		OR EXISTS (SELECT 1 FROM batch.jobs j WHERE j.queue = q.id AND j.state IN ('s', 'r') AND j.due <= statement_timestamp())
 		OR EXISTS (SELECT 1 FROM batch.ended e WHERE e.queue = q.id)`)
 
+// forgetKeys removes keys whose time is over, some at a time. One that is taken anew needs no removal.
+var forgetKeys = newStatement(`DELETE FROM batch.keys k USING (
+		SELECT x.queue, x.key FROM batch.keys x WHERE x.expires <= statement_timestamp() ORDER BY x.expires LIMIT 5000 FOR UPDATE SKIP LOCKED
+	) old WHERE k.queue = old.queue AND k.key = old.key`)
+
+// forgetEvery is after how many looks keys are removed: each 10 s, 500 a second and driver.
+const forgetEvery = 20
+
 // poll looks for what no notification tells: one that was lost, a delay that is over, a lease whose holder has
 // vanished, a queue that was deleted. It is one statement for all consumers of the driver, until close.
 func (d *base) poll() {
 	ticker := time.NewTicker(idlePoll)
 	defer ticker.Stop()
-	for {
+	for looks := 0; ; looks++ {
 		select {
 		case <-ticker.C:
 		case <-d.bell.done:
@@ -38,6 +46,9 @@ func (d *base) poll() {
 			d.bell.local(name)
 			return err
 		}})
+		if looks%forgetEvery == 0 {
+			_ = d.whole(context.Background(), step{forgetKeys, nil, nil}) // else the next time
+		}
 		if err != nil { // each has to find out for itself
 			for _, queue := range queues {
 				d.bell.local(queue)

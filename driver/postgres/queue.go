@@ -121,7 +121,7 @@ func (d *base) ListQueues(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// mustExist is a step of a transaction that fails if the queue does not exist.
+// mustExist is a step that fails where the queue does not exist.
 func (d *base) mustExist(queue string) step {
 	return step{enterQueue, []any{queue}, nil}
 }

@@ -28,22 +28,6 @@ var (
 	followGroups = newStatement(`SELECT batch.follow($1::text)`)
 )
 
-// receipt is what settling a delivery takes.
-type receipt struct {
-	queue      string
-	seq, token int64
-	damaged    bool // its row is no job
-}
-
-// receiptOf is the receipt of a delivery that a driver of this package made.
-func receiptOf(delivery *driver.Delivery) (*receipt, bool) {
-	if delivery == nil {
-		return nil, false
-	}
-	r, ok := delivery.Receipt.(*receipt)
-	return r, ok
-}
-
 // fetched is what one look at the queue brought.
 type fetched struct {
 	deliveries []*driver.Delivery
@@ -134,7 +118,7 @@ func (c *consumer) giveBack(deliveries []*driver.Delivery) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.lease)
 	defer cancel()
-	if c.d.whole(ctx, step{untake, []any{c.queue, seqs, tokens}, nil}) == nil { // as above
+	if c.d.whole(ctx, step{untake, []any{c.queue, seqs, tokens}, nil}, step{ringAll, []any{c.d.schema, c.queue}, nil}) == nil { // as above
 		c.d.bell.local(c.queue)
 	}
 }

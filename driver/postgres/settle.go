@@ -12,16 +12,6 @@ import (
 	"github.com/batch-go/batch/internal/wire"
 )
 
-// heldJobs are the rows that a call names and that its holders hold, but for those that a transaction of
-// the application has locked: it may end the job, and nobody waits for it.
-const heldJobs = `WITH given AS MATERIALIZED (
-		SELECT t.* FROM unnest($2::bigint[], $3::bigint[]%s) AS t (seq, token%s)
-	), held AS MATERIALIZED (
-		SELECT g.* FROM given g JOIN batch.jobs j ON j.seq = g.seq
-		WHERE j.token = g.token AND j.state = 'r' AND j.queue = (SELECT q.id FROM batch.queues q WHERE q.name = $1::text)
-		FOR UPDATE OF j SKIP LOCKED
-	)`
-
 // The statements of the outcomes. Each returns the jobs that it ended.
 var (
 	settleDone = newStatement(held() + `, gone AS (
@@ -65,9 +55,8 @@ var (
 		INSERT INTO batch.tallies (queue, running, dead) SELECT queue, -count(*), count(*) FROM gone GROUP BY queue
 	) SELECT seq FROM gone`)
 
-	// goOn lets groups go on, and stillHeld finds jobs that are held after all: a transaction has locked them.
-	goOn      = newStatement(`SELECT batch.go_on(q.id, $2::text[]) FROM batch.queues q WHERE q.name = $1::text`)
-	stillHeld = newStatement(`SELECT j.seq, pg_try_advisory_xact_lock_shared('batch.ended'::regclass::oid::bigint::integer, (j.seq % 2147483647)::integer) FROM unnest($1::bigint[], $2::bigint[]) AS g (seq, token) JOIN batch.jobs j ON j.seq = g.seq AND j.token = g.token AND j.state = 'r'`)
+	// goOn lets groups go on.
+	goOn = newStatement(`SELECT batch.go_on(q.id, $2::text[]) FROM batch.queues q WHERE q.name = $1::text`)
 )
 
 // lockPause is how long is waited at most between looks at a row that another call has locked.
@@ -97,7 +86,8 @@ func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) 
 	if len(s.places) == 0 {
 		return s.errs
 	}
-	err := s.run(ctx, c.d)
+	rings := s.wakes && c.d.bell.rings(c.queue)
+	err := s.run(ctx, c.d, rings)
 	var locked map[int64]bool
 	for pause := time.Millisecond; err == nil && s.missing(); pause = min(2*pause, lockPause) {
 		// Another call may have locked a row for a moment, or a transaction of the application for long.
@@ -106,7 +96,7 @@ func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) 
 			break
 		}
 		if err = lifecycle.Sleep(ctx, pause); err == nil {
-			err = s.run(ctx, c.d)
+			err = s.run(ctx, c.d, rings)
 		}
 	}
 	for seq, i := range s.places {
@@ -161,16 +151,16 @@ func (s *settleCall) plan(i int) error {
 		s.groups = append(s.groups, group)
 		s.wakes = true
 	}
-	if t.Outcome == driver.OutcomeRelease || t.Outcome == driver.OutcomeRetry {
+	if t.Outcome == driver.OutcomeRelease || t.Outcome == driver.OutcomeRetry && t.Delay == 0 {
 		s.wakes = true
 	}
 	return nil
 }
 
-// run carries out what is left, in one transaction.
-func (s *settleCall) run(ctx context.Context, d *base) error {
+// run carries out what is left, in one transaction, with a notification if it rings.
+func (s *settleCall) run(ctx context.Context, d *base, rings bool) error {
 	s.ending = nil
-	if err := d.whole(ctx, s.steps()...); err != nil {
+	if err := d.whole(ctx, s.steps(rings, d.schema)...); err != nil {
 		return err
 	}
 	for _, i := range s.ending {
@@ -179,8 +169,8 @@ func (s *settleCall) run(ctx context.Context, d *base) error {
 	return nil
 }
 
-// steps are the statements of the call.
-func (s *settleCall) steps() []step {
+// steps are the statements of the call, and a notification if it rings.
+func (s *settleCall) steps(rings bool, channel string) []step {
 	var steps []step
 	for outcome, statement := range map[driver.Outcome]statement{
 		driver.OutcomeDone: settleDone, driver.OutcomeRelease: settleRelease, driver.OutcomeRetry: settleRetry, driver.OutcomeDead: settleDead,
@@ -191,6 +181,9 @@ func (s *settleCall) steps() []step {
 	}
 	if len(s.groups) > 0 {
 		steps = append(steps, step{goOn, []any{s.queue, s.groups}, nil})
+	}
+	if rings {
+		steps = append(steps, step{ringAll, []any{channel, s.queue}, nil})
 	}
 	return steps
 }

@@ -36,6 +36,3 @@ func statementsOf(schema string) []string {
 	}
 	return texts
 }
-
-// text is a statement for the driver's schema.
-func (d *base) text(s statement) string { return d.texts[s] }

@@ -19,7 +19,7 @@ import (
 // arrow runs from a file to each other file that declares something it uses: a function, a method, a type, a constant
 // or a variable. There is such an order if no file uses itself by way of others.
 var readDownwards = []string{
-	".", "driver", "driver/memory", "driver/redis", "driver/amqp", "driver/nats", "driver/nats/embedded", "driver/sqs",
+	".", "driver", "driver/memory", "driver/redis", "driver/amqp", "driver/nats", "driver/nats/embedded", "driver/sqs", "driver/postgres",
 	"batchtest", "conformance", "conformance/proxy", "idempotency",
 	"internal/brokers", "internal/brokers/launcher", "internal/coalesce", "internal/fault", "internal/lifecycle", "health", "prombatch", "internal/keda", "otelbatch", "cmd/batch", "cmd/batch/internal/doctor", "cron", "examples/service", "dash",
 	"internal/socket",

@@ -62,8 +62,9 @@ var methodFiles = map[string]string{
 
 // otherMethods are types of the drivers' packages that have methods of those names and are not the driver.
 var otherMethods = map[string]string{
-	"driver/redis.liveConn":  "it is a connection of the network",
-	"driver/memory.Portable": "it hands every call on, and shows in one file what a driver without capabilities is",
+	"driver/redis.liveConn":   "it is a connection of the network",
+	"driver/postgres.tracked": "it is a connection of the network",
+	"driver/memory.Portable":  "it hands every call on, and shows in one file what a driver without capabilities is",
 }
 
 // TestMethodsStandInTheirFiles looks at every driver of this repository.

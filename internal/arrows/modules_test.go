@@ -16,6 +16,7 @@ var clients = map[string][]string{
 	"batch/driver/amqp":          {"github.com/rabbitmq/amqp091-go"},
 	"batch/driver/nats":          {"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid"},
 	"batch/driver/nats/embedded": {"github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"},
+	"batch/driver/postgres":      {"github.com/jackc/pgx/v5"},
 	"batch/driver/redis":         {"github.com/redis/go-redis/v9"},
 	"batch/otelbatch":            {"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/..."},
 	"batch/driver/sqs":           {"github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/...", "github.com/aws/smithy-go"},
