@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"reflect"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -142,37 +141,4 @@ func (d *base) completeTx(ctx context.Context, delivery *driver.Delivery, query 
 		return faults.LeaseLost(op, r.queue)
 	}
 	return nil
-}
-
-// literals makes each of some parameters a literal.
-func literals(args []any) []any {
-	for i, arg := range args {
-		args[i] = literal(arg)
-	}
-	return args
-}
-
-// literal is a parameter as any package for database/sql passes it on: arrays in the form of the
-// database.
-func literal(arg any) any {
-	switch v := arg.(type) {
-	case [16]byte:
-		return uuidText(v)
-	case string, bool:
-		return v
-	}
-	column := reflect.ValueOf(arg)
-	if column.IsNil() {
-		return nil
-	}
-	var b strings.Builder
-	b.WriteByte('{')
-	for i := range column.Len() {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		element(&b, column.Index(i))
-	}
-	b.WriteByte('}')
-	return b.String()
 }
