@@ -67,36 +67,3 @@ func element(b *strings.Builder, v reflect.Value) {
 		b.WriteString(strconv.FormatInt(v.Int(), 10))
 	}
 }
-
-// literals makes each of some parameters a literal.
-func literals(args []any) []any {
-	for i, arg := range args {
-		args[i] = literal(arg)
-	}
-	return args
-}
-
-// literal is a parameter as any package for database/sql passes it on: arrays in the form of the
-// database.
-func literal(arg any) any {
-	switch v := arg.(type) {
-	case [16]byte:
-		return uuidText(v)
-	case string, bool:
-		return v
-	}
-	column := reflect.ValueOf(arg)
-	if column.IsNil() {
-		return nil
-	}
-	var b strings.Builder
-	b.WriteByte('{')
-	for i := range column.Len() {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		element(&b, column.Index(i))
-	}
-	b.WriteByte('}')
-	return b.String()
-}
