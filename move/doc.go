@@ -34,7 +34,7 @@
 // Nothing is lost. Whenever the mover or a broker dies, each job is on the source, on the target, or on
 // both. It is on both if the mover dies after it has stored a job and before it has removed it. Then
 // the next one finds out, where the target remembers what it has imported ([driver.OnceImporter]: the
-// memory, Redis and NATS drivers), and only removes it. It does so for as long as that broker remembers
+// memory, Redis, NATS and PostgreSQL drivers), and only removes it. It does so for as long as that broker remembers
 // dedup keys. On RabbitMQ and SQS the job is there twice, with the same ID, as after any other
 // delivery at least once. These may be doubled on any target, and are counted in
 // [Progress].Doubled if the mover knows of them:

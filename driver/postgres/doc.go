@@ -43,6 +43,11 @@
 // be tried again as a whole. Keys within one call are taken in an order of their own, so
 // that calls alone make none. A group takes no lock.
 //
+// An enqueue without a transaction waits too for a key that an open one has. The jobs that
+// share its request are stored at once, but the request lasts as long: two of them at a
+// time hold up what else the process enqueues on the queue. Keep transactions with
+// keys short.
+//
 // With READ COMMITTED, the default, everything holds that the documentation of package
 // batch says. With REPEATABLE READ and SERIALIZABLE too, but a call may fail with a
 // serialization failure, ErrUnavailable with the code 40001, as any statement may: a key
