@@ -70,7 +70,7 @@ func harness(t *testing.T, address, name string) conformance.Harness {
 	}
 	pool := applicationPool(t, address)
 	return conformance.Harness{
-		Parallel: 16,
+		Parallel: 10,
 		Open:     func(ctx context.Context) (driver.Driver, error) { return postgres.Open(ctx, own) },
 		URL:      own,
 		Broker:   name,

@@ -12,13 +12,15 @@ import (
 var stillHeld = newStatement(`SELECT j.seq, pg_try_advisory_xact_lock_shared('batch.ended'::regclass::oid::bigint::integer, (j.seq % 2147483647)::integer) FROM unnest($1::bigint[], $2::bigint[]) AS g (seq, token) JOIN batch.jobs j ON j.seq = g.seq AND j.token = g.token AND j.state = 'r'`)
 
 // heldJobs are the rows that a call names and that its holders hold, but for those that a transaction of
-// the application has locked: it may end the job, and nobody waits for it.
+// the application has locked: it may end the job, and nobody waits for it. Each is looked up by its number,
+// whatever the server believes of how many there are.
 const heldJobs = `WITH given AS MATERIALIZED (
 		SELECT t.* FROM unnest($2::bigint[], $3::bigint[]%s) AS t (seq, token%s)
 	), held AS MATERIALIZED (
-		SELECT g.* FROM given g JOIN batch.jobs j ON j.seq = g.seq
-		WHERE j.token = g.token AND j.state = 'r' AND j.queue = (SELECT q.id FROM batch.queues q WHERE q.name = $1::text)
-		FOR UPDATE OF j SKIP LOCKED
+		SELECT g.* FROM given g CROSS JOIN LATERAL (
+			SELECT FROM batch.jobs j
+			WHERE j.seq = g.seq AND j.token = g.token AND j.state = 'r' AND j.queue = (SELECT q.id FROM batch.queues q WHERE q.name = $1::text)
+			FOR UPDATE SKIP LOCKED) locked
 	)`
 
 // held is heldJobs with further columns, each a type and a name.
