@@ -278,15 +278,16 @@ func caseTxEffectsRestart(s *stage) {
 	e, d := s.effects(), s.declared()
 	s.put(d, tasks(jobs)...)
 	first, holder := s.open(), s.open()
-	workers := []*batch.Worker{s.work(first, e.pays(first), patient)}
 	gate := s.gate()
 	var crashing atomic.Bool
-	workers = append(workers, s.work(holder, func(ctx context.Context, job *job) error {
+	var opened atomic.Int64
+	workers := []*batch.Worker{s.work(holder, func(ctx context.Context, job *job) error {
 		tx, err := e.completing(ctx, holder, job)
 		if err != nil {
 			return err
 		}
 		open := !crashing.Load()
+		opened.Add(1)
 		<-gate.done // until the broker has crashed
 		ctx = context.WithoutCancel(ctx)
 		if err := tx.commit(ctx); err != nil {
@@ -296,7 +297,14 @@ func caseTxEffectsRestart(s *stage) {
 			s.problem("%s: a transaction was committed that was open when the broker crashed", job.ID)
 		}
 		return nil
-	}, patient))
+	}, patient)}
+	s.eventually("waiting for a transaction that the crash meets", func() error {
+		if opened.Load() == 0 {
+			return errors.New("none is open")
+		}
+		return nil
+	})
+	workers = append(workers, s.work(first, e.pays(first), patient))
 	s.waitCount(jobs/4, Done)
 	s.history.Add(Event{Op: Disturbed, Note: "the broker crashes"})
 	crashing.Store(true)
