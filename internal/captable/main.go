@@ -105,6 +105,9 @@ func load(folder string) ([]*conformance.Record, error) {
 		if err := json.Unmarshal(text, r); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		if r.Broker == "PostgreSQL" { // whose second number is that of a patch
+			r.Version, _, _ = strings.Cut(r.Version, ".")
+		}
 		records = append(records, r)
 	}
 	return records, nil
