@@ -17,12 +17,11 @@ import (
 )
 
 // TestConformance runs the suite on every version of PostgreSQL, each in a container of its own, which
-// the suite crashes and freezes in the end: on the oldest with transactions of database/sql, on the
+// the suite crashes and freezes in the end, one after the other, as each keeps the machine busy: on the oldest with transactions of database/sql, on the
 // others with those of pgx.
 func TestConformance(t *testing.T) {
 	for _, version := range brokers.PostgreSQLVersions() {
 		t.Run(string(version), func(t *testing.T) {
-			t.Parallel()
 			server := brokers.OwnOrPostgreSQL(t, version)
 			h := harness(t, server.URL(), server.String())
 			if version == brokers.PostgreSQL15 {
@@ -70,7 +69,7 @@ func harness(t *testing.T, address, name string) conformance.Harness {
 	}
 	pool := applicationPool(t, address)
 	return conformance.Harness{
-		Parallel: 10,
+		Parallel: 8,
 		Open:     func(ctx context.Context) (driver.Driver, error) { return postgres.Open(ctx, own) },
 		URL:      own,
 		Broker:   name,

@@ -30,7 +30,7 @@ func (d *base) whole(ctx context.Context, steps ...step) error {
 
 // patience is how long the server may take for an answer, if nothing has to wait for a transaction of the
 // application. A connection on which nothing passes any more costs that much.
-const patience = 5 * time.Second
+const patience = 10 * time.Second
 
 // within is whole that takes so long at most, or 0 for as long as ctx lasts.
 func (d *base) within(ctx context.Context, most time.Duration, steps []step) error {

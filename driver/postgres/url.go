@@ -64,7 +64,7 @@ func parseURL(u *url.URL) (*config, error) {
 	pool.MaxConns = int32(most)
 	pool.MinConns = 0
 	if !own.Has("connect_timeout") {
-		pool.ConnConfig.ConnectTimeout = 5 * time.Second
+		pool.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
 	run := pool.ConnConfig.RuntimeParams
 	if run["application_name"] == "" {

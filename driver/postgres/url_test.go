@@ -57,7 +57,7 @@ func TestURL(t *testing.T) {
 	c, err := parsed("postgresql://u:p%40@h:1/d")
 	if err != nil || c.schema != "batch" || c.window != 24*time.Hour || !c.migrate || c.pool.MaxConns != 10 ||
 		c.pool.ConnConfig.Password != "p@" || c.pool.ConnConfig.Host != "h" || c.pool.ConnConfig.Port != 1 ||
-		c.pool.ConnConfig.ConnectTimeout != 5*time.Second || c.pool.ConnConfig.RuntimeParams["synchronous_commit"] != "on" {
+		c.pool.ConnConfig.ConnectTimeout != 10*time.Second || c.pool.ConnConfig.RuntimeParams["synchronous_commit"] != "on" {
 		t.Errorf("the defaults are %+v, %v", c, err)
 	}
 	c, err = parsed("postgres://h/d?schema=a_1&dedup_window=1h&migrate=false&pool_size=3&connect_timeout=2&application_name=x&sslmode=disable")
