@@ -21,6 +21,8 @@ type behind struct {
 	mu   sync.Mutex   // guards kind
 	kind string       // as in "CONSUMER.CREATE."
 	left atomic.Int32 // how many answers are of one that is behind
+	// twice makes the server that has the stream do what it is asked nevertheless, and answer later.
+	twice atomic.Bool
 	// refuses makes them those of a server that has the stream yet, to a pull that is none.
 	refuses bool
 }
@@ -50,6 +52,9 @@ func (b *behind) serve(t *testing.T, url string) {
 			if b.refuses {
 				_ = m.RespondMsg(&natsgo.Msg{Header: natsgo.Header{"Status": {"400"}, "Description": {"Bad Request"}}})
 				return
+			}
+			if b.twice.Load() {
+				_ = nc.Publish("$JS.API."+call, m.Data)
 			}
 			_ = m.Respond([]byte(`{"error": {"code": 404, "err_code": 10059, "description": "stream not found"}}`))
 			return
@@ -138,6 +143,21 @@ func TestSettleOnServersBehind(t *testing.T) {
 		if err := call(); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
+	}
+	// The job is a dead letter, and neither lost nor there twice.
+	before, _, err := d.DeadLetters(testContext(t), q, "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.twice.Store(true)
+	b.set("STREAM.MSG.DELETE.", 1)
+	if err := calls["STREAM.MSG.DELETE."](); err != nil {
+		t.Errorf("a removal that two servers answered: %v", err)
+	}
+	b.twice.Store(false)
+	after, _, err := d.DeadLetters(testContext(t), q, "", 10)
+	if err != nil || len(after) != len(before)+1 {
+		t.Errorf("%d dead letters before and %d after, %v", len(before), len(after), err)
 	}
 	b.set("STREAM.INFO.", 3)
 	if err := d.DeleteQueue(testContext(t), q); err != nil {

@@ -83,7 +83,9 @@ func (d *Driver) remove(ctx context.Context, n *names, seqs []uint64) []error {
 	return errs
 }
 
-// removeBehind asks again for those of which a server said that there is no such stream.
+// removeBehind asks again for those of which a server said that there is no such stream. The one that has
+// the stream may have removed them nevertheless: each hears the request, and the first answer counts. So
+// those that are gone by then were removed by this call.
 func (d *Driver) removeBehind(ctx context.Context, n *names, seqs []uint64, errs []error) {
 	first := true
 	_ = d.whileBehind(ctx, func() error {
@@ -104,7 +106,7 @@ func (d *Driver) removeBehind(ctx context.Context, n *names, seqs []uint64, errs
 		answers := d.removeOnce(ctx, n, again)
 		for k, i := range index {
 			errs[i] = nil
-			if answers != nil {
+			if answers != nil && (!isGone(answers[k]) || isCode(answers[k], codeStreamNotFound)) {
 				errs[i] = answers[k]
 			}
 		}

@@ -1,0 +1,28 @@
+package nats
+
+import (
+	"context"
+	"time"
+)
+
+// behindLooks is how often a cluster is asked again that knows of no such stream, after 10 ms, 20 ms
+// and so on, 310 ms in all: any server may answer, and one that is busy learns late of a stream.
+const behindLooks = 5
+
+// whileBehind asks, and asks a cluster again as long as a server says that there is no such stream: it
+// may be behind the one that has it. The error is that of the last time.
+func (d *Driver) whileBehind(ctx context.Context, ask func() error) error {
+	for look := 0; ; look++ {
+		err := ask()
+		if !isCode(err, codeStreamNotFound) || look == behindLooks || d.conn.nc().ConnectedClusterName() == "" {
+			return err
+		}
+		if d.conn.sleep(ctx, clusterPoll<<look) != nil {
+			return err
+		}
+	}
+}
+
+// clusterPoll is how long is waited between looks at something that the servers
+// of a cluster have agreed on and not done yet.
+const clusterPoll = 10 * time.Millisecond
