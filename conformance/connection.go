@@ -79,7 +79,7 @@ func caseConnectionForgotten(s *stage) {
 	s.check(s.declared().Declare(s.ctx, s.queue), "declare")
 	worker, producer := s.process("worker"), s.process("producer")
 	worker.works(nothing)
-	producer.enqueueTold(0, 1)
+	enqueue(s, producer.queue, 0)
 	s.waitCount(1, Done)
 	s.pass(300 * time.Millisecond) // until the worker waits again
 	worker.disturb("its connections are forgotten", (*proxy.Proxy).Forget)
@@ -97,7 +97,7 @@ func caseConnectionForgotten(s *stage) {
 		}
 		return nil
 	}), "enqueue after the producer's connections were forgotten")
-	s.waitBy(s.noticed()+s.grace(), "the jobs of a worker whose connections were forgotten", s.over)
+	s.waitOver(s.noticed()+s.grace(), "the jobs of a worker whose connections were forgotten")
 	worker.mend()
 	producer.mend()
 	s.finished(s.grace(), driver.Depth{})

@@ -115,7 +115,7 @@ func (s *stage) scenario(cut proxy.Cut) int {
 		}
 		return nil
 	}, retryAfter(10*time.Millisecond))
-	s.waitBy(s.grace(), "the jobs to be done or dead", s.over)
+	s.waitOver(s.grace(), "the jobs to be done or dead")
 	s.redriveLetter(x, dead)
 	s.waitBy(s.grace(), "the jobs to be done", func() bool {
 		for _, e := range s.history.Of(name(2)) {

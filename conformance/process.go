@@ -147,15 +147,23 @@ func (x *process) toldOf(e Event, err error) {
 	x.history.Add(e)
 }
 
-// over tells whether every job that was confirmed is done or dead.
-func (s *stage) over() bool { return Kept(s.history.Events()) == nil }
+// waitOver waits until every job that was confirmed is done or dead, which should be after d,
+// and names those that are not.
+func (s *stage) waitOver(d time.Duration, what string) {
+	ctx, cancel := s.by(d)
+	defer cancel()
+	over := func() bool { return Kept(s.history.Events()) == nil }
+	if err := s.history.Wait(ctx, over); err != nil {
+		s.failf("waiting for %s: %v: %v", what, err, Kept(s.history.Events()))
+	}
+}
 
 // finished waits until every job that was confirmed is over and none is left, and
 // judges the history. It must not take longer than a time, and what it takes to notice that
 // a connection is dead on which the broker has just sent a job.
 func (s *stage) finished(after time.Duration, want driver.Depth) {
 	begin := s.history.Now()
-	s.waitBy(after+s.noticed(), "the confirmed jobs to be over", s.over)
+	s.waitOver(after+s.noticed(), "the confirmed jobs to be over")
 	s.check(Within("the last of the confirmed jobs", begin, s.history.Now(), 0, after+s.noticed()+s.lateness()), "measure")
 	s.waitDepthBy(after, s.open(), want) // what may be stored, too
 	s.check(Judge(s.history.Events(), s.grace()), "judge the history")

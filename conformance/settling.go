@@ -43,7 +43,7 @@ func caseRestartSettling(s *stage) {
 		s.history.Add(Event{Op: Mended})
 		s.work(s.reopen(), handle, patient) // where the crash took the handles with it
 	}
-	s.waitBy(2*s.grace(), "all jobs to be done or dead", s.over)
+	s.waitOver(2*s.grace(), "all jobs to be done or dead")
 	var want []string
 	for n := range jobs {
 		if dies(n) {
@@ -99,7 +99,7 @@ func caseFreezeOne(s *stage) {
 		}
 	})
 	for i, x := range producers {
-		x.enqueueTold(i*round, 1)
+		enqueue(s, x.queue, i*round)
 	}
 	s.waitCount(queues, Done)
 	s.pass(300 * time.Millisecond) // until the worker waits again
@@ -130,13 +130,13 @@ func caseFreezeOne(s *stage) {
 		})
 	}
 	all.Wait()
-	s.waitBy(s.noticed(), "the jobs that were confirmed while a server is frozen", s.over)
+	s.waitOver(s.noticed(), "the jobs that were confirmed while a server is frozen")
 	thaw()
 	s.history.Add(Event{Op: Mended})
 	for i, x := range producers {
 		x.enqueueTold(i*round+round-1, 1)
 	}
-	s.waitBy(s.noticed(), "the jobs that were confirmed after that", s.over)
+	s.waitOver(s.noticed(), "the jobs that were confirmed after that")
 	s.check(Judge(s.history.Events(), s.grace()), "judge the history")
 }
 

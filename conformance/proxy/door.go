@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// relisten is how long a port that was given up is asked for again.
-const relisten = 5 * time.Second
-
 // door is where clients connect: a listener, open or shut.
 type door struct {
 	listener *net.TCPListener
@@ -18,18 +15,12 @@ type door struct {
 }
 
 // listen makes a door that is shut until run is called.
-func listen(addr string) (*door, error) {
-	retry := time.NewTicker(10 * time.Millisecond)
-	defer retry.Stop()
-	for deadline := time.Now().Add(relisten); ; <-retry.C {
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			return &door{listener: l.(*net.TCPListener), ended: make(chan struct{})}, nil
-		}
-		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("proxy: %w", err)
-		}
+func listen(p *port) (*door, error) {
+	l, err := p.listen()
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
+	return &door{listener: l.(*net.TCPListener), ended: make(chan struct{})}, nil
 }
 
 // run passes on who comes, until the door is closed or ignores them.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -15,7 +16,7 @@ const dialTimeout = 10 * time.Second
 // Make it with [Listen].
 type Proxy struct {
 	upstream string
-	addr     string
+	port     *port
 	pumps    sync.WaitGroup
 
 	mu sync.Mutex // guards following
@@ -39,18 +40,19 @@ type Proxy struct {
 // Listen makes a proxy on a port of the loopback interface, which passes connections
 // on to the broker at upstream, host:port. Close it.
 func Listen(upstream string) (*Proxy, error) {
-	p := &Proxy{upstream: upstream, links: make(map[*link]struct{}), changed: make(chan struct{})}
-	d, err := listen("127.0.0.1:0")
+	reserved, err := reserve()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p.door, p.addr = d, d.listener.Addr().String()
-	go d.run(p.enter)
+	p := &Proxy{upstream: upstream, port: reserved, links: make(map[*link]struct{}), changed: make(chan struct{})}
+	if err := p.open(); err != nil {
+		return nil, errors.Join(err, reserved.release())
+	}
 	return p, nil
 }
 
 // Addr is where clients connect to, host:port. It does not change.
-func (p *Proxy) Addr() string { return p.addr }
+func (p *Proxy) Addr() string { return p.port.addr }
 
 // Calls is how many calls have come from clients, on all connections: chunks of bytes
 // that were written at once, as far as that can be seen.
@@ -151,7 +153,7 @@ func (p *Proxy) Ignore() error {
 	d := p.take()
 	if d == nil {
 		var err error
-		if d, err = listen(p.addr); err != nil {
+		if d, err = listen(p.port); err != nil {
 			return err
 		}
 	}
@@ -177,7 +179,7 @@ func (p *Proxy) Accept() error {
 
 // open listens and accepts.
 func (p *Proxy) open() error {
-	d, err := listen(p.addr)
+	d, err := listen(p.port)
 	if err != nil {
 		return err
 	}
@@ -198,15 +200,19 @@ func (p *Proxy) take() *door {
 }
 
 // Close ends all connections and refuses new ones. It returns when nothing of the
-// proxy is left.
+// proxy is left. Closing it again is a no-op.
 func (p *Proxy) Close() error {
-	err := p.take().close()
 	p.mu.Lock()
+	again := p.closed
 	p.closed = true
 	p.mu.Unlock()
+	if again {
+		return nil
+	}
+	err := p.take().close()
 	p.Reset()
 	p.pumps.Wait()
-	return err
+	return errors.Join(err, p.port.release())
 }
 
 // enter begins to pass on the connection of a client.

@@ -10,9 +10,6 @@ import (
 // timed is an answer that carries the server's time.
 type timed interface{ serverTime() time.Time }
 
-// queryTimeout is after how long a query that nobody answered is repeated.
-const queryTimeout = 500 * time.Millisecond
-
 // query makes a request of the API that changes nothing. In a cluster nobody may
 // answer it while the stream or its leader comes or goes, so it is asked again
 // until ctx ends; everything else is asked once.
@@ -36,8 +33,17 @@ func (d *Driver) queryKnown(ctx context.Context, subject string, answer timed) e
 	return d.whileBehind(ctx, func() error { return d.query(ctx, subject, answer) })
 }
 
-// streamInfo asks for the stream of a queue.
-func (d *Driver) streamInfo(ctx context.Context, n *names) (*streamInfo, error) {
+// streamInfo asks for the stream of a queue that should be there.
+func (d *Driver) streamInfo(ctx context.Context, n *names) (info *streamInfo, err error) {
+	err = d.whileBehind(ctx, func() error {
+		info, err = d.findStream(ctx, n)
+		return err
+	})
+	return info, err
+}
+
+// findStream is streamInfo for a queue that may not be there: it takes the first answer.
+func (d *Driver) findStream(ctx context.Context, n *names) (*streamInfo, error) {
 	var info streamInfo
 	if err := d.query(ctx, d.apiRoot+"STREAM.INFO."+n.stream, &info); err != nil {
 		return nil, err
@@ -168,9 +174,11 @@ func (d *Driver) createConsumer(ctx context.Context, n *names, config consumerCo
 		Action string         `json:"action"`
 	}{n.stream, config, "create"}
 	var info consumerInfo
-	err := d.conn.callAPI(ctx, d.apiRoot+"CONSUMER.CREATE."+n.stream+"."+config.Durable+"."+config.FilterSubject, request, &info)
+	err := d.whileBehind(ctx, func() error {
+		return d.conn.callAPI(ctx, d.apiRoot+"CONSUMER.CREATE."+n.stream+"."+config.Durable+"."+config.FilterSubject, request, &info)
+	})
 	if isCode(err, codeConsumerExists) {
-		err = d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+config.Durable, &info)
+		err = d.queryKnown(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+config.Durable, &info)
 	}
 	if err != nil {
 		return nil, err

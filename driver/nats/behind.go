@@ -23,6 +23,25 @@ func (d *Driver) whileBehind(ctx context.Context, ask func() error) error {
 	}
 }
 
+// queryTimeout is after how long a query that nobody answered is repeated.
+const queryTimeout = 500 * time.Millisecond
+
+// probe asks a subject once, and returns the status of the answer: empty for one that has none, also
+// where nothing was sent.
+func (d *Driver) probe(ctx context.Context, subject string, h header, data []byte) (string, error) {
+	r, err := d.conn.requests(1, subject)
+	if err != nil {
+		return "", err
+	}
+	_ = r.send(0, subject, h, data) // its error is told by the answer, which is unsent then
+	once, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	if err := r.wait(once); err != nil {
+		return "", err
+	}
+	return status(r.answers[0]), nil
+}
+
 // clusterPoll is how long is waited between looks at something that the servers
 // of a cluster have agreed on and not done yet.
 const clusterPoll = 10 * time.Millisecond

@@ -12,6 +12,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/nats"
 	"github.com/batch-go/batch/internal/brokers"
 )
 
@@ -21,8 +22,12 @@ type behind struct {
 	mu   sync.Mutex   // guards kind
 	kind string       // as in "CONSUMER.CREATE."
 	left atomic.Int32 // how many answers are of one that is behind
+	// spared is which of them, counted from the last, is of the server that has it; 0 for none.
+	spared atomic.Int32
 	// twice makes the server that has the stream do what it is asked nevertheless, and answer later.
 	twice atomic.Bool
+	// after is called after each of these answers.
+	after func()
 	// refuses makes them those of a server that has the stream yet, to a pull that is none.
 	refuses bool
 }
@@ -48,7 +53,11 @@ func (b *behind) serve(t *testing.T, url string) {
 		b.mu.Lock()
 		ours := strings.HasPrefix(call, b.kind)
 		b.mu.Unlock()
-		if ours && b.left.Add(-1) >= 0 {
+		n := int32(-1)
+		if ours {
+			n = b.left.Add(-1)
+		}
+		if n >= 0 && n != b.spared.Load()-1 {
 			if b.refuses {
 				_ = m.RespondMsg(&natsgo.Msg{Header: natsgo.Header{"Status": {"400"}, "Description": {"Bad Request"}}})
 				return
@@ -57,6 +66,10 @@ func (b *behind) serve(t *testing.T, url string) {
 				_ = nc.Publish("$JS.API."+call, m.Data)
 			}
 			_ = m.Respond([]byte(`{"error": {"code": 404, "err_code": 10059, "description": "stream not found"}}`))
+			if b.after != nil {
+				_ = nc.Flush() // so that the answer is on its way: without, the call ends a step before
+				b.after()
+			}
 			return
 		}
 		_ = nc.PublishRequest("$JS.API."+call, m.Reply, m.Data) // who asked hears nothing, and its context ends
@@ -113,51 +126,46 @@ func TestDeleteOnServersBehind(t *testing.T) {
 	}
 }
 
-// TestSettleOnServersBehind: a server of a cluster that does not know of the stream yet makes no lease
+// TestCallsOnServersBehind: a server of a cluster that does not know of the stream yet makes no lease
 // lost, no dead letter missing and no queue that is there a missing one.
-func TestSettleOnServersBehind(t *testing.T) {
-	url := harness(brokers.NATSCluster(t, brokers.NATS2).URL(), "").URL
+func TestCallsOnServersBehind(t *testing.T) {
+	cluster := brokers.NATSCluster(t, brokers.NATS2)
+	url := harness(cluster.URL(), "").URL
 	b := behind{kind: "none"}
 	b.serve(t, url)
 	d := openURL(t, url+"&domain=behind")
 	q := declare(t, openURL(t, url))
 	c := consume(t, d, q, time.Minute)
-	calls := map[string]func() error{
-		"STREAM.MSG.DELETE.": func() error {
-			enqueue(t, d, q, message("a"))
-			got := receive(t, c, 1)[0]
-			return errors.Join(c.Settle(testContext(t), []driver.Settlement{{Delivery: got, Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent, Error: "e"}})...)
-		},
-		"STREAM.PURGE.": func() error { _, err := d.Purge(testContext(t), q); return err },
-		"CONSUMER.PAUSE.": func() error {
-			return errors.Join(d.Pause(testContext(t), q), d.Resume(testContext(t), q))
-		},
-		"STREAM.MSG.GET.": func() error {
+	die := func() error { return errors.Join(c.Settle(testContext(t), deaths(t, d, c, q, "a"))...) }
+	all := driver.Selection{All: true}
+	for _, call := range []struct {
+		kind, what string
+		call       func() error
+	}{
+		{"STREAM.MSG.DELETE.", "Settle", die},
+		{"STREAM.INFO.", "DeadLetters", func() error { _, _, err := d.DeadLetters(testContext(t), q, "", 10); return err }},
+		{"STREAM.INFO.", "Redrive", func() error { _, err := d.Redrive(testContext(t), q, all); return err }},
+		{"STREAM.INFO.", "Discard", func() error { _, err := d.Discard(testContext(t), q, all); return err }},
+		{"STREAM.INFO.", "List", func() error { _, _, err := d.List(testContext(t), q, driver.StateWaiting, "", 10); return err }},
+		{"STREAM.INFO.", "Delete", func() error { return d.Delete(testContext(t), q, "a") }},
+		{"STREAM.INFO.", "Purge", func() error { _, err := d.Purge(testContext(t), q); return err }},
+		{"STREAM.PURGE.", "Purge", func() error { _, err := d.Purge(testContext(t), q); return err }},
+		{"CONSUMER.PAUSE.", "Pause", func() error { return errors.Join(d.Pause(testContext(t), q), d.Resume(testContext(t), q)) }},
+		{"STREAM.MSG.GET.", "Depth", func() error {
 			enqueue(t, d, q, message("b")) // so that Depth looks how old it is
 			_, err := d.Depth(testContext(t), q)
 			return err
-		},
-	}
-	for kind, call := range calls {
-		b.set(kind, 3)
-		if err := call(); err != nil {
-			t.Errorf("%s: %v", kind, err)
+		}},
+		{"CONSUMER.CREATE.", "Depth", func() error {
+			removeConsumer(t, cluster.Nodes[0].URL(), q)
+			_, err := d.Depth(testContext(t), q)
+			return err
+		}},
+	} {
+		b.set(call.kind, 3)
+		if err := call.call(); err != nil {
+			t.Errorf("%s where %s is behind: %v", call.what, call.kind, err)
 		}
-	}
-	// The job is a dead letter, and neither lost nor there twice.
-	before, _, err := d.DeadLetters(testContext(t), q, "", 10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.twice.Store(true)
-	b.set("STREAM.MSG.DELETE.", 1)
-	if err := calls["STREAM.MSG.DELETE."](); err != nil {
-		t.Errorf("a removal that two servers answered: %v", err)
-	}
-	b.twice.Store(false)
-	after, _, err := d.DeadLetters(testContext(t), q, "", 10)
-	if err != nil || len(after) != len(before)+1 {
-		t.Errorf("%d dead letters before and %d after, %v", len(before), len(after), err)
 	}
 	b.set("STREAM.INFO.", 3)
 	if err := d.DeleteQueue(testContext(t), q); err != nil {
@@ -165,5 +173,80 @@ func TestSettleOnServersBehind(t *testing.T) {
 	}
 	if _, err := openURL(t, url).Depth(testContext(t), q); !errors.Is(err, driver.ErrNotFound) {
 		t.Errorf("the queue was deleted: %v", err)
+	}
+}
+
+// TestRemovalThatTwoServersAnswer: one that is behind answers first, and another removes the entry
+// nevertheless. The job is a dead letter then, and not lost: also where the second look at one of two
+// brings an end, and that at the other does not.
+func TestRemovalThatTwoServersAnswer(t *testing.T) {
+	url := harness(brokers.NATSCluster(t, brokers.NATS2).URL(), "").URL
+	b := behind{kind: "none"}
+	b.serve(t, url)
+	b.twice.Store(true)
+	for name, test := range map[string]struct {
+		ids          []string
+		left, spared int32
+	}{
+		"one": {[]string{"a"}, 1, 0},
+		// Both, and at the second look the last of them again.
+		"two": {[]string{"a", "b"}, 4, 2},
+	} {
+		d := openURL(t, url+"&domain=behind")
+		q := declare(t, d)
+		c := consume(t, d, q, time.Minute)
+		settlements := deaths(t, d, c, q, test.ids...)
+		b.spared.Store(test.spared)
+		b.set("STREAM.MSG.DELETE.", test.left)
+		if errs := c.Settle(testContext(t), settlements); errors.Join(errs...) != nil {
+			t.Errorf("%s: %v", name, errs)
+		}
+		letters, _, err := d.DeadLetters(testContext(t), q, "", 10)
+		if err != nil || len(letters) != len(test.ids) {
+			t.Errorf("%s: %d dead letters, %v", name, len(letters), err)
+		}
+	}
+}
+
+// TestRemovalThatIsGivenUp: a call that ends while it looks again does not know whether the entry was
+// removed, and does not take the dead letter back.
+func TestRemovalThatIsGivenUp(t *testing.T) {
+	url := harness(brokers.NATSCluster(t, brokers.NATS2).URL(), "").URL
+	ctx, cancel := context.WithCancel(testContext(t))
+	b := behind{kind: "none", after: cancel}
+	b.serve(t, url)
+	b.twice.Store(true)
+	d := openURL(t, url+"&domain=behind")
+	q := declare(t, d)
+	c := consume(t, d, q, time.Minute)
+	settlements := deaths(t, d, c, q, "a")
+	b.set("STREAM.MSG.DELETE.", 1<<30)
+	err := errors.Join(c.Settle(ctx, settlements)...)
+	if !errors.Is(err, context.Canceled) || driver.FateOf(err) != driver.FateUnknown {
+		t.Errorf("%v (%s)", err, driver.FateOf(err))
+	}
+	if letters, _, err := d.DeadLetters(testContext(t), q, "", 10); err != nil || len(letters) != 1 {
+		t.Errorf("%d dead letters, %v", len(letters), err)
+	}
+}
+
+// deaths enqueues jobs, receives them and makes settlements by which they die.
+func deaths(t *testing.T, d *nats.Driver, c driver.Consumer, q string, ids ...string) []driver.Settlement {
+	t.Helper()
+	for _, id := range ids {
+		enqueue(t, d, q, message(id))
+	}
+	var all []driver.Settlement
+	for _, got := range receive(t, c, len(ids)) {
+		all = append(all, driver.Settlement{Delivery: got, Outcome: driver.OutcomeDead, Reason: driver.ReasonPermanent, Error: "e"})
+	}
+	return all
+}
+
+// removeConsumer removes what hands out the jobs of a queue, as somebody with the client library can.
+func removeConsumer(t *testing.T, url, q string) {
+	t.Helper()
+	if err := rawJetStream(t, url).DeleteConsumer(testContext(t), "batch-"+q, "jobs"); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -69,7 +69,8 @@ const removed = `{"type":"io.nats.jetstream.api.v1.stream_msg_delete_response","
 
 // remove deletes messages by sequence and returns an error for each, or nil.
 // If several callers try to delete one, exactly one succeeds: the others get
-// errTaken. This is what decides which holder settles a job.
+// errTaken. This is what decides which holder settles a job. Only where a server of a cluster is behind,
+// as it is for moments after a queue was declared, more than one may.
 func (d *Driver) remove(ctx context.Context, n *names, seqs []uint64) []error {
 	errs := d.removeOnce(ctx, n, seqs)
 	if errs != nil && d.conn.nc().ConnectedClusterName() != "" {
@@ -83,12 +84,11 @@ func (d *Driver) remove(ctx context.Context, n *names, seqs []uint64) []error {
 	return errs
 }
 
-// removeBehind asks again for those of which a server said that there is no such stream. The one that has
-// the stream may have removed them nevertheless: each hears the request, and the first answer counts. So
-// those that are gone by then were removed by this call.
+// removeBehind asks again for those of which a server said that there is no such stream, as long as one
+// says so of any. The one that has the stream may have removed them nevertheless: each hears the request, and
+// the first answer counts. So those that are gone by then were removed by this call.
 func (d *Driver) removeBehind(ctx context.Context, n *names, seqs []uint64, errs []error) {
-	first := true
-	_ = d.whileBehind(ctx, func() error {
+	for look := range behindLooks {
 		var index []int
 		var again []uint64
 		for i, err := range errs {
@@ -97,21 +97,22 @@ func (d *Driver) removeBehind(ctx context.Context, n *names, seqs []uint64, errs
 			}
 		}
 		if len(index) == 0 {
-			return nil
+			return
 		}
-		if first { // they were asked for a moment ago
-			first = false
-			return errs[index[0]]
+		if err := d.conn.sleep(ctx, clusterPoll<<look); err != nil {
+			for _, i := range index {
+				errs[i] = err // nobody knows whether it was removed
+			}
+			return
 		}
 		answers := d.removeOnce(ctx, n, again)
 		for k, i := range index {
 			errs[i] = nil
-			if answers != nil && (!isGone(answers[k]) || isCode(answers[k], codeStreamNotFound)) {
+			if answers != nil && !isMissing(answers[k]) {
 				errs[i] = answers[k]
 			}
 		}
-		return errs[index[0]]
-	})
+	}
 }
 
 // removeOnce is remove that takes the first answer for the last, and any for an error.
@@ -145,8 +146,11 @@ func (d *Driver) removeOnce(ctx context.Context, n *names, seqs []uint64) []erro
 
 // isGone tells the answers of a server that has no such message. One that was
 // removed before is 10057 with the store's own words, one that never was 10043.
-func isGone(err error) bool {
-	if isCode(err, codeSequenceNotFound, codeMessageNotFound, codeStreamNotFound) {
+func isGone(err error) bool { return isCode(err, codeStreamNotFound) || isMissing(err) }
+
+// isMissing is isGone of a server that has the stream.
+func isMissing(err error) bool {
+	if isCode(err, codeSequenceNotFound, codeMessageNotFound) {
 		return true
 	}
 	var api *apiError

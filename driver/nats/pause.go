@@ -33,10 +33,13 @@ func (d *Driver) pause(ctx context.Context, n *names, until time.Time, paused bo
 		Until time.Time `json:"pause_until"`
 	}{until.UTC()}
 	subject := d.apiRoot + "CONSUMER.PAUSE." + n.stream + "." + consumerJobs
-	err := d.whileBehind(ctx, func() error { return d.conn.callAPI(ctx, subject, request, nil) })
+	ask := func() error {
+		return d.whileBehind(ctx, func() error { return d.conn.callAPI(ctx, subject, request, nil) })
+	}
+	err := ask()
 	if isCode(err, codeConsumerNotFound) {
 		if _, err = d.consumerInfo(ctx, n, consumerJobs); err == nil { // which makes it
-			err = d.conn.callAPI(ctx, subject, request, nil)
+			err = ask()
 		}
 	}
 	if err != nil {

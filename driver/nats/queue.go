@@ -38,7 +38,7 @@ func (d *Driver) declare(ctx context.Context, n *names) error {
 
 // declareOnce makes what is missing of a queue.
 func (d *Driver) declareOnce(ctx context.Context, n *names) error {
-	info, err := d.streamInfo(ctx, n)
+	info, err := d.findStream(ctx, n)
 	made := isCode(err, codeStreamNotFound)
 	if made {
 		info, err = d.createStream(ctx, n)
@@ -113,7 +113,7 @@ func (d *Driver) createStream(ctx context.Context, n *names) (*streamInfo, error
 // awaitStream waits until a stream that was made is there.
 func (d *Driver) awaitStream(ctx context.Context, n *names) (*streamInfo, error) {
 	for {
-		info, err := d.streamInfo(ctx, n)
+		info, err := d.findStream(ctx, n)
 		if !isCode(err, codeStreamNotFound) && !isUnanswered(err) {
 			return info, err
 		}
@@ -129,20 +129,13 @@ func (d *Driver) awaitStream(ctx context.Context, n *names) (*streamInfo, error)
 // that this one refuses it.
 func (d *Driver) awaitInterest(ctx context.Context, n *names) error {
 	for {
-		r, err := d.conn.requests(1, n.job)
-		if err != nil {
-			return err
-		}
-		_ = r.send(0, n.job, newHeader("Nats-Expected-Stream", "-"), nil) // its error is told by the answer, which is unsent then
-		once, cancel := context.WithTimeout(ctx, queryTimeout)
-		err = r.wait(once)
-		cancel()
-		switch m := r.answers[0]; {
+		answer, err := d.probe(ctx, n.job, newHeader("Nats-Expected-Stream", "-"), nil)
+		switch {
 		case err == context.DeadlineExceeded && ctx.Err() == nil:
 			continue
 		case err != nil:
 			return err
-		case m == unsent || status(m) != "503":
+		case answer != "503":
 			return nil
 		}
 		if err := d.conn.sleep(ctx, clusterPoll); err != nil {
@@ -159,8 +152,7 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 	}
 	defer d.life.End()
 	n := d.names(queue)
-	var before streamInfo
-	err := d.queryKnown(ctx, d.apiRoot+"STREAM.INFO."+n.stream, &before)
+	before, err := d.streamInfo(ctx, n)
 	if err == nil {
 		err = d.conn.callAPI(ctx, d.apiRoot+"STREAM.DELETE."+n.stream, nil, nil)
 	}
@@ -178,7 +170,7 @@ func (d *Driver) DeleteQueue(ctx context.Context, queue string) error {
 // looks in turn find none. Somebody may have made it again by then.
 func (d *Driver) awaitGone(ctx context.Context, n *names, created time.Time) error {
 	for gone := 0; gone < 2; {
-		now, err := d.streamInfo(ctx, n)
+		now, err := d.findStream(ctx, n)
 		switch {
 		case isCode(err, codeStreamNotFound):
 			gone++
@@ -200,17 +192,9 @@ func (d *Driver) awaitGone(ctx context.Context, n *names, created time.Time) err
 // says that there is no stream is not the one that had it, which may hand out jobs for some milliseconds
 // more. The pull that asks is none: a server that takes pulls refuses it. No answer, and none hands out.
 func (d *Driver) awaitNoPulls(ctx context.Context, n *names) error {
-	subject := d.pullSubject(n)
 	for look := range 7 {
-		r, err := d.conn.requests(1, subject)
-		if err != nil {
-			return err
-		}
-		_ = r.send(0, subject, nil, []byte("-")) // its error is told by the answer, which is unsent then
-		once, cancel := context.WithTimeout(ctx, queryTimeout)
-		err = r.wait(once)
-		cancel()
-		if m := r.answers[0]; err != nil || m == unsent || status(m) != "400" {
+		answer, err := d.probe(ctx, d.pullSubject(n), nil, []byte("-"))
+		if err != nil || answer != "400" {
 			return ctx.Err()
 		}
 		if err := d.conn.sleep(ctx, clusterPoll<<look); err != nil {
@@ -287,7 +271,7 @@ func (d *Driver) ListQueues(ctx context.Context) ([]string, error) {
 			continue
 		}
 		n := newNames(prefix, queue)
-		info, err := d.streamInfo(ctx, n)
+		info, err := d.findStream(ctx, n)
 		if isCode(err, codeStreamNotFound) {
 			continue // it was deleted meanwhile
 		}
