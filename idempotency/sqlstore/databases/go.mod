@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/batch-go/batch v0.0.0-00010101000000-000000000000
+	github.com/batch-go/batch/idempotency/pgxstore v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/idempotency/sqlstore v0.0.0-00010101000000-000000000000
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/jackc/pgx/v5 v5.13.0
@@ -31,5 +32,6 @@ require (
 
 replace (
 	github.com/batch-go/batch => ../../..
+	github.com/batch-go/batch/idempotency/pgxstore => ../../pgxstore
 	github.com/batch-go/batch/idempotency/sqlstore => ../
 )

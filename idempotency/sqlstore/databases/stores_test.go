@@ -131,7 +131,11 @@ func TestStore(t *testing.T) {
 			db := d.open(t, "")
 			table := tableOf(t)
 			newStore(t, db, d.dialect, table)
-			storetest.Run(t, func(t *testing.T) idempotency.Store { return newStore(t, db, d.dialect, table) })
+			if !d.shared {
+				storetest.Run(t, func(t *testing.T) idempotency.Store { return newStore(t, db, d.dialect, table) })
+				return
+			}
+			storetest.RunShared(t, func(t *testing.T) idempotency.Store { return newStore(t, d.open(t, ""), d.dialect, table) })
 		})
 	}
 }
