@@ -23,9 +23,16 @@
 // and the job runs again. There are two ways to close the gap:
 //
 //   - The effect and the mark are one transaction, because the store is in the
-//     same database: see [Store] and [ClaimOf].
+//     same database: see InTx of packages sqlstore and pgxstore, and [ClaimOf].
 //   - The effect is in a service that itself takes a key or a fencing token: see
 //     [Token].
+//
+// # Stores
+//
+// [Memory] is for tests and for a single process. Package sqlstore keeps the keys in a
+// table of PostgreSQL, MySQL, MariaDB or SQLite, package pgxstore in one of PostgreSQL by
+// pgx, and package redisstore in Redis: each is a module of its own. Another store is
+// four methods, which package storetest checks.
 package idempotency
 
 import (

@@ -10,7 +10,7 @@ import (
 type Dialect uint8
 
 const (
-	// PostgreSQL is version 9.5 or newer, by any driver whose errors have a method
+	// PostgreSQL is version 14 or newer, by any driver whose errors have a method
 	// SQLState, as those of pgx and lib/pq have.
 	PostgreSQL Dialect = iota + 1
 	// MySQL is MySQL 8.0 or newer, or MariaDB 10.6 or newer, by github.com/go-sql-driver/mysql.

@@ -26,11 +26,10 @@ type service struct{ store *sqlstore.Store }
 // pay takes money from an account.
 func (s *service) pay(ctx context.Context, job *batch.Job[Pay]) error {
 	// The row and the mark that the job is done are committed together.
-	err := s.store.InTx(ctx, func(tx *sql.Tx) error {
+	return s.store.InTx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE accounts SET cents = cents - $1 WHERE id = $2`, job.Args.Cents, job.Args.Account)
 		return err
 	})
-	return err
 }
 
 // A worker whose jobs have their effect exactly once. The database driver is the

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func databases() []database {
 				return openAt(t, "pgx", brokers.PostgreSQL(t, v).URL(), parameters)
 			}},
 			database{name: string(v) + "-pq", dialect: sqlstore.PostgreSQL, shared: true, open: func(t *testing.T, parameters string) *sql.DB {
-				return openAt(t, "postgres", brokers.PostgreSQL(t, v).URL()+"?sslmode=disable", parameters)
+				return openAt(t, "postgres", brokers.PostgreSQL(t, v).URL(), strings.TrimSuffix("sslmode=disable&"+parameters, "&"))
 			}})
 	}
 	for _, v := range brokers.MariaDBVersions() {
@@ -67,10 +68,8 @@ func openAt(t *testing.T, driver, address, parameters string) *sql.DB {
 	t.Helper()
 	if parameters != "" {
 		mark := "?"
-		for _, c := range address {
-			if c == '?' {
-				mark = "&"
-			}
+		if strings.Contains(address, mark) {
+			mark = "&"
 		}
 		address += mark + parameters
 	}
