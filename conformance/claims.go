@@ -47,7 +47,7 @@ func caseIdempotencyFull(s *stage) {
 
 func caseIdempotencyAgain(s *stage) {
 	const brief = time.Second
-	store := idempotency.NewMemory(0)
+	store := s.store()
 	done := s.wantState(store, "done", time.Hour, idempotency.Fresh, "at first")
 	for range 2 {
 		s.check(store.Complete(s.ctx, done, time.Hour), "complete")
@@ -73,7 +73,7 @@ func caseIdempotencyAgain(s *stage) {
 
 func caseIdempotencyOutlives(s *stage) {
 	const ttl = time.Second
-	store := idempotency.NewMemory(0)
+	store := s.store()
 	gate := s.gate()
 	q := s.portable()
 	s.work(s.open(), func(ctx context.Context, _ *batch.Job[task]) error {

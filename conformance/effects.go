@@ -43,7 +43,7 @@ func caseIdempotencyKey(s *stage) {
 		defer mu.Unlock()
 		effects[job.Headers["Key"]]++
 		return nil
-	}, idempotentWith(idempotency.NewMemory(0), idempotency.ByKey(func(job *batch.JobInfo) (string, error) {
+	}, idempotentWith(s.store(), idempotency.ByKey(func(job *batch.JobInfo) (string, error) {
 		if job.Headers["Key"] == "none" {
 			return "", errors.New("no key")
 		}
@@ -82,7 +82,7 @@ func caseIdempotencyEnds(s *stage) {
 		}
 		effects.Add(1)
 		return nil
-	}, idempotentWith(idempotency.NewMemory(0), idempotency.TTL(time.Hour)), func(c *batch.WorkerConfig) { c.MaxAttempts = 4 })
+	}, idempotentWith(s.store(), idempotency.TTL(time.Hour)), func(c *batch.WorkerConfig) { c.MaxAttempts = 4 })
 	enqueue(s, q, 0)
 	s.waitCount(1, Done, Died)
 	equal(s, effects.Load(), 1, "effects")
@@ -93,7 +93,7 @@ func caseIdempotencyEnds(s *stage) {
 func caseIdempotencyRenew(s *stage) {
 	const ttl = 500 * time.Millisecond
 	q := s.portable()
-	store := idempotency.NewMemory(0)
+	store := s.store()
 	var effects atomic.Int32
 	for range 2 {
 		s.work(s.open(), func(ctx context.Context, _ *batch.Job[task]) error {
@@ -115,7 +115,7 @@ func caseIdempotencyRenew(s *stage) {
 func caseIdempotencyDead(s *stage) {
 	const ttl = 400 * time.Millisecond
 	q := s.portable()
-	store := idempotency.NewMemory(0)
+	store := s.store()
 	_, state, err := store.Begin(s.ctx, name(0), ttl) // by a worker that dies
 	s.check(err, "claim")
 	equal(s, state, idempotency.Fresh, "the state of the key")
@@ -135,7 +135,7 @@ func caseIdempotencyDead(s *stage) {
 
 // losing is a store that loses claims when it is told to.
 type losing struct {
-	*idempotency.Memory
+	idempotency.Store
 	lose atomic.Bool
 	fail atomic.Int32 // so many calls fail
 }
@@ -147,7 +147,7 @@ func (l *losing) Begin(ctx context.Context, key string, ttl time.Duration) (idem
 	if l.fail.Add(-1) >= 0 {
 		return idempotency.Claim{}, 0, errStore
 	}
-	return l.Memory.Begin(ctx, key, ttl)
+	return l.Store.Begin(ctx, key, ttl)
 }
 
 // Extend says that the claim is lost.
@@ -155,7 +155,7 @@ func (l *losing) Extend(ctx context.Context, claim idempotency.Claim, ttl time.D
 	if l.lose.Load() {
 		return idempotency.ErrLost
 	}
-	return l.Memory.Extend(ctx, claim, ttl)
+	return l.Store.Extend(ctx, claim, ttl)
 }
 
 // Complete says that the claim is lost, or fails.
@@ -166,12 +166,12 @@ func (l *losing) Complete(ctx context.Context, claim idempotency.Claim, retentio
 	if l.fail.Add(-1) >= 0 {
 		return errStore
 	}
-	return l.Memory.Complete(ctx, claim, retention)
+	return l.Store.Complete(ctx, claim, retention)
 }
 
 func caseIdempotencyLost(s *stage) {
 	q := s.portable()
-	store := &losing{Memory: idempotency.NewMemory(0)}
+	store := &losing{Store: s.store()}
 	store.lose.Store(true)
 	gate := s.gate()
 	s.work(s.open(), func(ctx context.Context, job *batch.Job[task]) error {
@@ -216,7 +216,7 @@ func caseIdempotencyClaim(s *stage) {
 			return errors.New("failed")
 		}
 		return nil
-	}, idempotentWith(idempotency.NewMemory(0)))
+	}, idempotentWith(s.store()))
 	for n := range 3 {
 		enqueue(s, q, n)
 	}
@@ -232,7 +232,7 @@ func caseIdempotencyClaim(s *stage) {
 
 // spans is a store that notes for how long it is asked to keep what.
 type spans struct {
-	*idempotency.Memory
+	idempotency.Store
 	mu  sync.Mutex
 	all []time.Duration
 }
@@ -240,13 +240,13 @@ type spans struct {
 // Begin notes the TTL.
 func (n *spans) Begin(ctx context.Context, key string, ttl time.Duration) (idempotency.Claim, idempotency.State, error) {
 	n.note(ttl)
-	return n.Memory.Begin(ctx, key, ttl)
+	return n.Store.Begin(ctx, key, ttl)
 }
 
 // Complete notes the retention.
 func (n *spans) Complete(ctx context.Context, claim idempotency.Claim, retention time.Duration) error {
 	n.note(retention)
-	return n.Memory.Complete(ctx, claim, retention)
+	return n.Store.Complete(ctx, claim, retention)
 }
 
 // note adds a span.
@@ -259,7 +259,7 @@ func (n *spans) note(d time.Duration) {
 func caseIdempotencySpans(s *stage) {
 	const ttl, retention = 7 * time.Minute, 9 * time.Hour
 	q := s.portable()
-	store := &spans{Memory: idempotency.NewMemory(0)}
+	store := &spans{Store: s.store()}
 	s.work(s.open(), nothing, idempotentWith(store, idempotency.TTL(ttl), idempotency.Retention(retention)))
 	enqueue(s, q, 0)
 	s.waitCount(1, Done)
@@ -272,7 +272,7 @@ func caseIdempotencySpans(s *stage) {
 
 func caseIdempotencyStale(s *stage) {
 	const ttl = 20 * time.Millisecond
-	store := idempotency.NewMemory(0)
+	store := s.store()
 	stale, _, err := store.Begin(s.ctx, "key", ttl)
 	s.check(err, "claim")
 	s.pass(2 * ttl)
@@ -294,7 +294,7 @@ func caseIdempotencyStale(s *stage) {
 
 func caseIdempotencyStore(s *stage) {
 	q := s.portable()
-	store := &losing{Memory: idempotency.NewMemory(0)}
+	store := &losing{Store: s.store()}
 	store.fail.Store(2)
 	var effects atomic.Int32
 	s.work(s.open(), func(context.Context, *batch.Job[task]) error {
@@ -317,17 +317,17 @@ func caseIdempotencyRetention(s *stage) {
 	q := s.portable()
 	var effects atomic.Int32
 	s.work(s.open(), func(context.Context, *batch.Job[task]) error { effects.Add(1); return nil },
-		idempotentWith(idempotency.NewMemory(0), idempotency.Retention(time.Second), idempotency.TTL(30*time.Millisecond)))
+		idempotentWith(s.store(), idempotency.Retention(2*time.Second), idempotency.TTL(200*time.Millisecond)))
 	begin := s.history.Now()
 	enqueue(s, q, 0)
 	s.waitCount(1, Done)
-	s.pass(200 * time.Millisecond) // longer than the TTL
+	s.pass(400 * time.Millisecond) // longer than the TTL
 	enqueue(s, q, 0)
 	s.waitCount(2, Done)
-	if s.history.Now()-begin < time.Second {
+	if s.history.Now()-begin < 2*time.Second {
 		equal(s, effects.Load(), 1, "effects within the retention")
 	}
-	s.pass(time.Second)
+	s.pass(2 * time.Second)
 	enqueue(s, q, 0)
 	s.waitCount(3, Done)
 	if n := effects.Load(); n < 2 {

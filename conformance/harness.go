@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/idempotency"
 )
 
 // Harness is what the suite needs to know of a driver. Only Open is required.
@@ -101,6 +102,10 @@ type Harness struct {
 	// queues of this broker. Nil if there is none: what the driver does with such a
 	// transaction is not checked then.
 	OtherTransactions *Transactions
+
+	// Store makes a store for a case about idempotency: each call another, which shares
+	// no keys with those before. It is called concurrently. Nil for stores in memory.
+	Store func(ctx context.Context) (idempotency.Store, error)
 
 	// Addr is where the broker listens on TCP, host:port, and OpenAt does what Open
 	// does by way of another address that leads there: the suite puts a proxy in

@@ -24,8 +24,18 @@ func idempotent(store idempotency.Store) func(*batch.WorkerConfig) {
 	}
 }
 
+// store is a new one: that of the harness, or one in memory.
+func (s *stage) store() idempotency.Store {
+	if s.harness.Store == nil {
+		return idempotency.NewMemory(0)
+	}
+	store, err := s.harness.Store(s.ctx)
+	s.check(err, "make a store")
+	return store
+}
+
 func caseIdempotencyTwice(s *stage) {
-	store := idempotency.NewMemory(0)
+	store := s.store()
 	gate := s.gate()
 	var effects atomic.Int32
 	handle := func(ctx context.Context, _ *batch.Job[task]) error {
@@ -71,7 +81,7 @@ func (d deaf) Consume(ctx context.Context, queue string, o driver.ConsumeOptions
 func (deafConsumer) Extend(context.Context, []*driver.Delivery) []error { return nil }
 
 func caseIdempotencyLeaseLost(s *stage) {
-	store := idempotency.NewMemory(0)
+	store := s.store()
 	gate := s.gate()
 	var effects atomic.Int32
 	handle := func(context.Context, *batch.Job[task]) error {
@@ -101,7 +111,7 @@ func caseIdempotencyLeaseLost(s *stage) {
 }
 
 func caseIdempotencyRetry(s *stage) {
-	store := idempotency.NewMemory(0)
+	store := s.store()
 	var effects atomic.Int32
 	q := s.portable()
 	s.work(s.open(), func(_ context.Context, job *batch.Job[task]) error {

@@ -23,9 +23,16 @@
 // and the job runs again. There are two ways to close the gap:
 //
 //   - The effect and the mark are one transaction, because the store is in the
-//     same database: see [Store] and [ClaimOf].
+//     same database: see InTx of packages sqlstore and pgxstore, and [ClaimOf].
 //   - The effect is in a service that itself takes a key or a fencing token: see
 //     [Token].
+//
+// # Stores
+//
+// [Memory] is for tests and for a single process. Package sqlstore keeps the keys in a
+// table of PostgreSQL, MySQL, MariaDB or SQLite, package pgxstore in one of PostgreSQL by
+// pgx, and package redisstore in Redis: each is a module of its own. Another store is
+// four methods, which package storetest checks.
 package idempotency
 
 import (
@@ -37,65 +44,6 @@ import (
 
 	"github.com/batch-go/batch"
 )
-
-// Option configures a [Middleware].
-type Option struct {
-	apply func(*config) error
-}
-
-// config is what the options set.
-type config struct {
-	store     Store
-	key       func(*batch.JobInfo) (string, error)
-	ttl       time.Duration
-	retention time.Duration
-	wait      time.Duration
-}
-
-// ByKey derives the key from the job, for example from a header or from
-// JobInfo.DecodedArgs, instead of using the job's ID. Jobs with the same key then
-// have one effect, that of the first. If key returns an error or an empty key, the
-// job fails without running.
-func ByKey(key func(*batch.JobInfo) (string, error)) Option {
-	return Option{func(c *config) error {
-		if key == nil {
-			return errors.New("idempotency: ByKey needs a function")
-		}
-		c.key = key
-		return nil
-	}}
-}
-
-// TTL is how long a claim lives without being renewed: 10 ms to 24 h. That is how
-// long the job of a worker that died waits until another worker can run it. Claims
-// are renewed at a third of their TTL. Defaults to 30 s.
-func TTL(d time.Duration) Option {
-	return duration("TTL", d, 10*time.Millisecond, 24*time.Hour, func(c *config) { c.ttl = d })
-}
-
-// Retention is how long the store remembers that a key is done: a second to ten
-// years. It must be longer than the time in which a duplicate can arrive, including
-// all retries and dead letters that are redriven. Defaults to 7 days.
-func Retention(d time.Duration) Option {
-	return duration("Retention", d, time.Second, 10*365*24*time.Hour, func(c *config) { c.retention = d })
-}
-
-// Wait is the delay after which a job comes back if another worker holds its key:
-// 1 ms to an hour. Defaults to a second.
-func Wait(d time.Duration) Option {
-	return duration("Wait", d, time.Millisecond, time.Hour, func(c *config) { c.wait = d })
-}
-
-// duration is an option that sets a duration within bounds.
-func duration(name string, d, least, most time.Duration, set func(*config)) Option {
-	return Option{func(c *config) error {
-		if d < least || d > most {
-			return fmt.Errorf("idempotency: %s is %s: must be %s to %s", name, d, least, most)
-		}
-		set(c)
-		return nil
-	}}
-}
 
 // Middleware lets the handler succeed only once for each key. Any number of workers
 // may share one store. An option that is out of bounds or a nil store is a
@@ -140,6 +88,9 @@ func (c *config) run(ctx context.Context, job *batch.JobInfo, next batch.Handler
 		return fmt.Errorf("idempotency: the key of job %s: %w", job.ID, err)
 	}
 	claim, state, err := c.store.Begin(ctx, key, c.ttl)
+	if err == nil && state == InProgress && c.inPlace > 0 {
+		claim, state, err = c.await(ctx, key)
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("idempotency: claim %q: %w", key, err)
@@ -155,7 +106,7 @@ func (c *config) run(ctx context.Context, job *batch.JobInfo, next batch.Handler
 
 // hold calls the handler while it holds a claim.
 func (c *config) hold(ctx context.Context, claim Claim, job *batch.JobInfo, next batch.Handler) error {
-	handling, lost := context.WithCancelCause(context.WithValue(ctx, claimKey{}, claim))
+	handling, lost := context.WithCancelCause(context.WithValue(ctx, claimKey{}, held{claim, c.retention}))
 	defer lost(nil)
 	// The claim is renewed until it ends, even if the handler's context ended
 	// before: a handler that still works must keep others out.
@@ -218,10 +169,22 @@ func (c *config) renew(ctx context.Context, claim Claim, lost context.CancelCaus
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, ErrLost):
+			if c.isComplete(ctx, claim) {
+				return
+			}
 			lost(fmt.Errorf("%w: %q", ErrLost, claim.Key))
 			return
 		}
 	}
+}
+
+// isComplete tells whether a claim that cannot be extended is complete, by a transaction
+// of the handler, which then goes on undisturbed. Of a claim that has ended, Complete
+// changes nothing.
+func (c *config) isComplete(ctx context.Context, claim Claim) bool {
+	asking, cancel := context.WithTimeout(ctx, c.ttl/3)
+	defer cancel()
+	return c.store.Complete(asking, claim, c.retention) == nil
 }
 
 // complete marks the key as done. If the store fails, it tries again for as long as
@@ -255,21 +218,4 @@ func (c *config) abandon(ctx context.Context, claim Claim) error {
 	ctx, cancel := context.WithTimeout(ctx, c.ttl)
 	defer cancel()
 	return c.store.Abandon(ctx, claim)
-}
-
-// claimKey is the key of the claim in a handler's context.
-type claimKey struct{}
-
-// ClaimOf returns the claim that the handler with this context holds, and false
-// outside of a handler that the [Middleware] wraps.
-func ClaimOf(ctx context.Context) (Claim, bool) {
-	claim, ok := ctx.Value(claimKey{}).(Claim)
-	return claim, ok
-}
-
-// Token returns the fencing token of the claim that the handler with this context
-// holds, or 0, which no claim has.
-func Token(ctx context.Context) uint64 {
-	claim, _ := ClaimOf(ctx)
-	return claim.Token
 }

@@ -213,7 +213,7 @@ func TestLoss(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &moody{Store: idempotency.NewMemory(0), extend: extend}
+				store := &moody{Store: idempotency.NewMemory(0), extend: extend, complete: extend}
 				m := idempotency.Middleware(store, idempotency.TTL(30*time.Second))
 				start := time.Now()
 				err := run(t, m, "a", func(ctx context.Context, _ *batch.JobInfo) error {

@@ -8,8 +8,8 @@
 // middleware of package idempotency lets only the first job through.
 //
 // BATCH_URL moves it to another broker and defaults to memory://. The store is
-// in memory, as the program is the only worker; several processes would share a
-// store outside of them.
+// in memory, as the program is the only worker; several processes would share one
+// of package sqlstore, pgxstore or redisstore.
 package main
 
 import (

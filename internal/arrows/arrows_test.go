@@ -53,7 +53,7 @@ var rules = []rule{
 		reason: "it watches by the hooks that anybody may write, on any driver",
 	},
 	{
-		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/health", "batch/prombatch", "batch/otelbatch", "batch/cmd/...", "batch/cron", "batch/dash", "batch/move"}, // batch/idempotency/storetest is for tests
+		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/idempotency/internal/...", "batch/idempotency/sqlstore", "batch/idempotency/pgxstore", "batch/idempotency/redisstore", "batch/health", "batch/prombatch", "batch/otelbatch", "batch/cmd/...", "batch/cron", "batch/dash", "batch/move"}, // batch/idempotency/storetest is for tests
 		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/late", "batch/internal/leak", "batch/internal/secret", "batch/batchtest", "batch/internal/keda"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
@@ -62,6 +62,16 @@ var rules = []rule{
 		from:   []string{"batch/cron"},
 		may:    []string{"std", "batch", "batch/idempotency", "batch/internal/..."},
 		reason: "schedules run on any broker, and a parser of others would be in every user's go.sum",
+	},
+	{
+		from:   []string{"batch/idempotency/internal/...", "batch/idempotency/sqlstore"},
+		may:    []string{"std", "batch/idempotency", "batch/idempotency/internal/..."},
+		reason: "an application has the driver of its database already, and every other would be one too many",
+	},
+	{
+		from:   []string{"batch/idempotency/pgxstore", "batch/idempotency/redisstore"},
+		may:    []string{"std", "foreign", "batch/idempotency", "batch/idempotency/internal/..."},
+		reason: "a store is of one database, and for any broker",
 	},
 	{
 		from:   []string{"batch/conformance", "batch/conformance/..."},

@@ -20,7 +20,8 @@ import (
 // or a variable. There is such an order if no file uses itself by way of others.
 var readDownwards = []string{
 	".", "driver", "driver/memory", "driver/redis", "driver/amqp", "driver/nats", "driver/nats/embedded", "driver/sqs", "driver/postgres",
-	"batchtest", "conformance", "conformance/proxy", "idempotency",
+	"batchtest", "conformance", "conformance/proxy",
+	"idempotency", "idempotency/internal/table", "idempotency/sqlstore", "idempotency/pgxstore", "idempotency/redisstore", "idempotency/storetest",
 	"internal/brokers", "internal/brokers/launcher", "internal/coalesce", "internal/fault", "internal/lifecycle", "health", "prombatch", "internal/keda", "otelbatch", "cmd/batch", "cmd/batch/internal/doctor", "cron", "examples/service", "dash", "move",
 	"internal/socket",
 }

@@ -118,7 +118,7 @@ func isLibrary(directory string) bool {
 	case ".", "driver", "idempotency", "cron", "dash", "move", "health", "prombatch", "otelbatch", "internal/coalesce", "internal/depths", "internal/fault", "internal/lifecycle", "internal/socket", "internal/uuid", "internal/wire":
 		return true
 	}
-	return strings.HasPrefix(directory, "driver/")
+	return strings.HasPrefix(directory, "driver/") || strings.HasPrefix(directory, "idempotency/") && directory != "idempotency/storetest"
 }
 
 // undocumented returns the exported identifiers of a file without a comment that begins with the name,

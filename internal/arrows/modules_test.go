@@ -12,15 +12,18 @@ import (
 // client, and of prombatch that of Prometheus. Every user of the driver gets what is here, and what that
 // requires. Modules that are not here have no users, and may require anything.
 var clients = map[string][]string{
-	"batch":                      {}, // every user of every driver would get it
-	"batch/driver/amqp":          {"github.com/rabbitmq/amqp091-go"},
-	"batch/driver/nats":          {"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid"},
-	"batch/driver/nats/embedded": {"github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"},
-	"batch/driver/postgres":      {"github.com/jackc/pgx/v5"},
-	"batch/driver/redis":         {"github.com/redis/go-redis/v9"},
-	"batch/otelbatch":            {"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/..."},
-	"batch/driver/sqs":           {"github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/...", "github.com/aws/smithy-go"},
-	"batch/prombatch":            {"github.com/prometheus/client_golang"},
+	"batch":                        {}, // every user of every driver would get it
+	"batch/driver/amqp":            {"github.com/rabbitmq/amqp091-go"},
+	"batch/driver/nats":            {"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid"},
+	"batch/driver/nats/embedded":   {"github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"},
+	"batch/driver/postgres":        {"github.com/jackc/pgx/v5"},
+	"batch/driver/redis":           {"github.com/redis/go-redis/v9"},
+	"batch/idempotency/pgxstore":   {"github.com/jackc/pgx/v5"},
+	"batch/idempotency/redisstore": {"github.com/redis/go-redis/v9"},
+	"batch/idempotency/sqlstore":   {}, // it is for any driver of database/sql
+	"batch/otelbatch":              {"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/..."},
+	"batch/driver/sqs":             {"github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/...", "github.com/aws/smithy-go"},
+	"batch/prombatch":              {"github.com/prometheus/client_golang"},
 }
 
 // siblings are the modules of this repository that another may require beside the library.

@@ -78,7 +78,7 @@ var idempotencyMutants = []Mutant{
 		return next(ctx, job)
 	case err != nil:
 		return fmt.Errorf("idempotency: claim %q: %w", key, err)`, "idempotency-store"),
-	at("shows no claim", middlewareFile, `context.WithValue(ctx, claimKey{}, claim)`, `context.WithValue(ctx, claimKey{}, mutantClaim(MUTANT, claim))`, "idempotency-claim"),
+	at("shows no claim", middlewareFile, `held{claim, c.retention}`, `held{mutantClaim(MUTANT, claim), c.retention}`, "idempotency-claim"),
 	at("marks as done for the TTL", middlewareFile, `c.store.Complete(ctx, claim, c.retention)`, `c.store.Complete(ctx, claim, mutantDuration(MUTANT, c.ttl, c.retention))`, "idempotency-spans", "idempotency-retention"),
 	at("claims for the retention", middlewareFile, `c.store.Begin(ctx, key, c.ttl)`, `c.store.Begin(ctx, key, mutantDuration(MUTANT, c.retention, c.ttl))`, "idempotency-spans"),
 	at("gives each claim the same token", memoryFile, `	m.tokens++

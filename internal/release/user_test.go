@@ -35,7 +35,7 @@ var old = map[string]string{
 	"go.opentelemetry.io/otel/trace":           "v1.28.0",
 }
 
-// checkUsers builds a program for each driver, for prombatch and for otelbatch, from a release, and a second one that uses the
+// checkUsers builds a program for each driver, for prombatch, for otelbatch and for the stores of keys, from a release, and a second one that uses the
 // broker's client without batch. The first resolves what the second does, and batch's own modules, and nothing else; and it
 // upgrades nothing that the client does not upgrade by itself.
 func checkUsers(t *testing.T, repo string, env []string) {
@@ -48,6 +48,9 @@ func checkUsers(t *testing.T, repo string, env []string) {
 		}
 		if m.Path == module+"/otelbatch" {
 			name, ok, beside = "otelbatch", true, []string{"go.opentelemetry.io/otel/sdk/trace", "go.opentelemetry.io/otel/sdk/metric"}
+		}
+		if m.Path == module+"/idempotency/pgxstore" || m.Path == module+"/idempotency/redisstore" {
+			name, ok = strings.TrimPrefix(m.Path, module+"/idempotency/"), true
 		}
 		if !ok {
 			continue

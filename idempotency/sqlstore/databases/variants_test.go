@@ -1,0 +1,81 @@
+package databases
+
+import (
+	"testing"
+
+	"github.com/batch-go/batch/idempotency"
+	"github.com/batch-go/batch/idempotency/pgxstore"
+	"github.com/batch-go/batch/idempotency/sqlstore"
+	"github.com/batch-go/batch/idempotency/storetest"
+	"github.com/batch-go/batch/internal/brokers"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// The rules hold with what applications set for all their connections: stricter isolation, statements that are not
+// prepared, and what a server counts.
+func TestStoreWithParameters(t *testing.T) {
+	parameters := map[sqlstore.Dialect][]string{
+		sqlstore.PostgreSQL: {"default_transaction_isolation=serializable", "default_transaction_isolation=repeatable%20read"},
+		sqlstore.MySQL:      {"tx_isolation=%27SERIALIZABLE%27", "tx_isolation=%27READ-COMMITTED%27", "clientFoundRows=true&interpolateParams=true", "time_zone=%27%2B07%3A00%27&parseTime=true"},
+		sqlstore.SQLite:     {"_txlock=immediate", "_pragma=busy_timeout(0)"},
+	}
+	for _, d := range databases() {
+		list := parameters[d.dialect]
+		if d.name == string(brokers.PostgreSQL17) {
+			list = append(list, "default_query_exec_mode=simple_protocol", "default_query_exec_mode=exec", "default_query_exec_mode=describe_exec")
+		}
+		for _, p := range list {
+			t.Run(d.name+"/"+p, func(t *testing.T) {
+				t.Parallel()
+				db := d.open(t, p)
+				table := tableOf(t)
+				newStore(t, db, d.dialect, table)
+				storetest.Run(t, func(t *testing.T) idempotency.Store { return newStore(t, db, d.dialect, table) })
+			})
+		}
+	}
+}
+
+// Programs with database/sql and with pgx have one table.
+func TestSharedTable(t *testing.T) {
+	for _, d := range databases() {
+		if d.dialect != sqlstore.PostgreSQL {
+			continue
+		}
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			store := newStore(t, d.open(t, ""), d.dialect, sqlstore.Table("shared"))
+			version := brokers.PostgreSQL17
+			if d.name != string(version) && d.name != string(version)+"-pq" {
+				version = brokers.PostgreSQL15
+			}
+			pool, err := pgxpool.New(t.Context(), brokers.PostgreSQL(t, version).URL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			other, err := pgxstore.New(pool, pgxstore.Table("shared"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := other.Migrate(t.Context()); err != nil {
+				t.Fatalf("the table of one is not that of the other: %v", err)
+			}
+			key := t.Name()
+			claim := begin(t, store, key, bound, idempotency.Fresh)
+			begin(t, other, key, bound, idempotency.InProgress)
+			if err := other.Abandon(t.Context(), claim); err != nil {
+				t.Fatal(err)
+			}
+			second := begin(t, other, key, bound, idempotency.Fresh)
+			if second.Token <= claim.Token {
+				t.Errorf("the token %d after %d", second.Token, claim.Token)
+			}
+			if err := store.Complete(t.Context(), second, bound); err != nil {
+				t.Fatal(err)
+			}
+			begin(t, other, key, bound, idempotency.Done)
+		})
+	}
+}

@@ -1,0 +1,93 @@
+package storetest
+
+import (
+	"context"
+	"time"
+
+	"github.com/batch-go/batch/idempotency"
+)
+
+func once(p *probe) {
+	claim := p.begin("k", long, idempotency.Fresh)
+	p.begin("k", long, idempotency.InProgress)
+	p.is(p.store.Complete(p.Context(), claim, long), nil, "Complete")
+	p.begin("k", long, idempotency.Done)
+	p.begin("k", long, idempotency.Done)
+}
+
+func abandon(p *probe) {
+	first := p.begin("k", long, idempotency.Fresh)
+	for range 2 {
+		p.is(p.store.Abandon(p.Context(), first), nil, "Abandon")
+	}
+	p.is(p.store.Complete(p.Context(), first, long), idempotency.ErrLost, "Complete after Abandon")
+	second := p.begin("k", long, idempotency.Fresh)
+	p.greater(second, first)
+}
+
+func expiry(p *probe) {
+	start := time.Now()
+	first := p.begin("k", short, idempotency.Fresh)
+	second := p.fresh("k", long)
+	if took := time.Since(start); took < short {
+		p.Fatalf("a claim for %s was over after %s", short, took)
+	}
+	p.greater(second, first)
+}
+
+func extend(p *probe) {
+	claim := p.begin("k", short, idempotency.Fresh)
+	tick := time.NewTicker(short / 5)
+	defer tick.Stop()
+	for start := time.Now(); time.Since(start) < 2*short; <-tick.C {
+		p.is(p.store.Extend(p.Context(), claim, short), nil, "Extend")
+		p.begin("k", short, idempotency.InProgress)
+	}
+	p.is(p.store.Complete(p.Context(), claim, long), nil, "Complete")
+	p.is(p.store.Extend(p.Context(), claim, short), idempotency.ErrLost, "Extend of a claim that is complete")
+	p.begin("k", short, idempotency.Done)
+}
+
+func retention(p *probe) {
+	first := p.begin("k", long, idempotency.Fresh)
+	start := time.Now()
+	p.is(p.store.Complete(p.Context(), first, short), nil, "Complete")
+	second := p.fresh("k", long)
+	if took := time.Since(start); took < short {
+		p.Fatalf("a key that was done for %s was fresh after %s", short, took)
+	}
+	p.greater(second, first)
+}
+
+func fencing(p *probe) {
+	first := p.begin("k", short, idempotency.Fresh)
+	second := p.fresh("k", long)
+	p.is(p.store.Extend(p.Context(), first, long), idempotency.ErrLost, "Extend of a lost claim")
+	p.is(p.store.Complete(p.Context(), first, long), idempotency.ErrLost, "Complete of a lost claim")
+	p.is(p.store.Abandon(p.Context(), first), nil, "Abandon of a lost claim")
+	p.begin("k", long, idempotency.InProgress)
+	p.is(p.store.Complete(p.Context(), second, long), nil, "Complete")
+	p.is(p.store.Abandon(p.Context(), first), nil, "Abandon of a lost claim")
+	p.is(p.store.Abandon(p.Context(), second), nil, "Abandon of a claim that is complete")
+	p.begin("k", long, idempotency.Done)
+}
+
+func completeAgain(p *probe) {
+	claim := p.begin("k", long, idempotency.Fresh)
+	for range 3 {
+		p.is(p.store.Complete(p.Context(), claim, long), nil, "Complete")
+	}
+	p.begin("k", long, idempotency.Done)
+}
+
+func ended(p *probe) {
+	ctx, cancel := context.WithCancel(p.Context())
+	cancel()
+	_, _, err := p.store.Begin(ctx, p.prefix+"k", long)
+	p.is(err, context.Canceled, "Begin")
+	claim := p.begin("k", long, idempotency.Fresh)
+	p.is(p.store.Extend(ctx, claim, short), context.Canceled, "Extend")
+	p.is(p.store.Complete(ctx, claim, long), context.Canceled, "Complete")
+	p.is(p.store.Abandon(ctx, claim), context.Canceled, "Abandon")
+	p.begin("k", long, idempotency.InProgress)
+}
