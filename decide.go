@@ -31,6 +31,7 @@ const (
 	ReasonPoison          = driver.ReasonPoison
 	ReasonTooLarge        = driver.ReasonTooLarge
 	ReasonRemoved         = driver.ReasonRemoved
+	ReasonRefused         = driver.ReasonRefused
 	ReasonUnreadable      = driver.ReasonUnreadable
 )
 

@@ -198,6 +198,8 @@ const (
 	// ReasonRemoved: the broker took the job out of its queue by itself, as an operator's
 	// policy told it to: the driver only sees to it that the job is kept.
 	ReasonRemoved = "removed"
+	// ReasonRefused: the job was to be moved to another broker, which cannot keep it.
+	ReasonRefused = "refused"
 	// ReasonUnreadable: the driver could not read the broker's entry as a job.
 	ReasonUnreadable = "unreadable"
 )

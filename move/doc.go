@@ -50,8 +50,9 @@
 //
 // A job that the target cannot keep as it is stops the move with a [*RefusedError], before anything of it
 // is stored: one with a priority or a group on a broker without, or with a body that is too large. The job
-// is given back to the source. [Drop] says which properties may be given up, and [LeaveRefused] that
-// such jobs stay.
+// is given back to the source. [Drop] says which properties may be given up, [LeaveRefused] that
+// such jobs stay, and [Park] that they become dead letters of the source: for a move that never ends, such
+// as that of an outbox.
 //
 // # Dedup keys
 //

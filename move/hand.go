@@ -93,7 +93,7 @@ func (h *hand) carry(parcels []*parcel) error {
 		}
 	}
 	err := h.target.store(ctx, wanted, h.most, h.extend)
-	var stored, back []*parcel
+	var stored, back, parked []*parcel
 	var refused *RefusedError
 	for _, p := range wanted {
 		switch {
@@ -102,6 +102,8 @@ func (h *hand) carry(parcels []*parcel) error {
 		case p.refused != nil && h.leave:
 			h.refuse(p)
 			others = append(others, p)
+		case p.refused != nil && h.park:
+			parked = append(parked, p)
 		case p.refused != nil:
 			refused = p.refused
 			back = append(back, p)
@@ -115,6 +117,7 @@ func (h *hand) carry(parcels []*parcel) error {
 		err = h.circle.check(stored)
 	}
 	h.giveBack(back)
+	h.bury(parked)
 	for _, p := range others {
 		if p.refused == nil {
 			h.tally.change(func(c *Progress) { c.Others++ })

@@ -16,7 +16,8 @@ type config struct {
 	kinds       map[string]bool // nil for all
 	states      map[batch.State]bool
 	drop        map[Property]bool
-	leave       bool
+	leave, park bool
+	only        bool // the states were named
 	follow      bool
 	concurrency int
 	quiet       time.Duration
@@ -40,7 +41,21 @@ func newConfig(queue string, options []Option) (config, error) {
 			return c, err
 		}
 	}
-	return c, nil
+	return c, c.settle()
+}
+
+// settle looks at options that bear on each other.
+func (c *config) settle() error {
+	switch {
+	case !c.park:
+	case c.leave:
+		return invalid("Park", "with LeaveRefused", "one of the two")
+	case c.only && c.states[batch.StateDead]:
+		return invalid("Park", "with Only(StateDead)", "without dead letters: it makes some of what would be moved again and again")
+	default:
+		c.states[batch.StateDead] = false
+	}
+	return nil
 }
 
 // selective tells whether jobs may have to stay on the source, so that it is never empty.
@@ -100,6 +115,7 @@ func Only(states ...batch.State) Option {
 		if len(states) == 0 {
 			return invalid("Only", "none", "at least one state")
 		}
+		c.only = true
 		return nil
 	}}
 }
@@ -124,6 +140,18 @@ func Drop(properties ...Property) Option {
 func LeaveRefused() Option {
 	return Option{func(c *config) error {
 		c.leave = true
+		return nil
+	}}
+}
+
+// Park makes a dead letter of a job that the target cannot keep, on the source, instead of stopping at
+// the first: so it is not in the way of those behind it, of its group neither, and is found with its reason,
+// [batch.ReasonRefused], and the text of the [*RefusedError]. [Progress].Parked counts them, and
+// [OnFault] gets the error of each. A scheduled job is parked when it is due. Dead letters are not
+// moved then: redrive those that were parked when the target can keep them.
+func Park() Option {
+	return Option{func(c *config) error {
+		c.park = true
 		return nil
 	}}
 }

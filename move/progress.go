@@ -23,6 +23,8 @@ type Progress struct {
 	// Refused is how many jobs were left on the source because the target cannot keep them, and
 	// Others how many because they are of other kinds. A job that is met again counts again.
 	Refused, Others int64
+	// Parked is how many jobs were made dead letters on the source because the target cannot keep them.
+	Parked int64
 	// Left is what the source has, as it was last asked.
 	Left batch.Depth
 	// Rate is how many jobs were moved in a second, of late, and Elapsed the time so far.

@@ -76,17 +76,19 @@ type RefusedError struct {
 	Err error
 }
 
-// Error names the job, what cannot be kept and the option that gives it up.
+// Error names the job, what cannot be kept and the options that help.
 func (e *RefusedError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "move: the %s job %s of kind %s cannot be stored on queue %s of %s, because of its %s: %s",
-		e.State, quote(e.JobID), quote(e.JobKind), e.Queue, e.Target, e.Property, strings.TrimPrefix(e.Err.Error(), "batch: "))
+	const others = "move.LeaveRefused() leaves such jobs where they are, and move.Park() makes them dead letters"
 	if e.Property.droppable() {
-		fmt.Fprintf(&b, " (%s moves such jobs without it, and move.LeaveRefused() leaves them where they are)", e.Property.option())
-	} else {
-		b.WriteString(" (move.LeaveRefused() leaves such jobs where they are)")
+		return fmt.Sprintf("move: %s (%s moves such jobs without it, %s)", e.reason(), e.Property.option(), others)
 	}
-	return b.String()
+	return fmt.Sprintf("move: %s (%s)", e.reason(), others)
+}
+
+// reason names the job and what cannot be kept.
+func (e *RefusedError) reason() string {
+	return fmt.Sprintf("the %s job %s of kind %s cannot be stored on queue %s of %s, because of its %s: %s",
+		e.State, quote(e.JobID), quote(e.JobKind), e.Queue, e.Target, e.Property, strings.TrimPrefix(e.Err.Error(), "batch: "))
 }
 
 // Unwrap returns why.

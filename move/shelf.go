@@ -105,6 +105,8 @@ func (s *shelf) move(parcels []*parcel) (moved int, err error) {
 			err = errors.Join(err, deleted)
 		case p.refused != nil && s.leave:
 			s.refuse(p)
+		case p.refused != nil && s.park:
+			s.pending = true // until it is due, and can be parked
 		case p.refused != nil:
 			refused = p.refused
 		default:

@@ -46,7 +46,7 @@ func (s *selection) flags(c *cobra.Command, all string) {
 	}
 	reasons := []string{
 		driver.ReasonAttempts, driver.ReasonPermanent, driver.ReasonUndecodable, driver.ReasonBodyUnavailable, driver.ReasonUnknownKind,
-		driver.ReasonExpired, driver.ReasonPoison, driver.ReasonTooLarge, driver.ReasonRemoved, driver.ReasonUnreadable,
+		driver.ReasonExpired, driver.ReasonPoison, driver.ReasonTooLarge, driver.ReasonRemoved, driver.ReasonRefused, driver.ReasonUnreadable,
 	}
 	_ = c.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions(reasons, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }

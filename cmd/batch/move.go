@@ -22,7 +22,7 @@ type moveOptions struct {
 	kinds       []string
 	states      []string
 	drop        []string
-	leave       bool
+	leave, park bool
 	follow      bool
 	concurrency int
 	idle        time.Duration
@@ -68,6 +68,7 @@ A job that the target cannot keep stops it, unless you --drop what cannot be kep
 	flags.StringSliceVar(&o.states, "state", nil, "only jobs in these states: waiting, scheduled, dead (default all)")
 	flags.StringSliceVar(&o.drop, "drop", nil, "what jobs may lose on the target: "+strings.Join(move.Droppable(), ", "))
 	flags.BoolVar(&o.leave, "leave-refused", false, "leave jobs that the target cannot keep, instead of stopping")
+	flags.BoolVar(&o.park, "park", false, "make dead letters of jobs that the target cannot keep, on the source")
 	flags.BoolVar(&o.follow, "follow", false, "go on until Ctrl-C, also while a broker is away")
 	flags.IntVar(&o.concurrency, "concurrency", 4, "batches of jobs under way at once; 1 keeps the order")
 	flags.DurationVar(&o.idle, "idle", 5*time.Second, "end when the queue has been empty for so long")
@@ -108,6 +109,9 @@ func (o *moveOptions) options() ([]move.Option, error) {
 	}
 	if o.leave {
 		all = append(all, move.LeaveRefused())
+	}
+	if o.park {
+		all = append(all, move.Park())
 	}
 	if o.follow {
 		all = append(all, move.Follow())
@@ -209,6 +213,9 @@ func (a *app) sayMoved(p *move.Progress, from, to batch.Driver) error {
 	if p.Refused > 0 || p.Others > 0 {
 		left = "; the others were left"
 	}
+	if p.Parked > 0 {
+		left += fmt.Sprintf("; %s cannot be kept there, and became dead letters of %s (batch dead list %s --reason refused)", someJobs(p.Parked), p.From, p.From)
+	}
 	return a.say("moved %s of queue %s on %s to %s on %s: %d waiting, %d scheduled, %d dead%s", someJobs(p.Moved()),
 		p.From, product(from), p.To, product(to), p.Waiting, p.Scheduled, p.Dead, left)
 }
@@ -231,6 +238,7 @@ type movedLine struct {
 	Doubled   int64         `json:"doubled"`
 	Refused   int64         `json:"refused"`
 	Others    int64         `json:"others"`
+	Parked    int64         `json:"parked"`
 	Left      movedLineLeft `json:"left"`
 	Rate      float64       `json:"rate"`
 	Seconds   float64       `json:"seconds"`
@@ -248,7 +256,7 @@ type movedLineLeft struct {
 func movedOf(p *move.Progress, ended bool) movedLine {
 	return movedLine{
 		Queue: p.From, ToQueue: p.To, Ended: ended, Moved: p.Moved(), Waiting: p.Waiting, Scheduled: p.Scheduled, Dead: p.Dead,
-		Found: p.Found, Doubled: p.Doubled, Refused: p.Refused, Others: p.Others,
+		Found: p.Found, Doubled: p.Doubled, Refused: p.Refused, Others: p.Others, Parked: p.Parked,
 		Left: movedLineLeft{depths.Known(p.Left.Waiting), depths.Known(p.Left.Scheduled), depths.Known(p.Left.Running), depths.Known(p.Left.Dead)},
 		Rate: p.Rate, Seconds: p.Elapsed.Seconds(),
 	}
@@ -262,9 +270,9 @@ func (e *refusedError) Error() string {
 	text := fmt.Sprintf("the %s job %s of kind %s cannot be stored on queue %s of %s, because of its %s: %s",
 		e.State, e.JobID, e.JobKind, e.Queue, e.Target, e.Property, strings.TrimPrefix(e.Err.Error(), "batch: "))
 	if slices.Contains(move.Droppable(), string(e.Property)) {
-		return fmt.Sprintf("%s (--drop %s moves such jobs without it, --leave-refused leaves them)", text, e.Property)
+		return fmt.Sprintf("%s (--drop %s moves such jobs without it, --leave-refused leaves them, --park makes them dead letters)", text, e.Property)
 	}
-	return text + " (--leave-refused leaves such jobs where they are)"
+	return text + " (--leave-refused leaves such jobs where they are, --park makes them dead letters)"
 }
 
 // Unwrap gives the error of package move.
