@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -65,6 +66,20 @@ func (q *Queue[D]) Prepare(ctx context.Context, args Args, options ...Option[D])
 // A job that is sent twice is stored twice, with the same ID.
 func (q *Queue[D]) EnqueuePrepared(ctx context.Context, jobs ...*Prepared) ([]Result, error) {
 	return q.producer.enqueueEach(ctx, len(jobs), func(i int) outgoing { return jobs[i].outgoing(q.driver) })
+}
+
+// Entry is the job as [Import] takes it: waiting, or scheduled if it is held back still. The zero value is that of nil
+// and of the zero Prepared, and is refused. An import neither checks nor takes a [Unique] key.
+func (p *Prepared) Entry() Entry {
+	if p == nil || p.message.ID == "" {
+		return Entry{}
+	}
+	e := Entry{Message: p.message, State: StateWaiting}
+	e.Headers = maps.Clone(e.Headers)
+	if time.Until(p.dueAt) > 0 {
+		e.State, e.DueAt = StateScheduled, p.dueAt
+	}
+	return e
 }
 
 // outgoing makes the message of a prepared job, and checks what it needs of a driver.

@@ -1,0 +1,122 @@
+package outbox
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/batch-go/batch"
+)
+
+// Box is a table of jobs. Make it with [New]. Its methods may be called concurrently, and any number of
+// boxes, of one process or many, may share the table.
+type Box struct {
+	db   *sql.DB
+	name string
+	text statements
+}
+
+// Option configures a [Box].
+type Option struct{ apply func(*Box) error }
+
+// Table is the name of the table, of up to 48 lower-case letters, digits and underscores. A database's name and
+// a dot may be in front. Defaults to [DefaultTable].
+func Table(name string) Option {
+	return Option{func(b *Box) error {
+		if !names.MatchString(name) {
+			return invalid("Table", fmt.Sprintf("%q", name), "up to 48 lower-case letters, digits and underscores, with a database's name in front perhaps")
+		}
+		b.name = name
+		return nil
+	}}
+}
+
+// invalid is the error of a value that is out of bounds.
+func invalid(field, value, bound string) error {
+	return fmt.Errorf("outbox: %w", &batch.InvalidError{Field: field, Value: value, Bound: bound})
+}
+
+// New makes a box in a database. It sends nothing: [Box.Migrate] makes the table. The database stays the
+// caller's, who closes it after the last use of the box. An error wraps [batch.ErrInvalid] and is a mistake
+// of the program.
+func New(db *sql.DB, dialect Dialect, options ...Option) (*Box, error) {
+	switch {
+	case db == nil:
+		return nil, invalid("database", "nil", "one that sql.Open made")
+	case dialect != MySQL && dialect != SQLite:
+		return nil, invalid("dialect", dialect.String(), "MySQL or SQLite")
+	}
+	b := &Box{db: db, name: DefaultTable}
+	for _, o := range options {
+		if o.apply == nil {
+			return nil, invalid("option", "the zero Option", "made by one of the option functions")
+		}
+		if err := o.apply(b); err != nil {
+			return nil, err
+		}
+	}
+	b.text = dialect.statementsOf(b.name)
+	return b, nil
+}
+
+// Migrate makes the table if it is not there. Any number of processes may call it at once. A role that may
+// not create tables gets the server's error: then another runs what [Schema] returns. It must be called
+// in that case too, since it writes the row of the relay's lease.
+func (b *Box) Migrate(ctx context.Context) error {
+	if _, err := b.id(ctx); err == nil {
+		return nil
+	}
+	for _, text := range b.text.schema {
+		if _, err := b.db.ExecContext(ctx, text); err != nil {
+			if _, made := b.id(ctx); made == nil || errors.Is(made, errNoLease) {
+				break // by somebody else, perhaps for a role that may not
+			}
+			return fmt.Errorf("outbox: make the table %s: %w (a role that may runs what outbox.Schema returns)", b.name, err)
+		}
+	}
+	// One of several has its identity stored.
+	if _, err := b.db.ExecContext(ctx, b.text.lease, []byte(rand.Text())); err != nil {
+		return b.failed("migrate", err)
+	}
+	_, err := b.id(ctx)
+	return err
+}
+
+// Schema returns the SQL that makes the table of that name, "" for [DefaultTable], with a semicolon
+// after each statement. It changes nothing if the table is there.
+func Schema(dialect Dialect, name string) (string, error) {
+	if name == "" {
+		name = DefaultTable
+	}
+	if dialect != MySQL && dialect != SQLite {
+		return "", invalid("dialect", dialect.String(), "MySQL or SQLite")
+	}
+	if err := Table(name).apply(new(Box)); err != nil {
+		return "", err
+	}
+	return strings.Join(dialect.statementsOf(name).schema, ";\n") + ";\n", nil
+}
+
+// errNoLease says that the table is there without row 1.
+var errNoLease = errors.New("the row of the relay's lease is not there: call Migrate")
+
+// id is the identity of the table: no other has it, nor this after it was made anew.
+func (b *Box) id(ctx context.Context) (string, error) {
+	var identity []byte
+	err := b.db.QueryRowContext(ctx, b.text.identity).Scan(&identity)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errNoLease
+	}
+	if err != nil {
+		return "", b.failed("read the identity", err)
+	}
+	return string(identity), nil
+}
+
+// failed is the error of a call of the database.
+func (b *Box) failed(op string, err error) error {
+	return fmt.Errorf("outbox: %s of the table %s: %w", op, b.name, err)
+}

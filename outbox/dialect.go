@@ -1,0 +1,124 @@
+package outbox
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Dialect says which database a box is in.
+type Dialect uint8
+
+const (
+	// MySQL is MySQL 8.0 or newer, or MariaDB 10.6 or newer, by github.com/go-sql-driver/mysql.
+	MySQL Dialect = iota + 1
+	// SQLite is version 3.24 or newer, by modernc.org/sqlite or github.com/mattn/go-sqlite3.
+	SQLite
+)
+
+// String is the name of the database.
+func (d Dialect) String() string {
+	switch d {
+	case MySQL:
+		return "MySQL"
+	case SQLite:
+		return "SQLite"
+	}
+	return fmt.Sprintf("Dialect(%d)", uint8(d))
+}
+
+// DefaultTable is the name of the table if the application chooses none.
+const DefaultTable = "batch_outbox"
+
+// names are those that a table may have.
+var names = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,47}\.)?[a-z_][a-z0-9_]{0,47}$`)
+
+// statements are what a box asks its database. Row 1 is the lease of the relay: its column parked is not
+// null, so that it is never taken for a job.
+type statements struct {
+	schema   []string
+	lease    string // makes row 1, if it is not there, with an identity of the table
+	identity string
+	insert   string // followed by further rows
+	row      string // a further one
+	acquire  string // by the token, for microseconds, with the token
+	renew    string // for microseconds, by the token
+	holds    string
+	release  string
+	pending  string // the first n
+	depth    string
+	parked   string // behind an ID, the first n
+	park     string
+	retry    string // followed by IDs
+	remove   string // followed by IDs
+}
+
+// statementsOf writes them for a table.
+func (d Dialect) statementsOf(name string) statements {
+	quote := map[Dialect]string{MySQL: "`", SQLite: `"`}[d]
+	quoted := quote + strings.ReplaceAll(name, ".", quote+"."+quote) + quote
+	bare := name[strings.LastIndex(name, ".")+1:]
+	// Microseconds since 1970, by the database's clock.
+	now := map[Dialect]string{
+		MySQL:  "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+		SQLite: "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000",
+	}[d]
+	text := strings.NewReplacer(
+		"{table}", quoted, "{bare}", quote+bare+quote, "{index}", indexName(d, name, quote), "{now}", now,
+		"{ignore}", map[Dialect]string{MySQL: "INSERT IGNORE", SQLite: "INSERT OR IGNORE"}[d],
+	).Replace
+	schema := []string{
+		text("CREATE TABLE IF NOT EXISTS {table} (\n" +
+			"\tid      BIGINT         NOT NULL AUTO_INCREMENT PRIMARY KEY,\n" +
+			"\tqueue   VARBINARY(255) NOT NULL,\n" +
+			"\tjob     LONGBLOB       NOT NULL,\n" +
+			"\tstored  BIGINT         NOT NULL,\n" +
+			"\tparked  BIGINT,\n" +
+			"\treason  TEXT,\n" +
+			"\ttoken   BIGINT,\n" +
+			"\texpires BIGINT,\n" +
+			"\tKEY {index} (parked, id)\n" +
+			") ENGINE = InnoDB CHARACTER SET utf8mb4"),
+	}
+	if d == SQLite {
+		schema = []string{
+			text("CREATE TABLE IF NOT EXISTS {table} (\n" +
+				"\tid      INTEGER PRIMARY KEY AUTOINCREMENT,\n" +
+				"\tqueue   BLOB    NOT NULL,\n" +
+				"\tjob     BLOB    NOT NULL,\n" +
+				"\tstored  INTEGER NOT NULL,\n" +
+				"\tparked  INTEGER,\n" +
+				"\treason  TEXT,\n" +
+				"\ttoken   INTEGER,\n" +
+				"\texpires INTEGER\n" +
+				")"),
+			text("CREATE INDEX IF NOT EXISTS {index} ON {bare} (parked, id)"),
+		}
+	}
+	return statements{
+		schema:   schema,
+		lease:    text("{ignore} INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', ?, 0, 0, 0, 0)"),
+		identity: text("SELECT job FROM {table} WHERE id = 1 AND parked = 0"),
+		insert:   text("INSERT INTO {table} (queue, job, stored) VALUES (?, ?, {now})"),
+		row:      text(", (?, ?, {now})"),
+		acquire:  text("UPDATE {table} SET token = ?, expires = {now} + ? WHERE id = 1 AND expires <= {now}"),
+		renew:    text("UPDATE {table} SET expires = {now} + ? WHERE id = 1 AND token = ? AND expires > {now}"),
+		holds:    text("SELECT 1 FROM {table} WHERE id = 1 AND token = ? AND expires > {now}"),
+		release:  text("UPDATE {table} SET expires = 0 WHERE id = 1 AND token = ?"),
+		pending:  text("SELECT id, queue, job FROM {table} WHERE parked IS NULL ORDER BY id LIMIT ?"),
+		depth: text("SELECT (SELECT COUNT(*) FROM {table} WHERE parked IS NULL), (SELECT COUNT(*) FROM {table} WHERE parked > 0), " +
+			"{now} - (SELECT MIN(stored) FROM {table} WHERE parked IS NULL)"),
+		parked: text("SELECT id, queue, job, stored, parked, reason FROM {table} WHERE parked > 0 AND id > ? ORDER BY id LIMIT ?"),
+		park:   text("UPDATE {table} SET parked = {now}, reason = ? WHERE id = ? AND parked IS NULL"),
+		retry:  text("UPDATE {table} SET parked = NULL, reason = NULL WHERE parked > 0 AND id IN (?"),
+		remove: text("DELETE FROM {table} WHERE id > 1 AND id IN (?"),
+	}
+}
+
+// indexName is that of the table's index: in SQLite indexes are beside tables, so it has the table's name in it.
+func indexName(d Dialect, name, quote string) string {
+	if d == MySQL {
+		return quote + name[strings.LastIndex(name, ".")+1:] + "_parked" + quote
+	}
+	return quote + strings.ReplaceAll(name, ".", quote+"."+quote) + "_parked" + quote
+}
