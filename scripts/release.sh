@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root="$PWD"
 readonly root version="${1:-}"
-readonly tests_only=(bench dash/browser idempotency/sqlstore/databases internal/deploy)
+readonly tests_only=(bench dash/browser idempotency/sqlstore/databases internal/deploy outbox/databases)
 
 fail() {
 	echo "release: $*" >&2

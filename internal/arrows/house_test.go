@@ -115,7 +115,7 @@ func TestNoMachinePaths(t *testing.T) {
 // isLibrary tells whether the packages of a folder are in the programs of users.
 func isLibrary(directory string) bool {
 	switch directory {
-	case ".", "driver", "idempotency", "cron", "dash", "move", "health", "prombatch", "otelbatch", "internal/coalesce", "internal/depths", "internal/fault", "internal/lifecycle", "internal/socket", "internal/uuid", "internal/wire":
+	case ".", "driver", "idempotency", "cron", "dash", "move", "outbox", "health", "prombatch", "otelbatch", "internal/coalesce", "internal/depths", "internal/fault", "internal/lifecycle", "internal/socket", "internal/uuid", "internal/wire":
 		return true
 	}
 	return strings.HasPrefix(directory, "driver/") || strings.HasPrefix(directory, "idempotency/") && directory != "idempotency/storetest"

@@ -9,7 +9,7 @@ import (
 )
 
 // testsOnly are the modules that hold nothing but tests, which are not released.
-var testsOnly = []string{"bench", "dash/browser", "idempotency/sqlstore/databases", "internal/deploy"}
+var testsOnly = []string{"bench", "dash/browser", "idempotency/sqlstore/databases", "internal/deploy", "outbox/databases"}
 
 // TestRelease makes a release, and looks at it as its users do, who have only its modules' names. They share it,
 // and what they have fetched.
