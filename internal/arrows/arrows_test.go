@@ -53,7 +53,7 @@ var rules = []rule{
 		reason: "it watches by the hooks that anybody may write, on any driver",
 	},
 	{
-		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/idempotency/internal/...", "batch/idempotency/sqlstore", "batch/idempotency/pgxstore", "batch/idempotency/redisstore", "batch/health", "batch/prombatch", "batch/otelbatch", "batch/cmd/...", "batch/cron", "batch/dash", "batch/move"}, // batch/idempotency/storetest is for tests
+		from:   []string{"batch", "batch/driver", "batch/driver/...", "batch/idempotency", "batch/idempotency/internal/...", "batch/idempotency/sqlstore", "batch/idempotency/pgxstore", "batch/idempotency/redisstore", "batch/health", "batch/prombatch", "batch/otelbatch", "batch/cmd/...", "batch/cron", "batch/dash", "batch/move", "batch/outbox"}, // batch/idempotency/storetest is for tests
 		never:  []string{"testing", "testing/...", "github.com/testcontainers/...", "go.uber.org/goleak", "batch/conformance", "batch/conformance/...", "batch/internal/brokers", "batch/internal/brokers/...", "batch/internal/allocs", "batch/internal/fsyncs", "batch/internal/late", "batch/internal/leak", "batch/internal/secret", "batch/batchtest", "batch/internal/keda"},
 		deep:   true,
 		reason: "what tests need must not be in the users' programs",
@@ -97,6 +97,11 @@ var rules = []rule{
 		from:   []string{"batch/move"},
 		may:    []string{"std", "batch", "batch/driver"},
 		reason: "a queue moves between any brokers, and takes no module along",
+	},
+	{
+		from:   []string{"batch/outbox"},
+		may:    []string{"std", "batch", "batch/driver"},
+		reason: "an application has the driver of its database already, and its jobs go to any broker",
 	},
 	{
 		from:   []string{"batch/dash"},
