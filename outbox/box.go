@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/batch-go/batch"
@@ -120,3 +121,28 @@ func (b *Box) id(ctx context.Context) (string, error) {
 func (b *Box) failed(op string, err error) error {
 	return fmt.Errorf("outbox: %s of the table %s: %w", op, b.name, err)
 }
+
+// each runs a statement for rows, and counts those that it changed.
+func (b *Box) each(ctx context.Context, op, text string, rows []int64) (n int64, err error) {
+	for len(rows) > 0 {
+		some := rows[:min(len(rows), mostRows)]
+		args := make([]any, len(some))
+		for i, row := range some {
+			args[i] = row
+		}
+		result, err := b.db.ExecContext(ctx, text+strings.Repeat(", ?", len(some)-1)+")", args...)
+		if err != nil {
+			return n, b.failed(op, err)
+		}
+		changed, err := result.RowsAffected()
+		if err != nil {
+			return n, b.failed(op, err)
+		}
+		n += changed
+		rows = rows[len(some):]
+	}
+	return n, nil
+}
+
+// decimal writes a number.
+func decimal(n int) string { return strconv.Itoa(n) }

@@ -31,9 +31,6 @@ type row struct {
 	stored  bool
 }
 
-// decimal writes a number.
-func decimal(n int) string { return strconv.Itoa(n) }
-
 // page reads the first jobs that wait.
 func (r *Relay) page(ctx context.Context) ([]*row, error) {
 	rows, err := r.box.db.QueryContext(ctx, r.box.text.pending, pageRows)

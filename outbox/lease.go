@@ -63,37 +63,3 @@ func (t *term) release(ctx context.Context) {
 	defer cancel()
 	_, _ = t.box.db.ExecContext(ctx, t.box.text.release, t.token) // else it ends by itself
 }
-
-// lead takes jobs to the broker for as long as the lease is the relay's, or until ctx ends. It returns nil if
-// another has the lease.
-func (r *Relay) lead(ctx, finishing context.Context) error {
-	identity, err := r.box.id(ctx)
-	if err != nil {
-		return err
-	}
-	t, err := r.box.acquire(ctx, r.config.Lease)
-	if err != nil || t == nil {
-		return err
-	}
-	r.config.Log.DebugContext(ctx, "outbox: the lease is this relay's", "table", r.box.name)
-	r.count(func(s *Stats) { s.Leads = true })
-	defer r.count(func(s *Stats) { s.Leads = false })
-	defer t.release(ctx)
-	for ctx.Err() == nil {
-		if t.left() < r.config.Lease*2/3 {
-			ours, err := t.renew(ctx)
-			if err != nil || !ours {
-				return err
-			}
-		}
-		n, err := r.carry(finishing, t, identity)
-		if err != nil {
-			return err
-		}
-		r.note(ctx, nil)
-		if n == 0 {
-			pause(ctx, r.idle(), r.wake)
-		}
-	}
-	return nil
-}

@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -91,26 +90,4 @@ func (b *Box) Retry(ctx context.Context, rows ...int64) (int64, error) {
 // taking to the broker is there nevertheless.
 func (b *Box) Discard(ctx context.Context, rows ...int64) (int64, error) {
 	return b.each(ctx, "discard", b.text.remove, rows)
-}
-
-// each runs a statement for rows, and counts those that it changed.
-func (b *Box) each(ctx context.Context, op, text string, rows []int64) (n int64, err error) {
-	for len(rows) > 0 {
-		some := rows[:min(len(rows), mostRows)]
-		args := make([]any, len(some))
-		for i, row := range some {
-			args[i] = row
-		}
-		result, err := b.db.ExecContext(ctx, text+strings.Repeat(", ?", len(some)-1)+")", args...)
-		if err != nil {
-			return n, b.failed(op, err)
-		}
-		changed, err := result.RowsAffected()
-		if err != nil {
-			return n, b.failed(op, err)
-		}
-		n += changed
-		rows = rows[len(some):]
-	}
-	return n, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,13 +12,8 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-const (
-	// grace is how long what is under way may take after the end of Run's context.
-	grace = 10 * time.Second
-	// The time between two tries of what failed.
-	shortestWait = 100 * time.Millisecond
-	longestWait  = 5 * time.Second
-)
+// grace is how long what is under way may take after the end of Run's context.
+const grace = 10 * time.Second
 
 // RelayConfig configures a [Relay]. The zero value is a good one.
 type RelayConfig struct {
@@ -89,36 +83,6 @@ func NewRelay(box *Box, target batch.Importer, config RelayConfig) (*Relay, erro
 	}
 	_, once := target.(driver.OnceImporter)
 	return &Relay{box: box, target: target, config: config, once: once, wake: make(chan struct{}, 1), queues: make(map[string]*batch.Queue[batch.Importer])}, nil
-}
-
-// Run takes jobs to the broker until ctx ends, and returns nil then. Whatever fails is tried again, as long as it takes:
-// a database or a broker that is away, and one that lacks a right or a table. [Stats].Err and the log say so.
-// When ctx ends, what is under way is finished, for ten seconds at most. A relay runs once at a time: a second
-// Run returns an error that wraps [batch.ErrInvalid].
-func (r *Relay) Run(ctx context.Context) error {
-	if !r.runs.CompareAndSwap(false, true) {
-		return invalid("relay", "running", "one that does not run: make another with NewRelay")
-	}
-	defer r.runs.Store(false)
-	finishing, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
-	defer context.AfterFunc(ctx, func() {
-		pause(finishing, grace, nil)
-		cut()
-	})()
-	wait := shortestWait
-	for ctx.Err() == nil {
-		err := r.lead(ctx, finishing)
-		r.note(ctx, err)
-		if err == nil {
-			wait = shortestWait
-			pause(ctx, r.idle(), r.wake)
-			continue
-		}
-		pause(ctx, wait/2+rand.N(wait/2+1), nil)
-		wait = min(2*wait, longestWait)
-	}
-	return nil
 }
 
 // idle is the time between two looks: at the table, and whether the lease of another has ended.

@@ -45,7 +45,8 @@ func (r *rigged) Import(ctx context.Context, queue string, entries []*driver.Ent
 			err, stored = r.fault(e)
 		}
 		if stored {
-			if one := r.Driver.Import(ctx, queue, []*driver.Entry{e}); one != nil {
+			// Without ctx: what is stored in spite of an error may be stored late.
+			if one := r.Driver.Import(context.WithoutCancel(ctx), queue, []*driver.Entry{e}); one != nil {
 				results[i] = one[0]
 			}
 		}
