@@ -122,6 +122,9 @@ func (b *Box) failed(op string, err error) error {
 	return fmt.Errorf("outbox: %s of the table %s: %w", op, b.name, err)
 }
 
+// mostRows is how many rows one statement is about: SQLite takes 999 parameters, if it is old.
+const mostRows = 100
+
 // each runs a statement for rows, and counts those that it changed.
 func (b *Box) each(ctx context.Context, op, text string, rows []int64) (n int64, err error) {
 	for len(rows) > 0 {

@@ -10,9 +10,6 @@ import (
 	"github.com/batch-go/batch"
 )
 
-// mostRows is how many rows one INSERT has: SQLite takes 999 parameters, if it is old.
-const mostRows = 100
-
 // Enqueue writes a job into the box as part of a transaction, and returns its ID: the job exists from the commit
 // on, and never if tx is rolled back. q says what its queue is, and which options its broker takes: what that does not
 // support does not compile, or is an error that wraps [batch.ErrInvalid]. Nothing is sent to the broker.
