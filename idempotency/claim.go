@@ -8,10 +8,12 @@ import (
 // claimKey is the key of what a handler holds, in its context.
 type claimKey struct{}
 
-// held is the claim of a handler, and for how long its key will be done.
+// held is the claim of a handler, for how long its key will be done, and how the claim is
+// renewed.
 type held struct {
 	claim     Claim
 	retention time.Duration
+	renewals  *renewals
 }
 
 // ClaimOf returns the claim that the handler with this context holds, and false
