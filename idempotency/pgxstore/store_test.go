@@ -208,6 +208,16 @@ func TestInTx(t *testing.T) {
 		t.Errorf("a handler that lost its claim ended with %v", err)
 	}
 	want(0, "after a loss")
+	err = deliver(t, store, "a", func(ctx context.Context) error {
+		return store.InTx(ctx, func(tx pgx.Tx) error {
+			_, _ = tx.Exec(ctx, "SELECT 1 / 0") // and does not look
+			return nil
+		})
+	})
+	if err == nil || errors.Is(err, idempotency.ErrLost) {
+		t.Errorf("a handler with a statement that failed ended with %v", err)
+	}
+	want(0, "after a statement that failed")
 	for range 3 {
 		if err := deliver(t, store, "a", func(ctx context.Context) error { return store.InTx(ctx, pay) }); err != nil {
 			t.Errorf("a handler that succeeds ended with %v", err)

@@ -247,3 +247,38 @@ func TestFaultOfCleaning(t *testing.T) {
 		t.Errorf("the fault is %v", err)
 	}
 }
+
+// A transaction that holds a claim keeps nobody from removing what is old, as few rows as there may be beside its own.
+func TestSweepBesideTransaction(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database, db *sql.DB) {
+		if d.dialect == sqlstore.SQLite {
+			t.Skip("a transaction that writes keeps all others from writing")
+		}
+		ctx := limited(t)
+		store, name, count := fill(t, d, db, 0)
+		claims := make([]idempotency.Claim, 3) // one of them before all that is old, and one between
+		for i, key := range []string{"a", "old 50", "z"} {
+			claims[i] = begin(t, store, key, time.Hour, idempotency.Fresh)
+		}
+		addOld(t, d, db, name, 50)
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		for _, claim := range claims {
+			if err := store.CompleteTx(ctx, tx, claim, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := store.Sweep(ctx); n != 50 || err != nil {
+			t.Errorf("Sweep has removed %d rows of 50; error %v", n, err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(); n != len(claims) {
+			t.Errorf("%d rows are left, want %d", n, len(claims))
+		}
+	})
+}
