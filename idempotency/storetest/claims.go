@@ -78,6 +78,14 @@ func completeAgain(p *probe) {
 		p.is(p.store.Complete(p.Context(), claim, long), nil, "Complete")
 	}
 	p.begin("k", long, idempotency.Done)
+	// Nor does it change for how long the key is done.
+	claim = p.begin("brief", long, idempotency.Fresh)
+	start := time.Now()
+	p.is(p.store.Complete(p.Context(), claim, short), nil, "Complete")
+	if err := p.store.Complete(p.Context(), claim, long); time.Since(start) < short {
+		p.is(err, nil, "Complete again, for longer")
+	}
+	p.fresh("brief", long)
 }
 
 func ended(p *probe) {
