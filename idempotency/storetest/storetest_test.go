@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"strings"
@@ -134,6 +135,9 @@ func (s *broken) Extend(ctx context.Context, claim idempotency.Claim, ttl time.D
 	switch s.fault {
 	case "extend":
 		return nil
+	case "race": // in which others must come meanwhile
+		while := time.NewTimer(time.Millisecond)
+		<-while.C
 	case "context: extend":
 		ctx = context.WithoutCancel(ctx)
 	}
@@ -199,6 +203,14 @@ func TestSubject(t *testing.T) {
 		return &broken{Store: idempotency.NewMemory(0), fault: fault, called: make(map[string]int), true: make(map[idempotency.Claim]idempotency.Claim),
 			last: make(map[string]idempotency.Claim), kept: make(map[string]time.Time)}
 	})
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()                                            // before, nobody knows what is given
+	if err := flag.Set("test.parallel", "12"); err != nil { // most of the time they wait
+		panic(err)
+	}
+	os.Exit(m.Run())
 }
 
 // faults begin with the name of the rule that each breaks.
