@@ -91,8 +91,12 @@ func TestSweep(t *testing.T) {
 		if err != nil || n < int64(many) {
 			t.Errorf("Sweep has removed %d rows of %d; error %v", n, before, err)
 		}
-		if left := count(); left != before-int(n) || left > 2 {
-			t.Errorf("%d rows are left of %d", left, before)
+		want := 2 // that of a claim that has just ended stays for a while
+		if d.dialect == sqlstore.SQLite {
+			want = 1
+		}
+		if left := count(); left != before-int(n) || left != want {
+			t.Errorf("%d rows are left of %d, want %d", left, before, want)
 		}
 		if err := store.Extend(t.Context(), held, time.Hour); err != nil {
 			t.Errorf("a claim that is held was swept away: %v", err)
