@@ -94,7 +94,7 @@ func openAt(t *testing.T, driver, address, parameters string) *sql.DB {
 // openSQLite opens a file of the test's own.
 func openSQLite(t *testing.T, parameters string) *sql.DB {
 	t.Helper()
-	return openAt(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "keys.db")+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)", parameters)
+	return openAt(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "keys.db")+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(20000)", parameters)
 }
 
 // tableOf is a name for the table of a test.
