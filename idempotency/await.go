@@ -14,6 +14,14 @@ const (
 	mostPause  = time.Second
 )
 
+// begin asks the store for a key. A claim lasts until the time that is returned, at least: the TTL
+// counts from before the question.
+func (c *config) begin(ctx context.Context, key string) (claim Claim, until time.Time, state State, err error) {
+	until = time.Now().Add(c.ttl)
+	claim, state, err = c.store.Begin(ctx, key, c.ttl)
+	return claim, until, state, err
+}
+
 // await asks for a key that another holds, again and again. The answer is InProgress if
 // the time to wait in place is over or ctx has ended.
 func (c *config) await(ctx context.Context, key string) (claim Claim, until time.Time, state State, err error) {

@@ -107,14 +107,6 @@ func (c *config) run(ctx context.Context, job *batch.JobInfo, next batch.Handler
 	return c.hold(ctx, claim, until, job, next)
 }
 
-// begin asks the store for a key. A claim lasts until the time that is returned, at least: the TTL
-// counts from before the question.
-func (c *config) begin(ctx context.Context, key string) (claim Claim, until time.Time, state State, err error) {
-	until = time.Now().Add(c.ttl)
-	claim, state, err = c.store.Begin(ctx, key, c.ttl)
-	return claim, until, state, err
-}
-
 // hold calls the handler while it holds a claim, which lasts until a time if it is not renewed.
 func (c *config) hold(ctx context.Context, claim Claim, until time.Time, job *batch.JobInfo, next batch.Handler) error {
 	renewals := newRenewals()

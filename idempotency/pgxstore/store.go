@@ -17,8 +17,11 @@ import (
 // DB is where a store's table is: a *pgxpool.Pool, or a *pgx.Conn that the store has for
 // itself, as a connection does one thing at a time.
 type DB interface {
+	// Begin begins a transaction.
 	Begin(ctx context.Context) (pgx.Tx, error)
+	// Exec runs a statement.
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	// QueryRow runs a query for one row.
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 

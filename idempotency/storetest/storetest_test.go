@@ -75,7 +75,7 @@ func (s *broken) keeps(key string) bool {
 }
 
 // tell returns the claim on a key that the caller gets for that of the store: with tokens that begin again when the key
-// has been claimed five times, as those of a row do that was deleted, or that are all the same.
+// has been claimed five times, as those of a row do that was deleted, or that never grow.
 func (s *broken) tell(key string, claim idempotency.Claim) idempotency.Claim {
 	told := idempotency.Claim{Key: key, Token: claim.Token}
 	s.mu.Lock()
