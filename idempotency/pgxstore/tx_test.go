@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -107,4 +109,37 @@ func TestSerializationFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin(t, store, "a", time.Minute, idempotency.InProgress)
+}
+
+// renewing is a store that counts renewals.
+type renewing struct {
+	*Store
+	times atomic.Int32
+}
+
+func (r *renewing) Extend(ctx context.Context, claim idempotency.Claim, ttl time.Duration) error {
+	r.times.Add(1)
+	return r.Store.Extend(ctx, claim, ttl)
+}
+
+// No renewal falls into a transaction that takes less than a third of the TTL: under snapshot isolation it would fail.
+func TestNoRenewalInTransaction(t *testing.T) {
+	where, table := address(t, brokers.PostgreSQL17), tableOf()
+	synctest.Test(t, func(t *testing.T) {
+		r := &renewing{Store: newStore(t, openPool(t, where), table)}
+		m := idempotency.Middleware(r, idempotency.TTL(30*time.Second))
+		err := m(func(ctx context.Context, _ *batch.JobInfo) error {
+			time.Sleep(9 * time.Second)
+			return r.InTx(ctx, func(pgx.Tx) error {
+				time.Sleep(9 * time.Second)
+				if n := r.times.Load(); n != 0 {
+					t.Errorf("the claim was renewed %d times in a transaction", n)
+				}
+				return nil
+			})
+		})(t.Context(), &batch.JobInfo{ID: "a"})
+		if err != nil {
+			t.Errorf("the handler ended with %v", err)
+		}
+	})
 }
