@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -76,20 +77,28 @@ func caseIdempotencyOutlives(s *stage) {
 	store := s.store()
 	gate := s.gate()
 	q := s.portable()
+	var running atomic.Bool
 	s.work(s.open(), func(ctx context.Context, _ *batch.Job[task]) error {
+		running.Store(true)
 		<-ctx.Done() // and goes on
 		<-gate.done
 		return nil
-	}, idempotentWith(store, idempotency.TTL(ttl)), func(c *batch.WorkerConfig) { c.StuckAfter = time.Hour })
-	enqueue(s, q, 0, batch.Timeout(q, 30*time.Millisecond))
-	s.waitCount(1, Started)
+	}, idempotentWith(store, idempotency.TTL(ttl)), func(c *batch.WorkerConfig) { c.StuckAfter, c.MaxAttempts = time.Hour, 1000 })
+	enqueue(s, q, 0, batch.Timeout(q, 200*time.Millisecond))
+	s.eventually("the handler to run, if the store claims the key within the timeout", func() error {
+		if !running.Load() {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	ended := s.history.Count(Done, Failed, Returned)
 	s.pass(ttl + ttl/2)
 	if s.strained() {
 		s.slow("a claim of %s cannot be renewed in time", ttl)
 	}
 	s.wantState(store, name(0), ttl, idempotency.InProgress, "whose handler goes on after its timeout, beyond the TTL")
 	gate.open()
-	s.waitCount(1, Done, Failed, Returned)
+	s.waitCount(ended+1, Done, Failed, Returned)
 	equal(s, s.history.Count(Done), 1, "jobs done by a handler that succeeded after its timeout")
 	s.wantState(store, name(0), ttl, idempotency.Done, "whose handler has succeeded")
 }

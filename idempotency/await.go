@@ -14,9 +14,17 @@ const (
 	mostPause  = time.Second
 )
 
+// begin asks the store for a key. A claim lasts until the time that is returned, at least: the TTL
+// counts from before the question.
+func (c *config) begin(ctx context.Context, key string) (claim Claim, until time.Time, state State, err error) {
+	until = time.Now().Add(c.ttl)
+	claim, state, err = c.store.Begin(ctx, key, c.ttl)
+	return claim, until, state, err
+}
+
 // await asks for a key that another holds, again and again. The answer is InProgress if
 // the time to wait in place is over or ctx has ended.
-func (c *config) await(ctx context.Context, key string) (Claim, State, error) {
+func (c *config) await(ctx context.Context, key string) (claim Claim, until time.Time, state State, err error) {
 	start := time.Now()
 	pause := time.NewTimer(leastPause)
 	defer pause.Stop()
@@ -24,18 +32,15 @@ func (c *config) await(ctx context.Context, key string) (Claim, State, error) {
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return Claim{}, InProgress, nil
+			return Claim{}, time.Time{}, InProgress, nil
 		}
-		claim, state, err := c.store.Begin(ctx, key, c.ttl)
+		claim, until, state, err = c.begin(ctx, key)
+		waited := time.Since(start)
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return Claim{}, InProgress, nil
-		case err != nil || state != InProgress:
-			return claim, state, err
-		}
-		waited := time.Since(start)
-		if waited >= c.inPlace {
-			return Claim{}, InProgress, nil
+			return Claim{}, time.Time{}, InProgress, nil
+		case err != nil || state != InProgress || waited >= c.inPlace:
+			return claim, until, state, err
 		}
 		next := min(max(waited/8, leastPause), mostPause)
 		next += rand.N(next / 2) // those that wait for one key do not ask together

@@ -87,9 +87,9 @@ func (c *config) run(ctx context.Context, job *batch.JobInfo, next batch.Handler
 	if err != nil {
 		return fmt.Errorf("idempotency: the key of job %s: %w", job.ID, err)
 	}
-	claim, state, err := c.store.Begin(ctx, key, c.ttl)
+	claim, until, state, err := c.begin(ctx, key)
 	if err == nil && state == InProgress && c.inPlace > 0 {
-		claim, state, err = c.await(ctx, key)
+		claim, until, state, err = c.await(ctx, key)
 	}
 	switch {
 	case err != nil:
@@ -100,13 +100,17 @@ func (c *config) run(ctx context.Context, job *batch.JobInfo, next batch.Handler
 		return batch.Snooze(c.wait)
 	case state != Fresh:
 		return fmt.Errorf("idempotency: claim %q: the store's answer is %s", key, state)
+	case !time.Now().Before(until):
+		err := fmt.Errorf("idempotency: claim %q: the store took longer to answer than the TTL of %s", key, c.ttl)
+		return errors.Join(err, c.abandon(context.WithoutCancel(ctx), claim))
 	}
-	return c.hold(ctx, claim, job, next)
+	return c.hold(ctx, claim, until, job, next)
 }
 
-// hold calls the handler while it holds a claim.
-func (c *config) hold(ctx context.Context, claim Claim, job *batch.JobInfo, next batch.Handler) error {
-	handling, lost := context.WithCancelCause(context.WithValue(ctx, claimKey{}, held{claim, c.retention}))
+// hold calls the handler while it holds a claim, which lasts until a time if it is not renewed.
+func (c *config) hold(ctx context.Context, claim Claim, until time.Time, job *batch.JobInfo, next batch.Handler) error {
+	renewals := newRenewals()
+	handling, lost := context.WithCancelCause(context.WithValue(ctx, claimKey{}, held{claim, c.retention, renewals}))
 	defer lost(nil)
 	// The claim is renewed until it ends, even if the handler's context ended
 	// before: a handler that still works must keep others out.
@@ -114,7 +118,7 @@ func (c *config) hold(ctx context.Context, claim Claim, job *batch.JobInfo, next
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
-		c.renew(lasting, claim, lost)
+		c.renew(lasting, claim, until, renewals, lost)
 	}()
 	defer func() {
 		stop()
@@ -140,16 +144,15 @@ func (c *config) hold(ctx context.Context, claim Claim, job *batch.JobInfo, next
 
 // renew extends the claim at a third of its TTL until ctx ends. If the claim is lost
 // it calls lost and returns.
-func (c *config) renew(ctx context.Context, claim Claim, lost context.CancelCauseFunc) {
-	tick := time.NewTicker(c.ttl / 3)
-	defer tick.Stop()
-	until := time.Now().Add(c.ttl)
-	end := time.NewTimer(c.ttl)
+func (c *config) renew(ctx context.Context, claim Claim, until time.Time, renewals *renewals, lost context.CancelCauseFunc) {
+	due := time.NewTimer(time.Until(until) - c.ttl*2/3)
+	defer due.Stop()
+	end := time.NewTimer(time.Until(until))
 	defer end.Stop()
 	var err error // of the last try
 	for {
 		select {
-		case <-tick.C:
+		case <-due.C:
 		case <-end.C:
 		case <-ctx.Done():
 			return
@@ -159,9 +162,14 @@ func (c *config) renew(ctx context.Context, claim Claim, lost context.CancelCaus
 			lost(fmt.Errorf("%w: %q could not be renewed: %w", ErrLost, claim.Key, cmp.Or(err, context.DeadlineExceeded)))
 			return
 		}
+		due.Reset(c.ttl / 3)
+		if !renewals.enter(until.Sub(start) > c.ttl/2) {
+			continue
+		}
 		calling, cancel := context.WithDeadline(ctx, until)
 		err = c.store.Extend(calling, claim, c.ttl)
 		cancel()
+		renewals.leave()
 		switch {
 		case err == nil:
 			until = start.Add(c.ttl)

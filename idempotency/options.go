@@ -39,7 +39,8 @@ func ByKey(key func(*batch.JobInfo) (string, error)) Option {
 
 // TTL is how long a claim lives without being renewed: 10 ms to 24 h. That is how
 // long the job of a worker that died waits until another worker can run it. Claims
-// are renewed at a third of their TTL. Defaults to 30 s.
+// are renewed at a third of their TTL, which counts from before the store is asked: a
+// job fails without running if the answer takes longer. Defaults to 30 s.
 func TTL(d time.Duration) Option {
 	return duration("TTL", d, 10*time.Millisecond, 24*time.Hour, func(c *config) { c.ttl = d })
 }

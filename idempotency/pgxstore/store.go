@@ -17,8 +17,11 @@ import (
 // DB is where a store's table is: a *pgxpool.Pool, or a *pgx.Conn that the store has for
 // itself, as a connection does one thing at a time.
 type DB interface {
+	// Begin begins a transaction.
 	Begin(ctx context.Context) (pgx.Tx, error)
+	// Exec runs a statement.
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	// QueryRow runs a query for one row.
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
@@ -50,7 +53,7 @@ func Table(name string) Option {
 }
 
 // OnFault is called with the errors that no caller gets: those of the cleaning that a
-// Begin does in passing, after it has its answer. It must be safe for concurrent use.
+// Begin does in passing. It must be safe for concurrent use.
 // Defaults to a warning by package log/slog.
 func OnFault(f func(error)) Option {
 	return Option{func(s *Store) error {
@@ -65,7 +68,8 @@ func OnFault(f func(error)) Option {
 // New makes a store of a database. It sends nothing: [Store.Migrate] makes the table. The
 // pool or connection stays the caller's, who closes it after the last use of the store.
 // With a connection, a call waits until the one before has ended, a function of InTx
-// included: claims are not renewed meanwhile. An error is a mistake of the program.
+// included: claims are not renewed meanwhile. And pgx closes a connection on which a context
+// ends during a call, after which the store is of no use. An error is a mistake of the program.
 func New(db DB, options ...Option) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("idempotency/pgxstore: the database is nil")
@@ -98,6 +102,11 @@ func (s *Store) Begin(ctx context.Context, key string, ttl time.Duration) (idemp
 	if err != nil {
 		return idempotency.Claim{}, 0, s.failed("begin", err)
 	}
+	if s.cleans() { // before the claim, whose time runs
+		if _, err := s.clean(ctx, table.CleanSome); err != nil && ctx.Err() == nil {
+			s.onFault(err)
+		}
+	}
 	var token int64
 	var state idempotency.State
 	err = s.again(ctx, "begin", func() (err error) {
@@ -109,11 +118,6 @@ func (s *Store) Begin(ctx context.Context, key string, ttl time.Duration) (idemp
 	}
 	if state != idempotency.Fresh {
 		return idempotency.Claim{}, state, nil
-	}
-	if s.cleans() {
-		if _, err := s.clean(ctx, table.CleanSome); err != nil && ctx.Err() == nil {
-			s.onFault(err)
-		}
 	}
 	return idempotency.Claim{Key: key, Token: uint64(token)}, idempotency.Fresh, nil
 }

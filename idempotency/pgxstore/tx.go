@@ -21,12 +21,17 @@ import (
 // An error of the commit may leave open whether it was carried out. If it was, the key
 // is done, and the next delivery is skipped.
 //
+// If a role or the database has REPEATABLE READ or SERIALIZABLE for its default, a
+// transaction fails during which the claim is renewed: its time must be less than a third
+// of the claim's TTL.
+//
 // Without a claim in ctx InTx does not call f.
 func (s *Store) InTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	claim, ok := idempotency.ClaimOf(ctx)
 	if !ok {
 		return errors.New("idempotency/pgxstore: the context is not that of a handler behind idempotency.Middleware, so there is no claim to complete")
 	}
+	defer idempotency.Quiet(ctx)()
 	if err := s.take(ctx); err != nil {
 		return err
 	}

@@ -47,9 +47,8 @@
 // # Cleaning
 //
 // The store cleans as it goes, so that nobody has to remember to: of the calls of Begin
-// that claim a key one in 64, by chance, deletes up to 256 rows that have expired. So rows
-// go faster than they come, and a Begin takes some milliseconds longer at worst. A row goes
-// an hour after it expired (on SQLite at once), by an index; rows that others have locked
+// one in 64, by chance, first deletes up to 256 rows that have expired. So rows go faster
+// than they come, and a Begin takes some milliseconds longer at worst. A row goes an hour after it expired (on SQLite at once), by an index; rows that others have locked
 // are passed over. [Store.Sweep] removes a backlog at once.
 //
 // # Concurrency
@@ -63,6 +62,12 @@
 // at once, as all of the transaction must be repeated: the handler returns it, and the job
 // is retried.
 //
+// With REPEATABLE READ or SERIALIZABLE a transaction cannot complete a claim that was renewed
+// after the transaction began, on PostgreSQL, and on MariaDB from 11.6 on, where REPEATABLE
+// READ is the default. [Store.InTx] keeps renewals away for a third of the claim's TTL: choose
+// one three times as long as transactions take. [idempotency.Quiet] does so for those of
+// CompleteTx.
+//
 // # Databases
 //
 //   - PostgreSQL, by pgx or lib/pq, at any isolation level that is the default of the
@@ -70,7 +75,8 @@
 //     table without database/sql. Rights: SELECT, INSERT, UPDATE and DELETE on the table,
 //     USAGE on the sequence, which has the table's name and _tokens after it.
 //   - MySQL 8.0 and MariaDB 10.6 or newer, with InnoDB and a binary log, if there is one, in
-//     the format ROW or MIXED. Rights: SELECT, INSERT, UPDATE and DELETE.
+//     the format ROW or MIXED, and one server at a time that takes writes. Rights: SELECT,
+//     INSERT, UPDATE and DELETE.
 //   - SQLite, best with _pragma=journal_mode(WAL) and a busy_timeout, as one connection
 //     writes at a time. A transaction that reads before it writes may end with SQLITE_BUSY:
 //     begin those of InTx as writers, with _txlock=immediate. Its clock is that of the

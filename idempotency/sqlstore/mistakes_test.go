@@ -56,6 +56,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{MySQL, errors.New("Error 1213 (40001): Deadlock found when trying to get lock"), passing},
 		{MySQL, errors.New("Error 1205 (HY000): Lock wait timeout exceeded"), passing},
+		{MySQL, errors.New("Error 1020 (HY000): Record has changed since last read in table 'k'"), passing},
 		{MySQL, fmt.Errorf("begin: %w", errors.New("Error 1213 (40001): Deadlock found")), passing},
 		{MySQL, errors.New("Error 1146 (42S02): Table 'batch.k' doesn't exist"), missing},
 		{MySQL, errors.New("Error 1114 (HY000): The table 'k' is full"), full},

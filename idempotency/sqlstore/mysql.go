@@ -20,7 +20,8 @@ import (
 // A lock on what is not there is a lock on a gap, and two of those are a deadlock in the
 // making. So rows are inserted and changed by statements that are transactions, by their
 // primary key, and what takes several locks does so with READ COMMITTED, which has no
-// locks on gaps, and passes over rows that are locked.
+// locks on gaps, and passes over rows that are locked. Indexes are forced where the server
+// might read, and lock, all of a small table.
 type mysql struct {
 	look, insert, lock, remove, take, expired, cleaning string
 	statements
@@ -39,8 +40,8 @@ func newMySQL(name table.Name) *mysql {
 		lock:     text("SELECT 1 FROM {table} WHERE `key` = ? AND expires <= {now} FOR UPDATE SKIP LOCKED"),
 		remove:   text("DELETE FROM {table} WHERE `key` = ?"),
 		take:     text("UPDATE {table} SET token = ?, done = 0, expires = {lasts} WHERE `key` = ?"),
-		expired:  text("SELECT `key` FROM {table} WHERE expires < {now} - INTERVAL 1 HOUR ORDER BY expires LIMIT ? FOR UPDATE SKIP LOCKED"),
-		cleaning: text("DELETE FROM {table} WHERE `key` IN (?"),
+		expired:  text("SELECT `key` FROM {table} FORCE INDEX ({index}) WHERE expires < {now} - INTERVAL 1 HOUR ORDER BY expires LIMIT ? FOR UPDATE SKIP LOCKED"),
+		cleaning: text("DELETE t FROM {table} AS t FORCE INDEX (PRIMARY) WHERE t.`key` IN (?"),
 		statements: statements{
 			schema: []string{text("CREATE TABLE IF NOT EXISTS {table} (\n" +
 				"\t`key`   VARBINARY(257)  NOT NULL PRIMARY KEY,\n" +
@@ -57,6 +58,7 @@ func newMySQL(name table.Name) *mysql {
 			completed:  text("SELECT 1 FROM {table} WHERE `key` = ? AND token = ? AND done = 1 AND expires > {now} LOCK IN SHARE MODE"),
 			abandon:    text("UPDATE {table} SET expires = {now} WHERE {held} AND expires > {now}"),
 			lastsFirst: true,
+			unravels:   true,
 		},
 	}
 }
@@ -168,9 +170,9 @@ const duplicate = "1062"
 
 var (
 	numbered = regexp.MustCompile(`\bError (\d+)(?: \([0-9A-Z]{5}\))?:`)
-	// A lock that was not to be had in time, and a deadlock. The first undoes the statement alone, which is all of
-	// the transaction, or its inTx rolls it back.
-	passingNumbers = []string{"1205", "1213"}
+	// A record that has changed since the snapshot, a lock that was not to be had in time, and a deadlock. The second
+	// undoes the statement alone, which is all of the transaction, or its inTx rolls it back.
+	passingNumbers = []string{"1020", "1205", "1213"}
 	fullNumbers    = []string{"1021", "1041", "1114"}
 )
 

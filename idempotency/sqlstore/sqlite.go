@@ -48,6 +48,7 @@ SELECT ?1, 0, {now} + (?2 + 1999) / 1000 WHERE NOT EXISTS (SELECT 1 FROM {table}
 			complete:  text(`UPDATE {table} SET done = 1, expires = {now} + {millis3} WHERE {held} AND expires > {now}`),
 			completed: text(`SELECT 1 FROM {table} WHERE key = ?1 AND token = ?2 AND done AND expires > {now}`),
 			abandon:   text(`DELETE FROM {table} WHERE {held} AND expires > {now}`),
+			unravels:  true,
 		},
 	}
 }

@@ -51,6 +51,7 @@ type statements struct {
 	completed  string // has a row if a claim is complete; sees what others have committed
 	abandon    string
 	lastsFirst bool
+	unravels   bool // an error may undo a transaction, which then takes statements one by one
 }
 
 // fault is what an error of a driver means.

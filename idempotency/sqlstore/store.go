@@ -39,7 +39,7 @@ func Table(name string) Option {
 }
 
 // OnFault is called with the errors that no caller gets: those of the cleaning that a
-// Begin does in passing, after it has its answer. It must be safe for concurrent use.
+// Begin does in passing. It must be safe for concurrent use.
 // Defaults to a warning by package log/slog.
 func OnFault(f func(error)) Option {
 	return Option{func(s *Store) error {
@@ -85,6 +85,11 @@ func (s *Store) Begin(ctx context.Context, key string, ttl time.Duration) (idemp
 	if err != nil {
 		return idempotency.Claim{}, 0, s.failed("begin", err)
 	}
+	if s.cleans() { // before the claim, whose time runs
+		if _, err := s.clean(ctx, table.CleanSome); err != nil && ctx.Err() == nil {
+			s.onFault(err)
+		}
+	}
 	var a answer
 	err = s.again(ctx, "begin", func() (err error) {
 		a, err = s.begin(ctx, stored, lasts)
@@ -95,11 +100,6 @@ func (s *Store) Begin(ctx context.Context, key string, ttl time.Duration) (idemp
 	}
 	if a.state != idempotency.Fresh {
 		return idempotency.Claim{}, a.state, nil
-	}
-	if s.cleans() {
-		if _, err := s.clean(ctx, table.CleanSome); err != nil && ctx.Err() == nil {
-			s.onFault(err)
-		}
 	}
 	return idempotency.Claim{Key: key, Token: uint64(a.token)}, idempotency.Fresh, nil
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/batch-go/batch/idempotency"
@@ -36,16 +37,54 @@ func expiry(p *probe) {
 }
 
 func extend(p *probe) {
-	claim := p.begin("k", short, idempotency.Fresh)
-	tick := time.NewTicker(short / 5)
-	defer tick.Stop()
-	for start := time.Now(); time.Since(start) < 2*short; <-tick.C {
-		p.is(p.store.Extend(p.Context(), claim, short), nil, "Extend")
-		p.begin("k", short, idempotency.InProgress)
+	var claim idempotency.Claim
+	for n, span := 0, short; ; n, span = n+1, 2*span {
+		key := fmt.Sprint("k", n)
+		ok := false
+		if claim, ok = p.extends(key, span); ok {
+			break
+		}
+		if span > late {
+			p.Fatalf("calls take so long that a claim of %s cannot be renewed", span)
+		}
 	}
 	p.is(p.store.Complete(p.Context(), claim, long), nil, "Complete")
 	p.is(p.store.Extend(p.Context(), claim, short), idempotency.ErrLost, "Extend of a claim that is complete")
-	p.begin("k", short, idempotency.Done)
+	if _, state, err := p.store.Begin(p.Context(), claim.Key, short); state != idempotency.Done || err != nil {
+		p.Fatalf("the key is %s, want done; error %v", state, err)
+	}
+}
+
+// extends renews a claim for two of its spans, and then for long. It returns false if a call took so long that
+// the claim may have expired meanwhile.
+func (p *probe) extends(key string, span time.Duration) (idempotency.Claim, bool) {
+	p.Helper()
+	tick := time.NewTicker(span / 5)
+	defer tick.Stop()
+	last := time.Now()
+	claim := p.begin(key, span, idempotency.Fresh)
+	for start := time.Now(); time.Since(start) < 2*span; <-tick.C {
+		now := time.Now()
+		err := p.store.Extend(p.Context(), claim, span)
+		if time.Since(last) >= span {
+			return claim, false
+		}
+		p.is(err, nil, "Extend")
+		last = now
+		_, state, err := p.store.Begin(p.Context(), p.prefix+key, long)
+		if time.Since(last) >= span {
+			return claim, false
+		}
+		if err != nil || state != idempotency.InProgress {
+			p.Fatalf("the key is %s, want in progress; error %v", state, err)
+		}
+	}
+	err := p.store.Extend(p.Context(), claim, long)
+	if time.Since(last) >= span {
+		return claim, false
+	}
+	p.is(err, nil, "Extend")
+	return claim, true
 }
 
 func retention(p *probe) {
@@ -78,6 +117,14 @@ func completeAgain(p *probe) {
 		p.is(p.store.Complete(p.Context(), claim, long), nil, "Complete")
 	}
 	p.begin("k", long, idempotency.Done)
+	// Nor does it change for how long the key is done.
+	claim = p.begin("brief", long, idempotency.Fresh)
+	start := time.Now()
+	p.is(p.store.Complete(p.Context(), claim, short), nil, "Complete")
+	if err := p.store.Complete(p.Context(), claim, long); time.Since(start) < short {
+		p.is(err, nil, "Complete again, for longer")
+	}
+	p.fresh("brief", long)
 }
 
 func ended(p *probe) {

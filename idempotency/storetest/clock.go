@@ -25,10 +25,10 @@ func shared(p *probe, other idempotency.Store) {
 // beat is how often what waits by the true time looks again.
 const beat = 20 * time.Millisecond
 
-// clock uses a store in a process whose clock is many years behind and stands still. What
-// it waits for by the true time is told by a goroutine outside of the bubble.
+// clock uses a store in a process whose clock is many years behind and stands still. The true
+// time is told by a goroutine outside of the bubble.
 func clock(t *testing.T, prefix string, open func(t *testing.T) idempotency.Store) {
-	beats, stop := make(chan struct{}), make(chan struct{})
+	times, stop := make(chan time.Time), make(chan struct{})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -41,7 +41,7 @@ func clock(t *testing.T, prefix string, open func(t *testing.T) idempotency.Stor
 				return
 			}
 			select {
-			case beats <- struct{}{}:
+			case times <- time.Now():
 			case <-stop:
 				return
 			}
@@ -55,30 +55,38 @@ func clock(t *testing.T, prefix string, open func(t *testing.T) idempotency.Stor
 		p := &probe{T: t, store: open(t), prefix: prefix}
 		held := p.begin("long", long, idempotency.Fresh)
 		p.begin("long", long, idempotency.InProgress)
+		start := now(times)
 		p.begin("short", short, idempotency.Fresh)
-		p.freshAt(beats, "short")
+		p.freshAt(times, start, "short")
 		p.is(p.store.Extend(p.Context(), held, long), nil, "Extend")
 		p.begin("long", long, idempotency.InProgress)
+		start = now(times)
 		p.is(p.store.Complete(p.Context(), held, short), nil, "Complete")
-		p.begin("long", long, idempotency.Done)
-		p.freshAt(beats, "long")
+		p.freshAt(times, start, "long")
 	})
 }
 
-// freshAt waits until the key is fresh, and looks at each beat.
-func (p *probe) freshAt(beats <-chan struct{}, key string) {
+// now is the true time. What was told first is from before it was asked for.
+func now(times <-chan time.Time) time.Time {
+	<-times
+	return <-times
+}
+
+// freshAt waits until the key is fresh, which was claimed or completed after the start for
+// a short time.
+func (p *probe) freshAt(times <-chan time.Time, start time.Time, key string) {
 	p.Helper()
-	for n := 0; ; n++ {
-		<-beats
+	for {
 		_, state, err := p.store.Begin(p.Context(), p.prefix+key, long)
+		took := now(times).Sub(start)
 		switch {
 		case err != nil:
 			p.Fatalf("Begin: %v", err)
-		case state == idempotency.Fresh && n < int(short/beat)/2:
-			p.Fatalf("the key was fresh after %d of %d ms", n*int(beat/time.Millisecond), short.Milliseconds())
+		case state == idempotency.Fresh && took < short:
+			p.Fatalf("the key was fresh after %s, want %s", took, short)
 		case state == idempotency.Fresh:
 			return
-		case n > int((short+late)/beat):
+		case took > short+late:
 			p.Fatalf("the key is %s %s after it expired by the database's clock", state, late)
 		}
 	}

@@ -82,7 +82,7 @@ type holders struct {
 }
 
 func race(p *probe) {
-	const racers, times = 8, 120
+	const racers, times = 8, 60
 	var h holders
 	deadline := time.Now().Add(30 * time.Second)
 	var all sync.WaitGroup

@@ -2,6 +2,7 @@ package mutants
 
 const (
 	middlewareFile = "idempotency/middleware.go"
+	awaitFile      = "idempotency/await.go"
 	memoryFile     = "idempotency/memory.go"
 )
 
@@ -45,7 +46,7 @@ var idempotencyMutants = []Mutant{
 	}
 	if err == nil {
 		return c.complete(lasting, claim)`, "idempotency-retry", "idempotency-ends"),
-	at("renews no claim", middlewareFile, `		c.renew(lasting, claim, lost)`, `		if !MUTANT {
+	at("renews no claim", middlewareFile, `		c.renew(lasting, claim, until, renewals, lost)`, `		if !MUTANT {
 			OLD
 		}`, "idempotency-renew", "idempotency-lost"),
 	at("renews a claim once", middlewareFile, `			until = start.Add(c.ttl)`, `			OLD
@@ -78,9 +79,9 @@ var idempotencyMutants = []Mutant{
 		return next(ctx, job)
 	case err != nil:
 		return fmt.Errorf("idempotency: claim %q: %w", key, err)`, "idempotency-store"),
-	at("shows no claim", middlewareFile, `held{claim, c.retention}`, `held{mutantClaim(MUTANT, claim), c.retention}`, "idempotency-claim"),
+	at("shows no claim", middlewareFile, `held{claim, c.retention, renewals}`, `held{mutantClaim(MUTANT, claim), c.retention, renewals}`, "idempotency-claim"),
 	at("marks as done for the TTL", middlewareFile, `c.store.Complete(ctx, claim, c.retention)`, `c.store.Complete(ctx, claim, mutantDuration(MUTANT, c.ttl, c.retention))`, "idempotency-spans", "idempotency-retention"),
-	at("claims for the retention", middlewareFile, `c.store.Begin(ctx, key, c.ttl)`, `c.store.Begin(ctx, key, mutantDuration(MUTANT, c.retention, c.ttl))`, "idempotency-spans"),
+	at("claims for the retention", awaitFile, `c.store.Begin(ctx, key, c.ttl)`, `c.store.Begin(ctx, key, mutantDuration(MUTANT, c.retention, c.ttl))`, "idempotency-spans"),
 	at("gives each claim the same token", memoryFile, `	m.tokens++
 `, `	if !MUTANT || m.tokens == 0 {
 		OLD

@@ -7,7 +7,7 @@ import "math/rand/v2"
 const graceText = "1 hour"
 
 const (
-	// CleanSome is how many rows a Begin deletes whose turn it is. With one in
+	// CleanSome is how many rows a Begin deletes whose turn it is. As that is one in
 	// cleanEvery, four times as many go as can come, so that the table does not grow
 	// without bound, and a Begin is not slow.
 	CleanSome = 256

@@ -91,8 +91,12 @@ func TestSweep(t *testing.T) {
 		if err != nil || n < int64(many) {
 			t.Errorf("Sweep has removed %d rows of %d; error %v", n, before, err)
 		}
-		if left := count(); left != before-int(n) || left > 2 {
-			t.Errorf("%d rows are left of %d", left, before)
+		want := 2 // that of a claim that has just ended stays for a while
+		if d.dialect == sqlstore.SQLite {
+			want = 1
+		}
+		if left := count(); left != before-int(n) || left != want {
+			t.Errorf("%d rows are left of %d, want %d", left, before, want)
 		}
 		if err := store.Extend(t.Context(), held, time.Hour); err != nil {
 			t.Errorf("a claim that is held was swept away: %v", err)
@@ -246,4 +250,39 @@ func TestFaultOfCleaning(t *testing.T) {
 	if err := <-told; !strings.Contains(err.Error(), "no deletion") {
 		t.Errorf("the fault is %v", err)
 	}
+}
+
+// A transaction that holds a claim keeps nobody from removing what is old, as few rows as there may be beside its own.
+func TestSweepBesideTransaction(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database, db *sql.DB) {
+		if d.dialect == sqlstore.SQLite {
+			t.Skip("a transaction that writes keeps all others from writing")
+		}
+		ctx := limited(t)
+		store, name, count := fill(t, d, db, 0)
+		claims := make([]idempotency.Claim, 3) // one of them before all that is old, and one between
+		for i, key := range []string{"a", "old 50", "z"} {
+			claims[i] = begin(t, store, key, time.Hour, idempotency.Fresh)
+		}
+		addOld(t, d, db, name, 50)
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		for _, claim := range claims {
+			if err := store.CompleteTx(ctx, tx, claim, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := store.Sweep(ctx); n != 50 || err != nil {
+			t.Errorf("Sweep has removed %d rows of 50; error %v", n, err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(); n != len(claims) {
+			t.Errorf("%d rows are left, want %d", n, len(claims))
+		}
+	})
 }

@@ -22,12 +22,21 @@ type holder struct {
 	done  bool
 }
 
+// undo notes that a key is not done, as a transaction has failed that was to complete it.
+func (h *holder) undo(claim idempotency.Claim) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.token, h.done = claim.Token, false
+}
+
 // contest is many goroutines at few keys, whose names are neighbours in every index.
 type contest struct {
 	t     *testing.T
 	store *sqlstore.Store
 	db    *sql.DB
 	keys  []holder
+	// fails is set if a transaction may fail because of others.
+	fails bool
 }
 
 // take notes that somebody got a key.
@@ -65,18 +74,7 @@ func (c *contest) round(ctx context.Context, rng *rand.Rand) error {
 		c.leave(n, true)
 		return c.store.Complete(ctx, claim, time.Hour)
 	case 1:
-		tx, err := c.db.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		if err := c.store.CompleteTx(ctx, tx, claim, time.Hour); err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
-		if rng.IntN(2) == 0 {
-			c.leave(n, true)
-			return tx.Commit()
-		}
-		if err := tx.Rollback(); err != nil {
+		if done, err := c.transact(ctx, n, claim, rng.IntN(2) == 0); done || err != nil {
 			return err
 		}
 	case 2:
@@ -94,34 +92,72 @@ func (c *contest) round(ctx context.Context, rng *rand.Rand) error {
 	return c.store.Abandon(ctx, claim)
 }
 
+// transact completes the claim in a transaction, and tells whether it was committed.
+func (c *contest) transact(ctx context.Context, n int, claim idempotency.Claim, commits bool) (done bool, err error) {
+	tx, err := c.db.BeginTx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	err = c.store.CompleteTx(ctx, tx, claim, time.Hour)
+	if err == nil && commits {
+		c.leave(n, true)
+		if err = tx.Commit(); err == nil || !c.fails {
+			return true, err
+		}
+		c.keys[n].undo(claim)
+		return false, nil
+	}
+	if c.fails && !errors.Is(err, idempotency.ErrLost) {
+		err = nil
+	}
+	return false, errors.Join(err, tx.Rollback())
+}
+
 // No deadlock and no serialization failure reaches a caller, and nobody gets what another has, however keys are claimed
 // beside each other and the table is cleaned.
 func TestContest(t *testing.T) {
-	each(t, func(t *testing.T, d database, db *sql.DB, store *sqlstore.Store) {
-		seed := rand.Uint64()
-		t.Logf("seed %d", seed)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*bound)
-		defer cancel()
-		c := &contest{t: t, store: store, db: db, keys: make([]holder, 60)}
-		var all sync.WaitGroup
-		for worker := range 12 {
-			rng := rand.New(rand.NewPCG(seed, uint64(worker)))
-			all.Go(func() {
-				for range 60 {
-					if err := c.round(ctx, rng); err != nil {
-						t.Errorf("worker %d: %v", worker, err)
-						return
-					}
-				}
+	strict := map[sqlstore.Dialect]string{
+		sqlstore.PostgreSQL: "default_transaction_isolation=serializable", sqlstore.MySQL: "tx_isolation=%27SERIALIZABLE%27", sqlstore.SQLite: "_txlock=immediate",
+	}
+	for _, d := range databases() {
+		if !d.newest {
+			continue
+		}
+		for name, parameters := range map[string]string{"default": "", "strict": strict[d.dialect]} {
+			t.Run(d.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				db := d.open(t, parameters)
+				c := &contest{t: t, store: newStore(t, db, d.dialect, tableOf(t)), db: db, keys: make([]holder, 60), fails: name == "strict"}
+				c.run()
 			})
 		}
+	}
+}
+
+// run has goroutines claim keys, and one that cleans.
+func (c *contest) run() {
+	seed := rand.Uint64()
+	c.t.Logf("seed %d", seed)
+	ctx, cancel := context.WithTimeout(c.t.Context(), 2*bound)
+	defer cancel()
+	var all sync.WaitGroup
+	for worker := range 12 {
+		rng := rand.New(rand.NewPCG(seed, uint64(worker)))
 		all.Go(func() {
-			for range 20 {
-				if _, err := store.Sweep(ctx); err != nil {
-					t.Errorf("sweep: %v", err)
+			for range 40 {
+				if err := c.round(ctx, rng); err != nil {
+					c.t.Errorf("worker %d: %v", worker, err)
+					return
 				}
 			}
 		})
-		all.Wait()
+	}
+	all.Go(func() {
+		for range 20 {
+			if _, err := c.store.Sweep(ctx); err != nil {
+				c.t.Errorf("sweep: %v", err)
+			}
+		}
 	})
+	all.Wait()
 }

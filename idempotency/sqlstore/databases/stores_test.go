@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	brokers.AtOnce(6)
+	brokers.AtOnce(8)
 	brokers.Main(m)
 }
 
@@ -36,24 +36,28 @@ type database struct {
 	open func(t *testing.T, parameters string) *sql.DB
 	// shared is set if the database's clock is not that of this process.
 	shared bool
+	// newest is set for the newest version of each dialect, by one of its drivers.
+	newest bool
 }
 
 // databases are all of them.
 func databases() []database {
 	all := []database{
-		{name: "sqlite", dialect: sqlstore.SQLite, open: openSQLite},
+		{name: "sqlite", dialect: sqlstore.SQLite, newest: true, open: openSQLite},
 	}
-	for _, v := range brokers.PostgreSQLVersions() {
-		all = append(all,
-			database{name: string(v), dialect: sqlstore.PostgreSQL, shared: true, open: func(t *testing.T, parameters string) *sql.DB {
-				return openAt(t, "pgx", brokers.PostgreSQL(t, v).URL(), parameters)
-			}},
-			database{name: string(v) + "-pq", dialect: sqlstore.PostgreSQL, shared: true, open: func(t *testing.T, parameters string) *sql.DB {
+	versions := brokers.PostgreSQLVersions()
+	for i, v := range versions {
+		all = append(all, database{name: string(v), dialect: sqlstore.PostgreSQL, shared: true, newest: i == len(versions)-1, open: func(t *testing.T, parameters string) *sql.DB {
+			return openAt(t, "pgx", brokers.PostgreSQL(t, v).URL(), parameters)
+		}})
+		if i == len(versions)-1 {
+			all = append(all, database{name: string(v) + "-pq", dialect: sqlstore.PostgreSQL, shared: true, open: func(t *testing.T, parameters string) *sql.DB {
 				return openAt(t, "postgres", brokers.PostgreSQL(t, v).URL(), strings.TrimSuffix("sslmode=disable&"+parameters, "&"))
 			}})
+		}
 	}
 	for _, v := range brokers.MariaDBVersions() {
-		all = append(all, database{name: string(v), dialect: sqlstore.MySQL, shared: true, open: func(t *testing.T, parameters string) *sql.DB {
+		all = append(all, database{name: string(v), dialect: sqlstore.MySQL, shared: true, newest: true, open: func(t *testing.T, parameters string) *sql.DB {
 			server := brokers.MariaDB(t, v)
 			c := mysqldriver.NewConfig()
 			c.User, c.Passwd, c.Net, c.Addr, c.DBName = server.Username, server.Password, "tcp", server.Addr, server.Path[1:]
@@ -90,7 +94,7 @@ func openAt(t *testing.T, driver, address, parameters string) *sql.DB {
 // openSQLite opens a file of the test's own.
 func openSQLite(t *testing.T, parameters string) *sql.DB {
 	t.Helper()
-	return openAt(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "keys.db")+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)", parameters)
+	return openAt(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "keys.db")+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(20000)", parameters)
 }
 
 // tableOf is a name for the table of a test.

@@ -26,7 +26,7 @@ type ledger struct {
 func newLedger(t *testing.T, d database, db *sql.DB) *ledger {
 	t.Helper()
 	l := &ledger{t: t, db: db, name: fmt.Sprintf("ledger_%d", time.Now().UnixNano())}
-	if _, err := db.ExecContext(t.Context(), "CREATE TABLE "+l.name+" (n INTEGER)"); err != nil {
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE "+l.name+" (n INTEGER NOT NULL)"); err != nil {
 		t.Fatal(err)
 	}
 	l.insert = "INSERT INTO " + l.name + " VALUES (1)"
