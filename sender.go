@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ type sender struct {
 	timeout     time.Duration
 	timedOut    error // the error of an enqueue that took longer
 	coalescer   *coalesce.Coalescer[*pending]
+	room        room
 }
 
 // newSender makes the sender for one queue.
@@ -28,6 +30,7 @@ func newSender(d driver.Driver, l driver.Limits, declared *declaration, timeout 
 	s.coalescer = coalesce.New(coalesce.Limits{
 		Items: l.EnqueueBatch, Bytes: l.EnqueueBytes, Flights: l.Publishers, Partial: partialFlights(l),
 	}, s.flush)
+	s.room.again = s.add
 	return s
 }
 
@@ -86,6 +89,14 @@ func (job *pending) answer(r driver.Result) {
 	job.result = r
 	job.state.Store(jobAnswered)
 	l.count()
+}
+
+// queuedAgain makes a job one that waits for its next try, after a try that certainly did
+// not store it.
+func (job *pending) queuedAgain(why error) *pending {
+	job.last = why
+	job.state.Store(jobQueued)
+	return job
 }
 
 // abandon answers a job that is queued for another try with the reason why there is
@@ -193,13 +204,13 @@ func (s *sender) lead() bool { return s.coalescer.Lead() }
 func (s *sender) land() { s.coalescer.Land() }
 
 // sendNow makes the request for one job in the caller's goroutine and with the
-// caller's context, after lead.
-func (s *sender) sendNow(ctx context.Context, job *pending) {
-	ctx, bound := s.deadline(ctx)
-	defer bound.end()
+// caller's context, which is bounded, after lead, and lands. It tells whether the job has
+// to wait for a transaction; otherwise it is answered.
+func (s *sender) sendNow(ctx context.Context, job *pending) (held bool) {
+	defer s.land()
 	job.state.Store(jobSent)
 	job.self[0] = job
-	s.deliver(ctx, job.self[:])
+	return s.deliver(ctx, job.self[:])
 }
 
 // flush sends one batch.
@@ -229,22 +240,31 @@ func (s *sender) deadline(ctx context.Context) (context.Context, *bounded) {
 }
 
 // deliver answers every job. Those that are certainly not stored, because the broker
-// cannot be reached or the queue was deleted, are tried again until ctx ends.
-func (s *sender) deliver(ctx context.Context, jobs []*pending) {
+// cannot be reached or the queue was deleted, are tried again until ctx ends. Those that
+// have to wait for a transaction go to the room, and are not answered yet, unless it is
+// one whose caller makes the request itself: then deliver tells that it is held.
+func (s *sender) deliver(ctx context.Context, jobs []*pending) (held bool) {
 	again := resend{declaration: s.declaration}
 	for {
-		jobs = s.send(ctx, jobs, &again)
+		var later []*pending
+		jobs, later = s.send(ctx, jobs, &again)
+		if len(later) > 0 {
+			if later[0].latch == nil {
+				return true
+			}
+			s.room.add(later)
+		}
 		if len(jobs) == 0 {
-			return
+			return false
 		}
 		if failure := again.await(ctx); failure != nil {
 			for _, job := range jobs {
 				job.abandon(failure)
 			}
-			return
+			return false
 		}
 		if jobs = take(jobs[:0], jobs); len(jobs) == 0 {
-			return
+			return false
 		}
 	}
 }
@@ -265,22 +285,26 @@ func (s *sender) sendAtomic(ctx context.Context, send func() error) error {
 	}
 }
 
-// send makes one request and returns the jobs to try again, as queued.
-func (s *sender) send(ctx context.Context, jobs []*pending, again *resend) (left []*pending) {
+// send makes one request and returns the jobs to try again, and those that have to wait
+// for a transaction, all as queued.
+func (s *sender) send(ctx context.Context, jobs []*pending, again *resend) (left, held []*pending) {
 	messages := messagesOf(jobs)
 	again.begin()
 	results := s.driver.Enqueue(ctx, s.declaration.queue, messages)
 	for i, job := range jobs {
 		r := resultOf(results, i, len(jobs))
-		if r.Err != nil && again.failed(r.Err) {
-			job.last = r.Err
-			job.state.Store(jobQueued)
-			left = append(left, job)
-			continue
+		switch {
+		case r.Err == nil:
+			job.answer(r)
+		case errors.Is(r.Err, ErrKeyHeld):
+			held = append(held, job.queuedAgain(r.Err))
+		case again.failed(r.Err):
+			left = append(left, job.queuedAgain(r.Err))
+		default:
+			job.answer(r)
 		}
-		job.answer(r)
 	}
-	return left
+	return left, held
 }
 
 // messagesOf are the messages of jobs, in their order.

@@ -47,16 +47,31 @@ func EnqueueTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D], a
 // are part of tx, apart from duplicates, which their receipts tell of, or none is.
 // The driver's limits for one request bound their number and the sum of their sizes.
 func EnqueueManyTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D], requests []Request[D]) ([]Receipt, error) {
-	jobs := make([]outgoing, len(requests))
-	for i, r := range requests {
-		jobs[i] = q.draft(r.Args, r.Options)
+	return enqueueManyTx(ctx, tx, q, len(requests), func(i int) outgoing {
+		return q.draft(requests[i].Args, requests[i].Options)
+	})
+}
+
+// EnqueuePreparedTx is [EnqueueTx] for prepared jobs, as [Queue.EnqueuePrepared] sends them, in one
+// call of the driver: either all are part of tx, apart from duplicates, or none is. So an outbox
+// that is a table of the database of the jobs is emptied in one transaction: what reads and deletes
+// the rows also stores the jobs.
+func EnqueuePreparedTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D], jobs ...*Prepared) ([]Receipt, error) {
+	return enqueueManyTx(ctx, tx, q, len(jobs), func(i int) outgoing { return jobs[i].outgoing(q.driver) })
+}
+
+// enqueueManyTx stores the n jobs that draft makes as part of tx.
+func enqueueManyTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D], n int, draft func(int) outgoing) ([]Receipt, error) {
+	jobs := make([]outgoing, n)
+	for i := range jobs {
+		jobs[i] = draft(i)
 		if err := jobs[i].err; err != nil {
-			return nil, fmt.Errorf("job %d of %d: %w", i+1, len(requests), err)
+			return nil, fmt.Errorf("job %d of %d: %w", i+1, n, err)
 		}
 	}
 	p := q.producer
-	if most := p.info.Limits.EnqueueBatch; len(requests) > most {
-		return nil, invalid("number of jobs", fmt.Sprint(len(requests)), fmt.Sprintf("at most %d in one call within a transaction on %s", most, p.info.Driver))
+	if most := p.info.Limits.EnqueueBatch; n > most {
+		return nil, invalid("number of jobs", fmt.Sprint(n), fmt.Sprintf("at most %d in one call within a transaction on %s", most, p.info.Driver))
 	}
 	return p.enqueueAll(ctx, jobs, once, func(ctx context.Context, messages []*driver.Message) ([]driver.Result, error) {
 		return q.driver.EnqueueTx(ctx, tx, q.name, messages)
