@@ -100,6 +100,11 @@ func (s *step) consume(results pgx.BatchResults) error {
 func (d *base) ended(ctx context.Context, err error) error {
 	var pg *pgconn.PgError
 	err = withoutConfig(err)
+	if isCode(err, "25006") {
+		// The connections are of a server that is no primary any more, or were made while its transactions
+		// were read-only, and would be kept for as long as it answers. New ones may be of another.
+		d.pool.Reset()
+	}
 	switch {
 	case err == nil:
 		return nil

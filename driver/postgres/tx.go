@@ -17,7 +17,7 @@ var completeJob = newStatement(`WITH gone AS (
 		WHERE q.name = $1::text AND j.queue = q.id AND j.seq = $2::bigint AND j.token = $3::bigint AND j.state = 'r'
 			-- By this lock others know that it is a transaction of the application that has the row.
 			AND pg_advisory_xact_lock('batch.ended'::regclass::oid::bigint::integer, ($2::bigint % 2147483647)::integer) IS NOT NULL
-			AND EXISTS (SELECT 1 FROM batch.meta m WHERE m.identity = $4::text::uuid)
+			AND EXISTS (SELECT 1 FROM batch.meta m WHERE m.identity = $4::text::uuid AND current_database() = $5::text)
 		RETURNING j.queue, j.grp
 	), counted AS (
 		INSERT INTO batch.tallies (queue, running) SELECT queue, -1 FROM gone
@@ -26,7 +26,8 @@ var completeJob = newStatement(`WITH gone AS (
 	), rung AS (
 		SELECT pg_notify('batch', $1::text) FROM gone WHERE grp IS NOT NULL
 	)
-	SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM rung)`)
+	SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM rung),
+		(SELECT count(*) FROM batch.meta m WHERE m.identity = $4::text::uuid AND current_database() = $5::text)`)
 
 // TxType is pgx.Tx.
 func (d *Driver) TxType() reflect.Type { return reflect.TypeFor[pgx.Tx]() }
@@ -36,7 +37,7 @@ func (d *SQLDriver) TxType() reflect.Type { return reflect.TypeFor[*sql.Tx]() }
 
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit.
 func (d *Driver) EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
-	return d.enqueueTx(ctx, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
+	return d.enqueueTx(ctx, tx == nil, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
 		return d.storeIn(ctx, tx, queue, true, sent, isUntyped(tx))
 	})
 }
@@ -54,7 +55,7 @@ func isUntyped(tx pgx.Tx) bool {
 
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit.
 func (d *SQLDriver) EnqueueTx(ctx context.Context, tx *sql.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
-	return d.enqueueTx(ctx, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
+	return d.enqueueTx(ctx, tx == nil, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
 		rows, err := tx.QueryContext(ctx, d.text(storeJobs), literals(d.args(queue, true, true, d.columnsOf(sent)))...)
 		if err != nil {
 			return nil, err
@@ -73,7 +74,7 @@ func (d *SQLDriver) EnqueueTx(ctx context.Context, tx *sql.Tx, queue string, mes
 }
 
 // enqueueTx is EnqueueTx, with what stores messages in the transaction.
-func (d *base) enqueueTx(ctx context.Context, queue string, messages []*driver.Message, store func(context.Context, []*driver.Message) ([]refusal, error)) ([]driver.Result, error) {
+func (d *base) enqueueTx(ctx context.Context, without bool, queue string, messages []*driver.Message, store func(context.Context, []*driver.Message) ([]refusal, error)) ([]driver.Result, error) {
 	const op = "enqueue"
 	if len(messages) == 0 {
 		return nil, nil
@@ -89,11 +90,13 @@ func (d *base) enqueueTx(ctx context.Context, queue string, messages []*driver.M
 		return nil, fail(op, queue, err)
 	}
 	defer d.life.End()
+	if without {
+		return nil, faults.Refuse(op, queue, driver.ErrConfig, errNoTx, "")
+	}
 	sent, index, left := leaveTwins(append([]*driver.Message(nil), messages...), index)
 	refused, err := store(ctx, sent)
 	if err != nil {
-		// Without the commit, of which nothing was sent, there is nothing.
-		return nil, fail(op, queue, fault.NotSent{Err: d.ended(ctx, err)})
+		return nil, failTx(ctx, op, queue, err)
 	}
 	if len(refused) == 0 && len(left) == 0 {
 		return nil, nil
@@ -108,22 +111,20 @@ func (d *base) enqueueTx(ctx context.Context, queue string, messages []*driver.M
 
 // CompleteTx removes the job of a delivery as part of a transaction.
 func (d *Driver) CompleteTx(ctx context.Context, tx pgx.Tx, delivery *driver.Delivery) error {
-	return d.completeTx(ctx, delivery, func(text string, args ...any) (n int, err error) {
-		err = tx.QueryRow(ctx, text, args...).Scan(&n, new(int))
-		return n, err
+	return d.completeTx(ctx, tx == nil, delivery, func(text string, args ...any) interface{ Scan(...any) error } {
+		return tx.QueryRow(ctx, text, args...)
 	})
 }
 
 // CompleteTx removes the job of a delivery as part of a transaction.
 func (d *SQLDriver) CompleteTx(ctx context.Context, tx *sql.Tx, delivery *driver.Delivery) error {
-	return d.completeTx(ctx, delivery, func(text string, args ...any) (n int, err error) {
-		err = tx.QueryRowContext(ctx, text, args...).Scan(&n, new(int))
-		return n, err
+	return d.completeTx(ctx, tx == nil, delivery, func(text string, args ...any) interface{ Scan(...any) error } {
+		return tx.QueryRowContext(ctx, text, args...)
 	})
 }
 
 // completeTx is CompleteTx, with what runs a query in the transaction.
-func (d *base) completeTx(ctx context.Context, delivery *driver.Delivery, query func(text string, args ...any) (int, error)) error {
+func (d *base) completeTx(ctx context.Context, without bool, delivery *driver.Delivery, query func(text string, args ...any) interface{ Scan(...any) error }) error {
 	const op = "complete"
 	r, ok := receiptOf(delivery)
 	if !ok {
@@ -133,12 +134,27 @@ func (d *base) completeTx(ctx context.Context, delivery *driver.Delivery, query 
 		return fail(op, r.queue, err)
 	}
 	defer d.life.End()
-	n, err := query(d.text(completeJob), r.queue, r.seq, r.token, uuidText(d.identity))
-	if err != nil {
-		return fail(op, r.queue, fault.NotSent{Err: d.ended(ctx, err)})
+	if without {
+		return faults.Refuse(op, r.queue, driver.ErrConfig, errNoTx, "")
 	}
-	if n == 0 {
+	var gone, rung, ours int
+	err := query(d.text(completeJob), r.queue, r.seq, r.token, uuidText(d.identity), d.database).Scan(&gone, &rung, &ours)
+	switch {
+	case err != nil:
+		return failTx(ctx, op, r.queue, err)
+	case ours == 0:
+		return faults.Refuse(op, r.queue, driver.ErrConfig, errElsewhere, hintElsewhere)
+	case gone == 0:
 		return faults.LeaseLost(op, r.queue)
 	}
 	return nil
+}
+
+// failTx makes a driver error of what a call within a transaction ended with. Without the commit, of which
+// nothing was sent, there is nothing.
+func failTx(ctx context.Context, op, queue string, err error) error {
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return fail(op, queue, fault.NotSent{Err: withoutConfig(err)})
 }
