@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +18,18 @@ import (
 // storeJobs is the function that stores jobs.
 var storeJobs = newStatement(`SELECT refused, duplicate_of FROM batch.enqueue(CASE WHEN current_database() = $19::text THEN $1::uuid END, $2::text, $3::boolean, $4::boolean, $5::smallint[], $6::bigint[], $7::text[],
 	$8::text[], $9::text[], $10::bytea[], $11::bigint[], $12::bigint[], $13::integer[], $14::bigint[], $15::text[], $16::text[], $17::bigint[], $18::text[])`)
+
+// storeLiterals is storeJobs for literals, in which an empty element stands for NULL: a session with array_nulls
+// off takes NULL for a text.
+var storeLiterals = newStatement(withoutNulls(sources[storeJobs]))
+
+// withoutNulls makes NULL of the empty elements of the columns of storeJobs that may be unset.
+func withoutNulls(text string) string {
+	return optional.ReplaceAllString(text, `array_replace($1::text[], '', NULL)::$2[]`)
+}
+
+// optional finds the columns from expiries on.
+var optional = regexp.MustCompile(`(\$1[2-8])::([a-z]+)\[\]`)
 
 // columns are messages as storeJobs takes them.
 type columns struct {
@@ -82,7 +95,7 @@ func (d *base) Enqueue(ctx context.Context, queue string, messages []*driver.Mes
 	index := make([]int, 0, len(messages))
 	good := make([]*driver.Message, 0, len(messages))
 	for i, m := range messages {
-		if results[i].Err = faults.CheckDelay(op, queue, m, maxDelay); results[i].Err == nil {
+		if results[i].Err = checkNew(op, queue, m); results[i].Err == nil {
 			index, good = append(index, i), append(good, m)
 		}
 	}
@@ -155,7 +168,7 @@ func (d *base) EnqueueAtomic(ctx context.Context, queue string, messages []*driv
 	var keys []string
 	known := make(map[string]bool)
 	for _, m := range messages {
-		if err := faults.CheckDelay(op, queue, m, maxDelay); err != nil {
+		if err := checkNew(op, queue, m); err != nil {
 			return err
 		}
 		if m.DedupKey == "" {
@@ -227,11 +240,11 @@ func (d *base) rest(ctx context.Context, pause time.Duration) error {
 
 // storeIn stores messages in a transaction, whose connection may not know the types of parameters.
 func (d *base) storeIn(ctx context.Context, tx pgx.Tx, queue string, ring bool, messages []*driver.Message, untyped bool) ([]refusal, error) {
-	args := d.args(queue, true, ring, d.columnsOf(messages))
+	text, args := d.text(storeJobs), d.args(queue, true, ring, d.columnsOf(messages))
 	if untyped {
-		args = literals(args)
+		text, args = d.text(storeLiterals), literals(args)
 	}
-	rows, err := tx.Query(ctx, d.text(storeJobs), args...)
+	rows, err := tx.Query(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}

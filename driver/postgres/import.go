@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -85,7 +86,7 @@ func (d *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 	var live, dead []int
 	left, first := make(map[int]int), make(map[string]int)
 	for i, e := range entries {
-		if results[i].Err = faults.CheckEntry(queue, e, maxDelay, maxCount); results[i].Err != nil {
+		if results[i].Err = checkEntry(op, queue, e); results[i].Err != nil {
 			continue
 		}
 		if at, twin := first[e.ImportKey]; twin && e.ImportKey != "" {
@@ -125,6 +126,17 @@ func (d *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 	}
 	d.bell.local(queue)
 	return results
+}
+
+// checkEntry refuses an entry that cannot be imported.
+func checkEntry(op, queue string, e *driver.Entry) error {
+	if err := faults.CheckEntry(queue, e, maxDelay, maxCount); err != nil {
+		return err
+	}
+	if !isText(e.ImportKey) {
+		return faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("the import key of job %q is no text", e.ID), "")
+	}
+	return checkText(op, queue, &e.Message, e.Reason)
 }
 
 // noteImported reads what was not stored of the entries at index.

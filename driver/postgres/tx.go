@@ -56,7 +56,7 @@ func isUntyped(tx pgx.Tx) bool {
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit.
 func (d *SQLDriver) EnqueueTx(ctx context.Context, tx *sql.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, tx == nil, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		rows, err := tx.QueryContext(ctx, d.text(storeJobs), literals(d.args(queue, true, true, d.columnsOf(sent)))...)
+		rows, err := tx.QueryContext(ctx, d.text(storeLiterals), literals(d.args(queue, true, true, d.columnsOf(sent)))...)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func (d *base) enqueueTx(ctx context.Context, without bool, queue string, messag
 	}
 	index := make([]int, len(messages))
 	for i, m := range messages {
-		if err := faults.CheckDelay(op, queue, m, maxDelay); err != nil {
+		if err := checkNew(op, queue, m); err != nil {
 			return nil, err
 		}
 		index[i] = i
