@@ -25,7 +25,8 @@ import (
 // from then on. The receipt is a promise only when tx is committed, and so is what
 // hooks are told. With [Unique], a call may wait for another transaction that is open
 // and has stored a job with the same key, as only its end tells whether this one is a
-// duplicate.
+// duplicate. [Queue.Enqueue] waits too, until the enqueue timeout, and then its error wraps
+// [ErrKeyHeld].
 //
 // tx must be of the database of the driver; that of another is an error that wraps
 // [ErrConfig]. Tx must not be used concurrently.

@@ -55,3 +55,14 @@ type TxEnqueuer[T any] interface {
 	// FateNotStored. After the commit Settle and Extend say [ErrLeaseLost].
 	CompleteTx(ctx context.Context, tx T, delivery *Delivery) error
 }
+
+// TxTrier is what a [TxEnqueuer] has if its transactions can be tried without one of an
+// application, for a diagnosis. It is no capability.
+type TxTrier interface {
+	Transactional
+
+	// TryTx stores messages on a declared queue as part of a transaction that it begins,
+	// and then commits or rolls back, as commit says. Its errors are those of EnqueueTx;
+	// that of a commit may have FateUnknown.
+	TryTx(ctx context.Context, queue string, messages []*Message, commit bool) error
+}

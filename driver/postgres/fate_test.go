@@ -19,7 +19,9 @@ func TestFates(t *testing.T) {
 	d.bell.config, d.bell.poll = nil, func() { <-d.bell.done } // no other answer is under way
 	direct := connect(t, plainURL(t))
 	count := func(table, where string, args ...any) func() int64 {
-		return func() int64 { return number(t, direct, `SELECT count(*) FROM `+schema+`.`+table+` WHERE `+where, args...) }
+		return func() int64 {
+			return number(t, direct, `SELECT count(*) FROM `+schema+`.`+table+` WHERE `+where, args...)
+		}
 	}
 	first := func(results []driver.Result) error { return append(results, driver.Result{})[0].Err }
 	for name, op := range map[string]func(q string) (call func() error, done func() int64){

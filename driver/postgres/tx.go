@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"reflect"
 
 	"github.com/jackc/pgx/v5"
@@ -148,6 +149,30 @@ func (d *base) completeTx(ctx context.Context, without bool, delivery *driver.De
 		return faults.LeaseLost(op, r.queue)
 	}
 	return nil
+}
+
+// errRollback ends a transaction that is not to be committed.
+var errRollback = errors.New("rolled back")
+
+// TryTx stores messages in a transaction of the driver's own.
+func (d *base) TryTx(ctx context.Context, queue string, messages []*driver.Message, commit bool) error {
+	const op = "enqueue"
+	for _, m := range messages {
+		if err := checkNew(op, queue, m); err != nil {
+			return err
+		}
+	}
+	err := d.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := d.storeIn(ctx, tx, queue, true, messages, false)
+		if err == nil && !commit {
+			err = errRollback
+		}
+		return err
+	})
+	if errors.Is(err, errRollback) {
+		return nil
+	}
+	return failOwn(op, queue, err)
 }
 
 // failTx makes a driver error of what a call within a transaction ended with. Without the commit, of which
