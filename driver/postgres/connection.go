@@ -105,6 +105,9 @@ func (d *base) ended(ctx context.Context, err error) error {
 		// were read-only, and would be kept for as long as it answers. New ones may be of another.
 		d.pool.Reset()
 	}
+	if isTooLoud(err) {
+		d.bell.mute()
+	}
 	switch {
 	case err == nil:
 		return nil

@@ -98,7 +98,7 @@ func (d *base) Redrive(ctx context.Context, queue string, which driver.Selection
 	n, err := d.eachDead(ctx, redriveDead, queue, which)
 	if n > 0 {
 		d.bell.local(queue)
-		_ = d.whole(ctx, step{ringAll, []any{d.schema, queue}, nil}) // else they are found at the next look
+		_ = d.whole(ctx, d.ringing(queue)...) // else they are found at the next look
 	}
 	return n, fail("redrive", queue, err)
 }

@@ -56,6 +56,9 @@
 // that another has taken since the transaction began, or a job whose lease was extended
 // since then. The transaction is to be tried again.
 //
+// What a transaction stores notifies at its commit, so that it cannot be prepared for a
+// commit in two phases (PREPARE TRANSACTION).
+//
 // After an error the server takes nothing of the transaction but its rollback, to a
 // savepoint at least.
 //

@@ -131,11 +131,18 @@ func (d *base) store(ctx context.Context, queue string, messages []*driver.Messa
 	for _, m := range messages {
 		most += time.Duration(m.Size()) * time.Microsecond // a megabyte a second, at the slowest
 	}
-	err = d.within(ctx, most, []step{{storeJobs, d.args(queue, false, ring, d.columnsOf(messages)), func(rows pgx.Rows) error {
-		r, err := scanRefusal(rows, len(messages))
-		refused = append(refused, r)
-		return err
-	}}})
+	columns := d.columnsOf(messages)
+	run := func(ring bool) error {
+		refused = nil
+		return d.within(ctx, most, []step{{storeJobs, d.args(queue, false, ring, columns), func(rows pgx.Rows) error {
+			r, err := scanRefusal(rows, len(messages))
+			refused = append(refused, r)
+			return err
+		}}})
+	}
+	if err = run(ring); ring && isTooLoud(err) {
+		err = run(false)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +223,7 @@ func (d *base) storeTogether(ctx context.Context, queue string, keys []string, m
 		if held > 0 {
 			return errHeld
 		}
-		refused, err := d.storeIn(ctx, tx, queue, true, messages, false)
+		refused, err := d.storeIn(ctx, tx, queue, d.bell.audible(), messages, false)
 		if err == nil && len(refused) > 0 {
 			err = errDuplicate
 		}

@@ -159,6 +159,7 @@ func classify(err error) fault.Verdict {
 // What to do about a transaction of another database, and a schema that is not as the program needs it.
 const (
 	hintElsewhere = "begin the transaction on the database and in the schema that the driver was opened with"
+	hintPooler    = "a pooler is in between: the application's connections must prepare no statements, with default_query_exec_mode=exec for example"
 	hintNoSchema  = "the schema is not there, or a newer program has changed it: open the driver with migrate=true or run Migrate, or upgrade this program"
 )
 
@@ -177,6 +178,9 @@ var codes = []struct {
 	{"3D000", driver.ErrConfig, "the database does not exist"},
 	{"28", driver.ErrUnauthorized, "the user or password is wrong, or pg_hba.conf refuses them"},
 	{"42501", driver.ErrUnauthorized, "grant the role what the documentation of driver/postgres lists under Rights"},
+	{"26000", driver.ErrBroker, hintPooler},
+	{"42P05", driver.ErrBroker, hintPooler},
+	{"55000", driver.ErrUnavailable, ""}, // as of a database that takes no connections
 	{"25006", driver.ErrUnavailable, "the server is a replica, or its transactions are read-only"},
 	{"25P03", driver.ErrUnavailable, "the transaction was idle for longer than idle_in_transaction_session_timeout: begin it again"},
 	{"25P04", driver.ErrUnavailable, "the transaction took longer than transaction_timeout: begin it again"},

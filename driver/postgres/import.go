@@ -112,7 +112,7 @@ func (d *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 	if len(steps) == 0 {
 		return results
 	}
-	err := d.whole(ctx, append(steps, step{ringAll, []any{d.schema, queue}, nil})...)
+	err := d.whole(ctx, append(steps, d.ringing(queue)...)...)
 	if err != nil {
 		for _, i := range append(live, dead...) {
 			results[i] = driver.Result{Err: fail(op, queue, err)}

@@ -20,10 +20,19 @@ func dropSchema(t *testing.T, schema string) {
 // life lets a job live, and one of a transaction, with all that names the schema.
 func life(t *testing.T, d *Driver) {
 	t.Helper()
+	lifeAt(t, d, plainURL(t))
+}
+
+// lifeAt is life on another server than the shared one.
+func lifeAt(t *testing.T, d *Driver, address string) {
+	t.Helper()
 	q := queue(t, d)
 	c := consume(t, d, q)
 	enqueue(t, d, q, message("a", dedup("k")), message("b", func(m *driver.Message) { m.Group = "g" }))
-	tx := begin(t, pgx.ReadCommitted)
+	tx, err := connect(t, address).Begin(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message("c")}); err != nil {
 		t.Fatal(err)
 	}

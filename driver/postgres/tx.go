@@ -17,7 +17,7 @@ var completeJob = newStatement(`WITH gone AS (
 		DELETE FROM batch.jobs j USING batch.queues q
 		WHERE q.name = $1::text AND j.queue = q.id AND j.seq = $2::bigint AND j.token = $3::bigint AND j.state = 'r'
 			-- By this lock others know that it is a transaction of the application that has the row.
-			AND pg_advisory_xact_lock('batch.ended'::regclass::oid::bigint::integer, ($2::bigint % 2147483647)::integer) IS NOT NULL
+			AND pg_advisory_xact_lock(('batch.ended'::regclass::oid::bigint - 2147483648)::integer, ($2::bigint % 2147483647)::integer) IS NOT NULL
 			AND EXISTS (SELECT 1 FROM batch.meta m WHERE m.identity = $4::text::uuid AND current_database() = $5::text)
 		RETURNING j.queue, j.grp
 	), counted AS (
@@ -39,7 +39,7 @@ func (d *SQLDriver) TxType() reflect.Type { return reflect.TypeFor[*sql.Tx]() }
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit.
 func (d *Driver) EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, tx == nil, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		return d.storeIn(ctx, tx, queue, true, sent, isUntyped(tx))
+		return d.storeIn(ctx, tx, queue, d.bell.audible(), sent, isUntyped(tx))
 	})
 }
 
@@ -57,7 +57,7 @@ func isUntyped(tx pgx.Tx) bool {
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit.
 func (d *SQLDriver) EnqueueTx(ctx context.Context, tx *sql.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, tx == nil, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		rows, err := tx.QueryContext(ctx, d.text(storeLiterals), literals(d.args(queue, true, true, d.columnsOf(sent)))...)
+		rows, err := tx.QueryContext(ctx, d.text(storeLiterals), literals(d.args(queue, true, d.bell.audible(), d.columnsOf(sent)))...)
 		if err != nil {
 			return nil, err
 		}
@@ -163,7 +163,7 @@ func (d *base) TryTx(ctx context.Context, queue string, messages []*driver.Messa
 		}
 	}
 	err := d.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := d.storeIn(ctx, tx, queue, true, messages, false)
+		_, err := d.storeIn(ctx, tx, queue, d.bell.audible(), messages, false)
 		if err == nil && !commit {
 			err = errRollback
 		}

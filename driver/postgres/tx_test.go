@@ -54,6 +54,55 @@ func TestTxSerializationFailure(t *testing.T) {
 	}
 }
 
+// TestTxSavepoint: what was stored and completed since a savepoint is undone with it, keys included, and the rest
+// is committed.
+func TestTxSavepoint(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	q := queue(t, d)
+	c := consume(t, d, q)
+	enqueue(t, d, q, message("held"))
+	held := receive(t, c, 1)[0]
+	tx := begin(t, pgx.ReadCommitted)
+	if _, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message("kept", dedup("kept"))}); err != nil {
+		t.Fatal(err)
+	}
+	point, err := tx.Begin(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.EnqueueTx(testContext(t), point, q, []*driver.Message{message("undone", dedup("undone"))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CompleteTx(testContext(t), point, held); err != nil {
+		t.Fatal(err)
+	}
+	if err := point.Rollback(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	// Its key and its delivery are free while the transaction is open.
+	enqueue(t, d, q, message("other", dedup("undone")))
+	done(t, c, held)
+	if err := tx.Commit(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]bool{}
+	for n := 0; n < 2; {
+		got := receive(t, c, 2)
+		n += len(got)
+		for _, delivery := range got {
+			ids[delivery.ID] = true
+		}
+		done(t, c, got...)
+	}
+	if !ids["kept"] || !ids["other"] {
+		t.Errorf("received %v", ids)
+	}
+	if got := depth(t, d, q); got != (driver.Depth{}) {
+		t.Errorf("the depth is %+v", got)
+	}
+}
+
 // TestTxDeadlock: of two transactions that wait for keys of each other one fails, typed, and the other goes on.
 func TestTxDeadlock(t *testing.T) {
 	t.Parallel()
