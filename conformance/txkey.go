@@ -241,9 +241,11 @@ func caseTxBeside(s *stage) {
 
 // inParts enqueues messages in as few calls as the limits allow, and returns their results.
 func (s *stage) inParts(d driver.Driver, all []*driver.Message) []driver.Result {
+	ctx, cancel := s.soon()
+	defer cancel()
 	var results []driver.Result
 	for part := range slices.Chunk(all, s.info.Limits.EnqueueBatch) {
-		got := d.Enqueue(s.ctx, s.queue, part)
+		got := d.Enqueue(ctx, s.queue, part)
 		if got == nil {
 			got = make([]driver.Result, len(part))
 		}

@@ -164,7 +164,7 @@ func (d *base) importArgs(queue string, entries []*driver.Entry, index []int) []
 		deliveries[k], failures[k], bounces[k] = count(e.Deliveries), count(e.Failures), count(e.Bounces)
 		since[k], texts[k], reasons[k] = millisOf(e.BouncedSince), []byte(e.LastError), e.Reason
 		keys[k] = orNil(e.ImportKey)
-		delays[k], deaths[k] = wire.Millis(e.Delay), e.DeadAt.UnixMicro()
+		delays[k], deaths[k] = wire.Millis(e.Delay), deathOf(e.DeadAt)
 		if e.State == driver.StateScheduled {
 			scheduled[k] = 1
 		}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -58,7 +59,7 @@ func TestSpoiledText(t *testing.T) {
 		refused("Import, "+what, d.Import(testContext(t), q, []*driver.Entry{e})[0].Err)
 	}
 	// What is stored as bytes may be anything.
-	all := &driver.Entry{Message: *message("bytes"), State: driver.StateDead, Reason: driver.ReasonPermanent, LastError: "a\x00\xff", Failures: 1}
+	all := &driver.Entry{Message: *message("bytes"), State: driver.StateDead, DeadAt: time.UnixMilli(time.Now().UnixMilli()), Reason: driver.ReasonPermanent, LastError: "a\x00\xff", Failures: 1}
 	all.Body, all.Headers = []byte("\x00\xff"), map[string]string{"h": "\x00\xff"}
 	if r := d.Import(testContext(t), q, []*driver.Entry{all})[0]; r.Err != nil {
 		t.Error(r.Err)
