@@ -2,12 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -164,20 +162,6 @@ func (b *bell) audible() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !time.Now().Before(b.muted)
-}
-
-// ringing is a step that wakes all who wait for jobs of a queue, or none if nothing may ring.
-func (d *base) ringing(queue string) []step {
-	if !d.bell.audible() {
-		return nil
-	}
-	return []step{{ringAll, []any{d.schema, queue}, nil}}
-}
-
-// isTooLoud tells whether a transaction failed as the server takes no notifications.
-func isTooLoud(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "54000" && pg.Routine == "PreCommit_Notify"
 }
 
 // close ends listening.

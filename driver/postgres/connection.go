@@ -127,5 +127,13 @@ func (d *base) ended(ctx context.Context, err error) error {
 	return err
 }
 
+// ringing is a step that wakes all who wait for jobs of a queue, or none if nothing may ring.
+func (d *base) ringing(queue string) []step {
+	if !d.bell.audible() {
+		return nil
+	}
+	return []step{{ringAll, []any{d.schema, queue}, nil}}
+}
+
 // text is a statement for the driver's schema.
 func (d *base) text(s statement) string { return d.texts[s] }

@@ -76,7 +76,7 @@ func scanDead(rows pgx.Rows, at, seq *int64) (driver.DeadLetter, error) {
 	letter.Message, _ = r.message()
 	letter.Failures, letter.LastError, letter.Deliveries = int(r.failures), string(r.lastError), int(r.deliveries)
 	letter.Bounces, letter.BouncedSince = int(r.bounces), timeOf(r.bouncedSince)
-	letter.DeadAt = time.UnixMicro(*at).UTC()
+	letter.DeadAt = inYears(time.UnixMicro(*at))
 	return letter, nil
 }
 

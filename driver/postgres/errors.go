@@ -73,6 +73,12 @@ func isCode(err error, code string) bool {
 	return errors.As(err, &s) && s.SQLState() == code
 }
 
+// isTooLoud tells whether a transaction failed as the server takes no notifications.
+func isTooLoud(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "54000" && pg.Routine == "PreCommit_Notify"
+}
+
 // connectError is why no connection came about, without the configuration that the client library's own
 // error carries, password included.
 type connectError struct {

@@ -96,7 +96,7 @@ func entryOf(r *record, state driver.State, due int64) driver.Entry {
 		Bounces: int(r.bounces), BouncedSince: timeOf(r.bouncedSince),
 	}
 	if state == driver.StateScheduled {
-		e.DueAt = time.UnixMicro(due).UTC()
+		e.DueAt = inYears(time.UnixMicro(due))
 	}
 	return e
 }
