@@ -110,7 +110,14 @@ type found struct {
 // find looks for a job with an ID that is not running.
 func (d *base) find(ctx context.Context, op, queue, id string) (*found, error) {
 	var f *found
+	// The dead first: a redrive that is committed between the two looks has put there what the second sees.
 	err := d.whole(ctx,
+		step{findDead, []any{queue, id}, func(rows pgx.Rows) error {
+			var at, seq int64
+			letter, err := scanDead(rows, &at, &seq)
+			f = &found{letter.Entry(), seq}
+			return err
+		}},
 		step{findJob, []any{queue, id}, func(rows pgx.Rows) error {
 			var r record
 			var state string
@@ -124,14 +131,6 @@ func (d *base) find(ctx context.Context, op, queue, id string) (*found, error) {
 				f = &found{entryOf(&r, driver.StateWaiting, 0), r.seq}
 			}
 			return nil
-		}},
-		step{findDead, []any{queue, id}, func(rows pgx.Rows) error {
-			var at, seq int64
-			letter, err := scanDead(rows, &at, &seq)
-			if err == nil && f == nil {
-				f = &found{letter.Entry(), seq}
-			}
-			return err
 		}})
 	if err == nil && f == nil {
 		return nil, faults.Refuse(op, queue, driver.ErrNotFound, fmt.Errorf("no job %s is waiting, scheduled or dead", id), "")
