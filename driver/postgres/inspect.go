@@ -14,9 +14,9 @@ var (
 	// listWaiting reads two indexes in their order: those that are ready, and those behind others of their group.
 	listWaiting = newStatement(`WITH q AS MATERIALIZED (SELECT batch.enter($1::text) AS id)
 		SELECT seq, pos, 0::bigint,` + jobColumns + `FROM (
-			(SELECT j.* FROM batch.jobs j WHERE j.queue = (SELECT id FROM q) AND j.state = 'w' AND (-j.level, j.pos) > ($2::integer, $3::bigint) ORDER BY j.level DESC, j.pos LIMIT $4::integer)
+			(SELECT j.* FROM batch.jobs j WHERE j.queue = (SELECT id FROM q) AND j.state = 'w' AND (-j.level::integer, j.pos) > ($2::integer, $3::bigint) ORDER BY j.level DESC, j.pos LIMIT $4::integer)
 			UNION ALL
-			(SELECT j.* FROM batch.jobs j WHERE j.queue = (SELECT id FROM q) AND j.state = 'b' AND (-j.level, j.pos) > ($2::integer, $3::bigint) ORDER BY j.level DESC, j.pos LIMIT $4::integer)
+			(SELECT j.* FROM batch.jobs j WHERE j.queue = (SELECT id FROM q) AND j.state = 'b' AND (-j.level::integer, j.pos) > ($2::integer, $3::bigint) ORDER BY j.level DESC, j.pos LIMIT $4::integer)
 		) j ORDER BY level DESC, pos LIMIT $4::integer`)
 
 	listScheduled = newStatement(`SELECT seq, pos, (extract(epoch FROM due) * 1000000)::bigint,` + jobColumns + `FROM batch.jobs
@@ -38,6 +38,9 @@ var (
 			SELECT queue, -count(*) FILTER (WHERE state <> 's'), -count(*) FILTER (WHERE state = 's') FROM gone GROUP BY queue
 		) SELECT count(*) FROM gone WHERE queue = (SELECT batch.enter($1::text))`)
 )
+
+// lastLevel is beyond all levels that a row can have.
+const lastLevel = 1 << 16
 
 // List returns jobs in one state.
 func (d *base) List(ctx context.Context, queue string, state driver.State, cursor string, most int) ([]driver.Entry, string, error) {
@@ -61,8 +64,8 @@ func (d *base) List(ctx context.Context, queue string, state driver.State, curso
 	case state != driver.StateWaiting:
 		return nil, "", faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("the state %d is none", state), "")
 	case cursor == "":
-		at = -3 // below all levels
-	case at < -2 || at > 2:
+		at = -lastLevel // before all levels
+	case at < -lastLevel || at > lastLevel:
 		return nil, "", faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("the cursor is none that this driver made"), "")
 	}
 	var page []driver.Entry

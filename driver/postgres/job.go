@@ -54,7 +54,7 @@ func (r *record) message() (driver.Message, error) {
 	m := driver.Message{
 		ID: r.id, Kind: r.kind, ContentType: r.contentType, Body: r.body,
 		EnqueuedAt: timeOf(&r.enqueuedAt), ExpiresAt: timeOf(r.expiresAt),
-		Level: driver.Level(r.level), DedupKey: textOf(r.key), Group: textOf(r.group),
+		Level: levelOf(r.level), DedupKey: textOf(r.key), Group: textOf(r.group),
 	}
 	if r.maxAttempts != nil {
 		m.MaxAttempts = int(*r.maxAttempts)
@@ -88,6 +88,14 @@ func headersOf(headers map[string]string) *string {
 	text, _ := json.Marshal(values) // cannot fail
 	stored := string(text)
 	return &stored
+}
+
+// levelOf is a level, or the usual one for a number that is none: somebody else has stored it.
+func levelOf(n int16) driver.Level {
+	if level := driver.Level(n); int16(level) == n && level.Valid() {
+		return level
+	}
+	return driver.Normal
 }
 
 // timeOf is a time in Unix milliseconds, or zero.
