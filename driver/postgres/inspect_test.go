@@ -16,6 +16,9 @@ func TestFindDuringRedrive(t *testing.T) {
 	if r := d.Import(testContext(t), q, []*driver.Entry{&entry})[0]; r.Err != nil {
 		t.Fatal(r.Err)
 	}
+	if _, err := d.Find(testContext(t), q, "a"); err != nil { // which prepares its looks
+		t.Fatal(err)
+	}
 	for _, table := range []string{"dead", "jobs"} { // Find waits for it, in its first or its second look
 		conn, other := connect(t, plainURL(t)), connect(t, plainURL(t))
 		run(t, conn, `BEGIN`)

@@ -45,6 +45,7 @@ func TestReadOnlyMeanwhile(t *testing.T) {
 	conn := connect(t, plainURL(t))
 	run(t, conn, `GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA `+schema+` TO `+role)
 	d := openAt(t, withParams(t, asRole(t, own, role, "pw"), "migrate", "false"))
+	d.bell.config, d.bell.poll = nil, func() { <-d.bell.done } // nothing else makes connections
 	q := queue(t, d)
 	c := consume(t, d, q)
 	enqueue(t, d, q, message("held"), message("next"))
@@ -55,6 +56,9 @@ func TestReadOnlyMeanwhile(t *testing.T) {
 		return isCode(d.Enqueue(testContext(t), q, []*driver.Message{message("x")})[0].Err, "25006")
 	})
 	wantReadOnly(t, d, q, c, held)
+	if err := d.Enqueue(testContext(t), q, []*driver.Message{message("x")})[0].Err; !isCode(err, "25006") {
+		t.Errorf("Enqueue, the last before it is over: %v", err)
+	}
 	run(t, conn, `ALTER ROLE `+role+` SET default_transaction_read_only = off`)
 	await(t, "an Enqueue when it is over", func() bool {
 		return d.Enqueue(testContext(t), q, []*driver.Message{message("after")})[0].Err == nil
