@@ -19,8 +19,9 @@ import (
 //	...
 //	err = tx.Commit(ctx)
 //
-// The queue is declared first, outside of tx. The call shares no request with others,
-// and is not repeated. An error is as that of [Queue.Enqueue] with [FateNotStored]:
+// The queue is declared first, outside of tx; if it was deleted since, the error wraps
+// [ErrNotFound], and the next call declares it again. The call shares no request with
+// others, and is not repeated. An error is as that of [Queue.Enqueue] with [FateNotStored]:
 // nothing of the job is part of tx, and the database may take nothing but a rollback
 // from then on. The receipt is a promise only when tx is committed, and so is what
 // hooks are told. With [Unique], a call may wait for another transaction that is open

@@ -96,6 +96,9 @@ func (d *base) enqueueTx(ctx context.Context, without bool, queue string, messag
 	}
 	sent, index, left := leaveTwins(append([]*driver.Message(nil), messages...), index)
 	refused, err := store(ctx, sent)
+	if isCode(err, codeNoQueue) && d.hasQueue(ctx, queue) {
+		return nil, faults.Refuse(op, queue, driver.ErrUnavailable, errEarly, "begin it again")
+	}
 	if err != nil {
 		return nil, failTx(ctx, op, queue, err)
 	}
@@ -108,6 +111,15 @@ func (d *base) enqueueTx(ctx context.Context, without bool, queue string, messag
 	}
 	left.answer(messages, results)
 	return results, nil
+}
+
+// errEarly says that a transaction sees the database as it was before the queue was made, as with REPEATABLE READ.
+var errEarly = errors.New("the transaction began before the queue was made")
+
+// hasQueue tells whether a queue exists by now, as far as can be found out.
+func (d *base) hasQueue(ctx context.Context, queue string) (found bool) {
+	_ = d.whole(ctx, step{findQueue, []any{queue}, func(pgx.Rows) error { found = true; return nil }}) // else it is not found
+	return found
 }
 
 // CompleteTx removes the job of a delivery as part of a transaction.

@@ -153,3 +153,32 @@ func TestTxTimeouts(t *testing.T) {
 		})
 	}
 }
+
+// TestTxBeforeTheQueue: a transaction that sees the database as it was before the queue was made is to be begun
+// again; on a queue that does not exist that would not help.
+func TestTxBeforeTheQueue(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	for _, level := range []pgx.TxIsoLevel{pgx.RepeatableRead, pgx.Serializable} {
+		early, late := begin(t, level), begin(t, level)
+		for _, tx := range []pgx.Tx{early, late} {
+			execute(t, tx, `SELECT 1 FROM `+d.schema+`.queues`) // takes the snapshot
+		}
+		q := queue(t, d)
+		_, err := d.EnqueueTx(testContext(t), early, q, many(1))
+		if !errors.Is(err, driver.ErrUnavailable) || driver.FateOf(err) != driver.FateNotStored {
+			t.Errorf("%s: on a queue that was made since: %v", level, err)
+		}
+		_, err = d.EnqueueTx(testContext(t), late, q+"-missing", many(1))
+		if !errors.Is(err, driver.ErrNotFound) || driver.FateOf(err) != driver.FateNotStored {
+			t.Errorf("%s: on a queue that does not exist: %v", level, err)
+		}
+		again := begin(t, level)
+		if _, err := d.EnqueueTx(testContext(t), again, q, many(1)); err != nil {
+			t.Error(err)
+		}
+		if err := again.Commit(testContext(t)); err != nil {
+			t.Error(err)
+		}
+	}
+}
