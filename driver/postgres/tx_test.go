@@ -182,3 +182,37 @@ func TestTxBeforeTheQueue(t *testing.T) {
 		}
 	}
 }
+
+// TestTxAfterTheQueue: a transaction that sees a queue which was deleted meanwhile, and perhaps declared again, stores
+// nothing where nobody looks: it fails.
+func TestTxAfterTheQueue(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	conn := connect(t, plainURL(t))
+	for _, level := range []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable} {
+		for _, again := range []bool{false, true} {
+			q := queue(t, d)
+			tx := begin(t, level)
+			execute(t, tx, `SELECT 1 FROM `+d.schema+`.queues`) // takes the snapshot
+			if err := d.DeleteQueue(testContext(t), q); err != nil {
+				t.Fatal(err)
+			}
+			if again {
+				if err := d.Declare(testContext(t), q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message("a", dedup("k"))})
+			committed := tx.Commit(testContext(t)) == nil
+			stays := again && level == pgx.ReadCommitted
+			if stays != (err == nil) || err != nil && driver.FateOf(err) != driver.FateNotStored {
+				t.Errorf("%s, declared again %t: %v, committed %t", level, again, err, committed)
+			}
+			for _, table := range []string{"jobs", "keys", "tallies"} {
+				if n := number(t, conn, `SELECT count(*) FROM `+d.schema+`.`+table+` x WHERE NOT EXISTS (SELECT FROM `+d.schema+`.queues q WHERE q.id = x.queue)`); n != 0 {
+					t.Errorf("%s, declared again %t: %d rows of %s are of no queue", level, again, n, table)
+				}
+			}
+		}
+	}
+}

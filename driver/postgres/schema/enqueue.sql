@@ -8,7 +8,11 @@ BEGIN
 	SELECT x.id INTO q FROM batch.queues x WHERE x.name = enter.name;
 	IF q IS NOT NULL THEN
 		PERFORM pg_advisory_xact_lock_shared(('batch.jobs'::regclass::oid::bigint - 2147483648)::integer, q);
-		PERFORM 1 FROM batch.queues x WHERE x.id = q;
+		IF current_setting('transaction_isolation') = 'read committed' THEN
+			PERFORM 1 FROM batch.queues x WHERE x.id = q;
+		ELSE -- it may see a queue that was deleted since it began: then this fails
+			PERFORM 1 FROM batch.queues x WHERE x.id = q FOR KEY SHARE;
+		END IF;
 		IF FOUND THEN
 			RETURN q;
 		END IF;
