@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -96,9 +97,12 @@ func (p *producer) requestAll(ctx context.Context, jobs []outgoing, r repeat, se
 	start := time.Now()
 	var answers []driver.Result
 	err = r(ctx, func() (err error) {
-		begun := p.hooks.now()
+		begun, number := p.hooks.now(), p.declaration.number()
 		answers, err = send(ctx, messages)
 		onJobsCall(ctx, &p.hooks, OpEnqueue, p.queue, messages, ofMessage, begun, err)
+		if errors.Is(err, ErrNotFound) { // the next call declares it again
+			p.declaration.lost(number)
+		}
 		return err
 	})
 	receipts := make([]Receipt, len(messages))

@@ -120,7 +120,8 @@
 //
 // On a [TxEnqueuer], which is a broker in the application's own database, a job and
 // the data that it is about are stored together: [EnqueueTx] and [EnqueueManyTx] take a
-// transaction of the application, and the job exists from its commit on. A handler ends
+// transaction of the application, and the job exists from its commit on; [EnqueuePreparedTx]
+// does so with jobs of [Queue.Prepare]. A handler ends
 // its job in the transaction of its effect with [CompleteTx], so that the effect comes
 // once, however often workers die.
 //

@@ -20,6 +20,7 @@ var (
 	ErrTooLarge     = driver.ErrTooLarge
 	ErrFull         = driver.ErrFull
 	ErrDuplicate    = driver.ErrDuplicate
+	ErrKeyHeld      = driver.ErrKeyHeld
 	ErrLeaseLost    = driver.ErrLeaseLost
 	ErrUnsupported  = driver.ErrUnsupported
 	ErrConfig       = driver.ErrConfig

@@ -174,3 +174,73 @@ func TestPreparedNamesAllThatIsMissing(t *testing.T) {
 		t.Errorf("the error is %v", results[0].Err)
 	}
 }
+
+// TestEnqueuePreparedTx: prepared jobs that were stored and read again are part of a transaction, all or none
+// of them, with the IDs and times that they had.
+func TestEnqueuePreparedTx(t *testing.T) {
+	d := memory.New()
+	q := batch.NewQueue(d, "tasks")
+	var outbox []*batch.Prepared
+	for _, options := range [][]batch.Option[*memory.Driver]{
+		{batch.Unique(q, "key"), batch.Priority(q, batch.High)}, {batch.Delay(q, time.Hour)}, {batch.Unique(q, "key")},
+	} {
+		p, err := q.Prepare(t.Context(), task{len(outbox)}, options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := new(batch.Prepared)
+		if err := json.Unmarshal(row, read); err != nil {
+			t.Fatal(err)
+		}
+		outbox = append(outbox, read)
+	}
+	for _, commit := range []bool{false, true} {
+		tx, err := d.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = batch.EnqueuePreparedTx(t.Context(), tx, q, outbox[0], new(batch.Prepared), nil)
+		if !errors.Is(err, batch.ErrInvalid) || !strings.Contains(err.Error(), "job 2 of 3") {
+			t.Errorf("with one that is no job: %v", err)
+		}
+		receipts, err := batch.EnqueuePreparedTx(t.Context(), tx, q, outbox...)
+		if err != nil || len(receipts) != 3 || receipts[0].ID != outbox[0].ID() || !receipts[2].Duplicate || receipts[2].ID != outbox[0].ID() {
+			t.Fatalf("EnqueuePreparedTx = %+v, %v", receipts, err)
+		}
+		want := batch.Depth{}
+		if commit {
+			err, want = tx.Commit(t.Context()), batch.Depth{Waiting: 1, Scheduled: 1}
+		} else {
+			err = tx.Rollback(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if depth, err := q.Depth(t.Context()); err != nil || depth.Waiting != want.Waiting || depth.Scheduled != want.Scheduled {
+			t.Errorf("the depth is %+v, %v, want %+v", depth, err, want)
+		}
+	}
+	job, err := batch.FindJob(t.Context(), q, outbox[0].ID())
+	if err != nil || job.Level != batch.High || string(job.Body) != `{"N":0}` {
+		t.Errorf("FindJob = %+v, %v", job, err)
+	}
+	far, err := batch.NewQueue(d, "others").Prepare(t.Context(), task{1}, batch.Priority(q, batch.Low))
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]*batch.Prepared, d.Info().Limits.EnqueueBatch+1)
+	for i := range many {
+		many[i] = far
+	}
+	tx, err := d.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := batch.EnqueuePreparedTx(t.Context(), tx, q, many...); !errors.Is(err, batch.ErrInvalid) {
+		t.Errorf("too many: %v", err)
+	}
+}

@@ -83,7 +83,12 @@ func (p *producer) enqueue(o *outgoing) (Receipt, error) {
 	}
 	c := p.call(ctx, o)
 	p.sender.add(&c.pending)
-	gaveUp := p.sender.wait(ctx, &c.latch)
+	return p.await(ctx, ctx, c)
+}
+
+// await waits for the answer of a call until within ends, and ends the call.
+func (p *producer) await(ctx, within context.Context, c *call) (Receipt, error) {
+	gaveUp := p.sender.wait(within, &c.latch)
 	receipt, err := p.collect(ctx, &c.pending, gaveUp)
 	if gaveUp == nil { // otherwise the sender may still use it
 		c.pending = pending{}
@@ -93,15 +98,21 @@ func (p *producer) enqueue(o *outgoing) (Receipt, error) {
 }
 
 // enqueueNow is enqueue when nothing is under way: the caller makes the request
-// itself.
+// itself. A job that has to wait for a transaction goes to the others that do.
 func (p *producer) enqueueNow(ctx context.Context, o *outgoing) (Receipt, error) {
-	defer p.sender.land()
 	job, _ := p.lone.Get().(*pending)
 	if job == nil {
 		job = new(pending)
 	}
 	job.message, job.notApplied, job.since = o.message, o.notApplied, p.now()
-	p.sender.sendNow(ctx, job)
+	within, bound := p.sender.deadline(ctx)
+	defer bound.end()
+	if p.sender.sendNow(within, job) {
+		c := p.call(within, o)
+		c.pending.last, c.pending.since = job.last, job.since
+		p.sender.room.add([]*pending{&c.pending})
+		return p.await(ctx, within, c)
+	}
 	receipt, err := p.collect(ctx, job, nil)
 	if err == nil { // otherwise a driver that gave up may still look at it
 		*job = pending{}

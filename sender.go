@@ -2,8 +2,8 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -19,6 +19,7 @@ type sender struct {
 	timeout     time.Duration
 	timedOut    error // the error of an enqueue that took longer
 	coalescer   *coalesce.Coalescer[*pending]
+	room        room
 }
 
 // newSender makes the sender for one queue.
@@ -28,6 +29,7 @@ func newSender(d driver.Driver, l driver.Limits, declared *declaration, timeout 
 	s.coalescer = coalesce.New(coalesce.Limits{
 		Items: l.EnqueueBatch, Bytes: l.EnqueueBytes, Flights: l.Publishers, Partial: partialFlights(l),
 	}, s.flush)
+	s.room.again = s.add
 	return s
 }
 
@@ -44,96 +46,6 @@ func partialFlights(l driver.Limits) int {
 	return min(l.Publishers, 2)
 }
 
-// pending is one job on its way to the broker. Its state decides a race. A caller
-// that gives up while the job is still queued knows that it is not stored. Once
-// the job is in a request, nobody knows until the answer.
-type pending struct {
-	message    *driver.Message
-	notApplied []string  // see outgoing
-	latch      *latch    // nil if the caller makes the request itself
-	since      time.Time // for the hooks; zero without one
-
-	list   [1]*driver.Message // see alone
-	self   [1]*pending        // the jobs of a request for this one alone
-	state  atomic.Int32
-	result driver.Result // written before state becomes jobAnswered
-	// last is the error of the last try that certainly did not store the job,
-	// written before state becomes jobQueued again.
-	last error
-}
-
-// The states of a pending job.
-const (
-	// jobQueued: it waits for its first request, or for the next try.
-	jobQueued int32 = iota
-	// jobSent: it is in a request.
-	jobSent
-	// jobAnswered: its result is known.
-	jobAnswered
-	// jobWithdrawn: its caller gave up before it was in a request.
-	jobWithdrawn
-)
-
-// alone is the message of a request for this job alone.
-func (job *pending) alone() []*driver.Message {
-	job.list[0] = job.message
-	return job.list[:]
-}
-
-// answer sets the job's result. If it is the caller's last job, it opens the latch.
-func (job *pending) answer(r driver.Result) {
-	l := job.latch // job may be reused once the latch is open
-	job.result = r
-	job.state.Store(jobAnswered)
-	l.count()
-}
-
-// abandon answers a job that is queued for another try with the reason why there is
-// none, unless its caller has given up. It is never seen as sent.
-func (job *pending) abandon(why error) {
-	l := job.latch
-	job.result.Err = because(why, job.last)
-	if job.state.CompareAndSwap(jobQueued, jobAnswered) {
-		l.count()
-	}
-}
-
-// resolve is what the caller learns about the job when it stops waiting: the
-// broker's result, or why the caller gave up and what that means for the job's
-// fate.
-func (job *pending) resolve(gaveUp error) (driver.Result, Fate) {
-	switch {
-	case job.state.Load() == jobAnswered:
-	case job.state.CompareAndSwap(jobQueued, jobWithdrawn):
-		return driver.Result{Err: because(gaveUp, job.last)}, FateNotStored
-	case job.state.Load() != jobAnswered: // nor was it answered since the first look
-		return driver.Result{Err: gaveUp}, FateUnknown
-	}
-	if job.result.Err == nil {
-		return job.result, 0
-	}
-	return job.result, driver.FateOf(job.result.Err)
-}
-
-// because adds the error of the last try, if there was one, to the reason for
-// giving up: "deadline exceeded" alone does not say why. The last try comes first in
-// the tree of errors, since it says what became of the job.
-func because(gaveUp, last error) error {
-	if last == nil {
-		return gaveUp
-	}
-	return fmt.Errorf("%[2]w; last try: %[1]w", last, gaveUp)
-}
-
-// latch opens when the last of a caller's jobs is answered. The timer bounds the
-// caller's wait.
-type latch struct {
-	left   atomic.Int64
-	opened chan struct{} // buffers one signal
-	timer  *time.Timer   // nil before the first use
-	timed  bool          // the timer runs: the caller's ctx does not end before it
-}
-
 // start starts the timer of a latch, unless ctx ends before the enqueue timeout.
 func (s *sender) start(ctx context.Context, l *latch) {
 	if l.opened == nil {
@@ -146,21 +58,6 @@ func (s *sender) start(ctx context.Context, l *latch) {
 		l.timer = time.NewTimer(s.timeout)
 	default:
 		l.timer.Reset(s.timeout)
-	}
-}
-
-// stop stops it.
-func (l *latch) stop() {
-	if l.timed {
-		l.timer.Stop()
-	}
-}
-
-// count is called for each job that is answered. A nil latch is that of a caller that
-// makes the request itself.
-func (l *latch) count() {
-	if l != nil && l.left.Add(-1) == 0 {
-		l.opened <- struct{}{}
 	}
 }
 
@@ -193,13 +90,13 @@ func (s *sender) lead() bool { return s.coalescer.Lead() }
 func (s *sender) land() { s.coalescer.Land() }
 
 // sendNow makes the request for one job in the caller's goroutine and with the
-// caller's context, after lead.
-func (s *sender) sendNow(ctx context.Context, job *pending) {
-	ctx, bound := s.deadline(ctx)
-	defer bound.end()
+// caller's context, which is bounded, after lead, and lands. It tells whether the job has
+// to wait for a transaction; otherwise it is answered.
+func (s *sender) sendNow(ctx context.Context, job *pending) (held bool) {
+	defer s.land()
 	job.state.Store(jobSent)
 	job.self[0] = job
-	s.deliver(ctx, job.self[:])
+	return s.deliver(ctx, job.self[:])
 }
 
 // flush sends one batch.
@@ -229,22 +126,31 @@ func (s *sender) deadline(ctx context.Context) (context.Context, *bounded) {
 }
 
 // deliver answers every job. Those that are certainly not stored, because the broker
-// cannot be reached or the queue was deleted, are tried again until ctx ends.
-func (s *sender) deliver(ctx context.Context, jobs []*pending) {
+// cannot be reached or the queue was deleted, are tried again until ctx ends. Those that
+// have to wait for a transaction go to the room, and are not answered yet, unless it is
+// one whose caller makes the request itself: then deliver tells that it is held.
+func (s *sender) deliver(ctx context.Context, jobs []*pending) (held bool) {
 	again := resend{declaration: s.declaration}
 	for {
-		jobs = s.send(ctx, jobs, &again)
+		var later []*pending
+		jobs, later = s.send(ctx, jobs, &again)
+		if len(later) > 0 {
+			if later[0].latch == nil {
+				return true
+			}
+			s.room.add(later)
+		}
 		if len(jobs) == 0 {
-			return
+			return false
 		}
 		if failure := again.await(ctx); failure != nil {
 			for _, job := range jobs {
 				job.abandon(failure)
 			}
-			return
+			return false
 		}
 		if jobs = take(jobs[:0], jobs); len(jobs) == 0 {
-			return
+			return false
 		}
 	}
 }
@@ -265,22 +171,26 @@ func (s *sender) sendAtomic(ctx context.Context, send func() error) error {
 	}
 }
 
-// send makes one request and returns the jobs to try again, as queued.
-func (s *sender) send(ctx context.Context, jobs []*pending, again *resend) (left []*pending) {
+// send makes one request and returns the jobs to try again, and those that have to wait
+// for a transaction, all as queued.
+func (s *sender) send(ctx context.Context, jobs []*pending, again *resend) (left, held []*pending) {
 	messages := messagesOf(jobs)
 	again.begin()
 	results := s.driver.Enqueue(ctx, s.declaration.queue, messages)
 	for i, job := range jobs {
 		r := resultOf(results, i, len(jobs))
-		if r.Err != nil && again.failed(r.Err) {
-			job.last = r.Err
-			job.state.Store(jobQueued)
-			left = append(left, job)
-			continue
+		switch {
+		case r.Err == nil:
+			job.answer(r)
+		case errors.Is(r.Err, ErrKeyHeld):
+			held = append(held, job.queuedAgain(r.Err))
+		case again.failed(r.Err):
+			left = append(left, job.queuedAgain(r.Err))
+		default:
+			job.answer(r)
 		}
-		job.answer(r)
 	}
-	return left
+	return left, held
 }
 
 // messagesOf are the messages of jobs, in their order.

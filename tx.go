@@ -19,13 +19,15 @@ import (
 //	...
 //	err = tx.Commit(ctx)
 //
-// The queue is declared first, outside of tx. The call shares no request with others,
-// and is not repeated. An error is as that of [Queue.Enqueue] with [FateNotStored]:
+// The queue is declared first, outside of tx; if it was deleted since, the error wraps
+// [ErrNotFound], and the next call declares it again. The call shares no request with
+// others, and is not repeated. An error is as that of [Queue.Enqueue] with [FateNotStored]:
 // nothing of the job is part of tx, and the database may take nothing but a rollback
 // from then on. The receipt is a promise only when tx is committed, and so is what
 // hooks are told. With [Unique], a call may wait for another transaction that is open
 // and has stored a job with the same key, as only its end tells whether this one is a
-// duplicate.
+// duplicate. [Queue.Enqueue] waits too, until the enqueue timeout, and then its error wraps
+// [ErrKeyHeld].
 //
 // tx must be of the database of the driver; that of another is an error that wraps
 // [ErrConfig]. Tx must not be used concurrently.
@@ -47,16 +49,31 @@ func EnqueueTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D], a
 // are part of tx, apart from duplicates, which their receipts tell of, or none is.
 // The driver's limits for one request bound their number and the sum of their sizes.
 func EnqueueManyTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D], requests []Request[D]) ([]Receipt, error) {
-	jobs := make([]outgoing, len(requests))
-	for i, r := range requests {
-		jobs[i] = q.draft(r.Args, r.Options)
+	return enqueueManyTx(ctx, tx, q, len(requests), func(i int) outgoing {
+		return q.draft(requests[i].Args, requests[i].Options)
+	})
+}
+
+// EnqueuePreparedTx is [EnqueueTx] for prepared jobs, as [Queue.EnqueuePrepared] sends them, in one
+// call of the driver: either all are part of tx, apart from duplicates, or none is. So an outbox
+// that is a table of the database of the jobs is emptied in one transaction: what reads and deletes
+// the rows also stores the jobs.
+func EnqueuePreparedTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D], jobs ...*Prepared) ([]Receipt, error) {
+	return enqueueManyTx(ctx, tx, q, len(jobs), func(i int) outgoing { return jobs[i].outgoing(q.driver) })
+}
+
+// enqueueManyTx stores the n jobs that draft makes as part of tx.
+func enqueueManyTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D], n int, draft func(int) outgoing) ([]Receipt, error) {
+	jobs := make([]outgoing, n)
+	for i := range jobs {
+		jobs[i] = draft(i)
 		if err := jobs[i].err; err != nil {
-			return nil, fmt.Errorf("job %d of %d: %w", i+1, len(requests), err)
+			return nil, fmt.Errorf("job %d of %d: %w", i+1, n, err)
 		}
 	}
 	p := q.producer
-	if most := p.info.Limits.EnqueueBatch; len(requests) > most {
-		return nil, invalid("number of jobs", fmt.Sprint(len(requests)), fmt.Sprintf("at most %d in one call within a transaction on %s", most, p.info.Driver))
+	if most := p.info.Limits.EnqueueBatch; n > most {
+		return nil, invalid("number of jobs", fmt.Sprint(n), fmt.Sprintf("at most %d in one call within a transaction on %s", most, p.info.Driver))
 	}
 	return p.enqueueAll(ctx, jobs, once, func(ctx context.Context, messages []*driver.Message) ([]driver.Result, error) {
 		return q.driver.EnqueueTx(ctx, tx, q.name, messages)

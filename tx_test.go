@@ -232,3 +232,35 @@ func TestCompleteTxIsRefused(t *testing.T) {
 		t.Errorf("the transaction ends %d jobs", len(tx.ended))
 	}
 }
+
+// TestEnqueueTxOnDeletedQueue: the first call after the queue was deleted fails, and the next declares it again.
+func TestEnqueueTxOnDeletedQueue(t *testing.T) {
+	d := memory.New()
+	q := batch.NewQueue(d, "tasks")
+	try := func() error {
+		tx, err := d.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := batch.EnqueueTx(t.Context(), tx, q, task{1}); err != nil {
+			_ = tx.Rollback(t.Context())
+			return err
+		}
+		return tx.Commit(t.Context())
+	}
+	if err := try(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.DeleteQueue(t.Context(), "tasks"); err != nil {
+		t.Fatal(err)
+	}
+	if err := try(); !errors.Is(err, batch.ErrNotFound) {
+		t.Errorf("the first call after the deletion: %v", err)
+	}
+	if err := try(); err != nil {
+		t.Errorf("the second: %v", err)
+	}
+	if depth, err := q.Depth(t.Context()); err != nil || depth.Waiting != 1 {
+		t.Errorf("the depth is %+v, %v", depth, err)
+	}
+}

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/batch-go/batch/driver"
@@ -155,10 +156,11 @@ func (c *watchedConsumer) Close(ctx context.Context) error {
 	return err
 }
 
-// firstFailure is the first error of results, or nil.
+// firstFailure is the first error of results, or nil. It is no failure that a job has to
+// wait for a transaction.
 func firstFailure(results []driver.Result) error {
 	for _, r := range results {
-		if r.Err != nil {
+		if r.Err != nil && !errors.Is(r.Err, ErrKeyHeld) {
 			return r.Err
 		}
 	}

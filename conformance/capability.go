@@ -30,7 +30,7 @@ var allCapabilities = []capability{
 	{"Importer", reflect.TypeFor[driver.Importer](), []string{"batch.Import(ctx, q, nil)"}},
 	{"QueueLister", reflect.TypeFor[driver.QueueLister](), []string{"batch.ListQueues(ctx, q.Driver())"}},
 	{"Purger", reflect.TypeFor[driver.Purger](), []string{"batch.Purge(ctx, q)"}},
-	{txEnqueuer, reflect.TypeFor[driver.Transactional](), []string{"batch.EnqueueTx(ctx, 0, q, nil)", "batch.EnqueueManyTx(ctx, 0, q, nil)", "batch.CompleteTx(ctx, 0, q, &batch.Job[batch.Raw]{})"}},
+	{txEnqueuer, reflect.TypeFor[driver.Transactional](), []string{"batch.EnqueueTx(ctx, 0, q, nil)", "batch.EnqueueManyTx(ctx, 0, q, nil)", "batch.EnqueuePreparedTx(ctx, 0, q)", "batch.CompleteTx(ctx, 0, q, &batch.Job[batch.Raw]{})"}},
 }
 
 // partly says of which capabilities a type has some methods and not all, or one

@@ -19,7 +19,7 @@ var txKeyCases = []Case{
 	{Name: "tx-key-context", Rule: "A call that waits for another transaction returns promptly when its context ends, and adds nothing.", Needs: txUnique, timed: true, run: caseTxKeyContext},
 	{Name: "tx-key-enqueue", Rule: "An Enqueue with the key of an open transaction waits for that: it is a duplicate after the commit, and stored after a rollback.", Needs: txUnique, run: caseTxKeyEnqueue},
 	{Name: "tx-key-atomic", Rule: "An atomic enqueue with the key of an open transaction waits for that: it is ErrDuplicate after the commit, and stored after a rollback.", Needs: append(slices.Clone(txUnique), "AtomicEnqueuer"), run: caseTxKeyAtomic},
-	{Name: "tx-beside", Rule: "An open transaction holds up no job with another key, neither in a call of its own nor in one with a job that has its key.", Needs: txUnique, timed: true, run: caseTxBeside},
+	{Name: "tx-beside", Rule: "An open transaction holds up no job with another key, neither in a call of its own nor in one with a job that has its key. That one is ErrKeyHeld with FateNotStored, at once.", Needs: txUnique, timed: true, run: caseTxBeside},
 	{Name: "tx-deadlock", Rule: "Of two transactions that wait for keys of each other one gets an error, and the other goes on when that is rolled back.", Needs: txUnique, run: caseTxDeadlock},
 }
 
@@ -211,39 +211,48 @@ func caseTxBeside(s *stage) {
 		s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	}
 
-	returned := make(chan []driver.Result, 1)
 	other := s.open()
+	all := []*driver.Message{unique("before", "third"), unique("second", "key"), message("after")}
 	begin = s.history.Now()
-	go func() {
-		all := []*driver.Message{unique("before", "third"), unique("second", "key"), message("after")}
-		var results []driver.Result
-		for part := range slices.Chunk(all, s.info.Limits.EnqueueBatch) {
-			results = append(results, other.Enqueue(s.ctx, s.queue, part)...)
-		}
-		returned <- results
-	}()
-	if s.info.Limits.EnqueueBatch >= 3 {
-		for range 2 {
-			got := s.receiveOne(c)
-			if got.ID != "before" && got.ID != "after" {
-				s.failf("%s was handed out while its transaction is open", got.ID)
-			}
-			s.check(Within("the job "+got.ID+" of a call with a key of an open transaction", begin, s.history.Now(), 0, s.lateness()), "measure")
-			s.settle(c, got, driver.OutcomeDone)
-		}
-	}
-	notYet(s, returned, "a transaction that is open has the key")
-	s.commit(tx)
-	results := comes(s, returned, "an Enqueue with a key of a transaction, after the end of that")
-	equal(s, len(results), 3, "results of a call with a duplicate")
+	results := s.inParts(other, all)
+	s.check(Within("an Enqueue of three jobs, of which an open transaction has a key", begin, s.history.Now(), 0, s.lateness()), "measure")
 	for i, r := range results {
-		s.check(r.Err, "enqueue place %d", i)
-		equal(s, r.Duplicate, i == 1, "Duplicate of place %d", i)
+		if i != 1 {
+			s.check(r.Err, "enqueue place %d beside a job whose key an open transaction has", i)
+			continue
+		}
+		s.is(r.Err, driver.ErrKeyHeld, "enqueue a job whose key an open transaction has")
+		s.notStored(r.Err, "enqueue a job whose key an open transaction has")
 	}
+	for range 2 {
+		got := s.receiveOne(c)
+		if got.ID != "before" && got.ID != "after" {
+			s.failf("%s was handed out while its transaction is open", got.ID)
+		}
+		s.settle(c, got, driver.OutcomeDone)
+	}
+	s.commit(tx)
+	s.wantDuplicate(other, all[1], "first")
 	for range 2 {
 		s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	}
 	s.waitDepth(d, driver.Depth{})
+}
+
+// inParts enqueues messages in as few calls as the limits allow, and returns their results.
+func (s *stage) inParts(d driver.Driver, all []*driver.Message) []driver.Result {
+	ctx, cancel := s.soon()
+	defer cancel()
+	var results []driver.Result
+	for part := range slices.Chunk(all, s.info.Limits.EnqueueBatch) {
+		got := d.Enqueue(ctx, s.queue, part)
+		if got == nil {
+			got = make([]driver.Result, len(part))
+		}
+		results = append(results, got...)
+	}
+	equal(s, len(results), len(all), "results of %d jobs", len(all))
+	return results
 }
 
 func caseTxDeadlock(s *stage) {

@@ -27,6 +27,10 @@ var (
 	// ErrDuplicate: a job of an atomic enqueue has a DedupKey that is taken.
 	// None was stored.
 	ErrDuplicate = errors.New("duplicate")
+	// ErrKeyHeld: an open transaction has stored a job with the DedupKey, and only
+	// its end tells whether this one is a duplicate. Not stored; it may be sent
+	// again until that is known.
+	ErrKeyHeld = errors.New("key held by an open transaction")
 	// ErrLeaseLost: the delivery is no longer held: its lease ended and the job
 	// may be with another consumer, or it was settled before.
 	ErrLeaseLost = errors.New("lease lost")

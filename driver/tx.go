@@ -34,8 +34,9 @@ type TxEnqueuer[T any] interface {
 	// that it was at. Whether a job with a DedupKey is a duplicate may depend on
 	// another transaction that is open: then the call waits until that one has
 	// ended or ctx ends. If two wait for each other, one of them gets an error.
-	// Enqueue and EnqueueAtomic wait too; the other jobs of an Enqueue are stored
-	// meanwhile.
+	// EnqueueAtomic waits too. Enqueue does not: a message with such a key is
+	// refused, alone and at once, with an error that wraps [ErrKeyHeld] and has
+	// FateNotStored, and the core sends it again until it is known.
 	//
 	// A transaction of another database than that of the driver is an error that
 	// wraps [ErrConfig]; nothing is stored there. The bounds are those of
@@ -53,4 +54,15 @@ type TxEnqueuer[T any] interface {
 	// refuses it, alone and at once, with an error that wraps [ErrUnavailable] and has
 	// FateNotStored. After the commit Settle and Extend say [ErrLeaseLost].
 	CompleteTx(ctx context.Context, tx T, delivery *Delivery) error
+}
+
+// TxTrier is what a [TxEnqueuer] has if its transactions can be tried without one of an
+// application, for a diagnosis. It is no capability.
+type TxTrier interface {
+	Transactional
+
+	// TryTx stores messages on a declared queue as part of a transaction that it begins,
+	// and then commits or rolls back, as commit says. Its errors are those of EnqueueTx;
+	// that of a commit may have FateUnknown.
+	TryTx(ctx context.Context, queue string, messages []*Message, commit bool) error
 }

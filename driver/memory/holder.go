@@ -36,12 +36,8 @@ type heldKey struct {
 	id string // of the job
 }
 
-// heldError stands for the result of a message whose key a transaction holds, until that has
-// ended. No caller sees it.
-type heldError struct{ by *holder }
-
-// Error says what it stands for.
-func (heldError) Error() string { return "a transaction holds the key" }
+// hintHeld is what to do about a key that a transaction holds.
+const hintHeld = "it is known when the transaction has ended"
 
 // holders are the open transactions of a broker, and which of them waits for which. Its lock
 // is a last one in the order: it takes none.

@@ -54,39 +54,11 @@ func (d *base) storeAll(ctx context.Context, op, queue string, messages []*drive
 	}
 	results = q.storeEach(op, jobs, messages, entries, results, reserved, now)
 	q.end(now)
-	for i, r := range results {
-		if held, ok := r.Err.(heldError); ok {
-			results[i] = d.storeLater(ctx, op, queue, jobs[i:i+1], messages[i:i+1], held.by)
-		}
-	}
 	return results
 }
 
-// storeLater stores one message when its key is not held any more, also if another
-// transaction takes it then.
-func (d *base) storeLater(ctx context.Context, op, queue string, one []*job, message []*driver.Message, other *holder) driver.Result {
-	for {
-		other.await(ctx, d.conn, nil)
-		q, now, reserved, err := d.beginReserved(ctx, op, queue, one[0].cost(nil), 1)
-		if err != nil {
-			return driver.Result{Err: err}
-		}
-		results := q.storeEach(op, one, message, nil, nil, reserved, now)
-		q.end(now)
-		if results == nil {
-			return driver.Result{}
-		}
-		held, ok := results[0].Err.(heldError)
-		if !ok {
-			return results[0]
-		}
-		other = held.by
-	}
-}
-
 // storeEach stores jobs, and returns results with what became of those that it
-// did not store; reserved tells whether capacity for all was reserved. A heldError
-// stands for a message whose key an open transaction holds. q.mu must be held.
+// did not store; reserved tells whether capacity for all was reserved. q.mu must be held.
 func (q *queueState) storeEach(op string, jobs []*job, messages []*driver.Message, entries []*driver.Entry, results []driver.Result, reserved bool, now instant) []driver.Result {
 	var unused int64 // of what was reserved
 	duplicates := 0
@@ -102,7 +74,8 @@ func (q *queueState) storeEach(op string, jobs []*job, messages []*driver.Messag
 			continue
 		}
 		if held, ok := q.held[j.msg.DedupKey]; ok && e == nil {
-			results = setResult(results, len(jobs), i, driver.Result{Err: heldError{held.by}})
+			err := faults.Refuse(op, q.name, driver.ErrKeyHeld, fmt.Errorf("for job %s", held.id), hintHeld)
+			results = setResult(results, len(jobs), i, driver.Result{Err: err})
 			unused += j.cost(e)
 			duplicates++
 			continue

@@ -13,7 +13,10 @@ var (
 	errOtherBroker = errors.New("the transaction is none of this broker")
 )
 
-var _ driver.TxEnqueuer[*Tx] = (*Driver)(nil)
+var (
+	_ driver.TxEnqueuer[*Tx] = (*Driver)(nil)
+	_ driver.TxTrier         = (*Driver)(nil)
+)
 
 // Tx is a transaction on a [Broker], as an application has one of its own database. In tests
 // it stands for that: batch.EnqueueTx and batch.CompleteTx take it. It has nothing but jobs.
@@ -107,6 +110,19 @@ func (d *Driver) CompleteTx(ctx context.Context, tx *Tx, delivery *driver.Delive
 		}
 		return tx.complete(&d.base, op, q, l)
 	})
+}
+
+// TryTx stores messages in a transaction of this handle's own.
+func (d *Driver) TryTx(ctx context.Context, queue string, messages []*driver.Message, commit bool) error {
+	tx, err := d.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // which does nothing after the commit
+	if _, err := d.EnqueueTx(ctx, tx, queue, messages); err != nil || !commit {
+		return err
+	}
+	return tx.Commit(ctx)
 }
 
 // inTx calls do with tx locked, as often as it names another transaction, whose end it waits

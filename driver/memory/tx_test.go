@@ -191,10 +191,6 @@ func TestTxWaits(t *testing.T) {
 		}, driver.ErrNotFound, false},
 	} {
 		for call, enqueue := range map[string]func(context.Context, *rig, *Driver, *driver.Message) driver.Result{
-			"Enqueue": func(ctx context.Context, _ *rig, d *Driver, m *driver.Message) driver.Result {
-				results := d.Enqueue(ctx, "q", []*driver.Message{m})
-				return append(results, driver.Result{})[0]
-			},
 			"EnqueueAtomic": func(ctx context.Context, _ *rig, d *Driver, m *driver.Message) driver.Result {
 				err := d.EnqueueAtomic(ctx, "q", []*driver.Message{m})
 				if errors.Is(err, driver.ErrDuplicate) {
@@ -247,6 +243,27 @@ func TestTxWaits(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestEnqueueOfHeldKey: a job whose key an open transaction has is refused at once, alone, and its twin in
+// the same call with it.
+func TestEnqueueOfHeldKey(t *testing.T) {
+	r := newRig(t, Options{})
+	holder := r.begin()
+	r.addTx(holder, "holder", key("k"))
+	held := func(id string) *driver.Message { return &driver.Message{ID: id, Kind: "k", DedupKey: "k"} }
+	results := r.d.Enqueue(t.Context(), "q", []*driver.Message{message("a"), held("b"), message("c"), held("d")})
+	for i, want := range []error{nil, driver.ErrKeyHeld, nil, driver.ErrKeyHeld} {
+		if err := results[i].Err; !errors.Is(err, want) || want != nil && driver.FateOf(err) != driver.FateNotStored {
+			t.Errorf("result %d is %+v, want %v", i, results[i], want)
+		}
+	}
+	r.depth(2, 0, 0, 0)
+	r.ok(holder.Rollback(t.Context()))
+	if results := r.d.Enqueue(t.Context(), "q", []*driver.Message{held("b"), held("d")}); results[0].Err != nil || results[1].DuplicateOf != "b" {
+		t.Errorf("after the rollback: %+v", results)
+	}
+	r.depth(3, 0, 0, 0)
 }
 
 // TestTxDeadlock: of three transactions that wait in a circle the last gets an error at once,

@@ -20,6 +20,9 @@ const (
 	// ringGap is how often a process rings for a queue at most: a notification takes a lock of the whole
 	// server at the commit.
 	ringGap = 10 * time.Millisecond
+	// muteFor is how long a process does not ring when the server takes no notifications: its queue of them is
+	// full, as a session that listens has a transaction open. Jobs are found without, a little later.
+	muteFor = 10 * time.Second
 )
 
 // ringAll wakes those who wait for jobs of a queue, in all processes.
@@ -84,6 +87,7 @@ type bell struct {
 	mu     sync.Mutex // guards following
 	wakers map[string]map[*waker]struct{}
 	rang   map[string]time.Time
+	muted  time.Time // until when nothing rings
 	over   bool
 	begun  bool
 }
@@ -139,11 +143,25 @@ func (b *bell) rings(queue string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if now.Sub(b.rang[queue]) < ringGap {
+	if now.Before(b.muted) || now.Sub(b.rang[queue]) < ringGap {
 		return false
 	}
 	b.rang[queue] = now
 	return true
+}
+
+// mute lets nothing ring for a while.
+func (b *bell) mute() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.muted = time.Now().Add(muteFor)
+}
+
+// audible tells whether the server takes notifications, as far as is known.
+func (b *bell) audible() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !time.Now().Before(b.muted)
 }
 
 // close ends listening.

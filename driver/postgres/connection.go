@@ -100,6 +100,14 @@ func (s *step) consume(results pgx.BatchResults) error {
 func (d *base) ended(ctx context.Context, err error) error {
 	var pg *pgconn.PgError
 	err = withoutConfig(err)
+	if isCode(err, "25006") {
+		// The connections are of a server that is no primary any more, or were made while its transactions
+		// were read-only, and would be kept for as long as it answers. New ones may be of another.
+		d.pool.Reset()
+	}
+	if isTooLoud(err) {
+		d.bell.mute()
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -117,6 +125,14 @@ func (d *base) ended(ctx context.Context, err error) error {
 		return errSilent
 	}
 	return err
+}
+
+// ringing is a step that wakes all who wait for jobs of a queue, or none if nothing may ring.
+func (d *base) ringing(queue string) []step {
+	if !d.bell.audible() {
+		return nil
+	}
+	return []step{{ringAll, []any{d.schema, queue}, nil}}
 }
 
 // text is a statement for the driver's schema.

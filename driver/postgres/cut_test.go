@@ -12,12 +12,15 @@ import (
 	"github.com/batch-go/batch/driver"
 )
 
-// deaf forwards to a server, and when it is armed cuts a connection in place of the server's next answer, which
-// it has then given.
+// deaf forwards to a server, and when it is armed cuts a connection in place of one of the server's next answers,
+// which it has then given.
 type deaf struct {
 	address string
-	armed   atomic.Bool
+	left    atomic.Int64 // how many answers until then; it is not armed if it is below 1
 }
+
+// arm makes it cut in place of answer n from now.
+func (p *deaf) arm(n int64) { p.left.Store(n) }
 
 // newDeaf makes one that ends with the test.
 func newDeaf(t *testing.T, address string) *deaf {
@@ -65,7 +68,7 @@ func (p *deaf) forward(client net.Conn, target string, tasks *sync.WaitGroup) {
 	answer := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(answer)
-		if err != nil || p.armed.CompareAndSwap(true, false) {
+		if err != nil || p.left.Add(-1) == 0 {
 			return
 		}
 		if _, err := client.Write(answer[:n]); err != nil {
@@ -85,7 +88,7 @@ func TestCutBeforeTheAnswer(t *testing.T) {
 	q := queue(t, d)
 	c := consume(t, d, q)
 	enqueue(t, d, q, message("a"))
-	p.armed.Store(true)
+	p.arm(1)
 	results := d.Enqueue(testContext(t), q, []*driver.Message{message("b")})
 	if err := results[0].Err; !errors.Is(err, driver.ErrUnavailable) || driver.FateOf(err) != driver.FateUnknown {
 		t.Errorf("Enqueue: %v, %s", err, driver.FateOf(err))
@@ -93,7 +96,7 @@ func TestCutBeforeTheAnswer(t *testing.T) {
 	await(t, "the job that was stored", func() bool { return depth(t, d, q).Waiting == 2 })
 	done(t, c, receive(t, c, 1)...) // prepares what settles
 	got := receive(t, c, 1)
-	p.armed.Store(true)
+	p.arm(1)
 	errs := c.Settle(testContext(t), []driver.Settlement{{Delivery: got[0], Outcome: driver.OutcomeDone}})
 	if len(errs) != 1 || !errors.Is(errs[0], driver.ErrUnavailable) || driver.FateOf(errs[0]) != driver.FateUnknown {
 		t.Errorf("Settle: %v", errs)

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
 
 var (
@@ -75,8 +76,22 @@ func scanDead(rows pgx.Rows, at, seq *int64) (driver.DeadLetter, error) {
 	letter.Message, _ = r.message()
 	letter.Failures, letter.LastError, letter.Deliveries = int(r.failures), string(r.lastError), int(r.deliveries)
 	letter.Bounces, letter.BouncedSince = int(r.bounces), timeOf(r.bouncedSince)
-	letter.DeadAt = time.UnixMicro(*at).UTC()
+	letter.DeadAt = inYears(time.UnixMicro(*at))
 	return letter, nil
+}
+
+// firstTime is before all times that are stored, in Unix microseconds: they are of the years 1 to 9999.
+const firstTime = -1 << 56
+
+// deathOf is when a job died, in Unix microseconds. A time beyond those that can be written as text is a damaged one.
+func deathOf(at time.Time) int64 {
+	if earliest := time.UnixMilli(wire.MinTime); at.Before(earliest) {
+		at = earliest
+	}
+	if last := time.UnixMilli(wire.MaxTime); at.After(last) {
+		at = last
+	}
+	return at.UnixMicro()
 }
 
 // readCursor reads where a page begins, and checks its size.
@@ -85,9 +100,9 @@ func readCursor(op, queue, cursor string, most int) (at, seq int64, err error) {
 		return 0, 0, faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("max is %d, which is not from 1 to 1000", most), "")
 	}
 	if cursor == "" {
-		return -1 << 53, 0, nil
+		return firstTime, 0, nil
 	}
-	if n, err := fmt.Sscanf(cursor, "%d.%d", &at, &seq); n != 2 || err != nil || fmt.Sprintf("%d.%d", at, seq) != cursor || at < -1<<53 || at > 1<<60 {
+	if n, err := fmt.Sscanf(cursor, "%d.%d", &at, &seq); n != 2 || err != nil || fmt.Sprintf("%d.%d", at, seq) != cursor || at < firstTime || at > 1<<60 {
 		return 0, 0, faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("the cursor is none that this driver made"), "")
 	}
 	return at, seq, nil
@@ -98,7 +113,9 @@ func (d *base) Redrive(ctx context.Context, queue string, which driver.Selection
 	n, err := d.eachDead(ctx, redriveDead, queue, which)
 	if n > 0 {
 		d.bell.local(queue)
-		_ = d.whole(ctx, step{ringAll, []any{d.schema, queue}, nil}) // else they are found at the next look
+		if ring := d.ringing(queue); ring != nil {
+			_ = d.whole(ctx, ring...) // else they are found at the next look
+		}
 	}
 	return n, fail("redrive", queue, err)
 }

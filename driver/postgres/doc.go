@@ -43,16 +43,21 @@
 // be tried again as a whole. Keys within one call are taken in an order of their own, so
 // that calls alone make none. A group takes no lock.
 //
-// An enqueue without a transaction waits too for a key that an open one has. The jobs that
-// share its request are stored at once, but the request lasts as long: two of them at a
-// time hold up what else the process enqueues on the queue. Keep transactions with
-// keys short.
+// An enqueue without a transaction waits too for a key that an open one has, and looks
+// again after 100 ms at most. It holds up no other job, and takes no connection meanwhile.
+//
+// A transaction of another database is refused, a copy of the driver's included: it has
+// another name. One on another server with the same name and the same schema, as a restored
+// backup has, is not told apart.
 //
 // With READ COMMITTED, the default, everything holds that the documentation of package
 // batch says. With REPEATABLE READ and SERIALIZABLE too, but a call may fail with a
 // serialization failure, ErrUnavailable with the code 40001, as any statement may: a key
 // that another has taken since the transaction began, or a job whose lease was extended
 // since then. The transaction is to be tried again.
+//
+// What a transaction stores notifies at its commit, so that it cannot be prepared for a
+// commit in two phases (PREPARE TRANSACTION).
 //
 // After an error the server takes nothing of the transaction but its rollback, to a
 // savepoint at least.
@@ -100,6 +105,11 @@
 // role of the program needs USAGE on the schema and on its sequence, SELECT, INSERT,
 // UPDATE and DELETE on its tables, and EXECUTE on its functions, which everybody has by
 // default. A schema of a newer version than the program's is refused.
+//
+// While the transactions of the role or the server are read-only, and while the server is a
+// replica, calls fail with ErrUnavailable, and go on by themselves when that is over. A
+// schema that a newer program has changed while this one runs serves it as far as it can;
+// what it lacks then is ErrConfig.
 //
 // Not opened: a read replica, a database whose transactions are read-only by default, a
 // server before version 14.

@@ -26,10 +26,13 @@ func (d *Driver) SQL() *SQLDriver { return &SQLDriver{d.base} }
 type base struct {
 	pool *pgxpool.Pool
 	// texts are the statements for the schema.
-	texts    []string
-	schema   string
-	plain    bool // each transaction makes sure of what a confirmation means
+	texts  []string
+	schema string
+	plain  bool // each transaction makes sure of what a confirmation means
+	// identity and database tell whether a transaction is of the database that the driver was opened on:
+	// a copy of it has another name, or is on another server.
 	identity [16]byte
+	database string
 	info     driver.Info
 	window   time.Duration
 	// cut ends with a cause when calls that are under way are to end.

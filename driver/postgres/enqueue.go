@@ -4,19 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
+	"github.com/batch-go/batch/internal/lifecycle"
 	"github.com/batch-go/batch/internal/wire"
 )
 
 // storeJobs is the function that stores jobs.
-var storeJobs = newStatement(`SELECT refused, duplicate_of FROM batch.enqueue($1::uuid, $2::text, $3::boolean, $4::boolean, $5::smallint[], $6::bigint[], $7::text[],
+var storeJobs = newStatement(`SELECT refused, duplicate_of FROM batch.enqueue(CASE WHEN current_database() = $19::text THEN $1::uuid END, $2::text, $3::boolean, $4::boolean, $5::smallint[], $6::bigint[], $7::text[],
 	$8::text[], $9::text[], $10::bytea[], $11::bigint[], $12::bigint[], $13::integer[], $14::bigint[], $15::text[], $16::text[], $17::bigint[], $18::text[])`)
+
+// storeLiterals is storeJobs for literals, in which an empty element stands for NULL: a session with array_nulls
+// off takes NULL for a text.
+var storeLiterals = newStatement(withoutNulls(sources[storeJobs]))
+
+// withoutNulls makes NULL of the empty elements of the columns of storeJobs that may be unset.
+func withoutNulls(text string) string {
+	return optional.ReplaceAllString(text, `array_replace($1::text[], '', NULL)::$2[]`)
+}
+
+// optional finds the columns from expiries on.
+var optional = regexp.MustCompile(`(\$1[2-8])::([a-z]+)\[\]`)
 
 // columns are messages as storeJobs takes them.
 type columns struct {
@@ -62,7 +75,7 @@ func (d *base) columnsOf(messages []*driver.Message) *columns {
 func (d *base) args(queue string, patient, ring bool, c *columns) []any {
 	return []any{
 		d.identity, queue, patient, ring, c.levels, c.delays, c.ids, c.kinds, c.types, c.bodies, c.enqueued,
-		c.expiries, c.attempts, c.timeouts, c.headers, c.keys, c.spans, c.groups,
+		c.expiries, c.attempts, c.timeouts, c.headers, c.keys, c.spans, c.groups, d.database,
 	}
 }
 
@@ -72,8 +85,7 @@ type refusal struct {
 	of    *string // nil: a transaction holds its key
 }
 
-// Enqueue stores messages in one transaction. Those whose keys other transactions hold are
-// stored after the others, each by itself.
+// Enqueue stores messages in one transaction, all but those whose keys other transactions hold.
 func (d *base) Enqueue(ctx context.Context, queue string, messages []*driver.Message) []driver.Result {
 	const op = "enqueue"
 	if len(messages) == 0 {
@@ -83,7 +95,7 @@ func (d *base) Enqueue(ctx context.Context, queue string, messages []*driver.Mes
 	index := make([]int, 0, len(messages))
 	good := make([]*driver.Message, 0, len(messages))
 	for i, m := range messages {
-		if results[i].Err = faults.CheckDelay(op, queue, m, maxDelay); results[i].Err == nil {
+		if results[i].Err = checkNew(op, queue, m); results[i].Err == nil {
 			index, good = append(index, i), append(good, m)
 		}
 	}
@@ -92,53 +104,45 @@ func (d *base) Enqueue(ctx context.Context, queue string, messages []*driver.Mes
 		return results
 	}
 	defer func() { left.answer(messages, results) }()
-	refused, err := d.store(ctx, queue, false, good)
+	refused, err := d.store(ctx, queue, good)
 	if err != nil {
 		for _, i := range index {
-			results[i].Err = fail(op, queue, err)
+			results[i].Err = failOwn(op, queue, err)
 		}
 		return results
 	}
-	var busy sync.WaitGroup
 	for _, r := range refused {
-		i := index[r.index]
 		if r.of != nil {
-			results[i] = driver.Result{Duplicate: true, DuplicateOf: *r.of}
+			results[index[r.index]] = driver.Result{Duplicate: true, DuplicateOf: *r.of}
 			continue
 		}
-		busy.Go(func() { results[i] = d.storeOne(ctx, queue, messages[i]) })
+		results[index[r.index]] = driver.Result{Err: faults.Refuse(op, queue, driver.ErrKeyHeld, nil, hintHeld)}
 	}
-	busy.Wait()
 	return results
 }
 
-// storeOne stores a message whose key another transaction holds, when that has ended.
-func (d *base) storeOne(ctx context.Context, queue string, m *driver.Message) driver.Result {
-	refused, err := d.store(ctx, queue, true, []*driver.Message{m})
-	switch {
-	case err != nil:
-		return driver.Result{Err: fail("enqueue", queue, err)}
-	case len(refused) > 0:
-		return driver.Result{Duplicate: true, DuplicateOf: textOf(refused[0].of)}
-	}
-	return driver.Result{}
-}
+// hintHeld is what to do about a key that a transaction holds.
+const hintHeld = "it is known when the transaction has ended"
 
-// store stores messages in a transaction of its own.
-func (d *base) store(ctx context.Context, queue string, patient bool, messages []*driver.Message) (refused []refusal, err error) {
+// store stores messages in a transaction of its own, which waits for no other.
+func (d *base) store(ctx context.Context, queue string, messages []*driver.Message) (refused []refusal, err error) {
 	ring := d.bell.rings(queue)
 	most := patience
 	for _, m := range messages {
 		most += time.Duration(m.Size()) * time.Microsecond // a megabyte a second, at the slowest
 	}
-	if patient {
-		most = 0
+	columns := d.columnsOf(messages)
+	run := func(ring bool) error {
+		refused = nil
+		return d.within(ctx, most, []step{{storeJobs, d.args(queue, false, ring, columns), func(rows pgx.Rows) error {
+			r, err := scanRefusal(rows, len(messages))
+			refused = append(refused, r)
+			return err
+		}}})
 	}
-	err = d.within(ctx, most, []step{{storeJobs, d.args(queue, patient, ring, d.columnsOf(messages)), func(rows pgx.Rows) error {
-		r, err := scanRefusal(rows, len(messages))
-		refused = append(refused, r)
-		return err
-	}}})
+	if err = run(ring); ring && isTooLoud(err) {
+		err = run(false)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +162,8 @@ func scanRefusal(row interface{ Scan(...any) error }, n int) (refusal, error) {
 	return r, nil
 }
 
-// EnqueueAtomic stores all messages or none, in one transaction.
+// EnqueueAtomic stores all messages or none, in one transaction. It waits for those that hold one of the
+// keys, and takes no connection meanwhile.
 func (d *base) EnqueueAtomic(ctx context.Context, queue string, messages []*driver.Message) error {
 	const op = "enqueue"
 	if len(messages) == 0 {
@@ -167,43 +172,86 @@ func (d *base) EnqueueAtomic(ctx context.Context, queue string, messages []*driv
 	if len(messages) > maxBatch {
 		return faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("%d messages, which is more than %d", len(messages), maxBatch), "")
 	}
-	keys := make(map[string]bool)
+	var keys []string
+	known := make(map[string]bool)
 	for _, m := range messages {
-		if err := faults.CheckDelay(op, queue, m, maxDelay); err != nil {
+		if err := checkNew(op, queue, m); err != nil {
 			return err
 		}
-		if m.DedupKey != "" && keys[m.DedupKey] {
+		if m.DedupKey == "" {
+			continue
+		}
+		if known[m.DedupKey] {
 			return faults.Refuse(op, queue, driver.ErrDuplicate, nil, "")
 		}
-		keys[m.DedupKey] = true
+		known[m.DedupKey] = true
+		keys = append(keys, m.DedupKey)
 	}
-	err := d.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		refused, err := d.storeIn(ctx, tx, queue, true, messages, false)
-		if err == nil && len(refused) > 0 {
-			err = errDuplicate
+	err := d.storeTogether(ctx, queue, keys, messages)
+	for pause := lockPause / 8; errors.Is(err, errHeld); pause = min(2*pause, 2*lockPause) {
+		if err = d.rest(ctx, pause); err == nil {
+			err = d.storeTogether(ctx, queue, keys, messages)
 		}
-		return err
-	})
+	}
 	if errors.Is(err, errDuplicate) {
 		return faults.Refuse(op, queue, driver.ErrDuplicate, nil, "")
 	}
 	if err != nil {
-		return fail(op, queue, err)
+		return failOwn(op, queue, err)
 	}
 	d.bell.local(queue)
 	return nil
 }
 
-// errDuplicate ends a transaction of which one job is a duplicate.
-var errDuplicate = errors.New("duplicate")
+var (
+	// errDuplicate ends a transaction of which one job is a duplicate, and errHeld one of which another
+	// transaction holds a key.
+	errDuplicate, errHeld = errors.New("duplicate"), errors.New("a transaction holds the key")
+	// tryKeys takes keys for a transaction, and counts those that others hold.
+	tryKeys = newStatement(`SELECT cardinality(batch.hold_keys(batch.enter($1::text), $2::text[], false))`)
+)
+
+// storeTogether stores all messages or none, with these keys.
+func (d *base) storeTogether(ctx context.Context, queue string, keys []string, messages []*driver.Message) error {
+	return d.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		held := 0
+		if len(keys) > 0 {
+			if err := tx.QueryRow(ctx, d.text(tryKeys), queue, keys).Scan(&held); err != nil {
+				return err
+			}
+		}
+		if held > 0 {
+			return errHeld
+		}
+		refused, err := d.storeIn(ctx, tx, queue, d.bell.audible(), messages, false)
+		if err == nil && len(refused) > 0 {
+			err = errDuplicate
+		}
+		return err
+	})
+}
+
+// rest waits between two tries of a call, on which nothing is under way.
+func (d *base) rest(ctx context.Context, pause time.Duration) error {
+	bound, release := d.bind(ctx)
+	defer release()
+	err := lifecycle.Sleep(bound, pause)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fault.NotSent{Err: ctx.Err()}
+	}
+	return driver.ErrClosed
+}
 
 // storeIn stores messages in a transaction, whose connection may not know the types of parameters.
 func (d *base) storeIn(ctx context.Context, tx pgx.Tx, queue string, ring bool, messages []*driver.Message, untyped bool) ([]refusal, error) {
-	args := d.args(queue, true, ring, d.columnsOf(messages))
+	text, args := d.text(storeJobs), d.args(queue, true, ring, d.columnsOf(messages))
 	if untyped {
-		args = literals(args)
+		text, args = d.text(storeLiterals), literals(args)
 	}
-	rows, err := tx.Query(ctx, d.text(storeJobs), args...)
+	rows, err := tx.Query(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}

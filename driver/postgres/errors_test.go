@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/x509"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +11,21 @@ import (
 	"os"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/fault"
 )
+
+// otherError is an error of the server's with a code, as other packages for database/sql have it.
+type otherError string
+
+// Error is the code.
+func (e otherError) Error() string { return string(e) }
+
+// SQLState is the code.
+func (e otherError) SQLState() string { return string(e) }
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
@@ -46,7 +57,12 @@ func TestClassify(t *testing.T) {
 		{&pgconn.PgError{Code: "40P01"}, driver.ErrUnavailable, driver.FateNotStored},
 		{&pgconn.PgError{Code: "57P01"}, driver.ErrUnavailable, driver.FateNotStored},
 		{&pgconn.PgError{Code: "53100"}, driver.ErrFull, driver.FateNotStored},
-		{&pgconn.PgError{Code: "54000"}, driver.ErrTooLarge, driver.FateNotStored},
+		{&pgconn.PgError{Code: "54000"}, driver.ErrFull, driver.FateNotStored},
+		{&pgconn.PgError{Code: "54001"}, driver.ErrTooLarge, driver.FateNotStored},
+		{&pgconn.PgError{Code: "25P03"}, driver.ErrUnavailable, driver.FateNotStored},
+		{wrap(otherError("40001")), driver.ErrUnavailable, driver.FateNotStored}, // of another package for database/sql
+		{fault.NotSent{Err: wrap(pgx.ErrTxClosed)}, driver.ErrClosed, driver.FateNotStored},
+		{sql.ErrTxDone, driver.ErrClosed, driver.FateNotStored},
 	} {
 		v := faults.Verdict(tt.err)
 		if v.Kind != tt.kind || v.Fate != tt.fate {

@@ -9,7 +9,7 @@ import (
 )
 
 // stillHeld finds jobs that are held, and tells whether no transaction of the application has locked them.
-var stillHeld = newStatement(`SELECT j.seq, pg_try_advisory_xact_lock_shared('batch.ended'::regclass::oid::bigint::integer, (j.seq % 2147483647)::integer) FROM unnest($1::bigint[], $2::bigint[]) AS g (seq, token) JOIN batch.jobs j ON j.seq = g.seq AND j.token = g.token AND j.state = 'r'`)
+var stillHeld = newStatement(`SELECT j.seq, pg_try_advisory_xact_lock_shared(('batch.ended'::regclass::oid::bigint - 2147483648)::integer, (j.seq % 2147483647)::integer) FROM unnest($1::bigint[], $2::bigint[]) AS g (seq, token) JOIN batch.jobs j ON j.seq = g.seq AND j.token = g.token AND j.state = 'r'`)
 
 // heldJobs are the rows that a call names and that its holders hold, but for those that a transaction of
 // the application has locked: it may end the job, and nobody waits for it. Each is looked up by its number,

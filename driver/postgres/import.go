@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -85,7 +86,7 @@ func (d *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 	var live, dead []int
 	left, first := make(map[int]int), make(map[string]int)
 	for i, e := range entries {
-		if results[i].Err = faults.CheckEntry(queue, e, maxDelay, maxCount); results[i].Err != nil {
+		if results[i].Err = checkEntry(op, queue, e); results[i].Err != nil {
 			continue
 		}
 		if at, twin := first[e.ImportKey]; twin && e.ImportKey != "" {
@@ -111,7 +112,7 @@ func (d *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 	if len(steps) == 0 {
 		return results
 	}
-	err := d.whole(ctx, append(steps, step{ringAll, []any{d.schema, queue}, nil})...)
+	err := d.whole(ctx, append(steps, d.ringing(queue)...)...)
 	if err != nil {
 		for _, i := range append(live, dead...) {
 			results[i] = driver.Result{Err: fail(op, queue, err)}
@@ -125,6 +126,17 @@ func (d *base) Import(ctx context.Context, queue string, entries []*driver.Entry
 	}
 	d.bell.local(queue)
 	return results
+}
+
+// checkEntry refuses an entry that cannot be imported.
+func checkEntry(op, queue string, e *driver.Entry) error {
+	if err := faults.CheckEntry(queue, e, maxDelay, maxCount); err != nil {
+		return err
+	}
+	if !isText(e.ImportKey) {
+		return faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("the import key of job %q is no text", e.ID), "")
+	}
+	return checkText(op, queue, &e.Message, e.Reason)
 }
 
 // noteImported reads what was not stored of the entries at index.
@@ -152,7 +164,7 @@ func (d *base) importArgs(queue string, entries []*driver.Entry, index []int) []
 		deliveries[k], failures[k], bounces[k] = count(e.Deliveries), count(e.Failures), count(e.Bounces)
 		since[k], texts[k], reasons[k] = millisOf(e.BouncedSince), []byte(e.LastError), e.Reason
 		keys[k] = orNil(e.ImportKey)
-		delays[k], deaths[k] = wire.Millis(e.Delay), e.DeadAt.UnixMicro()
+		delays[k], deaths[k] = wire.Millis(e.Delay), deathOf(e.DeadAt)
 		if e.State == driver.StateScheduled {
 			scheduled[k] = 1
 		}

@@ -14,9 +14,9 @@ var (
 	// listWaiting reads two indexes in their order: those that are ready, and those behind others of their group.
 	listWaiting = newStatement(`WITH q AS MATERIALIZED (SELECT batch.enter($1::text) AS id)
 		SELECT seq, pos, 0::bigint,` + jobColumns + `FROM (
-			(SELECT j.* FROM batch.jobs j WHERE j.queue = (SELECT id FROM q) AND j.state = 'w' AND (-j.level, j.pos) > ($2::integer, $3::bigint) ORDER BY j.level DESC, j.pos LIMIT $4::integer)
+			(SELECT j.* FROM batch.jobs j WHERE j.queue = (SELECT id FROM q) AND j.state = 'w' AND (-j.level::integer, j.pos) > ($2::integer, $3::bigint) ORDER BY j.level DESC, j.pos LIMIT $4::integer)
 			UNION ALL
-			(SELECT j.* FROM batch.jobs j WHERE j.queue = (SELECT id FROM q) AND j.state = 'b' AND (-j.level, j.pos) > ($2::integer, $3::bigint) ORDER BY j.level DESC, j.pos LIMIT $4::integer)
+			(SELECT j.* FROM batch.jobs j WHERE j.queue = (SELECT id FROM q) AND j.state = 'b' AND (-j.level::integer, j.pos) > ($2::integer, $3::bigint) ORDER BY j.level DESC, j.pos LIMIT $4::integer)
 		) j ORDER BY level DESC, pos LIMIT $4::integer`)
 
 	listScheduled = newStatement(`SELECT seq, pos, (extract(epoch FROM due) * 1000000)::bigint,` + jobColumns + `FROM batch.jobs
@@ -38,6 +38,9 @@ var (
 			SELECT queue, -count(*) FILTER (WHERE state <> 's'), -count(*) FILTER (WHERE state = 's') FROM gone GROUP BY queue
 		) SELECT count(*) FROM gone WHERE queue = (SELECT batch.enter($1::text))`)
 )
+
+// lastLevel is beyond all levels that a row can have.
+const lastLevel = 1 << 16
 
 // List returns jobs in one state.
 func (d *base) List(ctx context.Context, queue string, state driver.State, cursor string, most int) ([]driver.Entry, string, error) {
@@ -61,8 +64,8 @@ func (d *base) List(ctx context.Context, queue string, state driver.State, curso
 	case state != driver.StateWaiting:
 		return nil, "", faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("the state %d is none", state), "")
 	case cursor == "":
-		at = -3 // below all levels
-	case at < -2 || at > 2:
+		at = -lastLevel // before all levels
+	case at < -lastLevel || at > lastLevel:
 		return nil, "", faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("the cursor is none that this driver made"), "")
 	}
 	var page []driver.Entry
@@ -96,7 +99,7 @@ func entryOf(r *record, state driver.State, due int64) driver.Entry {
 		Bounces: int(r.bounces), BouncedSince: timeOf(r.bouncedSince),
 	}
 	if state == driver.StateScheduled {
-		e.DueAt = time.UnixMicro(due).UTC()
+		e.DueAt = inYears(time.UnixMicro(due))
 	}
 	return e
 }
@@ -110,7 +113,14 @@ type found struct {
 // find looks for a job with an ID that is not running.
 func (d *base) find(ctx context.Context, op, queue, id string) (*found, error) {
 	var f *found
+	// The dead first: a redrive that is committed between the two looks has put there what the second sees.
 	err := d.whole(ctx,
+		step{findDead, []any{queue, id}, func(rows pgx.Rows) error {
+			var at, seq int64
+			letter, err := scanDead(rows, &at, &seq)
+			f = &found{letter.Entry(), seq}
+			return err
+		}},
 		step{findJob, []any{queue, id}, func(rows pgx.Rows) error {
 			var r record
 			var state string
@@ -124,14 +134,6 @@ func (d *base) find(ctx context.Context, op, queue, id string) (*found, error) {
 				f = &found{entryOf(&r, driver.StateWaiting, 0), r.seq}
 			}
 			return nil
-		}},
-		step{findDead, []any{queue, id}, func(rows pgx.Rows) error {
-			var at, seq int64
-			letter, err := scanDead(rows, &at, &seq)
-			if err == nil && f == nil {
-				f = &found{letter.Entry(), seq}
-			}
-			return err
 		}})
 	if err == nil && f == nil {
 		return nil, faults.Refuse(op, queue, driver.ErrNotFound, fmt.Errorf("no job %s is waiting, scheduled or dead", id), "")

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/wire"
 )
 
 // jobColumns are the columns that jobs and dead letters have in common, in the order of [record].
@@ -52,8 +53,8 @@ func (r *record) scan(rows pgx.Rows, others ...any) error {
 func (r *record) message() (driver.Message, error) {
 	m := driver.Message{
 		ID: r.id, Kind: r.kind, ContentType: r.contentType, Body: r.body,
-		EnqueuedAt: time.UnixMilli(r.enqueuedAt).UTC(), ExpiresAt: timeOf(r.expiresAt),
-		Level: driver.Level(r.level), DedupKey: textOf(r.key), Group: textOf(r.group),
+		EnqueuedAt: timeOf(&r.enqueuedAt), ExpiresAt: timeOf(r.expiresAt),
+		Level: levelOf(r.level), DedupKey: textOf(r.key), Group: textOf(r.group),
 	}
 	if r.maxAttempts != nil {
 		m.MaxAttempts = int(*r.maxAttempts)
@@ -89,12 +90,28 @@ func headersOf(headers map[string]string) *string {
 	return &stored
 }
 
+// levelOf is a level, or the usual one for a number that is none: somebody else has stored it.
+func levelOf(n int16) driver.Level {
+	if level := driver.Level(n); int16(level) == n && level.Valid() {
+		return level
+	}
+	return driver.Normal
+}
+
 // timeOf is a time in Unix milliseconds, or zero.
 func timeOf(ms *int64) time.Time {
 	if ms == nil {
 		return time.Time{}
 	}
-	return time.UnixMilli(*ms).UTC()
+	return inYears(time.UnixMilli(*ms))
+}
+
+// inYears is a time in UTC, or zero if it cannot be written as text: somebody else has stored it.
+func inYears(t time.Time) time.Time {
+	if t.Before(time.UnixMilli(wire.MinTime)) || t.After(time.UnixMilli(wire.MaxTime)) {
+		return time.Time{}
+	}
+	return t.UTC()
 }
 
 // millisOf is a time in Unix milliseconds, or nil for zero.

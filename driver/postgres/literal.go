@@ -50,12 +50,13 @@ func literal(arg any) any {
 // https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
 var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// element writes an element of an array: a text, a number, bytes, or a pointer to one of these.
+// element writes an element of an array: a text, a number, bytes, or a pointer to one of these, which is empty
+// if it is nil.
 func element(b *strings.Builder, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
-			b.WriteString("NULL")
+			b.WriteString(`""`)
 			return
 		}
 		element(b, v.Elem())

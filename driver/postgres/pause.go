@@ -12,7 +12,7 @@ var (
 	setPaused = newStatement(`UPDATE batch.queues SET paused = $2::boolean WHERE name = $1::text`)
 	isPaused  = newStatement(`SELECT paused FROM batch.queues WHERE name = $1::text`)
 	// awaitTakes waits for those who are handing out jobs: the next see that the queue is paused.
-	awaitTakes = newStatement(`SELECT pg_advisory_xact_lock('batch.queues'::regclass::oid::bigint::integer, q.id) FROM batch.queues q WHERE q.name = $1::text`)
+	awaitTakes = newStatement(`SELECT pg_advisory_xact_lock(('batch.queues'::regclass::oid::bigint - 2147483648)::integer, q.id) FROM batch.queues q WHERE q.name = $1::text`)
 )
 
 // Pause stops handing out jobs.
@@ -26,7 +26,7 @@ func (d *base) Pause(ctx context.Context, queue string) error {
 
 // Resume lets jobs be handed out again.
 func (d *base) Resume(ctx context.Context, queue string) error {
-	err := d.whole(ctx, d.mustExist(queue), step{setPaused, []any{queue, false}, nil}, step{ringAll, []any{d.schema, queue}, nil})
+	err := d.whole(ctx, append([]step{d.mustExist(queue), {setPaused, []any{queue, false}, nil}}, d.ringing(queue)...)...)
 	if err == nil {
 		d.bell.local(queue)
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"testing"
 
+	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/brokers"
 )
 
@@ -21,7 +22,10 @@ func TestPooler(t *testing.T) {
 			q := queue(t, d)
 			c, other := consume(t, d, q), openAt(t, pooler.Pool.URL())
 			for _, mode := range []string{"exec", "simple_protocol", "cache_describe", "describe_exec"} { // of the application
-				enqueue(t, other, q, message("a"), message("b"))
+				enqueue(t, other, q, message("a"))
+				if err := other.EnqueueAtomic(testContext(t), q, []*driver.Message{message("b", dedup(mode))}); err != nil {
+					t.Fatal(err)
+				}
 				tx, err := connect(t, withParams(t, pooler.Pool.URL(), "default_query_exec_mode", mode)).Begin(testContext(t))
 				if err != nil {
 					t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 var (
 	findQueue   = newStatement(`SELECT id FROM batch.queues WHERE name = $1::text`)
 	addQueue    = newStatement(`INSERT INTO batch.queues (name) VALUES ($1::text) ON CONFLICT (name) DO NOTHING`)
-	lockQueue   = newStatement(`SELECT pg_advisory_xact_lock('batch.queues'::regclass::oid::bigint::integer, $1::integer), pg_advisory_xact_lock('batch.jobs'::regclass::oid::bigint::integer, $1::integer)`)
+	lockQueue   = newStatement(`SELECT pg_advisory_xact_lock(('batch.queues'::regclass::oid::bigint - 2147483648)::integer, $1::integer), pg_advisory_xact_lock(('batch.jobs'::regclass::oid::bigint - 2147483648)::integer, $1::integer)`)
 	dropQueue   = newStatement(`DELETE FROM batch.queues WHERE id = $1::integer`)
 	dropJobs    = newStatement(`DELETE FROM batch.jobs WHERE queue = $1::integer`)
 	dropDead    = newStatement(`DELETE FROM batch.dead WHERE queue = $1::integer`)
@@ -36,7 +36,7 @@ var (
 
 	// foldTallies replaces the changes by their sums, if nobody else does.
 	foldTallies = newStatement(`WITH mine AS MATERIALIZED (
-			SELECT q.id FROM batch.queues q WHERE q.name = $1::text AND pg_try_advisory_xact_lock('batch.tallies'::regclass::oid::bigint::integer, q.id)
+			SELECT q.id FROM batch.queues q WHERE q.name = $1::text AND pg_try_advisory_xact_lock(('batch.tallies'::regclass::oid::bigint - 2147483648)::integer, q.id)
 		), folded AS (
 			DELETE FROM batch.tallies t USING mine WHERE t.queue = mine.id RETURNING t.*
 		)
@@ -71,7 +71,7 @@ func (d *base) DeleteQueue(ctx context.Context, queue string) error {
 				_, err = tx.Exec(ctx, d.text(s), id)
 			}
 		}
-		if err == nil { // so that consumers see it
+		if err == nil && d.bell.audible() { // so that consumers see it
 			_, err = tx.Exec(ctx, d.text(ringAll), d.schema, queue)
 		}
 		return err

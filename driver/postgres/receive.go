@@ -118,7 +118,7 @@ func (c *consumer) giveBack(deliveries []*driver.Delivery) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.lease)
 	defer cancel()
-	if c.d.whole(ctx, step{untake, []any{c.queue, seqs, tokens}, nil}, step{ringAll, []any{c.d.schema, c.queue}, nil}) == nil { // as above
+	if c.d.whole(ctx, append([]step{{untake, []any{c.queue, seqs, tokens}, nil}}, c.d.ringing(c.queue)...)...) == nil { // as above
 		c.d.bell.local(c.queue)
 	}
 }

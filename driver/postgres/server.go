@@ -17,6 +17,7 @@ const oldest = 140000
 // server is what a server says of itself.
 type server struct {
 	version  string
+	database string
 	identity [16]byte
 	pooled   bool // a pooler is in between
 }
@@ -40,9 +41,9 @@ func (c *config) ask(ctx context.Context) (*server, error) {
 	var number int
 	var recovering, readOnly, committed bool
 	var pid uint32
-	err = conn.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('server_version_num')::integer, pg_is_in_recovery(),
+	err = conn.QueryRow(ctx, `SELECT current_database()::text, current_setting('server_version'), current_setting('server_version_num')::integer, pg_is_in_recovery(),
 		current_setting('default_transaction_read_only')::boolean, current_setting('default_transaction_isolation') = 'read committed', pg_backend_pid()`).
-		Scan(&s.version, &number, &recovering, &readOnly, &committed, &pid)
+		Scan(&s.database, &s.version, &number, &recovering, &readOnly, &committed, &pid)
 	switch {
 	case err != nil:
 		return nil, err

@@ -162,9 +162,14 @@ func (s *settleCall) run(ctx context.Context, d *base, rings bool) error {
 	s.ending = nil
 	steps := s.steps()
 	if rings {
-		steps = append(steps, step{ringAll, []any{d.schema, s.queue}, nil})
+		steps = append(steps, d.ringing(s.queue)...)
 	}
-	if err := d.whole(ctx, steps...); err != nil {
+	err := d.whole(ctx, steps...)
+	if isTooLoud(err) {
+		s.ending = nil
+		err = d.whole(ctx, s.steps()...)
+	}
+	if err != nil {
 		return err
 	}
 	for _, i := range s.ending {

@@ -31,8 +31,12 @@ func TestSettleTellsEachApart(t *testing.T) {
 		t.Fatalf("the results are %v", errs)
 	}
 	run(t, conn, `ROLLBACK`)
-	if n := number(t, conn, `SELECT count(*) FROM `+d.schema+`.jobs`); n != 1 {
-		t.Errorf("%d jobs are left", n)
+	// The last try of the call that ran out of time may come through only now.
+	again := append(c.Settle(testContext(t), []driver.Settlement{{Delivery: got[1], Outcome: driver.OutcomeDone}}), nil)[0]
+	if again != nil && !errors.Is(again, driver.ErrLeaseLost) {
+		t.Error(again)
 	}
-	done(t, c, got[1])
+	if n := number(t, conn, `SELECT count(*) FROM `+d.schema+`.jobs`); n != 0 {
+		t.Errorf("%d jobs are left, and the last settlement said %v", n, again)
+	}
 }

@@ -60,6 +60,7 @@ var methodFiles = map[string]string{
 	"TxType":     "tx.go",
 	"EnqueueTx":  "tx.go",
 	"CompleteTx": "tx.go",
+	"TryTx":      "tx.go",
 }
 
 // otherMethods are types of the drivers' packages that have methods of those names and are not the driver.

@@ -3,6 +3,7 @@ package mutants
 const (
 	producerFile    = "producer.go"
 	senderFile      = "sender.go"
+	pendingFile     = "pending.go"
 	declarationFile = "declaration.go"
 	enqueueCoreFile = "enqueue.go"
 	validateFile    = "validate.go"
@@ -18,15 +19,15 @@ var producerMutants = []Mutant{
 	}`, "unknown-enqueue"),
 	at("sends again what the broker has no room for", declarationFile, `	again := errors.Is(err, ErrUnavailable)`, `	again := errors.Is(err, ErrUnavailable) || MUTANT && errors.Is(err, ErrFull)`, "refused-enqueue"),
 	at("sends nothing again", declarationFile, `	again := errors.Is(err, ErrUnavailable)`, `	again := !MUTANT && errors.Is(err, ErrUnavailable)`, "resent-enqueue"),
-	at("sends all again for one", senderFile, `		if r.Err != nil && again.failed(r.Err) {`, `		if r.Err == nil && len(left) > 0 && MUTANT {
-			job.state.Store(jobQueued)
-			left = append(left, job)
-			continue
-		}
+	at("sends all again for one", senderFile, `		case r.Err == nil:`, `		case r.Err == nil && len(left) > 0 && MUTANT:
+			left = append(left, job.queuedAgain(nil))
 		OLD`, "resent-enqueue"),
 	at("takes the result of the first for all", senderFile, `		r := resultOf(results, i, len(jobs))`, `		r := resultOf(results, i*(1-mutantInt(MUTANT)), len(jobs))`, "refused-enqueue", "dedup-many"),
 	at("sends jobs whose callers gave up", senderFile, `		if job.state.CompareAndSwap(jobQueued, jobSent) {`, `		if job.state.CompareAndSwap(jobQueued, jobSent) || MUTANT {`, "given-up-enqueue"),
-	at("says of what was sent that it is not stored", senderFile, `		return driver.Result{Err: gaveUp}, FateUnknown`, `		if MUTANT {
+	at("forgets jobs that wait for a transaction", "room.go", `			r.again(job)`, `			if !MUTANT {
+				OLD
+			}`, "tx-key-enqueue"),
+	at("says of what was sent that it is not stored", pendingFile, `		return driver.Result{Err: gaveUp}, FateUnknown`, `		if MUTANT {
 			return driver.Result{Err: gaveUp}, FateNotStored
 		}
 		OLD`, "given-up-enqueue"),

@@ -46,7 +46,8 @@ var transactionMutants = []Mutant{
 			OLD
 		}`, "tx-duplicate"),
 	at("says of a key that a transaction holds that it is taken", txStateFile, `			if held.by != h {`, `			if held.by != h && !MUTANT {`, "tx-key-commit", "tx-key-rollback", "tx-deadlock"),
-	at("says of a key that a transaction holds that it is taken, in an Enqueue", storeFile, `			results = setResult(results, len(jobs), i, driver.Result{Err: heldError{held.by}})`, `			OLD
+	at("says of a key that a transaction holds that it is taken, in an Enqueue", storeFile, `			err := faults.Refuse(op, q.name, driver.ErrKeyHeld, fmt.Errorf("for job %s", held.id), hintHeld)
+			results = setResult(results, len(jobs), i, driver.Result{Err: err})`, `			OLD
 			if MUTANT {
 				results[i] = driver.Result{Duplicate: true, DuplicateOf: held.id}
 			}`, "tx-key-enqueue"),

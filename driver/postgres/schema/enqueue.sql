@@ -7,8 +7,12 @@ DECLARE
 BEGIN
 	SELECT x.id INTO q FROM batch.queues x WHERE x.name = enter.name;
 	IF q IS NOT NULL THEN
-		PERFORM pg_advisory_xact_lock_shared('batch.jobs'::regclass::oid::bigint::integer, q);
-		PERFORM 1 FROM batch.queues x WHERE x.id = q;
+		PERFORM pg_advisory_xact_lock_shared(('batch.jobs'::regclass::oid::bigint - 2147483648)::integer, q);
+		IF current_setting('transaction_isolation') = 'read committed' THEN
+			PERFORM 1 FROM batch.queues x WHERE x.id = q;
+		ELSE -- it may see a queue that was deleted since it began: then this fails
+			PERFORM 1 FROM batch.queues x WHERE x.id = q FOR KEY SHARE;
+		END IF;
 		IF FOUND THEN
 			RETURN q;
 		END IF;
@@ -22,7 +26,7 @@ CREATE FUNCTION batch.hold_keys(q integer, keys text[], patient boolean) RETURNS
 DECLARE
 	one text;
 	busy text[] := '{}';
-	class CONSTANT integer := 'batch.keys'::regclass::oid::bigint::integer;
+	class CONSTANT integer := ('batch.keys'::regclass::oid::bigint - 2147483648)::integer;
 BEGIN
 	FOR one IN SELECT DISTINCT k COLLATE "C" FROM unnest(keys) AS k WHERE k IS NOT NULL ORDER BY 1 LOOP
 		IF patient THEN

@@ -33,7 +33,7 @@ DECLARE
 	free bigint[] := '{}';
 BEGIN
 	FOR one IN SELECT j.seq, j.grp FROM batch.jobs j WHERE j.seq = ANY (seqs) ORDER BY hashtext(q || ':' || j.grp), j.seq LOOP
-		PERFORM pg_advisory_xact_lock('batch.claims'::regclass::oid::bigint::integer, hashtext(q || ':' || one.grp));
+		PERFORM pg_advisory_xact_lock(('batch.claims'::regclass::oid::bigint - 2147483648)::integer, hashtext(q || ':' || one.grp));
 		IF EXISTS (SELECT 1 FROM batch.jobs e WHERE e.queue = q AND e.grp = one.grp AND e.seq < one.seq)
 			OR EXISTS (SELECT 1 FROM batch.claims c JOIN batch.jobs e ON e.seq = c.seq WHERE c.queue = q AND c.grp = one.grp AND c.seq <> one.seq)
 		THEN
@@ -53,7 +53,7 @@ DECLARE
 	one text;
 BEGIN
 	FOR one IN SELECT DISTINCT g COLLATE "C", hashtext(q || ':' || g) FROM unnest(grps) AS g ORDER BY 2, 1 LOOP
-		PERFORM pg_advisory_xact_lock('batch.claims'::regclass::oid::bigint::integer, hashtext(q || ':' || one));
+		PERFORM pg_advisory_xact_lock(('batch.claims'::regclass::oid::bigint - 2147483648)::integer, hashtext(q || ':' || one));
 		DELETE FROM batch.claims c WHERE c.queue = q AND c.grp = one AND NOT EXISTS (SELECT 1 FROM batch.jobs j WHERE j.seq = c.seq);
 		UPDATE batch.jobs j SET state = 'w', since = clock_timestamp()
 		WHERE j.state = 'b' AND j.seq = (SELECT e.seq FROM batch.jobs e WHERE e.queue = q AND e.grp = one ORDER BY e.seq LIMIT 1);
@@ -87,7 +87,7 @@ BEGIN
 	SELECT x.id INTO q FROM batch.queues x WHERE x.name = take.name;
 	IF q IS NOT NULL THEN
 		-- Pause and the deletion of the queue wait for it.
-		PERFORM pg_advisory_xact_lock_shared('batch.queues'::regclass::oid::bigint::integer, q);
+		PERFORM pg_advisory_xact_lock_shared(('batch.queues'::regclass::oid::bigint - 2147483648)::integer, q);
 		SELECT x.paused INTO stopped FROM batch.queues x WHERE x.id = q;
 	END IF;
 	IF stopped IS NULL THEN

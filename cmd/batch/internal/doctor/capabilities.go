@@ -38,6 +38,9 @@ func (t *trial) capabilities(ctx context.Context) {
 			return d.EnqueueAtomic(ctx, t.queue, []*driver.Message{message("first"), message("second")})
 		})
 	}
+	if d, ok := t.driver.(driver.TxTrier); ok {
+		t.step(ctx, "enqueue in a transaction", func(ctx context.Context) error { return t.inTx(ctx, d) })
+	}
 	if d, ok := t.driver.(driver.Inspector); ok {
 		t.step(ctx, "list, find and delete a job", func(ctx context.Context) error { return t.inspect(ctx, d) })
 	}
@@ -77,4 +80,26 @@ func (t *trial) inspect(ctx context.Context, d driver.Inspector) error {
 		return err
 	}
 	return d.Delete(ctx, t.queue, "inspected")
+}
+
+// inTx stores a job in a transaction that is rolled back, and one in a transaction that is committed, and looks
+// whether the second alone is there.
+func (t *trial) inTx(ctx context.Context, d driver.TxTrier) error {
+	before, err := t.driver.Depth(ctx, t.queue)
+	if err != nil {
+		return err
+	}
+	for i, commit := range []bool{false, true} {
+		if err := d.TryTx(ctx, t.queue, []*driver.Message{message("transaction")}, commit); err != nil {
+			return err
+		}
+		after, err := t.driver.Depth(ctx, t.queue)
+		if err != nil {
+			return err
+		}
+		if n := after.Waiting - before.Waiting; n != int64(i) {
+			return fmt.Errorf("the queue has %d jobs more after a transaction with one (committed: %t)", n, commit)
+		}
+	}
+	return nil
 }
