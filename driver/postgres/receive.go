@@ -22,7 +22,7 @@ var (
 		FROM batch.queues q WHERE q.name = $1::text`)
 	untake = newStatement(held() + `, back AS (
 		UPDATE batch.jobs j SET state = 'w', due = NULL, token = NULL, since = clock_timestamp(), deliveries = j.deliveries - 1
-		FROM held h WHERE j.seq = h.seq RETURNING j.queue
+		WHERE j.seq = ` + heldOnes + ` RETURNING j.queue
 	)
 	INSERT INTO batch.tallies (queue, running, waiting) SELECT queue, -count(*), count(*) FROM back GROUP BY queue`)
 	followGroups = newStatement(`SELECT batch.follow($1::text)`)

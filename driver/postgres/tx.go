@@ -14,7 +14,7 @@ import (
 // completeJob removes a job that is held.
 var completeJob = newStatement(`WITH gone AS (
 		DELETE FROM batch.jobs j USING batch.queues q
-		WHERE q.name = $1::text AND j.queue = q.id AND j.seq = $2::bigint AND j.token = $3::bigint AND j.state = 'r'
+		WHERE q.name = $1::text AND j.queue + 0 = q.id AND j.seq = $2::bigint AND j.token = $3::bigint AND j.state::text = 'r' -- see heldJobs
 			-- By this lock others know that it is a transaction of the application that has the row.
 			AND pg_advisory_xact_lock('batch.ended'::regclass::oid::bigint::integer, ($2::bigint % 2147483647)::integer) IS NOT NULL
 			AND EXISTS (SELECT 1 FROM batch.meta m WHERE m.identity = $4::text::uuid)
