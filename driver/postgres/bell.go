@@ -78,19 +78,21 @@ type bell struct {
 	config *pgx.ConnConfig // nil: nothing can be listened to
 	schema string
 	done   chan struct{}
-	poll   func() // looks from time to time, until done
+	poll   func()             // looks from time to time, until done
+	loud   func(queue string) // wakes those who wait, in all processes
 	ended  sync.WaitGroup
 
 	mu     sync.Mutex // guards following
 	wakers map[string]map[*waker]struct{}
 	rang   map[string]time.Time
+	inTx   map[string]*inTx
 	over   bool
 	begun  bool
 }
 
 // newBell makes one that listens from its first consumer on.
 func newBell(config *pgx.ConnConfig, schema string) *bell {
-	return &bell{config: config, schema: schema, done: make(chan struct{}), wakers: make(map[string]map[*waker]struct{}), rang: make(map[string]time.Time)}
+	return &bell{config: config, schema: schema, done: make(chan struct{}), wakers: make(map[string]map[*waker]struct{}), rang: make(map[string]time.Time), inTx: make(map[string]*inTx)}
 }
 
 // join takes a waker in.
