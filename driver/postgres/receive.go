@@ -15,12 +15,8 @@ import (
 // back or held becomes ready.
 var (
 	takeJobs  = newStatement(`SELECT seq, token, lost,` + jobColumns + `FROM batch.take($1::text, $2::integer, $3::bigint * interval '1 millisecond')`)
-	lookAhead = newStatement(`SELECT
-		NOT q.paused AND EXISTS (SELECT 1 FROM batch.jobs j WHERE j.queue = q.id AND j.state = 'w'),
-		EXISTS (SELECT 1 FROM batch.ended e WHERE e.queue = q.id),
-		(extract(epoch FROM (SELECT min(j.due) FROM batch.jobs j WHERE j.queue = q.id AND j.state IN ('s', 'r')) - clock_timestamp()) * 1000)::bigint
-		FROM batch.queues q WHERE q.name = $1::text`)
-	untake = newStatement(held() + `, back AS (
+	lookAhead = newStatement(`SELECT more, ended, next FROM batch.look_ahead($1::text)`)
+	untake    = newStatement(held() + `, back AS (
 		UPDATE batch.jobs j SET state = 'w', due = NULL, token = NULL, since = clock_timestamp(), deliveries = j.deliveries - 1
 		WHERE j.seq = ` + heldOnes + ` RETURNING j.queue
 	)
