@@ -86,11 +86,12 @@ WORKLOAD ?=
 PEER ?=
 ROUNDS ?= 0
 QUICK ?=
+BACKLOG ?= 0
 PERFORMANCE := GOWORK=off $(GO) test -C bench/performance -v -count=1 -timeout 24h .
 
 performance: engine images ## compare with other libraries, and write docs/performance.md: make performance BROKER=redis QUICK=1
 	@$(PERFORMANCE) -run '^TestPerformance$$' -performance.run -performance.broker='$(BROKER)' -performance.workload='$(WORKLOAD)' \
-		-performance.peer='$(PEER)' -performance.rounds=$(ROUNDS) $(if $(QUICK),-performance.quick)
+		-performance.peer='$(PEER)' -performance.rounds=$(ROUNDS) -performance.backlog=$(BACKLOG) $(if $(QUICK),-performance.quick)
 
 performance-page: ## write docs/performance.md again from its results, after a change of how it looks
 	@$(PERFORMANCE) -run '^TestPage$$' -performance.page

@@ -14,11 +14,12 @@
 // Each list has commas between its names, and all are measured where it is empty. A name that there is not
 // ends the run before it measures, and lists those that there are.
 //
-//	BROKER    redis, rabbitmq, nats, sqs, files, synced. The last two are for what needs no broker, or a
+//	BROKER    redis, rabbitmq, nats, sqs, postgres, files, synced. The last two are for what needs no broker, or a
 //	          database: in synced what is confirmed is on the disk
 //	WORKLOAD  the bold names of the page: enqueue-1, enqueue-64, process, pickup, queues-500 and so on
 //	PEER      the first column of the page, without a comma in a name: PEER='batch,raw gathered,asynq fastest'
 //	ROUNDS    5, and 1 with QUICK
+//	BACKLOG   the jobs of the workload of that name, for the quick form too: 1000000, and 50000 with QUICK
 //	QUICK     1 for the quick form, of a few seconds a measurement: it shows that a row runs and counts right
 //
 // # Parts

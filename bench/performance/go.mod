@@ -7,6 +7,7 @@ replace (
 	github.com/batch-go/batch/driver/amqp => ../../driver/amqp
 	github.com/batch-go/batch/driver/nats => ../../driver/nats
 	github.com/batch-go/batch/driver/nats/embedded => ../../driver/nats/embedded
+	github.com/batch-go/batch/driver/postgres => ../../driver/postgres
 	github.com/batch-go/batch/driver/redis => ../../driver/redis
 	github.com/batch-go/batch/driver/sqs => ../../driver/sqs
 )
@@ -23,6 +24,7 @@ require (
 	github.com/batch-go/batch/driver/amqp v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/nats v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/nats/embedded v0.0.0-00010101000000-000000000000
+	github.com/batch-go/batch/driver/postgres v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/redis v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/sqs v0.0.0-00010101000000-000000000000
 	github.com/hibiken/asynq v0.26.0

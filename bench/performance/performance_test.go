@@ -31,6 +31,7 @@ var (
 	brokerFlag   = flag.String("performance.broker", "", "the brokers, with commas between them; all if it is empty")
 	workloadFlag = flag.String("performance.workload", "", "the workloads; all if it is empty")
 	peerFlag     = flag.String("performance.peer", "", "the peers; all if it is empty")
+	backlogFlag  = flag.Int("performance.backlog", 0, "how many jobs the backlog has, instead of what the form says")
 	roundsFlag   = flag.Int("performance.rounds", 0, "how often each is measured; 5 if it is zero, and 1 in the quick form")
 	seedFlag     = flag.Uint64("performance.seed", 0, "the seed of the orders of peers; zero for a new one")
 )
@@ -214,6 +215,9 @@ func scale() (s load.Scale, form string, rounds int, limit time.Duration) {
 	if *quickFlag {
 		s, form, rounds, limit = load.Quick, "quick", 1, 45*time.Second
 	}
+	if *backlogFlag > 0 {
+		s.Backlog, limit = *backlogFlag, 10*time.Minute
+	}
 	if *roundsFlag > 0 {
 		rounds = *roundsFlag
 	}
@@ -289,6 +293,9 @@ func measureOne(ctx context.Context, s *server, a assignment, limit time.Duratio
 	a.At, a.Meter.Process = s.place, s.process
 	if a.Broker == peer.Redis {
 		a.Meter.Redis = s.place.Addr
+	}
+	if s.sql {
+		a.Meter.SQL = s.place.URL
 	}
 	return a.measure(ctx, limit)
 }

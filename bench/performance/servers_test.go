@@ -20,6 +20,7 @@ type server struct {
 	name    string // and version
 	place   peer.Place
 	process string                      // a PID in its container
+	sql     bool                        // whether it is PostgreSQL
 	clear   func(context.Context) error // removes what a peer has left; nil where peers leave nothing
 	// databases is for the one peer that needs its own server; nil elsewhere.
 	databases *server
@@ -43,6 +44,10 @@ func start(t *testing.T, broker string) *server {
 		i := brokers.SQS(t)
 		s := of(t, i)
 		s.place.User, s.place.Password, s.place.Region = i.Username, i.Password, brokers.SQSRegion
+		return s
+	case peer.Postgres:
+		s := startPostgres(t)
+		s.place.Sync = true
 		return s
 	}
 	db := startPostgres(t)
@@ -78,9 +83,9 @@ func startPostgres(t *testing.T) *server {
 	t.Helper()
 	i := brokers.NewPostgreSQL(t, brokers.PostgreSQL17, "max_connections=300", "shared_buffers=512MB")
 	s := of(t, i)
-	s.name = "PostgreSQL " + i.Version
+	s.name, s.sql = "PostgreSQL "+i.Version, true
 	s.clear = func(ctx context.Context) error {
-		_, err := s.query(ctx, "drop schema public cascade; create schema public")
+		_, err := s.query(ctx, "drop schema if exists batch cascade; drop schema public cascade; create schema public; checkpoint")
 		return err
 	}
 	return s

@@ -81,20 +81,22 @@ type bell struct {
 	config *pgx.ConnConfig // nil: nothing can be listened to
 	schema string
 	done   chan struct{}
-	poll   func() // looks from time to time, until done
+	poll   func()             // looks from time to time, until done
+	loud   func(queue string) // wakes those who wait, in all processes
 	ended  sync.WaitGroup
 
 	mu     sync.Mutex // guards following
 	wakers map[string]map[*waker]struct{}
 	rang   map[string]time.Time
 	muted  time.Time // until when nothing rings
+	inTx   map[string]*inTx
 	over   bool
 	begun  bool
 }
 
 // newBell makes one that listens from its first consumer on.
 func newBell(config *pgx.ConnConfig, schema string) *bell {
-	return &bell{config: config, schema: schema, done: make(chan struct{}), wakers: make(map[string]map[*waker]struct{}), rang: make(map[string]time.Time)}
+	return &bell{config: config, schema: schema, done: make(chan struct{}), wakers: make(map[string]map[*waker]struct{}), rang: make(map[string]time.Time), inTx: make(map[string]*inTx)}
 }
 
 // join takes a waker in.
@@ -155,13 +157,6 @@ func (b *bell) mute() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.muted = time.Now().Add(muteFor)
-}
-
-// audible tells whether the server takes notifications, as far as is known.
-func (b *bell) audible() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return !time.Now().Before(b.muted)
 }
 
 // close ends listening.

@@ -89,7 +89,9 @@
 // An enqueue notifies (LISTEN and NOTIFY), so that a worker that waits has the job after
 // a round trip. Notifications take a lock of the whole server at their commit, so a
 // process rings at most every 10 ms for a queue; a worker that was busy a moment ago looks
-// again by itself after 25 ms. What no notification tells, one that was lost, delays and
+// again by itself after 25 ms. So do transactions: the first of 10 ms notifies with its commit,
+// and for others the driver does, 10 ms after the last. A job whose transaction commits later
+// than that, while the first did not commit, is picked up within half a second. What no notification tells, one that was lost, delays and
 // lost leases, is found by one statement every half second for all queues of a driver.
 //
 // # Poolers

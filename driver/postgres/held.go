@@ -13,15 +13,20 @@ var stillHeld = newStatement(`SELECT j.seq, pg_try_advisory_xact_lock_shared(('b
 
 // heldJobs are the rows that a call names and that its holders hold, but for those that a transaction of
 // the application has locked: it may end the job, and nobody waits for it. Each is looked up by its number,
-// whatever the server believes of how many there are.
+// whatever the server believes of how many there are: the other conditions are written so that no other index
+// serves them, by which each job would cost as much as there are running.
 const heldJobs = `WITH given AS MATERIALIZED (
 		SELECT t.* FROM unnest($2::bigint[], $3::bigint[]%s) AS t (seq, token%s)
 	), held AS MATERIALIZED (
 		SELECT g.* FROM given g CROSS JOIN LATERAL (
 			SELECT FROM batch.jobs j
-			WHERE j.seq = g.seq AND j.token = g.token AND j.state = 'r' AND j.queue = (SELECT q.id FROM batch.queues q WHERE q.name = $1::text)
+			WHERE j.seq = g.seq AND j.token = g.token AND j.state::text = 'r' AND j.queue + 0 = (SELECT q.id FROM batch.queues q WHERE q.name = $1::text)
 			FOR UPDATE SKIP LOCKED) locked
 	)`
+
+// heldOnes are the numbers of held, for statements that change those rows: the server looks each up, where
+// for a join it may read the whole table.
+const heldOnes = `ANY (ARRAY(SELECT h.seq FROM held h))`
 
 // held is heldJobs with further columns, each a type and a name.
 func held(columns ...string) string {

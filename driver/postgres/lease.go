@@ -11,7 +11,7 @@ import (
 
 // extendLeases extends the leases of jobs that are held.
 var extendLeases = newStatement(held() + `, kept AS (
-		UPDATE batch.jobs j SET due = clock_timestamp() + $4::bigint * interval '1 millisecond' FROM held h WHERE j.seq = h.seq RETURNING j.seq
+		UPDATE batch.jobs j SET due = clock_timestamp() + $4::bigint * interval '1 millisecond' WHERE j.seq = ` + heldOnes + ` RETURNING j.seq
 	) SELECT seq FROM kept`)
 
 // Extend renews leases, in one statement.

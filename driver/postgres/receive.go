@@ -15,14 +15,10 @@ import (
 // back or held becomes ready.
 var (
 	takeJobs  = newStatement(`SELECT seq, token, lost,` + jobColumns + `FROM batch.take($1::text, $2::integer, $3::bigint * interval '1 millisecond')`)
-	lookAhead = newStatement(`SELECT
-		NOT q.paused AND EXISTS (SELECT 1 FROM batch.jobs j WHERE j.queue = q.id AND j.state = 'w'),
-		EXISTS (SELECT 1 FROM batch.ended e WHERE e.queue = q.id),
-		(extract(epoch FROM (SELECT min(j.due) FROM batch.jobs j WHERE j.queue = q.id AND j.state IN ('s', 'r')) - clock_timestamp()) * 1000)::bigint
-		FROM batch.queues q WHERE q.name = $1::text`)
-	untake = newStatement(held() + `, back AS (
+	lookAhead = newStatement(`SELECT more, ended, next FROM batch.look_ahead($1::text)`)
+	untake    = newStatement(held() + `, back AS (
 		UPDATE batch.jobs j SET state = 'w', due = NULL, token = NULL, since = clock_timestamp(), deliveries = j.deliveries - 1
-		FROM held h WHERE j.seq = h.seq RETURNING j.queue
+		WHERE j.seq = ` + heldOnes + ` RETURNING j.queue
 	)
 	INSERT INTO batch.tallies (queue, running, waiting) SELECT queue, -count(*), count(*) FROM back GROUP BY queue`)
 	followGroups = newStatement(`SELECT batch.follow($1::text)`)

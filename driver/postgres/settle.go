@@ -15,13 +15,13 @@ import (
 // The statements of the outcomes. Each returns the jobs that it ended.
 var (
 	settleDone = newStatement(held() + `, gone AS (
-		DELETE FROM batch.jobs j USING held h WHERE j.seq = h.seq RETURNING j.seq, j.queue
+		DELETE FROM batch.jobs j WHERE j.seq = ` + heldOnes + ` RETURNING j.seq, j.queue
 	), counted AS (
 		INSERT INTO batch.tallies (queue, running) SELECT queue, -count(*) FROM gone GROUP BY queue
 	) SELECT seq FROM gone`)
 
 	settleRelease = newStatement(held() + `, back AS (
-		UPDATE batch.jobs j SET state = 'w', due = NULL, token = NULL, since = clock_timestamp() FROM held h WHERE j.seq = h.seq RETURNING j.seq, j.queue
+		UPDATE batch.jobs j SET state = 'w', due = NULL, token = NULL, since = clock_timestamp() WHERE j.seq = ` + heldOnes + ` RETURNING j.seq, j.queue
 	), counted AS (
 		INSERT INTO batch.tallies (queue, running, waiting) SELECT queue, -count(*), count(*) FROM back GROUP BY queue
 	) SELECT seq FROM back`)
@@ -35,14 +35,14 @@ var (
 			pos = CASE WHEN j.grp IS NULL THEN h.number ELSE j.pos END,
 			token = NULL, since = clock_timestamp(), lost = 0,
 			failures = h.failures, bounces = h.bounces, bounced_since = h.bounced_since, last_error = h.last_error
-		FROM numbered h WHERE j.seq = h.seq RETURNING j.seq, j.queue, j.state
+		FROM numbered h WHERE j.seq = h.seq AND j.seq = ` + heldOnes + ` RETURNING j.seq, j.queue, j.state
 	), counted AS (
 		INSERT INTO batch.tallies (queue, running, waiting, scheduled)
 		SELECT queue, -count(*), count(*) FILTER (WHERE state = 'w'), count(*) FILTER (WHERE state = 's') FROM back GROUP BY queue
 	) SELECT seq FROM back`)
 
 	settleDead = newStatement(held("text reason", "boolean strip", "integer failures", "integer bounces", "bigint bounced_since", "bytea last_error") + `, gone AS (
-		DELETE FROM batch.jobs j USING held h WHERE j.seq = h.seq
+		DELETE FROM batch.jobs j USING held h WHERE j.seq = h.seq AND j.seq = ` + heldOnes + `
 		RETURNING j.queue, j.level, j.id, j.kind, j.content_type, j.body, j.enqueued_at, j.expires_at, j.max_attempts, j.timeout_ms,
 			CASE WHEN h.strip THEN NULL ELSE j.headers END AS headers, j.deliveries, j.dedup_key, j.dedup_number, j.grp,
 			h.seq, h.reason, h.failures, h.bounces, h.bounced_since, h.last_error

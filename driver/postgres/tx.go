@@ -15,7 +15,7 @@ import (
 // completeJob removes a job that is held.
 var completeJob = newStatement(`WITH gone AS (
 		DELETE FROM batch.jobs j USING batch.queues q
-		WHERE q.name = $1::text AND j.queue = q.id AND j.seq = $2::bigint AND j.token = $3::bigint AND j.state = 'r'
+		WHERE q.name = $1::text AND j.queue + 0 = q.id AND j.seq = $2::bigint AND j.token = $3::bigint AND j.state::text = 'r' -- see heldJobs
 			-- By this lock others know that it is a transaction of the application that has the row.
 			AND pg_advisory_xact_lock(('batch.ended'::regclass::oid::bigint - 2147483648)::integer, ($2::bigint % 2147483647)::integer) IS NOT NULL
 			AND EXISTS (SELECT 1 FROM batch.meta m WHERE m.identity = $4::text::uuid AND current_database() = $5::text)
@@ -36,10 +36,10 @@ func (d *Driver) TxType() reflect.Type { return reflect.TypeFor[pgx.Tx]() }
 // TxType is *sql.Tx.
 func (d *SQLDriver) TxType() reflect.Type { return reflect.TypeFor[*sql.Tx]() }
 
-// EnqueueTx stores messages as part of a transaction. Its notification comes with the commit.
+// EnqueueTx stores messages as part of a transaction. Its notification comes with the commit, if it rings.
 func (d *Driver) EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, tx == nil, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		return d.storeIn(ctx, tx, queue, d.bell.audible(), sent, isUntyped(tx))
+		return d.storeIn(ctx, tx, queue, d.bell.ringsInTx(queue), sent, isUntyped(tx))
 	})
 }
 
@@ -54,10 +54,10 @@ func isUntyped(tx pgx.Tx) bool {
 	return mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol
 }
 
-// EnqueueTx stores messages as part of a transaction. Its notification comes with the commit.
+// EnqueueTx stores messages as part of a transaction. Its notification comes with the commit, if it rings.
 func (d *SQLDriver) EnqueueTx(ctx context.Context, tx *sql.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, tx == nil, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		rows, err := tx.QueryContext(ctx, d.text(storeLiterals), literals(d.args(queue, true, d.bell.audible(), d.columnsOf(sent)))...)
+		rows, err := tx.QueryContext(ctx, d.text(storeLiterals), literals(d.args(queue, true, d.bell.ringsInTx(queue), d.columnsOf(sent)))...)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func (d *base) TryTx(ctx context.Context, queue string, messages []*driver.Messa
 		}
 	}
 	err := d.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := d.storeIn(ctx, tx, queue, d.bell.audible(), messages, false)
+		_, err := d.storeIn(ctx, tx, queue, d.bell.ringsInTx(queue), messages, false)
 		if err == nil && !commit {
 			err = errRollback
 		}

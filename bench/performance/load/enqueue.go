@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/batch-go/batch/bench/performance/peer"
 )
 
 // enqueues are the workloads of enqueueing alone. What was stored is handled afterwards, which is not timed.
@@ -20,7 +22,7 @@ func enqueues() []Workload {
 	}
 	// Where a library decides how many jobs share a sync, more callers must not be slower than fewer.
 	for _, n := range []int{2, 4, 8, 16, 32, 256} {
-		all = append(all, Workload{Name: fmt.Sprint("enqueue-", n), Disk: true, only: true, What: fmt.Sprintf("%d callers enqueue one job after another each", n), Kind: Rate, run: enqueueBy(n)})
+		all = append(all, Workload{Name: fmt.Sprint("enqueue-", n), Disk: true, on: peer.Synced, What: fmt.Sprintf("%d callers enqueue one job after another each", n), Kind: Rate, run: enqueueBy(n)})
 	}
 	return all
 }
@@ -33,8 +35,11 @@ func (r *run) limit() int {
 	return r.scale.Jobs
 }
 
+// enqueuing stores one job.
+type enqueuing func(ctx context.Context, queue string, j peer.Job) error
+
 // callers has n of them enqueue until the time is over or the number reached, and returns what they did.
-func (r *run) callers(ctx context.Context, n, limit int, during time.Duration) (jobs int, err error) {
+func (r *run) callers(ctx context.Context, enqueue enqueuing, n, limit int, during time.Duration) (jobs int, err error) {
 	var taken, done atomic.Int64
 	failed := make([]error, n)
 	deadline := time.Now().Add(during)
@@ -42,7 +47,7 @@ func (r *run) callers(ctx context.Context, n, limit int, during time.Duration) (
 	for i := range n {
 		all.Go(func() {
 			for time.Now().Before(deadline) && taken.Add(1) <= int64(limit) {
-				if failed[i] = r.peer.Enqueue(ctx, r.queues[0], r.job()); failed[i] != nil {
+				if failed[i] = enqueue(ctx, r.queues[0], r.job()); failed[i] != nil {
 					return
 				}
 				r.seen.sent(1)
@@ -55,26 +60,46 @@ func (r *run) callers(ctx context.Context, n, limit int, during time.Duration) (
 }
 
 // warm has the connections opened, and the caches filled.
-func (r *run) warm(ctx context.Context, n int) error {
-	_, err := r.callers(ctx, n, 4*n, 5*time.Second)
+func (r *run) warm(ctx context.Context, enqueue enqueuing, n int) error {
+	_, err := r.callers(ctx, enqueue, n, 4*n, 5*time.Second)
 	return err
 }
 
 // enqueueBy measures n callers.
 func enqueueBy(n int) func(context.Context, *run) error {
-	return func(ctx context.Context, r *run) error {
-		if err := r.warm(ctx, n); err != nil {
-			return err
+	return func(ctx context.Context, r *run) error { return r.timedEnqueue(ctx, r.peer.Enqueue, n) }
+}
+
+// timedEnqueue measures n callers of enqueue.
+func (r *run) timedEnqueue(ctx context.Context, enqueue enqueuing, n int) error {
+	if err := r.warm(ctx, enqueue, n); err != nil {
+		return err
+	}
+	r.meter.begin()
+	start := time.Now()
+	jobs, err := r.callers(ctx, enqueue, n, r.limit(), r.scale.Time)
+	r.result.Took, r.result.Jobs = time.Since(start), jobs
+	r.result.Cost = r.meter.end()
+	if err != nil {
+		return err
+	}
+	return r.drain(ctx)
+}
+
+// transactions are the workloads of enqueueing in transactions of the application, one job in each.
+func transactions() []Workload {
+	by := func(n int) func(context.Context, *run) error {
+		return func(ctx context.Context, r *run) error {
+			t, ok := r.peer.(peer.Transactor)
+			if !ok {
+				return ErrLacks
+			}
+			return r.timedEnqueue(ctx, t.EnqueueTx, n)
 		}
-		r.meter.begin()
-		start := time.Now()
-		jobs, err := r.callers(ctx, n, r.limit(), r.scale.Time)
-		r.result.Took, r.result.Jobs = time.Since(start), jobs
-		r.result.Cost = r.meter.end()
-		if err != nil {
-			return err
-		}
-		return r.drain(ctx)
+	}
+	return []Workload{
+		{Name: "tx-1", on: peer.Postgres, What: "One caller begins a transaction, enqueues a job in it and commits it, one after another", Kind: Rate, run: by(1)},
+		{Name: "tx-64", on: peer.Postgres, What: "64 callers do that", Kind: Rate, run: by(Callers)},
 	}
 }
 

@@ -191,7 +191,7 @@ func half(ctx context.Context, r *run) error {
 	}
 	defer stop()
 	start := time.Now()
-	jobs, err := r.callers(ctx, Callers, 1<<30, r.scale.Time)
+	jobs, err := r.callers(ctx, r.peer.Enqueue, Callers, 1<<30, r.scale.Time)
 	if err != nil {
 		return err
 	}

@@ -23,19 +23,19 @@ type Workload struct {
 	Name   string
 	What   string // in a sentence of the page
 	Kind   Kind
-	Queues int  // 1 if it is zero
-	Body   int  // bytes of a job as JSON; 256 if it is zero
-	Disk   bool // whether it is worth doing on [peer.Synced] too, where the disk decides
-	only   bool // there only
+	Queues int    // 1 if it is zero
+	Body   int    // bytes of a job as JSON; 256 if it is zero
+	Disk   bool   // whether it is worth doing on [peer.Synced] too, where the disk decides
+	on     string // the one broker that it is for; all if it is empty
 	run    func(context.Context, *run) error
 }
 
 // For tells whether a workload is for a broker.
 func (w Workload) For(broker string) bool {
 	if broker == peer.Synced {
-		return w.Disk
+		return w.Disk && w.on != peer.Postgres
 	}
-	return !w.only
+	return w.on == "" || w.on == broker
 }
 
 // Kind says which figures of a Result a workload has.
@@ -52,6 +52,7 @@ const (
 func Workloads() []Workload {
 	var all []Workload
 	all = append(all, enqueues()...)
+	all = append(all, transactions()...)
 	all = append(all, processes()...)
 	all = append(all, failing(), backlog(), delays())
 	all = append(all, pickups()...)
@@ -81,7 +82,7 @@ type Scale struct {
 // Quick and Full are the forms. A round of the full form takes about a quarter of an hour a broker. Counted is for
 // what is not timed.
 var (
-	Quick = Scale{Time: time.Second, Jobs: 5_000, Backlog: 20_000, Delayed: 2_000, Window: 10 * time.Second, Patience: 15 * time.Second}
+	Quick = Scale{Time: time.Second, Jobs: 5_000, Backlog: 50_000, Delayed: 2_000, Window: 10 * time.Second, Patience: 15 * time.Second}
 	Full  = Scale{Time: 2 * time.Second, Jobs: 50_000, Backlog: 1_000_000, Delayed: 100_000, Window: 10 * time.Second, Patience: time.Minute}
 
 	Counted = Scale{Time: 2 * time.Second, Jobs: 50_000, Backlog: 50_000, Patience: time.Minute}
@@ -123,6 +124,7 @@ type run struct {
 type Broker struct {
 	Process string // a PID in its container; empty if that is not known
 	Redis   string // its address, if it is one
+	SQL     string // its URL, if it is PostgreSQL
 	Fsyncs  bool   // whether syncs are counted, which takes a little time
 }
 

@@ -29,6 +29,10 @@ func (f *fake) Enqueue(_ context.Context, _ string, j peer.Job) error {
 	return nil
 }
 
+func (f *fake) EnqueueTx(ctx context.Context, queue string, j peer.Job) error {
+	return f.Enqueue(ctx, queue, j)
+}
+
 func (f *fake) EnqueueAt(ctx context.Context, queue string, j peer.Job, due time.Time) error {
 	time.AfterFunc(time.Until(due), func() { _ = f.Enqueue(ctx, queue, j) })
 	return nil
@@ -91,7 +95,7 @@ func TestWorkloads(t *testing.T) {
 
 // TestLossesAreSeen shows that a peer that loses jobs, or doubles them, is found out.
 func TestLossesAreSeen(t *testing.T) {
-	for _, name := range []string{"enqueue-1", "enqueue-64", "enqueue-many", "process", "failing", "paced"} {
+	for _, name := range []string{"enqueue-1", "enqueue-64", "enqueue-many", "tx-64", "process", "failing", "paced"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if r := measureFake(t, name, &fake{lose: 7}); r.Arrived >= r.Sent || r.Note == "" {

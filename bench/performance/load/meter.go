@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/batch-go/batch/internal/fsyncs"
@@ -23,6 +24,7 @@ type Cost struct {
 	Broker        time.Duration // CPU of the broker's container
 	Wire, Packets uint64        // bytes and packets in and out of the broker's container
 	Commands      uint64        // that Redis has run, those in scripts included
+	WAL           uint64        `json:",omitempty"` // bytes that PostgreSQL wrote to its write-ahead log
 	// Fsyncs is how often this process and the broker's container synced a file to the disk, of a
 	// measurement that counts them.
 	Fsyncs uint64 `json:",omitempty"`
@@ -32,6 +34,7 @@ type Cost struct {
 type meter struct {
 	process string          // a PID in the broker's container; empty if there is none
 	redis   *goredis.Client // nil if the broker is none
+	sql     string          // the URL of PostgreSQL; empty if the broker is none
 	start   Cost
 	counts  bool            // whether syncs are counted
 	fsyncs  *fsyncs.Counter // nil while they are not
@@ -40,7 +43,7 @@ type meter struct {
 
 // newMeter makes one for a broker.
 func newMeter(b Broker) *meter {
-	m := &meter{process: b.Process, counts: b.Fsyncs}
+	m := &meter{process: b.Process, sql: b.SQL, counts: b.Fsyncs}
 	if b.Redis != "" {
 		m.redis = goredis.NewClient(&goredis.Options{Addr: b.Redis})
 	}
@@ -125,6 +128,25 @@ func (m *meter) info(section, name string) uint64 {
 	return number(strings.ReplaceAll(text, "\r", ""), name+":")
 }
 
+// ask is a number that PostgreSQL answers with, or zero.
+func (m *meter) ask(query string) uint64 {
+	if m.sql == "" {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, m.sql)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = conn.Close(ctx) }() // it was asked
+	var n int64
+	if conn.QueryRow(ctx, query).Scan(&n) != nil {
+		return 0
+	}
+	return uint64(max(0, n))
+}
+
 // now is what was used so far.
 func (m *meter) now() Cost {
 	var c Cost
@@ -140,6 +162,7 @@ func (m *meter) now() Cost {
 		c.Wire, c.Packets = m.wire()
 	}
 	c.Commands = m.info("stats", "total_commands_processed")
+	c.WAL = m.ask("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
 	return c
 }
 
@@ -176,7 +199,7 @@ func (m *meter) end() Cost {
 	c, s := m.now(), m.start
 	used := Cost{
 		CPU: c.CPU - s.CPU, Allocs: c.Allocs - s.Allocs, Bytes: c.Bytes - s.Bytes, Broker: c.Broker - s.Broker,
-		Wire: c.Wire - s.Wire, Packets: c.Packets - s.Packets, Commands: c.Commands - s.Commands,
+		Wire: c.Wire - s.Wire, Packets: c.Packets - s.Packets, Commands: c.Commands - s.Commands, WAL: c.WAL - s.WAL,
 	}
 	if m.fsyncs != nil {
 		used.Fsyncs, m.failed = m.fsyncs.Stop()
@@ -185,9 +208,12 @@ func (m *meter) end() Cost {
 	return used
 }
 
-// memory is that of the broker: what Redis has allocated, and of others the anonymous memory of the container.
+// memory is that of the broker: what Redis has allocated, the size of PostgreSQL's database, and of others the anonymous memory of the container.
 func (m *meter) memory() uint64 {
 	if n := m.info("memory", "used_memory"); n > 0 {
+		return n
+	}
+	if n := m.ask("SELECT pg_database_size(current_database())"); n > 0 {
 		return n
 	}
 	text := m.groupFile("memory", "memory.stat", "memory.stat")

@@ -87,12 +87,14 @@ func backlog() Workload {
 		Name: "backlog", What: "64 workers whose handlers do nothing drain a large backlog, of as many jobs as were stored in some time, and how much memory of the broker each job takes",
 		Kind: Rate, run: func(ctx context.Context, r *run) error {
 			before := r.meter.memory()
-			if err := r.fill(ctx, r.scale.Backlog, 20*r.scale.Time); err != nil {
+			// A full form has time for a million, also where the disk decides.
+			if err := r.fill(ctx, r.scale.Backlog, max(20*r.scale.Time, time.Duration(r.scale.Backlog)*100*time.Microsecond)); err != nil {
 				return err
 			}
 			if after, sent := r.meter.memory(), r.seen.confirmed.Load(); after > before && sent > 0 {
 				r.result.Memory = float64(after-before) / float64(sent)
 			}
+			r.scale.Patience = max(r.scale.Patience, time.Duration(r.seen.confirmed.Load())*300*time.Microsecond)
 			return r.timed(ctx, r.seen.handle)
 		},
 	}

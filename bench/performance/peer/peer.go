@@ -54,19 +54,26 @@ type Delayer interface {
 	EnqueueAt(ctx context.Context, queue string, j Job, due time.Time) error
 }
 
-// The brokers. Files and Synced are no servers: libraries that need none, and databases. In Synced what is
+// A Transactor is a Peer that can enqueue in a transaction of the application.
+type Transactor interface {
+	// EnqueueTx begins a transaction on a pool of the application's own, stores one job in it, and commits it.
+	EnqueueTx(ctx context.Context, queue string, j Job) error
+}
+
+// The brokers. Postgres has the libraries that keep jobs in it alone. Files and Synced are no servers: libraries that need none, and databases. In Synced what is
 // confirmed is on the disk; in Files a crash of the machine may lose the last second, as it may elsewhere.
 const (
 	Redis    = "redis"
 	RabbitMQ = "rabbitmq"
 	NATS     = "nats"
 	SQS      = "sqs"
+	Postgres = "postgres"
 	Files    = "files"
 	Synced   = "synced"
 )
 
 // Brokers are all of them, in the order of the page.
-func Brokers() []string { return []string{Redis, RabbitMQ, NATS, SQS, Files, Synced} }
+func Brokers() []string { return []string{Redis, RabbitMQ, NATS, SQS, Postgres, Files, Synced} }
 
 // A Place is where a peer works. Nothing of others is there.
 type Place struct {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
@@ -24,6 +25,7 @@ type riverPeer[T any] struct {
 	client *river.Client[T] // enqueues
 	close  func() error
 	poll   bool // it has no notifications
+	most   int  // handlers of a worker of one queue, whatever is asked for; 0 for that
 }
 
 // openRiver makes the tables.
@@ -44,6 +46,49 @@ func openRiver[T any](ctx context.Context, d riverdriver.Driver[T], at peer.Plac
 
 // riverPostgres is river on PostgreSQL.
 func riverPostgres(ctx context.Context, at peer.Place) (peer.Peer, error) {
+	p, _, err := riverOn(ctx, at)
+	return p, err
+}
+
+// riverTransacting is river on PostgreSQL, with transactions of an application whose pool it shares, as its
+// documentation has it.
+type riverTransacting struct {
+	*riverPeer[pgx.Tx]
+	pool *pgxpool.Pool
+}
+
+// riverTx opens river on PostgreSQL, with so many handlers, or 0 for those asked for.
+func riverTx(most int) opener {
+	return func(ctx context.Context, at peer.Place) (peer.Peer, error) {
+		p, pool, err := riverOn(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		p.most = most
+		return riverTransacting{p, pool}, nil
+	}
+}
+
+// EnqueueTx implements peer.Transactor.
+func (p riverTransacting) EnqueueTx(ctx context.Context, queue string, j peer.Job) error {
+	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		_, err := p.client.InsertTx(ctx, tx, j, &river.InsertOpts{Queue: queue})
+		return err
+	})
+}
+
+// riverOn is river on PostgreSQL, with its pool.
+func riverOn(ctx context.Context, at peer.Place) (*riverPeer[pgx.Tx], *pgxpool.Pool, error) {
+	pool, err := openPool(ctx, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := openRiver(ctx, riverpgxv5.New(pool), at, func() error { pool.Close(); return nil })
+	return p, pool, err
+}
+
+// openPool opens 64 connections, one for each caller.
+func openPool(ctx context.Context, at peer.Place) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(at.URL)
 	if err != nil {
 		return nil, err
@@ -52,11 +97,7 @@ func riverPostgres(ctx context.Context, at peer.Place) (peer.Peer, error) {
 	if !at.Sync { // what a crash of the machine may lose then is less than a second's, as elsewhere
 		config.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	return openRiver(ctx, riverpgxv5.New(pool), at, func() error { pool.Close(); return nil })
+	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // riverSQLite is river on SQLite.
@@ -123,6 +164,7 @@ func (p *riverPeer[T]) Work(ctx context.Context, concurrency int, handle peer.Ha
 	}
 	if len(p.queues) == 1 {
 		config.FetchCooldown = river.FetchCooldownMin
+		concurrency = max(concurrency, p.most)
 		if p.poll {
 			config.FetchPollInterval = 5 * time.Millisecond
 		}

@@ -31,6 +31,8 @@ const (
 	goRed   = "github.com/redis/go-redis/v9"
 	amqpGo  = "github.com/rabbitmq/amqp091-go"
 	natsGo  = "github.com/nats-io/nats.go"
+	pgxGo   = "github.com/jackc/pgx/v5"
+	riverGo = "github.com/riverqueue/river"
 	awsGo   = "github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
@@ -40,7 +42,7 @@ const notServed = "Not measured: the module proxy that this page was made with d
 // Rows returns the rows of a broker.
 func Rows(broker string) []Row {
 	var rows []Row
-	for _, r := range slices.Concat(redisRows(), rabbitRows(), natsRows(), sqsRows(), fileRows(peer.Files), fileRows(peer.Synced)) {
+	for _, r := range slices.Concat(redisRows(), rabbitRows(), natsRows(), sqsRows(), postgresRows(), fileRows(peer.Files), fileRows(peer.Synced)) {
 		if r.Broker == broker {
 			rows = append(rows, r)
 		}
@@ -136,6 +138,28 @@ func sqsRows() []Row {
 	}
 }
 
+// postgresRows are those of PostgreSQL alone.
+func postgresRows() []Row {
+	return []Row{
+		{peer.Postgres, Ours, batchGo, batchPostgres, "Defaults: ten connections.", nil},
+		{peer.Postgres, "raw", pgxGo, openRawPostgres, "pgx with 64 connections: an INSERT a job, COPY for many; DELETE RETURNING of up to 500 rows and their handlers in one transaction. It polls every 5 ms, every 100 ms of many queues.", noRetry()},
+		{peer.Postgres, "raw, gathered", pgxGo, gathering(openRawPostgres), "The same, and what concurrent callers enqueue shares a COPY.", gatheredLacks()},
+		{peer.Postgres, "river", riverGo, riverTx(0), "64 connections, and InsertManyFast, which is COPY, for many. With one queue it fetches every millisecond, by default every 100 ms, and an inserting client notifies as often.", nil},
+		{peer.Postgres, "river, 2000 workers", riverGo, riverTx(2000), "The same, and a worker of one queue has 2000 handlers and not 64, as its own benchmark: it fetches and completes as many at a time.", riverLacks()},
+	}
+}
+
+// riverLacks are the workloads in which river has no more workers than others.
+func riverLacks() map[string]string {
+	lacks := map[string]string{}
+	for _, w := range []string{
+		"enqueue-1", "enqueue-64", "enqueue-many", "enqueue-64-4k", "enqueue-64-64k", "tx-1", "tx-64", "delays", "pickup", "queues-1", "queues-50", "queues-500", "queues-2000",
+	} {
+		lacks[w] = "as river"
+	}
+	return lacks
+}
+
 // fileRows are those of libraries that need no broker, or a database: with what is confirmed on the disk, or
 // with what survives the process.
 func fileRows(broker string) []Row {
@@ -145,8 +169,9 @@ func fileRows(broker string) []Row {
 	}
 	return []Row{
 		{broker, Ours, batchGo, batchEmbedded, "JetStream in the process. " + safe, nil},
-		{broker, "river, PostgreSQL", "github.com/riverqueue/river", riverPostgres, "With one queue it fetches every millisecond, by default every 100 ms, and an inserting client notifies as often. " + commit, nil},
-		{broker, "river, SQLite", "github.com/riverqueue/river", riverSQLite, "With one queue it fetches every millisecond and polls every 5 ms, by default every 100 ms and every second. " + sqlite, nil},
+		{broker, "batch, PostgreSQL", batchGo, batchPostgres, "Defaults: ten connections, synchronous_commit=on always.", nil},
+		{broker, "river, PostgreSQL", riverGo, riverPostgres, "With one queue it fetches every millisecond, by default every 100 ms, and an inserting client notifies as often. " + commit, nil},
+		{broker, "river, SQLite", riverGo, riverSQLite, "With one queue it fetches every millisecond and polls every 5 ms, by default every 100 ms and every second. " + sqlite, nil},
 		{broker, "backlite", "github.com/mikestefanello/backlite", openBacklite, sqlite, nil},
 		{broker, "goqite", "maragu.dev/goqite", openGoqite, "With one queue it polls every millisecond, by default every 100 ms. " + sqlite, map[string]string{"failing": "a failed job waits for its timeout of seconds"}},
 	}

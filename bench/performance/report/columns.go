@@ -32,6 +32,7 @@ var (
 	brokerCPU = func(r load.Result) float64 { return float64(r.Broker) }
 	wire      = func(r load.Result) float64 { return float64(r.Wire) }
 	packets   = func(r load.Result) float64 { return float64(r.Packets) }
+	wal       = func(r load.Result) float64 { return float64(r.WAL) }
 	commands  = func(r load.Result) float64 { return float64(r.Commands) }
 	p50       = func(r load.Result) float64 { return float64(r.P50) }
 	p99       = func(r load.Result) float64 { return float64(r.P99) }
@@ -70,6 +71,7 @@ func columnsOf(w load.Workload) []column {
 		plain("wire", bytes, perJob(wire)),
 		plain("packets", small, perJob(packets)),
 		plain("commands", small, perJob(commands)),
+		plain("WAL", bytes, perJob(wal)),
 		column{"fsyncs", syncs},
 		plain("memory a waiting job", bytes, func(r load.Result) float64 { return r.Memory }),
 	)

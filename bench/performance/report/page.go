@@ -28,7 +28,7 @@ and the figures of all rounds are in [results.json](performance/results.json).
 - **of batch** is the rate as a part of that of batch. **jobs/s** is the median of the rounds, with the lowest and the highest. Latencies are medians of the rounds' percentiles.
 - **CPU** and **allocations** are those of our process for a job, the load's own included. **Broker CPU** and **wire**,
   bytes in both directions, and **packets** are of the broker's container for a job. **Commands** are what Redis ran for a job, those
-  inside scripts included.
+  inside scripts included, and **WAL** is what PostgreSQL wrote to its log.
 `
 
 // counted stands behind it if syncs were counted.
@@ -55,6 +55,8 @@ func brokerTitle(broker string) string {
 		return "NATS JetStream"
 	case peer.SQS:
 		return "SQS (fauxqs)"
+	case peer.Postgres:
+		return "PostgreSQL"
 	case peer.Files:
 		return "No broker, or a database; a crash of the machine may lose the last second"
 	case peer.Synced:
@@ -74,6 +76,8 @@ func settings(broker string) string {
 		return "Streams on files, work queues, sync_interval 2 min (the default), in a container."
 	case peer.SQS:
 		return "A stand-in for the service, with its queues in memory and at hand, so that no request has to travel."
+	case peer.Postgres:
+		return "synchronous_commit on, shared_buffers 512 MB, else its defaults, in a container; all peers on the same server."
 	case peer.Files:
 		return "On the same disk. PostgreSQL in a container, with synchronous_commit=off, shared_buffers 512 MB."
 	case peer.Synced:

@@ -1,0 +1,91 @@
+package postgres
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/batch-go/batch/driver"
+)
+
+// TestTransactionsShareRings: of the transactions of 10 ms one rings, and for those after the last that did the driver
+// rings once, when none has come for 10 ms.
+func TestTransactionsShareRings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBell(nil, "batch")
+		var echoes atomic.Int64
+		b.loud = func(string) { echoes.Add(1) }
+		rings := 0
+		for range 1000 { // one each ms
+			if b.ringsInTx("q") {
+				rings++
+			}
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		if rings != 100 || echoes.Load() != 0 {
+			t.Errorf("1000 transactions in a second ring %d times, and the driver %d times", rings, echoes.Load())
+		}
+		time.Sleep(2 * ringGap)
+		synctest.Wait()
+		if echoes.Load() != 1 {
+			t.Errorf("the driver has rung %d times for the last", echoes.Load())
+		}
+		if !b.ringsInTx("q") || b.ringsInTx("q") || !b.ringsInTx("other") {
+			t.Error("the first of a queue has to ring, and the second has not")
+		}
+		if !b.rings("q") {
+			t.Error("an enqueue does not ring because of a transaction, which may never commit")
+		}
+		b.close()
+		synctest.Wait()
+		if echoes.Load() != 1 {
+			t.Error("the driver rings after its close")
+		}
+	})
+}
+
+// TestRingAfterRollback: a consumer that rests has the job of a transaction that does not ring, although the one that
+// was to was rolled back.
+func TestRingAfterRollback(t *testing.T) {
+	t.Parallel()
+	d, writes := openCounted(t)
+	d.bell.poll = func() { <-d.bell.done }
+	q := queue(t, d)
+	c := consume(t, d, q)
+	await(t, "listening", func() bool { return listeners(t, connect(t, plainURL(t)), d) == 1 })
+	idle(t, c, 100*time.Millisecond)
+	resting(c)
+	ctx, cancel := context.WithTimeout(testContext(t), bound)
+	defer cancel()
+	before := writes.Load()
+	came := make(chan error, 1)
+	go func() {
+		_, err := c.Receive(ctx, 1)
+		came <- err
+	}()
+	await(t, "the first look", func() bool { return writes.Load() > before })
+	for _, commits := range []bool{false, true} {
+		tx := begin(t, pgx.ReadCommitted)
+		if commits {
+			d.bell.ringsInTx(q) // as another may just now
+		}
+		if _, err := d.EnqueueTx(ctx, tx, q, []*driver.Message{message("a")}); err != nil {
+			t.Fatal(err)
+		}
+		end := tx.Rollback
+		if commits {
+			end = tx.Commit
+		}
+		if err := end(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-came; err != nil {
+		t.Errorf("nothing has come: %v", err)
+	}
+}
