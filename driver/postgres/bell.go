@@ -159,6 +159,13 @@ func (b *bell) mute() {
 	b.muted = time.Now().Add(muteFor)
 }
 
+// audible tells whether the server takes notifications, as far as is known.
+func (b *bell) audible() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !time.Now().Before(b.muted)
+}
+
 // close ends listening.
 func (b *bell) close() {
 	b.mu.Lock()
