@@ -51,15 +51,20 @@ func TestInterruptedRedrive(t *testing.T) {
 	}
 	s.press(ctrlC)
 	r := s.end()
-	r.want(t, exitInterrupted, fmt.Sprintf(" of %d dead letters of queue many", total), "perhaps some that were under way")
+	r.want(t, exitInterrupted, fmt.Sprintf(" of %d dead letters of queue many", total))
 	var said int64
 	if _, after, ok := strings.Cut(r.out, "redriven "); !ok {
 		t.Fatalf("it does not say what it has done: %q", r.out)
 	} else if _, err := fmt.Sscan(after, &said); err != nil {
 		t.Fatal(err)
 	}
+	// Ctrl-C may also come between two calls: then it says the exact number.
+	most := int64(0)
+	if strings.Contains(r.out, "perhaps some that were under way") {
+		most = pageSize
+	}
 	got := depth(t, d, "many")
-	if got.Waiting+got.Dead != total || got.Dead == 0 || said > got.Waiting || said < got.Waiting-pageSize {
+	if got.Waiting+got.Dead != total || got.Dead == 0 || said > got.Waiting || said < got.Waiting-most {
 		t.Errorf("it says that %d are redriven, and of %d there are %d waiting and %d dead", said, total, got.Waiting, got.Dead)
 	}
 	away(t, url, "dead", "redrive", "many", "--all").want(t, exitOK, fmt.Sprintf("redriven %d dead letters", got.Dead))
