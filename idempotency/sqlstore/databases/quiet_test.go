@@ -32,6 +32,9 @@ func keyOf(key string) func(*batch.JobInfo) (string, error) {
 // No renewal falls into a transaction that takes less than a third of the TTL: under snapshot isolation it would fail.
 func TestNoRenewalInTransaction(t *testing.T) {
 	for _, d := range databases() {
+		if !d.newest {
+			continue
+		}
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			table := tableOf(t)

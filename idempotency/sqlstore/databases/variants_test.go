@@ -19,7 +19,7 @@ func TestStoreWithParameters(t *testing.T) {
 	parameters := map[sqlstore.Dialect][]string{
 		sqlstore.PostgreSQL: {"default_transaction_isolation=serializable&default_query_exec_mode=exec", "default_transaction_isolation=repeatable%20read&default_query_exec_mode=simple_protocol"},
 		sqlstore.MySQL:      {"tx_isolation=%27SERIALIZABLE%27&time_zone=%27%2B07%3A00%27&parseTime=true", "tx_isolation=%27READ-COMMITTED%27&clientFoundRows=true&interpolateParams=true"},
-		sqlstore.SQLite:     {"_txlock=immediate", "_pragma=busy_timeout(0)"},
+		sqlstore.SQLite:     {"_txlock=immediate&_pragma=busy_timeout(0)"},
 	}
 	for _, d := range databases() {
 		if !d.newest {
