@@ -37,7 +37,7 @@ func (d *SQLDriver) TxType() reflect.Type { return reflect.TypeFor[*sql.Tx]() }
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit, if it rings.
 func (d *Driver) EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		return d.storeIn(ctx, tx, queue, d.bell.ringsInTx(queue), sent, isUntyped(tx))
+		return d.storeIn(ctx, tx, queue, d.bell.inTx.rings(queue), sent, isUntyped(tx))
 	})
 }
 
@@ -55,7 +55,7 @@ func isUntyped(tx pgx.Tx) bool {
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit, if it rings.
 func (d *SQLDriver) EnqueueTx(ctx context.Context, tx *sql.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		rows, err := tx.QueryContext(ctx, d.text(storeJobs), literals(d.args(queue, true, d.bell.ringsInTx(queue), d.columnsOf(sent)))...)
+		rows, err := tx.QueryContext(ctx, d.text(storeJobs), literals(d.args(queue, true, d.bell.inTx.rings(queue), d.columnsOf(sent)))...)
 		if err != nil {
 			return nil, err
 		}
