@@ -17,9 +17,6 @@ const (
 	// busyPoll is how soon a queue is looked at again that had jobs a moment ago. Where jobs come one
 	// after the other, not each rings.
 	busyPoll = 25 * time.Millisecond
-	// ringGap is how often a process rings for a queue at most: a notification takes a lock of the whole
-	// server at the commit.
-	ringGap = 10 * time.Millisecond
 	// muteFor is how long a process does not ring when the server takes no notifications: its queue of them is
 	// full, as a session that listens has a transaction open. Jobs are found without, a little later.
 	muteFor = 10 * time.Second
@@ -81,22 +78,21 @@ type bell struct {
 	config *pgx.ConnConfig // nil: nothing can be listened to
 	schema string
 	done   chan struct{}
-	poll   func()             // looks from time to time, until done
-	loud   func(queue string) // wakes those who wait, in all processes
+	poll   func() // looks from time to time, until done
 	ended  sync.WaitGroup
+	inTx   *txRings
 
 	mu     sync.Mutex // guards following
 	wakers map[string]map[*waker]struct{}
 	rang   map[string]time.Time
 	muted  time.Time // until when nothing rings
-	inTx   map[string]*inTx
 	over   bool
 	begun  bool
 }
 
 // newBell makes one that listens from its first consumer on.
 func newBell(config *pgx.ConnConfig, schema string) *bell {
-	return &bell{config: config, schema: schema, done: make(chan struct{}), wakers: make(map[string]map[*waker]struct{}), rang: make(map[string]time.Time), inTx: make(map[string]*inTx)}
+	return &bell{config: config, schema: schema, done: make(chan struct{}), wakers: make(map[string]map[*waker]struct{}), rang: make(map[string]time.Time), inTx: newTxRings()}
 }
 
 // join takes a waker in.
@@ -174,6 +170,7 @@ func (b *bell) close() {
 		close(b.done)
 	}
 	b.mu.Unlock()
+	b.inTx.close()
 	b.ended.Wait()
 }
 

@@ -63,3 +63,9 @@ func (b *bell) queues() []string {
 	defer b.mu.Unlock()
 	return slices.Collect(maps.Keys(b.wakers))
 }
+
+// loud wakes those who wait for jobs of a queue, in all processes.
+func (d *base) loud(queue string) {
+	_ = d.whole(context.Background(), step{ringAll, []any{d.schema, queue}, nil}) // else they do so in half a second
+	d.bell.local(queue)
+}

@@ -1,70 +1,92 @@
 package postgres
 
 import (
-	"context"
+	"sync"
 	"time"
 )
 
-// inTx is what was rung for a queue by transactions of the application. When they commit, and whether they do,
-// is not known: so they are apart from what the driver commits by itself.
+// ringGap is how often a process rings for a queue at most: a notification takes a lock of the whole server at
+// the commit.
+const ringGap = 10 * time.Millisecond
+
+// txRings decides which transactions of the application ring: the server lets those that notify commit one at a
+// time, so that 64 callers would share no sync. When they commit, and whether they do, is not known: so what
+// they have rung silences nothing else, and the driver rings a little later for those that did not.
+type txRings struct {
+	loud  func(queue string) // wakes those who wait, in all processes
+	done  chan struct{}
+	ended sync.WaitGroup
+
+	mu     sync.Mutex // guards following
+	queues map[string]*inTx
+	over   bool
+}
+
+// inTx is what transactions have rung for a queue.
 type inTx struct {
 	rang    time.Time // the latest that is to notify
 	skipped time.Time // the latest that is not
 	echoing bool      // the driver will ring for those
 }
 
-// ringsInTx tells whether a transaction is to notify with its commit: the server lets one that does commit at a
-// time, so that 64 callers would share no sync. For one that is not to, the driver rings a little later.
-func (b *bell) ringsInTx(queue string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := b.inTx[queue]
+// newTxRings makes one that has rung nothing.
+func newTxRings() *txRings {
+	return &txRings{done: make(chan struct{}), queues: make(map[string]*inTx)}
+}
+
+// rings tells whether a transaction is to notify with its commit.
+func (r *txRings) rings(queue string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.queues[queue]
 	if s == nil {
 		s = new(inTx)
-		b.inTx[queue] = s
+		r.queues[queue] = s
 	}
 	now := time.Now()
-	if now.Before(b.muted) {
-		return false
-	}
 	if now.Sub(s.rang) >= ringGap {
 		s.rang = now
 		return true
 	}
 	s.skipped = now
-	if !s.echoing && !b.over {
+	if !s.echoing && !r.over {
 		s.echoing = true
-		b.ended.Go(func() { b.echo(queue, s) })
+		r.ended.Go(func() { r.echo(queue, s) })
 	}
 	return false
 }
 
 // echo rings for transactions that did not, when none has come for a while, unless a later one has rung.
-func (b *bell) echo(queue string, s *inTx) {
+func (r *txRings) echo(queue string, s *inTx) {
 	ticker := time.NewTicker(ringGap)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-		case <-b.done:
+		case <-r.done:
 			return
 		}
-		b.mu.Lock()
+		r.mu.Lock()
 		later, quiet := s.rang.After(s.skipped), time.Since(s.skipped) >= ringGap
 		s.echoing = !later && !quiet
-		b.mu.Unlock()
+		r.mu.Unlock()
 		switch {
 		case later:
 			return
 		case quiet:
-			b.loud(queue)
+			r.loud(queue)
 			return
 		}
 	}
 }
 
-// loud wakes those who wait for jobs of a queue, in all processes. Where it cannot, they look by themselves.
-func (d *base) loud(queue string) {
-	_ = d.whole(context.Background(), step{ringAll, []any{d.schema, queue}, nil}) // as above
-	d.bell.local(queue)
+// close ends ringing, once.
+func (r *txRings) close() {
+	r.mu.Lock()
+	if !r.over {
+		r.over = true
+		close(r.done)
+	}
+	r.mu.Unlock()
+	r.ended.Wait()
 }

@@ -16,12 +16,12 @@ import (
 // rings once, when none has come for 10 ms.
 func TestTransactionsShareRings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBell(nil, "batch")
+		r := newTxRings()
 		var echoes atomic.Int64
-		b.loud = func(string) { echoes.Add(1) }
+		r.loud = func(string) { echoes.Add(1) }
 		rings := 0
 		for range 1000 { // one each ms
-			if b.ringsInTx("q") {
+			if r.rings("q") {
 				rings++
 			}
 			time.Sleep(time.Millisecond)
@@ -35,13 +35,10 @@ func TestTransactionsShareRings(t *testing.T) {
 		if echoes.Load() != 1 {
 			t.Errorf("the driver has rung %d times for the last", echoes.Load())
 		}
-		if !b.ringsInTx("q") || b.ringsInTx("q") || !b.ringsInTx("other") {
+		if !r.rings("q") || r.rings("q") || !r.rings("other") {
 			t.Error("the first of a queue has to ring, and the second has not")
 		}
-		if !b.rings("q") {
-			t.Error("an enqueue does not ring because of a transaction, which may never commit")
-		}
-		b.close()
+		r.close()
 		synctest.Wait()
 		if echoes.Load() != 1 {
 			t.Error("the driver rings after its close")
@@ -72,7 +69,7 @@ func TestRingAfterRollback(t *testing.T) {
 	for _, commits := range []bool{false, true} {
 		tx := begin(t, pgx.ReadCommitted)
 		if commits {
-			d.bell.ringsInTx(q) // as another may just now
+			d.bell.inTx.rings(q) // as another may just now
 		}
 		if _, err := d.EnqueueTx(ctx, tx, q, []*driver.Message{message("a")}); err != nil {
 			t.Fatal(err)

@@ -39,7 +39,7 @@ func (d *SQLDriver) TxType() reflect.Type { return reflect.TypeFor[*sql.Tx]() }
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit, if it rings.
 func (d *Driver) EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, tx == nil, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		return d.storeIn(ctx, tx, queue, d.bell.ringsInTx(queue), sent, isUntyped(tx))
+		return d.storeIn(ctx, tx, queue, d.bell.audible() && d.bell.inTx.rings(queue), sent, isUntyped(tx))
 	})
 }
 
@@ -57,7 +57,7 @@ func isUntyped(tx pgx.Tx) bool {
 // EnqueueTx stores messages as part of a transaction. Its notification comes with the commit, if it rings.
 func (d *SQLDriver) EnqueueTx(ctx context.Context, tx *sql.Tx, queue string, messages []*driver.Message) ([]driver.Result, error) {
 	return d.enqueueTx(ctx, tx == nil, queue, messages, func(ctx context.Context, sent []*driver.Message) ([]refusal, error) {
-		rows, err := tx.QueryContext(ctx, d.text(storeLiterals), literals(d.args(queue, true, d.bell.ringsInTx(queue), d.columnsOf(sent)))...)
+		rows, err := tx.QueryContext(ctx, d.text(storeLiterals), literals(d.args(queue, true, d.bell.audible() && d.bell.inTx.rings(queue), d.columnsOf(sent)))...)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func (d *base) TryTx(ctx context.Context, queue string, messages []*driver.Messa
 		}
 	}
 	err := d.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := d.storeIn(ctx, tx, queue, d.bell.ringsInTx(queue), messages, false)
+		_, err := d.storeIn(ctx, tx, queue, d.bell.audible() && d.bell.inTx.rings(queue), messages, false)
 		if err == nil && !commit {
 			err = errRollback
 		}
