@@ -40,6 +40,7 @@ var kinds = []kind{
 	{"redis", func(t *testing.T) string { return brokers.Redis(t, brokers.Redis8).URL() }, false},
 	{"rabbitmq", func(t *testing.T) string { return brokers.RabbitMQ(t, brokers.RabbitMQ4).URL() }, false},
 	{"nats", func(t *testing.T) string { return brokers.NATS(t, brokers.NATS2).URL() }, false},
+	{"postgres", func(t *testing.T) string { return brokers.PostgreSQL(t, brokers.PostgreSQL17).URL() }, false},
 	{"sqs", func(t *testing.T) string {
 		s := brokers.SQS(t)
 		query := url.Values{"endpoint": {s.URL()}, "wait": {"1s"}}
@@ -47,6 +48,9 @@ var kinds = []kind{
 	}, false},
 	{"embedded", func(t *testing.T) string { return "jetstream://" + filepath.ToSlash(t.TempDir()) }, true},
 }
+
+// remembers tells whether it remembers what it has imported.
+func (k kind) remembers() bool { return k.name != "rabbitmq" && k.name != "sqs" }
 
 // task is the args of the jobs.
 type task struct{ N int }
@@ -125,8 +129,7 @@ func movePair(t *testing.T, from, to kind, random *rand.Rand) row {
 			t.Errorf("the jobs of %s ran in the order %v", group, order)
 		}
 	}
-	remembers := to.name == "redis" || to.name == "nats" || to.name == "embedded"
-	if remembers && r.doubled > int(p.Doubled) {
+	if to.remembers() && r.doubled > int(p.Doubled) {
 		t.Errorf("%d jobs are there twice, and the mover said so of %d", r.doubled, p.Doubled)
 	}
 	if most := killed * 4 * 100; r.doubled > most+int(p.Doubled) {
