@@ -8,6 +8,7 @@ replace (
 	github.com/batch-go/batch/driver/amqp => ../../driver/amqp
 	github.com/batch-go/batch/driver/nats => ../../driver/nats
 	github.com/batch-go/batch/driver/nats/embedded => ../../driver/nats/embedded
+	github.com/batch-go/batch/driver/postgres => ../../driver/postgres
 	github.com/batch-go/batch/driver/redis => ../../driver/redis
 	github.com/batch-go/batch/driver/sqs => ../../driver/sqs
 )
@@ -17,8 +18,10 @@ require (
 	github.com/batch-go/batch/driver/amqp v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/nats v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/nats/embedded v0.0.0-00010101000000-000000000000
+	github.com/batch-go/batch/driver/postgres v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/redis v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/sqs v0.0.0-00010101000000-000000000000
+	github.com/jackc/pgx/v5 v5.13.0
 )
 
 require (
@@ -40,6 +43,9 @@ require (
 	github.com/aws/smithy-go v1.28.8 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/google/go-tpm v0.9.8 // indirect
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/nats-io/jwt/v2 v2.8.2 // indirect
@@ -51,6 +57,8 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 )

@@ -20,6 +20,7 @@ import (
 	_ "github.com/batch-go/batch/driver/amqp"
 	_ "github.com/batch-go/batch/driver/nats"
 	_ "github.com/batch-go/batch/driver/nats/embedded"
+	_ "github.com/batch-go/batch/driver/postgres"
 	_ "github.com/batch-go/batch/driver/redis"
 	_ "github.com/batch-go/batch/driver/sqs"
 )
@@ -44,7 +45,11 @@ func TestMain(m *testing.M) {
 }
 
 // assignment is what a mover is to do.
-type assignment struct{ From, To, Queue, ToQueue string }
+type assignment struct {
+	From, To, Queue, ToQueue string
+	// Relay says that it goes on until it is killed, and parks what the target cannot keep.
+	Relay bool
+}
 
 // run moves the queue, and writes a line when it begins to and one with what it came to.
 func (a assignment) run() error {
@@ -62,8 +67,12 @@ func (a assignment) run() error {
 		defer to.Close(ctx)
 	}
 	fmt.Println("begin")
-	p, err := move.Run(ctx, from, to, a.Queue, move.To(a.ToQueue), move.Quiet(3*time.Second), move.Drop(move.Group),
-		move.OnFault(func(err error) { fmt.Fprintln(os.Stderr, "fault:", err) }))
+	options := []move.Option{move.To(a.ToQueue), move.Quiet(3 * time.Second), move.Drop(move.Group),
+		move.OnFault(func(err error) { fmt.Fprintln(os.Stderr, "fault:", err) })}
+	if a.Relay {
+		options = append(options, move.Follow(), move.Park())
+	}
+	p, err := move.Run(ctx, from, to, a.Queue, options...)
 	if err != nil {
 		return err
 	}

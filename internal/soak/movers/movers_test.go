@@ -40,6 +40,7 @@ var kinds = []kind{
 	{"redis", func(t *testing.T) string { return brokers.Redis(t, brokers.Redis8).URL() }, false},
 	{"rabbitmq", func(t *testing.T) string { return brokers.RabbitMQ(t, brokers.RabbitMQ4).URL() }, false},
 	{"nats", func(t *testing.T) string { return brokers.NATS(t, brokers.NATS2).URL() }, false},
+	{"postgres", func(t *testing.T) string { return brokers.PostgreSQL(t, brokers.PostgreSQL17).URL() }, false},
 	{"sqs", func(t *testing.T) string {
 		s := brokers.SQS(t)
 		query := url.Values{"endpoint": {s.URL()}, "wait": {"1s"}}
@@ -47,6 +48,9 @@ var kinds = []kind{
 	}, false},
 	{"embedded", func(t *testing.T) string { return "jetstream://" + filepath.ToSlash(t.TempDir()) }, true},
 }
+
+// remembers tells whether it remembers what it has imported.
+func (k kind) remembers() bool { return k.name != "rabbitmq" && k.name != "sqs" }
 
 // task is the args of the jobs.
 type task struct{ N int }
@@ -125,8 +129,7 @@ func movePair(t *testing.T, from, to kind, random *rand.Rand) row {
 			t.Errorf("the jobs of %s ran in the order %v", group, order)
 		}
 	}
-	remembers := to.name == "redis" || to.name == "nats" || to.name == "embedded"
-	if remembers && r.doubled > int(p.Doubled) {
+	if to.remembers() && r.doubled > int(p.Doubled) {
 		t.Errorf("%d jobs are there twice, and the mover said so of %d", r.doubled, p.Doubled)
 	}
 	if most := killed * 4 * 100; r.doubled > most+int(p.Doubled) {
@@ -290,54 +293,6 @@ func wait(t *testing.T, d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-t.Context().Done():
-	}
-}
-
-// lettersOf counts the dead letters by their IDs.
-func lettersOf(t *testing.T, q *batch.QueueAdmin) map[string]int {
-	count := make(map[string]int)
-	for cursor := ""; ; {
-		page, next, err := q.DeadLetters().List(t.Context(), cursor, 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, l := range page {
-			count[l.ID]++
-		}
-		if cursor = next; next == "" {
-			return count
-		}
-	}
-}
-
-// scheduledOf counts the jobs of the hour by their IDs. Where they cannot be listed there is only their
-// number: then each is taken for there, and what is more or less for a mistake.
-func scheduledOf(t *testing.T, q *batch.QueueAdmin, later map[string]bool) map[string]int {
-	count := make(map[string]int)
-	if !q.CanInspect() {
-		depth, err := q.Depth(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if depth.Scheduled >= 0 && int(depth.Scheduled) < len(later) {
-			t.Errorf("%d jobs are scheduled, want at least %d", depth.Scheduled, len(later))
-		}
-		for id := range later {
-			count[id] = 1
-		}
-		return count
-	}
-	for cursor := ""; ; {
-		page, next, err := q.ListJobs(t.Context(), batch.StateScheduled, cursor, 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range page {
-			count[e.ID]++
-		}
-		if cursor = next; next == "" {
-			return count
-		}
 	}
 }
 
