@@ -62,7 +62,8 @@ func TestPaidOnceWhateverIsKilled(t *testing.T) {
 			provider := new(payments.Provider)
 			bank := httptest.NewServer(&unreliable{provider: provider, random: rand.New(rand.NewPCG(random.Uint64(), 0))})
 			t.Cleanup(bank.Close)
-			env := append([]string{"DATABASE_URL=" + database.URL(), "BROKER_URL=" + carrier.url(t), "PAYMENTS_URL=" + bank.URL}, carrier.env...)
+			broker := carrier.url(t)
+			env := append([]string{"DATABASE_URL=" + database.URL(), "BROKER_URL=" + broker, "PAYMENTS_URL=" + bank.URL}, carrier.env...)
 			pool := tables(t, database.URL())
 
 			processes := []*process{start(t, "api", env...), start(t, "worker", env...), start(t, "worker", env...)}
@@ -81,8 +82,8 @@ func TestPaidOnceWhateverIsKilled(t *testing.T) {
 			if ctx.Err() != nil {
 				t.Fatal("the clients had no answers in time")
 			}
-			settle(ctx, t, pool, processes)
-			count(ctx, t, pool, database.URL(), c, provider)
+			settle(ctx, t, pool, processes, database.URL(), broker)
+			count(ctx, t, pool, c, provider)
 			t.Logf("killed %v; %d orders confirmed, %d of them after requests that failed", killed, len(c.confirmed), c.repeats)
 		})
 	}
@@ -191,35 +192,46 @@ func await(ctx context.Context, t *testing.T, processes []*process, what string,
 	}
 }
 
-// settle returns when every order has a payment, and no job is left in the database.
-func settle(ctx context.Context, t *testing.T, pool *pgxpool.Pool, processes []*process) {
+// settle returns when every order has a payment, no job is left at any of the URLs, and the processes have stopped.
+func settle(ctx context.Context, t *testing.T, pool *pgxpool.Pool, processes []*process, urls ...string) {
 	t.Helper()
 	await(ctx, t, processes, "every order is paid", func() (bool, string) {
 		var unpaid int
 		err := pool.QueryRow(ctx, `SELECT count(*) FROM orders WHERE id NOT IN (SELECT order_id FROM payments)`).Scan(&unpaid)
 		return err == nil && unpaid == 0, fmt.Sprintf("%d unpaid, %v", unpaid, err)
 	})
-	broker := processes[1].env[1][len("BROKER_URL="):]
-	if broker == "" {
-		broker = processes[1].env[0][len("DATABASE_URL="):]
+	for _, url := range urls {
+		if url != "" {
+			empty(ctx, t, url, processes)
+		}
 	}
-	d, err := batch.Open[batch.Driver](ctx, broker)
+	for _, p := range processes {
+		p.stops(t)
+	}
+}
+
+// empty returns when a broker has no job to be done. A job that was there twice may be so for as long as the lease of who died
+// with it.
+func empty(ctx context.Context, t *testing.T, url string, processes []*process) {
+	t.Helper()
+	d, err := batch.Open[batch.Driver](ctx, url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close(context.Background())
 	q := batch.NewQueue(d, shop.Charges)
+	var depth batch.Depth
 	await(ctx, t, processes, "the queue is empty", func() (bool, string) {
-		depth, err := q.Depth(ctx)
-		return err == nil && depth.Waiting == 0 && depth.Running == 0 && depth.Scheduled == 0, fmt.Sprintf("%+v, %v", depth, err)
+		depth, err = q.Depth(ctx) // a count that the broker cannot tell is negative
+		return err == nil && depth.Waiting <= 0 && depth.Running <= 0 && depth.Scheduled <= 0, fmt.Sprintf("%+v, %v", depth, err)
 	})
-	if depth, err := q.Depth(ctx); err != nil || depth.Dead != 0 {
-		t.Errorf("dead letters on the broker: %+v, %v", depth, err)
+	if depth.Dead != 0 {
+		t.Errorf("%s has dead letters: %+v", d.Info().Driver, depth)
 	}
 }
 
-// count counts: orders, payments, charges, and jobs that are left.
-func count(ctx context.Context, t *testing.T, pool *pgxpool.Pool, url string, c *clients, provider *payments.Provider) {
+// count counts orders, payments and charges.
+func count(ctx context.Context, t *testing.T, pool *pgxpool.Pool, c *clients, provider *payments.Provider) {
 	t.Helper()
 	rows, err := pool.Query(ctx, `SELECT o.id, o.key, count(p.order_id), coalesce(min(p.charge), '') FROM orders o
 		LEFT JOIN payments p ON p.order_id = o.id GROUP BY o.id`)
@@ -266,13 +278,5 @@ func count(ctx context.Context, t *testing.T, pool *pgxpool.Pool, url string, c 
 	var payments int
 	if err := pool.QueryRow(ctx, `SELECT count(*) FROM payments`).Scan(&payments); err != nil || payments != len(stored) || len(stored) < 3*kills {
 		t.Errorf("%d payments of %d orders, %v", payments, len(stored), err)
-	}
-	db, err := shop.Open(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close(context.Background())
-	if depth, err := db.Charges.Depth(ctx); err != nil || depth != (batch.Depth{}) {
-		t.Errorf("jobs are left in the database: %+v, %v", depth, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,4 +128,20 @@ func (p *process) kill() {
 	command, _, ended := p.present()
 	_ = command.Process.Kill()
 	<-ended
+}
+
+// stops ends it with SIGTERM, which it must take for no failure.
+func (p *process) stops(t *testing.T) {
+	t.Helper()
+	p.runs(t)
+	command, _, ended := p.present()
+	_ = command.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("%s does not stop", p.role)
+	}
+	if code := command.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("%s ends with %d", p.role, code)
+	}
 }

@@ -22,7 +22,9 @@ type Refused struct {
 }
 
 // Error says what the provider answered.
-func (e *Refused) Error() string { return fmt.Sprintf("the charge was refused with status %d", e.Status) }
+func (e *Refused) Error() string {
+	return fmt.Sprintf("the charge was refused with status %d", e.Status)
+}
 
 // Charge takes money, once for each key. The error is a *Refused if it was not taken and never will be. After any other it
 // may have been taken: the answer to the same key tells.
