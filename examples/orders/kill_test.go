@@ -84,7 +84,7 @@ func TestPaidOnceWhateverIsKilled(t *testing.T) {
 			}
 			settle(ctx, t, pool, processes, database.URL(), broker)
 			count(ctx, t, pool, c, provider)
-			t.Logf("killed %v; %d orders confirmed, %d of them after requests that failed", killed, len(c.confirmed), c.repeats)
+			t.Logf("killed %v; %d charges, %d orders confirmed, %d of them after requests that failed", killed, len(provider.Charges()), len(c.confirmed), c.repeats)
 		})
 	}
 }
