@@ -84,7 +84,7 @@ func (a *api) post(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, errOther):
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 	case err != nil:
-		// The commit may have been carried out all the same. The key makes it safe to ask again.
+		// The commit may have been carried out nevertheless. The key makes it safe to ask again.
 		a.log.ErrorContext(ctx, "an order was not taken", "err", err)
 		http.Error(w, "try again with the same key", http.StatusServiceUnavailable)
 	case fresh:
