@@ -112,9 +112,9 @@ func tables(t *testing.T, url string) *pgxpool.Pool {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close(context.Background()) })
-	if _, err := db.Pool.Exec(t.Context(), `ALTER TABLE payments DROP CONSTRAINT payments_pkey;
+	if _, err := db.Pool.Exec(t.Context(), `ALTER TABLE shop.payments DROP CONSTRAINT payments_pkey;
 		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'nothing was ordered'; END $$;
-		CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED
+		CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON shop.orders DEFERRABLE INITIALLY DEFERRED
 			FOR EACH ROW WHEN (NEW.item = 'void') EXECUTE FUNCTION refuse();`); err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func settle(ctx context.Context, t *testing.T, pool *pgxpool.Pool, processes []*
 	t.Helper()
 	await(ctx, t, processes, "every order is paid", func() (bool, string) {
 		var unpaid int
-		err := pool.QueryRow(ctx, `SELECT count(*) FROM orders WHERE id NOT IN (SELECT order_id FROM payments)`).Scan(&unpaid)
+		err := pool.QueryRow(ctx, `SELECT count(*) FROM shop.orders WHERE id NOT IN (SELECT order_id FROM shop.payments)`).Scan(&unpaid)
 		return err == nil && unpaid == 0, fmt.Sprintf("%d unpaid, %v", unpaid, err)
 	})
 	for _, url := range urls {
@@ -233,8 +233,8 @@ func empty(ctx context.Context, t *testing.T, url string, processes []*process) 
 // count counts orders, payments and charges.
 func count(ctx context.Context, t *testing.T, pool *pgxpool.Pool, c *clients, provider *payments.Provider) {
 	t.Helper()
-	rows, err := pool.Query(ctx, `SELECT o.id, o.key, count(p.order_id), coalesce(min(p.charge), '') FROM orders o
-		LEFT JOIN payments p ON p.order_id = o.id GROUP BY o.id`)
+	rows, err := pool.Query(ctx, `SELECT o.id, o.key, count(p.order_id), coalesce(min(p.charge), '') FROM shop.orders o
+		LEFT JOIN shop.payments p ON p.order_id = o.id GROUP BY o.id`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func count(ctx context.Context, t *testing.T, pool *pgxpool.Pool, c *clients, pr
 		}
 	}
 	var payments int
-	if err := pool.QueryRow(ctx, `SELECT count(*) FROM payments`).Scan(&payments); err != nil || payments != len(stored) || len(stored) < 3*kills {
+	if err := pool.QueryRow(ctx, `SELECT count(*) FROM shop.payments`).Scan(&payments); err != nil || payments != len(stored) || len(stored) < 3*kills {
 		t.Errorf("%d payments of %d orders, %v", payments, len(stored), err)
 	}
 }

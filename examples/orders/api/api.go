@@ -48,11 +48,11 @@ var errOther = errors.New("the key is that of another order")
 func (a *api) place(ctx context.Context, key string, o Order) (placed Order, fresh bool, err error) {
 	err = pgx.BeginFunc(ctx, a.db.Pool, func(tx pgx.Tx) error {
 		placed = o
-		err := tx.QueryRow(ctx, `INSERT INTO orders (key, item, cents) VALUES ($1, $2, $3)
+		err := tx.QueryRow(ctx, `INSERT INTO shop.orders (key, item, cents) VALUES ($1, $2, $3)
 			ON CONFLICT (key) DO NOTHING RETURNING id`, key, o.Item, o.Cents).Scan(&placed.ID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			fresh = false
-			err = tx.QueryRow(ctx, `SELECT id, item, cents FROM orders WHERE key = $1`, key).Scan(&placed.ID, &placed.Item, &placed.Cents)
+			err = tx.QueryRow(ctx, `SELECT id, item, cents FROM shop.orders WHERE key = $1`, key).Scan(&placed.ID, &placed.Item, &placed.Cents)
 			if err == nil && (placed.Item != o.Item || placed.Cents != o.Cents) {
 				return errOther
 			}
@@ -103,7 +103,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 	}
 	o := Order{ID: id}
 	err = a.db.Pool.QueryRow(r.Context(), `SELECT o.item, o.cents, coalesce(p.charge, '')
-		FROM orders o LEFT JOIN payments p ON p.order_id = o.id WHERE o.id = $1`, id).Scan(&o.Item, &o.Cents, &o.Charge)
+		FROM shop.orders o LEFT JOIN shop.payments p ON p.order_id = o.id WHERE o.id = $1`, id).Scan(&o.Item, &o.Cents, &o.Charge)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		http.Error(w, "there is no such order", http.StatusNotFound)

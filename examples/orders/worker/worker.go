@@ -30,7 +30,7 @@ type Config struct {
 
 // New makes the worker, and the table of the keys that are done.
 func New(ctx context.Context, c Config) (*batch.Worker, error) {
-	store, err := pgxstore.New(c.DB.Pool)
+	store, err := pgxstore.New(c.DB.Pool, pgxstore.Table("shop.idempotency"))
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ type charger struct {
 func (c *charger) charge(ctx context.Context, job *batch.Job[shop.ChargeOrder]) error {
 	order := job.Args.Order
 	var cents int64
-	err := c.pool.QueryRow(ctx, `SELECT cents FROM orders WHERE id = $1`, order).Scan(&cents)
+	err := c.pool.QueryRow(ctx, `SELECT cents FROM shop.orders WHERE id = $1`, order).Scan(&cents)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return batch.Permanent(errors.New("there is no such order")) // never, as the two are committed together
 	}
@@ -88,7 +88,7 @@ func (c *charger) charge(ctx context.Context, job *batch.Job[shop.ChargeOrder]) 
 	}
 	// The payment is committed together with the mark that this job is done: who gets the job again skips it.
 	return c.store.InTx(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO payments (order_id, charge, cents) VALUES ($1, $2, $3)`, order, charge.ID, charge.Cents)
+		_, err := tx.Exec(ctx, `INSERT INTO shop.payments (order_id, charge, cents) VALUES ($1, $2, $3)`, order, charge.ID, charge.Cents)
 		return err
 	})
 }
