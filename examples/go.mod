@@ -9,8 +9,17 @@ require (
 	github.com/batch-go/batch/driver/nats/embedded v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/redis v0.0.0-00010101000000-000000000000
 	github.com/batch-go/batch/driver/sqs v0.0.0-00010101000000-000000000000
+	github.com/jackc/pgx/v5 v5.13.0
 	google.golang.org/protobuf v1.36.12
 	modernc.org/sqlite v1.62.0
+)
+
+require (
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 )
 
 require (
@@ -30,6 +39,8 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/ssooidc v1.44.4 // indirect
 	github.com/aws/aws-sdk-go-v2/service/sts v1.51.9 // indirect
 	github.com/aws/smithy-go v1.28.8 // indirect
+	github.com/batch-go/batch/driver/postgres v0.0.0-00010101000000-000000000000
+	github.com/batch-go/batch/idempotency/pgxstore v0.0.0-00010101000000-000000000000
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/google/go-tpm v0.9.8 // indirect
@@ -63,3 +74,7 @@ replace (
 	github.com/batch-go/batch/driver/redis => ../driver/redis
 	github.com/batch-go/batch/driver/sqs => ../driver/sqs
 )
+
+replace github.com/batch-go/batch/driver/postgres => ../driver/postgres
+
+replace github.com/batch-go/batch/idempotency/pgxstore => ../idempotency/pgxstore

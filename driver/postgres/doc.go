@@ -19,7 +19,9 @@
 // the primary. The parameters of the driver:
 //
 //   - schema: the schema that has the queues, made for them alone. Defaults to batch.
-//     Lower-case letters, digits and underscores.
+//     Lower-case letters, digits and underscores. A role of the same name has it first in its
+//     search_path, by the server's default of "$user", public: the tables that the role makes
+//     without naming a schema are in there then.
 //   - pool_size: how many connections the driver opens at most, 2 to 1000, and one more
 //     that listens. Defaults to 10. A Receive that waits holds none.
 //   - dedup_window: how long a key is remembered if its message does not say. Defaults
