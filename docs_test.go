@@ -71,7 +71,7 @@ func unindent(text string) string {
 func compiled(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	for _, root := range []string{".", "batchtest", "examples", "driver", "health", "prombatch", "otelbatch", "cron", "dash", "move", "idempotency"} {
+	for _, root := range []string{".", "batchtest", "examples", "driver", "health", "prombatch", "otelbatch", "cron", "dash", "move", "outbox", "idempotency"} {
 		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 			if err != nil {
 				return err
