@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -31,9 +32,15 @@ type row struct {
 	stored  bool
 }
 
-// page reads the first jobs that wait.
+// page reads the first jobs that wait, but for those of queues that rest.
 func (r *Relay) page(ctx context.Context) ([]*row, error) {
-	rows, err := r.box.db.QueryContext(ctx, r.box.text.pending, pageRows)
+	text, args := r.box.text.pending, []any(nil)
+	for name, o := range r.queues {
+		if o.rests() && len(args) < mostRows {
+			text, args = text+", ?", append(args, []byte(name))
+		}
+	}
+	rows, err := r.box.db.QueryContext(ctx, text+r.box.text.first, append(args, pageRows)...)
 	if err != nil {
 		return nil, r.box.failed("read", err)
 	}
@@ -59,37 +66,83 @@ func (r *Relay) page(ctx context.Context) ([]*row, error) {
 	return all, nil
 }
 
-// carry takes the first jobs that wait to the target, and returns how many there were. It stops early if the lease is about
-// to end. With an error some may be stored that are in the table still.
-func (r *Relay) carry(ctx context.Context, t *term, identity string) (int, error) {
+// carry takes the first jobs that wait to the target, and returns how many left the table. It stops early if the lease is
+// about to end. A queue that fails rests for a while, and holds up no other: then broken is why. With an error, which is
+// the database's, some may be stored that are in the table still.
+func (r *Relay) carry(ctx context.Context, t *term, identity string) (n int, broken, err error) {
 	reading, cancel := context.WithTimeout(ctx, t.left())
 	rows, err := r.page(reading)
 	cancel()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	for left := rows; len(left) > 0 && t.left() > r.config.Lease/3; {
-		n := together(left)
-		some := left[:n]
-		left = left[n:]
-		call, cancel := context.WithTimeout(ctx, r.config.Lease/3)
-		failed := r.send(call, identity, some)
-		cancel()
-		if err := errors.Join(failed, r.forget(ctx, some)); err != nil {
-			return len(rows), err
+	if len(rows) < pageRows {
+		r.forgive(rows)
+	}
+	for _, left := range byQueue(rows) {
+		o := r.outlet(left[0].queue)
+		for len(left) > 0 && !o.rests() && t.left() > r.config.Lease/3 {
+			some := left[:together(left)]
+			left = left[len(some):]
+			call, cancel := context.WithTimeout(ctx, r.config.Lease/3)
+			failed := r.send(call, o, identity, some)
+			cancel()
+			o.note(failed)
+			if failed != nil {
+				broken = failed
+			}
+			gone, err := r.forget(ctx, some)
+			if n += gone; err != nil {
+				return n, broken, err
+			}
 		}
 	}
-	return len(rows), nil
+	return n, broken, nil
 }
 
-// together is how many of the first rows go in one request: they are of one queue, either all with a key or none, and no two
-// are of one group, so that one that fails is not overtaken.
+// byQueue sorts jobs by their queues, in the order in which they were written.
+func byQueue(rows []*row) (all [][]*row) {
+	place := make(map[string]int)
+	for _, one := range rows {
+		i, known := place[one.queue]
+		if !known {
+			i, all = len(all), append(all, nil)
+			place[one.queue] = i
+		}
+		all[i] = append(all[i], one)
+	}
+	return all
+}
+
+// outlet is the queue of the target of that name.
+func (r *Relay) outlet(name string) *outlet {
+	o := r.queues[name]
+	if o == nil {
+		o = new(outlet)
+		o.queue, o.wrong = batch.TryNewQueue(r.target, name)
+		r.queues[name] = o
+	}
+	return o
+}
+
+// forgive forgets the failures of queues that could be tried again and have nothing left, as rows are all that waits for
+// such queues: it was discarded.
+func (r *Relay) forgive(rows []*row) {
+	for name, o := range r.queues {
+		if !o.rests() && !slices.ContainsFunc(rows, func(one *row) bool { return one.queue == name }) {
+			o.note(nil)
+		}
+	}
+}
+
+// together is how many of the first rows of a queue go in one request: either all have a key or none, and no two are of one
+// group, so that one that fails is not overtaken.
 func together(rows []*row) int {
 	groups := make(map[string]bool)
 	first := rows[0]
 	for n, one := range rows {
 		group := one.entry.Group
-		if one.queue != first.queue || (one.entry.DedupKey == "") != (first.entry.DedupKey == "") || groups[group] {
+		if (one.entry.DedupKey == "") != (first.entry.DedupKey == "") || groups[group] {
 			return n
 		}
 		if group != "" {
@@ -100,12 +153,11 @@ func together(rows []*row) int {
 }
 
 // send stores jobs on the target: each is stored or refused afterwards, unless there is an error.
-func (r *Relay) send(ctx context.Context, identity string, rows []*row) error {
-	q, err := r.queue(rows[0].queue)
+func (r *Relay) send(ctx context.Context, o *outlet, identity string, rows []*row) error {
 	var wanted []*row
 	for _, one := range rows {
 		if one.refused == nil {
-			one.refused = err
+			one.refused = o.wrong
 		}
 		if one.refused == nil {
 			wanted = append(wanted, one)
@@ -115,7 +167,7 @@ func (r *Relay) send(ctx context.Context, identity string, rows []*row) error {
 		return nil
 	}
 	var failed error
-	for i, result := range r.request(ctx, q, identity, wanted) {
+	for i, result := range r.request(ctx, o.queue, identity, wanted) {
 		one := wanted[i]
 		switch {
 		case result.Err == nil:
@@ -165,20 +217,8 @@ func unfit(err error) bool {
 	return errors.Is(err, batch.ErrInvalid) || errors.Is(err, batch.ErrCapability) || errors.Is(err, batch.ErrTooLarge)
 }
 
-// queue is a handle on the target's queue of that name.
-func (r *Relay) queue(name string) (*batch.Queue[batch.Importer], error) {
-	if q := r.queues[name]; q != nil {
-		return q, nil
-	}
-	q, err := batch.TryNewQueue(r.target, name)
-	if err == nil {
-		r.queues[name] = q
-	}
-	return q, err
-}
-
-// forget deletes the rows of jobs that are stored, and parks those that are refused.
-func (r *Relay) forget(ctx context.Context, rows []*row) error {
+// forget deletes the rows of jobs that are stored, and parks those that are refused. It returns how many these are.
+func (r *Relay) forget(ctx context.Context, rows []*row) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	var stored []int64
@@ -188,12 +228,13 @@ func (r *Relay) forget(ctx context.Context, rows []*row) error {
 			stored = append(stored, one.id)
 		case one.refused != nil:
 			if err := r.park(ctx, one); err != nil {
-				return err
+				return n, err
 			}
+			n++
 		}
 	}
-	_, err := r.box.each(ctx, "delete", r.box.text.remove, stored)
-	return err
+	_, err = r.box.each(ctx, "delete", r.box.text.remove, stored)
+	return n + len(stored), err
 }
 
 // park parks a job.

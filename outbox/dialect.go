@@ -45,7 +45,8 @@ type statements struct {
 	renew    string // for microseconds, by the token
 	holds    string
 	release  string
-	pending  string // the first n
+	pending  string // followed by queues to leave out
+	first    string // ends it: the first n
 	depth    string
 	parked   string // behind an ID, the first n
 	park     string
@@ -105,7 +106,8 @@ func (d Dialect) statementsOf(name string) statements {
 		renew:    text("UPDATE {table} SET expires = {now} + ? WHERE id = 1 AND token = ? AND expires > {now}"),
 		holds:    text("SELECT 1 FROM {table} WHERE id = 1 AND token = ? AND expires > {now}"),
 		release:  text("UPDATE {table} SET expires = 0 WHERE id = 1 AND token = ?"),
-		pending:  text("SELECT id, queue, job FROM {table} WHERE parked IS NULL ORDER BY id LIMIT ?"),
+		pending:  text("SELECT id, queue, job FROM {table} WHERE parked IS NULL AND queue NOT IN (''"),
+		first:    text(") ORDER BY id LIMIT ?"),
 		depth: text("SELECT (SELECT COUNT(*) FROM {table} WHERE parked IS NULL), (SELECT COUNT(*) FROM {table} WHERE parked > 0), " +
 			"{now} - (SELECT MIN(stored) FROM {table} WHERE parked IS NULL)"),
 		parked: text("SELECT id, queue, job, stored, parked, reason FROM {table} WHERE parked > 0 AND id > ? ORDER BY id LIMIT ?"),

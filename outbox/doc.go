@@ -33,6 +33,8 @@
 // which they were written, and those of a group in that order exactly, as long as transactions that write
 // to one group do not overlap.
 //
+// A queue that the broker does not take, as for want of a right, rests and is tried again, and holds up no other.
+//
 // A job that the broker cannot keep, as one that is too large for it, is parked: it stays in the table with
 // the reason, and is not in the way of others. [Box.Parked] lists such jobs, [Box.Retry] has them tried again
 // and [Box.Discard] deletes them.
@@ -40,7 +42,7 @@
 // # What it costs
 //
 // The writer pays an INSERT. The relay reads up to 100 rows in a statement, stores them on the broker in one
-// request if they are of one queue and no two are of one group, and deletes them in a statement. When
+// request for each queue, if no two are of one group, and deletes them in a statement. When
 // there is nothing it looks once a second ([RelayConfig].Interval); [Relay.Wake] after a commit
 // makes it look at once.
 package outbox

@@ -37,7 +37,7 @@ type Stats struct {
 	Parked int64
 	// Leads tells whether the lease is this relay's.
 	Leads bool
-	// Err is why the relay cannot go on just now, nil if it can.
+	// Err is why the relay cannot go on just now, with one queue at least, nil if it can.
 	Err error
 }
 
@@ -49,7 +49,7 @@ type Relay struct {
 	once   bool // the target remembers what it has imported
 	wake   chan struct{}
 	runs   atomic.Bool
-	queues map[string]*batch.Queue[batch.Importer] // of run alone
+	queues map[string]*outlet // of run alone
 
 	mu    sync.Mutex // guards stats
 	stats Stats
@@ -82,7 +82,7 @@ func NewRelay(box *Box, target batch.Importer, config RelayConfig) (*Relay, erro
 		config.Log = slog.Default()
 	}
 	_, once := target.(driver.OnceImporter)
-	return &Relay{box: box, target: target, config: config, once: once, wake: make(chan struct{}, 1), queues: make(map[string]*batch.Queue[batch.Importer])}, nil
+	return &Relay{box: box, target: target, config: config, once: once, wake: make(chan struct{}, 1), queues: make(map[string]*outlet)}, nil
 }
 
 // idle is the time between two looks: at the table, and whether the lease of another has ended.

@@ -1,16 +1,6 @@
 package outbox
 
-import (
-	"context"
-	"math/rand/v2"
-	"time"
-)
-
-const (
-	// The time between two tries of what failed.
-	shortestWait = 100 * time.Millisecond
-	longestWait  = 5 * time.Second
-)
+import "context"
 
 // Run takes jobs to the broker until ctx ends, and returns nil then. Whatever fails is tried again, as long as it takes:
 // a database or a broker that is away, and one that lacks a right or a table. [Stats].Err and the log say so.
@@ -27,26 +17,26 @@ func (r *Relay) Run(ctx context.Context) error {
 		pause(finishing, grace, nil)
 		cut()
 	})()
-	wait := shortestWait
+	var failing backoff
 	for ctx.Err() == nil {
 		before := r.Stats()
 		err := r.lead(ctx, finishing)
 		r.note(ctx, err)
 		if err == nil {
+			failing = backoff{}
 			pause(ctx, r.idle(), r.wake)
 			continue
 		}
 		if after := r.Stats(); after.Relayed > before.Relayed || after.Parked > before.Parked {
-			wait = shortestWait
+			failing = backoff{}
 		}
-		pause(ctx, wait/2+rand.N(wait/2+1), nil)
-		wait = min(2*wait, longestWait)
+		pause(ctx, failing.next(), nil)
 	}
 	return nil
 }
 
-// lead takes jobs to the broker for as long as the lease is the relay's, or until ctx ends. It returns nil if
-// another has the lease.
+// lead takes jobs to the broker for as long as the lease is the relay's, or until ctx ends. It returns nil if another has the
+// lease. If nothing can be taken anywhere it gives the lease up, with an error: another relay may reach the broker.
 func (r *Relay) lead(ctx, finishing context.Context) error {
 	identity, err := r.box.id(ctx)
 	if err != nil {
@@ -67,14 +57,30 @@ func (r *Relay) lead(ctx, finishing context.Context) error {
 				return err
 			}
 		}
-		n, err := r.carry(finishing, t, identity)
-		if err != nil {
+		n, broken, err := r.carry(finishing, t, identity)
+		switch {
+		case err != nil:
 			return err
+		case n > 0 && broken != nil:
+			r.note(ctx, broken)
+		case broken != nil:
+			return broken
+		case r.healthy():
+			r.note(ctx, nil)
 		}
-		r.note(ctx, nil)
 		if n == 0 {
 			pause(ctx, r.idle(), r.wake)
 		}
 	}
 	return nil
+}
+
+// healthy tells whether no queue has failed at its last request.
+func (r *Relay) healthy() bool {
+	for _, o := range r.queues {
+		if !o.until.IsZero() {
+			return false
+		}
+	}
+	return true
 }

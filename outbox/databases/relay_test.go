@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,6 +250,50 @@ func TestOutage(t *testing.T) {
 		if n := strings.Count(log.String(), "cannot go on"); n != 1 || !strings.Contains(log.String(), "goes on") {
 			t.Errorf("the log says %s", log.String())
 		}
+	})
+}
+
+// A queue that fails holds up no other, and goes on in order when it can.
+func TestFailingQueue(t *testing.T) {
+	each(t, func(t *testing.T, db *sql.DB, box *outbox.Box) {
+		d := broker(t)
+		bad, good := batch.NewQueue(d, "bad"), batch.NewQueue(d, "good")
+		write(t, db, box, bad, upTo(250), batch.Group(bad, "bad"))
+		write(t, db, box, good, upTo(5))
+		var healed atomic.Bool
+		r, _ := relay(t, box, &rigged{Driver: d, fault: func(e *driver.Entry) (error, bool) {
+			if e.Group == "bad" && !healed.Load() {
+				return &driver.Error{Driver: "test", Op: "import", Kind: driver.ErrUnauthorized, Fate: driver.FateNotStored}, false
+			}
+			return nil, true
+		}}, outbox.RelayConfig{})
+		await(t, "the jobs of the other queue", func() error {
+			if n := len(jobs(t, d, "good", batch.StateWaiting)); n != 5 {
+				return fmt.Errorf("there are %d", n)
+			}
+			return nil
+		})
+		await(t, "the failure", func() error {
+			if !errors.Is(r.Stats().Err, batch.ErrUnauthorized) {
+				return fmt.Errorf("the relay says %+v", r.Stats())
+			}
+			return nil
+		})
+		write(t, db, box, good, []int{5})
+		await(t, "a job of the other queue", func() error {
+			if n := len(jobs(t, d, "good", batch.StateWaiting)); n != 6 {
+				return fmt.Errorf("there are %d", n)
+			}
+			return nil
+		})
+		healed.Store(true)
+		empty(t, box)
+		for i, e := range jobs(t, d, "bad", batch.StateWaiting) {
+			if e.ID != id(i) {
+				t.Fatalf("job %d is %s", i, e.ID)
+			}
+		}
+		await(t, "the end of the failure", func() error { return r.Stats().Err })
 	})
 }
 
