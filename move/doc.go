@@ -52,7 +52,7 @@
 // is stored: one with a priority or a group on a broker without, or with a body that is too large. The job
 // is given back to the source. [Drop] says which properties may be given up, [LeaveRefused] that
 // such jobs stay, and [Park] that they become dead letters of the source: for a move that never ends, such
-// as that of an outbox.
+// as that of an outbox. What the target refuses because of its settings ends the move nevertheless.
 //
 // # Dedup keys
 //

@@ -102,7 +102,7 @@ func (h *hand) carry(parcels []*parcel) error {
 		case p.refused != nil && h.leave:
 			h.refuse(p)
 			others = append(others, p)
-		case p.refused != nil && h.park:
+		case p.refused != nil && h.park && p.refused.ofJob():
 			parked = append(parked, p)
 		case p.refused != nil:
 			refused = p.refused

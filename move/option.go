@@ -147,7 +147,8 @@ func LeaveRefused() Option {
 // Park makes a dead letter of a job that the target cannot keep, on the source, instead of stopping at
 // the first: so it is not in the way of those behind it, of its group neither, and is found with its reason,
 // [batch.ReasonRefused], and the text of the [*RefusedError]. [Progress].Parked counts them, and
-// [OnFault] gets the error of each. A scheduled job is parked when it is due. Dead letters are not
+// [OnFault] gets the error of each. One that does not fit on the source with that text loses its headers. What is
+// refused because of the state of the target, such as its settings, ends the move as without Park. A scheduled job is parked when it is due. Dead letters are not
 // moved then: redrive those that were parked when the target can keep them.
 func Park() Option {
 	return Option{func(c *config) error {

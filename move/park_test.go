@@ -119,6 +119,30 @@ func TestParkedWithoutHeaders(t *testing.T) {
 	}
 }
 
+// misconfigured is a target that refuses all because of its settings.
+type misconfigured struct{ plain }
+
+func (misconfigured) Import(_ context.Context, _ string, entries []*driver.Entry) []driver.Result {
+	return all(len(entries), &driver.Error{Driver: "test", Op: "import", Kind: driver.ErrConfig, Fate: driver.FateNotStored})
+}
+
+// What the target refuses because of its own state would be refused of every job: none is parked.
+func TestParkLeavesJobsOfATargetThatIsWrong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := brokers(t)
+		fill(t, from, "q", []batch.Entry{bare("one", batch.StateWaiting, nil), bare("two", batch.StateWaiting, nil)})
+		p, err := move.Run(t.Context(), from, misconfigured{plainOf(to)}, "q", move.Park(), move.Follow())
+		if !errors.Is(err, batch.ErrConfig) || p.Parked != 0 {
+			t.Errorf("the progress is %+v, the error %v", p, err)
+		}
+		for _, e := range content(t, from, "q") {
+			if e.State != batch.StateWaiting {
+				t.Errorf("the source has %+v", e)
+			}
+		}
+	})
+}
+
 func TestParkRefusesWhatItCannotDo(t *testing.T) {
 	from, to := brokers(t)
 	for name, options := range map[string][]move.Option{

@@ -94,6 +94,12 @@ func (e *RefusedError) reason() string {
 // Unwrap returns why.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
+// ofJob tells whether it is the job that the target cannot keep, now and later. Else it is the state of the target, such as its
+// settings, which would refuse every other job too.
+func (e *RefusedError) ofJob() bool {
+	return errors.Is(e.Err, batch.ErrCapability) || errors.Is(e.Err, batch.ErrInvalid) || errors.Is(e.Err, batch.ErrTooLarge)
+}
+
 // carrier is what a target can keep.
 type carrier struct {
 	driver                            batch.Driver

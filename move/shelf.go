@@ -105,7 +105,7 @@ func (s *shelf) move(parcels []*parcel) (moved int, err error) {
 			err = errors.Join(err, deleted)
 		case p.refused != nil && s.leave:
 			s.refuse(p)
-		case p.refused != nil && s.park:
+		case p.refused != nil && s.park && p.refused.ofJob():
 			s.pending = true // until it is due, and can be parked
 		case p.refused != nil:
 			refused = p.refused

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -64,23 +63,18 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Box, error) {
 }
 
 // Migrate makes the table if it is not there. Any number of processes may call it at once. A role that may
-// not create tables gets the server's error: then another runs what [Schema] returns. It must be called
-// in that case too, since it writes the row of the relay's lease.
+// not create tables gets the server's error: then another runs what [Schema] returns.
 func (b *Box) Migrate(ctx context.Context) error {
 	if _, err := b.id(ctx); err == nil {
 		return nil
 	}
 	for _, text := range b.text.schema {
 		if _, err := b.db.ExecContext(ctx, text); err != nil {
-			if _, made := b.id(ctx); made == nil || errors.Is(made, errNoLease) {
-				break // by somebody else, perhaps for a role that may not
+			if _, made := b.id(ctx); made == nil {
+				return nil // by somebody else meanwhile
 			}
 			return fmt.Errorf("outbox: make the table %s: %w (a role that may runs what outbox.Schema returns)", b.name, err)
 		}
-	}
-	// One of several has its identity stored.
-	if _, err := b.db.ExecContext(ctx, b.text.lease, []byte(rand.Text())); err != nil {
-		return b.failed("migrate", err)
 	}
 	_, err := b.id(ctx)
 	return err
@@ -102,9 +96,9 @@ func Schema(dialect Dialect, name string) (string, error) {
 }
 
 // errNoLease says that the table is there without row 1.
-var errNoLease = errors.New("the row of the relay's lease is not there: call Migrate")
+var errNoLease = errors.New("the row of the relay's lease is not there: call Migrate, or run what Schema returns")
 
-// id is the identity of the table: no other has it, nor this after it was made anew.
+// id is the identity of the table: no other has it, but a copy of this.
 func (b *Box) id(ctx context.Context) (string, error) {
 	var identity []byte
 	err := b.db.QueryRowContext(ctx, b.text.identity).Scan(&identity)

@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,17 +29,27 @@ type row struct {
 	queue string
 	job   *batch.Prepared
 	entry batch.Entry
+	sum   string // of the stored form
 	// refused is why the target cannot keep it, nil if that is not known.
 	refused error
 	stored  bool
 }
 
+// page is the first jobs that wait.
+type page struct {
+	rows     []*row
+	complete bool            // there are no more, but for those of queues that rest
+	resting  map[string]bool // these
+}
+
 // page reads the first jobs that wait, but for those of queues that rest.
-func (r *Relay) page(ctx context.Context) ([]*row, error) {
+func (r *Relay) page(ctx context.Context) (*page, error) {
+	p := &page{resting: make(map[string]bool)}
 	text, args := r.box.text.pending, []any(nil)
 	for name, o := range r.queues {
 		if o.rests() && len(args) < mostRows {
 			text, args = text+", ?", append(args, []byte(name))
+			p.resting[name] = true
 		}
 	}
 	rows, err := r.box.db.QueryContext(ctx, text+r.box.text.first, append(args, pageRows)...)
@@ -45,25 +57,35 @@ func (r *Relay) page(ctx context.Context) ([]*row, error) {
 		return nil, r.box.failed("read", err)
 	}
 	defer rows.Close()
-	var all []*row
-	for size := 0; size < pageBytes && rows.Next(); {
-		one := &row{job: new(batch.Prepared)}
+	size := 0
+	for size < pageBytes && rows.Next() {
+		var id int64
 		var queue, form []byte
-		if err := rows.Scan(&one.id, &queue, &form); err != nil {
+		if err := rows.Scan(&id, &queue, &form); err != nil {
 			return nil, r.box.failed("read", err)
 		}
-		if one.queue, size = string(queue), size+len(form); json.Valid(form) {
-			one.refused = json.Unmarshal(form, one.job)
-		} else {
-			one.refused = errors.New("the row is no prepared job")
-		}
-		one.entry = one.job.Entry()
-		all = append(all, one)
+		size += len(form)
+		p.rows = append(p.rows, r.read(id, string(queue), form))
 	}
 	if err := rows.Err(); err != nil {
 		return nil, r.box.failed("read", err)
 	}
-	return all, nil
+	p.complete = len(p.rows) < pageRows && size < pageBytes
+	return p, nil
+}
+
+// read reads a row.
+func (r *Relay) read(id int64, queue string, form []byte) *row {
+	one := &row{id: id, queue: queue, job: new(batch.Prepared), stored: r.sent[id]}
+	if json.Valid(form) {
+		one.refused = json.Unmarshal(form, one.job)
+	} else {
+		one.refused = errors.New("the row is no prepared job")
+	}
+	one.entry = one.job.Entry()
+	sum := sha256.Sum256(form)
+	one.sum = base64.RawURLEncoding.EncodeToString(sum[:24])
+	return one
 }
 
 // carry takes the first jobs that wait to the target, and returns how many left the table. It stops early if the lease is
@@ -71,15 +93,15 @@ func (r *Relay) page(ctx context.Context) ([]*row, error) {
 // the database's, some may be stored that are in the table still.
 func (r *Relay) carry(ctx context.Context, t *term, identity string) (n int, broken, err error) {
 	reading, cancel := context.WithTimeout(ctx, t.left())
-	rows, err := r.page(reading)
+	p, err := r.page(reading)
 	cancel()
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(rows) < pageRows {
-		r.forgive(rows)
+	if p.complete {
+		r.forgive(p)
 	}
-	for _, left := range byQueue(rows) {
+	for _, left := range byQueue(p.rows) {
 		o := r.outlet(left[0].queue)
 		for len(left) > 0 && !o.rests() && t.left() > r.config.Lease/3 {
 			some := left[:together(left)]
@@ -94,6 +116,9 @@ func (r *Relay) carry(ctx context.Context, t *term, identity string) (n int, bro
 			gone, err := r.forget(ctx, some)
 			if n += gone; err != nil {
 				return n, broken, err
+			}
+			if failed != nil {
+				break // however long that took: what is behind must not overtake it
 			}
 		}
 	}
@@ -125,11 +150,10 @@ func (r *Relay) outlet(name string) *outlet {
 	return o
 }
 
-// forgive forgets the failures of queues that could be tried again and have nothing left, as rows are all that waits for
-// such queues: it was discarded.
-func (r *Relay) forgive(rows []*row) {
+// forgive forgets the failures of queues that could be tried again and have nothing left: it was discarded.
+func (r *Relay) forgive(p *page) {
 	for name, o := range r.queues {
-		if !o.rests() && !slices.ContainsFunc(rows, func(one *row) bool { return one.queue == name }) {
+		if !p.resting[name] && !slices.ContainsFunc(p.rows, func(one *row) bool { return one.queue == name }) {
 			o.note(nil)
 		}
 	}
@@ -159,7 +183,7 @@ func (r *Relay) send(ctx context.Context, o *outlet, identity string, rows []*ro
 		if one.refused == nil {
 			one.refused = o.wrong
 		}
-		if one.refused == nil {
+		if one.refused == nil && !one.stored {
 			wanted = append(wanted, one)
 		}
 	}
@@ -170,8 +194,11 @@ func (r *Relay) send(ctx context.Context, o *outlet, identity string, rows []*ro
 	for i, result := range r.request(ctx, o.queue, identity, wanted) {
 		one := wanted[i]
 		switch {
+		case result.Err == nil && result.Duplicate && one.entry.DedupKey == "" && result.ID != one.job.ID():
+			// The key of the import is of this row and this form. To take another job for this one would lose it.
+			failed = fmt.Errorf("outbox: queue %s takes job %s for job %s, which it imported before", one.queue, one.job.ID(), result.ID)
 		case result.Err == nil:
-			one.stored = true
+			one.stored, r.sent[one.id] = true, true
 			r.count(func(s *Stats) {
 				s.Relayed++
 				switch {
@@ -190,8 +217,9 @@ func (r *Relay) send(ctx context.Context, o *outlet, identity string, rows []*ro
 	return failed
 }
 
-// request sends jobs. A key that the target checks tells jobs apart that were sent before, and so does the number of
-// the row, if the target remembers what it has imported.
+// request sends jobs. A key that the target checks tells jobs apart that were sent before, and so does the number of the row,
+// if the target remembers what it has imported, together with what the row has: a table that was restored from a copy
+// gives its numbers a second time.
 func (r *Relay) request(ctx context.Context, q *batch.Queue[batch.Importer], identity string, rows []*row) []batch.Result {
 	if rows[0].entry.DedupKey != "" {
 		jobs := make([]*batch.Prepared, len(rows))
@@ -205,7 +233,7 @@ func (r *Relay) request(ctx context.Context, q *batch.Queue[batch.Importer], ide
 	for i, one := range rows {
 		entries[i] = one.entry
 		if r.once {
-			entries[i].ImportKey = "outbox:" + identity + ":" + strconv.FormatInt(one.id, 10)
+			entries[i].ImportKey = "outbox:" + identity + ":" + strconv.FormatInt(one.id, 10) + ":" + one.sum
 		}
 	}
 	results, _ := batch.Import(ctx, q, entries) // the same
@@ -217,24 +245,34 @@ func unfit(err error) bool {
 	return errors.Is(err, batch.ErrInvalid) || errors.Is(err, batch.ErrCapability) || errors.Is(err, batch.ErrTooLarge)
 }
 
-// forget deletes the rows of jobs that are stored, and parks those that are refused. It returns how many these are.
+// forget deletes the rows of jobs that are stored, and then parks those that are refused. It returns how many these are. What
+// could not be deleted is remembered, and not sent again. The end of the relay does not interrupt it.
 func (r *Relay) forget(ctx context.Context, rows []*row) (n int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, grace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(grace, r.config.Lease/3))
 	defer cancel()
 	var stored []int64
 	for _, one := range rows {
-		switch {
-		case one.stored:
+		if one.stored {
 			stored = append(stored, one.id)
-		case one.refused != nil:
-			if err := r.park(ctx, one); err != nil {
-				return n, err
-			}
-			n++
 		}
 	}
-	_, err = r.box.each(ctx, "delete", r.box.text.remove, stored)
-	return n + len(stored), err
+	if _, err := r.box.each(ctx, "delete", r.box.text.remove, stored); err != nil {
+		return 0, err
+	}
+	for _, id := range stored {
+		delete(r.sent, id)
+	}
+	n = len(stored)
+	for _, one := range rows {
+		if one.stored || one.refused == nil {
+			continue
+		}
+		if err := r.park(ctx, one); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // park parks a job.
@@ -245,7 +283,7 @@ func (r *Relay) park(ctx context.Context, one *row) error {
 			reason = reason[:n]
 		}
 	}
-	result, err := r.box.db.ExecContext(ctx, r.box.text.park, reason, one.id)
+	result, err := r.box.db.ExecContext(ctx, r.box.text.park, []byte(reason), one.id)
 	if err != nil {
 		return r.box.failed("park", err)
 	}

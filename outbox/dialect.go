@@ -37,7 +37,6 @@ var names = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,47}\.)?[a-z_][a-z0-9_]{0,47}
 // null, so that it is never taken for a job.
 type statements struct {
 	schema   []string
-	lease    string // makes row 1, if it is not there, with an identity of the table
 	identity string
 	insert   string // followed by further rows
 	row      string // a further one
@@ -64,10 +63,12 @@ func (d Dialect) statementsOf(name string) statements {
 		MySQL:  "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
 		SQLite: "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000",
 	}[d]
-	text := strings.NewReplacer(
+	replace := strings.NewReplacer(
 		"{table}", quoted, "{bare}", quote+bare+quote, "{index}", indexName(d, name, quote), "{now}", now,
-		"{ignore}", map[Dialect]string{MySQL: "INSERT IGNORE", SQLite: "INSERT OR IGNORE"}[d],
+		// By its key: a scan of a small table would wait for rows that open transactions have written.
+		"{delete}", map[Dialect]string{MySQL: "DELETE o FROM {table} AS o FORCE INDEX (PRIMARY)", SQLite: "DELETE FROM {table}"}[d],
 	).Replace
+	text := func(s string) string { return replace(replace(s)) } // what replaces one may have another in it
 	schema := []string{
 		text("CREATE TABLE IF NOT EXISTS {table} (\n" +
 			"\tid      BIGINT         NOT NULL AUTO_INCREMENT PRIMARY KEY,\n" +
@@ -79,7 +80,8 @@ func (d Dialect) statementsOf(name string) statements {
 			"\ttoken   BIGINT,\n" +
 			"\texpires BIGINT,\n" +
 			"\tKEY {index} (parked, id)\n" +
-			") ENGINE = InnoDB CHARACTER SET utf8mb4"),
+			") ENGINE = InnoDB CHARACTER SET utf8mb4 AUTO_INCREMENT = 2"),
+		text("INSERT IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', UUID(), 0, 0, 0, 0)"),
 	}
 	if d == SQLite {
 		schema = []string{
@@ -93,12 +95,12 @@ func (d Dialect) statementsOf(name string) statements {
 				"\ttoken   INTEGER,\n" +
 				"\texpires INTEGER\n" +
 				")"),
+			text("INSERT OR IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', lower(hex(randomblob(16))), 0, 0, 0, 0)"),
 			text("CREATE INDEX IF NOT EXISTS {index} ON {bare} (parked, id)"),
 		}
 	}
 	return statements{
 		schema:   schema,
-		lease:    text("{ignore} INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', ?, 0, 0, 0, 0)"),
 		identity: text("SELECT job FROM {table} WHERE id = 1 AND parked = 0"),
 		insert:   text("INSERT INTO {table} (queue, job, stored) VALUES (?, ?, {now})"),
 		row:      text(", (?, ?, {now})"),
@@ -113,7 +115,7 @@ func (d Dialect) statementsOf(name string) statements {
 		parked: text("SELECT id, queue, job, stored, parked, reason FROM {table} WHERE parked > 0 AND id > ? ORDER BY id LIMIT ?"),
 		park:   text("UPDATE {table} SET parked = {now}, reason = ? WHERE id = ? AND parked IS NULL"),
 		retry:  text("UPDATE {table} SET parked = NULL, reason = NULL WHERE parked > 0 AND id IN (?"),
-		remove: text("DELETE FROM {table} WHERE id > 1 AND id IN (?"),
+		remove: text("{delete} WHERE id > 1 AND id IN (?"),
 	}
 }
 

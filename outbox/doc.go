@@ -23,7 +23,7 @@
 // # What is promised
 //
 // Nothing is lost: a row is deleted when the broker has confirmed its job. A relay that dies between the
-// two leaves both, and the next sends the job again. A broker that remembers what it has imported
+// two, or loses its lease, leaves both, and the next sends the job again. A broker that remembers what it has imported
 // (driver.OnceImporter: the memory, Redis, NATS and PostgreSQL drivers), or the job's Unique key, does
 // not store it again for as long as it remembers. On RabbitMQ and SQS the job is there twice, with the same
 // ID, as after any delivery at least once: see docs/duplicates.md.

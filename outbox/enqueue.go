@@ -10,6 +10,9 @@ import (
 	"github.com/batch-go/batch"
 )
 
+// mostBytes bounds one INSERT of several jobs, so that it fits into a packet of MySQL.
+const mostBytes = 1 << 20
+
 // Enqueue writes a job into the box as part of a transaction, and returns its ID: the job exists from the commit
 // on, and never if tx is rolled back. q says what its queue is, and which options its broker takes: what that does not
 // support does not compile, or is an error that wraps [batch.ErrInvalid]. Nothing is sent to the broker.
@@ -42,7 +45,12 @@ func EnqueuePrepared[D batch.Driver](ctx context.Context, tx *sql.Tx, b *Box, q 
 		forms[i] = form
 	}
 	for len(forms) > 0 {
-		some := forms[:min(len(forms), mostRows)]
+		n, size := 0, 0
+		for n < len(forms) && n < mostRows && (n == 0 || size+len(forms[n]) <= mostBytes) {
+			size += len(forms[n])
+			n++
+		}
+		some := forms[:n]
 		args := make([]any, 0, 2*len(some))
 		for _, form := range some {
 			args = append(args, []byte(q.Name()), form)

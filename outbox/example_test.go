@@ -83,7 +83,7 @@ func ExampleBox_Parked() {
 			return err
 		}
 		for _, p := range parked {
-			log.Printf("%s on queue %s: %s", p.Job.ID(), p.Queue, p.Reason)
+			log.Printf("row %d for queue %s: %s", p.Row, p.Queue, p.Reason)
 			if _, err := box.Retry(ctx, p.Row); err != nil {
 				return err
 			}

@@ -21,6 +21,8 @@ type term struct {
 func (b *Box) acquire(ctx context.Context, lease time.Duration) (*term, error) {
 	t := &term{box: b, lease: lease, token: rand.Int64()}
 	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, lease)
+	defer cancel()
 	result, err := b.db.ExecContext(ctx, b.text.acquire, t.token, lease.Microseconds())
 	if err != nil {
 		return nil, b.failed("take the lease", err)
@@ -38,6 +40,8 @@ func (t *term) left() time.Duration { return time.Until(t.until) }
 // renew makes the lease last. It returns false if it is no longer ours.
 func (t *term) renew(ctx context.Context) (bool, error) {
 	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, t.left())
+	defer cancel()
 	result, err := t.box.db.ExecContext(ctx, t.box.text.renew, t.lease.Microseconds(), t.token)
 	if err != nil {
 		return false, t.box.failed("renew the lease", err)

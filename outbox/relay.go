@@ -23,8 +23,8 @@ type RelayConfig struct {
 	// Lease is for how long the table is a relay's that does not renew it: 1 s to 10 minutes. If a relay dies,
 	// another goes on after that time. A request to the broker may take a third of it. Zero is 15 s.
 	Lease time.Duration
-	// Log is where the relay writes what happens: at level warn that it cannot go on, once until it can, and
-	// jobs that it parks, without their bodies; at info that it goes on; at debug that the lease is its own. Nil means slog.Default().
+	// Log is where the relay writes what happens: at level warn that it cannot go on, once until it can, or for
+	// another reason, and jobs that it parks, without their bodies; at info that it goes on; at debug that the lease is its own. Nil means slog.Default().
 	Log *slog.Logger
 }
 
@@ -37,7 +37,7 @@ type Stats struct {
 	Parked int64
 	// Leads tells whether the lease is this relay's.
 	Leads bool
-	// Err is why the relay cannot go on just now, with one queue at least, nil if it can.
+	// Err is why the relay could not go on when it last tried, with one queue at least, nil if it could.
 	Err error
 }
 
@@ -50,6 +50,7 @@ type Relay struct {
 	wake   chan struct{}
 	runs   atomic.Bool
 	queues map[string]*outlet // of run alone
+	sent   map[int64]bool     // rows whose jobs are stored and that are not deleted yet, of run alone
 
 	mu    sync.Mutex // guards stats
 	stats Stats
@@ -82,7 +83,7 @@ func NewRelay(box *Box, target batch.Importer, config RelayConfig) (*Relay, erro
 		config.Log = slog.Default()
 	}
 	_, once := target.(driver.OnceImporter)
-	return &Relay{box: box, target: target, config: config, once: once, wake: make(chan struct{}, 1), queues: make(map[string]*outlet)}, nil
+	return &Relay{box: box, target: target, config: config, once: once, wake: make(chan struct{}, 1), queues: make(map[string]*outlet), sent: make(map[int64]bool)}, nil
 }
 
 // idle is the time between two looks: at the table, and whether the lease of another has ended.
@@ -119,11 +120,21 @@ func (r *Relay) note(ctx context.Context, err error) {
 	var before error
 	r.count(func(s *Stats) { before, s.Err = s.Err, err })
 	switch {
-	case err != nil && before == nil:
+	case err != nil && (before == nil || reason(before) != reason(err)):
 		r.config.Log.WarnContext(ctx, "outbox: the relay cannot go on, and tries again", "table", r.box.name, "error", err)
 	case err == nil && before != nil:
 		r.config.Log.InfoContext(ctx, "outbox: the relay goes on", "table", r.box.name)
 	}
+}
+
+// reason is the kind of an error, or its text if it has none.
+func reason(err error) string {
+	for _, kind := range []error{batch.ErrUnavailable, batch.ErrUnauthorized, batch.ErrFull, batch.ErrConfig, context.DeadlineExceeded} {
+		if errors.Is(err, kind) {
+			return kind.Error()
+		}
+	}
+	return err.Error()
 }
 
 // pause waits for d, or until ctx ends or something comes from wake.

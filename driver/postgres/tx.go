@@ -25,7 +25,7 @@ var completeJob = newStatement(`WITH gone AS (
 	), ended AS (
 		INSERT INTO batch.ended (queue, grp) SELECT queue, grp FROM gone WHERE grp IS NOT NULL
 	), rung AS (
-		SELECT pg_notify('batch', $1::text) FROM gone WHERE grp IS NOT NULL
+		SELECT pg_notify('batch', $1::text) FROM gone WHERE grp IS NOT NULL AND $6::boolean
 	)
 	SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM rung),
 		(SELECT count(*) FROM batch.meta m WHERE m.identity = $4::text::uuid AND current_database() = $5::text)`)
@@ -151,7 +151,7 @@ func (d *base) completeTx(ctx context.Context, without bool, delivery *driver.De
 		return faults.Refuse(op, r.queue, driver.ErrConfig, errNoTx, "")
 	}
 	var gone, rung, ours int
-	err := query(d.text(completeJob), r.queue, r.seq, r.token, uuidText(d.identity), d.database).Scan(&gone, &rung, &ours)
+	err := query(d.text(completeJob), r.queue, r.seq, r.token, uuidText(d.identity), d.database, d.bell.audible()).Scan(&gone, &rung, &ours)
 	switch {
 	case err != nil:
 		return failTx(ctx, op, r.queue, err)

@@ -139,7 +139,7 @@ func serve(ctx context.Context, address string, h http.Handler, log *slog.Logger
 		return err
 	}
 	log.InfoContext(ctx, "running", "address", listener.Addr().String())
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: h, ReadTimeout: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {

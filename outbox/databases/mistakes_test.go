@@ -107,6 +107,12 @@ func TestMigrate(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			// Without Migrate, as for a role that may not create tables.
+			d := broker(t)
+			write(t, db, box, batch.NewQueue(d, "notes"), []int{1})
+			_, stop := relay(t, box, d, outbox.RelayConfig{})
+			empty(t, box)
+			stop()
 			var all sync.WaitGroup
 			for range 6 {
 				all.Go(func() {

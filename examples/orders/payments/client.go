@@ -45,7 +45,8 @@ func (c *Client) Charge(ctx context.Context, key string, order, cents int64) (Ch
 	defer answer.Body.Close()
 	switch status := answer.StatusCode; {
 	case status == http.StatusOK:
-	case status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
+	// Only what is about this charge. A key that was rotated, or a wrong URL, is about all of them, and is mended.
+	case status == http.StatusPaymentRequired || status == http.StatusUnprocessableEntity:
 		return Charge{}, &Refused{Status: status}
 	default:
 		return Charge{}, fmt.Errorf("the provider answers with status %d", status)
