@@ -39,6 +39,9 @@ func (t *term) left() time.Duration { return time.Until(t.until) }
 
 // renew makes the lease last. It returns false if it is no longer ours.
 func (t *term) renew(ctx context.Context) (bool, error) {
+	if t.left() <= 0 {
+		return false, nil
+	}
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, t.left())
 	defer cancel()
