@@ -51,7 +51,7 @@ func (d *base) DeadLetters(ctx context.Context, queue, cursor string, most int) 
 		return nil, "", err
 	}
 	var page []driver.DeadLetter
-	err = d.whole(ctx, step{listDead, []any{queue, at, seq, most}, func(rows pgx.Rows) error {
+	err = d.whole(ctx, d.mustExist(queue), step{listDead, []any{queue, at, seq, most}, func(rows pgx.Rows) error {
 		letter, err := scanDead(rows, &at, &seq)
 		page = append(page, letter)
 		return err

@@ -73,7 +73,7 @@ func (d *base) ForgetImports(ctx context.Context, queue string, keys []string) e
 	if len(keys) == 0 {
 		return nil
 	}
-	return fail("forget imports", queue, d.whole(ctx, step{forgetImports, []any{queue, keys}, nil}))
+	return fail("forget imports", queue, d.whole(ctx, d.mustExist(queue), step{forgetImports, []any{queue, keys}, nil}))
 }
 
 // Import stores jobs with their history, in one transaction.

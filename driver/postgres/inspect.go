@@ -69,7 +69,7 @@ func (d *base) List(ctx context.Context, queue string, state driver.State, curso
 		return nil, "", faults.Refuse(op, queue, driver.ErrConfig, fmt.Errorf("the cursor is none that this driver made"), "")
 	}
 	var page []driver.Entry
-	err = d.whole(ctx, step{s, []any{queue, at, seq, most}, func(rows pgx.Rows) error {
+	err = d.whole(ctx, d.mustExist(queue), step{s, []any{queue, at, seq, most}, func(rows pgx.Rows) error {
 		var r record
 		var pos, due int64
 		if err := r.scan(rows, &seq, &pos, &due); err != nil {

@@ -121,7 +121,8 @@ func (d *base) ListQueues(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// mustExist is a step that fails where the queue does not exist.
+// mustExist is a step that fails where the queue does not exist. A condition of another statement would not be enough:
+// a table in which the server finds no row is asked none.
 func (d *base) mustExist(queue string) step {
 	return step{enterQueue, []any{queue}, nil}
 }

@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"errors"
 	"sync"
 	"testing"
+
+	"github.com/batch-go/batch/driver"
 )
 
 // TestDepthFolds: the counts stay right when many calls change them while others fold the changes, and the
@@ -43,5 +46,33 @@ func TestDepthFolds(t *testing.T) {
 	}
 	if n := number(t, conn, `SELECT count(*) FROM `+d.schema+`.tallies`); n > foldAt {
 		t.Errorf("%d changes are not folded", n)
+	}
+}
+
+// TestMissingQueueOfEmptyTables: a queue that is not there is an error also where the server reads a table from its
+// beginning, finds nothing, and so asks no question about the queue.
+func TestMissingQueueOfEmptyTables(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	for _, table := range []string{"dead", "jobs", "keys"} {
+		run(t, connect(t, plainURL(t)), `VACUUM (ANALYZE) `+d.schema+`.`+table)
+	}
+	ctx := testContext(t)
+	_, _, letters := d.DeadLetters(ctx, "missing", "", 10)
+	_, _, waiting := d.List(ctx, "missing", driver.StateWaiting, "", 10)
+	_, _, scheduled := d.List(ctx, "missing", driver.StateScheduled, "", 10)
+	_, redrive := d.Redrive(ctx, "missing", driver.Selection{All: true})
+	_, discard := d.Discard(ctx, "missing", driver.Selection{All: true})
+	_, purge := d.Purge(ctx, "missing")
+	_, depth := d.Depth(ctx, "missing")
+	_, paused := d.Paused(ctx, "missing")
+	for what, err := range map[string]error{
+		"DeadLetters": letters, "List of waiting jobs": waiting, "List of scheduled jobs": scheduled, "Redrive": redrive, "Discard": discard,
+		"Purge": purge, "Depth": depth, "Paused": paused, "Pause": d.Pause(ctx, "missing"), "Resume": d.Resume(ctx, "missing"),
+		"ForgetImports": d.ForgetImports(ctx, "missing", []string{"key"}),
+	} {
+		if !errors.Is(err, driver.ErrNotFound) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
