@@ -24,10 +24,11 @@ type eviction struct {
 	allowed bool
 	every   time.Duration
 
-	start time.Time     // from which next counts
-	next  atomic.Int64  // when to ask again, in ns since start
-	found atomic.Value  // of evicting: what the last look found
-	looks atomic.Uint64 // that have ended
+	start   time.Time     // from which next counts
+	next    atomic.Int64  // when to ask again, in ns since start
+	looking atomic.Bool   // one look at a time, or an older one could be believed after a newer
+	found   atomic.Value  // of evicting: what the last look found
+	looks   atomic.Uint64 // that have ended
 }
 
 // evicting says why a server loses what it stored. It is nil if it does not.
@@ -59,11 +60,16 @@ func (e *eviction) refuse(op, queue string) error {
 // look asks every primary on a goroutine, for which Close waits. A server that
 // does not answer is not known to have changed.
 func (e *eviction) look() {
+	if e.looking.Swap(true) {
+		return
+	}
 	if e.conn.life.Begin(context.Background()) != nil {
+		e.looking.Store(false)
 		return
 	}
 	go func() {
 		defer e.conn.life.End()
+		defer e.looking.Store(false)
 		servers, err := ask(e.conn.ctx, e.conn.client)
 		if err != nil {
 			return
