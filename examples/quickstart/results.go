@@ -177,6 +177,9 @@ func (r *results) Begin(ctx context.Context, key string, ttl time.Duration) (ide
 	if err := ctx.Err(); err != nil {
 		return idempotency.Claim{}, 0, err
 	}
+	if key == "" {
+		return idempotency.Claim{}, 0, errors.New("the key is empty")
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -214,13 +217,10 @@ func (r *results) Complete(ctx context.Context, held idempotency.Claim, retentio
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	until := time.Now().Add(retention)
 	if d, ok := r.done[held.Key]; ok && d.token == held.Token {
-		d.until = until
-		r.done[held.Key] = d
 		return nil
 	}
-	return r.store(held, record{}, until)
+	return r.store(held, record{}, time.Now().Add(retention))
 }
 
 // Abandon gives up a claim.
