@@ -26,6 +26,7 @@ func caseDrain(s *stage) {
 		enqueue(s, q, n)
 	}
 	s.waitCount(1, Started)
+	s.pass(100 * time.Millisecond) // in which it may prefetch
 	stopped := make(chan error, 1)
 	go func() { stopped <- first.Stop(s.ctx) }()
 	// What it held goes to another worker while its one job still runs.
