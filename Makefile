@@ -128,7 +128,7 @@ reliability: $(SOAK_NEEDS) ## each fault by itself on each broker, and write doc
 	@$(SOAK) -run '^TestReliability$$' -soak.table -soak.fault='$(FAULT)'
 
 moves: engine images ## move queues between all brokers, with movers that are killed, for the table in docs/reliability.md
-	@$(GO) test -C internal/soak -v -count=1 -timeout 12h -parallel 4 ./movers -movers.all -movers.jobs=6000 -movers.kills=3 -movers.transactions=1000 -movers.relaykills=20 -movers.seed=$(SEED)
+	@$(GO) test -C internal/soak -v -count=1 -timeout 12h ./movers -movers.all -movers.parallel=5 -movers.jobs=6000 -movers.kills=3 -movers.transactions=1000 -movers.relaykills=20 -movers.seed=$(SEED)
 
 engine: ## make sure that a Docker engine answers
 	@scripts/docker-engine.sh

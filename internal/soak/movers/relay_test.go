@@ -4,7 +4,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,40 +26,43 @@ var (
 // An application makes transactions, each with a row and a job, and a relay carries the jobs to another broker. However often
 // the relay is killed, a job runs there if and only if its row is there.
 func TestJobsOfTransactionsAreRelayed(t *testing.T) {
+	t.Parallel()
 	seed := *seedFlag
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	t.Logf("seed %d", seed)
+	if *transactions < 10 || *relayKills < 0 {
+		t.Fatalf("-movers.transactions is %d and -movers.relaykills %d: want at least 10 and 0", *transactions, *relayKills)
+	}
 	results := make([]relayed, len(kinds))
-	t.Run("to", func(t *testing.T) {
-		for i, to := range kinds {
-			if to.name == "postgres" || !*allPairs && to.name != "redis" && to.name != "rabbitmq" {
-				continue
-			}
-			t.Run(to.name, func(t *testing.T) {
-				t.Parallel() // they mostly wait for leases
-				results[i] = relayTo(t, to, rand.New(rand.NewPCG(seed, uint64(i))))
-			})
+	var all sync.WaitGroup
+	for i, to := range kinds {
+		if to.name == "postgres" || !*allPairs && to.name != "redis" && to.name != "rabbitmq" {
+			continue
 		}
-	})
-	t.Log("| to | transactions | rolled back | relays killed | missing | ghosts | there twice |")
+		all.Go(func() {
+			t.Run(to.name, func(t *testing.T) { results[i] = relayTo(t, to, rand.New(rand.NewPCG(seed, uint64(i)))) })
+		})
+	}
+	all.Wait()
+	t.Log("| to | transactions | rolled back | relays killed | at work | missing | ghosts | there twice | done twice |")
 	for _, r := range results {
 		if r.to != "" {
-			t.Logf("| %s | %d | %d | %d | %d | %d | %d |", r.to, *transactions, r.undone, *relayKills, r.missing, r.ghosts, r.doubled)
+			t.Logf("| %s | %d | %d | %d | %d | %d | %d | %d | %d |", r.to, *transactions, r.undone, *relayKills, r.atWork, r.missing, r.ghosts, r.doubled, r.twice)
 		}
 	}
 }
 
 // relayed is what became of the transactions.
 type relayed struct {
-	to                               string
-	undone, missing, ghosts, doubled int
+	to                                              string
+	undone, atWork, missing, ghosts, doubled, twice int
 }
 
 // relayTo makes transactions while relays are killed, and counts.
 func relayTo(t *testing.T, to kind, random *rand.Rand) relayed {
-	a := assignment{From: brokers.PostgreSQL(t, brokers.PostgreSQL17).URL(), To: to.start(t), Relay: true}
+	a := assignment{From: brokers.PostgreSQL(t, brokers.PostgreSQL17).URL(), To: to.start(t), Relay: true, Inside: to.inside}
 	a.Queue = fmt.Sprintf("relay-%s-%x", to.name, random.Uint32())
 	a.ToQueue = a.Queue
 	s := openShop(t, a.From, a.Queue)
@@ -66,37 +71,46 @@ func relayTo(t *testing.T, to kind, random *rand.Rand) relayed {
 		fails[i] = true
 	}
 	random.Shuffle(len(fails), func(i, k int) { fails[i], fails[k] = fails[k], fails[i] })
-	portion := len(fails) / *relayKills
-	for n := range *relayKills {
-		m := a.start(t)
-		killed := make(chan bool, 1)
-		go func() { killed <- m.killAfter(10*time.Millisecond + rand.N(150*time.Millisecond)) }()
-		end := (n + 1) * portion
-		if n == *relayKills-1 {
-			end = len(fails)
+	r := relayed{to: to.name, undone: len(fails) / 10}
+	portions := max(*relayKills, 1)
+	for n := range portions {
+		from, end := n*len(fails)/portions, (n+1)*len(fails)/portions
+		if *relayKills == 0 {
+			s.orders(t, fails, from, end)
+			break
 		}
-		s.orders(t, fails, n*portion, end)
-		if !<-killed {
-			t.Error("a relay ended by itself")
-		}
+		while := time.Duration(random.IntN(20)) * time.Millisecond
+		m, made, killed := a.start(t), make(chan struct{}), make(chan bool, 1)
+		go func() {
+			_, atWork := m.killAtWork(while, made)
+			killed <- atWork
+		}()
+		s.orders(t, fails, from, end)
+		close(made)
+		r.atWork += count(<-killed)
 	}
 	a.Relay = false
 	t.Logf("the last mover: %+v", a.start(t).wait(t)) // it waits for the leases of those that were killed
-	done := &ledger{runs: make(map[string]int), groups: make(map[string][]int)}
-	stop := workOn(t, a.To, a.ToQueue, done, 20)
-	r := relayed{to: to.name, undone: len(fails) / 10}
-	deadline := time.Now().Add(2 * time.Minute)
-	for s.missing(done) > 0 && time.Now().Before(deadline) {
-		wait(t, 100*time.Millisecond)
-	}
-	wait(t, 3*time.Second) // for those that come twice
+	l := newLedger(len(fails), random)
+	stop := l.workOn(t, a.To, a.ToQueue, false)
+	ids := slices.Collect(maps.Keys(s.committed))
+	l.waitFor(t, ids)
 	stop()
-	r.missing = s.missing(done)
-	for id, n := range done.runs {
+	r.missing = l.missing(ids)
+	for id, n := range l.runs {
 		if !s.committed[id] {
 			r.ghosts++
 		}
 		r.doubled += n - 1
+	}
+	for id, n := range l.effects {
+		if n > 1 {
+			r.twice++
+			t.Errorf("%s was done %d times", id, n)
+		}
+	}
+	for _, wrong := range l.wrong[:min(5, len(l.wrong))] {
+		t.Errorf("one of %d that are not as they were: %s", len(l.wrong), wrong)
 	}
 	if r.missing > 0 || r.ghosts > 0 || to.remembers() && r.doubled > 0 {
 		t.Errorf("to %s: %+v", to.name, r)
@@ -169,7 +183,7 @@ func (s *shop) order(ctx context.Context, n int, fails bool) error {
 	if _, err := tx.Exec(ctx, "INSERT INTO "+s.table+" (n) VALUES ($1)", n); err != nil {
 		return err
 	}
-	if _, err := batch.EnqueueTx(ctx, tx, s.queue, task{n}, batch.ID(s.queue, idOf(n))); err != nil {
+	if _, err := batch.EnqueueTx(ctx, tx, s.queue, task{n}, batch.ID(s.queue, idOf(n)), batch.Header(s.queue, "n", fmt.Sprint(n))); err != nil {
 		return err
 	}
 	if fails {
@@ -182,16 +196,4 @@ func (s *shop) order(ctx context.Context, n int, fails bool) error {
 	defer s.mu.Unlock()
 	s.committed[idOf(n)] = true
 	return nil
-}
-
-// missing is how many jobs have not run whose transaction was committed.
-func (s *shop) missing(done *ledger) (n int) {
-	done.mu.Lock()
-	defer done.mu.Unlock()
-	for id := range s.committed {
-		if done.runs[id] == 0 {
-			n++
-		}
-	}
-	return n
 }
