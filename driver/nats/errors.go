@@ -115,6 +115,9 @@ func classify(err error) fault.Verdict {
 		return fault.NotStored(driver.ErrUnavailable, "the connection is lost and is being made again")
 	case errors.Is(err, errLost) || errors.Is(err, errSilent):
 		return fault.Unknown(driver.ErrUnavailable, "")
+	case errors.Is(err, errBehind):
+		// It is asked after a change, too.
+		return fault.Unknown(driver.ErrUnavailable, "the server catches up with the others")
 	case errors.Is(err, errTaken) || errors.Is(err, errLapsed):
 		return fault.Verdict{Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored, Bare: true}
 	case errors.Is(err, errForeign) || errors.Is(err, errBounds):
