@@ -113,11 +113,8 @@ func classify(err error) fault.Verdict {
 	case errors.Is(err, errDown) || errors.Is(err, errUnsent) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
 		return fault.NotStored(driver.ErrUnavailable, "the connection is lost and is being made again")
-	case errors.Is(err, errLost) || errors.Is(err, errSilent):
+	case errors.Is(err, errLost) || errors.Is(err, errSilent) || errors.Is(err, errBehind):
 		return fault.Unknown(driver.ErrUnavailable, "")
-	case errors.Is(err, errBehind):
-		// It is asked after a change, too.
-		return fault.Unknown(driver.ErrUnavailable, "the server catches up with the others")
 	case errors.Is(err, errTaken) || errors.Is(err, errLapsed):
 		return fault.Verdict{Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored, Bare: true}
 	case errors.Is(err, errForeign) || errors.Is(err, errBounds):
