@@ -35,8 +35,13 @@ func keyedEntry(id, key string, state driver.State) *driver.Entry {
 
 // wantImports ends the case unless an import stores what it should: of each entry, the ID of the job that
 // it is a duplicate of, or empty.
-func (s *stage) wantImports(o driver.OnceImporter, want []string, entries ...*driver.Entry) {
-	results := o.Import(s.ctx, s.queue, entries)
+func (s *stage) wantImports(d driver.Driver, want []string, entries ...*driver.Entry) {
+	for i, e := range entries {
+		if want[i] == "" {
+			s.history.Add(Event{Op: Enqueueing, ID: e.ID}) // inWindow looks for it
+		}
+	}
+	results := s.once(d).Import(s.ctx, s.queue, entries)
 	if results != nil && len(results) != len(entries) {
 		s.failf("Import of %d entries returned %d results", len(entries), len(results))
 	}
@@ -46,6 +51,9 @@ func (s *stage) wantImports(o driver.OnceImporter, want []string, entries ...*dr
 			r = results[i]
 		}
 		s.check(r.Err, "import %s", e.ID)
+		if want[i] != "" && !r.Duplicate {
+			s.inWindow(d, want[i])
+		}
 		equal(s, r.Duplicate, want[i] != "", "Duplicate of %s with key %s", e.ID, e.ImportKey)
 		if r.DuplicateOf != "" {
 			equal(s, r.DuplicateOf, want[i], "DuplicateOf of %s with key %s", e.ID, e.ImportKey)
@@ -64,11 +72,11 @@ func caseImportOnce(s *stage) {
 	}
 	dedup := keyedEntry("of-dedup", "e", driver.StateWaiting)
 	dedup.DedupKey = "k"
-	s.wantImports(o, []string{"", "", "", "run", "", "", ""},
+	s.wantImports(d, []string{"", "", "", "run", "", "", ""},
 		keyedEntry("run", "a", driver.StateWaiting), keyedEntry("later", "b", driver.StateScheduled), keyedEntry("dead", "c", driver.StateDead),
 		keyedEntry("again", "a", driver.StateDead), entry("no-key", driver.StateWaiting), keyedEntry("other", "k", driver.StateWaiting), dedup)
 	s.put(d, unique("enqueued", "a"), unique("too", "k")) // no import key is a dedup key
-	s.wantImports(o, []string{"run", "later", "dead"},
+	s.wantImports(d, []string{"run", "later", "dead"},
 		keyedEntry("run", "a", driver.StateScheduled), keyedEntry("later", "b", driver.StateWaiting), keyedEntry("dead", "c", driver.StateWaiting))
 	c := s.consume(d, 6)
 	for _, got := range s.receive(c, 6) {
@@ -76,7 +84,7 @@ func caseImportOnce(s *stage) {
 	}
 	_, err := d.Discard(s.ctx, s.queue, driver.Selection{All: true})
 	s.check(err, "discard")
-	s.wantImports(o, []string{"run", "dead", ""},
+	s.wantImports(d, []string{"run", "dead", ""},
 		keyedEntry("run", "a", driver.StateWaiting), keyedEntry("dead", "c", driver.StateDead), keyedEntry("new", "d", driver.StateWaiting))
 	s.settle(c, s.receiveOne(c), driver.OutcomeDone)
 	s.waitDepth(d, driver.Depth{Scheduled: 1})
@@ -87,16 +95,16 @@ func caseImportForget(s *stage) {
 	o := s.once(d)
 	s.check(o.ForgetImports(s.ctx, s.queue, nil), "forget nothing")
 	s.check(o.ForgetImports(s.ctx, s.queue, []string{"a", "b"}), "forget keys that nobody knows")
-	s.wantImports(o, []string{"", "", ""},
+	s.wantImports(d, []string{"", "", ""},
 		keyedEntry("one", "a", driver.StateWaiting), keyedEntry("two", "b", driver.StateWaiting), keyedEntry("three", "c", driver.StateDead))
 	s.check(o.ForgetImports(s.ctx, s.queue, []string{"a", "c", "nothing"}), "forget")
-	s.wantImports(o, []string{"", "two", ""},
+	s.wantImports(d, []string{"", "two", ""},
 		keyedEntry("one", "a", driver.StateWaiting), keyedEntry("two", "b", driver.StateWaiting), keyedEntry("three", "c", driver.StateDead))
 	s.waitDepth(d, driver.Depth{Waiting: 3, Dead: 2})
 	s.check(d.DeleteQueue(s.ctx, s.queue), "delete the queue")
 	s.is(o.ForgetImports(s.ctx, s.queue, []string{"a"}), driver.ErrNotFound, "forget keys of a queue that does not exist")
 	s.check(d.Declare(s.ctx, s.queue), "declare the queue again")
-	s.wantImports(o, []string{"", ""}, keyedEntry("one", "a", driver.StateWaiting), keyedEntry("two", "b", driver.StateWaiting))
+	s.wantImports(d, []string{"", ""}, keyedEntry("one", "a", driver.StateWaiting), keyedEntry("two", "b", driver.StateWaiting))
 }
 
 func caseImportOnceRace(s *stage) {
@@ -104,6 +112,7 @@ func caseImportOnceRace(s *stage) {
 	o := s.once(d)
 	const callers, keys = 8, 5
 	var results [callers][]driver.Result
+	s.history.Add(Event{Op: Enqueueing, ID: name(0)}) // inWindow looks for it
 	var all sync.WaitGroup
 	for i := range callers {
 		all.Go(func() {
@@ -115,6 +124,7 @@ func caseImportOnceRace(s *stage) {
 		})
 	}
 	all.Wait()
+	s.inWindow(d, name(0))
 	for k := range keys {
 		stored := 0
 		for _, r := range results {

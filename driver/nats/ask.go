@@ -28,11 +28,6 @@ func (d *Driver) query(ctx context.Context, subject string, answer timed) error 
 	}
 }
 
-// queryKnown is query for what belongs to a stream that should be there.
-func (d *Driver) queryKnown(ctx context.Context, subject string, answer timed) error {
-	return d.whileBehind(ctx, func() error { return d.query(ctx, subject, answer) })
-}
-
 // streamInfo asks for the stream of a queue that should be there.
 func (d *Driver) streamInfo(ctx context.Context, n *names) (info *streamInfo, err error) {
 	err = d.whileBehind(ctx, func() error {
@@ -88,8 +83,7 @@ func (d *Driver) streamNames(ctx context.Context, filter string) ([]string, erro
 // consumerInfo asks for a consumer of a queue. One that somebody removed is made again,
 // if the queue is there.
 func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*consumerInfo, error) {
-	var info consumerInfo
-	err := d.queryKnown(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info)
+	info, err := d.ledConsumer(ctx, n, name)
 	if isCode(err, codeConsumerNotFound) {
 		made, err := d.createConsumer(ctx, n, n.consumer(name))
 		if err == nil && name == consumerJobs && made.NumPending > 0 {
@@ -97,10 +91,7 @@ func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*cons
 		}
 		return made, err
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &info, nil
+	return info, err
 }
 
 // consumers asks for consumers of a queue at the same time, and makes those that are missing.
@@ -178,7 +169,7 @@ func (d *Driver) createConsumer(ctx context.Context, n *names, config consumerCo
 		return d.conn.callAPI(ctx, d.apiRoot+"CONSUMER.CREATE."+n.stream+"."+config.Durable+"."+config.FilterSubject, request, &info)
 	})
 	if isCode(err, codeConsumerExists) {
-		err = d.queryKnown(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+config.Durable, &info)
+		return d.ledConsumer(ctx, n, config.Durable)
 	}
 	if err != nil {
 		return nil, err

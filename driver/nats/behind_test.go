@@ -2,6 +2,7 @@ package nats_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
@@ -30,6 +31,9 @@ type behind struct {
 	after func()
 	// refuses makes them those of a server that has the stream yet, to a pull that is none.
 	refuses bool
+	// guesses makes them those of a server that has no part of the consumer yet: with a configuration from before
+	// any pause, and no counts.
+	guesses bool
 }
 
 // set makes the next answers of a kind those of one that is behind.
@@ -62,6 +66,10 @@ func (b *behind) serve(t *testing.T, url string) {
 				_ = m.RespondMsg(&natsgo.Msg{Header: natsgo.Header{"Status": {"400"}, "Description": {"Bad Request"}}})
 				return
 			}
+			if b.guesses {
+				_ = m.Respond(guess(t, nc, call))
+				return
+			}
 			if b.twice.Load() {
 				_ = nc.Publish("$JS.API."+call, m.Data)
 			}
@@ -79,6 +87,69 @@ func (b *behind) serve(t *testing.T, url string) {
 	}
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// guess is what such a server tells of a consumer.
+func guess(t *testing.T, nc *natsgo.Conn, call string) []byte {
+	m, err := nc.Request("$JS.API."+call, nil, 10*time.Second)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	var info map[string]any
+	if err := json.Unmarshal(m.Data, &info); err != nil {
+		t.Error(err)
+		return nil
+	}
+	for _, of := range []string{"cluster", "paused", "pause_remaining", "num_pending"} {
+		delete(info, of)
+	}
+	info["delivered"] = map[string]int{"consumer_seq": 0, "stream_seq": 0}
+	data, err := json.Marshal(info)
+	if err != nil {
+		t.Error(err)
+	}
+	return data
+}
+
+// TestGuessesOfServersBehind: a server of a cluster that has no part of the queue's consumer yet tells of it what it does not
+// know. No call believes that.
+func TestGuessesOfServersBehind(t *testing.T) {
+	url := harness(brokers.NATSCluster(t, brokers.NATS2).URL(), "").URL
+	b := behind{kind: "CONSUMER.INFO.", guesses: true}
+	b.serve(t, url)
+	sure := openURL(t, url)
+	q := declare(t, sure)
+	enqueue(t, sure, q, message("a"))
+	if err := sure.Pause(testContext(t), q); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // by handles that know nothing of the cluster at first
+		d := openURL(t, url+"&domain=behind")
+		b.left.Store(2)
+		if paused, err := d.Paused(testContext(t), q); err != nil || !paused {
+			t.Errorf("Paused of a paused queue: %t, %v", paused, err)
+		}
+		b.left.Store(2)
+		if depth, err := d.Depth(testContext(t), q); err != nil || depth.Waiting != 1 {
+			t.Errorf("Depth of a queue with a job: %+v, %v", depth, err)
+		}
+		b.left.Store(1 << 30)
+		if paused, err := d.Paused(testContext(t), q); !errors.Is(err, driver.ErrUnavailable) {
+			t.Errorf("Paused where only guesses come: %t, %v", paused, err)
+		}
+		b.left.Store(2)
+		if err := d.Resume(testContext(t), q); err != nil {
+			t.Error(err)
+		}
+		if paused, err := sure.Paused(testContext(t), q); err != nil || paused {
+			t.Errorf("Paused of a queue that was resumed: %t, %v", paused, err)
+		}
+		b.left.Store(0)
+		if err := d.Pause(testContext(t), q); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

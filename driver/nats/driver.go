@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch/driver"
@@ -85,6 +86,8 @@ type Driver struct {
 	life    lifecycle.Handle
 	queues  sync.Map      // queue name to *names
 	commits chan struct{} // has a place for each atomic batch under way
+	// clustered says that JetStream runs on several servers of a cluster, as one of its answers told.
+	clustered atomic.Bool
 	// local and watch are nil if the server is not in this process.
 	local *local
 	watch *watch

@@ -113,7 +113,7 @@ func classify(err error) fault.Verdict {
 	case errors.Is(err, errDown) || errors.Is(err, errUnsent) || errors.Is(err, natsgo.ErrReconnectBufExceeded):
 		// Nothing is buffered while the connection is down.
 		return fault.NotStored(driver.ErrUnavailable, "the connection is lost and is being made again")
-	case errors.Is(err, errLost) || errors.Is(err, errSilent):
+	case errors.Is(err, errLost) || errors.Is(err, errSilent) || errors.Is(err, errBehind):
 		return fault.Unknown(driver.ErrUnavailable, "")
 	case errors.Is(err, errTaken) || errors.Is(err, errLapsed):
 		return fault.Verdict{Kind: driver.ErrLeaseLost, Fate: driver.FateNotStored, Bare: true}

@@ -36,6 +36,7 @@ func TestClassify(t *testing.T) {
 		{errUnsent, driver.ErrUnavailable, driver.FateNotStored},
 		{errRemoved, driver.ErrUnavailable, driver.FateNotStored},
 		{errSilent, driver.ErrUnavailable, driver.FateUnknown},
+		{errBehind, driver.ErrUnavailable, driver.FateUnknown},
 		{fmt.Errorf("%w: Server Shutdown", errLost), driver.ErrUnavailable, driver.FateUnknown},
 		{errTaken, driver.ErrLeaseLost, driver.FateNotStored},
 		{errLapsed, driver.ErrLeaseLost, driver.FateNotStored},

@@ -61,7 +61,9 @@ type consumerInfo struct {
 		MemoryStorage bool          `json:"mem_storage"`
 	} `json:"config"`
 	// Cluster is what the server tells if it is part of one.
-	Cluster   *struct{} `json:"cluster"`
+	Cluster *struct {
+		Leader string `json:"leader"`
+	} `json:"cluster"`
 	Delivered struct {
 		Stream uint64 `json:"stream_seq"`
 	} `json:"delivered"`
