@@ -168,7 +168,8 @@ func movePair(t *testing.T, from, to kind, random *rand.Rand) row {
 			}
 		}
 	}
-	if to.remembers() && r.doubled > int(p.Doubled) {
+	// RabbitMQ does not delay: a client passes a job on when it is due, and may leave two if it is killed meanwhile.
+	if to.remembers() && from.name != "rabbitmq" && r.doubled > int(p.Doubled) {
 		t.Errorf("%d jobs are there twice, and the mover said so of %d", r.doubled, p.Doubled)
 	}
 	if most := r.killed * 4 * 100; r.doubled+r.both > most+int(p.Doubled) {
@@ -198,6 +199,10 @@ func (r *row) judge(t *testing.T, a assignment, made *jobs, l *ledger) {
 			t.Errorf("%s is lost", id)
 		}
 		r.doubled += count(n-before > 1)
+		if n-before > 1 {
+			t.Logf("%s is there twice: it failed %d times, ran %d times, %d of them on the source, and is %d times a dead letter and %d times scheduled",
+				id, l.fails[i], l.runs[id], before, letters[id], scheduled[id])
+		}
 		r.both += count(before > 0 && n > before)
 		if effects > 1 || effects == 1 && (made.dead[id] != nil || made.later[id] != nil) {
 			r.twice++
