@@ -123,7 +123,8 @@
 // transaction of the application, and the job exists from its commit on; [EnqueuePreparedTx]
 // does so with jobs of [Queue.Prepare]. A handler ends
 // its job in the transaction of its effect with [CompleteTx], so that the effect comes
-// once, however often workers die.
+// once, however often workers die. Where the workers have another broker, package move takes the
+// jobs there; where the database is no broker, package outbox does so. docs/outbox.md has all three.
 //
 // # Outcomes
 //

@@ -11,7 +11,8 @@ import (
 
 // EnqueueTx stores a job as part of a transaction of the application: the job
 // exists from the commit on, and never if tx is rolled back. The type of tx is
-// that of the driver, and is inferred:
+// that of the driver, and is inferred: with driver/postgres pgx.Tx, or *sql.Tx on a
+// queue of its SQL, and with driver/memory, for tests, *memory.Tx.
 //
 //	tx, err := pool.Begin(ctx)
 //	...
@@ -23,7 +24,8 @@ import (
 // [ErrNotFound], and the next call declares it again. The call shares no request with
 // others, and is not repeated. An error is as that of [Queue.Enqueue] with [FateNotStored]:
 // nothing of the job is part of tx, and the database may take nothing but a rollback
-// from then on. The receipt is a promise only when tx is committed, and so is what
+// from then on: return it and roll back. Only after one that wraps [ErrInvalid], of which
+// nothing was sent, tx can go on. The receipt is a promise only when tx is committed, and so is what
 // hooks are told. With [Unique], a call may wait for another transaction that is open
 // and has stored a job with the same key, as only its end tells whether this one is a
 // duplicate. [Queue.Enqueue] waits too, until the enqueue timeout, and then its error wraps
@@ -97,7 +99,9 @@ func enqueueManyTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D
 // q is a handle on the job's queue, on the same database as the worker's driver. If
 // the job's lease was lost, the error wraps [ErrLeaseLost], and tx is as it was: the
 // handler must roll it back, as the job is another worker's. Any other error is that
-// of the database, which may take nothing but a rollback.
+// of the database, which may take nothing but a rollback. Either is returned by the
+// handler, and so is an error of the commit: the job is tried again, unless the commit
+// was carried out and only its answer was lost.
 //
 // After the commit the job is done whatever the handler returns. If it returns nil and
 // tx was not committed, the job has failed with [ErrUncommitted] and is retried as

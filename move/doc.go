@@ -8,9 +8,9 @@
 // # What is moved
 //
 // Jobs that wait, jobs that are scheduled (with what is left of their delay), and dead letters, each
-// with its ID, body, headers, priority, group, dedup key, times, attempts and history. What is not
+// with its ID, body, headers, priority, group, Unique key, times, attempts and history. What is not
 // carried over: how often a holder vanished with the job, since the one that counts that is the
-// broker; and that a dedup key is taken, see below. Jobs that are running stay with their workers: if
+// broker; and that a Unique key is taken, see below. Jobs that are running stay with their workers: if
 // they fail they are moved when they wait again.
 //
 // # How
@@ -34,8 +34,9 @@
 // Nothing is lost. Whenever the mover or a broker dies, each job is on the source, on the target, or on
 // both. It is on both if the mover dies after it has stored a job and before it has removed it. Then
 // the next one finds out, where the target remembers what it has imported ([driver.OnceImporter]: the
-// memory, Redis, NATS and PostgreSQL drivers), and only removes it. It does so for as long as that broker remembers
-// dedup keys. On RabbitMQ and SQS the job is there twice, with the same ID, as after any other
+// memory, Redis, NATS and PostgreSQL drivers), and only removes it: the mover gives each job an import key, which is
+// neither its ID nor its Unique key, and the target remembers that for its dedup_window, 24 hours by
+// default. On RabbitMQ and SQS the job is there twice, with the same ID, as after any other
 // delivery at least once. These may be doubled on any target, and are counted in
 // [Progress].Doubled if the mover knows of them:
 //
@@ -43,8 +44,9 @@
 //   - a scheduled job or a dead letter that somebody else deletes, redrives or moves in the same moment;
 //   - a scheduled job that a mover stored and did not delete as it died, if no other mover runs before it is due.
 //
-// Several movers may work on one queue at a time. On a target that remembers nothing let one of them have
-// all states, and the others only those that wait: [Only].
+// Any number of movers may work on one queue at a time: they share the jobs that wait by leases. On RabbitMQ
+// and SQS, which remember nothing, let one of them at most have the scheduled jobs and dead letters, and the
+// others only those that wait: [Only].
 //
 // # What the target cannot keep
 //
@@ -52,11 +54,11 @@
 // is stored: one with a priority or a group on a broker without, or with a body that is too large. The job
 // is given back to the source. [Drop] says which properties may be given up, [LeaveRefused] that
 // such jobs stay, and [Park] that they become dead letters of the source: for a move that never ends, such
-// as that of an outbox. What the target refuses because of its settings ends the move nevertheless.
+// as one behind batch.EnqueueTx on PostgreSQL (docs/outbox.md). What the target refuses because of its settings ends the move nevertheless.
 //
-// # Dedup keys
+// # Unique keys
 //
-// A moved job keeps its dedup key, and the target does not count it as taken: nobody can tell how much of its
+// A moved job keeps its Unique key (as a [Property] it is the [DedupKey]), and the target does not count it as taken: nobody can tell how much of its
 // window is left, and a key that is taken for too long refuses jobs that somebody needs. The source still
 // counts the key of a waiting job as taken, so producers that still use it are told of duplicates.
 // After a producer has changed to the target, one more job with the key may be stored there. For

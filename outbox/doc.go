@@ -18,7 +18,8 @@
 //	err = relay.Run(ctx)
 //
 // An application with its data in PostgreSQL needs neither: it uses driver/postgres and batch.EnqueueTx, and
-// if its workers are on another broker, package move with Follow and Park for a relay. docs/outbox.md has both.
+// if its workers are on another broker, a mover, which is package move with Follow and Park. docs/outbox.md has
+// both, and the data source name for each database.
 //
 // # What is promised
 //

@@ -62,11 +62,11 @@ func ExampleRelay() {
 // A program that writes jobs while the broker is away has no driver of it: it prepares them on the memory driver, restricted to
 // what the broker has.
 func ExampleEnqueue() {
-	type broker interface { // what RabbitMQ has
+	type rabbitMQ interface { // what RabbitMQ has
 		batch.Driver
 		batch.Delayer
 	}
-	orders := batch.NewQueue[broker](memory.New(), "orders")
+	orders := batch.NewQueue[rabbitMQ](memory.New(), "orders")
 
 	place := func(ctx context.Context, tx *sql.Tx, box *outbox.Box, id int64) error {
 		_, err := outbox.Enqueue(ctx, tx, box, orders, ConfirmOrder{ID: id})

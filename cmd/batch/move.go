@@ -44,8 +44,9 @@ It ends when the queue is empty and nothing runs, or with --follow at Ctrl-C. No
 it is killed: run it again. RabbitMQ and SQS cannot list scheduled jobs, so from there it goes on
 until the last is due.
 
-A job that the target cannot keep stops it, unless you --drop what cannot be kept, or
---leave-refused. A password belongs into BATCH_URL and BATCH_TO_URL.`,
+A job that the target cannot keep stops it, unless you --drop what cannot be kept, say
+--leave-refused, or --park to make dead letters of such jobs. A password belongs in BATCH_URL
+and BATCH_TO_URL.`,
 		Example: `  batch move emails --url amqp://localhost --to redis://localhost:6379
   batch move emails --to-queue mails
   batch move emails --to "$NEW" --drop priority,group --follow

@@ -49,7 +49,7 @@ var carriers = []struct {
 // kills is how many processes are killed on each broker.
 const kills = 24
 
-// TestPaidOnceWhateverIsKilled kills the API, the workers and the relays in them with SIGKILL while clients order, and the
+// TestPaidOnceWhateverIsKilled kills the API, the workers and the movers in them with SIGKILL while clients order, and the
 // database too, lets all finish, and counts.
 func TestPaidOnceWhateverIsKilled(t *testing.T) {
 	for _, carrier := range carriers {

@@ -71,7 +71,7 @@ func servePayments(ctx context.Context, getenv func(string) string, log *slog.Lo
 	return serve(ctx, or(getenv("ADDRESS"), "localhost:8090"), new(payments.Provider), log)
 }
 
-// work charges orders, and runs the relay if the broker is not the database.
+// work charges orders, and runs the mover if the broker is not the database.
 func work(ctx context.Context, getenv func(string) string, log *slog.Logger) (err error) {
 	var lease time.Duration
 	if v := getenv("LEASE"); v != "" {
@@ -88,7 +88,7 @@ func work(ctx context.Context, getenv func(string) string, log *slog.Logger) (er
 		DB: db, Broker: db.Charges.Driver(), Lease: lease, Log: log,
 		Payments: &payments.Client{URL: or(getenv("PAYMENTS_URL"), "http://localhost:8090"), HTTP: &http.Client{Timeout: 10 * time.Second}},
 	}
-	relay := func(context.Context) error { return nil }
+	mover := func(context.Context) error { return nil }
 	if url := getenv("BROKER_URL"); url != "" && url != getenv("DATABASE_URL") {
 		broker, failure := batch.Open[batch.Importer](ctx, url)
 		if failure != nil {
@@ -96,31 +96,31 @@ func work(ctx context.Context, getenv func(string) string, log *slog.Logger) (er
 		}
 		defer closing(&err, broker.Close)
 		config.Broker = broker
-		relay = func(ctx context.Context) error { return worker.Relay(ctx, db, broker, log) }
+		mover = func(ctx context.Context) error { return worker.Move(ctx, db, broker, log) }
 	}
 	w, err := worker.New(ctx, config)
 	if err != nil {
 		return err
 	}
-	return both(ctx, w, relay, log)
+	return both(ctx, w, mover, log)
 }
 
-// both runs the worker and the relay until ctx ends or one of them fails.
-func both(ctx context.Context, w *batch.Worker, relay func(context.Context) error, log *slog.Logger) error {
+// both runs the worker and the mover until ctx ends or one of them fails.
+func both(ctx context.Context, w *batch.Worker, mover func(context.Context) error, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	relayed := make(chan error, 1)
+	moved := make(chan error, 1)
 	go func() {
-		err := relay(ctx)
+		err := mover(ctx)
 		if err != nil {
 			cancel()
 		}
-		relayed <- err
+		moved <- err
 	}()
 	log.InfoContext(ctx, "running")
 	err := w.Run(ctx)
 	cancel()
-	return errors.Join(err, <-relayed)
+	return errors.Join(err, <-moved)
 }
 
 // openShop opens the database that DATABASE_URL names.

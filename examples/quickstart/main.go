@@ -8,7 +8,7 @@
 // It needs no broker: without BATCH_URL a JetStream server in the process keeps
 // the jobs in a folder below the user's cache folder. With
 // BATCH_URL=redis://localhost:6379 the same program works on Redis, and with the
-// URL of RabbitMQ, NATS or SQS on that; with BATCH_URL=memory:// it keeps its jobs
+// URL of RabbitMQ, NATS, PostgreSQL or SQS on that; with BATCH_URL=memory:// it keeps its jobs
 // nowhere.
 //
 // It can be killed at any moment, with SIGKILL too. Started again with the same
@@ -35,6 +35,7 @@ import (
 	_ "github.com/batch-go/batch/driver/memory"
 	_ "github.com/batch-go/batch/driver/nats"
 	_ "github.com/batch-go/batch/driver/nats/embedded"
+	_ "github.com/batch-go/batch/driver/postgres"
 	_ "github.com/batch-go/batch/driver/redis"
 	_ "github.com/batch-go/batch/driver/sqs"
 )

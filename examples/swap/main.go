@@ -7,6 +7,7 @@
 //	BATCH_URL=amqp://localhost go run ./examples/swap
 //	BATCH_URL=nats://localhost:4222 go run ./examples/swap
 //	BATCH_URL=jetstream:///var/lib/shop/jobs go run ./examples/swap
+//	BATCH_URL=postgres://localhost/shop go run ./examples/swap
 //	BATCH_URL=sqs://eu-central-1 go run ./examples/swap
 //
 // It relies on what every broker has, so it asks for [batch.Driver] and no more.
@@ -38,6 +39,7 @@ import (
 	_ "github.com/batch-go/batch/driver/memory"
 	_ "github.com/batch-go/batch/driver/nats"
 	_ "github.com/batch-go/batch/driver/nats/embedded"
+	_ "github.com/batch-go/batch/driver/postgres"
 	_ "github.com/batch-go/batch/driver/redis"
 	_ "github.com/batch-go/batch/driver/sqs"
 )

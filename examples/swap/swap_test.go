@@ -35,27 +35,28 @@ var all = []struct {
 	{name: "redis", url: func(t *testing.T) string { return brokers.Redis(t, brokers.Redis8).URL() }},
 	{
 		name: "rabbitmq", url: func(t *testing.T) string { return brokers.RabbitMQ(t, brokers.RabbitMQ4).URL() },
-		lacks: "unique", refusal: `batch: driver amqp \(RabbitMQ 4\.\S+\) lacks Deduplicator \(supported by: jetstream, memory, nats, redis\)`,
+		lacks: "unique", refusal: `batch: driver amqp \(RabbitMQ 4\.\S+\) lacks Deduplicator \(supported by: jetstream, memory, nats, postgres, redis\)`,
 	},
 	{
 		name: "rabbitmq without priorities", url: func(t *testing.T) string { return brokers.RabbitMQ(t, brokers.RabbitMQ4).URL() },
-		lacks: "priority", refusal: `batch: driver amqp \(RabbitMQ 4\.\S+\) lacks Prioritizer \(supported by: amqp \(opened by another URL\), memory, redis\)`,
+		lacks: "priority", refusal: `batch: driver amqp \(RabbitMQ 4\.\S+\) lacks Prioritizer \(supported by: amqp \(opened by another URL\), memory, postgres, redis\)`,
 	},
 	{
 		name: "nats", url: func(t *testing.T) string { return brokers.NATS(t, brokers.NATS2).URL() },
-		lacks: "priority", refusal: `batch: driver nats \(NATS\S* 2\.\S+\) lacks Prioritizer \(supported by: amqp, memory, redis\)`,
+		lacks: "priority", refusal: `batch: driver nats \(NATS\S* 2\.\S+\) lacks Prioritizer \(supported by: amqp, memory, postgres, redis\)`,
 	},
 	{
 		name: "jetstream in the process", url: func(t *testing.T) string { return "jetstream:" + filepath.ToSlash(t.TempDir()) },
-		lacks: "group", refusal: `batch: driver jetstream \(NATS in the process 2\.\S+\) lacks Grouper \(supported by: memory, redis\)`,
+		lacks: "group", refusal: `batch: driver jetstream \(NATS in the process 2\.\S+\) lacks Grouper \(supported by: memory, postgres, redis\)`,
 	},
+	{name: "postgres", url: func(t *testing.T) string { return brokers.PostgreSQL(t, brokers.PostgreSQL17).URL() }},
 	{
 		name: "sqs", url: func(t *testing.T) string { return sqsURL(t, "sqs") },
-		lacks: "pause", refusal: `batch: driver sqs \(.*\) lacks Pauser \(supported by: jetstream, memory, nats, redis\)`,
+		lacks: "pause", refusal: `batch: driver sqs \(.*\) lacks Pauser \(supported by: jetstream, memory, nats, postgres, redis\)`,
 	},
 	{
 		name: "sqs fifo", url: func(t *testing.T) string { return sqsURL(t, "sqs+fifo") },
-		lacks: "priority", refusal: `batch: driver sqs \(.*\) lacks Prioritizer \(supported by: amqp, memory, redis\)`,
+		lacks: "priority", refusal: `batch: driver sqs \(.*\) lacks Prioritizer \(supported by: amqp, memory, postgres, redis\)`,
 	},
 }
 

@@ -19,6 +19,10 @@
 //		})
 //	}
 //
+// [Store.CompleteTx] does the same in a transaction of the handler's own. It marks the key:
+// batch.CompleteTx, which ends the job itself, is for queues in the same database, and needs no
+// store.
+//
 // The table is that of package sqlstore with its dialect for PostgreSQL, whose
 // documentation says what is kept, how it is cleaned, which rights are needed and what is
 // tried again: programs with one and with the other share it. Statements name the types of

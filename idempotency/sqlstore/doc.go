@@ -24,7 +24,8 @@
 //
 // A claim that was lost meanwhile fails it with [idempotency.ErrLost], and so does the
 // transaction. [Store.CompleteTx] does the same in a transaction that the handler began
-// itself, with an isolation level of its own perhaps. One job is one such transaction:
+// itself, with an isolation level of its own perhaps. It marks the key: batch.CompleteTx, which
+// ends the job itself, is for queues in the same database, and needs no store. One job is one such transaction:
 // after the first the key is done, and a second delivery is skipped.
 //
 // The pool needs a connection for renewals while transactions hold others: a limit of one

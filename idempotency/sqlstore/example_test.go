@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/batch-go/batch"
-	"github.com/batch-go/batch/driver/memory"
 	"github.com/batch-go/batch/idempotency"
 	"github.com/batch-go/batch/idempotency/sqlstore"
 )
@@ -32,32 +31,24 @@ func (s *service) pay(ctx context.Context, job *batch.Job[Pay]) error {
 	})
 }
 
-// A worker whose jobs have their effect exactly once. The database driver is the
-// application's: pgx by its package stdlib here.
+// A worker whose jobs have their effect exactly once. db is the application's, by the driver for database/sql that it uses.
 func Example() {
-	ctx := context.Background()
-	db, err := sql.Open("pgx", "postgres://localhost/shop")
-	if err != nil {
-		fmt.Println(err)
-		return
+	work := func(ctx context.Context, db *sql.DB, broker batch.Driver) error {
+		store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+		if err != nil {
+			return err
+		}
+		if err := store.Migrate(ctx); err != nil {
+			return err
+		}
+		w := batch.NewWorker(broker, batch.WorkerConfig{
+			Queues:     []batch.WorkerQueue{{Name: "payments"}},
+			Middleware: []batch.Middleware{idempotency.Middleware(store)},
+		})
+		batch.Handle(w, (&service{store: store}).pay)
+		return w.Run(ctx)
 	}
-	defer db.Close()
-	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.Table("shop.paid"))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	if err := store.Migrate(ctx); err != nil {
-		fmt.Println(err)
-		return
-	}
-	w := batch.NewWorker(memory.New(), batch.WorkerConfig{
-		Queues:     []batch.WorkerQueue{{Name: "payments"}},
-		Middleware: []batch.Middleware{idempotency.Middleware(store)},
-	})
-	s := &service{store: store}
-	batch.Handle(w, s.pay)
-	fmt.Println(w.Run(ctx))
+	_ = work
 }
 
 // The table is made by a role that may, from a migration of the application.

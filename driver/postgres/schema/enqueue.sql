@@ -65,7 +65,7 @@ BEGIN
 	IF ring THEN
 		PERFORM pg_notify('batch', name);
 	END IF;
-	IF dedups IS NULL THEN -- the same without keys, which takes the server half as long for one job
+	IF dedups IS NULL THEN -- the same without keys, which is less work for the server
 		INSERT INTO batch.jobs (seq, queue, state, level, pos, since, due, id, kind, content_type, body, enqueued_at, expires_at,
 			max_attempts, timeout_ms, headers, grp)
 		SELECT g.seq, q, CASE WHEN g.delay > 0 THEN 's' ELSE 'w' END, g.level, g.seq, moment,

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/batch-go/batch"
@@ -26,6 +27,13 @@ func (ChargeOrder) Kind() string { return "order.charge" }
 // Name is what an order is called outside of the database: as the ID of its job, and as the idempotency key of its charge.
 func Name(order int64) string { return fmt.Sprintf("order-%d", order) }
 
+// Jobs is what the queue of the shop is relied on for: transactions of the database, and delays, which each broker has that a
+// mover may fill. What one of them cannot keep, a priority or a group, does not compile.
+type Jobs interface {
+	batch.TxEnqueuer[pgx.Tx]
+	batch.Delayer
+}
+
 //go:embed schema.sql
 var schema string
 
@@ -34,7 +42,7 @@ type DB struct {
 	// Pool is for the shop's own statements and transactions.
 	Pool *pgxpool.Pool
 	// Charges is the queue, whose jobs are stored in transactions of Pool.
-	Charges *batch.Queue[*postgres.Driver]
+	Charges *batch.Queue[Jobs]
 }
 
 // Open connects to the database, and makes the tables and the queue if they are not there. The URL may have the parameters of
@@ -53,7 +61,7 @@ func Open(ctx context.Context, url string) (*DB, error) {
 		pool.Close()
 		return nil, err
 	}
-	db := &DB{Pool: pool, Charges: batch.NewQueue(d, Charges)}
+	db := &DB{Pool: pool, Charges: batch.NewQueue[Jobs](d, Charges)}
 	if err := db.Charges.Declare(ctx); err != nil {
 		_ = db.Close(ctx)
 		return nil, err

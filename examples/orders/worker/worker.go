@@ -20,7 +20,7 @@ import (
 // Config is what the worker needs.
 type Config struct {
 	DB *shop.DB
-	// Broker is where the jobs come from: that of the database, or another, which Relay fills.
+	// Broker is where the jobs come from: that of the database, or another, which Move fills.
 	Broker   batch.Driver
 	Payments *payments.Client
 	// Lease is how long what a dead worker held waits for another. Zero means the defaults.
