@@ -44,8 +44,10 @@ type statements struct {
 	renew    string // for microseconds, by the token
 	holds    string
 	release  string
-	pending  string // followed by queues to leave out
-	first    string // ends it: the first n
+	next     string // the first queue of jobs that wait, from this name on
+	page     string // the first n jobs of a queue, without the forms of large ones
+	form     string // of a job
+	levels   bool   // a transaction has the isolation that it asks for
 	depth    string
 	parked   string // behind an ID, the first n
 	park     string
@@ -66,6 +68,7 @@ func (d Dialect) statementsOf(name string) statements {
 	replace := strings.NewReplacer(
 		"{table}", quoted, "{bare}", quote+bare+quote, "{index}", indexName(d, name, quote), "{now}", now,
 		// By its key: a scan of a small table would wait for rows that open transactions have written.
+		"{indexed}", map[Dialect]string{MySQL: "FORCE INDEX ({index})"}[d],
 		"{delete}", map[Dialect]string{MySQL: "DELETE o FROM {table} AS o FORCE INDEX (PRIMARY)", SQLite: "DELETE FROM {table}"}[d],
 	).Replace
 	text := func(s string) string { return replace(replace(s)) } // what replaces one may have another in it
@@ -79,7 +82,7 @@ func (d Dialect) statementsOf(name string) statements {
 			"\treason  TEXT,\n" +
 			"\ttoken   BIGINT,\n" +
 			"\texpires BIGINT,\n" +
-			"\tKEY {index} (parked, id)\n" +
+			"\tKEY {index} (parked, queue, id, stored)\n" +
 			") ENGINE = InnoDB CHARACTER SET utf8mb4 AUTO_INCREMENT = 2"),
 		text("INSERT IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', UUID(), 0, 0, 0, 0)"),
 	}
@@ -87,7 +90,7 @@ func (d Dialect) statementsOf(name string) statements {
 		schema = []string{
 			text("CREATE TABLE IF NOT EXISTS {table} (\n" +
 				"\tid      INTEGER PRIMARY KEY AUTOINCREMENT,\n" +
-				"\tqueue   BLOB    NOT NULL,\n" +
+				"\tqueue   BLOB    NOT NULL CHECK (typeof(queue) = 'blob'),\n" + // a text is another value, and would not be found
 				"\tjob     BLOB    NOT NULL,\n" +
 				"\tstored  INTEGER NOT NULL,\n" +
 				"\tparked  INTEGER,\n" +
@@ -95,8 +98,8 @@ func (d Dialect) statementsOf(name string) statements {
 				"\ttoken   INTEGER,\n" +
 				"\texpires INTEGER\n" +
 				")"),
-			text("INSERT OR IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', lower(hex(randomblob(16))), 0, 0, 0, 0)"),
-			text("CREATE INDEX IF NOT EXISTS {index} ON {bare} (parked, id)"),
+			text("INSERT OR IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, x'', lower(hex(randomblob(16))), 0, 0, 0, 0)"),
+			text("CREATE INDEX IF NOT EXISTS {index} ON {bare} (parked, queue, id, stored)"),
 		}
 	}
 	return statements{
@@ -108,8 +111,11 @@ func (d Dialect) statementsOf(name string) statements {
 		renew:    text("UPDATE {table} SET expires = {now} + ? WHERE id = 1 AND token = ? AND expires > {now}"),
 		holds:    text("SELECT 1 FROM {table} WHERE id = 1 AND token = ? AND expires > {now}"),
 		release:  text("UPDATE {table} SET expires = 0 WHERE id = 1 AND token = ?"),
-		pending:  text("SELECT id, queue, job FROM {table} WHERE parked IS NULL AND queue NOT IN (''"),
-		first:    text(") ORDER BY id LIMIT ?"),
+		// By queue, as the jobs of one that rests are many perhaps, and none of them is to be read then.
+		next:   text("SELECT queue FROM {table} {indexed} WHERE parked IS NULL AND queue >= ? ORDER BY queue LIMIT 1"),
+		page:   text("SELECT id, CASE WHEN LENGTH(job) <= " + decimal(wholeBytes) + " THEN job END FROM {table} {indexed} WHERE parked IS NULL AND queue = ? ORDER BY id LIMIT ?"),
+		form:   text("SELECT job FROM {table} WHERE id = ?"),
+		levels: d == MySQL,
 		depth: text("SELECT (SELECT COUNT(*) FROM {table} WHERE parked IS NULL), (SELECT COUNT(*) FROM {table} WHERE parked > 0), " +
 			"{now} - (SELECT MIN(stored) FROM {table} WHERE parked IS NULL)"),
 		parked: text("SELECT id, queue, job, stored, parked, reason FROM {table} WHERE parked > 0 AND id > ? ORDER BY id LIMIT ?"),

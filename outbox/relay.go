@@ -50,6 +50,7 @@ type Relay struct {
 	wake   chan struct{}
 	runs   atomic.Bool
 	queues map[string]*outlet // of run alone
+	last   string             // the queue that had its turn last, of run alone
 	sent   map[int64]bool     // rows whose jobs are stored and that are not deleted yet, of run alone
 
 	mu    sync.Mutex // guards stats
