@@ -17,11 +17,8 @@ import (
 )
 
 const (
-	// pageRows and pageBytes bound what is read at once. Of a job that is larger than wholeBytes the form is read by itself, if
-	// it has room: pageRows times wholeBytes are less than pageBytes.
-	pageRows   = 100
-	pageBytes  = 8 << 20
-	wholeBytes = 64 << 10
+	// pageBytes bounds what is read at once, but for the last job of it.
+	pageBytes = 8 << 20
 	// mostReason bounds the text of a parked job, in bytes.
 	mostReason = 2000
 )
@@ -290,6 +287,6 @@ func (r *Relay) park(ctx context.Context, one *row) error {
 	}
 	r.count(func(s *Stats) { s.Parked++ })
 	r.config.Log.WarnContext(ctx, "outbox: a job is parked, as the broker cannot keep it",
-		"table", r.box.name, "row", one.id, "id", one.job.ID(), "kind", one.job.Kind(), "queue", one.queue, "error", one.refused)
+		"table", r.box.name.String(), "row", one.id, "id", one.job.ID(), "kind", one.job.Kind(), "queue", one.queue, "error", one.refused)
 	return nil
 }

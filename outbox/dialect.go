@@ -2,8 +2,9 @@ package outbox
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
+
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // Dialect says which database a box is in.
@@ -30,9 +31,6 @@ func (d Dialect) String() string {
 // DefaultTable is the name of the table if the application chooses none.
 const DefaultTable = "batch_outbox"
 
-// names are those that a table may have.
-var names = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,47}\.)?[a-z_][a-z0-9_]{0,47}$`)
-
 // statements are what a box asks its database. Row 1 is the lease of the relay: its column parked is not
 // null, so that it is never taken for a job.
 type statements struct {
@@ -45,7 +43,7 @@ type statements struct {
 	holds    string
 	release  string
 	next     string // the first queue of jobs that wait, from this name on
-	page     string // the first n jobs of a queue, without the forms of large ones
+	page     string // up to how many bytes forms are wanted, of which queue, and of how many jobs at most
 	form     string // of a job
 	levels   bool   // a transaction has the isolation that it asks for
 	depth    string
@@ -56,17 +54,18 @@ type statements struct {
 }
 
 // statementsOf writes them for a table.
-func (d Dialect) statementsOf(name string) statements {
-	quote := map[Dialect]string{MySQL: "`", SQLite: `"`}[d]
-	quoted := quote + strings.ReplaceAll(name, ".", quote+"."+quote) + quote
-	bare := name[strings.LastIndex(name, ".")+1:]
+func (d Dialect) statementsOf(name sqlname.Name) statements {
+	quote, index := "`", name.Bare("`", "_parked")
+	if d == SQLite { // where indexes are beside tables
+		quote, index = `"`, name.Quoted(`"`, "_parked")
+	}
 	// Microseconds since 1970, by the database's clock.
 	now := map[Dialect]string{
 		MySQL:  "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
 		SQLite: "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000",
 	}[d]
 	replace := strings.NewReplacer(
-		"{table}", quoted, "{bare}", quote+bare+quote, "{index}", indexName(d, name, quote), "{now}", now,
+		"{table}", name.Quoted(quote, ""), "{bare}", name.Bare(quote, ""), "{index}", index, "{now}", now,
 		// By its key: a scan of a small table would wait for rows that open transactions have written.
 		"{indexed}", map[Dialect]string{MySQL: "FORCE INDEX ({index})"}[d],
 		"{delete}", map[Dialect]string{MySQL: "DELETE o FROM {table} AS o FORCE INDEX (PRIMARY)", SQLite: "DELETE FROM {table}"}[d],
@@ -113,7 +112,7 @@ func (d Dialect) statementsOf(name string) statements {
 		release:  text("UPDATE {table} SET expires = 0 WHERE id = 1 AND token = ?"),
 		// By queue, as the jobs of one that rests are many perhaps, and none of them is to be read then.
 		next:   text("SELECT queue FROM {table} {indexed} WHERE parked IS NULL AND queue >= ? ORDER BY queue LIMIT 1"),
-		page:   text("SELECT id, CASE WHEN LENGTH(job) <= " + decimal(wholeBytes) + " THEN job END FROM {table} {indexed} WHERE parked IS NULL AND queue = ? ORDER BY id LIMIT ?"),
+		page:   text("SELECT id, CASE WHEN LENGTH(job) <= ? THEN job END FROM {table} {indexed} WHERE parked IS NULL AND queue = ? ORDER BY id LIMIT ?"),
 		form:   text("SELECT job FROM {table} WHERE id = ?"),
 		levels: d == MySQL,
 		depth: text("SELECT (SELECT COUNT(*) FROM {table} WHERE parked IS NULL), (SELECT COUNT(*) FROM {table} WHERE parked > 0), " +
@@ -123,12 +122,4 @@ func (d Dialect) statementsOf(name string) statements {
 		retry:  text("UPDATE {table} SET parked = NULL, reason = NULL WHERE parked > 0 AND id IN (?"),
 		remove: text("{delete} WHERE id > 1 AND id IN (?"),
 	}
-}
-
-// indexName is that of the table's index: in SQLite indexes are beside tables, so it has the table's name in it.
-func indexName(d Dialect, name, quote string) string {
-	if d == MySQL {
-		return quote + name[strings.LastIndex(name, ".")+1:] + "_parked" + quote
-	}
-	return quote + strings.ReplaceAll(name, ".", quote+"."+quote) + "_parked" + quote
 }

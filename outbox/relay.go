@@ -122,9 +122,9 @@ func (r *Relay) note(ctx context.Context, err error) {
 	r.count(func(s *Stats) { before, s.Err = s.Err, err })
 	switch {
 	case err != nil && (before == nil || reason(before) != reason(err)):
-		r.config.Log.WarnContext(ctx, "outbox: the relay cannot go on, and tries again", "table", r.box.name, "error", err)
+		r.config.Log.WarnContext(ctx, "outbox: the relay cannot go on, and tries again", "table", r.box.name.String(), "error", err)
 	case err == nil && before != nil:
-		r.config.Log.InfoContext(ctx, "outbox: the relay goes on", "table", r.box.name)
+		r.config.Log.InfoContext(ctx, "outbox: the relay goes on", "table", r.box.name.String())
 	}
 }
 

@@ -6,6 +6,14 @@ import (
 	"errors"
 )
 
+const (
+	// pageRows is how many jobs are read at once.
+	pageRows = 100
+	// wholeBytes is how large a form may be to be read with those of others: a hundred are less than pageBytes. A larger one
+	// is read by itself, if there is room for it.
+	wholeBytes = 64 << 10
+)
+
 // querier is a database, or a transaction in it.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -49,7 +57,7 @@ func (b *Box) queues(ctx context.Context) (names []string, err error) {
 
 // first are the rows and forms of the first jobs of a queue that wait. The form of a large one is nil.
 func (b *Box) first(ctx context.Context, db querier, queue string) (ids []int64, forms [][]byte, err error) {
-	rows, err := db.QueryContext(ctx, b.text.page, []byte(queue), pageRows)
+	rows, err := db.QueryContext(ctx, b.text.page, wholeBytes, []byte(queue), pageRows)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/batch-go/batch/idempotency"
 	"github.com/batch-go/batch/idempotency/internal/table"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // mysql is the dialect of MySQL and MariaDB. Tokens are AUTO_INCREMENT: a row has the
@@ -28,7 +29,7 @@ type mysql struct {
 }
 
 // newMySQL makes the dialect for a table.
-func newMySQL(name table.Name) *mysql {
+func newMySQL(name sqlname.Name) *mysql {
 	text := strings.NewReplacer(
 		"{table}", name.Quoted("`", ""), "{index}", name.Bare("`", "_expires"), "{tokens}", name.Bare("`", "_tokens"),
 		"{now}", "UTC_TIMESTAMP(6)", "{lasts}", "UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND",
