@@ -66,8 +66,8 @@ func (d Dialect) statementsOf(name sqlname.Name) statements {
 	}[d]
 	replace := strings.NewReplacer(
 		"{table}", name.Quoted(quote, ""), "{bare}", name.Bare(quote, ""), "{index}", index, "{now}", now,
-		// By its key: a scan of a small table would wait for rows that open transactions have written.
 		"{indexed}", map[Dialect]string{MySQL: "FORCE INDEX ({index})"}[d],
+		// By its key: a scan of a small table would wait for rows that open transactions have written.
 		"{delete}", map[Dialect]string{MySQL: "DELETE o FROM {table} AS o FORCE INDEX (PRIMARY)", SQLite: "DELETE FROM {table}"}[d],
 	).Replace
 	text := func(s string) string { return replace(replace(s)) } // what replaces one may have another in it
