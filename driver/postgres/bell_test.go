@@ -118,7 +118,7 @@ func TestSlowForgetting(t *testing.T) {
 	q := queue(t, d)
 	locking := connect(t, plainURL(t))
 	run(t, locking, `BEGIN`)
-	run(t, locking, `LOCK TABLE `+d.schema+`.keys`)
+	run(t, locking, `LOCK TABLE `+d.schema+`.keys IN SHARE MODE`)
 	c := consume(t, d, q)
 	await(t, "a removal that waits", func() bool {
 		return number(t, conn, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%'||$1||'".keys%'`, d.schema) == 1
