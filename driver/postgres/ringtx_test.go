@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -52,15 +53,18 @@ func TestOneEcho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTxRings()
 		answers := make(chan struct{})
-		waiting, most := 0, 0
+		var mu sync.Mutex
+		waiting := 0
 		var rung []string
 		r.loud = func(queues []string) {
-			if waiting++; waiting > most { // no lock is needed for one at a time
-				most = waiting
-			}
+			mu.Lock()
+			waiting++
+			mu.Unlock()
 			<-answers
+			mu.Lock()
 			waiting--
 			rung = append(rung, queues...)
+			mu.Unlock()
 		}
 		for n := range 100 {
 			queue := "q"
@@ -72,9 +76,11 @@ func TestOneEcho(t *testing.T) {
 			time.Sleep(3 * ringGap)
 			synctest.Wait()
 		}
-		if most != 1 || len(rung) != 0 {
-			t.Errorf("%d goroutines ring, and have rung for %v", most, rung)
+		mu.Lock()
+		if waiting != 1 || len(rung) != 0 {
+			t.Errorf("%d goroutines ring, and have rung for %v", waiting, rung)
 		}
+		mu.Unlock()
 		close(answers)
 		time.Sleep(3 * ringGap)
 		synctest.Wait()
