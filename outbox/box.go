@@ -9,13 +9,14 @@ import (
 	"strings"
 
 	"github.com/batch-go/batch"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // Box is a table of jobs. Make it with [New]. Its methods may be called concurrently, and any number of
 // boxes, of one process or many, may share the table.
 type Box struct {
 	db   *sql.DB
-	name string
+	name sqlname.Name
 	text statements
 }
 
@@ -25,11 +26,10 @@ type Option struct{ apply func(*Box) error }
 // Table is the name of the table, of up to 48 lower-case letters, digits and underscores. A database's name and
 // a dot may be in front. Defaults to [DefaultTable].
 func Table(name string) Option {
-	return Option{func(b *Box) error {
-		if !names.MatchString(name) {
+	return Option{func(b *Box) (err error) {
+		if b.name, err = sqlname.Parse(name); err != nil {
 			return invalid("Table", fmt.Sprintf("%q", name), "up to 48 lower-case letters, digits and underscores, with a database's name in front perhaps")
 		}
-		b.name = name
 		return nil
 	}}
 }
@@ -49,8 +49,8 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Box, error) {
 	case dialect != MySQL && dialect != SQLite:
 		return nil, invalid("dialect", dialect.String(), "MySQL or SQLite")
 	}
-	b := &Box{db: db, name: DefaultTable}
-	for _, o := range options {
+	b := &Box{db: db}
+	for _, o := range append([]Option{Table(DefaultTable)}, options...) {
 		if o.apply == nil {
 			return nil, invalid("option", "the zero Option", "made by one of the option functions")
 		}
@@ -89,10 +89,11 @@ func Schema(dialect Dialect, name string) (string, error) {
 	if dialect != MySQL && dialect != SQLite {
 		return "", invalid("dialect", dialect.String(), "MySQL or SQLite")
 	}
-	if err := Table(name).apply(new(Box)); err != nil {
+	b := new(Box)
+	if err := Table(name).apply(b); err != nil {
 		return "", err
 	}
-	return strings.Join(dialect.statementsOf(name).schema, ";\n") + ";\n", nil
+	return strings.Join(dialect.statementsOf(b.name).schema, ";\n") + ";\n", nil
 }
 
 // errNoLease says that the table is there without row 1.

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,8 +17,7 @@ import (
 )
 
 const (
-	// pageRows and pageBytes bound what is read at once.
-	pageRows  = 100
+	// pageBytes bounds what is read at once, but for the last job of it.
 	pageBytes = 8 << 20
 	// mostReason bounds the text of a parked job, in bytes.
 	mostReason = 2000
@@ -35,43 +35,38 @@ type row struct {
 	stored  bool
 }
 
-// page is the first jobs that wait.
-type page struct {
-	rows     []*row
-	complete bool            // there are no more, but for those of queues that rest
-	resting  map[string]bool // these
-}
-
-// page reads the first jobs that wait, but for those of queues that rest.
-func (r *Relay) page(ctx context.Context) (*page, error) {
-	p := &page{resting: make(map[string]bool)}
-	text, args := r.box.text.pending, []any(nil)
-	for name, o := range r.queues {
-		if o.rests() && len(args) < mostRows {
-			text, args = text+", ?", append(args, []byte(name))
-			p.resting[name] = true
+// page reads the first jobs of a queue that wait.
+func (r *Relay) page(ctx context.Context, queue string) (page []*row, err error) {
+	err = r.box.committed(ctx, func(db querier) error {
+		page = nil
+		ids, forms, err := r.box.first(ctx, db, queue)
+		if err != nil {
+			return err
 		}
-	}
-	rows, err := r.box.db.QueryContext(ctx, text+r.box.text.first, append(args, pageRows)...)
+		size := 0
+		for i, id := range ids {
+			if size >= pageBytes {
+				return nil
+			}
+			form := forms[i]
+			if form == nil {
+				err := db.QueryRowContext(ctx, r.box.text.form, id).Scan(&form)
+				if errors.Is(err, sql.ErrNoRows) {
+					continue // it was discarded just now
+				}
+				if err != nil {
+					return err
+				}
+			}
+			size += len(form)
+			page = append(page, r.read(id, queue, form))
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, r.box.failed("read", err)
 	}
-	defer rows.Close()
-	size := 0
-	for size < pageBytes && rows.Next() {
-		var id int64
-		var queue, form []byte
-		if err := rows.Scan(&id, &queue, &form); err != nil {
-			return nil, r.box.failed("read", err)
-		}
-		size += len(form)
-		p.rows = append(p.rows, r.read(id, string(queue), form))
-	}
-	if err := rows.Err(); err != nil {
-		return nil, r.box.failed("read", err)
-	}
-	p.complete = len(p.rows) < pageRows && size < pageBytes
-	return p, nil
+	return page, nil
 }
 
 // read reads a row.
@@ -88,55 +83,55 @@ func (r *Relay) read(id int64, queue string, form []byte) *row {
 	return one
 }
 
-// carry takes the first jobs that wait to the target, and returns how many left the table. It stops early if the lease is
-// about to end. A queue that fails rests for a while, and holds up no other: then broken is why. With an error, which is
-// the database's, some may be stored that are in the table still.
+// carry takes the first jobs of each queue that wait to the target, and returns how many left the table. It stops early if the
+// lease is about to end; the queues behind are the first ones then. A queue that fails rests for a while, and holds up no other:
+// then broken is why. With an error, which is the database's, some may be stored that are in the table still.
 func (r *Relay) carry(ctx context.Context, t *term, identity string) (n int, broken, err error) {
 	reading, cancel := context.WithTimeout(ctx, t.left())
-	p, err := r.page(reading)
+	names, err := r.box.queues(reading)
 	cancel()
 	if err != nil {
 		return 0, nil, err
 	}
-	if p.complete {
-		r.forgive(p)
+	r.forgive(names)
+	behind, found := slices.BinarySearch(names, r.last)
+	if found {
+		behind++
 	}
-	for _, left := range byQueue(p.rows) {
-		o := r.outlet(left[0].queue)
-		for len(left) > 0 && !o.rests() && t.left() > r.config.Lease/3 {
-			some := left[:together(left)]
-			left = left[len(some):]
-			call, cancel := context.WithTimeout(ctx, r.config.Lease/3)
-			failed := r.send(call, o, identity, some)
-			cancel()
-			o.note(failed)
-			if failed != nil {
-				broken = failed
-			}
-			gone, err := r.forget(ctx, some)
-			if n += gone; err != nil {
-				return n, broken, err
-			}
-			if failed != nil {
-				break // however long that took: what is behind must not overtake it
-			}
+	for _, name := range slices.Concat(names[behind:], names[:behind]) {
+		o := r.outlet(name)
+		if o.rests() || t.left() <= r.config.Lease/3 {
+			continue
+		}
+		r.last = name
+		gone, failed, err := r.serve(ctx, t, o, name, identity)
+		if failed != nil {
+			broken = failed
+		}
+		if n += gone; err != nil {
+			return n, broken, err
 		}
 	}
 	return n, broken, nil
 }
 
-// byQueue sorts jobs by their queues, in the order in which they were written.
-func byQueue(rows []*row) (all [][]*row) {
-	place := make(map[string]int)
-	for _, one := range rows {
-		i, known := place[one.queue]
-		if !known {
-			i, all = len(all), append(all, nil)
-			place[one.queue] = i
-		}
-		all[i] = append(all[i], one)
+// serve is carry for a queue.
+func (r *Relay) serve(ctx context.Context, t *term, o *outlet, name, identity string) (n int, broken, err error) {
+	reading, cancel := context.WithTimeout(ctx, t.left())
+	left, err := r.page(reading, name)
+	cancel()
+	for err == nil && broken == nil && len(left) > 0 && t.left() > r.config.Lease/3 {
+		some := left[:together(left)]
+		left = left[len(some):]
+		call, cancel := context.WithTimeout(ctx, r.config.Lease/3)
+		broken = r.send(call, o, identity, some)
+		cancel()
+		o.note(broken)
+		var gone int
+		gone, err = r.forget(ctx, some)
+		n += gone
 	}
-	return all
+	return n, broken, err
 }
 
 // outlet is the queue of the target of that name.
@@ -150,10 +145,10 @@ func (r *Relay) outlet(name string) *outlet {
 	return o
 }
 
-// forgive forgets the failures of queues that could be tried again and have nothing left: it was discarded.
-func (r *Relay) forgive(p *page) {
+// forgive forgets the failures of queues that have nothing left: it was discarded. These have something.
+func (r *Relay) forgive(names []string) {
 	for name, o := range r.queues {
-		if !p.resting[name] && !slices.ContainsFunc(p.rows, func(one *row) bool { return one.queue == name }) {
+		if _, left := slices.BinarySearch(names, name); !left {
 			o.note(nil)
 		}
 	}
@@ -292,6 +287,6 @@ func (r *Relay) park(ctx context.Context, one *row) error {
 	}
 	r.count(func(s *Stats) { s.Parked++ })
 	r.config.Log.WarnContext(ctx, "outbox: a job is parked, as the broker cannot keep it",
-		"table", r.box.name, "row", one.id, "id", one.job.ID(), "kind", one.job.Kind(), "queue", one.queue, "error", one.refused)
+		"table", r.box.name.String(), "row", one.id, "id", one.job.ID(), "kind", one.job.Kind(), "queue", one.queue, "error", one.refused)
 	return nil
 }

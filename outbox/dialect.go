@@ -2,8 +2,9 @@ package outbox
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
+
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // Dialect says which database a box is in.
@@ -30,9 +31,6 @@ func (d Dialect) String() string {
 // DefaultTable is the name of the table if the application chooses none.
 const DefaultTable = "batch_outbox"
 
-// names are those that a table may have.
-var names = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,47}\.)?[a-z_][a-z0-9_]{0,47}$`)
-
 // statements are what a box asks its database. Row 1 is the lease of the relay: its column parked is not
 // null, so that it is never taken for a job.
 type statements struct {
@@ -44,8 +42,10 @@ type statements struct {
 	renew    string // for microseconds, by the token
 	holds    string
 	release  string
-	pending  string // followed by queues to leave out
-	first    string // ends it: the first n
+	next     string // the first queue of jobs that wait, from this name on
+	page     string // up to how many bytes forms are wanted, of which queue, and of how many jobs at most
+	form     string // of a job
+	levels   bool   // a transaction has the isolation that it asks for
 	depth    string
 	parked   string // behind an ID, the first n
 	park     string
@@ -54,17 +54,19 @@ type statements struct {
 }
 
 // statementsOf writes them for a table.
-func (d Dialect) statementsOf(name string) statements {
-	quote := map[Dialect]string{MySQL: "`", SQLite: `"`}[d]
-	quoted := quote + strings.ReplaceAll(name, ".", quote+"."+quote) + quote
-	bare := name[strings.LastIndex(name, ".")+1:]
+func (d Dialect) statementsOf(name sqlname.Name) statements {
+	quote, index := "`", name.Bare("`", "_parked")
+	if d == SQLite { // where indexes are beside tables
+		quote, index = `"`, name.Quoted(`"`, "_parked")
+	}
 	// Microseconds since 1970, by the database's clock.
 	now := map[Dialect]string{
 		MySQL:  "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
 		SQLite: "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000",
 	}[d]
 	replace := strings.NewReplacer(
-		"{table}", quoted, "{bare}", quote+bare+quote, "{index}", indexName(d, name, quote), "{now}", now,
+		"{table}", name.Quoted(quote, ""), "{bare}", name.Bare(quote, ""), "{index}", index, "{now}", now,
+		"{indexed}", map[Dialect]string{MySQL: "FORCE INDEX ({index})"}[d],
 		// By its key: a scan of a small table would wait for rows that open transactions have written.
 		"{delete}", map[Dialect]string{MySQL: "DELETE o FROM {table} AS o FORCE INDEX (PRIMARY)", SQLite: "DELETE FROM {table}"}[d],
 	).Replace
@@ -79,7 +81,7 @@ func (d Dialect) statementsOf(name string) statements {
 			"\treason  TEXT,\n" +
 			"\ttoken   BIGINT,\n" +
 			"\texpires BIGINT,\n" +
-			"\tKEY {index} (parked, id)\n" +
+			"\tKEY {index} (parked, queue, id, stored)\n" +
 			") ENGINE = InnoDB CHARACTER SET utf8mb4 AUTO_INCREMENT = 2"),
 		text("INSERT IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', UUID(), 0, 0, 0, 0)"),
 	}
@@ -87,7 +89,7 @@ func (d Dialect) statementsOf(name string) statements {
 		schema = []string{
 			text("CREATE TABLE IF NOT EXISTS {table} (\n" +
 				"\tid      INTEGER PRIMARY KEY AUTOINCREMENT,\n" +
-				"\tqueue   BLOB    NOT NULL,\n" +
+				"\tqueue   BLOB    NOT NULL CHECK (typeof(queue) = 'blob'),\n" + // a text is another value, and would not be found
 				"\tjob     BLOB    NOT NULL,\n" +
 				"\tstored  INTEGER NOT NULL,\n" +
 				"\tparked  INTEGER,\n" +
@@ -95,8 +97,8 @@ func (d Dialect) statementsOf(name string) statements {
 				"\ttoken   INTEGER,\n" +
 				"\texpires INTEGER\n" +
 				")"),
-			text("INSERT OR IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', lower(hex(randomblob(16))), 0, 0, 0, 0)"),
-			text("CREATE INDEX IF NOT EXISTS {index} ON {bare} (parked, id)"),
+			text("INSERT OR IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, x'', lower(hex(randomblob(16))), 0, 0, 0, 0)"),
+			text("CREATE INDEX IF NOT EXISTS {index} ON {bare} (parked, queue, id, stored)"),
 		}
 	}
 	return statements{
@@ -108,8 +110,11 @@ func (d Dialect) statementsOf(name string) statements {
 		renew:    text("UPDATE {table} SET expires = {now} + ? WHERE id = 1 AND token = ? AND expires > {now}"),
 		holds:    text("SELECT 1 FROM {table} WHERE id = 1 AND token = ? AND expires > {now}"),
 		release:  text("UPDATE {table} SET expires = 0 WHERE id = 1 AND token = ?"),
-		pending:  text("SELECT id, queue, job FROM {table} WHERE parked IS NULL AND queue NOT IN (''"),
-		first:    text(") ORDER BY id LIMIT ?"),
+		// By queue, as the jobs of one that rests are many perhaps, and none of them is to be read then.
+		next:   text("SELECT queue FROM {table} {indexed} WHERE parked IS NULL AND queue >= ? ORDER BY queue LIMIT 1"),
+		page:   text("SELECT id, CASE WHEN LENGTH(job) <= ? THEN job END FROM {table} {indexed} WHERE parked IS NULL AND queue = ? ORDER BY id LIMIT ?"),
+		form:   text("SELECT job FROM {table} WHERE id = ?"),
+		levels: d == MySQL,
 		depth: text("SELECT (SELECT COUNT(*) FROM {table} WHERE parked IS NULL), (SELECT COUNT(*) FROM {table} WHERE parked > 0), " +
 			"{now} - (SELECT MIN(stored) FROM {table} WHERE parked IS NULL)"),
 		parked: text("SELECT id, queue, job, stored, parked, reason FROM {table} WHERE parked > 0 AND id > ? ORDER BY id LIMIT ?"),
@@ -117,12 +122,4 @@ func (d Dialect) statementsOf(name string) statements {
 		retry:  text("UPDATE {table} SET parked = NULL, reason = NULL WHERE parked > 0 AND id IN (?"),
 		remove: text("{delete} WHERE id > 1 AND id IN (?"),
 	}
-}
-
-// indexName is that of the table's index: in SQLite indexes are beside tables, so it has the table's name in it.
-func indexName(d Dialect, name, quote string) string {
-	if d == MySQL {
-		return quote + name[strings.LastIndex(name, ".")+1:] + "_parked" + quote
-	}
-	return quote + strings.ReplaceAll(name, ".", quote+"."+quote) + "_parked" + quote
 }

@@ -30,9 +30,10 @@
 // ID, as after any delivery at least once: see docs/duplicates.md.
 //
 // One relay works at a time, however many run: it holds a lease, which is a row of the table, by the
-// database's clock. If it dies, another goes on when the lease has ended. Jobs arrive about in the order in
+// database's clock. If it dies, another goes on when the lease has ended. The jobs of a queue arrive about in the order in
 // which they were written, and those of a group in that order exactly, as long as transactions that write
-// to one group do not overlap.
+// to one group do not overlap. The isolation of transactions may be any: the relay sees what was committed, and
+// waits for no transaction.
 //
 // A queue that the broker does not take, as for want of a right, rests and is tried again, and holds up no other.
 //
@@ -42,8 +43,9 @@
 //
 // # What it costs
 //
-// The writer pays an INSERT. The relay reads up to 100 rows in a statement, stores them on the broker in one
-// request for each queue, if no two are of one group, and deletes them in a statement. When
+// The writer pays an INSERT. The relay reads up to 100 rows of a queue, or 8 MB, in a statement, stores them on the broker in one
+// request, if no two are of one group, and deletes them in a statement. Jobs of other queues cost it nothing meanwhile, however
+// many wait. When
 // there is nothing it looks once a second ([RelayConfig].Interval); [Relay.Wake] after a commit
 // makes it look at once.
 package outbox

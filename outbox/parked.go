@@ -23,7 +23,9 @@ type Depth struct {
 func (b *Box) Depth(ctx context.Context) (Depth, error) {
 	var d Depth
 	var age *int64
-	if err := b.db.QueryRowContext(ctx, b.text.depth).Scan(&d.Waiting, &d.Parked, &age); err != nil {
+	if err := b.committed(ctx, func(db querier) error {
+		return db.QueryRowContext(ctx, b.text.depth).Scan(&d.Waiting, &d.Parked, &age)
+	}); err != nil {
 		return Depth{}, b.failed("depth", err)
 	}
 	if age != nil {

@@ -50,6 +50,7 @@ type Relay struct {
 	wake   chan struct{}
 	runs   atomic.Bool
 	queues map[string]*outlet // of run alone
+	last   string             // the queue that had its turn last, of run alone
 	sent   map[int64]bool     // rows whose jobs are stored and that are not deleted yet, of run alone
 
 	mu    sync.Mutex // guards stats
@@ -121,9 +122,9 @@ func (r *Relay) note(ctx context.Context, err error) {
 	r.count(func(s *Stats) { before, s.Err = s.Err, err })
 	switch {
 	case err != nil && (before == nil || reason(before) != reason(err)):
-		r.config.Log.WarnContext(ctx, "outbox: the relay cannot go on, and tries again", "table", r.box.name, "error", err)
+		r.config.Log.WarnContext(ctx, "outbox: the relay cannot go on, and tries again", "table", r.box.name.String(), "error", err)
 	case err == nil && before != nil:
-		r.config.Log.InfoContext(ctx, "outbox: the relay goes on", "table", r.box.name)
+		r.config.Log.InfoContext(ctx, "outbox: the relay goes on", "table", r.box.name.String())
 	}
 }
 

@@ -65,7 +65,7 @@ func (r *Relay) lead(ctx, finishing context.Context) error {
 	if t == nil {
 		return errFollows
 	}
-	r.config.Log.DebugContext(ctx, "outbox: the lease is this relay's", "table", r.box.name)
+	r.config.Log.DebugContext(ctx, "outbox: the lease is this relay's", "table", r.box.name.String())
 	r.count(func(s *Stats) { s.Leads = true })
 	defer r.count(func(s *Stats) { s.Leads = false })
 	defer t.release(ctx)

@@ -22,8 +22,13 @@ const (
 	muteFor = 10 * time.Second
 )
 
+// roomToRing holds while there is room for notifications. When there is none, the commit of every transaction that
+// notifies fails, also of the application's, of which the driver does not learn. So nothing rings from half on, where the
+// server begins to warn: the rest is for transactions that are under way.
+const roomToRing = `pg_notification_queue_usage() < 0.5`
+
 // ringAll wakes those who wait for jobs of a queue, in all processes.
-var ringAll = newStatement(`SELECT pg_notify($1::text, $2::text)`)
+var ringAll = newStatement(`SELECT pg_notify($1::text, $2::text) WHERE ` + roomToRing)
 
 // waker wakes the Receive calls of a consumer.
 type waker struct {
@@ -79,6 +84,7 @@ type bell struct {
 	schema string
 	done   chan struct{}
 	poll   func() // looks from time to time, until done
+	forget func() // removes what is over from time to time, until done
 	ended  sync.WaitGroup
 	inTx   *txRings
 
@@ -108,6 +114,7 @@ func (b *bell) join(w *waker) {
 	}
 	b.begun = true
 	b.ended.Go(b.poll)
+	b.ended.Go(b.forget)
 	if b.config != nil {
 		b.ended.Go(b.listen)
 	}

@@ -69,7 +69,7 @@ func arrival(t *testing.T, d, other *Driver, q string, c driver.Consumer, looked
 func TestNotification(t *testing.T) {
 	t.Parallel()
 	d, writes := openCounted(t)
-	d.bell.poll = func() { <-d.bell.done }
+	d.bell.poll, d.bell.forget = func() { <-d.bell.done }, func() {}
 	other, conn := openAt(t, withParams(t, plainURL(t), "schema", d.schema)), connect(t, plainURL(t))
 	q := queue(t, d)
 	c := resting(consume(t, d, q))
@@ -106,4 +106,29 @@ func TestLostNotification(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 	await(t, "listening again", func() bool { return listeners(t, conn, d) == 1 })
+}
+
+// TestSlowForgetting: while the server does not get on with the removal of keys, jobs are found nevertheless that no
+// notification tells of.
+func TestSlowForgetting(t *testing.T) {
+	t.Parallel()
+	d, writes := openCounted(t)
+	d.bell.config = nil
+	other, conn := openAt(t, withParams(t, plainURL(t), "schema", d.schema)), connect(t, plainURL(t))
+	q := queue(t, d)
+	locking := connect(t, plainURL(t))
+	run(t, locking, `BEGIN`)
+	run(t, locking, `LOCK TABLE `+d.schema+`.keys IN SHARE MODE`)
+	c := consume(t, d, q)
+	await(t, "a removal that waits", func() bool {
+		return number(t, conn, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%'||$1||'".keys%'`, d.schema) == 1
+	})
+	idle(t, c, 100*time.Millisecond)
+	resting(c)
+	before := writes.Load()
+	// The removal is given up after patience, and holds up nothing then.
+	if took := arrival(t, d, other, q, c, func() bool { return writes.Load() > before }); took > patience/2 {
+		t.Errorf("it took %s", took)
+	}
+	run(t, locking, `ROLLBACK`)
 }

@@ -55,7 +55,7 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	d, writes := openCounted(t)
 	q := queue(t, d)
-	d.bell.poll = func() { <-d.bell.done }
+	d.bell.poll, d.bell.forget = func() { <-d.bell.done }, func() {}
 	c := consume(t, d, q)
 	cycle := func(n int) (enqueued, received, settled int64) {
 		start := writes.Load()

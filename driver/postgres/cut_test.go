@@ -84,7 +84,7 @@ func TestCutBeforeTheAnswer(t *testing.T) {
 	own, _ := ownSchema(t, plainURL(t))
 	p := newDeaf(t, own)
 	d := openAt(t, p.address)
-	d.bell.config, d.bell.poll = nil, func() { <-d.bell.done } // no other answer is under way
+	d.bell.config, d.bell.poll, d.bell.forget = nil, func() { <-d.bell.done }, func() {} // no other answer is under way
 	q := queue(t, d)
 	c := consume(t, d, q)
 	enqueue(t, d, q, message("a"))

@@ -95,6 +95,8 @@
 // and for others the driver does, 10 ms after the last. A job whose transaction commits later
 // than that, while the first did not commit, is picked up within half a second. What no notification tells, one that was lost, delays and
 // lost leases, is found by one statement every half second for all queues of a driver.
+// While the server's queue of notifications is half full, as a session that listens has a transaction open for long, nothing
+// notifies: when it is full, the commit of every transaction that does fails.
 //
 // # Poolers
 //

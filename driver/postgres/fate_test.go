@@ -16,7 +16,7 @@ func TestFates(t *testing.T) {
 	own, schema := ownSchema(t, plainURL(t))
 	p := newDeaf(t, own)
 	d := openAt(t, p.address)
-	d.bell.config, d.bell.poll = nil, func() { <-d.bell.done } // no other answer is under way
+	d.bell.config, d.bell.poll, d.bell.forget = nil, func() { <-d.bell.done }, func() {} // no other answer is under way
 	direct := connect(t, plainURL(t))
 	count := func(table, where string, args ...any) func() int64 {
 		return func() int64 {

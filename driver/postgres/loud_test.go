@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/batch-go/batch/driver"
 	"github.com/batch-go/batch/internal/brokers"
 )
@@ -34,28 +36,32 @@ func TestFullOfNotifications(t *testing.T) {
 	if !full {
 		t.Fatal("the queue of notifications is not full")
 	}
+	// As it is for processes that do nothing else, and do not see what becomes of their transactions.
+	within(t, d, other, func(tx pgx.Tx) error {
+		_, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message("g", func(m *driver.Message) { m.Group = "g" })})
+		return err
+	})
+	first := receive(t, c, 1)[0]
+	within(t, d, other, func(tx pgx.Tx) error { return d.CompleteTx(testContext(t), tx, first) })
 	enqueue(t, d, q, message("a"), message("b"))
 	got := receive(t, c, 2)
-	d.bell.mu.Lock()
-	d.bell.muted, d.bell.rang = time.Time{}, map[string]time.Time{} // as of a process that has not rung yet
-	d.bell.mu.Unlock()
+	asNew(d)
 	for _, err := range c.Settle(testContext(t), []driver.Settlement{{Delivery: got[0], Outcome: driver.OutcomeRelease}}) {
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	tx, err := other.Begin(testContext(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message("c")}); err != nil {
-		t.Error(err)
-	}
-	if err := tx.Commit(testContext(t)); err != nil {
-		t.Error(err)
-	}
-	for _, err := range []error{d.Pause(testContext(t), q), d.Resume(testContext(t), q), d.EnqueueAtomic(testContext(t), q, []*driver.Message{message("d")})} {
-		if err != nil {
+	within(t, d, other, func(tx pgx.Tx) error {
+		_, err := d.EnqueueTx(testContext(t), tx, q, []*driver.Message{message("c")})
+		return err
+	})
+	for _, call := range []func() error{
+		func() error { return d.Pause(testContext(t), q) },
+		func() error { return d.Resume(testContext(t), q) },
+		func() error { return d.EnqueueAtomic(testContext(t), q, []*driver.Message{message("d")}) },
+	} {
+		asNew(d)
+		if err := call(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -65,7 +71,27 @@ func TestFullOfNotifications(t *testing.T) {
 		n += len(got)
 		done(t, c, got...)
 	}
+	asNew(d)
 	if err := d.DeleteQueue(testContext(t), q); err != nil {
+		t.Error(err)
+	}
+}
+
+// asNew makes a driver one that has not rung yet.
+func asNew(d *Driver) {
+	d.bell.mu.Lock()
+	d.bell.muted, d.bell.rang = time.Time{}, map[string]time.Time{}
+	d.bell.mu.Unlock()
+	d.bell.inTx.mu.Lock()
+	clear(d.bell.inTx.queues)
+	d.bell.inTx.mu.Unlock()
+}
+
+// within runs something in a transaction that must commit, with a driver that has not rung yet.
+func within(t *testing.T, d *Driver, conn *pgx.Conn, do func(pgx.Tx) error) {
+	t.Helper()
+	asNew(d)
+	if err := pgx.BeginFunc(testContext(t), conn, do); err != nil {
 		t.Error(err)
 	}
 }

@@ -90,7 +90,7 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 		listening = nil // a notification would go to the client that has that connection by then
 	}
 	d.bell = newBell(listening, c.schema)
-	d.bell.poll, d.bell.inTx.loud = d.poll, d.loud
+	d.bell.poll, d.bell.forget, d.bell.inTx.loud = d.poll, d.forget, d.loud
 	return &Driver{d}, nil
 }
 

@@ -22,15 +22,15 @@ var forgetKeys = newStatement(`DELETE FROM batch.keys k USING (
 		SELECT x.queue, x.key FROM batch.keys x WHERE x.expires <= statement_timestamp() ORDER BY x.expires LIMIT 5000 FOR UPDATE SKIP LOCKED
 	) old WHERE k.queue = old.queue AND k.key = old.key`)
 
-// forgetEvery is after how many looks keys are removed: each 10 s, 500 a second and driver.
-const forgetEvery = 20
+// forgetEvery is how often keys are removed: 500 a second and driver.
+const forgetEvery = 10 * time.Second
 
 // poll looks for what no notification tells: one that was lost, a delay that is over, a lease whose holder has
 // vanished, a queue that was deleted. It is one statement for all consumers of the driver, until close.
 func (d *base) poll() {
 	ticker := time.NewTicker(idlePoll)
 	defer ticker.Stop()
-	for looks := 0; ; looks++ {
+	for {
 		select {
 		case <-ticker.C:
 		case <-d.bell.done:
@@ -46,14 +46,27 @@ func (d *base) poll() {
 			d.bell.local(name)
 			return err
 		}})
-		if looks%forgetEvery == 0 {
-			_ = d.whole(context.Background(), step{forgetKeys, nil, nil}) // else the next time
-		}
 		if err != nil { // each has to find out for itself
 			for _, queue := range queues {
 				d.bell.local(queue)
 			}
 		}
+	}
+}
+
+// forget removes keys from time to time, until close. It is no part of poll, as a server that is slow with it must not hold up
+// those who wait for jobs.
+func (d *base) forget() {
+	timer := time.NewTimer(idlePoll) // the first time soon, for processes that end soon
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-d.bell.done:
+			return
+		}
+		_ = d.whole(context.Background(), step{forgetKeys, nil, nil}) // else the next time
+		timer.Reset(forgetEvery)
 	}
 }
 
@@ -64,8 +77,15 @@ func (b *bell) queues() []string {
 	return slices.Collect(maps.Keys(b.wakers))
 }
 
-// loud wakes those who wait for jobs of a queue, in all processes.
-func (d *base) loud(queue string) {
-	_ = d.whole(context.Background(), step{ringAll, []any{d.schema, queue}, nil}) // else they do so in half a second
-	d.bell.local(queue)
+// ringEach wakes those who wait for jobs of some queues, in all processes.
+var ringEach = newStatement(`SELECT pg_notify($1::text, n.name) FROM unnest($2::text[]) AS n (name) WHERE ` + roomToRing)
+
+// loud wakes those who wait for jobs of some queues, in all processes.
+func (d *base) loud(queues []string) {
+	if d.bell.audible() {
+		_ = d.whole(context.Background(), step{ringEach, []any{d.schema, queues}, nil}) // else they do so in half a second
+	}
+	for _, queue := range queues {
+		d.bell.local(queue)
+	}
 }

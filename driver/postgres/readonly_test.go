@@ -45,7 +45,7 @@ func TestReadOnlyMeanwhile(t *testing.T) {
 	conn := connect(t, plainURL(t))
 	run(t, conn, `GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA `+schema+` TO `+role)
 	d := openAt(t, withParams(t, asRole(t, own, role, "pw"), "migrate", "false"))
-	d.bell.config, d.bell.poll = nil, func() { <-d.bell.done } // nothing else makes connections
+	d.bell.config, d.bell.poll, d.bell.forget = nil, func() { <-d.bell.done }, func() {} // nothing else makes connections
 	q := queue(t, d)
 	c := consume(t, d, q)
 	enqueue(t, d, q, message("held"), message("next"))

@@ -13,20 +13,20 @@ const ringGap = 10 * time.Millisecond
 // time, so that 64 callers would share no sync. When they commit, and whether they do, is not known: so what
 // they have rung silences nothing else, and the driver rings a little later for those that did not.
 type txRings struct {
-	loud  func(queue string) // wakes those who wait, in all processes
+	loud  func(queues []string) // wakes those who wait, in all processes
 	done  chan struct{}
 	ended sync.WaitGroup
 
-	mu     sync.Mutex // guards following
-	queues map[string]*inTx
-	over   bool
+	mu      sync.Mutex // guards following
+	queues  map[string]*inTx
+	echoing bool // one goroutine, for all queues, is about to ring for those that did not
+	over    bool
 }
 
 // inTx is what transactions have rung for a queue.
 type inTx struct {
 	rang    time.Time // the latest that is to notify
-	skipped time.Time // the latest that is not
-	echoing bool      // the driver will ring for those
+	skipped time.Time // the latest that is not, zero if the driver has rung for it
 }
 
 // newTxRings makes one that has rung nothing.
@@ -49,15 +49,16 @@ func (r *txRings) rings(queue string) bool {
 		return true
 	}
 	s.skipped = now
-	if !s.echoing && !r.over {
-		s.echoing = true
-		r.ended.Go(func() { r.echo(queue, s) })
+	if !r.echoing && !r.over {
+		r.echoing = true
+		r.ended.Go(r.echo)
 	}
 	return false
 }
 
-// echo rings for transactions that did not, when none has come for a while, unless a later one has rung.
-func (r *txRings) echo(queue string, s *inTx) {
+// echo rings for transactions that did not, when none has come to their queue for a while, unless a later one has rung.
+// It ends when there are none. Ringing takes as long as the server does, and more may come meanwhile: their turn is next.
+func (r *txRings) echo() {
 	ticker := time.NewTicker(ringGap)
 	defer ticker.Stop()
 	for {
@@ -66,18 +67,34 @@ func (r *txRings) echo(queue string, s *inTx) {
 		case <-r.done:
 			return
 		}
-		r.mu.Lock()
-		later, quiet := s.rang.After(s.skipped), time.Since(s.skipped) >= ringGap
-		s.echoing = !later && !quiet
-		r.mu.Unlock()
-		switch {
-		case later:
-			return
-		case quiet:
-			r.loud(queue)
+		quiet, more := r.quiet()
+		if len(quiet) > 0 {
+			r.loud(quiet)
+		}
+		if !more {
 			return
 		}
 	}
+}
+
+// quiet returns the queues to ring for now, and whether echo is to look again: after it has rung, in any case.
+func (r *txRings) quiet() (queues []string, more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for queue, s := range r.queues {
+		switch {
+		case s.skipped.IsZero():
+		case s.rang.After(s.skipped):
+			s.skipped = time.Time{}
+		case time.Since(s.skipped) >= ringGap:
+			s.skipped = time.Time{}
+			queues = append(queues, queue)
+		default:
+			more = true
+		}
+	}
+	r.echoing = more || len(queues) > 0
+	return queues, r.echoing
 }
 
 // close ends ringing, once.

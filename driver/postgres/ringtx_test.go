@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,7 +20,7 @@ func TestTransactionsShareRings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTxRings()
 		var echoes atomic.Int64
-		r.loud = func(string) { echoes.Add(1) }
+		r.loud = func([]string) { echoes.Add(1) }
 		rings := 0
 		for range 1000 { // one each ms
 			if r.rings("q") {
@@ -46,12 +48,56 @@ func TestTransactionsShareRings(t *testing.T) {
 	})
 }
 
+// TestOneEcho: while the server does not answer, transactions go on, and one goroutine waits to ring for all of them.
+func TestOneEcho(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTxRings()
+		answers := make(chan struct{})
+		var mu sync.Mutex
+		waiting := 0
+		var rung []string
+		r.loud = func(queues []string) {
+			mu.Lock()
+			waiting++
+			mu.Unlock()
+			<-answers
+			mu.Lock()
+			waiting--
+			rung = append(rung, queues...)
+			mu.Unlock()
+		}
+		for n := range 100 {
+			queue := "q"
+			if n > 50 {
+				queue = "other"
+			}
+			r.rings(queue)
+			r.rings(queue) // and this one does not
+			time.Sleep(3 * ringGap)
+			synctest.Wait()
+		}
+		mu.Lock()
+		if waiting != 1 || len(rung) != 0 {
+			t.Errorf("%d goroutines ring, and have rung for %v", waiting, rung)
+		}
+		mu.Unlock()
+		close(answers)
+		time.Sleep(3 * ringGap)
+		synctest.Wait()
+		slices.Sort(rung)
+		if want := []string{"other", "q", "q"}; !slices.Equal(rung, want) {
+			t.Errorf("the driver has rung for %v, want %v", rung, want)
+		}
+		r.close()
+	})
+}
+
 // TestRingAfterRollback: a consumer that rests has the job of a transaction that does not ring, although the one that
 // was to was rolled back.
 func TestRingAfterRollback(t *testing.T) {
 	t.Parallel()
 	d, writes := openCounted(t)
-	d.bell.poll = func() { <-d.bell.done }
+	d.bell.poll, d.bell.forget = func() { <-d.bell.done }, func() {}
 	q := queue(t, d)
 	c := consume(t, d, q)
 	await(t, "listening", func() bool { return listeners(t, connect(t, plainURL(t)), d) == 1 })

@@ -25,7 +25,7 @@ var completeJob = newStatement(`WITH gone AS (
 	), ended AS (
 		INSERT INTO batch.ended (queue, grp) SELECT queue, grp FROM gone WHERE grp IS NOT NULL
 	), rung AS (
-		SELECT pg_notify('batch', $1::text) FROM gone WHERE grp IS NOT NULL AND $6::boolean
+		SELECT pg_notify('batch', $1::text) FROM gone WHERE grp IS NOT NULL AND $6::boolean AND ` + roomToRing + `
 	)
 	SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM rung),
 		(SELECT count(*) FROM batch.meta m WHERE m.identity = $4::text::uuid AND current_database() = $5::text)`)

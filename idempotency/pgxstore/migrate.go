@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/batch-go/batch/idempotency/internal/table"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // Migrate makes the table if it is not there, and checks that it is as it should be if
@@ -36,7 +37,7 @@ func Schema(name string) (string, error) {
 	if name == "" {
 		name = table.DefaultName
 	}
-	parsed, err := table.ParseName(name)
+	parsed, err := sqlname.Parse(name)
 	if err != nil {
 		return "", err
 	}

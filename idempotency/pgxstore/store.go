@@ -12,6 +12,7 @@ import (
 
 	"github.com/batch-go/batch/idempotency"
 	"github.com/batch-go/batch/idempotency/internal/table"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // DB is where a store's table is: a *pgxpool.Pool, or a *pgx.Conn that the store has for
@@ -31,7 +32,7 @@ type DB interface {
 type Store struct {
 	db      DB
 	turn    chan struct{} // has room for the one that uses a single connection; nil with a pool
-	name    table.Name
+	name    sqlname.Name
 	sql     table.Postgres
 	onFault func(error)
 	cleans  func() bool // tells whether it is the turn of a Begin
@@ -47,7 +48,7 @@ type Option struct {
 // batch_idempotency.
 func Table(name string) Option {
 	return Option{func(s *Store) (err error) {
-		s.name, err = table.ParseName(name)
+		s.name, err = sqlname.Parse(name)
 		return err
 	}}
 }
@@ -74,7 +75,7 @@ func New(db DB, options ...Option) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("idempotency/pgxstore: the database is nil")
 	}
-	name, err := table.ParseName(table.DefaultName)
+	name, err := sqlname.Parse(table.DefaultName)
 	if err != nil {
 		return nil, err
 	}

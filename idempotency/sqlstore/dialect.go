@@ -3,7 +3,7 @@ package sqlstore
 import (
 	"fmt"
 
-	"github.com/batch-go/batch/idempotency/internal/table"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // Dialect says which database a store is on.
@@ -33,7 +33,7 @@ func (d Dialect) String() string {
 }
 
 // of returns the dialect for a table.
-func (d Dialect) of(name table.Name) (dialect, error) {
+func (d Dialect) of(name sqlname.Name) (dialect, error) {
 	switch d {
 	case PostgreSQL:
 		return newPostgres(name), nil

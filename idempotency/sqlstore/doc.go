@@ -75,7 +75,7 @@
 //     database or of the transaction, and behind a pooler. Package pgxstore has the same
 //     table without database/sql. Rights: SELECT, INSERT, UPDATE and DELETE on the table,
 //     USAGE on the sequence, which has the table's name and _tokens after it.
-//   - MySQL 8.0 and MariaDB 10.6 or newer, with InnoDB and a binary log, if there is one, in
+//   - MySQL 8.0 and MariaDB 10.6 or newer, at any isolation level, with InnoDB and a binary log, if there is one, in
 //     the format ROW or MIXED, and one server at a time that takes writes. Rights: SELECT,
 //     INSERT, UPDATE and DELETE.
 //   - SQLite, best with _pragma=journal_mode(WAL) and a busy_timeout, as one connection

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/batch-go/batch/idempotency/internal/table"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // Migrate makes the table if it is not there, and checks that it is as it should be if
@@ -28,7 +29,7 @@ func Schema(dialect Dialect, name string) (string, error) {
 	if name == "" {
 		name = table.DefaultName
 	}
-	parsed, err := table.ParseName(name)
+	parsed, err := sqlname.Parse(name)
 	if err != nil {
 		return "", err
 	}

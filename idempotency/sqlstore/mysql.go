@@ -11,6 +11,7 @@ import (
 
 	"github.com/batch-go/batch/idempotency"
 	"github.com/batch-go/batch/idempotency/internal/table"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // mysql is the dialect of MySQL and MariaDB. Tokens are AUTO_INCREMENT: a row has the
@@ -28,7 +29,7 @@ type mysql struct {
 }
 
 // newMySQL makes the dialect for a table.
-func newMySQL(name table.Name) *mysql {
+func newMySQL(name sqlname.Name) *mysql {
 	text := strings.NewReplacer(
 		"{table}", name.Quoted("`", ""), "{index}", name.Bare("`", "_expires"), "{tokens}", name.Bare("`", "_tokens"),
 		"{now}", "UTC_TIMESTAMP(6)", "{lasts}", "UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND",
@@ -68,8 +69,15 @@ func (m *mysql) texts() *statements { return &m.statements }
 
 // begin looks first, which takes no lock and waits for none.
 func (m *mysql) begin(ctx context.Context, db *sql.DB, key []byte, lasts int64) (answer, error) {
-	var live, done bool
-	err := db.QueryRowContext(ctx, m.look, key).Scan(&live, &done)
+	live, done, err := m.see(ctx, db, key)
+	if err == nil && live && done {
+		// Where READ UNCOMMITTED is the default it may be the mark of a transaction that is open, and is rolled back
+		// perhaps. Whatever else a look sees too early does no harm: who takes a key locks it.
+		err = inTx(ctx, db, &sql.TxOptions{Isolation: sql.LevelReadCommitted, ReadOnly: true}, func(tx *sql.Tx) (err error) {
+			live, done, err = m.see(ctx, tx, key)
+			return err
+		})
+	}
 	switch {
 	case err == nil && live:
 		return seen(live, done), nil
@@ -87,6 +95,12 @@ func (m *mysql) begin(ctx context.Context, db *sql.DB, key []byte, lasts int64) 
 	}
 	token, err := result.LastInsertId()
 	return answer{token, idempotency.Fresh}, err
+}
+
+// see tells whether a key has a claim or mark that lasts, and whether that is a mark.
+func (m *mysql) see(ctx context.Context, db caller, key []byte) (live, done bool, err error) {
+	err = db.QueryRowContext(ctx, m.look, key).Scan(&live, &done)
+	return live, done, err
 }
 
 // claimExpired claims a row whose claim or mark has expired. The token is taken when the row

@@ -7,17 +7,18 @@ import (
 
 	"github.com/batch-go/batch/idempotency"
 	"github.com/batch-go/batch/idempotency/internal/table"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // postgres is the dialect of PostgreSQL, with the table of package pgxstore.
 type postgres struct {
-	name table.Name
+	name sqlname.Name
 	sql  table.Postgres
 	statements
 }
 
 // newPostgres makes the dialect for a table.
-func newPostgres(name table.Name) *postgres {
+func newPostgres(name sqlname.Name) *postgres {
 	t := table.PostgresOf(name)
 	return &postgres{name: name, sql: t, statements: statements{
 		schema: t.Schema, probe: t.Probe, extend: t.Extend, holding: t.Holding,

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/batch-go/batch/idempotency"
-	"github.com/batch-go/batch/idempotency/internal/table"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // sqlite is the dialect of SQLite, which lets one connection write at a time. Tokens
@@ -18,7 +18,7 @@ type sqlite struct {
 }
 
 // newSQLite makes the dialect for a table.
-func newSQLite(name table.Name) *sqlite {
+func newSQLite(name sqlname.Name) *sqlite {
 	text := strings.NewReplacer(
 		"{table}", name.Quoted(`"`, ""), "{index}", name.Quoted(`"`, "_expires"), "{bare}", name.Bare(`"`, ""),
 		"{now}", "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",

@@ -22,6 +22,12 @@ type dialect interface {
 	fault(err error) fault
 }
 
+// caller is a database, or a transaction in it.
+type caller interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 // answer is that of a Begin.
 type answer struct {
 	token int64

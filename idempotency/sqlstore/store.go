@@ -10,6 +10,7 @@ import (
 
 	"github.com/batch-go/batch/idempotency"
 	"github.com/batch-go/batch/idempotency/internal/table"
+	"github.com/batch-go/batch/internal/sqlname"
 )
 
 // Store is an [idempotency.Store] in a table of a database. Make it with [New]. Its
@@ -18,7 +19,7 @@ import (
 type Store struct {
 	db      *sql.DB
 	dialect dialect
-	name    table.Name
+	name    sqlname.Name
 	onFault func(error)
 	cleans  func() bool // tells whether it is the turn of a Begin
 }
@@ -33,7 +34,7 @@ type Option struct {
 // SQLite. Defaults to batch_idempotency.
 func Table(name string) Option {
 	return Option{func(s *Store) (err error) {
-		s.name, err = table.ParseName(name)
+		s.name, err = sqlname.Parse(name)
 		return err
 	}}
 }
@@ -58,7 +59,7 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("idempotency/sqlstore: the database is nil")
 	}
-	name, err := table.ParseName(table.DefaultName)
+	name, err := sqlname.Parse(table.DefaultName)
 	if err != nil {
 		return nil, err
 	}
@@ -150,12 +151,6 @@ func (s *Store) Abandon(ctx context.Context, claim idempotency.Claim) error {
 		_, err := s.db.ExecContext(ctx, s.dialect.texts().abandon, key, int64(claim.Token))
 		return err
 	})
-}
-
-// caller is a database, or a transaction in it.
-type caller interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // complete is one try of Complete, in a transaction perhaps.

@@ -65,12 +65,12 @@ var rules = []rule{
 	},
 	{
 		from:   []string{"batch/idempotency/internal/...", "batch/idempotency/sqlstore"},
-		may:    []string{"std", "batch/idempotency", "batch/idempotency/internal/..."},
+		may:    []string{"std", "batch/idempotency", "batch/idempotency/internal/...", "batch/internal/sqlname"},
 		reason: "an application has the driver of its database already, and every other would be one too many",
 	},
 	{
 		from:   []string{"batch/idempotency/pgxstore", "batch/idempotency/redisstore"},
-		may:    []string{"std", "foreign", "batch/idempotency", "batch/idempotency/internal/..."},
+		may:    []string{"std", "foreign", "batch/idempotency", "batch/idempotency/internal/...", "batch/internal/sqlname"},
 		reason: "a store is of one database, and for any broker",
 	},
 	{
@@ -100,7 +100,7 @@ var rules = []rule{
 	},
 	{
 		from:   []string{"batch/outbox"},
-		may:    []string{"std", "batch", "batch/driver"},
+		may:    []string{"std", "batch", "batch/driver", "batch/internal/sqlname"},
 		reason: "an application has the driver of its database already, and its jobs go to any broker",
 	},
 	{

@@ -21,7 +21,7 @@ import (
 var readDownwards = []string{
 	".", "driver", "driver/memory", "driver/redis", "driver/amqp", "driver/nats", "driver/nats/embedded", "driver/sqs", "driver/postgres",
 	"batchtest", "conformance", "conformance/proxy",
-	"idempotency", "idempotency/internal/table", "idempotency/sqlstore", "idempotency/pgxstore", "idempotency/redisstore", "idempotency/storetest",
+	"idempotency", "idempotency/internal/table", "internal/sqlname", "idempotency/sqlstore", "idempotency/pgxstore", "idempotency/redisstore", "idempotency/storetest",
 	"internal/brokers", "internal/brokers/launcher", "internal/coalesce", "internal/fault", "internal/lifecycle", "health", "prombatch", "internal/keda", "otelbatch", "cmd/batch", "cmd/batch/internal/doctor", "cron", "examples/service", "dash", "move", "outbox",
 	"internal/socket",
 }

@@ -65,9 +65,8 @@ var transactionMutants = []Mutant{
 	OLD`, "tx-beside"),
 	at("lets transactions wait for each other", holderFile, `	for next := other; t.all[next]; next = t.waits[next] {`, `	for next := other; !MUTANT && t.all[next]; next = t.waits[next] {`, "tx-deadlock"),
 	{Name: "commits a transaction that was open when the broker crashed", Killers: []string{"tx-effects-restart"}, Changes: []Change{
-		{brokerFile, `	b.holders.endUnusable()`, `	if !MUTANT {
-		OLD
-	}`},
+		// Nor does the end of a handle, which the ends of others' transactions are here.
+		{holderFile, `		if h.conn.usable() != nil {`, `		if h.conn.usable() != nil && (!MUTANT || h.conn.isClosed()) {`},
 		{txStateFile, `	if err := fail(op, "", t.conn.usable()); err != nil {`, `	if err := fail(op, "", t.conn.usable()); err != nil && !MUTANT {`}}},
 	at("removes the job before the commit", txStateFile, lockPlace, `	if MUTANT {
 		j := q.running.remove(l)

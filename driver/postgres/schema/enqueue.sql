@@ -62,7 +62,7 @@ BEGIN
 		busy := batch.hold_keys(q, dedups, patient);
 	END IF;
 	moment := clock_timestamp();
-	IF ring THEN
+	IF ring AND pg_notification_queue_usage() < 0.5 THEN -- a commit fails that finds no room for its notification
 		PERFORM pg_notify('batch', name);
 	END IF;
 	IF dedups IS NULL THEN -- the same without keys, which is less work for the server

@@ -75,7 +75,7 @@ func (a *api) post(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	var o Order
 	key := r.Header.Get("Idempotency-Key")
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&o); err != nil || key == "" || o.Item == "" || o.Cents <= 0 {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&o); err != nil || !isText(key) || !isText(o.Item) || o.Cents <= 0 {
 		http.Error(w, "want the header Idempotency-Key, and an item and its cents", http.StatusBadRequest)
 		return
 	}
@@ -86,7 +86,7 @@ func (a *api) post(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		// The commit may have been carried out nevertheless. The key makes it safe to ask again.
 		a.log.ErrorContext(ctx, "an order was not taken", "err", err)
-		http.Error(w, "try again with the same key", http.StatusServiceUnavailable)
+		fail(w, err)
 	case fresh:
 		answer(w, http.StatusCreated, placed)
 	default:
@@ -109,7 +109,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no such order", http.StatusNotFound)
 	case err != nil:
 		a.log.ErrorContext(r.Context(), "an order was not shown", "err", err)
-		http.Error(w, "try again", http.StatusServiceUnavailable)
+		fail(w, err)
 	default:
 		answer(w, http.StatusOK, o)
 	}

@@ -1,5 +1,4 @@
-// Package table is what the idempotency stores on databases share: how keys and
-// tables are named, what PostgreSQL is asked, and when a call is tried again.
+// Package table is what the idempotency stores on databases share: how keys are named, what PostgreSQL is asked, and when a call is tried again.
 package table
 
 import (
@@ -9,6 +8,8 @@ import (
 )
 
 const (
+	// DefaultName is the name of the table if the application chooses none.
+	DefaultName = "batch_idempotency"
 	// wholeKey is the longest key that is stored as it is.
 	wholeKey = 255
 	// MaxKey is the longest that Key returns, for the width of a column.

@@ -1,6 +1,10 @@
 package table
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/batch-go/batch/internal/sqlname"
+)
 
 // Postgres has the statements for PostgreSQL, with $1 and so on for parameters, whose
 // types are in the text: they need not be prepared. Keys are bytea, tokens and
@@ -40,7 +44,7 @@ type Postgres struct {
 //
 // Begin waits for no transaction that has completed a claim and is open: a claim that
 // has expired meanwhile is that transaction's until it ends.
-func PostgresOf(n Name) Postgres {
+func PostgresOf(n sqlname.Name) Postgres {
 	text := strings.NewReplacer(
 		"{table}", n.Quoted(`"`, ""), "{index}", n.Bare(`"`, "_expires"), "{tokens}", n.Quoted(`"`, "_tokens"),
 		"{grace}", "interval '"+graceText+"'",

@@ -1,8 +1,11 @@
 package databases
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch/idempotency"
 	"github.com/batch-go/batch/idempotency/pgxstore"
@@ -13,12 +16,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The rules hold with what applications set for all their connections: stricter isolation, statements that are not
+// The rules hold with what applications set for all their connections: isolation, statements that are not
 // prepared, and what a server counts.
 func TestStoreWithParameters(t *testing.T) {
 	parameters := map[sqlstore.Dialect][]string{
 		sqlstore.PostgreSQL: {"default_transaction_isolation=serializable&default_query_exec_mode=exec", "default_transaction_isolation=repeatable%20read&default_query_exec_mode=simple_protocol"},
-		sqlstore.MySQL:      {"tx_isolation=%27SERIALIZABLE%27&time_zone=%27%2B07%3A00%27&parseTime=true", "tx_isolation=%27READ-COMMITTED%27&clientFoundRows=true&interpolateParams=true"},
+		sqlstore.MySQL:      {"tx_isolation=%27SERIALIZABLE%27&time_zone=%27%2B07%3A00%27&parseTime=true", "tx_isolation=%27READ-COMMITTED%27&clientFoundRows=true&interpolateParams=true", "tx_isolation=%27READ-UNCOMMITTED%27"},
 		sqlstore.SQLite:     {"_txlock=immediate&_pragma=busy_timeout(0)"},
 	}
 	for _, d := range databases() {
@@ -37,6 +40,49 @@ func TestStoreWithParameters(t *testing.T) {
 					}
 					return newStore(t, db, d.dialect, table)
 				})
+			})
+		}
+	}
+}
+
+// A mark that was not committed keeps nobody from the key when it is rolled back, and counts for nobody before, at whatever
+// isolation.
+func TestUncommittedMark(t *testing.T) {
+	for _, d := range databases() {
+		if d.dialect != sqlstore.MySQL { // of the others none shows what was not committed
+			continue
+		}
+		for _, level := range []string{"READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE"} {
+			t.Run(d.name+"/"+level, func(t *testing.T) {
+				t.Parallel()
+				db := d.open(t, "tx_isolation=%27"+level+"%27")
+				store := newStore(t, db, d.dialect, tableOf(t))
+				for _, commits := range []bool{false, true} {
+					key := fmt.Sprint("commits ", commits)
+					claim := begin(t, store, key, time.Minute, idempotency.Fresh)
+					tx, err := db.BeginTx(limited(t), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer tx.Rollback()
+					if err := store.CompleteTx(t.Context(), tx, claim, time.Hour); err != nil {
+						t.Fatal(err)
+					}
+					begin(t, store, key, time.Minute, idempotency.InProgress)
+					if commits {
+						err = tx.Commit()
+					} else {
+						err = errors.Join(tx.Rollback(), store.Abandon(t.Context(), claim))
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					if commits {
+						begin(t, store, key, time.Minute, idempotency.Done)
+					} else {
+						begin(t, store, key, time.Minute, idempotency.Fresh)
+					}
+				}
 			})
 		}
 	}

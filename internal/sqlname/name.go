@@ -1,13 +1,12 @@
-package table
+// Package sqlname has the names that tables may have which applications choose, on all databases alike: what is made beside a
+// table has longer ones.
+package sqlname
 
 import (
 	"fmt"
 	"regexp"
 	"strings"
 )
-
-// DefaultName is the name of the table if the application chooses none.
-const DefaultName = "batch_idempotency"
 
 // names are those that a table may have. What is made beside the table has longer
 // ones, within the 63 bytes of PostgreSQL.
@@ -18,8 +17,8 @@ type Name struct {
 	schema, table string
 }
 
-// ParseName checks a name.
-func ParseName(name string) (Name, error) {
+// Parse checks a name.
+func Parse(name string) (Name, error) {
 	if !names.MatchString(name) {
 		return Name{}, fmt.Errorf("the table's name %q is not one of up to 48 lower-case letters, digits and underscores, with a schema's in front perhaps", name)
 	}

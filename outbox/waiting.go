@@ -1,0 +1,74 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+)
+
+const (
+	// pageRows is how many jobs are read at once.
+	pageRows = 100
+	// wholeBytes is how large a form may be to be read with those of others: a hundred are less than pageBytes. A larger one
+	// is read by itself, if there is room for it.
+	wholeBytes = 64 << 10
+)
+
+// querier is a database, or a transaction in it.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// committed calls read with what sees all that was committed, and nothing else: a job of a transaction that is open would be
+// there for ever if that is rolled back. MySQL shows it where READ UNCOMMITTED is the default of the server or the session. read
+// may not begin anything else.
+func (b *Box) committed(ctx context.Context, read func(querier) error) error {
+	if !b.text.levels {
+		return read(b.db)
+	}
+	tx, err := b.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	if err := read(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// queues are those of which jobs wait, sorted. Some may be of transactions that are open. It costs a look into the index for
+// each, however many jobs there are.
+func (b *Box) queues(ctx context.Context) (names []string, err error) {
+	for from := ""; ; {
+		var name []byte
+		err := b.db.QueryRowContext(ctx, b.text.next, []byte(from)).Scan(&name)
+		if errors.Is(err, sql.ErrNoRows) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, b.failed("read", err)
+		}
+		names = append(names, string(name))
+		from = string(name) + "\x00" // what comes next
+	}
+}
+
+// first are the rows and forms of the first jobs of a queue that wait. The form of a large one is nil.
+func (b *Box) first(ctx context.Context, db querier, queue string) (ids []int64, forms [][]byte, err error) {
+	rows, err := db.QueryContext(ctx, b.text.page, wholeBytes, []byte(queue), pageRows)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var form []byte
+		if err := rows.Scan(&id, &form); err != nil {
+			return nil, nil, err
+		}
+		ids, forms = append(ids, id), append(forms, form)
+	}
+	return ids, forms, rows.Err()
+}
