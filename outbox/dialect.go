@@ -71,38 +71,8 @@ func (d Dialect) statementsOf(name sqlname.Name) statements {
 		"{delete}", map[Dialect]string{MySQL: "DELETE o FROM {table} AS o FORCE INDEX (PRIMARY)", SQLite: "DELETE FROM {table}"}[d],
 	).Replace
 	text := func(s string) string { return replace(replace(s)) } // what replaces one may have another in it
-	schema := []string{
-		text("CREATE TABLE IF NOT EXISTS {table} (\n" +
-			"\tid      BIGINT         NOT NULL AUTO_INCREMENT PRIMARY KEY,\n" +
-			"\tqueue   VARBINARY(255) NOT NULL,\n" +
-			"\tjob     LONGBLOB       NOT NULL,\n" +
-			"\tstored  BIGINT         NOT NULL,\n" +
-			"\tparked  BIGINT,\n" +
-			"\treason  TEXT,\n" +
-			"\ttoken   BIGINT,\n" +
-			"\texpires BIGINT,\n" +
-			"\tKEY {index} (parked, queue, id, stored)\n" +
-			") ENGINE = InnoDB CHARACTER SET utf8mb4 AUTO_INCREMENT = 2"),
-		text("INSERT IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', UUID(), 0, 0, 0, 0)"),
-	}
-	if d == SQLite {
-		schema = []string{
-			text("CREATE TABLE IF NOT EXISTS {table} (\n" +
-				"\tid      INTEGER PRIMARY KEY AUTOINCREMENT,\n" +
-				"\tqueue   BLOB    NOT NULL CHECK (typeof(queue) = 'blob'),\n" + // a text is another value, and would not be found
-				"\tjob     BLOB    NOT NULL,\n" +
-				"\tstored  INTEGER NOT NULL,\n" +
-				"\tparked  INTEGER,\n" +
-				"\treason  TEXT,\n" +
-				"\ttoken   INTEGER,\n" +
-				"\texpires INTEGER\n" +
-				")"),
-			text("INSERT OR IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, x'', lower(hex(randomblob(16))), 0, 0, 0, 0)"),
-			text("CREATE INDEX IF NOT EXISTS {index} ON {bare} (parked, queue, id, stored)"),
-		}
-	}
 	return statements{
-		schema:   schema,
+		schema:   d.schemaOf(text),
 		identity: text("SELECT job FROM {table} WHERE id = 1 AND parked = 0"),
 		insert:   text("INSERT INTO {table} (queue, job, stored) VALUES (?, ?, {now})"),
 		row:      text(", (?, ?, {now})"),
@@ -121,5 +91,39 @@ func (d Dialect) statementsOf(name sqlname.Name) statements {
 		park:   text("UPDATE {table} SET parked = {now}, reason = ? WHERE id = ? AND parked IS NULL"),
 		retry:  text("UPDATE {table} SET parked = NULL, reason = NULL WHERE parked > 0 AND id IN (?"),
 		remove: text("{delete} WHERE id > 1 AND id IN (?"),
+	}
+}
+
+// schemaOf are the statements that make the table, which text completes.
+func (d Dialect) schemaOf(text func(string) string) []string {
+	if d == SQLite {
+		return []string{
+			text("CREATE TABLE IF NOT EXISTS {table} (\n" +
+				"\tid      INTEGER PRIMARY KEY AUTOINCREMENT,\n" +
+				"\tqueue   BLOB    NOT NULL CHECK (typeof(queue) = 'blob'),\n" + // a text is another value, and would not be found
+				"\tjob     BLOB    NOT NULL,\n" +
+				"\tstored  INTEGER NOT NULL,\n" +
+				"\tparked  INTEGER,\n" +
+				"\treason  TEXT,\n" +
+				"\ttoken   INTEGER,\n" +
+				"\texpires INTEGER\n" +
+				")"),
+			text("INSERT OR IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, x'', lower(hex(randomblob(16))), 0, 0, 0, 0)"),
+			text("CREATE INDEX IF NOT EXISTS {index} ON {bare} (parked, queue, id, stored)"),
+		}
+	}
+	return []string{
+		text("CREATE TABLE IF NOT EXISTS {table} (\n" +
+			"\tid      BIGINT         NOT NULL AUTO_INCREMENT PRIMARY KEY,\n" +
+			"\tqueue   VARBINARY(255) NOT NULL,\n" +
+			"\tjob     LONGBLOB       NOT NULL,\n" +
+			"\tstored  BIGINT         NOT NULL,\n" +
+			"\tparked  BIGINT,\n" +
+			"\treason  TEXT,\n" +
+			"\ttoken   BIGINT,\n" +
+			"\texpires BIGINT,\n" +
+			"\tKEY {index} (parked, queue, id, stored)\n" +
+			") ENGINE = InnoDB CHARACTER SET utf8mb4 AUTO_INCREMENT = 2"),
+		text("INSERT IGNORE INTO {table} (id, queue, job, stored, parked, token, expires) VALUES (1, '', UUID(), 0, 0, 0, 0)"),
 	}
 }
