@@ -8,14 +8,13 @@ import (
 )
 
 // errCircle says that what was moved comes back. It is found by jobs that are met again and again.
-var errCircle = errors.New("the job comes back as often as it is moved: source and target are the same queue, or another mover moves the other way")
+var errCircle = errors.New("the job comes back as often as it is moved: another mover moves the other way")
 
 // mostReturns is how often one job may be moved by one mover: more than once, for a job that
 // somebody imports again by hand.
 const mostReturns = 4
 
-// circle finds that the target is the source, behind two handles: then nothing would be lost, and
-// the move would never end. It is safe for concurrent use.
+// circle finds that what was moved comes back, as by another mover: then the move would never end. It is safe for concurrent use.
 type circle struct {
 	mu    sync.Mutex // guards following
 	id    string     // of the job that is watched, or empty

@@ -37,12 +37,20 @@
 // memory, Redis, NATS and PostgreSQL drivers), and only removes it: the mover gives each job an import key, which is
 // neither its ID nor its Unique key, and the target remembers that for its dedup_window, 24 hours by
 // default. On RabbitMQ and SQS the job is there twice, with the same ID, as after any other
-// delivery at least once. These may be doubled on any target, and are counted in
+// delivery at least once. If workers of the source go on, one of them may get the job before the next mover does, and
+// both sides run it, as after a lease that ended. These may be doubled on any target, and are counted in
 // [Progress].Doubled if the mover knows of them:
 //
 //   - a job whose lease ended before it could be settled: the source may have handed it to a worker;
 //   - a scheduled job or a dead letter that somebody else deletes, redrives or moves in the same moment;
 //   - a scheduled job that a mover stored and did not delete as it died, if no other mover runs before it is due.
+//
+// Dead letters and scheduled jobs are removed from the source by their IDs. If IDs are used again, a job that dies or is
+// scheduled in the same moment with the ID of one that is being moved may be removed in its place. The move ends with an error
+// if it has discarded more dead letters than it stored. So it does if another mover moves the other way, which must not be.
+//
+// A queue is not moved to itself: where source and target may be one queue, a dead letter of the kind batch.move.probe is stored on
+// the target, looked for on the source, and discarded, before anything is moved.
 //
 // Any number of movers may work on one queue at a time: they share the jobs that wait by leases. On RabbitMQ
 // and SQS, which remember nothing, let one of them at most have the scheduled jobs and dead letters, and the

@@ -134,6 +134,9 @@ func (l *letters) move(parcels []*parcel) (moved int, err error) {
 	return moved, err
 }
 
+// errMore ends a move that has discarded what it did not store. Whoever lists dead letters discards by ID.
+var errMore = errors.New("jobs with the IDs of others died in that moment, or another mover moves the other way")
+
 // discard discards dead letters that are stored on the target, and counts them.
 func (l *letters) discard(ctx context.Context, parcels []*parcel) (moved int, err error) {
 	if len(parcels) == 0 {
@@ -173,7 +176,7 @@ func (l *letters) discard(ctx context.Context, parcels []*parcel) (moved int, er
 		l.tally.change(func(c *Progress) { c.Doubled += int64(missing) })
 		l.fault(fmt.Errorf("move: %d of %d dead letters that are stored on queue %s were gone from the source: if somebody redrove them, or another mover took them, they are there twice", missing, len(parcels), l.to))
 	case missing < 0:
-		l.fault(fmt.Errorf("move: %d dead letters more than the %d that were stored on queue %s were discarded: jobs with the IDs of others died in that moment", -missing, len(parcels), l.to))
+		return len(parcels), fmt.Errorf("move: %d dead letters more than the %d that were stored on queue %s were discarded: %w", -missing, len(parcels), l.to, errMore)
 	}
 	return len(parcels), nil
 }

@@ -26,6 +26,8 @@ type mover struct {
 	from   batch.Driver
 	source *batch.QueueAdmin
 	target *target
+	kept   *batch.QueueAdmin // the queue of the target
+	alike  bool              // both may be one queue
 	tally  *tally
 	// forgetter is the source if it remembers what it has imported, else nil.
 	forgetter driver.OnceImporter
@@ -40,13 +42,14 @@ func newMover(c config, from batch.Driver, to batch.Importer) (*mover, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := batch.Admin(to, c.to); err != nil {
+	kept, err := batch.Admin(to, c.to)
+	if err != nil {
 		return nil, err
 	}
 	if from == batch.Driver(to) && c.queue == c.to {
-		return nil, invalid("target", "the source itself", "another queue or another broker")
+		return nil, errSelf
 	}
-	m := &mover{config: c, from: from, source: source, tally: newTally(c.queue, c.to)}
+	m := &mover{config: c, from: from, source: source, kept: kept, alike: c.queue == c.to && from.Info().Broker == to.Info().Broker, tally: newTally(c.queue, c.to)}
 	if m.target, err = newTarget(&m.config, to); err != nil {
 		return nil, err
 	}
@@ -82,7 +85,10 @@ func (m *mover) look(ctx context.Context) error {
 			return invalid("queue "+m.queue, "on the source, which is paused", "resumed: a paused queue hands its jobs to nobody, the mover included")
 		}
 	}
-	return m.target.queue.Declare(ctx)
+	if err := m.target.queue.Declare(ctx); err != nil {
+		return err
+	}
+	return m.apart(ctx)
 }
 
 // depth is what the source has, or unknown.

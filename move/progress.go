@@ -44,6 +44,7 @@ type tally struct {
 	busy     int       // batches that are under way
 	samples  []sample  // of late, oldest first
 	idle     map[string]time.Time
+	behind   int // jobs that are to be moved, and that a sweep of the queue could not get
 }
 
 // sample is how many were moved at a time.
@@ -111,6 +112,20 @@ func (t *tally) nothing(loop string, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.idle[loop] = since
+}
+
+// leave says how many jobs a sweep could not get that are to be moved.
+func (t *tally) leave(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.behind = n
+}
+
+// left is how many the last sweep could not get.
+func (t *tally) left() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.behind
 }
 
 // look makes a progress report with what the source has left, and a sample of the rate.

@@ -198,25 +198,6 @@ func TestWrongArguments(t *testing.T) {
 	}
 }
 
-func TestCircleIsFound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, err := memory.NewBroker(memory.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		one, _ := b.Open()
-		two, _ := b.Open()
-		defer one.Close(t.Context())
-		defer two.Close(t.Context())
-		fill(t, one, "q", jobs(20, 0, 0))
-		want := content(t, one, "q")
-		if _, err := move.Run(t.Context(), one, two, "q"); err == nil || !strings.Contains(err.Error(), "same queue") {
-			t.Errorf("the error is %v", err)
-		}
-		same(t, content(t, one, "q"), want)
-	})
-}
-
 // TestTwins: jobs that are equal in all are as many on the target.
 func TestTwins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -35,6 +35,8 @@ type shelf struct {
 	*mover
 	// pending says that the last pass left a job that is to be moved: it becomes waiting.
 	pending bool
+	// returns are jobs that come back. A twin of one is none, and each loop has few of them.
+	returns circle
 }
 
 // pass moves the scheduled jobs that are not due soon, and returns how many.
@@ -102,7 +104,9 @@ func (s *shelf) move(parcels []*parcel) (moved int, err error) {
 		case p.stored:
 			n, deleted := s.delete(ctx, p)
 			moved += n
-			err = errors.Join(err, deleted)
+			if err = errors.Join(err, deleted); err == nil && n > 0 {
+				err = s.returns.check([]*parcel{p})
+			}
 		case p.refused != nil && s.leave:
 			s.refuse(p)
 		case p.refused != nil && s.park && p.refused.ofJob():
@@ -150,9 +154,19 @@ func (s *shelf) delete(ctx context.Context, p *parcel) (moved int, err error) {
 	wait := patience{config: &s.config}
 	again := false // whether a try before may have deleted it
 	for {
-		call, cancel := context.WithTimeout(ctx, shelfCall)
-		err := s.source.DeleteJob(call, p.entry.ID)
-		cancel()
+		// Once more: meanwhile another job with its ID may have come, which would be deleted in its place.
+		is, err := s.alone(ctx, p)
+		if err == nil && !is && !again {
+			s.undo(ctx, p)
+			return 0, nil
+		}
+		if err == nil && is {
+			call, cancel := context.WithTimeout(ctx, shelfCall)
+			err = s.source.DeleteJob(call, p.entry.ID)
+			cancel()
+		} else if err == nil {
+			err = batch.ErrNotFound
+		}
 		switch {
 		case err == nil, errors.Is(err, batch.ErrNotFound) && again:
 			s.tally.moved(p.entry.State, p.earlier)

@@ -31,7 +31,7 @@ func (m *mover) shelves(ctx context.Context) error {
 			return nil // for which the move ends anyway, unless a job was refused
 		case err != nil:
 			var refused *RefusedError
-			if errors.As(err, &refused) {
+			if errors.As(err, &refused) || errors.Is(err, errMore) || errors.Is(err, errCircle) {
 				return err
 			}
 			if err := wait.await(ctx, err); err != nil && ctx.Err() == nil {

@@ -52,11 +52,16 @@ func (h *hand) sweep(ctx context.Context) error {
 			h.aside.extended = time.Now()
 		}
 	}
+	behind, err := 0, error(nil)
+	if !moved && ctx.Err() == nil {
+		behind, err = h.behind(ctx)
+	}
 	h.settleAside()
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() != nil || err != nil {
+		return err
 	}
 	if !moved {
+		h.tally.leave(behind)
 		h.tally.nothing("waiting", start)
 	}
 	_ = pause(ctx, max(restTimes*time.Since(start), leastRest)) // run sees why

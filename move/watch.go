@@ -2,6 +2,7 @@ package move
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -54,6 +55,9 @@ func (m *mover) watch(ctx context.Context) error {
 				empty = now
 			}
 			if now.Sub(empty) >= m.config.quiet {
+				if n := m.tally.left(); n > 0 {
+					return fmt.Errorf("move: %d jobs are left on queue %s that are to be moved: %w", n, m.queue, errBehind)
+				}
 				return errEmpty
 			}
 		}

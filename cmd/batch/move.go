@@ -162,16 +162,23 @@ func (a *app) moveQueue(ctx context.Context, queue string, o *moveOptions) error
 
 // carry runs the move with a bar, and says what came of it.
 func (a *app) carry(ctx context.Context, from batch.Driver, to batch.Importer, queue string, o *moveOptions, options []move.Option) error {
+	following, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	bar := a.progress("moving", a.movable(ctx, from, queue, o))
 	told := faultNotes{app: a}
 	options = append(options, move.OnFault(told.tell), move.OnProgress(func(p move.Progress) {
 		bar.set(p.Moved())
 		if a.json && o.follow {
-			_ = a.print(movedOf(&p, false)) // a pipe that is closed ends the command by its signal
+			if err := a.print(movedOf(&p, false)); err != nil {
+				stop(err) // nobody reads it any more
+			}
 		}
 	}))
-	p, err := move.Run(ctx, from, to, queue, options...)
+	p, err := move.Run(following, from, to, queue, options...)
 	bar.stop()
+	if ctx.Err() == nil && following.Err() != nil { // with --follow any end of it is a good one for the move
+		err = context.Cause(following)
+	}
 	if p.From != "" {
 		if said := a.sayMoved(&p, from, to); err == nil {
 			err = said
