@@ -1,13 +1,9 @@
 package move
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"time"
-
-	"github.com/batch-go/batch"
 )
 
 // A job that is to stay cannot be given back at once: it would be the next that is handed out.
@@ -60,41 +56,3 @@ func (a *aside) take(parcels []*parcel) (behind []*parcel) {
 
 // errBehind ends a move that leaves jobs which were to be moved: nothing of a group overtakes.
 var errBehind = errors.New("they wait behind others of their groups that stay: let workers of the source have those first")
-
-// behind counts the jobs that are to be moved and wait behind held ones of their groups. Where the source cannot be
-// looked into it says only that there may be some.
-func (h *hand) behind(ctx context.Context) (n int, err error) {
-	groups := make(map[string]bool)
-	for _, p := range h.aside.held {
-		if p.entry.Group != "" {
-			groups[p.entry.Group] = true
-		}
-	}
-	if len(groups) == 0 {
-		return 0, nil
-	}
-	if !h.source.CanInspect() {
-		h.fault(fmt.Errorf("move: jobs may be left on queue %s that are to be moved: %w", h.queue, errBehind))
-		return 0, nil
-	}
-	wait := patience{config: &h.config}
-	for cursor := ""; ; {
-		call, cancel := context.WithTimeout(ctx, h.most)
-		page, next, err := h.source.ListJobs(call, batch.StateWaiting, cursor, letterPage)
-		cancel()
-		if err != nil {
-			if err := wait.await(ctx, err); err != nil {
-				return 0, err
-			}
-			continue
-		}
-		for i := range page {
-			if e := &page[i]; groups[e.Group] && h.wants(e.Kind) {
-				n++
-			}
-		}
-		if cursor = next; next == "" {
-			return n, nil
-		}
-	}
-}

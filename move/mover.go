@@ -20,6 +20,9 @@ var errEmpty = errors.New("the source is empty")
 // depthTimeout bounds one question how much the source has.
 const depthTimeout = 10 * time.Second
 
+// errSelf refuses to move a queue to itself.
+var errSelf = invalid("target", "the source itself", "another queue or another broker")
+
 // mover moves one queue.
 type mover struct {
 	config
@@ -85,10 +88,7 @@ func (m *mover) look(ctx context.Context) error {
 			return invalid("queue "+m.queue, "on the source, which is paused", "resumed: a paused queue hands its jobs to nobody, the mover included")
 		}
 	}
-	if err := m.target.queue.Declare(ctx); err != nil {
-		return err
-	}
-	return m.apart(ctx)
+	return m.target.queue.Declare(ctx)
 }
 
 // depth is what the source has, or unknown.

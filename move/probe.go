@@ -13,17 +13,26 @@ import (
 // probeKind is the kind of the dead letter that tells whether two handles are on one queue.
 const probeKind = "batch.move.probe"
 
-// errSelf refuses to move a queue to itself.
-var errSelf = invalid("target", "the source itself", "another queue or another broker")
-
 // apart makes sure that source and target are two queues. A queue that is moved to itself loses its dead letters, as what is
 // removed by its ID is the copy as well, and two handles do not tell whether they are on one broker. So where that may be, a dead
 // letter that nobody else knows is stored on the target, looked for on the source, and discarded. A mover that dies meanwhile
 // leaves it.
 func (m *mover) apart(ctx context.Context) error {
-	if !m.alike {
-		return nil
+	wait := patience{config: &m.config}
+	for m.alike {
+		err := m.probe(ctx)
+		if err == nil {
+			break
+		}
+		if err := wait.await(ctx, err); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// probe is apart once.
+func (m *mover) probe(ctx context.Context) error {
 	now := time.Now()
 	probe := batch.Entry{State: batch.StateDead, Reason: driver.ReasonPermanent, DeadAt: now, LastError: "package move has left it: discard it"}
 	probe.ID, probe.Kind, probe.EnqueuedAt = "batch-move-probe-"+uuid.NewV7(now), probeKind, now

@@ -33,6 +33,9 @@ func Run(ctx context.Context, from batch.Driver, to batch.Importer, queue string
 	if err := m.ready(ctx); err != nil {
 		return m.tally.look(m.depth(ctx)), err
 	}
+	if err := m.apart(ctx); err != nil {
+		return m.tally.look(m.depth(ctx)), err
+	}
 	return m.run(ctx)
 }
 

@@ -2,8 +2,11 @@ package move
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
 	"time"
+
+	"github.com/batch-go/batch"
 )
 
 // run moves waiting jobs until ctx ends, or a job is refused, or a broker fails for too long.
@@ -72,4 +75,42 @@ func (h *hand) sweep(ctx context.Context) error {
 func (h *hand) settleAside() {
 	h.giveBack(h.aside.held)
 	h.aside.held = nil
+}
+
+// behind counts the jobs that are to be moved and wait behind held ones of their groups. Where the source cannot be
+// looked into it says only that there may be some.
+func (h *hand) behind(ctx context.Context) (n int, err error) {
+	groups := make(map[string]bool)
+	for _, p := range h.aside.held {
+		if p.entry.Group != "" {
+			groups[p.entry.Group] = true
+		}
+	}
+	if len(groups) == 0 {
+		return 0, nil
+	}
+	if !h.source.CanInspect() {
+		h.fault(fmt.Errorf("move: jobs may be left on queue %s that are to be moved: %w", h.queue, errBehind))
+		return 0, nil
+	}
+	wait := patience{config: &h.config}
+	for cursor := ""; ; {
+		call, cancel := context.WithTimeout(ctx, h.most)
+		page, next, err := h.source.ListJobs(call, batch.StateWaiting, cursor, letterPage)
+		cancel()
+		if err != nil {
+			if err := wait.await(ctx, err); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		for i := range page {
+			if e := &page[i]; groups[e.Group] && h.wants(e.Kind) {
+				n++
+			}
+		}
+		if cursor = next; next == "" {
+			return n, nil
+		}
+	}
 }
