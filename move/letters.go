@@ -134,7 +134,7 @@ func (l *letters) move(parcels []*parcel) (moved int, err error) {
 	return moved, err
 }
 
-// errMore ends a move that has discarded what it did not store. Whoever lists dead letters discards by ID.
+// errMore ends a move that has discarded what it did not store: brokers discard by ID.
 var errMore = errors.New("jobs with the IDs of others died in that moment, or another mover moves the other way")
 
 // discard discards dead letters that are stored on the target, and counts them.

@@ -33,7 +33,7 @@ func handles(t *testing.T) (one, two *memory.Driver) {
 	return one, two
 }
 
-// TestMoveToItself: a queue that is moved to itself by another handle is found out before anything of it is moved, and nothing is
+// TestMoveToItself: a queue that is moved to itself through a second handle is found out before anything of it is moved, and nothing is
 // left of how.
 func TestMoveToItself(t *testing.T) {
 	for _, entries := range [][]batch.Entry{jobs(20, 0, 0), jobs(0, 5, 0), jobs(0, 0, 30)} {

@@ -94,6 +94,46 @@ func (d *Driver) consumerInfo(ctx context.Context, n *names, name string) (*cons
 	return info, err
 }
 
+// ledConsumer asks for a consumer of a queue, and believes its leader only. On a cluster one of its servers answers, too, that
+// has not made its part of the consumer yet: with the configuration that it knows of, which may be from before the last
+// change, and without counts and a leader (jsConsumerInfoRequest of server/jetstream_api.go). A queue that it
+// tells is not paused may be, and one that it tells is empty may not.
+func (d *Driver) ledConsumer(ctx context.Context, n *names, name string) (*consumerInfo, error) {
+	var info consumerInfo
+	err := d.whileBehind(ctx, func() error {
+		info = consumerInfo{}
+		if err := d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info); err != nil {
+			return err
+		}
+		if info.Cluster != nil {
+			d.clustered.Store(true)
+		}
+		if d.isBehind(&info) {
+			return errBehind
+		}
+		return nil
+	})
+	if err == errBehind && !d.clustered.Load() {
+		err = nil // JetStream runs on one server of the cluster only, and nothing was handed out yet
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
+// isBehind tells whether an answer is not of the consumer's leader. One server that has JetStream for itself tells of no
+// cluster. What it has handed out begins with the first sequence of the stream, which is a time.
+func (d *Driver) isBehind(info *consumerInfo) bool {
+	switch {
+	case d.conn.nc().ConnectedClusterName() == "":
+		return false
+	case info.Cluster != nil:
+		return info.Cluster.Leader == ""
+	}
+	return d.clustered.Load() || info.Delivered.Stream == 0
+}
+
 // consumers asks for consumers of a queue at the same time, and makes those that are missing.
 // made says that there are none yet. The error is that of the first in their order.
 func (d *Driver) consumers(ctx context.Context, n *names, want []consumerConfig, made bool) ([]*consumerInfo, error) {

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -13,9 +12,6 @@ const (
 	behindLooks  = 5
 	behindLeader = 8
 )
-
-// errBehind is for an answer of a server that has no part of a consumer yet.
-var errBehind = errors.New("a server of the cluster answered that is behind the consumer's leader")
 
 // whileBehind asks, and asks a cluster again as long as a server says that there is no such stream: it
 // may be behind the one that has it. The error is that of the last time.
@@ -30,46 +26,6 @@ func (d *Driver) whileBehind(ctx context.Context, ask func() error) error {
 			return err
 		}
 	}
-}
-
-// ledConsumer asks for a consumer of a queue, and believes its leader only. On a cluster one of its servers answers, too, that
-// has not made its part of the consumer yet: with the configuration that it knows of, which may be from before the last
-// change, and without counts and a leader (jsConsumerInfoRequest of server/jetstream_api.go). A queue that it
-// tells is not paused may be, and one that it tells is empty may not.
-func (d *Driver) ledConsumer(ctx context.Context, n *names, name string) (*consumerInfo, error) {
-	var info consumerInfo
-	err := d.whileBehind(ctx, func() error {
-		info = consumerInfo{}
-		if err := d.query(ctx, d.apiRoot+"CONSUMER.INFO."+n.stream+"."+name, &info); err != nil {
-			return err
-		}
-		if info.Cluster != nil {
-			d.clustered.Store(true)
-		}
-		if d.isBehind(&info) {
-			return errBehind
-		}
-		return nil
-	})
-	if err == errBehind && !d.clustered.Load() {
-		err = nil // JetStream runs on one server of the cluster only, and nothing was handed out yet
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &info, nil
-}
-
-// isBehind tells whether an answer is not of the consumer's leader. One server that has JetStream for itself tells of no
-// cluster. What it has handed out begins with the first sequence of the stream, which is a time.
-func (d *Driver) isBehind(info *consumerInfo) bool {
-	switch {
-	case d.conn.nc().ConnectedClusterName() == "":
-		return false
-	case info.Cluster != nil:
-		return info.Cluster.Leader == ""
-	}
-	return d.clustered.Load() || info.Delivered.Stream == 0
 }
 
 // queryTimeout is after how long a query that nobody answered is repeated.

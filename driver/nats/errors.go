@@ -28,6 +28,8 @@ var (
 	// request and not say so.
 	errSilent = errors.New("the server does not answer")
 
+	// errBehind is for an answer of a server that has no part of a consumer yet.
+	errBehind = errors.New("a server of the cluster answered that is behind the consumer's leader")
 	// errDeaf ends requests whose answers the server refuses to send: what was asked may
 	// have been done.
 	errDeaf = errors.New("the answers are refused")

@@ -20,7 +20,7 @@ var (
 	allPairs = flag.Bool("movers.all", false, "each kind of broker to each other, and to another name on itself")
 	jobCount = flag.Int("movers.jobs", 300, "jobs of each pair")
 	kills    = flag.Int("movers.kills", 1, "movers that are killed, of each pair")
-	atOnce   = flag.Int("movers.parallel", 8, "pairs at one time: they mostly wait for leases")
+	atOnce   = flag.Int("movers.parallel", 8, "pairs at once: they mostly wait for leases")
 	seedFlag = flag.Uint64("movers.seed", 0, "of the random times; zero for one that differs")
 )
 
