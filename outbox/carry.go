@@ -23,13 +23,6 @@ const (
 	mostReason = 2000
 )
 
-// key tells the rows of a box apart.
-type key struct {
-	id int64
-	// at is when it was stored. A server that takes over may lack the last rows, and give their numbers to others.
-	at int64
-}
-
 // row is one of a box on its way.
 type row struct {
 	key

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/batch-go/batch/internal/sqlname"
 )
@@ -31,6 +32,14 @@ func (d Dialect) String() string {
 
 // DefaultTable is the name of the table if the application chooses none.
 const DefaultTable = "batch_outbox"
+
+const (
+	// mostLease is the longest lease of a relay that can be configured.
+	mostLease = 10 * time.Minute
+	// clockStep is how far a lease may be beyond that: by so much the database's clock is set back at times, while all is well. A
+	// lease that ends later yet was taken before the clock was set back by more, and nobody waits for its end.
+	clockStep = time.Minute
+)
 
 // statements are what a box asks its database. Row 1 is the lease of the relay, and those of jobs have greater numbers. A row
 // that a relay has read is known by its number and by when it was stored: after a failover a number may be another job's.

@@ -8,14 +8,6 @@ import (
 	"time"
 )
 
-const (
-	// mostLease is the longest that can be configured.
-	mostLease = 10 * time.Minute
-	// clockStep is how far a lease may be beyond that: by so much the database's clock is set back at times, while all is well. A
-	// lease that ends later yet was taken before the clock was set back by more, and nobody waits for its end.
-	clockStep = time.Minute
-)
-
 // term is the time in which the lease is a relay's.
 type term struct {
 	box   *Box

@@ -16,6 +16,13 @@ const (
 	wholeBytes = 64 << 10
 )
 
+// key tells the rows of a box apart.
+type key struct {
+	id int64
+	// at is when it was stored. A server that takes over may lack the last rows, and give their numbers to others.
+	at int64
+}
+
 // querier is a database, or a transaction in it.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
