@@ -87,7 +87,7 @@ func (d Dialect) statementsOf(name sqlname.Name) statements {
 	).Replace
 	text := func(s string) string { return replace(replace(s)) } // what replaces one may have another in it
 	return statements{
-		schema:   d.schema(text),
+		schema:   d.schemaOf(text),
 		identity: text("SELECT job FROM {table} WHERE id = 1 AND parked = 0"),
 		insert:   text("INSERT INTO {table} (queue, job, stored) VALUES (?, ?, {now})"),
 		row:      text(", (?, ?, {now})"),
@@ -112,8 +112,8 @@ func (d Dialect) statementsOf(name sqlname.Name) statements {
 	}
 }
 
-// schema are the statements that make the table.
-func (d Dialect) schema(text func(string) string) []string {
+// schemaOf are the statements that make the table, which text completes.
+func (d Dialect) schemaOf(text func(string) string) []string {
 	if d == SQLite {
 		return []string{
 			text("CREATE TABLE IF NOT EXISTS {table} (\n" +
