@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
@@ -136,7 +137,7 @@ func TestNumberComesAgainWhileSending(t *testing.T) {
 				close(held)
 				<-release
 				return answer, answer == nil
-			}}, outbox.RelayConfig{})
+			}}, outbox.RelayConfig{Lease: 10 * time.Minute}) // so that the request ends with the answer
 			<-held
 			failOver(t, db, box, q, 2)
 			close(release)
