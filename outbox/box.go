@@ -64,7 +64,13 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Box, error) {
 
 // Migrate makes the table if it is not there. Any number of processes may call it at once. A role that may
 // not create tables gets the server's error: then another runs what [Schema] returns.
+//
+// It and all that the box and its relays do in no transaction of the caller's needs sessions of MySQL and MariaDB that commit by
+// themselves: else the error wraps [batch.ErrConfig].
 func (b *Box) Migrate(ctx context.Context) error {
+	if err := b.lasts(ctx, "migration"); err != nil {
+		return err
+	}
 	if _, err := b.id(ctx); err == nil {
 		return nil
 	}
@@ -112,6 +118,23 @@ func (b *Box) id(ctx context.Context) (string, error) {
 	return string(identity), nil
 }
 
+// lasts is nil if what the box writes lasts without a transaction. Where sessions do not commit by themselves it would be undone
+// at some time or other, keep locks until then, and see nothing new. It asks about no table, which would begin a transaction.
+func (b *Box) lasts(ctx context.Context, op string) error {
+	if b.text.commits == "" {
+		return nil
+	}
+	var commits bool
+	if err := b.db.QueryRowContext(ctx, b.text.commits).Scan(&commits); err != nil {
+		return b.failed(op, err)
+	}
+	if !commits {
+		return b.failed(op, fmt.Errorf("%w: the database's sessions do not commit by themselves: give outbox.New a sql.DB without "+
+			"autocommit=0 in its data source name, on a server without it; Enqueue takes transactions of any", batch.ErrConfig))
+	}
+	return nil
+}
+
 // failed is the error of a call of the database.
 func (b *Box) failed(op string, err error) error {
 	return fmt.Errorf("outbox: %s of the table %s: %w", op, b.name, err)
@@ -122,6 +145,9 @@ const mostRows = 100
 
 // each runs a statement for rows, and counts those that it changed.
 func (b *Box) each(ctx context.Context, op, text string, rows []int64) (n int64, err error) {
+	if err := b.lasts(ctx, op); err != nil {
+		return 0, err
+	}
 	for len(rows) > 0 {
 		some := rows[:min(len(rows), mostRows)]
 		args := make([]any, len(some))

@@ -25,7 +25,7 @@ const (
 
 // row is one of a box on its way.
 type row struct {
-	id    int64
+	key
 	queue string
 	job   *batch.Prepared
 	entry batch.Entry
@@ -39,18 +39,18 @@ type row struct {
 func (r *Relay) page(ctx context.Context, queue string) (page []*row, err error) {
 	err = r.box.committed(ctx, func(db querier) error {
 		page = nil
-		ids, forms, err := r.box.first(ctx, db, queue)
+		keys, forms, err := r.box.first(ctx, db, queue)
 		if err != nil {
 			return err
 		}
 		size := 0
-		for i, id := range ids {
+		for i, k := range keys {
 			if size >= pageBytes {
 				return nil
 			}
 			form := forms[i]
 			if form == nil {
-				err := db.QueryRowContext(ctx, r.box.text.form, id).Scan(&form)
+				err := db.QueryRowContext(ctx, r.box.text.form, k.id).Scan(&form)
 				if errors.Is(err, sql.ErrNoRows) {
 					continue // it was discarded just now
 				}
@@ -59,7 +59,7 @@ func (r *Relay) page(ctx context.Context, queue string) (page []*row, err error)
 				}
 			}
 			size += len(form)
-			page = append(page, r.read(id, queue, form))
+			page = append(page, r.read(k, queue, form))
 		}
 		return nil
 	})
@@ -70,16 +70,16 @@ func (r *Relay) page(ctx context.Context, queue string) (page []*row, err error)
 }
 
 // read reads a row.
-func (r *Relay) read(id int64, queue string, form []byte) *row {
-	one := &row{id: id, queue: queue, job: new(batch.Prepared), stored: r.sent[id]}
+func (r *Relay) read(k key, queue string, form []byte) *row {
+	sum := sha256.Sum256(form)
+	one := &row{key: k, queue: queue, job: new(batch.Prepared), sum: base64.RawURLEncoding.EncodeToString(sum[:24])}
+	one.stored = r.sent[k.id] == one.sum // of another job that had the number it says nothing
 	if json.Valid(form) {
 		one.refused = json.Unmarshal(form, one.job)
 	} else {
 		one.refused = errors.New("the row is no prepared job")
 	}
 	one.entry = one.job.Entry()
-	sum := sha256.Sum256(form)
-	one.sum = base64.RawURLEncoding.EncodeToString(sum[:24])
 	return one
 }
 
@@ -193,7 +193,7 @@ func (r *Relay) send(ctx context.Context, o *outlet, identity string, rows []*ro
 			// The key of the import is of this row and this form. To take another job for this one would lose it.
 			failed = fmt.Errorf("outbox: queue %s takes job %s for job %s, which it imported before", one.queue, one.job.ID(), result.ID)
 		case result.Err == nil:
-			one.stored, r.sent[one.id] = true, true
+			one.stored, r.sent[one.id] = true, one.sum
 			r.count(func(s *Stats) {
 				s.Relayed++
 				switch {
@@ -245,17 +245,17 @@ func unfit(err error) bool {
 func (r *Relay) forget(ctx context.Context, rows []*row) (n int, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(grace, r.config.Lease/3))
 	defer cancel()
-	var stored []int64
+	var stored []key
 	for _, one := range rows {
 		if one.stored {
-			stored = append(stored, one.id)
+			stored = append(stored, one.key)
 		}
 	}
-	if _, err := r.box.each(ctx, "delete", r.box.text.remove, stored); err != nil {
+	if err := r.box.remove(ctx, stored); err != nil {
 		return 0, err
 	}
-	for _, id := range stored {
-		delete(r.sent, id)
+	for _, k := range stored {
+		delete(r.sent, k.id)
 	}
 	n = len(stored)
 	for _, one := range rows {
@@ -278,12 +278,12 @@ func (r *Relay) park(ctx context.Context, one *row) error {
 			reason = reason[:n]
 		}
 	}
-	result, err := r.box.db.ExecContext(ctx, r.box.text.park, []byte(reason), one.id)
+	result, err := r.box.db.ExecContext(ctx, r.box.text.park, []byte(reason), one.id, one.at)
 	if err != nil {
 		return r.box.failed("park", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return err // it was discarded meanwhile
+		return err // it was discarded meanwhile, or the number is that of another now
 	}
 	r.count(func(s *Stats) { s.Parked++ })
 	r.config.Log.WarnContext(ctx, "outbox: a job is parked, as the broker cannot keep it",

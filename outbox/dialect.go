@@ -2,7 +2,9 @@ package outbox
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/batch-go/batch/internal/sqlname"
 )
@@ -31,8 +33,16 @@ func (d Dialect) String() string {
 // DefaultTable is the name of the table if the application chooses none.
 const DefaultTable = "batch_outbox"
 
-// statements are what a box asks its database. Row 1 is the lease of the relay: its column parked is not
-// null, so that it is never taken for a job.
+const (
+	// mostLease is the longest lease of a relay that can be configured.
+	mostLease = 10 * time.Minute
+	// clockStep is how far a lease may be beyond that: by so much the database's clock is set back at times, while all is well. A
+	// lease that ends later yet was taken before the clock was set back by more, and nobody waits for its end.
+	clockStep = time.Minute
+)
+
+// statements are what a box asks its database. Row 1 is the lease of the relay, and those of jobs have greater numbers. A row
+// that a relay has read is known by its number and by when it was stored: after a failover a number may be another job's.
 type statements struct {
 	schema   []string
 	identity string
@@ -46,11 +56,14 @@ type statements struct {
 	page     string // up to how many bytes forms are wanted, of which queue, and of how many jobs at most
 	form     string // of a job
 	levels   bool   // a transaction has the isolation that it asks for
+	commits  string // whether what is no transaction's lasts, empty if it always does
 	depth    string
 	parked   string // behind an ID, the first n
-	park     string
+	park     string // with the reason, by an ID and when it was stored
 	retry    string // followed by IDs
-	remove   string // followed by IDs
+	discard  string // followed by IDs
+	remove   string // followed by pairs
+	pair     string // an ID and when it was stored: a further row
 }
 
 // statementsOf writes them for a table.
@@ -66,6 +79,8 @@ func (d Dialect) statementsOf(name sqlname.Name) statements {
 	}[d]
 	replace := strings.NewReplacer(
 		"{table}", name.Quoted(quote, ""), "{bare}", name.Bare(quote, ""), "{index}", index, "{now}", now,
+		"{stored}", map[Dialect]string{MySQL: "stored", SQLite: "CAST(stored AS INTEGER)"}[d], // which may have anything there
+		"{farthest}", strconv.FormatInt((mostLease+clockStep).Microseconds(), 10),
 		"{indexed}", map[Dialect]string{MySQL: "FORCE INDEX ({index})"}[d],
 		// By its key: a scan of a small table would wait for rows that open transactions have written.
 		"{delete}", map[Dialect]string{MySQL: "DELETE o FROM {table} AS o FORCE INDEX (PRIMARY)", SQLite: "DELETE FROM {table}"}[d],
@@ -76,21 +91,24 @@ func (d Dialect) statementsOf(name sqlname.Name) statements {
 		identity: text("SELECT job FROM {table} WHERE id = 1 AND parked = 0"),
 		insert:   text("INSERT INTO {table} (queue, job, stored) VALUES (?, ?, {now})"),
 		row:      text(", (?, ?, {now})"),
-		acquire:  text("UPDATE {table} SET token = ?, expires = {now} + ? WHERE id = 1 AND expires <= {now}"),
+		acquire:  text("UPDATE {table} SET token = ?, expires = {now} + ? WHERE id = 1 AND (expires <= {now} OR expires > {now} + {farthest})"),
 		renew:    text("UPDATE {table} SET expires = {now} + ? WHERE id = 1 AND token = ? AND expires > {now}"),
 		holds:    text("SELECT 1 FROM {table} WHERE id = 1 AND token = ? AND expires > {now}"),
 		release:  text("UPDATE {table} SET expires = 0 WHERE id = 1 AND token = ?"),
 		// By queue, as the jobs of one that rests are many perhaps, and none of them is to be read then.
-		next:   text("SELECT queue FROM {table} {indexed} WHERE parked IS NULL AND queue >= ? ORDER BY queue LIMIT 1"),
-		page:   text("SELECT id, CASE WHEN LENGTH(job) <= ? THEN job END FROM {table} {indexed} WHERE parked IS NULL AND queue = ? ORDER BY id LIMIT ?"),
-		form:   text("SELECT job FROM {table} WHERE id = ?"),
-		levels: d == MySQL,
-		depth: text("SELECT (SELECT COUNT(*) FROM {table} WHERE parked IS NULL), (SELECT COUNT(*) FROM {table} WHERE parked > 0), " +
-			"{now} - (SELECT MIN(stored) FROM {table} WHERE parked IS NULL)"),
-		parked: text("SELECT id, queue, job, stored, parked, reason FROM {table} WHERE parked > 0 AND id > ? ORDER BY id LIMIT ?"),
-		park:   text("UPDATE {table} SET parked = {now}, reason = ? WHERE id = ? AND parked IS NULL"),
-		retry:  text("UPDATE {table} SET parked = NULL, reason = NULL WHERE parked > 0 AND id IN (?"),
-		remove: text("{delete} WHERE id > 1 AND id IN (?"),
+		next:    text("SELECT queue FROM {table} {indexed} WHERE parked IS NULL AND queue >= ? AND id > 1 ORDER BY queue LIMIT 1"),
+		page:    text("SELECT id, {stored}, CASE WHEN LENGTH(job) <= ? THEN job END FROM {table} {indexed} WHERE parked IS NULL AND queue = ? AND id > 1 ORDER BY id LIMIT ?"),
+		form:    text("SELECT job FROM {table} WHERE id = ?"),
+		levels:  d == MySQL,
+		commits: map[Dialect]string{MySQL: "SELECT @@autocommit"}[d],
+		depth: text("SELECT (SELECT COUNT(*) FROM {table} WHERE parked IS NULL AND id > 1), (SELECT COUNT(*) FROM {table} WHERE parked > 0 AND id > 1), " +
+			"{now} - (SELECT MIN(stored) FROM {table} WHERE parked IS NULL AND id > 1)"),
+		parked:  text("SELECT id, queue, job, stored, parked, reason FROM {table} WHERE parked > 0 AND id > 1 AND id > ? ORDER BY id LIMIT ?"),
+		park:    text("UPDATE {table} SET parked = {now}, reason = ? WHERE parked IS NULL AND id = ? AND {stored} = ?"),
+		retry:   text("UPDATE {table} SET parked = NULL, reason = NULL WHERE parked > 0 AND id IN (?"),
+		discard: text("{delete} WHERE id > 1 AND id IN (?"),
+		remove:  text("{delete} WHERE (id = ? AND {stored} = ?"),
+		pair:    text(") OR (id = ? AND {stored} = ?"),
 	}
 }
 

@@ -21,6 +21,9 @@ type Depth struct {
 
 // Depth counts the jobs that were committed. The database reads all of the table's index.
 func (b *Box) Depth(ctx context.Context) (Depth, error) {
+	if err := b.lasts(ctx, "depth"); err != nil {
+		return Depth{}, err
+	}
 	var d Depth
 	var age *int64
 	if err := b.committed(ctx, func(db querier) error {
@@ -53,6 +56,9 @@ type ParkedJob struct {
 func (b *Box) Parked(ctx context.Context, after int64, most int) ([]ParkedJob, error) {
 	if most < 1 || most > 1000 {
 		return nil, invalid("number of jobs", decimal(most), "1 to 1000")
+	}
+	if err := b.lasts(ctx, "list"); err != nil {
+		return nil, err
 	}
 	rows, err := b.db.QueryContext(ctx, b.text.parked, after, most)
 	if err != nil {
@@ -91,5 +97,5 @@ func (b *Box) Retry(ctx context.Context, rows ...int64) (int64, error) {
 // Discard deletes jobs, parked or waiting, and returns how many there were. One that a relay is just
 // taking to the broker is there nevertheless.
 func (b *Box) Discard(ctx context.Context, rows ...int64) (int64, error) {
-	return b.each(ctx, "discard", b.text.remove, rows)
+	return b.each(ctx, "discard", b.text.discard, rows)
 }

@@ -51,7 +51,7 @@ type Relay struct {
 	runs   atomic.Bool
 	queues map[string]*outlet // of run alone
 	last   string             // the queue that had its turn last, of run alone
-	sent   map[int64]bool     // rows whose jobs are stored and that are not deleted yet, of run alone
+	sent   map[int64]string   // rows whose jobs are stored and that are not deleted yet, with their sums, of run alone
 
 	mu    sync.Mutex // guards stats
 	stats Stats
@@ -71,7 +71,7 @@ func NewRelay(box *Box, target batch.Importer, config RelayConfig) (*Relay, erro
 		usual, low, high time.Duration
 	}{
 		{"Interval", &config.Interval, time.Second, 10 * time.Millisecond, time.Hour},
-		{"Lease", &config.Lease, 15 * time.Second, time.Second, 10 * time.Minute},
+		{"Lease", &config.Lease, 15 * time.Second, time.Second, mostLease},
 	} {
 		if *d.of == 0 {
 			*d.of = d.usual
@@ -84,7 +84,7 @@ func NewRelay(box *Box, target batch.Importer, config RelayConfig) (*Relay, erro
 		config.Log = slog.Default()
 	}
 	_, once := target.(driver.OnceImporter)
-	return &Relay{box: box, target: target, config: config, once: once, wake: make(chan struct{}, 1), queues: make(map[string]*outlet), sent: make(map[int64]bool)}, nil
+	return &Relay{box: box, target: target, config: config, once: once, wake: make(chan struct{}, 1), queues: make(map[string]*outlet), sent: make(map[int64]string)}, nil
 }
 
 // idle is the time between two looks: at the table, and whether the lease of another has ended.

@@ -53,7 +53,10 @@ var errFollows = errors.New("another relay has the lease")
 // the lease. If nothing can be taken anywhere it gives the lease up, with an error: another relay may reach the broker.
 func (r *Relay) lead(ctx, finishing context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, r.config.Lease)
-	identity, err := r.box.id(asking)
+	identity, err := "", r.box.lasts(asking, "take the lease")
+	if err == nil {
+		identity, err = r.box.id(asking)
+	}
 	cancel()
 	if err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 )
 
 const (
@@ -13,6 +15,13 @@ const (
 	// is read by itself, if there is room for it.
 	wholeBytes = 64 << 10
 )
+
+// key tells the rows of a box apart.
+type key struct {
+	id int64
+	// at is when it was stored. A server that takes over may lack the last rows, and give their numbers to others.
+	at int64
+}
 
 // querier is a database, or a transaction in it.
 type querier interface {
@@ -55,20 +64,34 @@ func (b *Box) queues(ctx context.Context) (names []string, err error) {
 	}
 }
 
-// first are the rows and forms of the first jobs of a queue that wait. The form of a large one is nil.
-func (b *Box) first(ctx context.Context, db querier, queue string) (ids []int64, forms [][]byte, err error) {
+// first are the keys and forms of the first jobs of a queue that wait. The form of a large one is nil.
+func (b *Box) first(ctx context.Context, db querier, queue string) (keys []key, forms [][]byte, err error) {
 	rows, err := db.QueryContext(ctx, b.text.page, wholeBytes, []byte(queue), pageRows)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id int64
+		var k key
 		var form []byte
-		if err := rows.Scan(&id, &form); err != nil {
+		if err := rows.Scan(&k.id, &k.at, &form); err != nil {
 			return nil, nil, err
 		}
-		ids, forms = append(ids, id), append(forms, form)
+		keys, forms = append(keys, k), append(forms, form)
 	}
-	return ids, forms, rows.Err()
+	return keys, forms, rows.Err()
+}
+
+// remove deletes rows that were read. One that is another by now stays.
+func (b *Box) remove(ctx context.Context, keys []key) error {
+	for some := range slices.Chunk(keys, mostRows) {
+		args := make([]any, 0, 2*len(some))
+		for _, k := range some {
+			args = append(args, k.id, k.at)
+		}
+		if _, err := b.db.ExecContext(ctx, b.text.remove+strings.Repeat(b.text.pair, len(some)-1)+")", args...); err != nil {
+			return b.failed("delete", err)
+		}
+	}
+	return nil
 }

@@ -76,7 +76,8 @@
 //     table without database/sql. Rights: SELECT, INSERT, UPDATE and DELETE on the table,
 //     USAGE on the sequence, which has the table's name and _tokens after it.
 //   - MySQL 8.0 and MariaDB 10.6 or newer, at any isolation level, with InnoDB and a binary log, if there is one, in
-//     the format ROW or MIXED, and one server at a time that takes writes. Rights: SELECT,
+//     the format ROW or MIXED, one server at a time that takes writes, and sessions that commit by themselves, as they do without
+//     autocommit=0: else calls fail with [ErrAutocommit]. Rights: SELECT,
 //     INSERT, UPDATE and DELETE.
 //   - SQLite, best with _pragma=journal_mode(WAL) and a busy_timeout, as one connection
 //     writes at a time. A transaction that reads before it writes may end with SQLITE_BUSY:

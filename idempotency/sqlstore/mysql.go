@@ -58,6 +58,7 @@ func newMySQL(name sqlname.Name) *mysql {
 			complete:   text("UPDATE {table} SET done = 1, expires = {lasts} WHERE {held} AND expires > {now}"),
 			completed:  text("SELECT 1 FROM {table} WHERE `key` = ? AND token = ? AND done = 1 AND expires > {now} LOCK IN SHARE MODE"),
 			abandon:    text("UPDATE {table} SET expires = {now} WHERE {held} AND expires > {now}"),
+			commits:    "SELECT @@autocommit",
 			lastsFirst: true,
 			unravels:   true,
 		},

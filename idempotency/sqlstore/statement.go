@@ -56,6 +56,7 @@ type statements struct {
 	complete   string
 	completed  string // has a row if a claim is complete; sees what others have committed
 	abandon    string
+	commits    string // whether what is no transaction's lasts, empty if it always does
 	lastsFirst bool
 	unravels   bool // an error may undo a transaction, which then takes statements one by one
 }

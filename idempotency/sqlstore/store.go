@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/batch-go/batch/idempotency"
@@ -22,6 +23,7 @@ type Store struct {
 	name    sqlname.Name
 	onFault func(error)
 	cleans  func() bool // tells whether it is the turn of a Begin
+	commits atomic.Bool // the sessions of the database commit by themselves, as far as was seen
 }
 
 // Option configures a [Store].
@@ -209,7 +211,12 @@ func (s *Store) again(ctx context.Context, op string, do func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := table.Again(ctx, func(err error) bool { return s.dialect.fault(err) == passing }, do)
+	err := table.Again(ctx, func(err error) bool { return s.dialect.fault(err) == passing }, func() error {
+		if err := s.lasts(ctx); err != nil {
+			return err
+		}
+		return do()
+	})
 	switch {
 	case err == nil || errors.Is(err, idempotency.ErrLost):
 		return err
@@ -218,6 +225,27 @@ func (s *Store) again(ctx context.Context, op string, do func() error) error {
 		return fmt.Errorf("idempotency/sqlstore: %s: %w: %w", op, ctx.Err(), err)
 	}
 	return s.failed(op, err)
+}
+
+// ErrAutocommit is the error of what a store does in no transaction of the caller's, where the sessions of MySQL or MariaDB do not
+// commit by themselves: the claim would not last, and those of others would wait for it. Nothing was changed.
+var ErrAutocommit = errors.New("the database's sessions do not commit by themselves: give sqlstore.New a sql.DB without autocommit=0 in its data source name, on a server without it")
+
+// lasts is nil if what the store writes lasts without a transaction. It asks once, and about no table, which would begin one.
+func (s *Store) lasts(ctx context.Context) error {
+	ask := s.dialect.texts().commits
+	if ask == "" || s.commits.Load() {
+		return nil
+	}
+	var commits bool
+	if err := s.db.QueryRowContext(ctx, ask).Scan(&commits); err != nil {
+		return err
+	}
+	if !commits {
+		return ErrAutocommit
+	}
+	s.commits.Store(true)
+	return nil
 }
 
 // failed says what an error means and what to do.

@@ -83,3 +83,19 @@ func TestLateBroker(t *testing.T) {
 		}
 	})
 }
+
+// A lease that ends far in the future, as of a relay that died before the clock of the database was set back, keeps no other away
+// for that long.
+func TestLeaseAfterClockWentBack(t *testing.T) {
+	each(t, func(t *testing.T, db *sql.DB, box *outbox.Box) {
+		d := broker(t)
+		table, _ := tableOf.Load(box)
+		if _, err := db.ExecContext(t.Context(), "UPDATE "+table.(string)+" SET token = 7, expires = ? WHERE id = 1", time.Now().Add(time.Hour).UnixMicro()); err != nil {
+			t.Fatal(err)
+		}
+		write(t, db, box, batch.NewQueue(d, "notes"), []int{1})
+		r, _ := relay(t, box, d, outbox.RelayConfig{Lease: time.Second})
+		await(t, "the relay", leads(r))
+		empty(t, box)
+	})
+}

@@ -84,6 +84,38 @@ func TestForeignRows(t *testing.T) {
 	})
 }
 
+// A row with a number that no box gives, none above the lease's, is no job, and is not sent again and again.
+func TestForeignNumbers(t *testing.T) {
+	each(t, func(t *testing.T, db *sql.DB, box *outbox.Box) {
+		d := broker(t)
+		q := batch.NewQueue(d, "notes")
+		table, _ := tableOf.Load(box)
+		for i, row := range []string{"(-5, ?, ?, 0, NULL)", "(-6, ?, ?, 0, NULL)", "(-7, ?, ?, 0, 1)"} {
+			if _, err := db.ExecContext(t.Context(), "INSERT INTO "+table.(string)+" (id, queue, job, stored, parked) VALUES "+row,
+				[]byte([]string{"notes", "others", "notes"}[i]), []byte(goodForm(t, q))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, stop := relay(t, box, d, outbox.RelayConfig{})
+		for n := range 3 { // time for the foreign ones
+			write(t, db, box, q, []int{n})
+			if depth := empty(t, box); depth != (outbox.Depth{}) {
+				t.Errorf("the box has %+v", depth)
+			}
+		}
+		stop()
+		if s := r.Stats(); s.Relayed != 3 || s.Repeated != 0 || s.Err != nil {
+			t.Errorf("the relay says %+v", s)
+		}
+		if got, others := jobs(t, d, "notes", batch.StateWaiting), jobs(t, d, "others", batch.StateWaiting); len(got) != 3 || len(others) != 0 {
+			t.Errorf("the broker has %+v, %+v", got, others)
+		}
+		if parked, err := box.Parked(t.Context(), -10, 10); err != nil || len(parked) != 0 {
+			t.Errorf("parked are %+v, %v", parked, err)
+		}
+	})
+}
+
 // Any number may migrate at once, and again.
 func TestMigrate(t *testing.T) {
 	for _, d := range databases() {

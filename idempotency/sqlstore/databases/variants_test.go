@@ -88,6 +88,57 @@ func TestUncommittedMark(t *testing.T) {
 	}
 }
 
+// On a database whose sessions do not commit by themselves no claim would last, and those of others would wait for it: the store
+// says so, and what to do, and holds nothing. A transaction of the application can complete a claim there.
+func TestWithoutAutocommit(t *testing.T) {
+	for _, d := range databases() {
+		if d.dialect != sqlstore.MySQL { // no other has such sessions
+			continue
+		}
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			table := tableOf(t)
+			db, manual := d.open(t, ""), d.open(t, "autocommit=0")
+			store := newStore(t, db, d.dialect, table)
+			claim := begin(t, store, "a", time.Minute, idempotency.Fresh)
+			other, err := sqlstore.New(manual, d.dialect, table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := limited(t)
+			made := func(_ any, err error) error { return err }
+			for name, call := range map[string]func() error{
+				"migrate": func() error { return other.Migrate(ctx) },
+				"begin": func() error {
+					_, _, err := other.Begin(ctx, "b", time.Minute)
+					return err
+				},
+				"extend":   func() error { return other.Extend(ctx, claim, time.Minute) },
+				"complete": func() error { return other.Complete(ctx, claim, time.Minute) },
+				"abandon":  func() error { return other.Abandon(ctx, claim) },
+				"sweep":    func() error { return made(other.Sweep(ctx)) },
+			} {
+				if err := call(); !errors.Is(err, sqlstore.ErrAutocommit) || !strings.Contains(err.Error(), "autocommit=0") {
+					t.Errorf("%s: the error is %v", name, err)
+				}
+			}
+			begin(t, store, "b", time.Minute, idempotency.Fresh)
+			tx, err := manual.BeginTx(ctx, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			if err := other.CompleteTx(ctx, tx, claim, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			begin(t, store, "a", time.Minute, idempotency.Done)
+		})
+	}
+}
+
 // Programs with database/sql and with pgx have one table.
 func TestSharedTable(t *testing.T) {
 	for _, d := range databases() {
