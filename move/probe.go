@@ -2,12 +2,12 @@ package move
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"time"
 
 	"github.com/batch-go/batch"
 	"github.com/batch-go/batch/driver"
-	"github.com/batch-go/batch/internal/uuid"
 )
 
 // probeKind is the kind of the dead letter that tells whether two handles are on one queue.
@@ -35,7 +35,7 @@ func (m *mover) apart(ctx context.Context) error {
 func (m *mover) probe(ctx context.Context) error {
 	now := time.Now()
 	probe := batch.Entry{State: batch.StateDead, Reason: driver.ReasonPermanent, DeadAt: now, LastError: "package move has left it: discard it"}
-	probe.ID, probe.Kind, probe.EnqueuedAt = "batch-move-probe-"+uuid.NewV7(now), probeKind, now
+	probe.ID, probe.Kind, probe.EnqueuedAt = "batch-move-probe-"+rand.Text(), probeKind, now
 	probe.ContentType, probe.Body = "application/json", []byte("{}")
 	_, err := batch.Import(ctx, m.target.queue, []batch.Entry{probe})
 	found := false
