@@ -27,10 +27,12 @@
 // two, or loses its lease, leaves both, and the next sends the job again. A broker that remembers what it has imported
 // (driver.OnceImporter: the memory, Redis, NATS and PostgreSQL drivers), or the job's Unique key, does
 // not store it again for as long as it remembers. On RabbitMQ and SQS the job is there twice, with the same
-// ID, as after any delivery at least once: see docs/duplicates.md.
+// ID, as after any delivery at least once: see docs/duplicates.md. What a replica lacks that takes over is lost together with
+// the data of its transactions, and nothing else is, although the numbers of those rows come again.
 //
 // One relay works at a time, however many run: it holds a lease, which is a row of the table, by the
-// database's clock. If it dies, another goes on when the lease has ended. The jobs of a queue arrive about in the order in
+// database's clock. If it dies, another goes on when the lease has ended, or at once if that is more than 11 minutes away, as
+// after the clock was set back. The jobs of a queue arrive about in the order in
 // which they were written, and those of a group in that order exactly, as long as transactions that write
 // to one group do not overlap. The isolation of transactions may be any: the relay sees what was committed, and
 // waits for no transaction.
