@@ -148,7 +148,9 @@ func (b *Broker) declare(c *connection, name string) error {
 		return err
 	}
 	if b.queues[name] == nil {
-		b.queues[name] = newQueueState(name, b.clock, &b.capacity, b.options.DedupWindow)
+		q := newQueueState(name, b.clock, &b.capacity, b.options.DedupWindow)
+		q.running.broker = b
+		b.queues[name] = q
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +26,7 @@ func TestDeleteQueueBehindTransaction(t *testing.T) {
 	}
 	for name, call := range calls {
 		for _, commit := range []bool{true, false} {
-			t.Run(name, func(t *testing.T) {
+			t.Run(fmt.Sprint(name, " committed ", commit), func(t *testing.T) {
 				t.Parallel()
 				d := open(t)
 				q := queue(t, d)
