@@ -148,9 +148,7 @@ func (b *Broker) declare(c *connection, name string) error {
 		return err
 	}
 	if b.queues[name] == nil {
-		q := newQueueState(name, b.clock, &b.capacity, b.options.DedupWindow)
-		q.running.broker = b
-		b.queues[name] = q
+		b.queues[name] = newQueueState(name, b.clock, &b.capacity, b.options.DedupWindow)
 	}
 	return nil
 }

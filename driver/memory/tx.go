@@ -105,7 +105,7 @@ func (d *Driver) CompleteTx(ctx context.Context, tx *Tx, delivery *driver.Delive
 		if err := fail(op, "", ctx.Err()); err != nil {
 			return nil, err
 		}
-		if l != nil && l.of.broker != d.broker {
+		if l != nil && l.of.home != &d.broker.capacity {
 			return nil, faults.Refuse(op, "", driver.ErrConfig, errForeign, "use a handle of the broker that has the job")
 		}
 		q := d.broker.queueOf(l)

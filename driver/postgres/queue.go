@@ -73,8 +73,9 @@ var errBusy = errors.New("calls are under way, or a transaction of the applicati
 const hintBusy = "delete the queue when that has ended: pg_stat_activity has the transactions that are open, by xact_start"
 
 // DeleteQueue removes the queue with all that it holds, when the calls under way and the transactions of
-// applications that have stored or completed jobs in it have ended. Who waits for a lock holds up those that come later, so it
-// waits for a moment only, as others must be able to go on beside a transaction that stays open, and longer between two tries.
+// applications that have stored or completed jobs in it have ended. A call that waits for a lock holds up those that come
+// later. So it waits for a moment only, as others must be able to go on beside a transaction that stays open, and longer
+// between two tries.
 func (d *base) DeleteQueue(ctx context.Context, queue string) error {
 	const op = "delete queue"
 	pause := lockPause
