@@ -178,8 +178,7 @@ type Consumer interface {
 	// that wraps [ErrLeaseLost], and the job's state is not touched; so are all
 	// those of a queue that was deleted. Deliveries of another consumer may be
 	// refused with this error or settled: the core passes each to its own
-	// consumer. Those of another broker or database are refused, with this error or
-	// one that wraps [ErrConfig], and touch no job; Extend refuses them likewise. After an error with Fate Unknown the same settlement may be tried
+	// consumer. After an error with Fate Unknown the same settlement may be tried
 	// again; if the first try was carried out, the second says [ErrLeaseLost]. If only the
 	// new message was stored in it, as when ctx ends in between, the job is there twice.
 	//
