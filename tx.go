@@ -96,8 +96,9 @@ func enqueueManyTx[D TxEnqueuer[T], T any](ctx context.Context, tx T, q *Queue[D
 //		return tx.Commit(ctx)
 //	}
 //
-// q is a handle on the job's queue, on the same database as the worker's driver. If
-// the job's lease was lost, the error wraps [ErrLeaseLost], and tx is as it was: the
+// q is a handle on the job's queue, on the same database as the worker's driver: on
+// another, or with other queues, the error wraps [ErrConfig], as it does with a tx of
+// another database, and no job is touched. If the job's lease was lost, the error wraps [ErrLeaseLost], and tx is as it was: the
 // handler must roll it back, as the job is another worker's. Any other error is that
 // of the database, which may take nothing but a rollback. Either is returned by the
 // handler, and so is an error of the commit: the job is tried again, unless the commit

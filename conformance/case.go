@@ -41,16 +41,17 @@ type Case struct {
 
 // The needs that are not capabilities.
 const (
-	needsURL     = "Harness.URL"
-	needsForeign = "Harness.Foreign"
-	needsSecrets = "Harness.Secrets"
-	needsRestart = "Harness.Restart"
-	needsFreeze  = "Harness.Freeze"
-	needsCut     = "Harness.Cut"
-	needsOpenAt  = "Harness.OpenAt"
-	needsOne     = "Harness.FreezeOne"
-	needsOther   = "Harness.OtherTransactions"
-	needsCounts  = "exact counts"
+	needsURL       = "Harness.URL"
+	needsForeign   = "Harness.Foreign"
+	needsSecrets   = "Harness.Secrets"
+	needsRestart   = "Harness.Restart"
+	needsFreeze    = "Harness.Freeze"
+	needsCut       = "Harness.Cut"
+	needsOpenAt    = "Harness.OpenAt"
+	needsOne       = "Harness.FreezeOne"
+	needsOther     = "Harness.OtherTransactions"
+	needsElsewhere = "Harness.OpenOther"
+	needsCounts    = "exact counts"
 )
 
 // phase is when a case runs: all of one phase are over before the next begins.
@@ -86,7 +87,7 @@ func (h *Harness) gives() map[string]bool {
 	return map[string]bool{
 		needsURL: h.URL != "", needsForeign: h.Foreign != nil, needsSecrets: len(h.Secrets) > 0,
 		needsRestart: h.Restart != nil, needsFreeze: h.Freeze != nil, needsCut: h.Cut != nil,
-		needsOpenAt: h.OpenAt != nil, needsOne: h.FreezeOne != nil, needsOther: h.OtherTransactions != nil,
+		needsOpenAt: h.OpenAt != nil, needsOne: h.FreezeOne != nil, needsOther: h.OtherTransactions != nil, needsElsewhere: h.OpenOther != nil,
 		needsCounts: h.CoarseCounts == "",
 	}
 }

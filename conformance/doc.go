@@ -73,8 +73,8 @@
 //
 //	Transactions: conformance.TransactionsOf(func(ctx context.Context) (pgx.Tx, conformance.TxEnd, error) { ... }),
 //
-// OtherTransactions is for those of another database, which the driver must refuse. The
-// effects that are to happen once are jobs themselves, on a second queue, stored in the
+// OtherTransactions is for those of another database, which the driver must refuse, and
+// OpenOther for a driver there, whose deliveries it must refuse. The effects that are to happen once are jobs themselves, on a second queue, stored in the
 // transaction that completes the job whose effect they are.
 //
 // # Time

@@ -103,6 +103,11 @@ type Harness struct {
 	// transaction is not checked then.
 	OtherTransactions *Transactions
 
+	// OpenOther opens a driver as Open does, on queues that are not those of Open, in another
+	// schema or database of that kind: a queue of each may have the same name. Nil if that cannot
+	// be done: what the driver does with a delivery of the other is not checked then.
+	OpenOther func(ctx context.Context) (driver.Driver, error)
+
 	// Store makes a store for a case about idempotency: each call another, which shares
 	// no keys with those before. It is called concurrently. Nil for stores in memory.
 	Store func(ctx context.Context) (idempotency.Store, error)
@@ -137,6 +142,12 @@ func (h *Harness) open(ctx context.Context) (driver.Driver, error) {
 func (h *Harness) openAt(ctx context.Context, addr string) (driver.Driver, error) {
 	d, err := h.OpenAt(ctx, addr)
 	return d, unmade("Harness.OpenAt", d, err)
+}
+
+// openOther is OpenOther. That it makes nothing is an error, too.
+func (h *Harness) openOther(ctx context.Context) (driver.Driver, error) {
+	d, err := h.OpenOther(ctx)
+	return d, unmade("Harness.OpenOther", d, err)
 }
 
 // unmade is the error of a function that makes drivers, also if it returned nothing.

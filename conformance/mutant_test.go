@@ -11,22 +11,26 @@ import (
 
 	"github.com/batch-go/batch/conformance"
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/driver/memory"
 )
 
 // on is a harness for a memory broker with faults.
 func on(t *testing.T, f *faults) conformance.Harness {
-	b := broker(t)
-	return conformance.Harness{
-		Open: func(context.Context) (driver.Driver, error) {
+	b, other := broker(t), broker(t)
+	opener := func(b *memory.Broker) func(context.Context) (driver.Driver, error) {
+		return func(context.Context) (driver.Driver, error) {
 			d, err := b.Open()
 			return &broken{d, f}, err
-		},
+		}
+	}
+	return conformance.Harness{
+		Open: opener(b), OpenOther: opener(other),
 		Lease:   500 * time.Millisecond,
 		Slack:   300 * time.Millisecond,
 		Timeout: 20 * time.Second,
 
 		Restart:      func(context.Context) error { b.Crash(); return nil },
-		Transactions: transactionsOn(b, f), OtherTransactions: transactionsOn(broker(t), f),
+		Transactions: transactionsOn(b, f), OtherTransactions: transactionsOn(other, f),
 	}
 }
 

@@ -135,6 +135,14 @@ func txErrorMutants() mutantTable {
 			}
 			return results, err
 		}), []string{"tx-elsewhere"}, []string{"tx-commit", "tx-refused"}},
+		"takes deliveries of other databases": {&faults{txFaults: txFaults{
+			completeTx: func(ctx context.Context, _ txCall, _ *driver.Delivery, next func(context.Context) error) error {
+				if err := next(ctx); !errors.Is(err, driver.ErrConfig) {
+					return err
+				}
+				return nil
+			},
+		}}, []string{"tx-foreign", "tx-elsewhere"}, []string{"tx-commit", "tx-complete"}},
 		"completes nothing in a transaction": {&faults{txFaults: txFaults{
 			completeTx: func(context.Context, txCall, *driver.Delivery, func(context.Context) error) error { return nil },
 		}}, []string{"tx-complete", "tx-complete-outlives", "tx-complete-enqueue", "tx-effects", "tx-effects-killed", "tx-effects-drain"}, []string{"tx-commit"}},

@@ -189,7 +189,7 @@ func (r *run) summarize(t *testing.T) {
 		}
 	}
 	given := r.harness.gives()
-	for _, need := range []string{needsURL, needsForeign, needsSecrets, needsRestart, needsFreeze, needsCut, needsOpenAt, needsOne, needsOther, needsCounts} {
+	for _, need := range []string{needsURL, needsForeign, needsSecrets, needsRestart, needsFreeze, needsCut, needsOpenAt, needsOne, needsOther, needsElsewhere, needsCounts} {
 		switch n := r.ran[need]; {
 		case n > 0:
 			fmt.Fprintf(&b, "  %-18s %d cases\n", need, n)

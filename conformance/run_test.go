@@ -26,14 +26,15 @@ func broker(t testing.TB) *memory.Broker {
 
 func TestMemory(t *testing.T) {
 	t.Parallel()
-	b := broker(t)
+	b, other := broker(t), broker(t)
 	conformance.Run(t, conformance.Harness{
 		Open:    func(context.Context) (driver.Driver, error) { return b.Open() },
 		URL:     "memory://",
 		Restart: func(context.Context) error { b.Crash(); return nil },
 		Waiting: 32,
 
-		Transactions: transactionsOn(b, &faults{}), OtherTransactions: transactionsOn(broker(t), &faults{}),
+		Transactions: transactionsOn(b, &faults{}), OtherTransactions: transactionsOn(other, &faults{}),
+		OpenOther: func(context.Context) (driver.Driver, error) { return other.Open() },
 	})
 }
 

@@ -178,6 +178,8 @@ var sentences = []struct {
 		{"While tx is open nobody is handed the job, whether or not its lease ends meanwhile", "tx-complete-outlives tx-effects-killed"},
 		{"the delivery is held as before, for what is left of its lease", "tx-complete-rollback tx-complete-remains"},
 		{"is an error that wraps [ErrLeaseLost], and tx goes on without a change", "tx-complete-lost tx-effects-lost"},
+		{"A delivery of another database, or of other queues of the same one, is an error that wraps [ErrConfig]", "tx-foreign"},
+		{"Settle and Extend refuse such a delivery too", "tx-foreign"},
 		{"[Consumer].Extend counts the delivery as held", "tx-complete-outlives tx-complete-beside"},
 		{"and Settle refuses it, alone and at once", "tx-complete-beside"},
 		{"After the commit Settle and Extend say [ErrLeaseLost]", "tx-complete tx-complete-outlives"},

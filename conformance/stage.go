@@ -185,6 +185,18 @@ func (s *stage) open() driver.Driver {
 	return &watched{d, s.watch()}
 }
 
+// openOther is open for a driver whose queues are others, with one that has the name of the case's.
+func (s *stage) openOther() driver.Driver {
+	d, err := s.harness.openOther(s.ctx)
+	s.check(err, "open a handle on other queues")
+	s.mu.Lock()
+	s.handles = append(s.handles, d)
+	s.mu.Unlock()
+	s.check(d.Declare(s.ctx, s.queue), "declare a queue of the same name elsewhere")
+	s.after(func(ctx context.Context) error { return d.DeleteQueue(ctx, s.queue) })
+	return &watched{d, s.watch()}
+}
+
 // declared is open with the case's queue declared.
 func (s *stage) declared() driver.Driver {
 	d := s.open()

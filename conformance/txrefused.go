@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/batch-go/batch"
@@ -14,6 +15,7 @@ var txRefusedCases = []Case{
 	{Name: "tx-context", Rule: "A call whose context has ended returns its error with FateNotStored, and adds nothing to the transaction.", Needs: transactional, run: caseTxContext},
 	{Name: "tx-closed", Rule: "After Close calls with a transaction return ErrClosed, and one without messages is a no-op.", Needs: transactional, run: caseTxClosed},
 	{Name: "tx-elsewhere", Rule: "A transaction of another database is ErrConfig with FateNotStored: nothing is stored, and a delivery is held as before.", Needs: []string{txEnqueuer, needsOther}, run: caseTxElsewhere},
+	{Name: "tx-foreign", Rule: "A delivery of another schema or database, whose queue has the same name, is ErrConfig with FateNotStored when a transaction is to complete it: no job is touched, and the transaction goes on. Nor is it extended or settled.", Needs: []string{txEnqueuer, needsElsewhere}, run: caseTxForeign},
 }
 
 // txFailed ends the case unless an error of a call with a transaction is as wanted, and only
@@ -124,4 +126,36 @@ func caseTxElsewhere(s *stage) {
 	s.check(only(c.Extend(s.ctx, []*driver.Delivery{held})), "extend what a transaction of another database was to complete")
 	s.settle(c, held, driver.OutcomeDone)
 	s.nothingSeen(d, "the transactions were of another database")
+}
+
+func caseTxForeign(s *stage) {
+	d, other := s.declared(), s.openOther()
+	s.put(d, message("own"))
+	s.put(other, message("foreign"))
+	c, elsewhere := s.consume(d, 1), s.consume(other, 1)
+	own, foreign := s.receiveOne(c), s.receiveOne(elsewhere)
+	equal(s, foreign.ID, "foreign", "the job of the other queue of that name")
+	for what, err := range map[string]error{
+		"extend": only(c.Extend(s.ctx, []*driver.Delivery{foreign})),
+		"settle": only(c.Settle(s.ctx, []driver.Settlement{{Delivery: foreign, Outcome: driver.OutcomeDone}})),
+	} {
+		if !errors.Is(err, driver.ErrConfig) {
+			s.is(err, driver.ErrLeaseLost, "%s a delivery of another queue of that name", what)
+		}
+		s.notStored(err, "%s a delivery of another queue of that name", what)
+	}
+	for _, left := range []driver.Depth{{Running: 1}, {}} {
+		tx := s.transaction()
+		err := s.completeTx(tx, d, foreign)
+		s.is(err, driver.ErrConfig, "complete a delivery of another queue of that name")
+		s.notStored(err, "complete a delivery of another queue of that name")
+		if left.Running == 0 {
+			s.completes(tx, d, own)
+		}
+		s.commit(tx)
+		s.waitDepth(d, left)
+		s.waitDepth(other, driver.Depth{Running: 1})
+	}
+	s.settle(elsewhere, foreign, driver.OutcomeDone)
+	s.waitDepth(other, driver.Depth{})
 }

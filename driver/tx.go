@@ -50,6 +50,11 @@ type TxEnqueuer[T any] interface {
 	// lost is an error that wraps [ErrLeaseLost], and tx goes on without a change:
 	// the caller rolls it back, as another holder may have the job.
 	//
+	// A delivery of another database, or of other queues of the same one, is an error
+	// that wraps [ErrConfig], whatever its queue is called there and here: no job is
+	// touched, and tx goes on without a change. Settle and Extend refuse such a delivery
+	// too, with that error or with [ErrLeaseLost].
+	//
 	// While tx is open, [Consumer].Extend counts the delivery as held, and Settle
 	// refuses it, alone and at once, with an error that wraps [ErrUnavailable] and has
 	// FateNotStored. After the commit Settle and Extend say [ErrLeaseLost].

@@ -39,6 +39,7 @@ type queueState struct {
 func newQueueState(name string, c clock, shared *capacity, window time.Duration) *queueState {
 	q := &queueState{name: name, clock: c, capacity: shared, window: window, subscriptions: make(map[*subscription]struct{})}
 	q.backlog.init()
+	q.running.home = shared
 	return q
 }
 

@@ -84,6 +84,7 @@ func (list *leaseList) remove(l *lease) {
 // are as many lists as consumers have asked for different lengths: one, in
 // practice. The queue's mu guards it.
 type running struct {
+	home   *capacity // that of the broker: it tells whose queue this is, or was
 	n      int
 	lists  []*leaseList
 	locked map[*lease]struct{} // those of no list

@@ -11,6 +11,7 @@ import (
 var (
 	errDeadlock    = errors.New("two transactions wait for each other")
 	errOtherBroker = errors.New("the transaction is none of this broker")
+	errForeign     = errors.New("the delivery is none of this broker")
 )
 
 var (
@@ -103,6 +104,9 @@ func (d *Driver) CompleteTx(ctx context.Context, tx *Tx, delivery *driver.Delive
 	return d.inTx(ctx, tx, op, "", func() (*holder, error) {
 		if err := fail(op, "", ctx.Err()); err != nil {
 			return nil, err
+		}
+		if l != nil && l.of.home != &d.broker.capacity {
+			return nil, faults.Refuse(op, "", driver.ErrConfig, errForeign, "use a handle of the broker that has the job")
 		}
 		q := d.broker.queueOf(l)
 		if q == nil {

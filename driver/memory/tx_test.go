@@ -146,9 +146,10 @@ func TestTxOfAnotherBroker(t *testing.T) {
 		r.is(r.d.CompleteTx(t.Context(), tx, held), driver.ErrConfig)
 	}
 	tx := r.begin()
-	for _, d := range []*driver.Delivery{nil, {}, foreign} {
+	for _, d := range []*driver.Delivery{nil, {}} {
 		r.is(r.d.CompleteTx(t.Context(), tx, d), driver.ErrLeaseLost)
 	}
+	r.is(r.d.CompleteTx(t.Context(), tx, foreign), driver.ErrConfig)
 	r.ok(tx.Commit(t.Context()))
 	r.depth(0, 0, 1, 0)
 	other.end(foreign, driver.OutcomeDone)

@@ -92,8 +92,12 @@ func harness(t *testing.T, address, name string) conformance.Harness {
 			}
 			return tx, conformance.TxEnd{Commit: tx.Commit, Rollback: tx.Rollback}, nil
 		}),
+		OpenOther: func(ctx context.Context) (driver.Driver, error) { return postgres.Open(ctx, with(own, otherSchema)) },
 	}
 }
+
+// otherSchema is the parameter of a URL for a schema beside that of the harness.
+const otherSchema = "schema=batch_other"
 
 // at is a URL with another address.
 func at(address, addr string) string {
@@ -138,6 +142,7 @@ func onSQL(t *testing.T, h *conformance.Harness, address string) {
 	db.SetMaxOpenConns(60)
 	t.Cleanup(func() { _ = db.Close() })
 	h.Open = func(ctx context.Context) (driver.Driver, error) { return postgres.OpenSQL(ctx, own) }
+	h.OpenOther = func(ctx context.Context) (driver.Driver, error) { return postgres.OpenSQL(ctx, with(own, otherSchema)) }
 	h.URL = "" // it opens the other type
 	h.OtherTransactions = nil
 	h.Transactions = conformance.TransactionsOf(func(ctx context.Context) (*sql.Tx, conformance.TxEnd, error) {

@@ -40,7 +40,8 @@
 // What a transaction stores is one statement in it, and holds the locks of that: a
 // shared one on the queue, for which only its deletion waits, and one for each [batch.Unique]
 // key, for which others with the same key wait until the transaction ends: then they are
-// duplicates, or stored. Two transactions that wait for keys of each other are a deadlock,
+// duplicates, or stored. The deletion of a queue tries again and again, and holds up other
+// calls on the queue for 0.4 s at most each time. Two transactions that wait for keys of each other are a deadlock,
 // which the server ends within deadlock_timeout: one fails with ErrUnavailable and is to
 // be tried again as a whole. Keys within one call are taken in an order of their own, so
 // that calls alone make none. A group takes no lock.
@@ -49,8 +50,8 @@
 // again after 100 ms at most. It holds up no other job, and takes no connection meanwhile.
 //
 // A transaction of another database is refused, a copy of the driver's included: it has
-// another name. One on another server with the same name and the same schema, as a restored
-// backup has, is not told apart.
+// another name. So is a delivery of another database or schema. One on another server with
+// the same name and the same schema, as a restored backup has, is not told apart.
 //
 // With READ COMMITTED, the default, everything holds that the documentation of package
 // batch says. With REPEATABLE READ and SERIALIZABLE too, but a call may fail with a

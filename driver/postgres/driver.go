@@ -29,12 +29,10 @@ type base struct {
 	texts  []string
 	schema string
 	plain  bool // each transaction makes sure of what a confirmation means
-	// identity and database tell whether a transaction is of the database that the driver was opened on:
-	// a copy of it has another name, or is on another server.
-	identity [16]byte
-	database string
-	info     driver.Info
-	window   time.Duration
+	// home tells whether a transaction or a delivery is of the database and schema that the driver was opened on.
+	home
+	info   driver.Info
+	window time.Duration
 	// cut ends with a cause when calls that are under way are to end.
 	cut  context.Context
 	stop context.CancelCauseFunc

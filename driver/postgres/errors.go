@@ -23,6 +23,9 @@ const (
 	codeDatabase = "BA001"
 )
 
+// codeLockTimeout says that a lock was not free within lock_timeout.
+const codeLockTimeout = "55P03"
+
 var (
 	// errNoQueue says that a queue does not exist.
 	errNoQueue = errors.New("the queue does not exist")
@@ -198,7 +201,7 @@ var codes = []struct {
 	{"53", driver.ErrUnavailable, ""},
 	{"54000", driver.ErrFull, "a limit of the server is reached, of notifications or of transaction IDs: its log says which"},
 	{"54", driver.ErrTooLarge, ""},
-	{"55P03", driver.ErrUnavailable, "a lock was not free within lock_timeout"},
+	{codeLockTimeout, driver.ErrUnavailable, "a lock was not free within lock_timeout"},
 	{"57014", driver.ErrUnavailable, "the statement took longer than statement_timeout, or somebody cancelled it"},
 	{"57P", driver.ErrUnavailable, "the server is starting or shutting down"},
 	{"08", driver.ErrUnavailable, ""},

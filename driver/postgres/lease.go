@@ -27,7 +27,7 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	var seqs, tokens []int64
 	var receipts []*receipt
 	for _, delivery := range deliveries {
-		if r, ok := receiptOf(delivery); ok && r.queue == c.queue {
+		if r, ok := receiptOf(delivery); ok && r.queue == c.queue && c.d.foreign(op, r) == nil {
 			seqs, tokens, receipts = append(seqs, r.seq), append(tokens, r.token), append(receipts, r)
 		}
 	}
@@ -47,7 +47,12 @@ func (c *consumer) Extend(ctx context.Context, deliveries []*driver.Delivery) []
 	}
 	var errs []error
 	for i, delivery := range deliveries {
-		if r, ok := receiptOf(delivery); !ok || r.queue != c.queue || !kept[r.seq] {
+		r, ok := receiptOf(delivery)
+		if !ok || r.queue != c.queue {
+			errs = fault.Set(errs, len(deliveries), i, faults.LeaseLost(op, c.queue))
+		} else if err := c.d.foreign(op, r); err != nil {
+			errs = fault.Set(errs, len(deliveries), i, err)
+		} else if !kept[r.seq] {
 			errs = fault.Set(errs, len(deliveries), i, faults.LeaseLost(op, c.queue))
 		}
 	}

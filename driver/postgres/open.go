@@ -82,7 +82,7 @@ func openURL(ctx context.Context, u *url.URL) (*Driver, error) {
 	if err != nil {
 		return nil, refused(withoutConfig(err))
 	}
-	d := &base{pool: pool, texts: statementsOf(c.schema), schema: c.schema, plain: c.plain, identity: s.identity, database: s.database, window: c.window, dialer: dialer}
+	d := &base{pool: pool, texts: statementsOf(c.schema), schema: c.schema, plain: c.plain, home: home{s.identity, s.database}, window: c.window, dialer: dialer}
 	d.info = driver.Info{Driver: Name, Broker: "PostgreSQL", Version: s.version, Limits: limits}
 	d.cut, d.stop = context.WithCancelCause(context.Background())
 	listening := c.pool.ConnConfig

@@ -2,17 +2,24 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/batch-go/batch/driver"
+	"github.com/batch-go/batch/internal/fault"
 )
 
 var (
-	findQueue   = newStatement(`SELECT id FROM batch.queues WHERE name = $1::text`)
-	addQueue    = newStatement(`INSERT INTO batch.queues (name) VALUES ($1::text) ON CONFLICT (name) DO NOTHING`)
-	lockQueue   = newStatement(`SELECT pg_advisory_xact_lock(('batch.queues'::regclass::oid::bigint - 2147483648)::integer, $1::integer), pg_advisory_xact_lock(('batch.jobs'::regclass::oid::bigint - 2147483648)::integer, $1::integer)`)
+	findQueue = newStatement(`SELECT id FROM batch.queues WHERE name = $1::text`)
+	addQueue  = newStatement(`INSERT INTO batch.queues (name) VALUES ($1::text) ON CONFLICT (name) DO NOTHING`)
+	lockQueue = newStatement(`SELECT pg_advisory_xact_lock(('batch.queues'::regclass::oid::bigint - 2147483648)::integer, $1::integer), pg_advisory_xact_lock(('batch.jobs'::regclass::oid::bigint - 2147483648)::integer, $1::integer)`)
+	// lockRunning locks the jobs that transactions of the application may have locked without the lock of the queue.
+	lockRunning = newStatement(`SELECT count(*) FROM (SELECT 1 FROM batch.jobs WHERE queue = $1::integer AND state = 'r' FOR UPDATE) r`)
+	// limitLocks bounds the wait of a transaction for each lock.
+	limitLocks  = newStatement(`SELECT set_config('lock_timeout', $1::text, true)`)
 	dropQueue   = newStatement(`DELETE FROM batch.queues WHERE id = $1::integer`)
 	dropJobs    = newStatement(`DELETE FROM batch.jobs WHERE queue = $1::integer`)
 	dropDead    = newStatement(`DELETE FROM batch.dead WHERE queue = $1::integer`)
@@ -57,18 +64,49 @@ func (d *base) Declare(ctx context.Context, queue string) error {
 	return fail("declare", queue, err)
 }
 
+// deletePatience is how long a deletion waits at most for a lock, with all others behind it, before it lets them go on.
+const deletePatience = 8 * lockPause
+
+// errBusy is what a deletion has waited for, and hintBusy what to do about it.
+var errBusy = errors.New("calls are under way, or a transaction of the application is open that has stored or completed jobs of the queue")
+
+const hintBusy = "delete the queue when that has ended: pg_stat_activity has the transactions that are open, by xact_start"
+
 // DeleteQueue removes the queue with all that it holds, when the calls under way and the transactions of
-// applications that have stored jobs in it have ended.
+// applications that have stored or completed jobs in it have ended. A call that waits for a lock holds up those that come
+// later. So it waits for a moment only, as others must be able to go on beside a transaction that stays open, and longer
+// between two tries.
 func (d *base) DeleteQueue(ctx context.Context, queue string) error {
-	err := d.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	const op = "delete queue"
+	pause := lockPause
+	busy, err := d.dropWithin(ctx, pause, queue)
+	for isCode(err, codeLockTimeout) {
+		pause = min(2*pause, deletePatience)
+		if err = d.rest(ctx, 4*pause); err == nil {
+			busy, err = d.dropWithin(ctx, pause, queue)
+		}
+	}
+	if busy && ctx.Err() != nil && fault.IsNotSent(err) {
+		return faults.Refuse(op, queue, ctx.Err(), errBusy, hintBusy)
+	}
+	return fail(op, queue, err)
+}
+
+// dropWithin is a try of DeleteQueue, which waits so long for each lock, and tells whether it has ended while others had one.
+func (d *base) dropWithin(ctx context.Context, most time.Duration, queue string) (busy bool, err error) {
+	err = d.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var id int32
 		err := tx.QueryRow(ctx, d.text(findQueue), queue).Scan(&id)
 		if err == pgx.ErrNoRows {
 			return nil
 		}
-		for _, s := range []statement{lockQueue, dropQueue, dropJobs, dropDead, dropKeys, dropClaims, dropEnded, dropTallies} {
+		if err == nil {
+			_, err = tx.Exec(ctx, d.text(limitLocks), fmt.Sprint(most.Milliseconds()))
+		}
+		for _, s := range []statement{lockQueue, lockRunning, dropQueue, dropJobs, dropDead, dropKeys, dropClaims, dropEnded, dropTallies} {
 			if err == nil {
 				_, err = tx.Exec(ctx, d.text(s), id)
+				busy = isCode(err, codeLockTimeout) || err != nil && (s == lockQueue || s == lockRunning)
 			}
 		}
 		if err == nil && d.bell.audible() { // so that consumers see it
@@ -76,7 +114,7 @@ func (d *base) DeleteQueue(ctx context.Context, queue string) error {
 		}
 		return err
 	})
-	return fail("delete queue", queue, err)
+	return busy, err
 }
 
 // Depth adds up the changes of the counts.

@@ -187,6 +187,6 @@ func (c *consumer) scan(rows pgx.Rows) (*driver.Delivery, error) {
 	m, err := r.message()
 	return &driver.Delivery{
 		Message: m, Failures: int(r.failures), LastError: string(r.lastError), Bounces: int(r.bounces), BouncedSince: timeOf(r.bouncedSince),
-		Deliveries: int(r.deliveries), Redeliveries: int(lost), Receipt: &receipt{c.queue, r.seq, token, err != nil},
+		Deliveries: int(r.deliveries), Redeliveries: int(lost), Receipt: &receipt{&c.d.home, c.queue, r.seq, token, err != nil},
 	}, nil
 }

@@ -79,7 +79,7 @@ func (c *consumer) settle(ctx context.Context, settlements []driver.Settlement) 
 	const op = "settle"
 	s := &settleCall{queue: c.queue, settlements: settlements, places: make(map[int64]int, len(settlements)), ended: make([]bool, len(settlements))}
 	for i := range settlements {
-		if err := s.plan(i); err != nil {
+		if err := s.plan(&c.d.home, i); err != nil {
 			s.errs = fault.Set(s.errs, len(settlements), i, err)
 		}
 	}
@@ -133,11 +133,14 @@ type settleCall struct {
 }
 
 // plan decides in which step settlement i is carried out.
-func (s *settleCall) plan(i int) error {
+func (s *settleCall) plan(h *home, i int) error {
 	t := &s.settlements[i]
 	r, ok := receiptOf(t.Delivery)
 	if !ok || r.queue != s.queue {
 		return faults.LeaseLost("settle", s.queue)
+	}
+	if err := h.foreign("settle", r); err != nil {
+		return err
 	}
 	if err := faults.CheckSettlement(s.queue, t, maxDelay); err != nil {
 		return err

@@ -150,6 +150,9 @@ func (d *base) completeTx(ctx context.Context, without bool, delivery *driver.De
 	if without {
 		return faults.Refuse(op, r.queue, driver.ErrConfig, errNoTx, "")
 	}
+	if err := d.foreign(op, r); err != nil {
+		return err
+	}
 	var gone, rung, ours int
 	err := query(d.text(completeJob), r.queue, r.seq, r.token, uuidText(d.identity), d.database, d.bell.audible()).Scan(&gone, &rung, &ours)
 	switch {

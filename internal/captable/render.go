@@ -64,6 +64,7 @@ var faults = []struct{ need, title string }{
 	{"Harness.Secrets", "credentials in the URL"},
 	{"Harness.URL", "opened by URL"},
 	{"Harness.OtherTransactions", "a transaction of another database"},
+	{"Harness.OpenOther", "a delivery of another database"},
 }
 
 const every = "enqueue, retry, timeout, expiry, dead letters, depth"

@@ -102,6 +102,7 @@ var transactionMutants = []Mutant{
 	}
 	OLD`, "tx-complete-beside"),
 	at("settles a delivery in a transaction", settleFile, `	if l.locked != nil {`, `	if l.locked != nil && !MUTANT {`, "tx-complete-beside"),
+	at("takes a delivery of another broker for one that is lost", txFile, `		if l != nil && l.of.home != &d.broker.capacity {`, `		if l != nil && l.of.home != &d.broker.capacity && !MUTANT {`, "tx-foreign"),
 	at("keeps a group blocked after the commit", txStateFile, `		c.queue.dropFromGroup(j)`, `		if !MUTANT {
 			OLD
 		}`, "tx-complete-group"),

@@ -123,12 +123,14 @@ END $$;
 
 -- look_ahead tells whether jobs of a queue may be handed out at once, whether groups are to go on, and in how many
 -- milliseconds the next job that is held back or held becomes ready. It returns nothing of a queue that is not there.
+-- What was due before the transaction began, take has brought, unless another has its row: a transaction of the application
+-- that completes a job, for longer than the lease. A look as soon as that is due would follow upon the other.
 CREATE FUNCTION batch.look_ahead(name text) RETURNS TABLE (more boolean, ended boolean, next bigint) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$ -- as take
 BEGIN
 	RETURN QUERY SELECT
 		NOT q.paused AND EXISTS (SELECT 1 FROM batch.jobs j WHERE j.queue = q.id AND j.state = 'w'),
 		EXISTS (SELECT 1 FROM batch.ended e WHERE e.queue = q.id),
-		(extract(epoch FROM (SELECT min(j.due) FROM batch.jobs j WHERE j.queue = q.id AND j.state IN ('s', 'r')) - clock_timestamp()) * 1000)::bigint
+		(extract(epoch FROM (SELECT min(j.due) FROM batch.jobs j WHERE j.queue = q.id AND j.state IN ('s', 'r') AND j.due > now()) - clock_timestamp()) * 1000)::bigint
 	FROM batch.queues q WHERE q.name = look_ahead.name;
 END $$;

@@ -79,6 +79,10 @@ func run(names []string, small bool, slack time.Duration, verbose bool) bool {
 // harness is that of a new broker.
 func harness(small bool, slack time.Duration) (conformance.Harness, error) {
 	b, err := memory.NewBroker(memory.Options{DedupWindow: 3 * time.Second})
+	if err != nil {
+		return conformance.Harness{}, err
+	}
+	other, err := memory.NewBroker(memory.Options{})
 	return conformance.Harness{
 		Open: func(context.Context) (driver.Driver, error) {
 			d, err := b.Open()
@@ -90,6 +94,7 @@ func harness(small bool, slack time.Duration) (conformance.Harness, error) {
 		Lease: 500 * time.Millisecond, Slack: slack, Timeout: 20 * time.Second,
 		Restart:      func(context.Context) error { b.Crash(); return nil },
 		Transactions: transactions(b),
+		OpenOther:    func(context.Context) (driver.Driver, error) { return other.Open() },
 	}, err
 }
 
