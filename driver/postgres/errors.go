@@ -21,6 +21,7 @@ var faults = fault.Maker{Driver: Name, Classify: classify}
 const (
 	codeNoQueue  = "BA404"
 	codeDatabase = "BA001"
+	codeKeys     = "BA054"
 )
 
 var (
@@ -169,6 +170,9 @@ const (
 	hintNoSchema  = "the schema is not there, or a newer program has changed it: open the driver with migrate=true or run Migrate, or upgrade this program"
 )
 
+// hintKeys is what to do about a transaction with too many keys.
+const hintKeys = "store fewer jobs with a Unique key in one transaction and commit in between, or raise the server's max_locks_per_transaction"
+
 // codes are what the server's codes mean, by their beginning; the first that fits counts. A statement
 // that fails, and a transaction of which one does, changes nothing:
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -178,6 +182,7 @@ var codes = []struct {
 	hint   string
 }{
 	{codeDatabase, driver.ErrConfig, hintElsewhere},
+	{codeKeys, driver.ErrConfig, hintKeys},
 	{"42P01", driver.ErrConfig, hintNoSchema},
 	{"42883", driver.ErrConfig, hintNoSchema},
 	{"3F000", driver.ErrConfig, hintNoSchema},
