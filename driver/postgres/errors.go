@@ -198,7 +198,7 @@ var codes = []struct {
 	{"25P02", driver.ErrBroker, "an earlier statement of the transaction has failed: roll it back"},
 	{"40", driver.ErrUnavailable, "transactions were in each other's way: roll back and try again"},
 	{"53100", driver.ErrFull, "the server's disk is full"},
-	{"53200", driver.ErrFull, "the server is out of memory"},
+	{"53200", driver.ErrFull, "the server is out of memory, or of locks: see max_locks_per_transaction"},
 	{"53300", driver.ErrUnavailable, "the server has no connection left: see max_connections, and pool_size of all programs"},
 	{"53", driver.ErrUnavailable, ""},
 	{"54000", driver.ErrFull, "a limit of the server is reached, of notifications or of transaction IDs: its log says which"},
