@@ -36,9 +36,7 @@ var (
 			INSERT INTO batch.tallies (queue, dead, waiting) SELECT queue, -count(*), count(*) FROM gone GROUP BY queue
 		) SELECT count(*) FROM gone`)
 
-	discardDead = newStatement(pickDead + `, freed AS (
-			DELETE FROM batch.keys k USING gone g WHERE k.queue = g.queue AND k.key = g.dedup_key AND k.number = g.dedup_number
-		), counted AS (
+	discardDead = newStatement(pickDead + `, ` + freeKeys + `, counted AS (
 			INSERT INTO batch.tallies (queue, dead) SELECT queue, -count(*) FROM gone GROUP BY queue
 		) SELECT count(*) FROM gone`)
 )

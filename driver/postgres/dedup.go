@@ -2,6 +2,15 @@ package postgres
 
 import "github.com/batch-go/batch/driver"
 
+// freeKeys frees the keys of jobs that are gone. It waits for no transaction of the application: one that has locked a
+// key has taken it anew, after its time, and the key is not the job's any more or is forgotten as expired.
+const freeKeys = `freed AS (
+		DELETE FROM batch.keys k USING (
+			SELECT x.ctid AS place FROM gone g JOIN batch.keys x ON x.queue = g.queue AND x.key = g.dedup_key AND x.number = g.dedup_number
+			FOR UPDATE OF x SKIP LOCKED
+		) f WHERE k.ctid = f.place
+	)`
+
 // twins are the messages of a call whose key is that of one before them, and which that is.
 type twins map[int]int
 

@@ -44,7 +44,15 @@
 // calls on the queue for 0.4 s at most each time. Two transactions that wait for keys of each other are a deadlock,
 // which the server ends within deadlock_timeout: one fails with ErrUnavailable and is to
 // be tried again as a whole. Keys within one call are taken in an order of their own, so
-// that calls alone make none. A group takes no lock.
+// that calls alone make none. A group takes no lock. A transaction that was told of a
+// duplicate keeps nobody from deleting or purging the job that has the key.
+//
+// The server has a table of one size for the locks of all. So a transaction has up to 1000
+// keys, or an eighth of max_locks_per_transaction * (max_connections +
+// max_prepared_transactions) if that is more, duplicates included. A call with which it would
+// have more is ErrConfig and stores nothing: commit in between, or raise
+// max_locks_per_transaction, as also for many such transactions at a time: 6 of 1000 keys fit
+// by the server's defaults.
 //
 // An enqueue without a transaction waits too for a key that an open one has, and looks
 // again after 100 ms at most. It holds up no other job, and takes no connection meanwhile.

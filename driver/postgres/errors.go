@@ -21,6 +21,7 @@ var faults = fault.Maker{Driver: Name, Classify: classify}
 const (
 	codeNoQueue  = "BA404"
 	codeDatabase = "BA001"
+	codeKeys     = "BA054"
 )
 
 // codeLockTimeout says that a lock was not free within lock_timeout.
@@ -172,6 +173,9 @@ const (
 	hintNoSchema  = "the schema is not there, or a newer program has changed it: open the driver with migrate=true or run Migrate, or upgrade this program"
 )
 
+// hintKeys is what to do about a transaction with too many keys.
+const hintKeys = "store fewer jobs with a Unique key in one transaction and commit in between, or raise the server's max_locks_per_transaction"
+
 // codes are what the server's codes mean, by their beginning; the first that fits counts. A statement
 // that fails, and a transaction of which one does, changes nothing:
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -181,6 +185,7 @@ var codes = []struct {
 	hint   string
 }{
 	{codeDatabase, driver.ErrConfig, hintElsewhere},
+	{codeKeys, driver.ErrConfig, hintKeys},
 	{"42P01", driver.ErrConfig, hintNoSchema},
 	{"42883", driver.ErrConfig, hintNoSchema},
 	{"3F000", driver.ErrConfig, hintNoSchema},
@@ -196,7 +201,7 @@ var codes = []struct {
 	{"25P02", driver.ErrBroker, "an earlier statement of the transaction has failed: roll it back"},
 	{"40", driver.ErrUnavailable, "transactions were in each other's way: roll back and try again"},
 	{"53100", driver.ErrFull, "the server's disk is full"},
-	{"53200", driver.ErrFull, "the server is out of memory"},
+	{"53200", driver.ErrFull, "the server is out of memory, or of locks: see max_locks_per_transaction"},
 	{"53300", driver.ErrUnavailable, "the server has no connection left: see max_connections, and pool_size of all programs"},
 	{"53", driver.ErrUnavailable, ""},
 	{"54000", driver.ErrFull, "a limit of the server is reached, of notifications or of transaction IDs: its log says which"},

@@ -31,9 +31,7 @@ var (
 
 	deleteJob = newStatement(`WITH gone AS (
 			DELETE FROM batch.jobs WHERE seq = $2::bigint AND state IN ('w', 'b', 's') RETURNING queue, state, grp, dedup_key, dedup_number
-		), freed AS (
-			DELETE FROM batch.keys k USING gone g WHERE k.queue = g.queue AND k.key = g.dedup_key AND k.number = g.dedup_number
-		), counted AS (
+		), ` + freeKeys + `, counted AS (
 			INSERT INTO batch.tallies (queue, waiting, scheduled)
 			SELECT queue, -count(*) FILTER (WHERE state <> 's'), -count(*) FILTER (WHERE state = 's') FROM gone GROUP BY queue
 		) SELECT count(*) FROM gone WHERE queue = (SELECT batch.enter($1::text))`)
@@ -174,8 +172,6 @@ func (d *base) Delete(ctx context.Context, queue, id string) error {
 // deleteDead removes one dead letter, and frees its key.
 var deleteDead = newStatement(`WITH gone AS (
 		DELETE FROM batch.dead WHERE seq = $2::bigint RETURNING queue, dedup_key, dedup_number
-	), freed AS (
-		DELETE FROM batch.keys k USING gone g WHERE k.queue = g.queue AND k.key = g.dedup_key AND k.number = g.dedup_number
-	), counted AS (
+	), ` + freeKeys + `, counted AS (
 		INSERT INTO batch.tallies (queue, dead) SELECT queue, -count(*) FROM gone GROUP BY queue
 	) SELECT count(*) FROM gone WHERE queue = (SELECT batch.enter($1::text))`)

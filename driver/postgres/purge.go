@@ -19,9 +19,7 @@ var purgeJobs = newStatement(`WITH q AS MATERIALIZED (
 		SELECT seq FROM ready UNION ALL SELECT seq FROM blocked
 	), gone AS (
 		DELETE FROM batch.jobs j USING picked p WHERE j.seq = p.seq RETURNING j.queue, j.grp, j.dedup_key, j.dedup_number
-	), freed AS (
-		DELETE FROM batch.keys k USING gone g WHERE k.queue = g.queue AND k.key = g.dedup_key AND k.number = g.dedup_number
-	), counted AS (
+	), ` + freeKeys + `, counted AS (
 		INSERT INTO batch.tallies (queue, waiting) SELECT queue, -count(*) FROM gone GROUP BY queue
 	) SELECT count(*), coalesce(array_agg(DISTINCT grp) FILTER (WHERE grp IS NOT NULL), '{}') FROM gone`)
 
