@@ -72,7 +72,7 @@ func TestFates(t *testing.T) {
 			case err != nil && fate == driver.FateUnknown && times == 1:
 				carriedOut = true
 			}
-			if err == nil && !cut || n > 20 {
+			if err == nil && !cut || n > 40 {
 				break
 			}
 		}
