@@ -121,3 +121,36 @@ func TestScheduledTwin(t *testing.T) {
 		}
 	})
 }
+
+// blinking is a source of which a look fails that comes after others.
+type blinking struct {
+	*memory.Driver
+	looks, failing int
+	blink          func()
+}
+
+func (b *blinking) Find(ctx context.Context, queue, id string) (driver.Entry, error) {
+	if b.looks++; b.looks == b.failing {
+		b.blink()
+		return driver.Entry{}, &driver.Error{Driver: "blinking", Op: "find", Kind: driver.ErrUnavailable, Fate: driver.FateNotStored}
+	}
+	return b.Driver.Find(ctx, queue, id)
+}
+
+// TestTakenWhileLookFails: a scheduled job that somebody else deletes while the mover cannot look whether it is there is none that the
+// mover has removed: it is on the target, and told of.
+func TestTakenWhileLookFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := brokers(t)
+		fill(t, from, "q", []batch.Entry{bare("taken", batch.StateScheduled, nil)})
+		source := &blinking{Driver: from, failing: 2, blink: func() { // the second is that before the deletion
+			if err := from.Delete(t.Context(), "q", "taken"); err != nil {
+				t.Error(err)
+			}
+		}}
+		p, err := move.Run(t.Context(), source, to, "q", move.Only(batch.StateScheduled))
+		if err != nil || p.Scheduled != 0 || p.Doubled != 1 {
+			t.Errorf("it says %+v, %v", p, err)
+		}
+	})
+}

@@ -154,19 +154,7 @@ func (s *shelf) delete(ctx context.Context, p *parcel) (moved int, err error) {
 	wait := patience{config: &s.config}
 	again := false // whether a try before may have deleted it
 	for {
-		// Once more: meanwhile another job with its ID may have come, which would be deleted in its place.
-		is, err := s.alone(ctx, p)
-		if err == nil && !is && !again {
-			s.undo(ctx, p)
-			return 0, nil
-		}
-		if err == nil && is {
-			call, cancel := context.WithTimeout(ctx, shelfCall)
-			err = s.source.DeleteJob(call, p.entry.ID)
-			cancel()
-		} else if err == nil {
-			err = batch.ErrNotFound
-		}
+		tried, err := s.deleteAlone(ctx, p)
 		switch {
 		case err == nil, errors.Is(err, batch.ErrNotFound) && again:
 			s.tally.moved(p.entry.State, p.earlier)
@@ -175,12 +163,27 @@ func (s *shelf) delete(ctx context.Context, p *parcel) (moved int, err error) {
 			s.undo(ctx, p)
 			return 0, nil
 		}
-		again = true
+		again = again || tried
 		if failed := wait.await(ctx, err); failed != nil {
 			s.double(p, err)
 			return 0, failed
 		}
 	}
+}
+
+// deleteAlone deletes a job unless its ID names another, which may have come meanwhile and would be deleted in its place: then the job
+// is not found. It tells whether it has tried.
+func (s *shelf) deleteAlone(ctx context.Context, p *parcel) (tried bool, err error) {
+	is, err := s.alone(ctx, p)
+	if err == nil && !is {
+		err = batch.ErrNotFound
+	}
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, shelfCall)
+	defer cancel()
+	return true, s.source.DeleteJob(ctx, p.entry.ID)
 }
 
 // undo removes the copy of a job that somebody else has taken. Each mover that stored a copy

@@ -60,7 +60,10 @@ func (h *hand) sweep(ctx context.Context) error {
 		behind, err = h.behind(ctx)
 	}
 	h.settleAside()
-	if ctx.Err() != nil || err != nil {
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	if !moved {
