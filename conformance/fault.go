@@ -32,9 +32,7 @@ func (s *stage) reopen() driver.Driver {
 		var err error
 		if d, err = s.harness.open(s.ctx); err == nil {
 			err = d.Declare(s.ctx, s.queue)
-			s.mu.Lock()
-			s.handles = append(s.handles, d)
-			s.mu.Unlock()
+			s.keep(d)
 		}
 		return err
 	})

@@ -179,19 +179,22 @@ func (s *stage) result() (notes []string, err error) {
 func (s *stage) open() driver.Driver {
 	d, err := s.harness.open(s.ctx)
 	s.check(err, "open a handle")
+	s.keep(d)
+	return &watched{d, s.watch()}
+}
+
+// keep closes a handle after the case.
+func (s *stage) keep(d driver.Driver) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.handles = append(s.handles, d)
-	return &watched{d, s.watch()}
 }
 
 // openOther is open for a driver whose queues are others, with one that has the name of the case's.
 func (s *stage) openOther() driver.Driver {
 	d, err := s.harness.openOther(s.ctx)
 	s.check(err, "open a handle on other queues")
-	s.mu.Lock()
-	s.handles = append(s.handles, d)
-	s.mu.Unlock()
+	s.keep(d)
 	s.check(d.Declare(s.ctx, s.queue), "declare a queue of the same name elsewhere")
 	s.after(func(ctx context.Context) error { return d.DeleteQueue(ctx, s.queue) })
 	return &watched{d, s.watch()}

@@ -95,6 +95,14 @@ func (l *ledger) check(j *batch.Job[task]) {
 	}
 }
 
+// tellWrong reports the first jobs that did not come as they were.
+func (l *ledger) tellWrong(t *testing.T) {
+	t.Helper()
+	for _, wrong := range l.wrong[:min(5, len(l.wrong))] {
+		t.Errorf("one of %d that are not as they were: %s", len(l.wrong), wrong)
+	}
+}
+
 // missing is how many of some jobs have not run.
 func (l *ledger) missing(ids []string) (n int) {
 	l.mu.Lock()

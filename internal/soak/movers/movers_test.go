@@ -209,9 +209,7 @@ func (r *row) judge(t *testing.T, a assignment, made *jobs, l *ledger) {
 			t.Errorf("%s was done %d times, and is there %d times", id, effects, n)
 		}
 	}
-	for _, wrong := range l.wrong[:min(5, len(l.wrong))] {
-		t.Errorf("one of %d that are not as they were: %s", len(l.wrong), wrong)
-	}
+	l.tellWrong(t)
 }
 
 // count is 1 for what is so.

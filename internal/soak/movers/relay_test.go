@@ -109,9 +109,7 @@ func relayTo(t *testing.T, to kind, random *rand.Rand) relayed {
 			t.Errorf("%s was done %d times", id, n)
 		}
 	}
-	for _, wrong := range l.wrong[:min(5, len(l.wrong))] {
-		t.Errorf("one of %d that are not as they were: %s", len(l.wrong), wrong)
-	}
+	l.tellWrong(t)
 	if r.missing > 0 || r.ghosts > 0 || to.remembers() && r.doubled > 0 {
 		t.Errorf("to %s: %+v", to.name, r)
 	}
